@@ -1,0 +1,20 @@
+"""The command line: thin commands, one file per subject, heavy imports inside the functions."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from ..errors import InputError
+
+
+def main() -> None:
+    """Entry point: bad input is one line on stderr and exit code 2."""
+    from .app import app
+
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {error}", highlight=False, markup=True)
+        sys.exit(2)
