@@ -1,0 +1,32 @@
+"""The memristive synapse unit: devices, arrays and neurons as physics, checked against SPICE.
+
+>>> bank = ArrayBank.of("rram-wan", "array-128", seed=3)
+>>> connection = bank.program(weights, name="block.0.query")  # int8 [out, in]
+>>> potentials = connection.at(86400).integrate(kernel)  # [..., in] -> [..., out], in weight times kernel step
+"""
+
+from .bank import ArrayBank
+from .cache import WireCache, default_folder
+from .circuit import PARTS, Circuit, only, resized
+from .connection import ProgrammedConnection
+from .device import Device, deviating
+from .files import circuit_names, device_names, load_circuit, load_device
+from .readout import Ramp
+
+__all__ = [
+    "PARTS",
+    "ArrayBank",
+    "Circuit",
+    "Device",
+    "ProgrammedConnection",
+    "Ramp",
+    "WireCache",
+    "circuit_names",
+    "default_folder",
+    "deviating",
+    "device_names",
+    "load_circuit",
+    "load_device",
+    "only",
+    "resized",
+]

@@ -1,0 +1,125 @@
+"""Array and neuron circuit as data: geometry, drive, integrator, read-out. One class per non-ideality."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from ..errors import InputError
+from .device import Device
+from .quantity import Count, Duration, Quantity, Resistance, Share, Strict, Voltage
+
+
+class Wires(Strict):
+    """Resistance of one segment of a word line (row) and of a bit line (column).
+
+    Rows are driven at their first cell, columns are read at their last one, one segment away each. ``undriven`` rows
+    are held at 0 V or left floating.
+    """
+
+    word_line: Resistance
+    bit_line: Resistance
+    undriven: Literal["ground", "float"] = "ground"
+
+
+class Saturation(Strict):
+    """The integrator stops at ± this voltage and stays there until current of the other sign flows."""
+
+    voltage: Voltage
+
+
+class Mismatch(Strict):
+    """Relative spread of the integration capacitors, one draw per neuron and array."""
+
+    spread: Share
+
+
+class Leak(Strict):
+    """Time constant with which the integrator forgets."""
+
+    time_constant: Duration
+
+
+class Comparator(Strict):
+    """Spread of the comparator's offset voltage, one draw per neuron and array."""
+
+    offset: Voltage
+
+
+class Jitter(Strict):
+    """Spread of the length of a pulse, and of the moment at which a comparator's answer is noted; new each time."""
+
+    pulse: Duration
+    ramp: Duration
+
+
+class Conversion(Strict):
+    """Time-to-digital read-out: a ramp over ± swing in 2^bits counts of a clock."""
+
+    bits: Count
+    clock: Duration
+
+
+class Circuit(Strict):
+    """Arrays of ``rows`` word lines and ``columns`` bit lines (two per weight) with their neurons.
+
+    A row is driven at ± ``read_voltage`` for |κ| times ``slot`` (divided by the code's steps per level). The capacitor
+    is sized so that the full scale of an array charges it to ``swing``. All other parts are optional.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    describes: str
+    rows: Count
+    columns: Count
+    read_voltage: Voltage
+    slot: Duration
+    swing: Voltage
+    wires: Wires | None = None
+    saturation: Saturation | None = None
+    mismatch: Mismatch | None = None
+    leak: Leak | None = None
+    comparator: Comparator | None = None
+    jitter: Jitter | None = None
+    conversion: Conversion | None = None
+
+    @property
+    def pairs(self) -> int:
+        """Weights per row of one array: two bit lines each."""
+        return int(self.columns.value) // 2
+
+    @model_validator(mode="after")
+    def _sound(self) -> Circuit:
+        if self.columns.value % 2:
+            raise ValueError("columns: a weight takes two bit lines, give an even number")
+        if max(self.rows.value, self.columns.value) > 1024:
+            raise ValueError("rows and columns: at most 1024 each")
+        if self.conversion is not None and self.conversion.bits.value > 16:
+            raise ValueError("conversion.bits: at most 16")
+        return self
+
+
+def resized(circuit: Circuit, rows: int, columns: int) -> Circuit:
+    """The same circuit around an array of another size (``columns`` counts bit lines)."""
+    sizes = {
+        side: Quantity(value=count, unit="1", source="asked for: another array size")
+        for side, count in (("rows", rows), ("columns", columns))
+    }
+    return Circuit.model_validate({**dict(circuit), **sizes})
+
+
+DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")
+CIRCUIT_PARTS = ("wires", "saturation", "mismatch", "leak", "comparator", "jitter", "conversion")
+PARTS = DEVICE_PARTS + CIRCUIT_PARTS
+"""All non-idealities that can be switched on alone."""
+
+Spec = TypeVar("Spec", Device, Circuit)
+
+
+def only(spec: Spec, *parts: str) -> Spec:
+    """The device or circuit with just these non-idealities; ``only(device)`` has none."""
+    for part in parts:
+        if part not in PARTS:
+            raise InputError(f"no part {part!r}", field="parts", cure=f"give some of {', '.join(PARTS)}")
+    mine = DEVICE_PARTS if isinstance(spec, Device) else CIRCUIT_PARTS
+    return spec.model_copy(update={part: None for part in mine if part not in parts})

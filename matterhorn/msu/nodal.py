@@ -1,0 +1,113 @@
+"""Nodal analysis of one array for one drive pattern: for what one effective matrix cannot serve.
+
+Rows left floating change the network with every pattern, and cells whose current is not linear in voltage change it
+with every voltage. Then each pattern is solved by itself: sparse LU, Newton where cells are nonlinear. Slow, general.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .circuit import Wires
+
+TOLERANCE = 1e-13
+"""Newton stops when no node moves by more than this share of the read voltage."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One array and its surroundings.
+
+    Attributes:
+        cells: conductances at the read voltage ``[rows, columns]``, siemens.
+        read_voltage: volts. alpha: steepness of the cells, 1/V; 0 for linear ones.
+    """
+
+    cells: np.ndarray
+    wires: Wires
+    read_voltage: float
+    alpha: float = 0.0
+
+
+def column_currents(network: Network, signs: np.ndarray) -> np.ndarray:
+    """Currents into the neurons, amperes ``[columns]``, with rows driven at ``signs[i] · read_voltage``.
+
+    Rows with sign 0 are held at 0 V or float, as the wires say; rows without cells are always held.
+    """
+    rows, columns = network.cells.shape
+    held = (signs != 0) | (network.cells.sum(1) == 0) | (network.wires.undriven == "ground")
+    fixed, source = _fixed_part(network, held, signs * network.read_voltage)
+    first, second, conductance = _cell_branches(network.cells)
+    voltage = np.zeros(2 * rows * columns)
+    for _ in range(60):
+        across = voltage[first] - voltage[second]
+        current, slope = _cell_law(network, conductance, across)
+        matrix = fixed + _branch_matrix(first, second, slope, len(voltage))
+        excess = fixed @ voltage - source
+        np.add.at(excess, first, current)
+        np.add.at(excess, second, -current)
+        step = _solve(matrix, excess)
+        voltage = voltage - step
+        if np.abs(step).max() <= TOLERANCE * network.read_voltage or network.alpha == 0:
+            return voltage[-columns:] / network.wires.bit_line.si
+    cure = "lower it or the wires' resistance"
+    raise InputError("the cells' currents do not converge", field="nonlinearity", cure=cure)
+
+
+def _cell_law(network: Network, conductance: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Current and slope of I(v) = G · V_r · sinh(α v) / sinh(α V_r)."""
+    if network.alpha == 0:
+        return conductance * across, conductance
+    scale = conductance * network.read_voltage / np.sinh(network.alpha * network.read_voltage)
+    return scale * np.sinh(network.alpha * across), scale * network.alpha * np.cosh(network.alpha * across)
+
+
+def _fixed_part(network: Network, held: np.ndarray, volts: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Matrix of wires and terminals, and the current that the drivers inject."""
+    rows, columns = network.cells.shape
+    word = np.arange(rows * columns).reshape(rows, columns)
+    bit = word + rows * columns
+    g_word, g_bit = 1 / network.wires.word_line.si, 1 / network.wires.bit_line.si
+    nodes = 2 * rows * columns
+    matrix = _branch_matrix(word[:, :-1].ravel(), word[:, 1:].ravel(), g_word, nodes)
+    matrix = matrix + _branch_matrix(bit[:-1].ravel(), bit[1:].ravel(), g_bit, nodes)
+    grounded, source = np.zeros(nodes), np.zeros(nodes)
+    grounded[word[held, 0]] = g_word
+    grounded[bit[-1]] += g_bit
+    source[word[held, 0]] = g_word * volts[held]
+    return matrix + _diagonal(grounded), source
+
+
+def _cell_branches(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    word = np.arange(cells.size)
+    return word, word + cells.size, cells.ravel()
+
+
+def _branch_matrix(first: np.ndarray, second: np.ndarray, conductance: np.ndarray | float, nodes: int) -> Any:
+    """Sparse nodal matrix of branches between nodes ``first`` and ``second``."""
+    sparse = _scipy().sparse
+    g = np.broadcast_to(conductance, first.shape)
+    row, column = np.concatenate([first, second, first, second]), np.concatenate([first, second, second, first])
+    return sparse.coo_matrix((np.concatenate([g, g, -g, -g]), (row, column)), shape=(nodes, nodes)).tocsc()
+
+
+def _diagonal(values: np.ndarray) -> Any:
+    return _scipy().sparse.diags_array(values).tocsc()
+
+
+def _solve(matrix: Any, right: np.ndarray) -> np.ndarray:
+    return _scipy().sparse.linalg.splu(matrix).solve(right)
+
+
+def _scipy() -> Any:
+    try:
+        import scipy.sparse
+        import scipy.sparse.linalg
+    except ModuleNotFoundError as error:
+        cure = "pip install 'matterhorn-snn[msu]'"
+        raise InputError("floating rows and nonlinear cells need scipy", cure=cure) from error
+    return scipy
