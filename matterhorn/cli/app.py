@@ -7,13 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import __version__
+
 app = typer.Typer(
     name="matterhorn",
     help="Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost.",
+    invoke_without_command=True,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+
+@app.callback()
+def version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -21,3 +36,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer for machines."""
     typer.echo(json.dumps(answer, indent=2))
+
+
+from . import train  # noqa: E402, F401

@@ -1,0 +1,157 @@
+"""The spiking checkpoint: a folder with packed weights, checksums, and embeddings that several models may share.
+
+``config.json``: the network's config, ``embeddings`` (file, relative to the folder) and ``sha256`` of every file.
+``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files lie beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import InputError
+from .config import MatterhornConfig
+from .packing import pack, unpack
+from .spiking import Connection, SpikingNetwork
+
+FORMAT = 1
+MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
+
+
+class SpikingConfig(MatterhornConfig):
+    """Config of a spiking checkpoint; ``embeddings``, ``sha256``, ``format`` and ``task`` describe the folder."""
+
+    model_type = "matterhorn-spiking"
+
+    def __init__(
+        self,
+        format: int = FORMAT,
+        task: str | None = None,
+        embeddings: str = EMBEDDINGS_FILE,
+        sha256: dict[str, str] | None = None,
+        **kwargs: Any,
+    ):
+        self.format, self.task, self.embeddings, self.sha256 = format, task, embeddings, sha256 or {}
+        super().__init__(**kwargs)
+
+
+def save_spiking(
+    network: SpikingNetwork, folder: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE, extra: list[Path] = []  # noqa: B006
+) -> None:
+    """Write a checkpoint folder, whole or not at all.
+
+    Args:
+        embeddings: where the embeddings go, relative to ``folder``. A file that is there already must hold the same.
+        extra: files to lay beside (tokenizer).
+    """
+    fresh = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    save_file(_to_disk(network), fresh / MODEL_FILE, metadata={"format": "pt"})
+    tables = {k: v.contiguous() for k, v in network.embeddings.state_dict().items()}
+    own = "/" not in embeddings
+    shelf = (fresh if own else folder) / embeddings
+    if own or not shelf.exists():
+        shelf.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tables, shelf)
+    elif any(not torch.equal(v, tables[k]) for k, v in load_file(shelf).items()):
+        raise InputError("holds other embeddings", file=shelf, cure="give --embeddings another name")
+    for path in extra:
+        shutil.copy(path, fresh / path.name)
+    plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
+    checksums = {MODEL_FILE: _sha256(fresh / MODEL_FILE), embeddings: _sha256(shelf)}
+    config = SpikingConfig(**plain, task=task, embeddings=embeddings, sha256=checksums)
+    config.architectures = ["SpikingForSequenceClassification"]
+    (fresh / CONFIG_FILE).write_text(json.dumps(config.to_diff_dict() | {"model_type": config.model_type}, indent=1))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(fresh, folder)
+
+
+def load_config(folder: Path) -> SpikingConfig:
+    """Read and check a checkpoint's config."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InputError("no checkpoint here", file=path, cure="give a shipped model's name or a checkpoint folder")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON ({error})", file=path, cure="restore the file") from error
+    if plain.get("model_type") != SpikingConfig.model_type:
+        kind = plain.get("model_type")
+        cure = "run matterhorn convert first" if kind == "matterhorn" else "give a spiking checkpoint"
+        raise InputError(f"a {kind!r} checkpoint, not a spiking one", file=path, field="model_type", cure=cure)
+    if plain.get("format") != FORMAT:
+        raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
+    try:
+        return SpikingConfig(**plain)
+    except InputError as error:
+        raise InputError(str(error), file=path) from error
+
+
+def load_spiking(folder: Path) -> SpikingNetwork:
+    """Read a checkpoint; a file that was cut or altered is refused."""
+    config = load_config(folder)
+    for name, expected in config.sha256.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError("missing", file=path, cure="copy the whole checkpoint")
+        if _sha256(path) != expected:
+            cure = "restore the file; the checkpoint was cut or altered"
+            raise InputError("checksum differs from config.json", file=path, field="sha256", cure=cure)
+    try:
+        tensors = load_file(folder / MODEL_FILE)
+        tables = load_file(folder / config.embeddings)
+    except SafetensorError as error:
+        raise InputError(f"not a safetensors file ({error})", file=folder, cure="restore the file") from error
+    sizes = [len(tensors[f"blocks.{i}.table"]) for i in range(config.num_hidden_layers)]
+    network = SpikingNetwork(config, sizes)
+    _from_disk(network, tensors | {f"embeddings.{k}": v for k, v in tables.items()}, folder / MODEL_FILE)
+    for name, population in network.populations().items():
+        try:
+            _ = population.code
+        except InputError as error:
+            raise InputError(str(error), file=folder / MODEL_FILE, field=name) from error
+    return network
+
+
+def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
+    """Weights packed, thresholds as narrow as they fit, everything else as it is; without the embeddings."""
+    tensors = {}
+    for name, value in network.state_dict().items():
+        module = network.get_submodule(name.rpartition(".")[0])
+        if name.startswith("embeddings."):
+            continue
+        if isinstance(module, Connection) and name.endswith(".weights"):
+            value = pack(value, module.kind)
+        elif name.endswith(".thresholds") and int(value.abs().max()) < 2**15:
+            value = value.to(torch.int16)
+        tensors[name] = value.contiguous()
+    return tensors
+
+
+def _from_disk(network: SpikingNetwork, tensors: dict[str, Tensor], file: Path) -> None:
+    for name, own in network.state_dict().items():
+        if name not in tensors:
+            raise InputError("missing tensor", file=file, field=name, cure="convert again")
+        value = tensors[name]
+        module = network.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, Connection) and name.endswith(".weights"):
+            value = unpack(value, module.kind, own.shape[1])
+        if value.shape != own.shape:
+            problem = f"shape {list(value.shape)} instead of {list(own.shape)}"
+            raise InputError(problem, file=file, field=name, cure="convert again")
+        own.copy_(value)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

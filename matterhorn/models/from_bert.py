@@ -1,0 +1,134 @@
+"""Building the quantised network from a fine-tuned BERT classifier, and calibrating its steps and silent levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
+from ..nn import ActivationQuantiser, StoredQuantiser
+from .config import MatterhornConfig
+from .quantised import MatterhornForSequenceClassification
+
+SHARED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "pad_token_id",
+    "id2label",
+    "label2id",
+    "problem_type",
+)
+
+
+def from_bert(teacher: BertForSequenceClassification, **options: Any) -> MatterhornForSequenceClassification:
+    """A quantised network with a teacher's weights. ``options`` go to :class:`MatterhornConfig`.
+
+    Steps are not set yet: run :func:`calibrate_steps` on some batches, then train.
+    """
+    shared = {name: getattr(teacher.config, name) for name in SHARED}
+    student = MatterhornForSequenceClassification(MatterhornConfig(**shared, **options))
+    bert = teacher.bert
+    with torch.no_grad():
+        for name in student.embeddings.TABLES:
+            source = "token_type" if name == "segment" else name
+            student.embeddings.fill(name, getattr(bert.embeddings, f"{source}_embeddings").weight)
+        _copy(student.embeddings.norm, bert.embeddings.LayerNorm)
+        student.embeddings.requires_grad_(False)
+        for block, layer in zip(student.blocks, bert.encoder.layer, strict=True):
+            own, other = block.attention, layer.attention
+            _copy(own.query, other.self.query)
+            _copy(own.key, other.self.key)
+            _copy(own.value, other.self.value)
+            _copy(own.output, other.output.dense)
+            _copy(block.attention_norm, other.output.LayerNorm)
+            _copy(block.feed_forward.ffn1, layer.intermediate.dense)
+            _copy(block.feed_forward.ffn2, layer.output.dense)
+            _copy(block.feed_forward_norm, layer.output.LayerNorm)
+        _copy(student.pooler, bert.pooler.dense)
+        _copy(student.classifier, teacher.classifier)
+    return student
+
+
+def _copy(target: nn.Module, source: nn.Module) -> None:
+    target.weight.copy_(source.weight)  # type: ignore[operator, union-attr, arg-type]
+    target.bias.copy_(source.bias)  # type: ignore[operator, union-attr, arg-type]
+
+
+Batches = Iterable[dict[str, Tensor]]
+
+
+def calibrate_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor]) -> None:
+    """Start every learned step at 2·E|x|/√Q (LSQ), at E|x| for one-bit operands, layer after layer on one batch."""
+
+    def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        size = inputs[0].detach().float().abs().mean()
+        top = module.high if isinstance(module, StoredQuantiser) else module.top - module.zero
+        module.step.data = (size if top == 1 else 2 * size / top**0.5).clamp(min=1e-3)  # type: ignore[union-attr]
+
+    kinds = (ActivationQuantiser, StoredQuantiser)
+    hooks = [m.register_forward_pre_hook(start) for m in model.modules() if isinstance(m, kinds)]
+    _run(model, [batch])
+    for hook in hooks:
+        hook.remove()
+
+
+def level_histograms(model: MatterhornForSequenceClassification, batches: Batches) -> dict[str, Tensor]:
+    """How often each neuron of each population holds each level before masking, int64 ``[neurons, T + 1]``."""
+    counts: dict[str, Tensor] = {}
+    present: list[Tensor] = []
+
+    def count(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            levels = module.levels(inputs[0])  # type: ignore[operator]
+            if name.endswith("probabilities"):
+                real = (present[0][:, None, :, None] & present[0][:, None, None, :]).expand(levels.shape)
+                rows = levels[real].unsqueeze(-1)
+            else:
+                rows = levels[present[0]]
+            counts[name] = counts.get(name, 0) + level_histogram(rows, module.bits)  # type: ignore[arg-type]
+
+        return hook
+
+    hooks = [m.register_forward_pre_hook(count(name)) for name, m in model.populations().items()]
+    for batch in batches:
+        present[:] = [batch["attention_mask"].bool()]
+        _run(model, [batch])
+    for hook in hooks:
+        hook.remove()
+    return counts
+
+
+def choose_silence(
+    model: MatterhornForSequenceClassification, histograms: dict[str, Tensor], *, mean: bool = False
+) -> None:
+    """Give every population its most frequent level as the silent one (per neuron where the network is built so).
+
+    ``mean``: silence is read as the mean of what falls silent, else as the silent level itself.
+    """
+    for name, population in model.populations().items():
+        histogram = histograms[name]
+        if len(population.silent) != len(histogram):
+            histogram = histogram.sum(0, keepdim=True)
+        silent = most_frequent(histogram)
+        reads = mean_of_silent(histogram, silent, population.dead_zone) if mean else READ_UNIT * silent
+        population.silent.copy_(silent)
+        population.reads.copy_(reads)
+
+
+def _run(model: nn.Module, batches: Batches) -> None:
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches:
+            model(**{k: v for k, v in batch.items() if k != "labels"})
+    model.train(was_training)

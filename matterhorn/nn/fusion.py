@@ -1,0 +1,20 @@
+"""Fusing the element-wise parts of training into single passes with ``torch.compile``."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a pure function on first use; without a C++ compiler (or with TORCH_COMPILE_DISABLE=1) run it as it is.
+
+    Only training goes through this: evaluation is plain PyTorch, so that its bits do not depend on a compiler.
+    """
+    compiled = torch.compile(function, dynamic=True)
+    can_compile = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    return functools.wraps(function)(compiled if can_compile else function)

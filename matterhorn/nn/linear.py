@@ -1,0 +1,90 @@
+"""Linear maps with few-bit weights: integer weights times a scale per output neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from .fusion import fused
+
+WEIGHT_KINDS = ("1", "ternary", "2", "4")
+
+
+def quantise_weights(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """Integer weights and the scale of each row: w ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
+
+    ``"1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 below
+    0.7·mean|w|, α = mean|w| of the rest (TWN, arXiv 1605.04711). ``"2"``, ``"4"``: rounded to −2^(b−1) … 2^(b−1) − 1
+    with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153).
+    """
+    if kind == "1":
+        centred = weight - weight.mean(1, keepdim=True)
+        return torch.where(centred >= 0, 1.0, -1.0), centred.abs().mean(1)
+    size = weight.abs()
+    if kind == "ternary":
+        kept = size > 0.7 * size.mean(1, keepdim=True)
+        return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
+    low, high = -(2 ** (int(kind) - 1)), 2 ** (int(kind) - 1) - 1
+    scale = (2 * size.mean(1) / high**0.5).clamp(min=1e-8)
+    return (weight / scale[:, None]).round().clamp(low, high), scale
+
+
+@fused
+def _integers_in(weight: Tensor, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    integers, scale = quantise_weights(weight, kind)
+    return integers.to(dtype), scale
+
+
+@fused
+def _unscale(grad: Tensor, scale: Tensor) -> Tensor:
+    return grad.to(scale.dtype) / scale.clamp(min=1e-8)[:, None]
+
+
+class _StraightWeights(Function):
+    """Integer weights whose gradient reaches the latent weight as if it had been α · n itself."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        integers, scale = _integers_in(weight, kind, dtype)
+        ctx.save_for_backward(scale)
+        ctx.mark_non_differentiable(scale)
+        return integers, scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:  # type: ignore[override]
+        (scale,) = ctx.saved_tensors
+        return _unscale(grad, scale), None, None
+
+
+class QuantisedLinear(nn.Module):
+    """A connection in training: integer levels in, real potentials out.
+
+    The product runs on integers (exact in bfloat16 and float32 alike), the scale s·α follows it, so evaluation in
+    float32 is exact integer arithmetic up to one rounding per multiplication and addition.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, kind: str):
+        super().__init__()
+        self.kind = kind
+        self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
+        self.bias = nn.Parameter(torch.zeros(fan_out))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def integers(self) -> tuple[Tensor, Tensor]:
+        """Integer weights (float ``[out, in]``) and scales ``[out]``."""
+        return quantise_weights(self.weight, self.kind)
+
+    def forward(self, levels: Tensor, step: Tensor) -> Tensor:
+        """``levels [..., in]`` relative to the zero point, their step → potentials ``[..., out]``."""
+        if self.training:
+            device = self.weight.device.type
+            lean = torch.is_autocast_enabled(device)
+            dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
+            integers, scale = _StraightWeights.apply(self.weight, self.kind, dtype)
+        else:
+            integers, scale = self.integers()
+        return F.linear(levels, integers) * (step.detach() * scale) + self.bias

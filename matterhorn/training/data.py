@@ -1,0 +1,170 @@
+"""Reading GLUE rows, from a folder of TSV files or from the hub, and making batches of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .tasks import Task
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of a task: ``texts`` (one or two strings each) and ``labels`` (class numbers, or scores; empty for test)."""
+
+    texts: list[tuple[str, ...]]
+    labels: list[float]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def subset(self, rows: list[int]) -> Examples:
+        """The named rows, in that order."""
+        return Examples([self.texts[i] for i in rows], [self.labels[i] for i in rows])
+
+
+def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examples:
+    """Rows of one split (``train``, ``dev``, …), from ``glue_dir`` if given, else from the hub through ``datasets``."""
+    if glue_dir is None:
+        return _from_hub(task, split)
+    if split not in task.files:
+        raise InputError(f"{task.name} has no split {split!r}", field="split", cure=f"choose one of {list(task.files)}")
+    return read_tsv(task, Path(glue_dir) / task.folder / task.files[split], labelled=not split.startswith("test"))
+
+
+def read_tsv(task: Task, path: Path, *, labelled: bool = True) -> Examples:
+    """Read one GLUE file; errors name the file and the row (counted from 1, the header included)."""
+    if not path.is_file():
+        raise InputError("no such file", file=path, cure="give --glue-dir the folder that holds SST-2/, MRPC/ …")
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    first = lines[0].rstrip("\r").split("\t")
+    has_header = all(column in first for column in task.text)
+    header = first if has_header else task.header
+    needed = [*task.text, task.label] if labelled else task.text
+    missing = [column for column in needed if header is None or column not in header]
+    if header is None or missing:
+        raise InputError(f"columns {first}", file=path, field=", ".join(missing), cure="give the official GLUE columns")
+    texts, labels = [], []
+    for number, line in enumerate(lines[1:] if has_header else lines, start=2 if has_header else 1):
+        if not line.strip():
+            continue
+        fields = dict(zip(header, line.rstrip("\r").split("\t"), strict=False))
+        place = f"row {number}"
+        if any(column not in fields for column in needed):
+            raise InputError(f"{len(fields)} of {len(header)} columns", file=path, field=place, cure="mend the row")
+        texts.append(tuple(_unquote(fields[column], task.quotes).strip() for column in task.text))
+        if not all(texts[-1]):
+            raise InputError("empty text", file=path, field=place, cure="fill in the sentence or drop the row")
+        if labelled:
+            labels.append(_label(task, fields[task.label].strip(), path, place))
+    if not texts:
+        raise InputError("no rows", file=path, cure="give a file with at least one row below the header")
+    return Examples(texts, labels)
+
+
+def _unquote(text: str, quotes: str) -> str:
+    if quotes == "doubled" and len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('""', '"')
+    return text
+
+
+def _label(task: Task, text: str, path: Path, place: str) -> float:
+    if task.range is None:
+        if text not in task.classes:
+            raise InputError(f"label {text!r}", file=path, field=place, cure=f"use one of {task.classes}")
+        return task.classes.index(text)
+    try:
+        score = float(text)
+    except ValueError:
+        score = float("nan")
+    if not task.range[0] <= score <= task.range[1]:
+        raise InputError(f"score {text!r}", file=path, field=place, cure=f"use a number in {list(task.range)}")
+    return score
+
+
+def _from_hub(task: Task, split: str) -> Examples:
+    import datasets
+
+    name = task.hub_splits.get(split, {"dev": "validation"}.get(split, split))
+    try:
+        rows = datasets.load_dataset("nyu-mll/glue", task.hub, split=name)
+    except Exception as error:
+        cure = "give --glue-dir, or go online"
+        raise InputError(f"cannot load GLUE {task.hub}/{name} from the hub: {error}", cure=cure) from error
+    columns = task.hub_text or task.text
+    texts = [tuple(str(row[column]).strip() for column in columns) for row in rows]
+    return Examples(texts, [] if split.startswith("test") else [row["label"] for row in rows])
+
+
+def hold_out(examples: Examples, rows: int, seed: int) -> tuple[Examples, Examples]:
+    """Split training rows into (train, selection): ``rows`` of them, at most a fifth, are kept to choose models by."""
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)
+    rows = min(rows, len(examples) // 5)
+    return examples.subset(order[rows:]), examples.subset(order[:rows])
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokenised rows: ``ids[i]`` and ``types[i]`` are lists of one length each; ``labels`` as in :class:`Examples`."""
+
+    ids: list[list[int]]
+    types: list[list[int]]
+    labels: list[float]
+    pad: int
+    is_regression: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, rows: list[int]) -> dict[str, Tensor]:
+        """Padded tensors of some rows: input_ids, token_type_ids, attention_mask ``[n, L]``, labels ``[n]``."""
+        lengths = torch.tensor([len(self.ids[i]) for i in rows])
+        longest = int(lengths.max())
+
+        def pad(lists: list[list[int]], filler: int) -> Tensor:
+            return torch.tensor([lists[i] + [filler] * (longest - len(lists[i])) for i in rows])
+
+        batch = {
+            "input_ids": pad(self.ids, self.pad),
+            "token_type_ids": pad(self.types, 0),
+            "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
+        }
+        if self.labels:
+            kind = torch.float32 if self.is_regression else torch.int64
+            batch["labels"] = torch.tensor([self.labels[i] for i in rows], dtype=kind)
+        return batch
+
+
+def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int) -> Tokens:
+    """Tokenise rows with a Hugging Face fast tokenizer, cut to ``max_length`` tokens (the longer sentence first)."""
+    pairs = list(zip(*examples.texts, strict=True))
+    coded = tokenizer(*[list(column) for column in pairs], truncation=True, max_length=max_length)
+    types = coded.get("token_type_ids") or [[0] * len(ids) for ids in coded["input_ids"]]
+    return Tokens(coded["input_ids"], types, examples.labels, tokenizer.pad_token_id, task.is_regression)
+
+
+def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:
+    """Rows in batches of like length, shortest first: for evaluation, the same on every machine."""
+    order = sorted(range(len(tokens)), key=lambda i: (len(tokens.ids[i]), i))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50) -> Iterator[list[int]]:
+    """One epoch of batches of like length in random order: rows are sorted within random pools of 50 batches."""
+    draw = random.Random(seed)
+    order = list(range(len(tokens)))
+    draw.shuffle(order)
+    batches = []
+    for start in range(0, len(order), pool * batch_size):
+        rows = sorted(order[start : start + pool * batch_size], key=lambda i: len(tokens.ids[i]))
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    draw.shuffle(batches)
+    yield from batches

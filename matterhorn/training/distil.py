@@ -1,0 +1,82 @@
+"""Distillation into the quantised network: logits and hidden states, and a price for every event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..models.quantised import MatterhornForSequenceClassification
+from .recipe import Round
+
+
+@dataclass
+class Distillation:
+    """Loss of one round.
+
+    ``logits``: soft cross-entropy (mean squared error for one output); ``hidden``: mean squared error of all hidden
+    states (BiT, arXiv 2205.13016); and ``price × expected share of events``, where the price rises while the silent
+    share is below the target and falls while it is above (dual ascent).
+    """
+
+    student: MatterhornForSequenceClassification
+    teacher: nn.Module
+    round: Round
+    state: dict[str, float] = field(default_factory=dict)
+    price_rate: float = 0.02
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """(student as wrapped for training, batch) → loss and figures."""
+        inputs = {k: v for k, v in batch.items() if k != "labels"}
+        with torch.no_grad():
+            taught = self.teacher(**inputs, output_hidden_states=True)
+        answer = model(**inputs, output_hidden_states=True)
+        logits = self._logits(answer.logits.float(), taught.logits.float())
+        hidden = self._hidden(answer.hidden_states, taught.hidden_states, batch["attention_mask"])
+        loss = self.round.logit_weight * logits + self.round.hidden_weight * hidden
+        if self.round.label_weight:
+            loss = loss + self.round.label_weight * self._labels(answer.logits.float(), batch["labels"])
+        events, windows = self._events()
+        share = 1 - float(events.detach()) / windows
+        price = self._price(share)
+        if price:
+            loss = loss + price * events / windows
+        figures = {"loss": float(loss.detach()), "hidden": float(hidden.detach()), "silent": share, "price": price}
+        return loss, figures
+
+    def _logits(self, own: Tensor, taught: Tensor) -> Tensor:
+        if own.shape[-1] == 1:
+            return F.mse_loss(own, taught)
+        return -(taught.softmax(-1) * own.log_softmax(-1)).sum(-1).mean()
+
+    def _labels(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if logits.shape[-1] == 1:
+            return F.mse_loss(logits.squeeze(-1), labels.float())
+        return F.cross_entropy(logits, labels)
+
+    def _hidden(self, own: tuple[Tensor, ...], taught: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        """Mean squared error over existing tokens, summed over the blocks (embeddings are frozen, so not counted)."""
+        present = mask.to(torch.float32)[..., None]
+        width = own[0].shape[-1] * present.sum()
+        return sum(((a.float() - b.float()).square() * present).sum() for a, b in zip(own[1:], taught[1:], strict=True)) / width
+
+    def _events(self) -> tuple[Tensor, int]:
+        """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""
+        events, windows = torch.zeros(()), 0
+        for name, population in self.student.populations().items():
+            targets = 3 if name.endswith(".input") else 1
+            assert population.events is not None
+            events = events + targets * population.events
+            windows += targets * population.windows
+        return events, windows
+
+    def _price(self, share: float) -> float:
+        if self.round.silent_target is None:
+            return self.round.event_price
+        price = self.state.get("price", self.round.event_price)
+        mean = self.state.get("silent", share)
+        self.state["silent"] = mean + 0.05 * (share - mean)
+        self.state["price"] = max(0.0, price + self.price_rate * (self.round.silent_target - self.state["silent"]))
+        return price

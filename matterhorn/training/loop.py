@@ -1,0 +1,188 @@
+"""One phase of training: the loop that fine-tuning and distillation share. Resumes exactly where it was killed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from .checkpoint import load_state, save_state
+from .data import Tokens, shuffled_batches, sorted_batches
+from .metrics import compute_metrics
+from .recipe import Phase
+from .tasks import Task
+
+Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
+"""(model, batch) → (loss to minimise, figures to show)."""
+
+
+@dataclass
+class Progress:
+    """Where a phase stands; plain JSON."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    done: bool = False
+    carried: dict[str, float] = field(default_factory=dict)
+    """Figures that a loss keeps from step to step (the price of an event)."""
+
+
+def run_phase(
+    model: PreTrainedModel,
+    loss: Loss,
+    task: Task,
+    train: Tokens,
+    selection: Tokens,
+    phase: Phase,
+    folder: Path,
+    seed: int,
+    carried: dict[str, float] | None = None,
+    accept: Callable[[dict[str, float]], bool] = lambda figures: True,
+) -> Progress:
+    """Train ``model`` in place and leave the best weights (by the main metric on ``selection``) in ``folder/best``.
+
+    ``carried`` is kept in the checkpoint. ``accept`` says which evaluations may be the best at all.
+    """
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
+    optimizer = _optimizer(model, phase)
+    steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
+    total = max(1, round(phase.epochs * steps_per_epoch))
+    progress = Progress(**(load_state(folder / "last", model, optimizer) or {}))
+    if carried is not None:
+        carried.update(progress.carried)
+        progress.carried = carried
+    if progress.done:
+        return progress
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    bar = tqdm(
+        total=total,
+        initial=progress.step,
+        desc=folder.name,
+        disable=not accelerator.is_main_process,
+        mininterval=0.5 if sys.stderr.isatty() else 60,
+    )
+    clock = time.monotonic()
+    for batch in _batches(train, phase.batch_size, seed, progress.step, total, accelerator):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(progress.step, total, phase.warmup)
+        wrapped.train()
+        with lean:
+            value, figures = loss(wrapped, batch)
+        accelerator.backward(value)
+        accelerator.clip_grad_norm_(model.parameters(), phase.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        progress.step += 1
+        bar.update()
+        bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+        if progress.step % phase.evaluate_every == 0 or progress.step == total:
+            progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
+            _note(progress, figures | evaluate_tokens(model, task, selection, accelerator), task, accept)
+            progress.done = progress.step == total
+            if accelerator.is_main_process:
+                _keep(folder, model, optimizer, progress)
+            accelerator.wait_for_everyone()
+    bar.close()
+    return progress
+
+
+def evaluate_tokens(
+    model: nn.Module, task: Task, tokens: Tokens, accelerator: Accelerator | None = None, batch_size: int = 64
+) -> dict[str, float]:
+    """Metrics of a model on tokenised rows, in float32; with an accelerator, shared among its processes."""
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    device = next(model.parameters()).device
+    mine = sorted_batches(tokens, batch_size)[rank::world]
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        pieces = []
+        for rows in mine:
+            batch = {k: v.to(device) for k, v in tokens.batch(rows).items() if k != "labels"}
+            pieces.append((rows, model(**batch).logits.float().cpu()))
+    model.train(was_training)
+    if accelerator is not None and world > 1:
+        from accelerate.utils import gather_object
+
+        pieces = gather_object(pieces)
+    order = [row for rows, _ in pieces for row in rows]
+    logits = torch.cat([logits for _, logits in pieces]).numpy()
+    return compute_metrics(task, logits, torch.tensor(tokens.labels)[order].numpy())
+
+
+def multiplies_bf16() -> bool:
+    """True where the processor multiplies bfloat16 natively."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _optimizer(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
+    """Fused AdamW; vectors and scalars (biases, norms, steps) are not decayed."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    for group in groups:
+        group["peak"] = phase.learning_rate
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=phase.learning_rate, fused=True)
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up, then linear decay to zero."""
+    rise = max(1, round(warmup * total))
+    return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
+
+
+def _batches(
+    train: Tokens, batch_size: int, seed: int, done: int, total: int, accelerator: Accelerator
+) -> Iterator[dict[str, Tensor]]:
+    """This process's batches from step ``done`` to ``total``; the order depends on seed and epoch only."""
+    world, rank, step, epoch = accelerator.num_processes, accelerator.process_index, 0, 0
+    while step < total:
+        batches = list(shuffled_batches(train, batch_size, 1000 * seed + epoch))
+        batches += batches[: -len(batches) % world]
+        for rows in batches[rank::world]:
+            if step >= total:
+                return
+            if step >= done:
+                yield {k: v.to(accelerator.device) for k, v in train.batch(rows).items()}
+            step += 1
+        epoch += 1
+
+
+def _note(progress: Progress, figures: dict[str, float], task: Task, accept: Callable[..., bool]) -> None:
+    progress.history.append({"step": progress.step, **figures})
+    tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in progress.history[-1].items()))
+    if figures[task.metrics[0]] > progress.best and accept(figures):
+        progress.best, progress.best_step = figures[task.metrics[0]], progress.step
+
+
+def _keep(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Save the best model if this is it, then the state to resume from."""
+    if progress.best_step == progress.step:
+        fresh, best = folder / "best.tmp", folder / "best"
+        shutil.rmtree(fresh, ignore_errors=True)
+        model.save_pretrained(fresh)
+        (fresh / "training.json").write_text(json.dumps(vars(progress), indent=1))
+        shutil.rmtree(best, ignore_errors=True)
+        os.replace(fresh, best)
+    save_state(folder / "last", model, optimizer, vars(progress))

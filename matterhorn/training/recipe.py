@@ -1,0 +1,76 @@
+"""A recipe: every setting of a training run, read from a YAML file."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputError
+
+
+class Settings(BaseModel):
+    """Unknown keys are refused, so that a misspelt setting is an error and not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Phase(Settings):
+    """Settings that every phase of training has."""
+
+    epochs: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(64, gt=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    evaluate_every: int = Field(200, gt=0)
+    """Steps between evaluations on the selection rows (the best is kept)."""
+
+
+class Round(Phase):
+    """One round of distillation at one dead zone."""
+
+    dead_zone: int = Field(0, ge=0)
+    silent_target: float | None = Field(None, gt=0, lt=1)
+    """Silent share to aim for: each expected event costs a price, which is steered until the share is reached."""
+    event_price: float = Field(0.0, ge=0)
+    """Price of an event at the start of the round (and throughout, without a target)."""
+    hidden_weight: float = Field(1.0, ge=0)
+    logit_weight: float = Field(1.0, ge=0)
+    label_weight: float = Field(0.0, ge=0)
+
+
+class Recipe(Settings):
+    """A whole run: teacher, then rounds of distillation, each from where the last one ended."""
+
+    task: str
+    backbone: str = "minilm-l6"
+    seed: int = 1
+    max_length: int = Field(128, ge=8, le=512)
+    selection_rows: int = Field(2000, gt=0)
+    network: dict[str, Any] = {}
+    """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
+    teacher: Phase
+    rounds: list[Round] = Field(min_length=1)
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """A shipped recipe by its name (``sst2``), or one from a YAML file."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = Path(str(resources.files(__package__).joinpath("recipes", f"{name}.yaml")))
+    if not path.is_file():
+        shipped = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise InputError("no such recipe", file=name, cure=f"give a .yaml file or one of {', '.join(shipped)}")
+    try:
+        return Recipe(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError, TypeError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise InputError(first["msg"], file=path, field=field, cure="mend the recipe") from error
+        raise InputError(f"not a recipe ({error})", file=path, cure="see the shipped recipes") from error

@@ -1,0 +1,50 @@
+"""Fine-tuning the full-precision teacher, embeddings frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, BertForSequenceClassification, PreTrainedModel, set_seed
+
+from .backbones import locate
+from .data import Tokens
+from .loop import Progress, run_phase
+from .recipe import Recipe
+from .tasks import Task
+
+
+def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassification:
+    """A BERT classifier with the task's outputs; the head is drawn anew where ``source`` has none."""
+    model = BertForSequenceClassification.from_pretrained(
+        str(source),
+        num_labels=task.outputs,
+        id2label=dict(enumerate(task.labels or ["score"])),
+        label2id={label: i for i, label in enumerate(task.labels or ["score"])},
+        problem_type="regression" if task.is_regression else "single_label_classification",
+    )
+    model.bert.embeddings.requires_grad_(False)
+    return model
+
+
+def fine_tune(recipe: Recipe, task: Task, train: Tokens, selection: Tokens, folder: Path) -> Progress:
+    """Fine-tune the recipe's backbone; the best teacher lands in ``folder/best``, with its tokenizer."""
+    set_seed(recipe.seed)
+    model = load_teacher(locate(recipe.backbone), task)
+    progress = run_phase(model, _task_loss, task, train, selection, recipe.teacher, folder, recipe.seed)
+    AutoTokenizer.from_pretrained(locate(recipe.backbone)).save_pretrained(folder / "best")
+    return progress
+
+
+def _task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    answer: PreTrainedModel = model(**batch)
+    return answer.loss, {"loss": float(answer.loss.detach())}
+
+
+def freeze(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A teacher that only teaches: eval mode (no dropout), no gradients, its linear maps in ``dtype``."""
+    for module in model.eval().requires_grad_(False).modules():
+        if isinstance(module, nn.Linear):
+            module.to(dtype)
+    return model
