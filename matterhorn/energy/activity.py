@@ -1,0 +1,189 @@
+"""What a connection does under a code: the counts that a bill is made from, re-coded from a trace by pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..errors import InputError
+from ..trace import DYNAMIC, ConnectionTrace, Trace
+
+Line = tuple[str, str, float]
+"""One line of a bill: connection or digital step, category, energy in J."""
+
+Form = Literal["word", "train", "spike"]
+"""How a level travels: a dense word, a train of T steps (rate), or at most one spike in T + 1 slots (TTFS)."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Counts of one connection under one code, over all sequences.
+
+    Attributes:
+        windows: neuron-windows of the source population. events: spikes (for words: values sent).
+        kernel: Σ|κ| in levels, i.e. slots for which rows are driven. operations: synaptic operations caused.
+        products: those of a dense network. offset: additions for the silent level of a dynamic connection.
+        adds: accumulates per synaptic operation. steps: time steps per window (0 for words). active: windows that
+            drive a row at all. sign_bits: extra bits of a spike packet (ternary spikes).
+    """
+
+    name: str
+    block: int
+    role: str
+    population: str
+    form: Form
+    fan_in: int
+    fan_out: int
+    heads: int
+    level_bits: int
+    operand_bits: int
+    windows: float
+    events: float
+    kernel: float
+    operations: float
+    products: float
+    offset: float
+    adds: int
+    steps: int
+    active: float
+    sign_bits: int = 0
+
+    @property
+    def dynamic(self) -> bool:
+        """True where the stored operand is K or V."""
+        return self.role in DYNAMIC
+
+    @property
+    def outputs(self) -> float:
+        """Output neuron-windows: each takes ``fan_in`` products."""
+        return self.products / self.fan_in
+
+    @property
+    def fan(self) -> float:
+        """Synapses that one event reaches."""
+        return self.products / self.windows if self.windows else 0.0
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A code to evaluate a trace by. ``per_neuron``: the silent level is each row's mode, not the tensor's."""
+
+    name: str
+    form: Form
+    dead_zone: int = 0
+    masked: bool = False
+    per_neuron: bool = False
+
+
+CODINGS: tuple[Coding, ...] = (
+    Coding("dense", "word"),
+    Coding("rate", "train"),
+    Coding("ttfs", "spike"),
+    *(Coding(f"mttfs-k{k}", "spike", k, True) for k in range(4)),
+    *(Coding(f"mttfs-k{k}-neuron", "spike", k, True, True) for k in range(4)),
+)
+"""The codes of the bill, one silent level per tensor; ``-neuron`` has one per neuron."""
+
+
+def coding(name: str) -> Coding:
+    """A code by its name."""
+    for candidate in CODINGS:
+        if candidate.name == name:
+            return candidate
+    names = ", ".join(c.name for c in CODINGS)
+    raise InputError(f"no code {name!r}", field="code", cure=f"give one of {names}")
+
+
+def as_traced(trace: Trace) -> list[Activity]:
+    """Activities exactly as they were counted while the network ran."""
+    return [
+        replace(
+            _frame(c, "spike"),
+            events=float(c.events),
+            kernel=float(c.kernel_sum),
+            operations=float(c.accumulates),
+            offset=float(c.offset_accumulates),
+            active=float(c.events),
+        )
+        for c in trace.connections.values()
+    ]
+
+
+def recode(trace: Trace, code: Coding) -> list[Activity]:
+    """Activities had the same levels been sent by another code.
+
+    The histogram of levels before masking gives events and Σ|κ|; operations follow as events times the mean number of
+    synapses per neuron. Levels come from a network trained with its own dead zone, which is the one thing that a
+    re-coding cannot change.
+    """
+    counters: dict[Form, Callable[[ConnectionTrace, Coding], Activity]] = {
+        "word": _words, "train": _trains, "spike": _spikes}
+    return [counters[code.form](c, code) for c in trace.connections.values()]
+
+
+def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
+    """Most frequent level, ``[rows, 1]`` or ``[1, 1]``, the lowest if several."""
+    counts = histogram if per_neuron else histogram.sum(0, keepdims=True)
+    return counts.argmax(-1)[:, None]
+
+
+def _frame(c: ConnectionTrace, form: Form) -> Activity:
+    top = 2**c.level_bits - 1
+    steps = {"word": 0, "train": top, "spike": top + 1}[form]
+    return Activity(
+        name=c.name, block=c.block, role=c.role, population=c.population, form=form, fan_in=c.fan_in,
+        fan_out=c.fan_out, heads=c.heads, level_bits=c.level_bits, operand_bits=c.operand_bits,
+        windows=float(c.windows), events=0.0, kernel=0.0, operations=0.0, products=float(c.products),
+        offset=float(c.offset_accumulates), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
+        steps=steps, active=0.0,
+    )  # fmt: skip
+
+
+def _per_window(c: ConnectionTrace, weight: np.ndarray) -> float:
+    """Σ over levels of ``weight`` [rows or 1, T + 1], scaled to all windows."""
+    total = float(c.histogram.sum())
+    return float((c.histogram * weight).sum()) / total * c.windows if total else 0.0
+
+
+def _distance(c: ConnectionTrace, *, per_neuron: bool) -> np.ndarray:
+    """|q − m| for the most frequent m, ``[rows or 1, T + 1]``."""
+    return np.abs(np.arange(c.histogram.shape[1]) - silent_levels(c.histogram, per_neuron=per_neuron))
+
+
+def _words(c: ConnectionTrace, code: Coding) -> Activity:
+    """Every value travels. On an analog array a word drives its row relative to the most frequent level (cheapest)."""
+    distance = _distance(c, per_neuron=False)
+    return replace(
+        _frame(c, "word"), events=float(c.windows), operations=float(c.products), offset=0.0,
+        kernel=_per_window(c, distance), active=_per_window(c, distance > 0),
+    )  # fmt: skip
+
+
+def _trains(c: ConnectionTrace, code: Coding) -> Activity:
+    """Level q is q spikes in T steps; each spike drives its row for one slot."""
+    levels = np.arange(c.histogram.shape[1])[None, :]
+    events = _per_window(c, levels)
+    frame = _frame(c, "train")
+    return replace(frame, events=events, kernel=events, operations=events * frame.fan,
+                   active=_per_window(c, levels > 0))
+
+
+def _spikes(c: ConnectionTrace, code: Coding) -> Activity:
+    """At most one spike: silent where |q − m| ≤ k, with m = 0 for plain TTFS."""
+    levels = np.arange(c.histogram.shape[1])[None, :]
+    distance = _distance(c, per_neuron=code.per_neuron) if code.masked else levels
+    spiking = distance > code.dead_zone
+    events = _per_window(c, spiking)
+    frame = _frame(c, "spike")
+    return replace(frame, events=events, kernel=_per_window(c, distance * spiking), operations=events * frame.fan,
+                   active=events)
+
+
+def silent_share(activities: list[Activity]) -> float:
+    """Share of neuron-windows without a spike; 0 for dense words."""
+    windows = sum(a.windows for a in activities)
+    active = sum(a.windows if a.form == "word" else a.active for a in activities)
+    return 1 - active / windows if windows else 1.0

@@ -1,0 +1,200 @@
+"""The chip: energies, geometry and network, each number with unit and source (see ``chips/*.yaml``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from .quantity import (
+    Area,
+    BitEnergy,
+    Bits,
+    Conductance,
+    Count,
+    Energy,
+    Length,
+    Positive,
+    Power,
+    Quantity,
+    Time,
+    Voltage,
+    WireEnergy,
+)
+
+
+class Part(BaseModel):
+    """A group of numbers; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Logic(Part):
+    """Digital arithmetic. ``customary`` is the one addition that others print their whole bill with."""
+
+    accumulate: Energy
+    compare: Energy
+    subtract: Energy
+    add: Energy
+    multiply: Energy
+    lookup: Energy
+    customary: Energy
+    cycle: Time
+
+
+class Core(Part):
+    """A digital tile: an SRAM that yields one row of weights per cycle, and an adder per column."""
+
+    rows: Positive
+    columns: Positive
+    area: Area
+    leakage: Power
+
+
+class Weights(Part):
+    """Weight memory. ``far`` is what a read costs where weights live off the core; ``reuse`` is how many windows of a
+    dense network share one read."""
+
+    read: BitEnergy
+    far: BitEnergy
+    reuse: Positive
+
+
+class State(Part):
+    """Membrane memory: one potential of ``bits`` per neuron."""
+
+    read: BitEnergy
+    write: BitEnergy
+    bits: Bits
+
+
+class KeyValue(Part):
+    """Memory of the stored keys and values in an attention tile."""
+
+    read: BitEnergy
+    write: BitEnergy
+    size: Bits
+
+
+class Hop(Part):
+    """One hop of a spike packet: ``energy`` per packet and ``bit`` per bit of it; ``header`` bits beside the address."""
+
+    energy: Energy
+    bit: BitEnergy
+    header: Bits
+
+
+class Network(Part):
+    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge.
+
+    ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
+    packet serves a whole array or one synapse.
+    """
+
+    hop: Hop
+    dense: BitEnergy
+    wire: WireEnergy
+    hops: Count
+    latency: Time
+    route: Literal["counted", "fixed"]
+    delivery: Literal["array", "synapse"]
+
+
+class Mesh(Part):
+    """Largest mesh and die."""
+
+    rows: Positive
+    columns: Positive
+    area: Area
+
+
+class Msu(Part):
+    """Memristive synapse unit: ``stacked`` arrays of rows × columns pairs, read for |κ| slots at ``voltage``."""
+
+    rows: Positive
+    columns: Positive
+    stacked: Positive
+    voltage: Voltage
+    g_on: Conductance
+    g_off: Conductance
+    slot: Time
+    row_driver: Energy
+    integrator: Energy
+    comparator: Energy
+    readout: Energy
+    control: Energy
+    area: Area
+    leakage: Power
+
+
+class Step(Part):
+    """Operations of a digital function: per element and per vector."""
+
+    adds: Count
+    multiplies: Count
+    lookups: Count
+    vector_adds: Count
+    vector_lookups: Count
+
+
+class Digital(Part):
+    """The digital functions of a transformer; the head is counted per product."""
+
+    embedding: Step
+    layer_norm: Step
+    softmax: Step
+    residual: Step
+    activation: Step
+    quantise: Step
+    head: Step
+
+
+class Embedding(Part):
+    """The embedding table: ``bits`` per element."""
+
+    read: BitEnergy
+    bits: Bits
+
+
+class Chip(Part):
+    """A whole chip. ``msu`` is absent where there is none. ``non_commercial`` lists keys under such a licence."""
+
+    name: str
+    title: str
+    about: str
+    node: Length
+    non_commercial: tuple[str, ...] = ()
+    logic: Logic
+    core: Core
+    weights: Weights
+    state: State
+    kv: KeyValue
+    noc: Network
+    mesh: Mesh
+    msu: Msu | None = None
+    digital: Digital
+    embedding: Embedding
+
+    @model_validator(mode="after")
+    def _fits(self) -> Chip:
+        tiles = {"core.area": self.core.area, **({"msu.area": self.msu.area} if self.msu else {})}
+        for key, area in tiles.items():
+            if area.si > self.mesh.area.si:
+                raise ValueError(f"{key}: {area.text} is larger than the chip, allowed range 0 … {self.mesh.area.text}")
+        if self.msu and self.msu.g_on.si < self.msu.g_off.si:
+            raise ValueError(f"msu.g_off: {self.msu.g_off.text} is outside the allowed range 0 … {self.msu.g_on.text}")
+        return self
+
+    def quantities(self) -> Iterator[tuple[str, Quantity]]:
+        """All numbers with their dotted keys."""
+        yield from _walk(self, "")
+
+
+def _walk(part: BaseModel, prefix: str) -> Iterator[tuple[str, Quantity]]:
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Quantity):
+            yield prefix + name, value
+        elif isinstance(value, BaseModel):
+            yield from _walk(value, f"{prefix}{name}.")

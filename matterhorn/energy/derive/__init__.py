@@ -1,0 +1,1 @@
+"""How the figures of derived chips were found, each script with its output."""

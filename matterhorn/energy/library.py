@@ -1,0 +1,123 @@
+"""Chips as files: find, inherit, override, validate. Errors name the file, the key and the allowed range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ..errors import InputError
+from .chip import Chip
+from .quantity import parse, si_factor
+
+SHIPPED = Path(__file__).parent / "chips"
+DEFAULT = "rram-22nm"
+
+
+def shipped() -> list[str]:
+    """Names of the chips that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Chip:
+    """Load a chip by name or by the path of a file, then apply overrides such as ``noc.hop.energy=1 pJ``."""
+    path = _locate(name)
+    plain = _inherited(path, seen=())
+    plain.setdefault("name", path.stem)
+    for override in overrides:
+        _set(plain, override)
+    return _validated(plain, path)
+
+
+def with_value(chip: Chip, key: str, si: float) -> Chip:
+    """The same chip with one number replaced by another SI value (for sweeps); ranges are not checked again."""
+    *groups, last = key.split(".")
+    parts: list[Any] = [chip]
+    for group in groups:
+        parts.append(getattr(parts[-1], group))
+    quantity = getattr(parts[-1], last)
+    changed: Any = quantity.model_copy(update={"value": si / si_factor(quantity.unit)[0]})
+    for part, name in zip(reversed(parts), [last, *reversed(groups)], strict=True):
+        changed = part.model_copy(update={name: changed})
+    return changed
+
+
+def _locate(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError("no such chip file", file=path, cure="give the path of a YAML file")
+        return path
+    if name not in shipped():
+        raise InputError(f"no chip {name!r}", field="chip", cure=f"give one of {', '.join(shipped())}, or a .yaml file")
+    return SHIPPED / f"{name}.yaml"
+
+
+def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """Content of a file, laid over the chip that it inherits."""
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        place = str(error).replace("\n", " ")
+        raise InputError(f"not YAML: {place}", file=path, cure="mend the line it names") from error
+    if not isinstance(own, dict):
+        raise InputError("not a mapping of keys", file=path, cure="see docs/energy.md for the keys of a chip")
+    parent = own.pop("inherits", None)
+    if parent is None:
+        return own
+    above = path.with_name(parent) if str(parent).endswith((".yaml", ".yml")) else _locate(str(parent))
+    if above.resolve() in (*seen, path.resolve()):
+        raise InputError("a chip inherits itself", file=path, field="inherits", cure="break the circle")
+    base = _inherited(above, (*seen, path.resolve()))
+    base.pop("name", None)
+    return _merged(base, own)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Own keys over inherited ones; a number (it has a ``value``) is replaced whole, so that it brings its source."""
+    merged = dict(base)
+    for key, value in own.items():
+        inherited = merged.get(key)
+        if isinstance(value, dict) and isinstance(inherited, dict) and not {"value", "unit", "source"} & set(value):
+            merged[key] = _merged(inherited, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _set(plain: dict[str, Any], override: str) -> None:
+    """Apply one ``key=value unit`` to a chip's plain form."""
+    key, equals, text = override.partition("=")
+    *groups, last = key.strip().split(".")
+    place: Any = plain
+    for group in groups:
+        place = place.get(group) if isinstance(place, dict) else None
+    if not equals or not isinstance(place, dict) or last not in place:
+        raise InputError(f"no key {key!r} to set", field="--set", cure='see "matterhorn chips NAME"; --set KEY="1 pJ"')
+    if not isinstance(place[last], dict):
+        place[last] = text.strip()
+        return
+    if "value" not in place[last]:
+        raise InputError(f"{key!r} is a group", field="--set", cure=f"set one of {', '.join(place[last])}")
+    try:
+        value, unit = parse(text)
+    except ValueError as error:
+        raise InputError(str(error), field=f"--set {key}", cure='give e.g. "1 pJ"') from error
+    place[last] = {"value": value, "unit": unit, "source": "set by the user"}
+
+
+def _validated(plain: dict[str, Any], path: Path) -> Chip:
+    try:
+        return Chip.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        cures = {"extra_forbidden": "remove it, or see docs/energy.md for the keys of a chip",
+                 "missing": "add it: every number needs value, unit and source"}
+        field = ".".join(str(part) for part in first["loc"]) or None
+        problem = "unknown key" if first["type"] == "extra_forbidden" else message
+        cure = cures.get(first["type"], "mend the value")
+        raise InputError(problem, file=path, field=field, cure=cure) from error

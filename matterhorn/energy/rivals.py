@@ -1,0 +1,98 @@
+"""Rivals as published operating points, billed on the same chip, shape and length as our codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..trace import Trace
+from .activity import CODINGS, Activity, recode
+from .bill import Bill, make_bill
+from .chip import Chip
+from .mapping import Hardware, Mapping, hardware_of, place
+from .shapes import SHAPES, lay
+
+
+class Figure(BaseModel):
+    """A published or deduced number and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float = Field(ge=0)
+    source: str = Field(min_length=3)
+
+
+class Rival(BaseModel):
+    """One operating point; see ``rivals.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    layers: int = Field(ge=1)
+    steps: Figure
+    spikes: Figure
+    weight_bits: Figure
+    sign_bits: int = Field(ge=0, le=1)
+    analog: bool
+    form: Literal["train", "spike"]
+    kernel: Figure
+    published_block_mj: Figure | None
+
+    @property
+    def published_mj(self) -> float | None:
+        """Published energy of all encoder blocks, mJ."""
+        return self.published_block_mj.value * self.layers if self.published_block_mj else None
+
+
+@cache
+def rivals() -> tuple[Rival, ...]:
+    """All operating points of ``rivals.yaml``."""
+    plain = yaml.safe_load((Path(__file__).parent / "rivals.yaml").read_text(encoding="utf-8"))
+    return tuple(Rival.model_validate(entry) for entry in plain)
+
+
+@dataclass(frozen=True)
+class RivalBill:
+    """A rival's bills by kind of array. Its own is ``digital``, unless its synapse is analog: then the cheaper one."""
+
+    rival: Rival
+    bills: dict[Hardware, Bill]
+
+    @property
+    def own(self) -> Bill:
+        """The bill that stands for the rival."""
+        return min(self.bills.values(), key=lambda bill: bill.total) if self.rival.analog else self.bills["digital"]
+
+
+def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
+    """Bills of one sentence on the BERT-base shape.
+
+    Only shapes and digital steps are taken from the trace: rivals are granted the same digital functions as ours.
+    """
+    mappings: dict[tuple[int, int, Hardware], Mapping] = {}
+    answers = []
+    for rival in rivals():
+        laid = lay(trace, replace(SHAPES["bert-base"], layers=rival.layers), length)
+        activities = [_activity(rival, base) for base in recode(laid, CODINGS[0])]
+        bills: dict[Hardware, Bill] = {}
+        for hardware in hardware_of(chip):
+            key = (rival.layers, int(rival.weight_bits.value), hardware)
+            if key not in mappings:
+                mappings[key] = place(activities, chip, hardware, length)
+            bills[hardware] = make_bill(activities, laid, chip, mappings[key])
+        answers.append(RivalBill(rival, bills))
+    return answers
+
+
+def _activity(rival: Rival, base: Activity) -> Activity:
+    events = base.windows * rival.spikes.value
+    return replace(
+        base, form=rival.form, events=events, kernel=events * rival.kernel.value, operations=events * base.fan,
+        active=min(base.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
+        operand_bits=base.operand_bits if base.dynamic else int(rival.weight_bits.value),
+    )  # fmt: skip

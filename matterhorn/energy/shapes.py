@@ -1,0 +1,119 @@
+"""Laying what was counted on one network over the shape of another: shares stay, sizes change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..trace import ConnectionTrace, DigitalTrace, Trace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a BERT-like encoder."""
+
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+
+    @property
+    def head_size(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads
+
+    def fans(self, role: str, length: int) -> tuple[int, int]:
+        """Rows and columns of a connection; a scores product has one column per key, all keys of a sentence here."""
+        return {
+            "scores": (self.head_size, length),
+            "context": (length, self.head_size),
+            "ffn1": (self.width, self.ffn),
+            "ffn2": (self.ffn, self.width),
+        }.get(role, (self.width, self.width))
+
+
+SHAPES = {
+    "minilm-l6": Shape(6, 384, 12, 1536),
+    "bert-base": Shape(12, 768, 12, 3072),
+    "bert-large": Shape(24, 1024, 16, 4096),
+}
+"""Shapes by name."""
+
+PAPER_LENGTH = 128
+"""Tokens of the sentence that codes and rivals are billed for on BERT-base."""
+
+
+def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:
+    """One sentence of ``length`` tokens on ``shape``, each block with the shares of the block at the same depth.
+
+    Histograms keep their distribution: rows are repeated or dropped to the new number of neurons, and scaled to the new
+    number of windows. Events, Σ|κ| and offsets scale with windows, accumulates with products.
+    """
+    laid = Trace(shape={**trace.shape, "layers": shape.layers, "width": shape.width, "heads": shape.heads,
+                        "ffn": shape.ffn})  # fmt: skip
+    laid.add_lengths([length])
+    depth = 1 + max(c.block for c in trace.connections.values())
+    for block in range(shape.layers):
+        origin = block * depth // shape.layers
+        for connection in trace.connections.values():
+            if connection.block == origin:
+                moved = _connection(connection, block, shape, length)
+                laid.connections[moved.name] = moved
+    _digital(trace, laid, shape, length, depth)
+    return laid
+
+
+def _connection(c: ConnectionTrace, block: int, shape: Shape, length: int) -> ConnectionTrace:
+    fan_in, fan_out = shape.fans(c.role, length)
+    heads = shape.heads if c.heads > 1 else 1
+    windows = length * fan_in * heads
+    products = windows * fan_out
+    share = windows / c.windows if c.windows else 0.0
+    rows = shape.heads if c.role == "context" else heads * fan_in
+    picked = np.arange(rows) % len(c.histogram) if c.role != "context" else np.arange(rows) * len(c.histogram) // rows
+    silent = c.silent if len(c.silent) != len(c.histogram) else c.silent[picked]
+    return ConnectionTrace(
+        name=f"block.{block}.{c.role}", block=block, role=c.role,
+        population=f"block.{block}.{c.population.rsplit('.', 1)[-1]}",
+        fan_in=fan_in, fan_out=1 if c.role == "scores" else fan_out, heads=heads,
+        level_bits=c.level_bits, operand_bits=c.operand_bits, dead_zone=c.dead_zone, silent=silent,
+        histogram=c.histogram[picked], windows=windows, events=round(c.events * share),
+        kernel_sum=c.kernel_sum * share, products=products,
+        accumulates=round(c.accumulates * products / c.products) if c.products else 0,
+        offset_accumulates=round(c.offset_accumulates * share),
+    )  # fmt: skip
+
+
+def _digital(trace: Trace, laid: Trace, shape: Shape, length: int, depth: int) -> None:
+    """Digital steps: elements per vector follow the width that they work on, vectors the number of tokens."""
+    sequences, tokens = trace.sequences, trace.tokens
+    pairs = sum(n * n * count for n, count in trace.lengths.items())
+    old = trace.shape
+    for block in {step.block for step in trace.digital.values()}:
+        targets = [b for b in range(shape.layers) if b * depth // shape.layers == block] if 0 <= block < depth else [block]
+        for step in (s for s in trace.digital.values() if s.block == block):
+            for target in targets:
+                name = step.name.replace(f"block.{block}.", f"block.{target}.", 1)
+                ratio = _element_ratio(step, old, shape, length, tokens, pairs, sequences)
+                vectors = step.vectors * (length / tokens if step.operation != "head" else 1 / sequences)
+                if step.operation == "softmax":
+                    vectors *= shape.heads / old["heads"]
+                laid.digital[name] = DigitalTrace(name, target, step.operation, round(step.elements * ratio),
+                                                  round(vectors))  # fmt: skip
+
+
+def _element_ratio(
+    step: DigitalTrace, old: dict[str, int], shape: Shape, length: int, tokens: int, pairs: int, sequences: int
+) -> float:
+    """New elements per old element of a digital step."""
+    per_token = length / tokens
+    if step.operation == "head":
+        return shape.width / old["width"] / sequences
+    square = shape.heads / old["heads"] * length**2 / pairs
+    if step.operation == "softmax":
+        return square
+    per_vector = step.elements / step.vectors if step.vectors else 0.0
+    if step.operation == "activation" or per_vector == old["ffn"]:
+        return per_token * shape.ffn / old["ffn"]
+    return per_token * shape.width / old["width"]
