@@ -204,6 +204,11 @@ class ProgrammedConnection:
         return potentials.transpose(2, 3).flatten(-2)[..., : self.layout.fan_out].to(self._dtype)
 
     @property
+    def offset_potentials(self) -> np.ndarray:
+        """What the comparators' offsets add to the answer, ``[fan_out]``."""
+        return (self._offset * self._place_value[:, None, None]).sum((0, 1)).double().numpy()
+
+    @property
     def _needs_patterns(self) -> bool:
         """Whether no effective matrix exists: nonlinear cells or floating rows behind resistive wires."""
         wires = self.circuit.wires

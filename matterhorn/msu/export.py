@@ -1,0 +1,62 @@
+"""Conductance maps for a programmer of real arrays: one npz per array and a JSON index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .connection import ProgrammedConnection
+from .mapping import unit_conductance
+
+FORMAT = "matterhorn-conductance-maps-1"
+
+
+def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path) -> Path:
+    """Write all arrays of some connections; returns the index.
+
+    An npz holds ``target`` and ``held`` (what the simulated chip holds), siemens float32 ``[rows, columns]``; bit lines
+    2j and 2j + 1 are the plus and minus cells of neuron j. The index says which inputs and outputs an array serves:
+    input ``first_input`` sits in row ``first_row`` and so on downwards, output ``first_output`` in pair 0 and so on.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "index.json"
+    entries = [_write_connection(connection, folder) for connection in connections]
+    index.write_text(json.dumps({"format": FORMAT, "unit": "S", "connections": entries}, indent=2), encoding="utf-8")
+    return index
+
+
+def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[str, object]:
+    layout = connection.layout
+    spare = layout.tiles * layout.rows - layout.fan_in
+    arrays: list[dict[str, object]] = []
+    for place in np.ndindex(layout.slices, layout.tiles, layout.banks):
+        piece, tile, bank = place
+        file = f"{connection.name}.{piece}.{tile}.{bank}.npz"
+        target, held = connection.cells.target[place], connection.conductances[place]
+        np.savez_compressed(folder / file, target=target.float().numpy(), held=held.float().numpy())
+        first_row = spare if tile == 0 else 0
+        entry = {
+            "file": file,
+            "digit": piece,
+            "place_value": layout.base**piece,
+            "first_row": first_row,
+            "first_input": tile * layout.rows + first_row - spare,
+            "inputs": layout.rows - first_row,
+            "first_output": bank * layout.pairs,
+            "outputs": min(layout.pairs, layout.fan_out - bank * layout.pairs),
+        }
+        arrays.append(entry)
+    return {
+        "name": connection.name,
+        "device": connection.device.name,
+        "circuit": connection.circuit.name,
+        "fan_in": layout.fan_in,
+        "fan_out": layout.fan_out,
+        "unit_conductance": unit_conductance(layout, connection.device),
+        "seconds": connection.seconds,
+        "arrays": arrays,
+    }

@@ -1,0 +1,183 @@
+"""One array with its neurons as an ngspice netlist: the same circuit, written down for somebody else to solve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import InputError
+from .circuit import Wires
+from .connection import ProgrammedConnection
+from .mapping import unit_conductance
+from .readout import Ramp
+
+EDGE = 1e-4
+"""Rise time of a pulse as a share of a kernel step; edges lie symmetrically about the ideal ones, so areas are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayCircuit:
+    """What the netlist describes.
+
+    Attributes:
+        cells: siemens ``[rows, columns]``; bit lines 2j and 2j + 1 feed neuron j.
+        lengths: signed pulses ``[rows]``, in kernel steps of ``step`` seconds, at ± ``read_voltage``.
+        alpha: steepness of the cells' currents, 1/V; 0 for linear ones.
+        capacities: farad ``[neurons]``. offsets: volts ``[neurons]``. leak: seconds, None keeps all charge.
+        volts_per_potential: volts of one weight times kernel step. ramp: the threshold of each neuron.
+        slot: duration of a slot of the ramp, s. window: steps from the first possible pulse to the read-out.
+    """
+
+    title: str
+    cells: np.ndarray
+    lengths: np.ndarray
+    wires: Wires | None
+    read_voltage: float
+    alpha: float
+    step: float
+    window: int
+    capacities: np.ndarray
+    offsets: np.ndarray
+    leak: float | None
+    volts_per_potential: float
+    ramp: Ramp
+    slot: float
+
+    @property
+    def read_time(self) -> float:
+        """End of all pulses and start of the ramp, in seconds from the start of the netlist."""
+        return (self.window + 1) * self.step
+
+    @property
+    def end_time(self) -> float:
+        """End of the ramp."""
+        return self.read_time + (self.ramp.code.top + 1) * self.slot
+
+
+def array_circuit(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> ArrayCircuit:
+    """Circuit of a connection that sits in one array, driven by one kernel ``[fan_in]``."""
+    if connection.layout.arrays > 1:
+        cure = "give weights that fit, or a circuit with more rows and columns"
+        raise InputError(f"{connection.name} takes {connection.layout.arrays} arrays", cure=cure)
+    circuit, device = connection.circuit, connection.device
+    if circuit.wires is not None and circuit.wires.undriven == "float":
+        raise InputError(
+            "rows left floating", field="wires.undriven", cure="netlists need undriven rows held at ground"
+        )
+    rows, neurons = connection.layout.rows, connection.layout.fan_out
+    lengths = np.zeros(rows)
+    lengths[-connection.layout.fan_in :] = kernel.double().numpy()
+    volts = circuit.swing.si / connection.full_scale
+    capacity = circuit.read_voltage.si * connection.step * unit_conductance(connection.layout, device) / volts
+    return ArrayCircuit(
+        title=f"{connection.name}: {device.name} in {circuit.name}, {rows} rows, {neurons} neurons",
+        cells=connection.conductances[0, 0, 0].numpy()[:, : 2 * neurons],
+        lengths=lengths,
+        wires=circuit.wires,
+        read_voltage=circuit.read_voltage.si,
+        alpha=device.nonlinearity.si if device.nonlinearity is not None else 0.0,
+        step=connection.step,
+        window=max(connection.kernel_top, int(np.ceil(np.abs(lengths).max()))),
+        capacities=capacity / connection.neurons.gain[0, 0].numpy(),
+        offsets=connection.neurons.offset[0, 0].numpy(),
+        leak=circuit.leak.time_constant.si if circuit.leak is not None else None,
+        volts_per_potential=volts,
+        ramp=ramp,
+        slot=circuit.slot.si,
+    )
+
+
+def netlist(array: ArrayCircuit, output: str) -> str:
+    """The netlist; run by ``ngspice -b``, it writes time, ramp margin and potential of each neuron to ``output``."""
+    parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
+    lines = [f"* {array.title}"]
+    for part in parts:
+        lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
+    return "\n".join([*lines, *_commands(array, output), ".end", ""])
+
+
+def _drivers(array: ArrayCircuit) -> Iterator[str]:
+    """Row drivers: one pulse each, all ending together."""
+    half = EDGE * array.step / 2
+    stop = array.read_time
+    for row, length in enumerate(array.lengths):
+        if length == 0:
+            yield f"Vrow{row} r{row} 0 0"
+            continue
+        start, level = stop - abs(length) * array.step, np.sign(length) * array.read_voltage
+        points = [(0, 0), (start - half, 0), (start + half, level), (stop - half, level), (stop + half, 0)]
+        yield f"Vrow{row} r{row} 0 PWL({' '.join(f'{t:.12e} {v:g}' for t, v in points)})"
+
+
+def _word_lines(array: ArrayCircuit) -> Iterator[str]:
+    """Word lines: one segment before each cell."""
+    if array.wires is None:
+        return
+    for row, column in np.ndindex(array.cells.shape):
+        before = f"w{row}_{column - 1}" if column else f"r{row}"
+        yield f"Rw{row}_{column} {before} w{row}_{column} {array.wires.word_line.si:.12e}"
+
+
+def _cells(array: ArrayCircuit) -> Iterator[str]:
+    """Cells: resistors, or sources that follow I = G V_r sinh(a v) / sinh(a V_r)."""
+    for (row, column), conductance in np.ndenumerate(array.cells):
+        if conductance == 0:
+            continue
+        word, bit = (f"r{row}", f"g{column}") if array.wires is None else (f"w{row}_{column}", f"b{row}_{column}")
+        if array.alpha == 0:
+            yield f"Rc{row}_{column} {word} {bit} {1 / conductance:.15e}"
+        else:
+            scale = conductance * array.read_voltage / np.sinh(array.alpha * array.read_voltage)
+            yield f"Bc{row}_{column} {word} {bit} I={scale:.15e}*sinh({array.alpha:.12e}*V({word},{bit}))"
+
+
+def _bit_lines(array: ArrayCircuit) -> Iterator[str]:
+    """Bit lines: one segment after each cell, then the neuron's virtual ground, which measures the current."""
+    rows, columns = array.cells.shape
+    if array.wires is not None:
+        for row, column in np.ndindex(array.cells.shape):
+            after = f"b{row + 1}_{column}" if row + 1 < rows else f"g{column}"
+            yield f"Rb{row}_{column} b{row}_{column} {after} {array.wires.bit_line.si:.12e}"
+    for column in range(columns):
+        yield f"Vsense{column} g{column} 0 0"
+
+
+def _integrators(array: ArrayCircuit) -> Iterator[str]:
+    """Integrators: the difference of two bit-line currents on a capacitor."""
+    for neuron, capacity in enumerate(array.capacities):
+        yield f"Fplus{neuron} 0 n{neuron} Vsense{2 * neuron} 1"
+        yield f"Fminus{neuron} n{neuron} 0 Vsense{2 * neuron + 1} 1"
+        yield f"Cint{neuron} n{neuron} 0 {capacity:.15e} IC=0"
+        leak = array.leak / capacity if array.leak is not None else 1e18
+        yield f"Rleak{neuron} n{neuron} 0 {leak:.15e}"
+
+
+def _comparators(array: ArrayCircuit) -> Iterator[str]:
+    """Comparators: potential plus offset minus a ramp that falls one level per slot."""
+    top = array.ramp.code.top + 0.5
+    start, end = array.read_time, array.end_time
+    yield f"Vramp ramp 0 PWL(0 {top} {start:.12e} {top} {end:.12e} {top - (end - start) / array.slot})"
+    neurons = len(array.capacities)
+    scale, shift = (x.double().expand(neurons).numpy() for x in (array.ramp.scale, array.ramp.shift))
+    for neuron in range(neurons):
+        level = f"(V(ramp)-({shift[neuron]:.15e}))*{array.volts_per_potential / scale[neuron]:.15e}"
+        yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-{level}"
+
+
+def _commands(array: ArrayCircuit, output: str) -> list[str]:
+    vectors = " ".join(f"v(n{j}) v(d{j})" for j in range(len(array.capacities)))
+    step = min(array.slot, array.step)
+    return [
+        ".options reltol=1e-7 abstol=1e-18 vntol=1e-12 chgtol=1e-22",
+        f".tran {step:.12e} {array.end_time:.12e} 0 {step:.12e} uic",
+        ".control",
+        "set wr_singlescale",
+        "set numdgt=15",
+        "run",
+        f"wrdata {output} {vectors}",
+        "quit",
+        ".endc",
+    ]

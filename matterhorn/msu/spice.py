@@ -1,0 +1,98 @@
+"""Comparing the model with ngspice on one array."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coding import SILENT
+from ..coding.spikes import is_silent
+from ..errors import InputError
+from .connection import ProgrammedConnection
+from .netlist import ArrayCircuit, array_circuit, netlist
+from .readout import Ramp
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far model and ngspice are apart.
+
+    Attributes:
+        rows, cols: word lines and bit lines; a neuron has two of those.
+        max_error_full_scale: largest difference of potentials over the largest potential of the pattern.
+        slots_different: neurons that spike in another slot.
+        wires: whether wire resistance was on.
+    """
+
+    rows: int
+    cols: int
+    max_error_full_scale: float
+    slots_different: int
+    wires: bool
+
+    def as_dict(self) -> dict[str, int | float | bool]:
+        """For JSON."""
+        return asdict(self)
+
+
+def check(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> Check:
+    """Run the connection's one array for one kernel ``[fan_in]`` in both."""
+    array = array_circuit(connection, kernel, ramp)
+    potentials, slots = simulate(array)
+    mine = connection.integrate(kernel[None].double())[0].double().numpy() - connection.offset_potentials
+    same = connection.fire(kernel[None].double(), ramp)[0].numpy()
+    return Check(
+        rows=array.cells.shape[0],
+        cols=array.cells.shape[1],
+        max_error_full_scale=float(np.abs(potentials - mine).max() / np.abs(mine).max()),
+        slots_different=int((slots != same).sum()),
+        wires=array.wires is not None,
+    )
+
+
+def simulate(array: ArrayCircuit) -> tuple[np.ndarray, np.ndarray]:
+    """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
+    program = shutil.which("ngspice")
+    if program is None:
+        raise InputError("ngspice is not installed", cure="apt-get install ngspice (or your system's package)")
+    with tempfile.TemporaryDirectory(prefix="matterhorn-msu-") as folder:
+        source, output = Path(folder) / "array.cir", Path(folder) / "array.data"
+        source.write_text(netlist(array, output.name), encoding="ascii")
+        run = subprocess.run([program, "-b", source.name], cwd=folder, capture_output=True, text=True, check=False)
+        if not output.is_file():
+            last = (run.stderr or run.stdout).strip().splitlines()[-1:]
+            raise InputError(
+                f"ngspice failed: {' '.join(last)}", cure="run `matterhorn msu netlist` and ngspice by hand"
+            )
+        table = np.loadtxt(output)
+    return _interpret(array, table)
+
+
+def _interpret(array: ArrayCircuit, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the table: time, then potential and margin of each neuron in volts."""
+    time, volts, margins = table[:, 0], table[:, 1::2], table[:, 2::2]
+    read = array.read_time * (1 + 1e-9) + array.step * 1e-4
+    potentials = np.array([np.interp(read, time, v) for v in volts.T]) / array.volts_per_potential
+    crossings = np.array([_first_rise(time, margin, read) for margin in margins.T])
+    slots = np.ceil((crossings - array.read_time) / array.slot) - 1
+    levels = array.ramp.code.top - slots.clip(0, array.ramp.code.top)
+    quiet = is_silent(torch.from_numpy(levels.astype(np.int16)), array.ramp.code).numpy()
+    return potentials, np.where(quiet, SILENT, array.ramp.code.top - levels).astype(np.uint8)
+
+
+def _first_rise(time: np.ndarray, margin: np.ndarray, start: float) -> float:
+    """When the margin first is 0 or more after ``start``; the last time if never."""
+    after = np.flatnonzero((time >= start) & (margin >= 0))
+    if len(after) == 0:
+        return float(time[-1])
+    i = int(after[0])
+    if i == 0 or time[i - 1] < start:
+        return start
+    return float(time[i - 1] + (time[i] - time[i - 1]) * margin[i - 1] / (margin[i - 1] - margin[i]))
