@@ -56,6 +56,13 @@ class Code:
         """Plain time-to-first-spike: the lowest level is the silent one."""
         return cls(bits, torch.tensor(0))
 
+    def arranged(self, *shape: int) -> Code:
+        """The same code for neurons laid out in another shape (e.g. ``heads, 1, size``); one level stays one level."""
+        if self.silent.numel() == 1:
+            return self
+        reads = None if self.reads is None else self.reads.view(shape)
+        return Code(self.bits, self.silent.view(shape), self.dead_zone, reads)
+
     @property
     def top(self) -> int:
         """T, the highest level."""

@@ -1,0 +1,57 @@
+"""The reference engine: slot by slot. Membranes integrate what arrives, a falling threshold fires them. Slow and plain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..coding import SILENT, Code
+from ..models.spiking import Connection, Firing
+
+
+class SteppedEngine:
+    """Simulates every slot of every window.
+
+    A spike in slot t adds its weight times the kernel at t, the ramp κ(t) = (T − t) − r that all synapses of a row see;
+    r is the level silence is read as. Sums are integers below 2²⁴, hence exact in float32.
+    """
+
+    name = "stepped"
+
+    def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
+        """See :class:`~matterhorn.engines.Engine`."""
+        weights = connection.weights.to(torch.float32)
+        membrane = connection.offset.to(torch.float32).expand(*slots.shape[:-1], -1).clone()
+        for slot in range(code.slots):
+            arriving = (slots == slot) * self._ramp(slot, code)
+            membrane += arriving @ weights.T
+        return membrane.to(torch.int32)
+
+    def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
+        """See :class:`~matterhorn.engines.Engine`."""
+        stored = operand.to(torch.float32)
+        membrane = torch.zeros(*slots.shape[:-1], operand.shape[-1])
+        for slot in range(code.slots):
+            arriving = (slots == slot) * self._ramp(slot, code)
+            membrane += arriving @ stored
+        return membrane.to(torch.int32)
+
+    def fire(self, potentials: Tensor, population: Firing) -> Tensor:
+        """See :class:`~matterhorn.engines.Engine`. Masked slots stay quiet, but a neuron that crosses there is done."""
+        code = population.code
+        slots = torch.full(potentials.shape, SILENT, dtype=torch.uint8)
+        waiting = torch.ones(potentials.shape, dtype=torch.bool)
+        for slot in range(code.slots):
+            level = code.top - slot
+            crossing = waiting
+            if level > 0:
+                crossing = waiting & (potentials >= population.thresholds[:, level - 1])
+            masked = (level - code.silent).abs() <= code.dead_zone
+            slots[crossing & ~masked] = slot
+            waiting = waiting & ~crossing
+        return slots
+
+    @staticmethod
+    def _ramp(slot: int, code: Code) -> Tensor:
+        """Kernel at a slot, float32 ``[n or 1]``."""
+        return (code.unit * (code.top - slot) - code.read_level).to(torch.float32)
