@@ -23,6 +23,7 @@ class Activity:
     """Counts of one connection under one code, over all sequences.
 
     Attributes:
+        vectors: input vectors, i.e. windows over neurons (context: one per token and head).
         windows: neuron-windows of the source population. events: spikes (for words: values sent).
         kernel: Σ|κ| in levels, i.e. slots for which rows are driven. operations: synaptic operations caused.
         products: those of a dense network. offset: additions for the silent level of a dynamic connection.
@@ -40,6 +41,7 @@ class Activity:
     heads: int
     level_bits: int
     operand_bits: int
+    vectors: float
     windows: float
     events: float
     kernel: float
@@ -58,8 +60,8 @@ class Activity:
 
     @property
     def outputs(self) -> float:
-        """Output neuron-windows: each takes ``fan_in`` products."""
-        return self.products / self.fan_in
+        """Output neuron-windows: every input vector makes one vector of outputs."""
+        return self.vectors * self.fan
 
     @property
     def fan(self) -> float:
@@ -101,7 +103,7 @@ def as_traced(trace: Trace) -> list[Activity]:
     """Activities exactly as they were counted while the network ran."""
     return [
         replace(
-            _frame(c, "spike"),
+            _frame(c, "spike", trace.tokens),
             events=float(c.events),
             kernel=float(c.kernel_sum),
             operations=float(c.accumulates),
@@ -119,9 +121,13 @@ def recode(trace: Trace, code: Coding) -> list[Activity]:
     synapses per neuron. Levels come from a network trained with its own dead zone, which is the one thing that a
     re-coding cannot change.
     """
-    counters: dict[Form, Callable[[ConnectionTrace, Coding], Activity]] = {
-        "word": _words, "train": _trains, "spike": _spikes}
-    return [counters[code.form](c, code) for c in trace.connections.values()]
+    count: dict[Form, Callable[[ConnectionTrace, Activity, Coding], Activity]] = {
+        "word": _words,
+        "train": _trains,
+        "spike": _spikes,
+    }
+    connections = trace.connections.values()
+    return [count[code.form](c, _frame(c, code.form, trace.tokens), code) for c in connections]
 
 
 def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
@@ -130,13 +136,15 @@ def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
     return counts.argmax(-1)[:, None]
 
 
-def _frame(c: ConnectionTrace, form: Form) -> Activity:
+def _frame(c: ConnectionTrace, form: Form, tokens: int) -> Activity:
+    vectors = tokens * c.heads if c.role == "context" else c.windows / c.fan_in
     top = 2**c.level_bits - 1
     steps = {"word": 0, "train": top, "spike": top + 1}[form]
     return Activity(
         name=c.name, block=c.block, role=c.role, population=c.population, form=form, fan_in=c.fan_in,
         fan_out=c.fan_out, heads=c.heads, level_bits=c.level_bits, operand_bits=c.operand_bits,
-        windows=float(c.windows), events=0.0, kernel=0.0, operations=0.0, products=float(c.products),
+        vectors=float(vectors), windows=float(c.windows), events=0.0, kernel=0.0, operations=0.0,
+        products=float(c.products),
         offset=float(c.offset_accumulates), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
         steps=steps, active=0.0,
     )  # fmt: skip
@@ -153,33 +161,33 @@ def _distance(c: ConnectionTrace, *, per_neuron: bool) -> np.ndarray:
     return np.abs(np.arange(c.histogram.shape[1]) - silent_levels(c.histogram, per_neuron=per_neuron))
 
 
-def _words(c: ConnectionTrace, code: Coding) -> Activity:
+def _words(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
     """Every value travels. On an analog array a word drives its row relative to the most frequent level (cheapest)."""
     distance = _distance(c, per_neuron=False)
     return replace(
-        _frame(c, "word"), events=float(c.windows), operations=float(c.products), offset=0.0,
+        frame, events=float(c.windows), operations=float(c.products), offset=0.0,
         kernel=_per_window(c, distance), active=_per_window(c, distance > 0),
     )  # fmt: skip
 
 
-def _trains(c: ConnectionTrace, code: Coding) -> Activity:
+def _trains(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
     """Level q is q spikes in T steps; each spike drives its row for one slot."""
     levels = np.arange(c.histogram.shape[1])[None, :]
     events = _per_window(c, levels)
-    frame = _frame(c, "train")
-    return replace(frame, events=events, kernel=events, operations=events * frame.fan,
-                   active=_per_window(c, levels > 0))
+    return replace(
+        frame, events=events, kernel=events, operations=events * frame.fan, active=_per_window(c, levels > 0)
+    )
 
 
-def _spikes(c: ConnectionTrace, code: Coding) -> Activity:
+def _spikes(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
     """At most one spike: silent where |q − m| ≤ k, with m = 0 for plain TTFS."""
     levels = np.arange(c.histogram.shape[1])[None, :]
     distance = _distance(c, per_neuron=code.per_neuron) if code.masked else levels
     spiking = distance > code.dead_zone
     events = _per_window(c, spiking)
-    frame = _frame(c, "spike")
-    return replace(frame, events=events, kernel=_per_window(c, distance * spiking), operations=events * frame.fan,
-                   active=events)
+    return replace(
+        frame, events=events, kernel=_per_window(c, distance * spiking), operations=events * frame.fan, active=events
+    )
 
 
 def silent_share(activities: list[Activity]) -> float:

@@ -78,7 +78,7 @@ class KeyValue(Part):
 
 
 class Hop(Part):
-    """One hop of a spike packet: ``energy`` per packet and ``bit`` per bit of it; ``header`` bits beside the address."""
+    """One hop of a spike packet: ``energy`` per packet, ``bit`` per bit of it; ``header`` bits beside the address."""
 
     energy: Energy
     bit: BitEnergy
@@ -89,7 +89,8 @@ class Network(Part):
     """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge.
 
     ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
-    packet serves a whole array or one synapse.
+    packet serves a whole array or one synapse. ``train`` says whether a rate code's spikes always go as packets, or as
+    raw bits of the train where these are cheaper.
     """
 
     hop: Hop
@@ -98,6 +99,7 @@ class Network(Part):
     hops: Count
     latency: Time
     route: Literal["counted", "fixed"]
+    train: Literal["packet", "cheaper"]
     delivery: Literal["array", "synapse"]
 
 

@@ -46,7 +46,7 @@ def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     yield a.name, "msu_integrator", columns * unit.integrator.si
     yield a.name, "msu_comparator", columns * unit.comparator.si
     yield a.name, "msu_readout", columns * unit.readout.si
-    yield a.name, "msu_control", a.windows / a.fan_in * mapping.groups[a.name].arrays * unit.control.si
+    yield a.name, "msu_control", a.vectors * mapping.groups[a.name].arrays * unit.control.si
     yield a.name, "computing", (columns - a.outputs) * chip.logic.add.si
     access = (chip.state.read.si + chip.state.write.si) * chip.state.bits.si
     yield a.name, "neuron_state", a.outputs * access

@@ -115,8 +115,10 @@ def _validated(plain: dict[str, Any], path: Path) -> Chip:
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
-        cures = {"extra_forbidden": "remove it, or see docs/energy.md for the keys of a chip",
-                 "missing": "add it: every number needs value, unit and source"}
+        cures = {
+            "extra_forbidden": "remove it, or see docs/energy.md for the keys of a chip",
+            "missing": "add it: every number needs value, unit and source",
+        }
         field = ".".join(str(part) for part in first["loc"]) or None
         problem = "unknown key" if first["type"] == "extra_forbidden" else message
         cure = cures.get(first["type"], "mend the value")

@@ -200,7 +200,9 @@ def _spike_flows(
     flows[block["query"].population] = _multicast(previous, shared, block["query"].fan_in, static)
     flows[block["scores"].population] = _pairwise(parts["query"], parts["attention"])
     flows[block["context"].population] = Flow(0.0, 1.0, {})
-    flows[block["output"].population] = _multicast(parts["attention"], [parts["output"]], block["output"].fan_in, static)
+    flows[block["output"].population] = _multicast(
+        parts["attention"], [parts["output"]], block["output"].fan_in, static
+    )
     flows[block["ffn1"].population] = _multicast(parts["norm"], [parts["ffn1"]], block["ffn1"].fan_in, static)
     flows[block["ffn2"].population] = _multicast(parts["ffn1"], [parts["ffn2"]], block["ffn2"].fan_in, static)
 

@@ -30,11 +30,13 @@ def dense_bit_energy(chip: Chip, mapping: Mapping) -> float:
 
 
 def population_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """What a population sends over one hop, J. A train goes in the cheaper of two forms: packets, or raw bits."""
+    """What a population sends over one hop, J. A train may go as raw bits where these are cheaper than packets."""
     bit = dense_bit_energy(chip, mapping)
     if a.form == "word":
         return a.windows * a.level_bits * bit
     packets = a.events * packet_energy(a, chip, mapping)
+    if a.form == "spike" or chip.noc.train == "packet":
+        return packets
     return min(packets, a.windows * a.steps * (1 + a.sign_bits) * bit)
 
 
@@ -60,11 +62,11 @@ def result_lines(a: Activity, chip: Chip, mapping: Mapping, key_bits: int) -> It
         return
     bit = dense_bit_energy(chip, mapping)
     partial = chip.state.bits.si * (mapping.groups[a.name].row_groups - 1)
-    width = {"key": key_bits, "value": key_bits, "output": chip.state.bits.si, "ffn2": chip.state.bits.si}.get(a.role, 0)
+    widths = {"key": key_bits, "value": key_bits, "output": chip.state.bits.si, "ffn2": chip.state.bits.si}
     hops = chip.noc.hops.si
     if chip.noc.route == "counted":
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0
-    yield a.name, "dense_movement", a.outputs * (partial + width * hops) * bit
+    yield a.name, "dense_movement", a.outputs * (partial + widths.get(a.role, 0) * hops) * bit
     if a.role in ("key", "value"):
         yield a.name, "kv_write", a.outputs * key_bits * chip.kv.write.si
 

@@ -68,8 +68,9 @@ def _checked(dimension: str, low: float, high: float) -> AfterValidator:
         if found != dimension:
             raise ValueError(f"unit {quantity.unit!r} is not a unit of {dimension}")
         if not low <= quantity.si <= high:
-            raise ValueError(f"{quantity.text} is outside the allowed range {low / factor:g} … {high / factor:g} "
-                             f"{quantity.unit}")
+            raise ValueError(
+                f"{quantity.text} is outside the allowed range {low / factor:g} … {high / factor:g} {quantity.unit}"
+            )
         return quantity
 
     return AfterValidator(check)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..trace import ConnectionTrace, DigitalTrace, Trace
+from ..trace import DYNAMIC, ConnectionTrace, DigitalTrace, Trace
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Shape:
         """Width of one head."""
         return self.width // self.heads
 
-    def fans(self, role: str, length: int) -> tuple[int, int]:
-        """Rows and columns of a connection; a scores product has one column per key, all keys of a sentence here."""
+    def fans(self, role: str) -> tuple[int, int]:
+        """Rows and columns of a connection; dynamic ones per key and head."""
         return {
-            "scores": (self.head_size, length),
-            "context": (length, self.head_size),
+            "scores": (self.head_size, 1),
+            "context": (1, self.head_size),
             "ffn1": (self.width, self.ffn),
             "ffn2": (self.ffn, self.width),
         }.get(role, (self.width, self.width))
@@ -65,10 +65,10 @@ def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:
 
 
 def _connection(c: ConnectionTrace, block: int, shape: Shape, length: int) -> ConnectionTrace:
-    fan_in, fan_out = shape.fans(c.role, length)
-    heads = shape.heads if c.heads > 1 else 1
-    windows = length * fan_in * heads
-    products = windows * fan_out
+    fan_in, fan_out = shape.fans(c.role)
+    heads = shape.heads if c.role in DYNAMIC else 1
+    windows = length * fan_in * heads * (length if c.role == "context" else 1)
+    products = windows * fan_out * (length if c.role == "scores" else 1)
     share = windows / c.windows if c.windows else 0.0
     rows = shape.heads if c.role == "context" else heads * fan_in
     picked = np.arange(rows) % len(c.histogram) if c.role != "context" else np.arange(rows) * len(c.histogram) // rows
@@ -76,7 +76,7 @@ def _connection(c: ConnectionTrace, block: int, shape: Shape, length: int) -> Co
     return ConnectionTrace(
         name=f"block.{block}.{c.role}", block=block, role=c.role,
         population=f"block.{block}.{c.population.rsplit('.', 1)[-1]}",
-        fan_in=fan_in, fan_out=1 if c.role == "scores" else fan_out, heads=heads,
+        fan_in=fan_in, fan_out=fan_out, heads=heads,
         level_bits=c.level_bits, operand_bits=c.operand_bits, dead_zone=c.dead_zone, silent=silent,
         histogram=c.histogram[picked], windows=windows, events=round(c.events * share),
         kernel_sum=c.kernel_sum * share, products=products,
@@ -91,7 +91,8 @@ def _digital(trace: Trace, laid: Trace, shape: Shape, length: int, depth: int) -
     pairs = sum(n * n * count for n, count in trace.lengths.items())
     old = trace.shape
     for block in {step.block for step in trace.digital.values()}:
-        targets = [b for b in range(shape.layers) if b * depth // shape.layers == block] if 0 <= block < depth else [block]
+        inside = 0 <= block < depth
+        targets = [b for b in range(shape.layers) if b * depth // shape.layers == block] if inside else [block]
         for step in (s for s in trace.digital.values() if s.block == block):
             for target in targets:
                 name = step.name.replace(f"block.{block}.", f"block.{target}.", 1)

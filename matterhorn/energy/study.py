@@ -60,7 +60,7 @@ def encodings(trace: Trace, chip: Chip) -> list[Encoding]:
 
 
 def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
-    """Name of the code that the trace's network was made for: its widest dead zone, per neuron if it had levels per row."""
+    """Name of the code that the trace's network was made for: its widest dead zone; per neuron if levels are."""
     connections = trace.connections.values()
     zone = min(3, max(c.dead_zone for c in connections))
     rows = any(len(c.silent) > 1 for c in connections) if per_neuron is None else per_neuron
@@ -68,7 +68,7 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
 
 
 def waterfall(trace: Trace, chip: Chip) -> list[tuple[str, float]]:
-    """Energy (J) step by step: plain TTFS, mask, dead zone, silent level per neuron, synapse units where there are any."""
+    """Energy (J) step by step: plain TTFS, mask, dead zone, silence per neuron, synapse units where there are any."""
     zone = own_name(trace, per_neuron=False)
     steps: list[tuple[str, str, Hardware]] = [
         ("TTFS", "ttfs", "digital"),
@@ -85,7 +85,9 @@ def waterfall(trace: Trace, chip: Chip) -> list[tuple[str, float]]:
     ]
 
 
-def tornado(trace: Trace, activities: Sequence[Activity], chip: Chip, hardware: Hardware, count: int = 10) -> list[Swing]:
+def tornado(
+    trace: Trace, activities: Sequence[Activity], chip: Chip, hardware: Hardware, count: int = 10
+) -> list[Swing]:
     """The constants that move the total most when each alone changes by ±50 %, widest first.
 
     Sizes (rows, columns, bits, areas) would change the mapping and are left out.

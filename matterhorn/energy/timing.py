@@ -23,8 +23,7 @@ def _window(a: Activity, chip: Chip, mapping: Mapping) -> float:
         assert chip.msu is not None
         return max(a.steps, 2**a.level_bits - 1) * chip.msu.slot.si
     groups = mapping.groups[a.name].row_groups if a.name in mapping.groups else 1
-    vectors = a.windows / a.fan_in if a.fan_in else 0.0
-    rows = a.events / vectors / groups if vectors else 0.0
+    rows = a.events / a.vectors / groups if a.vectors else 0.0
     return max(a.steps, rows) * chip.logic.cycle.si
 
 

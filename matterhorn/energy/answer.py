@@ -1,0 +1,130 @@
+"""The answer of ``matterhorn energy``: one plain dictionary for the table, the JSON and the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..trace import Trace
+from .activity import as_traced, silent_share
+from .bill import Bill, make_bill
+from .chip import Chip
+from .library import with_value
+from .mapping import hardware_of
+from .rivals import RivalBill, bill_rivals
+from .shapes import PAPER_LENGTH, SHAPES, lay
+from .study import Encoding, encodings, map_trace, own_name, waterfall
+
+NOTES = {
+    "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
+    "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
+}
+
+
+def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: int = PAPER_LENGTH) -> dict[str, Any]:
+    """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
+    ``length`` tokens."""
+    hardware = hardware_of(chip)[-1]
+    activities = as_traced(trace)
+    bill = make_bill(activities, trace, chip, map_trace(trace, chip, hardware))
+    codes = encodings(trace, chip)
+    laid = lay(trace, SHAPES["bert-base"], length)
+    base = make_bill(as_traced(laid), laid, chip, map_trace(laid, chip, hardware))
+    competitors = bill_rivals(trace, chip, length)
+    return {
+        "model": model,
+        "task": task,
+        "chip": chip.name,
+        "hardware": hardware,
+        "code": own_name(trace),
+        "n": trace.sequences,
+        "tokens": trace.tokens,
+        "silent_share": silent_share(activities),
+        "total_j": bill.total,
+        "per_sentence_j": bill.per_sentence,
+        "per_token_j": bill.per_token,
+        "per_synaptic_operation_j": bill.per_operation,
+        "accumulate_only_j": bill.operations * chip.logic.accumulate.si,
+        "customary_j": bill.operations * chip.logic.customary.si,
+        "latency_s": bill.latency,
+        "power_w": bill.power,
+        "area_m2": bill.area,
+        "by_category": bill.by_category,
+        "by_connection": bill.by_connection,
+        "encodings": [_encoding(e) for e in codes],
+        "weight_band_j": weight_band(trace, chip),
+        "bert_base_tokens": length,
+        "bert_base_per_sentence_j": base.total,
+        "bert_base_encodings": [_encoding(e) for e in encodings(laid, chip)],
+        "waterfall": [{"step": step, "total_j": joules} for step, joules in waterfall(laid, chip)],
+        "rivals": [_rival(r, base) for r in competitors],
+        "verdict": verdict(codes, bill, chip),
+        "notes": NOTES,
+    }
+
+
+def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
+    """Total (J) of the own code on digital arrays with free, local, large on-chip and external weights."""
+    read = chip.weights.read
+    reads = {"none": 0.0, "local": read.si, "far": chip.weights.far.si}
+    if read.high is not None:
+        reads["large_sram"] = read.high * read.si / read.value if read.value else read.si
+    mapping = map_trace(trace, chip, "digital")
+    activities = as_traced(trace)
+    return {
+        name: make_bill(activities, trace, with_value(chip, "weights.read", value), mapping).total
+        for name, value in sorted(reads.items(), key=lambda item: item[1])
+    }
+
+
+def verdict(codes: list[Encoding], own: Bill, chip: Chip) -> list[str]:
+    """What the bills say in words, first of all where a dense network wins."""
+    dense = {e.hardware: e.bill.total for e in codes if e.coding.name == "dense"}
+    said = []
+    for hardware, total in dense.items():
+        losers = [e.coding.name for e in codes if e.hardware == hardware and e.bill.total > total]
+        if losers:
+            said.append(f"On {hardware} arrays a dense 4-bit network costs less than {', '.join(losers)}.")
+    if own.total > min(dense.values()):
+        said.append("A dense 4-bit network costs less than this network.")
+    best = min(codes, key=lambda e: e.bill.total)
+    said.append(f"The cheapest of all is {best.coding.name} on {best.hardware} arrays.")
+    return said
+
+
+def _encoding(e: Encoding) -> dict[str, Any]:
+    return {
+        "code": e.coding.name,
+        "hardware": e.hardware,
+        "total_j": e.bill.total,
+        "silent_share": e.silent_share,
+        "movement_share": e.bill.movement_share,
+        "weight_share": e.bill.weight_share,
+        "accumulate_only_share": e.bill.share("computing"),
+        "latency_s": e.bill.latency,
+        "power_w": e.bill.power,
+        "area_m2": e.bill.area,
+        "by_category": e.bill.by_category,
+    }
+
+
+def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:
+    rival, own = entry.rival, entry.own
+    return {
+        "name": rival.name,
+        "total_j": own.total,
+        "hardware": own.hardware,
+        "published_mj": rival.published_mj,
+        "published_source": rival.published_block_mj.source if rival.published_block_mj else None,
+        "times_ours": own.total / base.total,
+        "by_hardware_j": {hardware: bill.total for hardware, bill in entry.bills.items()},
+        "movement_share": own.movement_share,
+        "weight_share": own.weight_share,
+        "layers": rival.layers,
+        "steps": rival.steps.value,
+        "spikes_per_window": rival.spikes.value,
+        "spike_rate": rival.spikes.value / rival.steps.value,
+        "weight_bits": rival.weight_bits.value,
+        "sources": {
+            "steps": rival.steps.source, "spikes": rival.spikes.source, "weight_bits": rival.weight_bits.source,
+        },
+    }  # fmt: skip
