@@ -62,7 +62,7 @@ class _BlockRun:
         probabilities = self.code(shares, block.probabilities, "probabilities")
         potentials = self.mix(probabilities, values, keys_exist)
         mixed = self.fire(potentials.transpose(1, 2).flatten(2), block.mixed, "mixed")
-        output = block.output_readout.values(engine.integrate(mixed, block.mixed.code, block.output))
+        output = block.output.values(engine.integrate(mixed, block.mixed.code, block.output))
         return self.norm(output + x, block.attention_norm)
 
     def feed_forward(self, x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class _BlockRun:
         block, engine = self.block, self.engine
         hidden = self.code(x, block.hidden, "hidden")
         middle = self.fire(engine.integrate(hidden, block.hidden.code, block.ffn1), block.middle, "middle")
-        output = block.ffn2_readout.values(engine.integrate(middle, block.middle.code, block.ffn2))
+        output = block.ffn2.values(engine.integrate(middle, block.middle.code, block.ffn2))
         return self.norm(output + x, block.feed_forward_norm)
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from .config import MatterhornConfig
 from .packing import pack, unpack
+from .convert import REACH
 from .spiking import Connection, SpikingNetwork
 
 FORMAT = 1
@@ -133,10 +134,19 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
             continue
         if isinstance(module, Connection) and name.endswith(".weights"):
             value = pack(value, module.kind)
-        elif name.endswith(".thresholds") and int(value.abs().max()) < 2**15:
-            value = value.to(torch.int16)
+        elif name.endswith(".thresholds"):
+            value = _narrow(value)
         tensors[name] = value.contiguous()
     return tensors
+
+
+def _narrow(thresholds: Tensor) -> Tensor:
+    """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
+    limit = 2**15 - 1
+    reachable = thresholds[thresholds.abs() < REACH]
+    if reachable.numel() and int(reachable.abs().max()) >= limit:
+        return thresholds
+    return thresholds.clamp(-limit, limit).to(torch.int16)
 
 
 def _from_disk(network: SpikingNetwork, tensors: dict[str, Tensor], file: Path) -> None:

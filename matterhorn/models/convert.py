@@ -11,10 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..nn import ActivationQuantiser, DigitalLinear, QuantisedLinear, StoredQuantiser
 from ..nn.digital import bytes_of, exp_table
 from .quantised import Block, MatterhornForSequenceClassification
-from .spiking import Connection, Firing, Head, Population, Readout, SpikingBlock, SpikingNetwork, Store
+from .spiking import SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
 
 ROLES = {
     "query": "attention.query",
@@ -45,7 +46,19 @@ def convert(model: MatterhornForSequenceClassification) -> SpikingNetwork:
         _convert_block(source, target)  # type: ignore[arg-type]
     _head(model.pooler, network.pooler)
     _head(model.classifier, network.classifier)
+    check_reach(network)
     return network
+
+
+def check_reach(network: SpikingNetwork) -> None:
+    """Refuse a network whose potentials could leave the integers that float32 holds exactly."""
+    for name, connection in network.connections().items():
+        block, role = name.rsplit(".", 1)
+        code = network.get_submodule(block.replace("block", "blocks")).get_submodule(SOURCES[role]).code
+        largest = int(connection.weights.to(torch.int64).abs().sum(1).max()) * 2 * code.unit * code.top
+        if largest > REACH:
+            problem, cure = f"potentials up to {largest}, over {REACH}", "use fewer activation or weight bits"
+            raise InputError(problem, field=name, cure=cure)
 
 
 def _table(block: Block) -> Tensor:
@@ -56,18 +69,15 @@ def _table(block: Block) -> Tensor:
 def _convert_block(source: Block, target: SpikingBlock) -> None:
     for name, path in POPULATIONS.items():
         _population(source.get_submodule(path), getattr(target, name))  # type: ignore[arg-type]
-    feeds = {"query": "input", "key": "input", "value": "input", "output": "mixed", "ffn1": "hidden", "ffn2": "middle"}
     for role, path in ROLES.items():
-        _connection(source.get_submodule(path), getattr(target, role), getattr(target, feeds[role]))  # type: ignore[arg-type]
-    attention, feed_forward = source.attention, source.feed_forward
-    entry, hidden = attention.input, feed_forward.input
-    _firing(target.queries, attention.queries, *_affine(attention.query, entry), target.query)
-    _store(target.keys, attention.keys, *_affine(attention.key, entry), target.key)
-    _store(target.values, attention.values, *_affine(attention.value, entry), target.value)
-    _mixed(target, attention.mixed, attention.probabilities, attention.values)
-    _firing(target.middle, feed_forward.middle, *_affine(feed_forward.ffn1, hidden), target.ffn1)
-    _readout(target.output_readout, *_affine(attention.output, attention.mixed))
-    _readout(target.ffn2_readout, *_affine(feed_forward.ffn2, feed_forward.middle))
+        feed = source.get_submodule(POPULATIONS[SOURCES[role]])
+        _connection(source.get_submodule(path), getattr(target, role), getattr(target, SOURCES[role]), feed)  # type: ignore[arg-type]
+    attention = source.attention
+    _firing(target.queries, attention.queries, target.query)
+    _firing(target.middle, source.feed_forward.middle, target.ffn1)
+    _store(target.keys, attention.keys, target.key)
+    _store(target.values, attention.values, target.value)
+    _mixed(target.mixed, attention.mixed, attention.probabilities, attention.values)
     target.attention_norm.load_state_dict(source.attention_norm.state_dict())
     target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
 
@@ -78,54 +88,41 @@ def _population(source: ActivationQuantiser, target: Population) -> None:
     target.step.copy_(source.positive_step)
 
 
-def _connection(source: QuantisedLinear, target: Connection, population: Population) -> None:
-    integers, _ = source.integers()
+def _connection(source: QuantisedLinear, target: Connection, population: Population, feed: ActivationQuantiser) -> None:
+    integers, scale = source.integers()
     target.weights.copy_(integers)
     constant = population.constant.to(torch.float64).expand(integers.shape[1])
     target.offset.copy_(integers.to(torch.float64) @ constant)
+    target.scale.copy_(feed.positive_step * scale / population.code.unit)
+    target.bias.copy_(source.bias)
 
 
-def _affine(linear: QuantisedLinear, source: ActivationQuantiser) -> tuple[Tensor, Tensor]:
-    """Scale and bias from integer potentials (kernel steps of ``source``) to real ones, float32 ``[out]`` each."""
-    _, scale = linear.integers()
-    return source.positive_step * scale / source.code.unit, linear.bias
+def _firing(target: Firing, quantiser: ActivationQuantiser, connection: Connection) -> None:
+    target.thresholds.copy_(find_thresholds(lambda a: quantiser.levels(connection.values(a)), len(connection.bias), quantiser.top))
 
 
-def _readout(target: Readout, scale: Tensor, bias: Tensor) -> None:
-    target.scale.copy_(scale)
-    target.bias.copy_(bias)
-
-
-def _firing(target: Firing, quantiser: ActivationQuantiser, scale: Tensor, bias: Tensor, feed: Connection) -> None:
-    level = lambda a: quantiser.levels(a.to(torch.float32) * scale + bias)  # noqa: E731
-    target.thresholds.copy_(find_thresholds(level, len(scale), quantiser.top, _reach(feed, target)))
-
-
-def _store(target: Store, quantiser: StoredQuantiser, scale: Tensor, bias: Tensor, feed: Connection) -> None:
-    def level(a: Tensor) -> Tensor:
-        operand = quantiser.operand(a.to(torch.float32) * scale + bias)
+def _store(target: Store, quantiser: StoredQuantiser, connection: Connection) -> None:
+    def level(potentials: Tensor) -> Tensor:
+        operand = quantiser.operand(connection.values(potentials))
         return operand > 0 if quantiser.bits == 1 else operand - quantiser.low
 
-    target.thresholds.copy_(find_thresholds(level, len(scale), 2**quantiser.bits - 1, _reach(feed)))
+    target.step.copy_(quantiser.positive_step)
+    target.thresholds.copy_(find_thresholds(level, len(connection.bias), 2**quantiser.bits - 1))
 
 
 def _mixed(
-    target: SpikingBlock, quantiser: ActivationQuantiser, probabilities: ActivationQuantiser, values: StoredQuantiser
+    target: Firing, quantiser: ActivationQuantiser, probabilities: ActivationQuantiser, values: StoredQuantiser
 ) -> None:
     """Thresholds of the mixed values: one row, as P·V has one scale."""
     scale = (probabilities.positive_step * values.positive_step) / probabilities.code.unit
-    longest, most = 2**16, probabilities.top * probabilities.code.unit * max(values.high, -values.low)
-    level = lambda a: quantiser.levels(a.to(torch.float32) * scale)  # noqa: E731
-    target.mixed.thresholds.copy_(find_thresholds(level, 1, quantiser.top, min(longest * most, 2**23)))
+    target.thresholds.copy_(find_thresholds(lambda a: quantiser.levels(a.to(torch.float32) * scale), 1, quantiser.top))
 
 
-def _reach(feed: Connection, target: Population | None = None) -> int:
-    """A bound that no potential of a connection can exceed: fan-in × largest weight × largest kernel."""
-    largest = int(feed.weights.abs().max()) if feed.weights.numel() else 1
-    return min(2**24 - 1, feed.weights.shape[1] * max(largest, 1) * 8 * 64)
+REACH = 2**24 - 1
+"""No potential is larger: float32 holds every integer up to here, and conversion refuses networks that go beyond."""
 
 
-def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int) -> Tensor:
+def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int = REACH) -> Tensor:
     """Smallest integer potential at which each level is reached, ``[neurons, top]`` int32.
 
     Args:

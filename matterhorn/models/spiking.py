@@ -77,15 +77,17 @@ class Firing(Population):
 class Store(nn.Module):
     """Keys or values, stored in ``bits`` per element: ±1 for one bit, else a signed integer.
 
-    Buffer ``thresholds``: int32 ``[n, 2^bits − 1]``.
+    Buffers: ``thresholds`` int32 ``[n, 2^bits − 1]``, ``step`` float32 scalar.
     """
 
     thresholds: Tensor
+    step: Tensor
 
     def __init__(self, neurons: int, bits: int):
         super().__init__()
         self.bits = bits
         self.register_buffer("thresholds", torch.zeros(neurons, 2**bits - 1, dtype=torch.int32))
+        self.register_buffer("step", torch.ones(()))
 
     def operand(self, potentials: Tensor) -> Tensor:
         """Integer potentials ``[..., n]`` → int8 operand."""
@@ -96,31 +98,27 @@ class Store(nn.Module):
 
 
 class Connection(nn.Module):
-    """A synapse array. Buffers: ``weights`` int8 ``[out, in]``; ``offset`` int32 ``[out]``, the silent state's constant."""
+    """A synapse array.
+
+    Buffers: ``weights`` int8 ``[out, in]``; ``offset`` int32 ``[out]``, what the silent state adds; ``scale``, ``bias``
+    float32 ``[out]``, from integer potentials to real ones (where a spike follows at once, thresholds stand for them).
+    """
 
     weights: Tensor
     offset: Tensor
+    scale: Tensor
+    bias: Tensor
 
     def __init__(self, fan_in: int, fan_out: int, kind: str):
         super().__init__()
         self.kind = kind
         self.register_buffer("weights", torch.zeros(fan_out, fan_in, dtype=torch.int8))
         self.register_buffer("offset", torch.zeros(fan_out, dtype=torch.int32))
-
-
-class Readout(nn.Module):
-    """Potentials to real numbers where a digital step follows. Buffers: ``scale``, ``bias`` float32 ``[n]``."""
-
-    scale: Tensor
-    bias: Tensor
-
-    def __init__(self, neurons: int):
-        super().__init__()
-        self.register_buffer("scale", torch.ones(neurons))
-        self.register_buffer("bias", torch.zeros(neurons))
+        self.register_buffer("scale", torch.ones(fan_out))
+        self.register_buffer("bias", torch.zeros(fan_out))
 
     def values(self, potentials: Tensor) -> Tensor:
-        """Integer potentials ``[..., n]`` → float32."""
+        """Read-out: integer potentials ``[..., out]`` → float32."""
         return potentials.to(torch.float32) * self.scale + self.bias
 
 
@@ -172,13 +170,11 @@ class SpikingBlock(nn.Module):
         self.probabilities = Coder(1, bits, signed=False, dead_zone=k)
         self.mixed = Firing(one, bits, signed=True, dead_zone=k, rows=1)
         self.output = Connection(width, width, kind)
-        self.output_readout = Readout(width)
         self.attention_norm = Norm(width)
         self.hidden = Coder(one, bits, signed=True, dead_zone=k)
         self.ffn1 = Connection(width, middle, kind)
         self.middle = Firing(many, bits, signed=False, dead_zone=k, rows=middle)
         self.ffn2 = Connection(middle, width, kind)
-        self.ffn2_readout = Readout(width)
         self.feed_forward_norm = Norm(width)
 
     def populations(self) -> dict[str, Population]:

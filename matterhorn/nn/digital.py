@@ -124,6 +124,24 @@ class DigitalLinear(nn.Linear):
         return F.linear(x, self.weight + (rounded - self.weight).detach(), self.bias)
 
 
+class FixedDigitalLinear(nn.Module):
+    """:class:`DigitalLinear` that is no longer trained. Buffers: ``integers`` int8, ``scale``, ``bias`` float32."""
+
+    integers: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, integers: Tensor, scale: Tensor, bias: Tensor):
+        super().__init__()
+        self.register_buffer("integers", integers)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., in] → [..., out]``."""
+        return digital_linear(x, self.integers, self.scale, self.bias)
+
+
 class QuantisedEmbeddings(nn.Module):
     """Word, position and segment embeddings in 8 bits with a scale per row, frozen; their norm is ordinary.
 

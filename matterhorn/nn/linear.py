@@ -88,3 +88,24 @@ class QuantisedLinear(nn.Module):
         else:
             integers, scale = self.integers()
         return F.linear(levels, integers) * (step.detach() * scale) + self.bias
+
+
+class FixedLinear(nn.Module):
+    """A connection of a quantised network that is no longer trained: integer weights and scales as they were converted.
+
+    Buffers: ``integers`` float ``[out, in]``, ``scale`` (step included) and ``bias`` float32 ``[out]``.
+    """
+
+    integers: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, integers: Tensor, scale: Tensor, bias: Tensor):
+        super().__init__()
+        self.register_buffer("integers", integers.to(torch.float32))
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, levels: Tensor, step: Tensor) -> Tensor:
+        """``levels [..., in]`` relative to the zero point → potentials ``[..., out]``; ``step`` is in the scale."""
+        return F.linear(levels, self.integers) * self.scale + self.bias

@@ -103,12 +103,30 @@ def _from_hub(task: Task, split: str) -> Examples:
     return Examples(texts, [] if split.startswith("test") else [row["label"] for row in rows])
 
 
-def hold_out(examples: Examples, rows: int, seed: int) -> tuple[Examples, Examples]:
-    """Split training rows into (train, selection): ``rows`` of them, at most a fifth, are kept to choose models by."""
+def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = False) -> tuple[Examples, Examples]:
+    """Split training rows into (train, selection): at most a fifth of them is kept to choose models by.
+
+    ``fragments``: rows are pieces of common sentences (SST-2). Then whole sentences are held out, and every longer
+    piece of them, or of what they are a piece of, is dropped, so that the selection rows are as unseen as dev rows.
+    """
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
     rows = min(rows, len(examples) // 5)
-    return examples.subset(order[rows:]), examples.subset(order[:rows])
+    if not fragments:
+        return examples.subset(order[rows:]), examples.subset(order[:rows])
+    text = [row[0] for row in examples.texts]
+    kept = [i for i in order if len(text[i].split()) >= WHOLE_SENTENCE][:rows]
+    sentences = [text[i] for i in kept]
+    everything = "\n".join(sentences)
+    held = set(kept)
+    rest = [i for i in order if i not in held and not (len(text[i].split()) >= PIECE and text[i] in everything)]
+    long = [i for i in rest if len(text[i].split()) > WHOLE_SENTENCE]
+    parents = {i for i in long if any(sentence in text[i] for sentence in sentences)}
+    return examples.subset([i for i in rest if i not in parents]), examples.subset(kept)
+
+
+WHOLE_SENTENCE, PIECE = 15, 3
+"""Words from which a row counts as a sentence, and as a telling piece of one."""
 
 
 @dataclass(frozen=True)

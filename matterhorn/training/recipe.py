@@ -31,6 +31,13 @@ class Phase(Settings):
     """Steps between evaluations on the selection rows (the best is kept)."""
 
 
+class TeacherPhase(Phase):
+    """Fine-tuning of the teacher."""
+
+    train_embeddings: bool = False
+    """Else they stay those of the backbone, and models of several tasks can share them."""
+
+
 class Round(Phase):
     """One round of distillation at one dead zone."""
 
@@ -54,7 +61,7 @@ class Recipe(Settings):
     selection_rows: int = Field(2000, gt=0)
     network: dict[str, Any] = {}
     """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
-    teacher: Phase
+    teacher: TeacherPhase
     rounds: list[Round] = Field(min_length=1)
 
 

@@ -31,7 +31,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
     tokenizer = AutoTokenizer.from_pretrained(locate(recipe.backbone))
-    rows, chosen = hold_out(load_examples(task, "train", glue_dir), recipe.selection_rows, recipe.seed)
+    examples = load_examples(task, "train", glue_dir)
+    rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
     fine_tune(recipe, task, learn, select, folder / "teacher")
     previous = folder / "teacher" / "best"

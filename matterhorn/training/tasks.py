@@ -31,6 +31,8 @@ class Task(BaseModel):
     classes: list[str] = []
     range: tuple[float, float] | None = None
     metrics: list[str]
+    fragments: bool = False
+    """Training rows are pieces of common sentences."""
 
     @property
     def is_regression(self) -> bool:

@@ -1,4 +1,4 @@
-"""Fine-tuning the full-precision teacher, embeddings frozen."""
+"""Fine-tuning the full-precision teacher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassificatio
         label2id={label: i for i, label in enumerate(task.labels or ["score"])},
         problem_type="regression" if task.is_regression else "single_label_classification",
     )
-    model.bert.embeddings.requires_grad_(False)
     return model
 
 
@@ -32,6 +31,7 @@ def fine_tune(recipe: Recipe, task: Task, train: Tokens, selection: Tokens, fold
     """Fine-tune the recipe's backbone; the best teacher lands in ``folder/best``, with its tokenizer."""
     set_seed(recipe.seed)
     model = load_teacher(locate(recipe.backbone), task)
+    model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     progress = run_phase(model, _task_loss, task, train, selection, recipe.teacher, folder, recipe.seed)
     AutoTokenizer.from_pretrained(locate(recipe.backbone)).save_pretrained(folder / "best")
     return progress
