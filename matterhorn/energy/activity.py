@@ -28,7 +28,7 @@ class Activity:
         kernel: Σ|κ| in levels, i.e. slots for which rows are driven. operations: synaptic operations caused.
         products: those of a dense network. offset: additions for the silent level of a dynamic connection.
         adds: accumulates per synaptic operation. steps: time steps per window (0 for words). active: windows that
-            drive a row at all. sign_bits: extra bits of a spike packet (ternary spikes).
+            drive a row at all. key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
     """
 
     name: str
@@ -51,6 +51,7 @@ class Activity:
     adds: int
     steps: int
     active: float
+    key_bits: int = 1
     sign_bits: int = 0
 
     @property
@@ -103,7 +104,7 @@ def as_traced(trace: Trace) -> list[Activity]:
     """Activities exactly as they were counted while the network ran."""
     return [
         replace(
-            _frame(c, "spike", trace.tokens),
+            _frame(c, "spike", trace),
             events=float(c.events),
             kernel=float(c.kernel_sum),
             operations=float(c.accumulates),
@@ -127,7 +128,7 @@ def recode(trace: Trace, code: Coding) -> list[Activity]:
         "spike": _spikes,
     }
     connections = trace.connections.values()
-    return [count[code.form](c, _frame(c, code.form, trace.tokens), code) for c in connections]
+    return [count[code.form](c, _frame(c, code.form, trace), code) for c in connections]
 
 
 def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
@@ -136,8 +137,9 @@ def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
     return counts.argmax(-1)[:, None]
 
 
-def _frame(c: ConnectionTrace, form: Form, tokens: int) -> Activity:
-    vectors = tokens * c.heads if c.role == "context" else c.windows / c.fan_in
+def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
+    stored = trace.connections.get(f"block.{c.block}.scores", c)
+    vectors = trace.tokens * c.heads if c.role == "context" else c.windows / c.fan_in
     top = 2**c.level_bits - 1
     steps = {"word": 0, "train": top, "spike": top + 1}[form]
     return Activity(
@@ -146,14 +148,14 @@ def _frame(c: ConnectionTrace, form: Form, tokens: int) -> Activity:
         vectors=float(vectors), windows=float(c.windows), events=0.0, kernel=0.0, operations=0.0,
         products=float(c.products),
         offset=float(c.offset_accumulates), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
-        steps=steps, active=0.0,
+        steps=steps, active=0.0, key_bits=stored.operand_bits,
     )  # fmt: skip
 
 
 def _per_window(c: ConnectionTrace, weight: np.ndarray) -> float:
     """Σ over levels of ``weight`` [rows or 1, T + 1], scaled to all windows."""
     total = float(c.histogram.sum())
-    return float((c.histogram * weight).sum()) / total * c.windows if total else 0.0
+    return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
 
 
 def _distance(c: ConnectionTrace, *, per_neuron: bool) -> np.ndarray:

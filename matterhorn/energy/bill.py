@@ -135,11 +135,10 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
 def _all_lines(
     activities: Sequence[Activity], digital: Iterable[DigitalTrace], shape: dict[str, int], chip: Chip, mapping: Mapping
 ) -> Iterable[Line]:
-    key_bits = {a.block: a.operand_bits for a in activities if a.role == "scores"}
     for activity in activities:
         analog = mapping.hardware == "msu" and not activity.dynamic
         yield from (unit_lines if analog else synapse_lines)(activity, chip, mapping)
-        yield from result_lines(activity, chip, mapping, key_bits[activity.block])
+        yield from result_lines(activity, chip, mapping)
     for sharing in populations(activities).values():
         yield from fire_lines(sharing[0], chip)
         yield from spike_lines(sharing, chip, mapping)

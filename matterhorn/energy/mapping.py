@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from ..errors import InputError
 from .activity import Activity
 from .chip import Chip
-from .mesh import Mesh, Tile, tree
+from .mesh import Mesh, Tile, tree_length
 
 Hardware = Literal["digital", "msu"]
 """Digital arrays (SRAM and adders), or memristive synapse units for static weights beside digital attention tiles."""
@@ -58,13 +59,24 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Flow:
-    """Where packets of one kind go: mean hops and deliveries per packet, and the share of packets on each tile's
-    incoming links (for the heat map)."""
+class Route:
+    """A multicast route and the share of a flow's packets that take it."""
 
-    hops: float
-    deliveries: float
-    passes: dict[Tile, float]
+    share: float
+    sender: Tile
+    goals: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where packets of one kind go; a packet that stays in its tile takes no route."""
+
+    routes: tuple[Route, ...]
+
+    @cached_property
+    def hops(self) -> float:
+        """Mean links that a packet crosses."""
+        return sum(r.share * tree_length(r.sender, r.goals) for r in self.routes)
 
 
 @dataclass(frozen=True)
@@ -199,7 +211,7 @@ def _spike_flows(
     shared = [parts["query"], parts["key"], parts["value"]]
     flows[block["query"].population] = _multicast(previous, shared, block["query"].fan_in, static)
     flows[block["scores"].population] = _pairwise(parts["query"], parts["attention"])
-    flows[block["context"].population] = Flow(0.0, 1.0, {})
+    flows[block["context"].population] = Flow(())
     flows[block["output"].population] = _multicast(
         parts["attention"], [parts["output"]], block["output"].fan_in, static
     )
@@ -212,44 +224,31 @@ def _result_flows(block: dict[str, Activity], parts: dict[str, Group], flows: di
     for role in ("key", "value"):
         flows[block[role].name] = _pairwise(parts[role], parts["attention"])
     for role in ("output", "ffn2"):
-        senders = parts[role].row(0)
-        flows[block[role].name] = _gather(senders, parts["norm"].tiles * len(senders))
+        flows[block[role].name] = _gather(parts[role].row(0), parts["norm"].tiles[0])
 
 
 def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Geometry) -> Flow:
     """A neuron's packet reaches every column tile of its row group, in all target groups, over one tree."""
-    passes: dict[Tile, float] = defaultdict(float)
-    hops = deliveries = 0.0
+    routes = []
     senders = sources.row(0)
     for row_group in range(targets[0].row_groups):
         low, high = row_group * static.rows, min(fan_in, (row_group + 1) * static.rows)
-        goals = [tile for group in targets for tile in group.row(row_group)]
+        goals = tuple(tile for group in targets for tile in group.row(row_group))
         for position, sender in enumerate(senders):
             begin, end = position * fan_in / len(senders), (position + 1) * fan_in / len(senders)
-            share = max(0.0, min(end, high) - max(begin, low)) / fan_in
+            share = (min(end, high) - max(begin, low)) / fan_in
             if share > 0:
-                links = tree(sender, goals)
-                hops += share * len(links)
-                deliveries += share * len(goals)
-                for _, tile in links:
-                    passes[tile] += share
-    return Flow(hops, deliveries, dict(passes))
+                routes.append(Route(share, sender, goals))
+    return Flow(tuple(routes))
 
 
 def _pairwise(sources: Group, targets: Group) -> Flow:
     """Each source tile sends to the one target tile that holds its head."""
     senders = sources.row(0)
-    chosen = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
-    return _gather(senders, chosen)
+    goals = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
+    return Flow(tuple(Route(1 / len(senders), s, (g,)) for s, g in zip(senders, goals, strict=True)))
 
 
-def _gather(senders: Sequence[Tile], goals: Sequence[Tile]) -> Flow:
-    """One packet from every sender to its goal; a mean over senders."""
-    passes: dict[Tile, float] = defaultdict(float)
-    hops = 0
-    for sender, goal in zip(senders, goals, strict=True):
-        links = tree(sender, [goal])
-        hops += len(links)
-        for _, tile in links:
-            passes[tile] += 1 / len(senders)
-    return Flow(hops / len(senders) if senders else 0.0, 1.0, dict(passes))
+def _gather(senders: Sequence[Tile], goal: Tile) -> Flow:
+    """One packet from every sender to one tile."""
+    return Flow(tuple(Route(1 / len(senders), sender, (goal,)) for sender in senders))

@@ -51,6 +51,17 @@ def path(source: Tile, target: Tile) -> list[Link]:
     return links
 
 
+def tree_length(source: Tile, targets: Iterable[Tile]) -> int:
+    """Number of links of :func:`tree`, without listing them."""
+    x, y = source
+    low: dict[int, int] = {}
+    high: dict[int, int] = {}
+    for column, row in targets:
+        low[column] = min(low.get(column, y), row)
+        high[column] = max(high.get(column, y), row)
+    return max([x, *high]) - min([x, *low]) + sum(high.values()) - sum(low.values())
+
+
 def tree(source: Tile, targets: Iterable[Tile]) -> list[Link]:
     """Links of the multicast tree from a tile to all targets: along the source's row, then up and down each column."""
     x, y = source

@@ -55,20 +55,27 @@ def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> It
         yield a.name, category, energy * chip.noc.hops.si * deliveries
 
 
-def result_lines(a: Activity, chip: Chip, mapping: Mapping, key_bits: int) -> Iterable[Line]:
-    """Dense results: partial sums one hop to the neighbouring row group; then K and V bits to the attention tile, and
-    potentials that a norm needs to the norm tile. K and V are written there."""
+def result_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
+    """Dense results over one hop, J: K and V bits for the attention tile, potentials for the norm tile."""
+    if a.role in ("key", "value"):
+        return a.outputs * a.key_bits * dense_bit_energy(chip, mapping)
+    if a.role in ("output", "ffn2"):
+        return a.outputs * chip.state.bits.si * dense_bit_energy(chip, mapping)
+    return 0.0
+
+
+def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
+    """Dense results of a static connection: partial sums one hop to the neighbouring row group, then the whole to its
+    tile. K and V are written there."""
     if a.dynamic:
         return
-    bit = dense_bit_energy(chip, mapping)
-    partial = chip.state.bits.si * (mapping.groups[a.name].row_groups - 1)
-    widths = {"key": key_bits, "value": key_bits, "output": chip.state.bits.si, "ffn2": chip.state.bits.si}
+    parts = a.outputs * chip.state.bits.si * (mapping.groups[a.name].row_groups - 1) * dense_bit_energy(chip, mapping)
     hops = chip.noc.hops.si
     if chip.noc.route == "counted":
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0
-    yield a.name, "dense_movement", a.outputs * (partial + widths.get(a.role, 0) * hops) * bit
+    yield a.name, "dense_movement", parts + hops * result_energy(a, chip, mapping)
     if a.role in ("key", "value"):
-        yield a.name, "kv_write", a.outputs * key_bits * chip.kv.write.si
+        yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
 
 
 def _tiles_reached(a: Activity, mapping: Mapping) -> float:

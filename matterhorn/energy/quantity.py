@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -21,6 +22,7 @@ def _factor(symbol: str) -> tuple[float, str]:
     raise ValueError(f"unknown unit {symbol!r}")
 
 
+@lru_cache
 def si_factor(unit: str) -> tuple[float, str]:
     """Factor to SI and dimension of a unit: ``pJ/bit/mm`` → (1e-9, "J/bit/m")."""
     first, *below = [_factor(symbol) for symbol in unit.split("/")]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import matterhorn.energy.derive as derive
+from matterhorn.energy import load, shipped
+from matterhorn.energy.library import with_value
+from matterhorn.energy.quantity import engineering, si_factor
+from matterhorn.errors import InputError
+
+GOOD = "inherits: rram-22nm\nnoc:\n  hop:\n    energy: {value: 2, unit: pJ, source: my measurement}\n"
+
+
+def test_all_shipped_chips_are_valid_and_every_number_has_a_source():
+    assert {"nus-22nm", "rram-22nm", "loihi", "horowitz-45nm"} <= set(shipped())
+    for name in shipped():
+        chip = load(name)
+        assert all(len(quantity.source) >= 3 for _, quantity in chip.quantities())
+        assert not chip.non_commercial
+
+
+def test_inheritance_and_override(tmp_path):
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    chip = load(str(tmp_path / "mine.yaml"))
+    assert chip.name == "mine"
+    assert chip.noc.hop.energy.si == pytest.approx(2e-12)
+    assert chip.logic == load("rram-22nm").logic
+    assert load("nus-22nm", ["noc.hop.energy=1 pJ"]).noc.hop.energy.si == pytest.approx(1e-12)
+    assert load("nus-22nm", ["noc.route=counted"]).noc.route == "counted"
+    assert with_value(chip, "noc.hop.energy", 5e-12).noc.hop.energy.si == pytest.approx(5e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD.replace("pJ", "V"), r"noc\.hop\.energy.*unit 'V'"),
+        (GOOD.replace("value: 2", "value: -2"), r"noc\.hop\.energy.*-2 pJ is outside the allowed range 0 … "),
+        (GOOD.replace(", source: my measurement", ""), r"noc\.hop\.energy\.source.*every number needs"),
+        (GOOD.replace("energy:", "enrgy:"), r"noc\.hop\.enrgy: unknown key"),
+        (GOOD.replace("pJ", "pX"), r"unknown unit 'pX'"),
+        ("inherits: rram-22nm\ncore:\n  area: {value: 2000, unit: mm2, source: mine}\n",
+         r"core\.area: 2000 mm2 is larger than the chip, allowed range 0 … 858 mm2"),
+        ("inherits: rram-22nm\nmsu:\n  rows: {value: 0, unit: '1', source: mine}\n", r"msu\.rows.*allowed range 1 …"),
+        ("inherits: nowhere\n", "no chip 'nowhere'"),
+        ("inherits: mine.yaml\n", "inherits itself"),
+        ("- 1\n", "not a mapping"),
+        ("a: [\n", "not YAML"),
+    ],
+)  # fmt: skip
+def test_bad_files_name_the_file_the_key_and_the_range(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says) as caught:
+        load(str(path))
+    assert "mine.yaml" in str(caught.value) or "nowhere" in text
+
+
+@pytest.mark.parametrize("override", ["noc.hop=1 pJ", "nothing", "noc.nothing=1 pJ", "noc.hop.energy=much",
+                                      "noc.hop.energy=1 V", "noc.hop.energy=-1 pJ", "noc.route=scenic"])  # fmt: skip
+def test_bad_overrides(override):
+    with pytest.raises(InputError):
+        load("rram-22nm", [override])
+
+
+def test_rram_values_are_those_that_were_derived():
+    figures = json.loads((Path(derive.__file__).parent / "rram_22nm.json").read_text())["figures"]
+    chip = dict(load("rram-22nm").quantities())
+    pairs = {
+        "core.area": "core_area_m2", "core.leakage": "core_leakage_w", "weights.read": "sram_8kB_read_j_per_bit",
+        "state.read": "sram_4kB_read_j_per_bit", "state.write": "sram_4kB_write_j_per_bit",
+        "kv.read": "sram_8kB_read_j_per_bit", "kv.write": "sram_8kB_write_j_per_bit",
+        "noc.hop.bit": "router_j_per_bit", "noc.dense": "router_j_per_bit", "noc.wire": "wire_j_per_bit_and_m",
+        "logic.add": "add_16b_j", "logic.multiply": "multiply_16b_j", "msu.row_driver": "row_driver_j",
+        "msu.integrator": "integrator_j", "msu.comparator": "comparator_j", "msu.readout": "readout_j",
+        "msu.control": "control_j", "msu.area": "msu_area_m2", "msu.leakage": "msu_leakage_w",
+        "embedding.read": "lpddr4_read_j_per_bit",
+    }  # fmt: skip
+    for key, name in pairs.items():
+        assert chip[key].si == pytest.approx(figures[name], rel=1e-3), key
+
+
+def test_units():
+    assert si_factor("pJ/bit/mm") == (pytest.approx(1e-9), "J/bit/m")
+    assert si_factor("mm2") == (pytest.approx(1e-6), "m2")
+    assert si_factor("µS") == (1e-6, "S")
+    assert engineering(3.2e-5) == "32.0 µJ"
+    assert engineering(0.0) == "0 J"

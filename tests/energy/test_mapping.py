@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matterhorn.energy import SHAPES, lay, load, recode
+from matterhorn.energy.activity import coding
+from matterhorn.energy.mapping import place
+from matterhorn.energy.mesh import Mesh, path, tree, tree_length
+from matterhorn.energy.study import map_trace
+from matterhorn.errors import InputError
+
+
+def test_a_multicast_tree_is_the_union_of_xy_paths():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        tiles = [tuple(int(v) for v in rng.integers(0, 9, 2)) for _ in range(rng.integers(2, 9))]
+        source, *targets = tiles
+        union = {link for target in targets for link in path(source, target)}
+        links = tree(source, targets)
+        assert set(links) == union and len(links) == len(union) == tree_length(source, targets)
+
+
+def test_the_mesh_is_filled_without_gaps_or_doubles():
+    mesh = Mesh.for_tiles(137, 6)
+    tiles = [mesh.tile(i) for i in range(137)]
+    assert len(set(tiles)) == 137
+    assert all(0 <= x < mesh.columns and 0 <= y < mesh.rows for x, y in tiles)
+    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(tiles, tiles[1:], strict=False)]
+    assert max(steps) <= mesh.band
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("hardware", ["digital", "msu"])
+def test_hops_are_counted_for_all_shapes(minilm, shape, hardware):
+    laid = lay(minilm, SHAPES[shape], 128)
+    chip = load("rram-22nm")
+    mapping = map_trace(laid, chip, hardware)
+    sizes = SHAPES[shape]
+    assert mapping.tiles == sum(g.count for g in mapping.groups.values()) <= mapping.mesh.columns * mapping.mesh.rows
+    for name, flow in mapping.spikes.items():
+        local = name.endswith("probabilities")
+        assert flow.hops == 0 if local else flow.hops >= 1
+        assert local or sum(route.share for route in flow.routes) == pytest.approx(1)
+    entry = mapping.spikes["block.1.input"]
+    needed = 3 * -(-sizes.width // mapping.static.columns)
+    assert all(len(route.goals) == needed <= len(tree(route.sender, route.goals)) + 1 for route in entry.routes)
+    query = mapping.groups["block.0.query"]
+    assert 0 < query.utilisation <= 1
+    assert query.arrays * mapping.static.array_rows * mapping.static.columns * query.utilisation == pytest.approx(
+        sizes.width**2
+    )
+
+
+def test_a_network_that_does_not_fit_says_so(base):
+    with pytest.raises(InputError, match=r"needs a mesh of .* tiles"):
+        map_trace(base, load("rram-22nm", ["mesh.rows=4"]), "digital")
+
+
+def test_a_chip_without_synapse_units_says_so(small):
+    with pytest.raises(InputError, match="no synapse unit"):
+        place(recode(small, coding("dense")), load("loihi"), "msu", 9)
+
+
+def test_fixed_hops_are_an_option(base):
+    from matterhorn.energy import make_bill
+
+    fixed = load("rram-22nm", ["noc.route=fixed"])
+    twice = load("rram-22nm", ["noc.route=fixed", "noc.hops=9.5"])
+    mapping = map_trace(base, fixed, "digital")
+    spikes = recode(base, coding("mttfs-k2"))
+    a, b = (make_bill(spikes, base, chip, mapping).by_category["spike_movement"] for chip in (fixed, twice))
+    assert b == pytest.approx(2 * a)
