@@ -16,7 +16,7 @@ from .circuit import Circuit
 from .connection import Neurons, ProgrammedConnection
 from .device import Device
 from .files import load_circuit, load_device
-from .mapping import Layout, digits, lay_out, target_conductances
+from .mapping import Layout, digits, formed_cells, lay_out, target_conductances
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ArrayBank:
             layout=layout,
             device=self.device,
             circuit=self.circuit,
-            cells=write(target, self.device, generator),
+            cells=write(target, formed_cells(layout), self.device, generator),
             neurons=_neurons(layout, self.circuit, generator),
             kernel_top=kernel_top,
             full_scale=full_scale or float(layout.rows * layout.digit_top * kernel_top),

@@ -24,10 +24,12 @@ class Cells:
     exponent: Tensor
 
 
-def write(target: Tensor, device: Device, generator: torch.Generator) -> Cells:
-    """Draw a chip. The parts draw from streams of their own, so switching one off leaves the others as they were."""
+def write(target: Tensor, formed: Tensor, device: Device, generator: torch.Generator) -> Cells:
+    """Draw a chip; cells that were never ``formed`` stay at 0 S.
+
+    The parts draw from streams of their own, so switching one off leaves the others as they were.
+    """
     streams = [_branch(generator) for _ in range(3)]
-    formed = target > 0 if device.low > 0 else torch.ones_like(target, dtype=torch.bool)
     written = target
     if device.programming is not None:
         noise = torch.randn(target.shape, generator=streams[0], dtype=target.dtype)

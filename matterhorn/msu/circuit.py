@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
 from .device import Device
@@ -105,7 +105,11 @@ def resized(circuit: Circuit, rows: int, columns: int) -> Circuit:
         side: Quantity(value=count, unit="1", source="asked for: another array size")
         for side, count in (("rows", rows), ("columns", columns))
     }
-    return Circuit.model_validate({**dict(circuit), **sizes})
+    try:
+        return Circuit.model_validate({**dict(circuit), **sizes})
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(problem, field="rows, columns") from error
 
 
 DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")

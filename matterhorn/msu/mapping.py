@@ -91,9 +91,9 @@ def from_arrays(arrays: Tensor, layout: Layout) -> Tensor:
     return joined[..., : layout.fan_out]
 
 
-def used(layout: Layout) -> Tensor:
-    """Which pairs hold a weight: bool ``[1, tiles, banks, rows, pairs]``."""
-    return to_arrays(torch.ones(1, layout.fan_in, layout.fan_out), layout).bool()
+def formed_cells(layout: Layout) -> Tensor:
+    """Which cells belong to a weight: bool ``[1, tiles, banks, rows, columns]``."""
+    return to_arrays(torch.ones(1, layout.fan_in, layout.fan_out), layout).bool().repeat_interleave(2, dim=-1)
 
 
 def unit_conductance(layout: Layout, device: Device) -> float:
@@ -109,7 +109,7 @@ def target_conductances(digit: Tensor, layout: Layout, device: Device) -> Tensor
     """
     unit = unit_conductance(layout, device)
     pair = torch.stack([device.low + unit * digit.clamp(min=0), device.low + unit * (-digit).clamp(min=0)], dim=-1)
-    return (pair * used(layout)[..., None]).flatten(-2)
+    return pair.flatten(-2) * formed_cells(layout)
 
 
 def difference(cells: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ def saturating(lengths: Tensor, effective: Tensor, rate: float, limit: float) ->
         return final
     peak = (kept.abs() @ effective.abs() + final.abs()) / 2  # all charge of the larger sign first
     risky = (peak > limit).any(-1)
-    if not bool(risky.any()):
-        return final
     stacks = lengths.expand(*final.shape[:-1], lengths.shape[-1])
     for place in np.ndindex(*final.shape[:-2]):
-        rows = risky[place]
+        rows = risky[place].nonzero()[:, 0]
+        if len(rows) == 0:
+            continue
         final[place][rows] = _walk(stacks[place][rows], effective[place], rate, limit)
     return final
 

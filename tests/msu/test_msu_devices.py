@@ -1,0 +1,132 @@
+import pytest
+import torch
+import yaml
+
+from matterhorn.errors import InputError
+from matterhorn.msu import circuit_names, deviating, device_names, load_circuit, load_device
+from matterhorn.msu.files import HERE
+from matterhorn.msu.quantity import Quantity, engineering
+
+
+def numbers(node, path=""):
+    """Every quantity and every polynomial of a data file."""
+    if isinstance(node, dict):
+        if {"value", "coefficients", "slope"} & node.keys():
+            yield path, node
+        for key, value in node.items():
+            yield from numbers(value, f"{path}.{key}")
+
+
+def test_the_devices_of_the_docs_are_there():
+    assert {"ideal", "rram-wan", "rram-milo", "rram-ye-28nm", "pcm"} <= set(device_names())
+    assert {"ideal-128", "array-128"} <= set(circuit_names())
+
+
+@pytest.mark.parametrize("file", sorted(HERE.glob("*s/*.yaml")), ids=lambda path: path.stem)
+def test_every_number_has_a_unit_and_a_source(file):
+    plain = yaml.safe_load(file.read_text())
+    (load_device if file.parent.name == "devices" else load_circuit)(file)
+    found = list(numbers(plain))
+    assert len(found) >= 2
+    assert all(entry["source"] for _, entry in found)
+    assert not [key for key, value in plain.items() if isinstance(value, int | float)]
+
+
+def device_file(tmp_path, **changes):
+    plain = yaml.safe_load((HERE / "devices" / "rram-wan.yaml").read_text()) | changes
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    return path
+
+
+def conductance(value, unit="uS"):
+    return {"value": value, "unit": unit, "source": "a test"}
+
+
+def test_a_file_of_ones_own_is_read(tmp_path):
+    path = device_file(tmp_path, name="mine", conductance_high=conductance(0.02, "mS"))
+    assert load_device(path).high == pytest.approx(20e-6)
+    assert load_device(path).on_off == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"conductance_hgih": conductance(3)}, "conductance_hgih"),
+        ({"conductance_high": conductance(0.5, "S")}, "conductance_high"),
+        ({"conductance_high": conductance(40, "V")}, "conductance_high"),
+        ({"conductance_high": conductance(40, "uSiemens")}, "conductance_high"),
+        ({"conductance_high": 40}, "conductance_high"),
+        ({"conductance_high": {"value": 40, "unit": "uS"}}, "conductance_high.source"),
+        ({"conductance_low": conductance(50)}, "conductance_low"),
+        ({"levels": {"value": 2.5, "unit": "1", "source": "a test"}}, "levels"),
+        ({"levels": {"value": 1, "unit": "1", "source": "a test"}}, "levels"),
+        ({"stuck": {"low": conductance(70, "%"), "high": conductance(60, "%")}}, "stuck"),
+        ({"programming": {"spread": {"coefficients": [], "argument": "uS", "unit": "uS", "source": "x y"}}}, "spread"),
+    ],
+)
+def test_bad_device_files_are_refused_with_the_field(tmp_path, changes, field):
+    path = device_file(tmp_path, **changes)
+    with pytest.raises(InputError) as caught:
+        load_device(path)
+    assert "mine.yaml" in str(caught.value)
+    assert field in str(caught.value)
+
+
+def test_files_that_are_no_device_are_refused(tmp_path):
+    with pytest.raises(InputError, match="rram-wan"):
+        load_device("rram-wam")
+    for text in ("[1, 2]", "{a: [", ""):
+        path = tmp_path / "broken.yaml"
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"broken\.yaml"):
+            load_device(path)
+
+
+def test_odd_columns_are_refused(tmp_path):
+    plain = yaml.safe_load((HERE / "circuits" / "array-128.yaml").read_text())
+    plain["columns"]["value"] = 127
+    path = tmp_path / "odd.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    with pytest.raises(InputError, match="two bit lines"):
+        load_circuit(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [  # micro-siemens to micro-siemens: CrossSim's fits of Wan and Milo, aihwkit's of Wan and of phase-change memory
+        ("rram-wan", lambda g: 1.536e-4 * g**3 - 1.167e-2 * g**2 + 0.2374 * g + 1.053),
+        ("rram-milo", lambda g: -0.009107 * g + 4.782321),
+        (
+            "rram-wan-low",
+            lambda g: sum(c * (g / 40) ** n for n, c in enumerate((0.348, 16.03, -43.853, 45.393, -16.815))),
+        ),
+        ("pcm", lambda g: 0.26348 + 1.965 * (g / 25) - 1.1731 * (g / 25) ** 2),
+        ("rram-ye-28nm", lambda g: 0.1 * g),
+    ],
+)
+def test_programming_noise_is_the_published_polynomial(name, published):
+    device = load_device(name)
+    siemens = torch.linspace(device.low, device.high, 50, dtype=torch.float64)
+    found = device.programming.spread(siemens, device.high)
+    assert torch.allclose(found * 1e6, published(siemens * 1e6), rtol=1e-9)
+    assert bool((found > 0).all())
+
+
+def test_the_two_fits_of_one_device_bracket_it():
+    high, low = load_device("rram-wan"), load_device("rram-wan-low")
+    siemens = torch.linspace(2e-6, 39e-6, 40, dtype=torch.float64)
+    ratio = low.programming.spread(siemens, low.high) / high.programming.spread(siemens, high.high)
+    assert ratio.min() > 0.65 and ratio.max() < 1.1
+
+
+def test_asked_for_deviation_is_relative():
+    device = deviating(load_device("rram-wan"), 0.12)
+    siemens = torch.tensor([1e-6, 4e-5], dtype=torch.float64)
+    assert torch.allclose(device.programming.spread(siemens, device.high), 0.12 * siemens)
+
+
+def test_units():
+    assert Quantity(value=3, unit="ns", source="a test").si == pytest.approx(3e-9)
+    assert Quantity(value=5, unit="%", source="a test").si == pytest.approx(0.05)
+    assert engineering(39.26e-6, "S") == "39.26 uS"
