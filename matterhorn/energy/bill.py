@@ -118,7 +118,7 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
     """Bill activities, and the digital steps of their trace, on a mapped chip."""
     duration = latency(activities, trace, chip, mapping)
     lines: dict[tuple[str, str], float] = defaultdict(float)
-    for name, category, joules in _all_lines(activities, trace.digital.values(), trace.shape, chip, mapping):
+    for name, category, joules in _all_lines(activities, trace.digital.values(), chip, mapping):
         lines[name, category] += joules
     lines["leakage", "leakage"] = mapping.leakage * duration
     return Bill(
@@ -133,7 +133,7 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
 
 
 def _all_lines(
-    activities: Sequence[Activity], digital: Iterable[DigitalTrace], shape: dict[str, int], chip: Chip, mapping: Mapping
+    activities: Sequence[Activity], digital: Iterable[DigitalTrace], chip: Chip, mapping: Mapping
 ) -> Iterable[Line]:
     for activity in activities:
         analog = mapping.hardware == "msu" and not activity.dynamic
@@ -143,7 +143,7 @@ def _all_lines(
         yield from fire_lines(sharing[0], chip)
         yield from spike_lines(sharing, chip, mapping)
     for step in digital:
-        yield from digital_lines(step, shape, chip)
+        yield from digital_lines(step, chip)
 
 
 def populations(activities: Sequence[Activity]) -> dict[str, list[Activity]]:

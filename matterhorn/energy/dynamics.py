@@ -59,10 +59,10 @@ def fire_lines(a: Activity, chip: Chip) -> Iterable[Line]:
         yield a.name, "computing", energy
 
 
-def digital_lines(step: DigitalTrace, shape: dict[str, int], chip: Chip) -> Iterable[Line]:
+def digital_lines(step: DigitalTrace, chip: Chip) -> Iterable[Line]:
     """A digital function: operations per element and vector, and reads of the embedding table or the head's weights.
 
-    The head's elements are outputs; each takes ``width`` products.
+    The elements of a head are its products, each with its own weight.
     """
     known = type(chip.digital).model_fields
     if step.operation not in known:
@@ -71,12 +71,11 @@ def digital_lines(step: DigitalTrace, shape: dict[str, int], chip: Chip) -> Iter
         )
     cost = getattr(chip.digital, step.operation)
     logic = chip.logic
-    elements = step.elements * (shape["width"] if step.operation == "head" else 1)
     element = cost.adds.si * logic.add.si + cost.multiplies.si * logic.multiply.si + cost.lookups.si * logic.lookup.si
     vector = cost.vector_adds.si * logic.add.si + cost.vector_lookups.si * logic.lookup.si
-    energy = elements * element + step.vectors * vector
+    energy = step.elements * element + step.vectors * vector
     if step.operation == "embedding":
-        energy += elements * chip.embedding.bits.si * chip.embedding.read.si
+        energy += step.elements * chip.embedding.bits.si * chip.embedding.read.si
     elif step.operation == "head":
-        energy += elements * chip.embedding.bits.si * chip.weights.read.si
+        energy += step.elements * chip.embedding.bits.si * chip.weights.read.si
     yield step.name, "digital_functions", energy

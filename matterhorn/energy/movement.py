@@ -66,7 +66,7 @@ def result_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
 
 def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """Dense results of a static connection: partial sums one hop to the neighbouring row group, then the whole to its
-    tile. K and V are written there."""
+    tile. K and V are compared with their thresholds and written there."""
     if a.dynamic:
         return
     parts = a.outputs * chip.state.bits.si * (mapping.groups[a.name].row_groups - 1) * dense_bit_energy(chip, mapping)
@@ -75,6 +75,7 @@ def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0
     yield a.name, "dense_movement", parts + hops * result_energy(a, chip, mapping)
     if a.role in ("key", "value"):
+        yield a.name, "computing", a.outputs * chip.logic.compare.si
         yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
 
 

@@ -86,35 +86,32 @@ def _connection(c: ConnectionTrace, block: int, shape: Shape, length: int) -> Co
 
 
 def _digital(trace: Trace, laid: Trace, shape: Shape, length: int, depth: int) -> None:
-    """Digital steps: elements per vector follow the width that they work on, vectors the number of tokens."""
-    sequences, tokens = trace.sequences, trace.tokens
-    pairs = sum(n * n * count for n, count in trace.lengths.items())
-    old = trace.shape
-    for block in {step.block for step in trace.digital.values()}:
-        inside = 0 <= block < depth
-        targets = [b for b in range(shape.layers) if b * depth // shape.layers == block] if inside else [block]
-        for step in (s for s in trace.digital.values() if s.block == block):
-            for target in targets:
-                name = step.name.replace(f"block.{block}.", f"block.{target}.", 1)
-                ratio = _element_ratio(step, old, shape, length, tokens, pairs, sequences)
-                vectors = step.vectors * (length / tokens if step.operation != "head" else 1 / sequences)
-                if step.operation == "softmax":
-                    vectors *= shape.heads / old["heads"]
-                laid.digital[name] = DigitalTrace(name, target, step.operation, round(step.elements * ratio),
-                                                  round(vectors))  # fmt: skip
+    """Digital steps: each is scaled by what it works on, and repeated for all blocks at its depth."""
+    for step in trace.digital.values():
+        inside = 0 <= step.block < depth
+        targets = (
+            [b for b in range(shape.layers) if b * depth // shape.layers == step.block] if inside else [step.block]
+        )
+        elements, vectors = _scales(step, trace, shape, length)
+        for target in targets:
+            name = step.name.replace(f"block.{step.block}.", f"block.{target}.", 1)
+            laid.digital[name] = DigitalTrace(
+                name, target, step.operation, round(step.elements * elements), round(step.vectors * vectors)
+            )
 
 
-def _element_ratio(
-    step: DigitalTrace, old: dict[str, int], shape: Shape, length: int, tokens: int, pairs: int, sequences: int
-) -> float:
-    """New elements per old element of a digital step."""
-    per_token = length / tokens
+def _scales(step: DigitalTrace, trace: Trace, shape: Shape, length: int) -> tuple[float, float]:
+    """Factors for elements and vectors: a head works per sentence, a pooler on width², probabilities on heads · n²."""
+    old, tokens, sequences = trace.shape, trace.tokens, trace.sequences
+    wider = shape.width / old["width"]
     if step.operation == "head":
-        return shape.width / old["width"] / sequences
-    square = shape.heads / old["heads"] * length**2 / pairs
-    if step.operation == "softmax":
-        return square
-    per_vector = step.elements / step.vectors if step.vectors else 0.0
-    if step.operation == "activation" or per_vector == old["ffn"]:
-        return per_token * shape.ffn / old["ffn"]
-    return per_token * shape.width / old["width"]
+        square = step.elements == sequences * old["width"] ** 2
+        return (wider**2 if square else wider) / sequences, 1 / sequences
+    if step.operation == "softmax" or "probabilities" in step.name:
+        pairs = sum(n * n * count for n, count in trace.lengths.items())
+        heads = shape.heads / old["heads"]
+        per_vector = heads if step.operation == "softmax" else 1.0
+        return heads * length**2 / pairs, per_vector * length / tokens
+    if step.elements == tokens * old["ffn"]:
+        wider = shape.ffn / old["ffn"]
+    return wider * length / tokens, length / tokens

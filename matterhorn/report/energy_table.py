@@ -17,7 +17,8 @@ def print_energy(answer: dict[str, Any]) -> None:
     console = Console()
     console.print(
         f"[bold]{answer['model']}[/bold] on [bold]{answer['chip']}[/bold] "
-        f"({answer['hardware']} arrays, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, {engineering(answer['per_token_j'])} a token, "
+        f"({answer['hardware']} arrays, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
+        f"{engineering(answer['per_token_j'])} a token, "
         f"{engineering(answer['per_synaptic_operation_j'])} a synaptic operation; "
         f"{engineering(answer['latency_s'] / answer['n'], 's')} a sentence, {engineering(answer['power_w'], 'W')}, "
         f"{answer['area_m2'] * 1e6:.3g} mm²; {answer['n']} sentences, {answer['silent_share']:.1%} silent"

@@ -30,16 +30,16 @@ class Sentence:
 
 
 POPULATIONS = {
-    "query": "input", "key": "input", "value": "input", "scores": "query", "context": "probabilities",
-    "output": "context", "ffn1": "middle", "ffn2": "hidden",
+    "query": "input", "key": "input", "value": "input", "scores": "queries", "context": "probabilities",
+    "output": "mixed", "ffn1": "hidden", "ffn2": "middle",
 }  # fmt: skip
 
 
 def sample(sizes: Sizes, length: int, rng: np.random.Generator, spread: float = 1.6) -> Sentence:
     sentence = Sentence(length)
     for block in range(sizes.layers):
-        for name in ("input", "query", "context", "middle", "hidden"):
-            width = sizes.ffn if name == "hidden" else sizes.width
+        for name in ("input", "queries", "mixed", "hidden", "middle"):
+            width = sizes.ffn if name == "middle" else sizes.width
             raw = rng.laplace(8.0, spread, (length, width)) + rng.integers(-1, 2, width)
             sentence.levels[f"block.{block}.{name}"] = np.clip(np.round(raw), 0, TOP).astype(int)
         raw = rng.exponential(1.0, (sizes.heads, length, length))
@@ -54,24 +54,27 @@ def count(sizes: Sizes, sentences: list[Sentence], dead_zone: int = 2, per_neuro
     for block in range(sizes.layers):
         for role, name in POPULATIONS.items():
             trace.connections[f"block.{block}.{role}"] = _connection(
-                sizes, sentences, block, role, f"block.{block}.{name}", dead_zone, per_neuron)
+                sizes, sentences, block, role, f"block.{block}.{name}", dead_zone, per_neuron
+            )
         tokens = sum(s.length for s in sentences)
         pairs = sum(s.length**2 for s in sentences)
         for step, operation, elements, vectors in (
             ("softmax", "softmax", pairs * sizes.heads, tokens * sizes.heads),
-            ("norm1", "layer_norm", tokens * sizes.width, tokens),
-            ("norm2", "layer_norm", tokens * sizes.width, tokens),
-            ("residual1", "residual", tokens * sizes.width, tokens),
-            ("residual2", "residual", tokens * sizes.width, tokens),
-            ("activation", "activation", tokens * sizes.ffn, tokens),
-            ("quantise", "quantise", tokens * (5 * sizes.width), tokens),
-            ("quantise_hidden", "quantise", tokens * sizes.ffn, tokens),
+            ("attention_residual", "residual", tokens * sizes.width, tokens),
+            ("attention_norm", "layer_norm", tokens * sizes.width, tokens),
+            ("feed_forward_residual", "residual", tokens * sizes.width, tokens),
+            ("feed_forward_norm", "layer_norm", tokens * sizes.width, tokens),
+            ("input_quantise", "quantise", tokens * sizes.width, tokens),
+            ("hidden_quantise", "quantise", tokens * sizes.width, tokens),
+            ("probabilities_quantise", "quantise", pairs * sizes.heads, tokens),
         ):
             name = f"block.{block}.{step}"
             trace.digital[name] = DigitalTrace(name, block, operation, elements, vectors)
     tokens = sum(s.length for s in sentences)
     trace.digital["embedding"] = DigitalTrace("embedding", -1, "embedding", tokens * sizes.width, tokens)
-    trace.digital["head"] = DigitalTrace("head", sizes.layers, "head", len(sentences) * (sizes.width + 2), len(sentences))
+    for name, outputs in (("pooler", sizes.width), ("classifier", 2)):
+        products = len(sentences) * sizes.width * outputs
+        trace.digital[name] = DigitalTrace(name, sizes.layers, "head", products, len(sentences))
     return trace
 
 

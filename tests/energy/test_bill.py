@@ -69,10 +69,10 @@ def _count_by_events(sizes, sentence, dead_zone, chip, mapping, silent):
     packet = chip.noc.hop.energy.si + bits * hop_bit
     add, read, kv = chip.logic.accumulate.si, chip.weights.read.si, chip.kv.read.si
     targets = {
-        "input": (["query", "key", "value"], sizes.width), "middle": (["ffn1"], sizes.ffn),
-        "context": (["output"], sizes.width), "hidden": (["ffn2"], sizes.width),
+        "input": (["query", "key", "value"], sizes.width), "hidden": (["ffn1"], sizes.ffn),
+        "mixed": (["output"], sizes.width), "middle": (["ffn2"], sizes.width),
     }  # fmt: skip
-    sources = {"input": None, "middle": "norm", "context": "attention", "hidden": "ffn1", "query": "query"}
+    sources = {"hidden": "norm", "mixed": "attention", "middle": "ffn1", "queries": "query"}
     for population, levels in sentence.levels.items():
         _, block, name = population.split(".")
         quiet = silent[population]
@@ -82,13 +82,13 @@ def _count_by_events(sizes, sentence, dead_zone, chip, mapping, silent):
         before = "embedding" if block == "0" else f"block.{int(block) - 1}.norm"
         sender = mapping.groups[before if name == "input" else f"block.{block}.{sources.get(name) or 'norm'}"].tiles[0]
         goals = {
-            "query": [mapping.groups[f"block.{block}.attention"].tiles[0]], "probabilities": [sender],
+            "queries": [mapping.groups[f"block.{block}.attention"].tiles[0]], "probabilities": [sender],
         }.get(name) or [t for role in targets[name][0] for t in mapping.groups[f"block.{block}.{role}"].tiles]  # fmt: skip
         hops = len({link for goal in goals for link in path(sender, goal)}) if name != "probabilities" else 0
         for _spike in zip(*np.nonzero(spiking), strict=True):
             joules["spike_movement"] += hops * packet
             joules["computing"] += chip.logic.subtract.si
-            if name == "query":
+            if name == "queries":
                 reached, memory = sentence.length, "kv_read"
             elif name == "probabilities":
                 reached, memory = head, "kv_read"
@@ -102,6 +102,7 @@ def _count_by_events(sizes, sentence, dead_zone, chip, mapping, silent):
             joules["computing"] += add
             joules["kv_read"] += kv
             joules["kv_write"] += 2 * chip.kv.write.si
+            joules["computing"] += 2 * chip.logic.compare.si
     return joules
 
 

@@ -67,5 +67,8 @@ def test_laying_a_trace_on_its_own_shape_changes_nothing(minilm):
     assert set(laid.digital) == set(minilm.digital)
     steps = laid.digital
     assert steps["block.3.softmax"].elements == 12 * 128**2
-    assert steps["block.3.norm1"].elements == 128 * 384 and steps["block.3.norm1"].vectors == 128
-    assert steps["head"].elements == 386 and steps["head"].vectors == 1
+    norm = steps["block.3.attention_norm"]
+    assert norm.elements == 128 * 384 and norm.vectors == 128
+    assert steps["block.3.probabilities_quantise"].elements == 12 * 128**2
+    assert steps["pooler"].elements == 384**2 and steps["pooler"].vectors == 1
+    assert steps["classifier"].elements == 384 * 2
