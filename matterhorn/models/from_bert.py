@@ -109,20 +109,27 @@ def level_histograms(model: MatterhornForSequenceClassification, batches: Batche
 
 
 def choose_silence(
-    model: MatterhornForSequenceClassification, histograms: dict[str, Tensor], *, mean: bool = False
+    model: MatterhornForSequenceClassification,
+    histograms: dict[str, Tensor],
+    *,
+    per: str | None = None,
+    mean: bool = False,
 ) -> None:
-    """Give every population its most frequent level as the silent one (per neuron where the network is built so).
+    """Give every population its most frequent level as the silent one.
 
-    ``mean``: silence is read as the mean of what falls silent, else as the silent level itself.
+    Args:
+        per: "neuron" or "tensor" (one level for all neurons); None: as the network's config says.
+        mean: silence is read as the mean of what falls silent, else as the silent level itself.
     """
+    per = per or model.config.silence_per
     for name, population in model.populations().items():
         histogram = histograms[name]
-        if len(population.silent) != len(histogram):
+        if per == "tensor" or len(population.silent) == 1:
             histogram = histogram.sum(0, keepdim=True)
         silent = most_frequent(histogram)
         reads = mean_of_silent(histogram, silent, population.dead_zone) if mean else READ_UNIT * silent
-        population.silent.copy_(silent)
-        population.reads.copy_(reads)
+        population.silent.copy_(silent.expand(len(population.silent)))
+        population.reads.copy_(reads.expand(len(population.reads)))
 
 
 def _run(model: nn.Module, batches: Batches) -> None:

@@ -1,1 +1,1 @@
-"""What is shown to people: tables, plots, pages."""
+"""What people look at: tables, plots, pages."""

@@ -1,0 +1,211 @@
+"use strict";
+const D = JSON.parse(document.getElementById("data").textContent);
+const A = D.answer;
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const el = (id) => document.getElementById(id);
+const phone = () => window.innerWidth < 640;
+
+/* Three digits and a prefix, as in the terminal. */
+function eng(value, unit = "J") {
+  if (value === 0) return `0 ${unit}`;
+  for (const [prefix, scale] of [["", 1], ["m", 1e-3], ["µ", 1e-6], ["n", 1e-9], ["p", 1e-12], ["f", 1e-15]]) {
+    if (Math.abs(value) >= scale) return `${(value / scale).toPrecision(3).replace(/\.$/, "")} ${prefix}${unit}`;
+  }
+  return `${value} ${unit}`;
+}
+const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+const times = (ratio) => `${ratio.toFixed(2)}×`;
+
+const COLOURS = {
+  computing: "#3b6fb6", spike_movement: "#e8590c", dense_movement: "#f6a13c", weight_access: "#c92a2a", kv_write: "#e599c4",
+  kv_read: "#d6589a", msu_conduction: "#2b8a3e", msu_row_drivers: "#51cf66", msu_integrator: "#74c69d",
+  msu_comparator: "#a7d7b8", msu_readout: "#c7e8d2", msu_control: "#187a6b", neuron_state: "#7950f2",
+  digital_functions: "#5c7c99", leakage: "#9aa5b1",
+};
+const pretty = (name) => name.replaceAll("_", " ").replace("msu", "MSU").replace("kv", "KV");
+const codeName = (e) => `${e.code.replace("-neuron", "ₙ")} · ${e.hardware === "msu" ? "MSU" : "digital"}`;
+
+function layout(extra = {}) {
+  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true, fixedrange: true };
+  const { xaxis, yaxis, margin, ...rest } = extra;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false,
+    font: { color: css("--ink"), size: phone() ? 11 : 13, family: "system-ui, sans-serif" },
+    hoverlabel: { font: { size: 13 } }, margin: { l: 10, r: 14, t: 12, b: 34, ...margin },
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+  };
+}
+const draw = (id, traces, extra) => Plotly.react(id, traces, layout(extra), { displayModeBar: false, responsive: true });
+
+/* An energy axis: ticks in one engineering unit. */
+function joules(largest) {
+  const [prefix, scale] = [["", 1], ["m", 1e-3], ["µ", 1e-6], ["n", 1e-9], ["p", 1e-12]].find(([, s]) => largest >= s) || ["f", 1e-15];
+  return { scale, title: `${prefix}J a sentence` };
+}
+
+function header() {
+  el("headline").textContent = eng(A.per_sentence_j);
+  el("subtitle").textContent = `${A.model}, ${A.n} sentences of ${A.task}, ${(A.tokens / A.n).toFixed(1)} tokens each, ` +
+    `on ${A.chip}: ${D.chip_title}.`;
+  const dense = A.encodings.find((e) => e.code === "dense" && e.hardware === A.hardware);
+  const otters = A.rivals.find((r) => r.name === "Otters");
+  const cards = [
+    [percent(A.silent_share), "of neuron-windows are silent", "silent"],
+    [times(dense.total_j / A.total_j), "less than a dense 4-bit network on the same arrays", "dense"],
+    [times(otters.times_ours), "less than Otters, BERT-base, same chip", "otters"],
+    [eng(A.per_token_j), "a token", "token"],
+    [eng(A.per_synaptic_operation_j), "a synaptic operation", "operation"],
+    [eng(A.latency_s / A.n, "s"), `a sentence, at ${eng(A.power_w, "W")}`, "latency"],
+    [`${(A.area_m2 * 1e6).toPrecision(3)} mm²`, "of arrays and cores", "area"],
+  ];
+  el("cards").innerHTML = cards.map(([big, text, id]) => `<div><b id="card-${id}">${big}</b><span>${text}</span></div>`).join("");
+  el("verdict").innerHTML = A.verdict.map((s) => `<li>${s}</li>`).join("");
+  el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${s}</li>`).join("");
+}
+
+function slider() {
+  const k = el("k").value;
+  const name = `mttfs-k${k}${el("per-neuron").checked ? "-neuron" : ""}`;
+  const hardware = el("msu").checked ? "msu" : "digital";
+  const find = (code) => A.encodings.find((e) => e.code === code && e.hardware === hardware);
+  const chosen = find(name), dense = find("dense");
+  el("k-value").textContent = k;
+  el("slider-energy").textContent = eng(chosen.total_j / A.n);
+  el("slider-silent").textContent = percent(chosen.silent_share);
+  el("slider-gain").textContent = times(dense.total_j / chosen.total_j);
+  const shown = [find("rate"), find("ttfs"), dense, chosen];
+  const axis = joules(Math.max(...shown.map((e) => e.total_j / A.n)));
+  draw("slider-chart", [{
+    type: "bar", orientation: "h", y: ["rate", "TTFS", "dense", `M-TTFS k = ${k}`], x: shown.map((e) => e.total_j / A.n / axis.scale),
+    text: shown.map((e) => eng(e.total_j / A.n)), textposition: "auto", cliponaxis: false, hoverinfo: "skip",
+    marker: { color: ["#9aa5b1", "#9aa5b1", "#5c7c99", css("--accent")] },
+  }], { xaxis: { title: { text: axis.title }, type: "log" }, margin: { b: 46 } });
+  const z = D.silence[name];
+  draw("silence", [{
+    type: "heatmap", z, x: D.roles, y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: !phone(),
+    colorscale: [[0, "#fff3e6"], [0.5, "#f6a13c"], [0.85, "#3b6fb6"], [1, "#12263a"]], colorbar: { tickformat: ".0%", thickness: 12 },
+    text: z.map((row) => row.map((v) => `${(100 * v).toFixed(0)}`)), texttemplate: "%{text}",
+    hovertemplate: "%{y}, %{x}: %{z:.1%} silent<extra></extra>",
+  }], { yaxis: { autorange: "reversed" }, margin: { b: 50 } });
+}
+
+function stacked(id, rows, label, total) {
+  const axis = joules(Math.max(...rows.map((r) => r.total_j / total)));
+  const used = Object.keys(COLOURS).filter((c) => rows.some((r) => r.by_category[c] > 0));
+  el("legend").innerHTML = used.map((c) => `<span><i style="background:${COLOURS[c]}"></i>${pretty(c)}</span>`).join("");
+  draw(id, used.map((c) => ({
+    type: "bar", orientation: "h", name: pretty(c), marker: { color: COLOURS[c] }, y: rows.map(label),
+    x: rows.map((r) => r.by_category[c] / total / axis.scale),
+    hovertext: rows.map((r) => `${label(r)}<br>${pretty(c)}: ${eng(r.by_category[c] / total)} (${percent(r.by_category[c] / r.total_j)})`),
+    hoverinfo: "text",
+  })), {
+    barmode: "stack", bargap: 0.25, xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 20 },
+  });
+}
+
+function bills() {
+  const sorted = [...A.encodings].sort((a, b) => a.total_j - b.total_j);
+  const shown = sorted.filter((e) => e.total_j < 4 * sorted[Math.floor(sorted.length / 2)].total_j);
+  stacked("bills", shown, codeName, A.n);
+}
+
+function honesty() {
+  const rows = [["additions on this chip", A.accumulate_only_j], ["additions at the customary fp32 price", A.customary_j], ["the full bill", A.total_j]];
+  const axis = joules(Math.max(...rows.map((r) => r[1] / A.n)));
+  draw("honesty", [{
+    type: "bar", orientation: "h", y: rows.map((r) => r[0]), x: rows.map((r) => r[1] / A.n / axis.scale), text: rows.map((r) => eng(r[1] / A.n)),
+    textposition: "auto", hoverinfo: "skip", marker: { color: ["#3b6fb6", "#9aa5b1", css("--accent")] },
+  }], { yaxis: { autorange: "reversed" }, xaxis: { title: { text: axis.title } }, margin: { b: 46 } });
+}
+
+function waterfall() {
+  const steps = A.waterfall;
+  el("waterfall-note").textContent = `BERT-base, ${A.bert_base_tokens} tokens. Digital arrays, until synapse units replace them.`;
+  const axis = joules(steps[0].total_j);
+  const values = steps.map((s, i) => (i ? s.total_j - steps[i - 1].total_j : s.total_j) / axis.scale);
+  draw("waterfall", [{
+    type: "waterfall", x: [...steps.map((s) => s.step), "ours"], y: [...values, 0],
+    measure: [...steps.map((_, i) => (i ? "relative" : "absolute")), "total"], textposition: "outside", cliponaxis: false,
+    text: [...steps.map((s, i) => (i ? times(steps[i - 1].total_j / s.total_j) : eng(s.total_j))), eng(steps.at(-1).total_j)],
+    decreasing: { marker: { color: "#2b8a3e" } }, increasing: { marker: { color: "#c92a2a" } }, totals: { marker: { color: css("--accent") } },
+    connector: { line: { color: css("--line") } }, hoverinfo: "x+text",
+  }], { yaxis: { title: { text: axis.title } }, margin: { t: 26, b: 60 } });
+}
+
+function rivals() {
+  const rows = [...A.rivals].sort((a, b) => a.total_j - b.total_j);
+  const ours = { name: "Matterhorn", total_j: A.bert_base_per_sentence_j };
+  const all = [ours, ...rows];
+  const axis = joules(Math.max(...all.map((r) => r.total_j)));
+  const label = (r) => (r === ours ? "this network" : `${r.name}<br>T = ${r.steps}, ${r.spikes_per_window} spikes a window (rate ${percent(r.spike_rate)})` +
+    `<br>${r.layers} layers, ${r.weight_bits}-bit weights, ${r.hardware} arrays<br>${r.sources.spikes}`);
+  draw("rivals", [
+    { type: "bar", y: all.map((r) => r.total_j / axis.scale), x: all.map((r) => r.name), hovertext: all.map(label), hoverinfo: "text",
+      text: all.map((r) => (r === ours ? eng(r.total_j) : times(r.times_ours))), textposition: "outside", cliponaxis: false,
+      marker: { color: all.map((r) => (r === ours ? css("--accent") : "#5c7c99")) } },
+    { type: "bar", y: rows.map((r) => Math.min(...Object.values(r.by_hardware_j)) / axis.scale), x: rows.map((r) => r.name), hoverinfo: "skip",
+      marker: { color: "#b9c9d6" } },
+  ], { barmode: "group", yaxis: { title: { text: axis.title } }, margin: { t: 26, b: 50 } });
+  el("rival-table").innerHTML = "<tr><th>network</th><th class=n>on this chip</th><th class=n>times ours</th><th class=n>movement</th>" +
+    "<th class=n>weights</th><th class=n>published, all blocks</th><th>published by</th></tr>" + rows.map((r) =>
+    `<tr><td>${r.name}</td><td class=n>${eng(r.total_j)}</td><td class=n>${times(r.times_ours)}</td><td class=n>${percent(r.movement_share, 0)}</td>` +
+    `<td class=n>${percent(r.weight_share, 0)}</td><td class=n>${r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`}</td>` +
+    `<td>${r.published_source || "–"}</td></tr>`).join("");
+}
+
+function mesh() {
+  const M = D.mesh, largest = Math.max(...M.joules.flat());
+  const axis = joules(largest);
+  draw("mesh", [{
+    type: "heatmap", z: M.joules.map((row, y) => row.map((v, x) => (M.labels[y][x] ? v / axis.scale : null))), text: M.labels,
+    colorscale: [[0, "#13293d"], [0.25, "#7b2d26"], [0.6, "#e8590c"], [1, "#ffe8a3"]], xgap: 1, ygap: 1, showscale: !phone(),
+    colorbar: { thickness: 12, title: { text: axis.title.replace(" a sentence", "") } }, hovertemplate: "%{text}<br>%{z:.3g} " + axis.title + "<extra></extra>",
+  }], { xaxis: { showgrid: false, constrain: "domain", title: { text: "column" } }, yaxis: { autorange: "reversed", scaleanchor: "x", showgrid: false, constrain: "domain", title: { text: "row" } }, margin: { b: 46 } });
+}
+
+function tornado() {
+  const now = A.per_sentence_j, rows = [...D.tornado].reverse();
+  const bar = (side, colour, name) => ({
+    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / now - 1)), marker: { color: colour },
+    hovertext: rows.map((r) => `${r.key} ${name}: ${eng(r[side])}`), hoverinfo: "text",
+  });
+  draw("tornado", [bar("low", "#2b8a3e", "−50 %"), bar("high", "#c92a2a", "+50 %")],
+    { barmode: "overlay", xaxis: { title: { text: "change of the bill, %" }, ticksuffix: " %" }, margin: { b: 46 } });
+}
+
+function breakEven(id, z, y, title, suffix) {
+  const logs = z.map((row) => row.map((v) => Math.log10(v)));
+  const common = { x: D.silences, y: y.map((v) => `${v}${suffix}`), z: logs };
+  draw(id, [
+    { ...common, type: "heatmap", zmin: -1, zmax: 1, colorscale: "RdBu", reversescale: false, showscale: false, zsmooth: false,
+      customdata: z, hovertemplate: "%{x:.0%} silent, %{y}: %{customdata:.2f}×<extra></extra>",
+      colorscale: [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]] },
+    { ...common, type: "contour", contours: { coloring: "none", start: 0, end: 0, size: 1 }, line: { color: "#111", width: 2.5 }, hoverinfo: "skip", showscale: false },
+  ], { xaxis: { title: { text: "silent share" }, tickformat: ".0%" }, yaxis: { title: { text: title }, type: "category" }, margin: { b: 46 } });
+}
+
+function tables() {
+  const rows = Object.entries(A.by_connection).sort((a, b) => b[1] - a[1]);
+  el("lines").innerHTML = "<tr><th>connection or step</th><th class=n>a sentence</th><th class=n>share</th></tr>" + rows.map(([name, v]) =>
+    `<tr><td>${name}</td><td class=n>${eng(v / A.n)}</td><td class=n>${percent(v / A.total_j, 2)}</td></tr>`).join("");
+  el("about").textContent = D.chip_about;
+  el("numbers").innerHTML = "<tr><th>key</th><th class=n>value</th><th>source</th></tr>" + D.chip.map((q) =>
+    `<tr><td>${q.key}</td><td class=n>${q.value}</td><td>${q.source}</td></tr>`).join("");
+}
+
+function everything() {
+  slider(); bills(); honesty(); waterfall(); rivals(); mesh(); tornado();
+  breakEven("map-hops", D.break_even_hops, D.hop_factors, "hop energy, times the chip's", "×");
+  breakEven("map-lengths", D.break_even_lengths, D.lengths, "tokens", "");
+}
+
+header();
+tables();
+el("k").value = (A.code.match(/k(\d)/) || [0, 0])[1];
+el("per-neuron").checked = A.code.endsWith("-neuron");
+el("msu").checked = A.hardware === "msu";
+el("msu-switch").hidden = A.hardware !== "msu";
+for (const id of ["k", "per-neuron", "msu"]) el(id).addEventListener("input", slider);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", everything);
+everything();
+document.documentElement.dataset.ready = "yes";
