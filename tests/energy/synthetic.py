@@ -23,7 +23,7 @@ class Sizes:
 
 @dataclass
 class Sentence:
-    """Levels of every population of one sentence: ``levels[population]`` is [tokens, neurons] (context: [heads, n, n])."""
+    """Levels of every population of one sentence, [tokens, neurons]; of probabilities [heads, n, n]."""
 
     length: int
     levels: dict[str, np.ndarray] = field(default_factory=dict)

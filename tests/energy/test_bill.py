@@ -83,7 +83,8 @@ def _count_by_events(sizes, sentence, dead_zone, chip, mapping, silent):
         sender = mapping.groups[before if name == "input" else f"block.{block}.{sources.get(name) or 'norm'}"].tiles[0]
         goals = {
             "queries": [mapping.groups[f"block.{block}.attention"].tiles[0]], "probabilities": [sender],
-        }.get(name) or [t for role in targets[name][0] for t in mapping.groups[f"block.{block}.{role}"].tiles]  # fmt: skip
+        }.get(name)  # fmt: skip
+        goals = goals or [t for role in targets[name][0] for t in mapping.groups[f"block.{block}.{role}"].tiles]
         hops = len({link for goal in goals for link in path(sender, goal)}) if name != "probabilities" else 0
         for _spike in zip(*np.nonzero(spiking), strict=True):
             joules["spike_movement"] += hops * packet

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def test_the_mesh_is_filled_without_gaps_or_doubles():
     tiles = [mesh.tile(i) for i in range(137)]
     assert len(set(tiles)) == 137
     assert all(0 <= x < mesh.columns and 0 <= y < mesh.rows for x, y in tiles)
-    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(tiles, tiles[1:], strict=False)]
+    steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairwise(tiles)]
     assert max(steps) <= mesh.band
 
 

@@ -13,6 +13,7 @@ function eng(value, unit = "J") {
   }
   return `${value} ${unit}`;
 }
+const safe = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const times = (ratio) => `${ratio.toFixed(2)}×`;
 
@@ -45,21 +46,24 @@ function joules(largest) {
 
 function header() {
   el("headline").textContent = eng(A.per_sentence_j);
-  el("subtitle").textContent = `${A.model}, ${A.n} sentences of ${A.task}, ${(A.tokens / A.n).toFixed(1)} tokens each, ` +
+  const data = A.task === A.model ? "" : ` of ${A.task}`;
+  el("subtitle").textContent = `${A.model}, ${A.n} sentences${data}, ${(A.tokens / A.n).toFixed(1)} tokens each, ` +
     `on ${A.chip}: ${D.chip_title}.`;
   const dense = A.encodings.find((e) => e.code === "dense" && e.hardware === A.hardware);
+  const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j;
   const otters = A.rivals.find((r) => r.name === "Otters");
   const cards = [
     [percent(A.silent_share), "of neuron-windows are silent", "silent"],
-    [times(dense.total_j / A.total_j), "less than a dense 4-bit network on the same arrays", "dense"],
-    [times(otters.times_ours), "less than Otters, BERT-base, same chip", "otters"],
+    [times(dense.total_j / A.total_j), "this much would a dense 4-bit network draw on the same arrays", "dense"],
+    [times(otters.times_ours), "this much would Otters draw: BERT-base, same chip", "otters"],
+    [percent(movement), "of the energy moves data", "movement"],
     [eng(A.per_token_j), "a token", "token"],
     [eng(A.per_synaptic_operation_j), "a synaptic operation", "operation"],
     [eng(A.latency_s / A.n, "s"), `a sentence, at ${eng(A.power_w, "W")}`, "latency"],
     [`${(A.area_m2 * 1e6).toPrecision(3)} mm²`, "of arrays and cores", "area"],
   ];
   el("cards").innerHTML = cards.map(([big, text, id]) => `<div><b id="card-${id}">${big}</b><span>${text}</span></div>`).join("");
-  el("verdict").innerHTML = A.verdict.map((s) => `<li>${s}</li>`).join("");
+  el("verdict").innerHTML = A.verdict.map((s) => `<li>${safe(s)}</li>`).join("");
   el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${s}</li>`).join("");
 }
 
@@ -79,7 +83,7 @@ function slider() {
     type: "bar", orientation: "h", y: ["rate", "TTFS", "dense", `M-TTFS k = ${k}`], x: shown.map((e) => e.total_j / A.n / axis.scale),
     text: shown.map((e) => eng(e.total_j / A.n)), textposition: "auto", cliponaxis: false, hoverinfo: "skip",
     marker: { color: ["#9aa5b1", "#9aa5b1", "#5c7c99", css("--accent")] },
-  }], { xaxis: { title: { text: axis.title }, type: "log" }, margin: { b: 46 } });
+  }], { xaxis: { title: { text: axis.title }, rangemode: "tozero" }, margin: { b: 46 } });
   const z = D.silence[name];
   draw("silence", [{
     type: "heatmap", z, x: D.roles, y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: !phone(),
@@ -106,6 +110,8 @@ function stacked(id, rows, label, total) {
 function bills() {
   const sorted = [...A.encodings].sort((a, b) => a.total_j - b.total_j);
   const shown = sorted.filter((e) => e.total_j < 4 * sorted[Math.floor(sorted.length / 2)].total_j);
+  const off = sorted.filter((e) => !shown.includes(e));
+  el("off-chart").textContent = off.length ? `Off the chart: ${off.map((e) => `${codeName(e)} ${eng(e.total_j / A.n)}`).join(", ")}.` : "";
   stacked("bills", shown, codeName, A.n);
 }
 
@@ -140,17 +146,17 @@ function rivals() {
   const label = (r) => (r === ours ? "this network" : `${r.name}<br>T = ${r.steps}, ${r.spikes_per_window} spikes a window (rate ${percent(r.spike_rate)})` +
     `<br>${r.layers} layers, ${r.weight_bits}-bit weights, ${r.hardware} arrays<br>${r.sources.spikes}`);
   draw("rivals", [
-    { type: "bar", y: all.map((r) => r.total_j / axis.scale), x: all.map((r) => r.name), hovertext: all.map(label), hoverinfo: "text",
+    { type: "bar", orientation: "h", x: all.map((r) => r.total_j / axis.scale), y: all.map((r) => r.name), hovertext: all.map(label), hoverinfo: "text",
       text: all.map((r) => (r === ours ? eng(r.total_j) : times(r.times_ours))), textposition: "outside", cliponaxis: false,
       marker: { color: all.map((r) => (r === ours ? css("--accent") : "#5c7c99")) } },
-    { type: "bar", y: rows.map((r) => Math.min(...Object.values(r.by_hardware_j)) / axis.scale), x: rows.map((r) => r.name), hoverinfo: "skip",
+    { type: "bar", orientation: "h", x: rows.map((r) => Math.min(...Object.values(r.by_hardware_j)) / axis.scale), y: rows.map((r) => r.name), hoverinfo: "skip",
       marker: { color: "#b9c9d6" } },
-  ], { barmode: "group", yaxis: { title: { text: axis.title } }, margin: { t: 26, b: 50 } });
+  ], { barmode: "group", xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 60 } });
   el("rival-table").innerHTML = "<tr><th>network</th><th class=n>on this chip</th><th class=n>times ours</th><th class=n>movement</th>" +
     "<th class=n>weights</th><th class=n>published, all blocks</th><th>published by</th></tr>" + rows.map((r) =>
     `<tr><td>${r.name}</td><td class=n>${eng(r.total_j)}</td><td class=n>${times(r.times_ours)}</td><td class=n>${percent(r.movement_share, 0)}</td>` +
     `<td class=n>${percent(r.weight_share, 0)}</td><td class=n>${r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`}</td>` +
-    `<td>${r.published_source || "–"}</td></tr>`).join("");
+    `<td>${safe(r.published_source || "–")}</td></tr>`).join("");
 }
 
 function mesh() {
@@ -177,7 +183,7 @@ function breakEven(id, z, y, title, suffix) {
   const logs = z.map((row) => row.map((v) => Math.log10(v)));
   const common = { x: D.silences, y: y.map((v) => `${v}${suffix}`), z: logs };
   draw(id, [
-    { ...common, type: "heatmap", zmin: -1, zmax: 1, colorscale: "RdBu", reversescale: false, showscale: false, zsmooth: false,
+    { ...common, type: "heatmap", zmin: -1, zmax: 1, showscale: false, zsmooth: false,
       customdata: z, hovertemplate: "%{x:.0%} silent, %{y}: %{customdata:.2f}×<extra></extra>",
       colorscale: [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]] },
     { ...common, type: "contour", contours: { coloring: "none", start: 0, end: 0, size: 1 }, line: { color: "#111", width: 2.5 }, hoverinfo: "skip", showscale: false },
@@ -187,10 +193,10 @@ function breakEven(id, z, y, title, suffix) {
 function tables() {
   const rows = Object.entries(A.by_connection).sort((a, b) => b[1] - a[1]);
   el("lines").innerHTML = "<tr><th>connection or step</th><th class=n>a sentence</th><th class=n>share</th></tr>" + rows.map(([name, v]) =>
-    `<tr><td>${name}</td><td class=n>${eng(v / A.n)}</td><td class=n>${percent(v / A.total_j, 2)}</td></tr>`).join("");
+    `<tr><td>${safe(name)}</td><td class=n>${eng(v / A.n)}</td><td class=n>${percent(v / A.total_j, 2)}</td></tr>`).join("");
   el("about").textContent = D.chip_about;
   el("numbers").innerHTML = "<tr><th>key</th><th class=n>value</th><th>source</th></tr>" + D.chip.map((q) =>
-    `<tr><td>${q.key}</td><td class=n>${q.value}</td><td>${q.source}</td></tr>`).join("");
+    `<tr><td>${q.key}</td><td class=n>${safe(q.value)}</td><td>${safe(q.source)}</td></tr>`).join("");
 }
 
 function everything() {

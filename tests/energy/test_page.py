@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from browser import CHROMIUM, DRIVER, Browser
+from typer.testing import CliRunner
+
+from matterhorn.cli.app import app
+from matterhorn.energy.quantity import engineering
+
+pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def page(minilm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    minilm.save(folder / "run.json.gz")
+    arguments = ["energy", "--trace", str(folder / "run.json.gz"), "--html", str(folder / "page.html"), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return folder / "page.html", json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def desk():
+    with Browser(1200, 900) as browser:
+        yield browser
+
+
+def test_the_page_is_one_file_that_loads_nothing(page):
+    text = page[0].read_text()
+    assert "<!--" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    head = text.split('<script type="application/json"')[0]
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)""", head)
+    assert "@import" not in head and "url(" not in head
+
+
+@needs_browser
+def test_figures_on_the_page_are_those_of_the_json(page, desk):
+    path, answer = page
+    desk.open(path)
+    assert desk.complaints() == []
+    text = lambda element: desk.run(f"return document.getElementById('{element}').textContent")  # noqa: E731
+    assert text("headline") == engineering(answer["per_sentence_j"])
+    assert text("card-token") == engineering(answer["per_token_j"])
+    assert text("card-silent") == f"{100 * answer['silent_share']:.1f} %"
+    otters = next(r for r in answer["rivals"] if r["name"] == "Otters")
+    assert text("card-otters") == f"{otters['times_ours']:.2f}×"
+    for rival in answer["rivals"]:
+        assert engineering(rival["total_j"]) in text("rival-table")
+    assert desk.run("return JSON.parse(document.getElementById('data').textContent).answer") == answer
+    drawn = desk.run("return document.querySelectorAll('.chart .main-svg').length")
+    assert drawn >= 2 * 10
+    stacked = desk.run(
+        "return document.getElementById('bills').data.map((t) => t.x.reduce((a, b) => a + b, 0))"
+        ".reduce((a, b) => a + b, 0)"
+    )
+    shown = set(desk.run("return document.getElementById('bills').data[0].y"))
+    label = lambda e: f"{e['code'].replace('-neuron', 'ₙ')} · {'MSU' if e['hardware'] == 'msu' else 'digital'}"  # noqa: E731
+    total = sum(e["total_j"] for e in answer["encodings"] if label(e) in shown) / answer["n"]
+    assert stacked * 1e-6 == pytest.approx(total, rel=1e-9)
+
+
+@needs_browser
+def test_the_slider_shows_the_other_dead_zones(page, desk):
+    path, answer = page
+    desk.open(path)
+    for k in range(4):
+        for suffix in ("", "-neuron"):
+            for hardware in ("digital", "msu"):
+                found = desk.run(
+                    f"k.value = {k}; document.getElementById('per-neuron').checked = {str(bool(suffix)).lower()};"
+                    f"msu.checked = {str(hardware == 'msu').lower()}; k.dispatchEvent(new Event('input'));"
+                    "return document.getElementById('slider-energy').textContent"
+                )
+                wanted = next(
+                    e["total_j"] for e in answer["encodings"]
+                    if (e["code"], e["hardware"]) == (f"mttfs-k{k}{suffix}", hardware)
+                )  # fmt: skip
+                assert found == engineering(wanted / answer["n"])
+    assert desk.complaints() == []
+
+
+@needs_browser
+def test_the_page_fits_a_phone(page):
+    with Browser(390, 844, phone=True) as browser:
+        browser.open(page[0])
+        assert browser.complaints() == []
+        assert browser.run("return document.documentElement.scrollWidth") <= 390
+        assert browser.run("return Math.min(...[...document.querySelectorAll('p, li, td')].map((e) => "
+                           "parseFloat(getComputedStyle(e).fontSize)))") >= 13  # fmt: skip
+        wide = browser.run("return [...document.querySelectorAll('.chart')].filter((c) => "
+                           "c.getBoundingClientRect().right > innerWidth).map((c) => c.id)")  # fmt: skip
+        assert wide == []
+
+
+@needs_browser
+def test_a_digital_chip_has_a_page_too(minilm, tmp_path, desk):
+    minilm.save(tmp_path / "run.json.gz")
+    arguments = ["energy", "--trace", str(tmp_path / "run.json.gz"), "--chip", "loihi", "--html",
+                 str(tmp_path / "page.html")]  # fmt: skip
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    desk.open(tmp_path / "page.html")
+    assert desk.complaints() == []
+    assert desk.run("return getComputedStyle(document.getElementById('msu-switch')).display") == "none"
