@@ -56,16 +56,6 @@ def held(cells: Cells, device: Device, seconds: float) -> Tensor:
     return cells.written * (seconds / device.drift.start.si) ** -cells.exponent
 
 
-def read_spread(conductance: Tensor, device: Device, seconds: float) -> Tensor:
-    """Spread of one read of each cell, siemens, in the shape of ``conductance``."""
-    if device.read is None:
-        return torch.zeros_like(conductance)
-    relative = torch.full_like(conductance, device.read.relative.si)
-    if device.read.flicker is not None:
-        relative = torch.hypot(relative, device.read.flicker(conductance / device.high, seconds))
-    return relative * conductance
-
-
 def _branch(generator: torch.Generator) -> torch.Generator:
     seed = int(torch.randint(2**62, (), generator=generator, dtype=torch.int64))
     return torch.Generator().manual_seed(seed)

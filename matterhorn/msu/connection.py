@@ -11,13 +11,23 @@ from torch import Tensor
 
 from ..errors import InputError
 from .cache import WireCache
-from .cells import Cells, held, read_spread
+from .cells import Cells, held
 from .circuit import Circuit
 from .device import Device
-from .mapping import Layout, difference, digits, from_arrays, target_conductances, unit_conductance
+from .mapping import (
+    Layout,
+    difference,
+    digits,
+    from_arrays,
+    from_tiles,
+    target_conductances,
+    to_tiles,
+    unit_conductance,
+)
 from .nodal import Network
 from .patterns import pattern_charges
 from .pulses import pulse_lengths, remembered
+from .read_noise import outer_factors, pair_variance
 from .readout import Ramp, TimeToDigital, next_slots
 from .saturate import saturating
 from .wires import effective_conductances
@@ -65,6 +75,21 @@ class ProgrammedConnection:
             raise InputError(f"{seconds} s", field="seconds", cure="give a time of 0 s or more")
         return replace(self, seconds=seconds)
 
+    def sized_for(self, kernel: Tensor) -> ProgrammedConnection:
+        """The same chip with capacitors for the largest potential that ideal arrays reach on these kernels."""
+        ideal = from_arrays(digits(self.weights, self.layout), self.layout).to(self._dtype)
+        reached = (to_tiles(self._rows(kernel), self.layout) @ ideal).abs().amax()
+        return replace(self, full_scale=max(float(reached), 1.0))
+
+    @cached_property
+    def column_gains(self) -> Tensor:
+        """What is left of each output, ``[fan_out]``: wires and drift shrink it, a digital scale can restore it.
+
+        The factor that best turns the integer weights into the effective ones, Σ_i w·e / Σ_i w².
+        """
+        weights = self.weights.to(self._dtype)
+        return (weights.T * self._merged[0]).sum(0) / (weights * weights).sum(1).clamp(min=1)
+
     def integrate(self, kernel: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Potentials after read-out and after summing over arrays.
 
@@ -93,11 +118,9 @@ class ProgrammedConnection:
                 f"{self.name}: {self.layout.fan_in} inputs in {self.layout.slices} slices do not fit one array",
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
-        lengths = pulse_lengths(self._rows(kernel), self._pulse_jitter, generator)
-        potentials = self._on_integrators(lengths, generator)[0, 0] + self._offset[0, 0]
-        if self.circuit.jitter is not None:
-            spread = self.circuit.jitter.ramp.si / self.circuit.slot.si / ramp.scale
-            potentials = potentials + spread * _noise(potentials, generator)
+        split = to_tiles(pulse_lengths(self._rows(kernel), self._pulse_jitter, generator), self.layout)
+        late = self._ramp_jitter / self.circuit.slot.si / ramp.scale
+        potentials = self._disturbed(self._on_integrators(split), split, late, generator)[0, 0] + self._offset[0, 0]
         droop = self._leak_rate * self.circuit.slot.si / self.step
         return next_slots(potentials, ramp, droop).view(*kernel.shape[:-1], self.layout.fan_out)
 
@@ -128,23 +151,23 @@ class ProgrammedConnection:
 
     @cached_property
     def _read_variance(self) -> Tensor:
-        """Variance of one read of each pair, in weights squared: ``[slices, tiles, rows, fan_out]``.
-
-        A cell's current noise reaches its neuron with the attenuation that its signal suffers (first order in wires).
-        """
-        share = read_spread(self.conductances, self.device, self.seconds) / self.conductances.clamp(min=1e-30)
-        squared = (share * self._seen / unit_conductance(self.layout, self.device)) ** 2
-        pair = squared[..., 0::2] + squared[..., 1::2]
+        """Variance of one read of each pair, in weights squared: ``[slices, tiles, rows, fan_out]``."""
+        unit = unit_conductance(self.layout, self.device)
+        pair = pair_variance(self.conductances, self._seen, self.device, self.seconds) / unit**2
         return from_arrays(pair, self.layout) * self.neurons.gain[:, :, None] ** 2
+
+    @cached_property
+    def _read_factors(self) -> tuple[Tensor, Tensor]:
+        return outer_factors(self._read_variance)
 
     @cached_property
     def _merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Arrays and digits merged: matrix ``[in, out]``, offset ``[out]``, outer factors of the read noise."""
         place = self._place_value
-        matrix = self._flat((place[:, None, None, None] * self.effective).sum(0))
+        matrix = from_tiles((place[:, None, None, None] * self.effective).sum(0), self.layout)
         offset = (place[:, None, None] * self._offset).sum((0, 1))
-        variance = self._flat((place[:, None, None, None] ** 2 * self._read_variance).sum(0))
-        by_row, by_neuron = _outer_factors(variance)
+        variance = from_tiles((place[:, None, None, None] ** 2 * self._read_variance).sum(0), self.layout)
+        by_row, by_neuron = outer_factors(variance)
         return matrix.contiguous(), offset, by_row.to(self._dtype), by_neuron.sqrt().to(self._dtype)
 
     def _one_product(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -159,32 +182,38 @@ class ProgrammedConnection:
 
     def _array_by_array(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
         """Every array read out by itself, then summed: ``[n, fan_in] → [n, fan_out]``."""
-        potentials = self._on_integrators(lengths, generator) + self._offset[:, :, None]
-        if self.circuit.conversion is not None:
+        split = to_tiles(lengths, self.layout)
+        potentials = self._on_integrators(split) + self._offset[:, :, None]
+        if self.circuit.conversion is None:
+            potentials = self._disturbed(potentials, split, torch.tensor(0.0), generator)
+        else:
             convert = TimeToDigital(self.full_scale, 2 ** int(self.circuit.conversion.bits.value))
-            if self.circuit.jitter is not None:
-                counts = self.circuit.jitter.ramp.si / self.circuit.conversion.clock.si
-                potentials = potentials + counts * convert.step * _noise(potentials, generator)
-            potentials = convert(potentials)
+            late = torch.tensor(self._ramp_jitter / self.circuit.conversion.clock.si * convert.step)
+            potentials = convert(self._disturbed(potentials, split, late, generator))
         return (potentials.sum(1) * self._place_value[:, None, None]).sum(0)
 
-    def _on_integrators(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Potentials before read-out: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
-        split = self._by_tile(lengths)
+    def _on_integrators(self, split: Tensor) -> Tensor:
+        """Potentials before read-out, without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
         limit = float("inf")
         if self.circuit.saturation is not None:
             limit = self.circuit.saturation.voltage.si / self.circuit.swing.si * self.full_scale
-        potentials = self._solved(split, limit) if self._needs_patterns else self._multiplied(split, limit)
-        if self.device.read is None:
-            return potentials
-        by_row, by_neuron = _outer_factors(self._read_variance)
-        driven = (remembered(split, self._leak_rate) ** 2 @ by_row[..., None].to(split.dtype)).sqrt()
-        return potentials + driven * by_neuron.sqrt()[:, :, None].to(split.dtype) * _noise(potentials, generator)
-
-    def _multiplied(self, split: Tensor, limit: float) -> Tensor:
+        if self._needs_patterns:
+            return self._solved(split, limit)
         if limit == float("inf"):
             return remembered(split, self._leak_rate) @ self.effective
         return saturating(split, self.effective, self._leak_rate, limit)
+
+    def _disturbed(self, potentials: Tensor, split: Tensor, late: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Add read noise and what a comparator's jitter (``late``, as a spread of potentials) makes of the ramp."""
+        if self.device.read is None:
+            spread = late.to(split.dtype)
+            if not spread.any():
+                return potentials
+        else:
+            by_row, by_neuron = (factor.to(split.dtype) for factor in self._read_factors)
+            driven = remembered(split, self._leak_rate) ** 2 @ by_row[..., None]
+            spread = (driven * by_neuron[:, :, None] + late**2).sqrt()
+        return torch.randn(potentials.shape, generator=generator, dtype=potentials.dtype).mul_(spread).add_(potentials)
 
     def _solved(self, split: Tensor, limit: float) -> Tensor:
         """Pattern by pattern through the network of each array."""
@@ -224,6 +253,10 @@ class ProgrammedConnection:
         return self.step / self.circuit.leak.time_constant.si if self.circuit.leak is not None else 0.0
 
     @property
+    def _ramp_jitter(self) -> float:
+        return self.circuit.jitter.ramp.si if self.circuit.jitter is not None else 0.0
+
+    @property
     def _pulse_jitter(self) -> float:
         return self.circuit.jitter.pulse.si / self.step if self.circuit.jitter is not None else 0.0
 
@@ -248,27 +281,3 @@ class ProgrammedConnection:
                 f"{self.name}: kernel of {kernel.shape[-1]} neurons", cure=f"give {self.layout.fan_in} neurons last"
             )
         return kernel.reshape(-1, self.layout.fan_in).to(self._dtype)
-
-    def _by_tile(self, lengths: Tensor) -> Tensor:
-        """``[n, fan_in] → [tiles, n, rows]``."""
-        spare = self.layout.tiles * self.layout.rows - self.layout.fan_in
-        padded = torch.nn.functional.pad(lengths, (spare, 0))
-        return padded.view(-1, self.layout.tiles, self.layout.rows).transpose(0, 1)
-
-    def _flat(self, matrix: Tensor) -> Tensor:
-        """``[tiles, rows, out] → [fan_in, out]``."""
-        return matrix.flatten(0, 1)[-self.layout.fan_in :]
-
-
-def _noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
-
-
-def _outer_factors(variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column factors of the outer product with the same margins. ``[..., n, m] → [..., n], [..., m]``.
-
-    The noise of a sum over many rows needs Σ_i κ_i² s_ij; the outer product spares that second matrix product. It is
-    exact where all pairs are equally noisy (1-bit weights), and else right on average over rows and over columns.
-    """
-    total = variance.mean((-2, -1), keepdim=True).clamp(min=1e-60)
-    return variance.mean(-1), (variance.mean(-2, keepdim=True) / total).squeeze(-2)

@@ -91,6 +91,18 @@ def from_arrays(arrays: Tensor, layout: Layout) -> Tensor:
     return joined[..., : layout.fan_out]
 
 
+def to_tiles(lengths: Tensor, layout: Layout) -> Tensor:
+    """Pulses to the arrays whose rows they drive: ``[n, fan_in] → [tiles, n, rows]``."""
+    spare = layout.tiles * layout.rows - layout.fan_in
+    padded = torch.nn.functional.pad(lengths, (spare, 0))
+    return padded.view(-1, layout.tiles, layout.rows).transpose(0, 1)
+
+
+def from_tiles(matrix: Tensor, layout: Layout) -> Tensor:
+    """Rows of all tiles in one matrix: ``[tiles, rows, fan_out] → [fan_in, fan_out]``."""
+    return matrix.flatten(0, 1)[-layout.fan_in :]
+
+
 def formed_cells(layout: Layout) -> Tensor:
     """Which cells belong to a weight: bool ``[1, tiles, banks, rows, columns]``."""
     return to_arrays(torch.ones(1, layout.fan_in, layout.fan_out), layout).bool().repeat_interleave(2, dim=-1)

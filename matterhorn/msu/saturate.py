@@ -17,18 +17,23 @@ def saturating(lengths: Tensor, effective: Tensor, rate: float, limit: float) ->
     """
     kept = remembered(lengths, rate)
     final = kept @ effective
-    furthest = kept.abs().sum(-1).amax() * effective.abs().amax()
-    if furthest <= limit:
-        return final
-    peak = (kept.abs() @ effective.abs() + final.abs()) / 2  # all charge of the larger sign first
-    risky = (peak > limit).any(-1)
+    strongest = effective.abs().amax((-2, -1))[..., None]
+    risky = _peak(kept.abs().sum(-1) * strongest, final.abs().amax(-1)) > limit
     stacks = lengths.expand(*final.shape[:-1], lengths.shape[-1])
     for place in np.ndindex(*final.shape[:-2]):
         rows = risky[place].nonzero()[:, 0]
         if len(rows) == 0:
             continue
-        final[place][rows] = _walk(stacks[place][rows], effective[place], rate, limit)
+        moved = remembered(stacks[place][rows], rate).abs() @ effective[place].abs()
+        rows = rows[(_peak(moved, final[place][rows].abs()) > limit).any(-1)]
+        if len(rows) > 0:
+            final[place][rows] = _walk(stacks[place][rows], effective[place], rate, limit)
     return final
+
+
+def _peak(moved: Tensor, final: Tensor) -> Tensor:
+    """Furthest that a potential can have been, were all charge of the larger sign to come first."""
+    return (moved + final) / 2
 
 
 def _walk(lengths: Tensor, effective: Tensor, rate: float, limit: float) -> Tensor:

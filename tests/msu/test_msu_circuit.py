@@ -84,11 +84,29 @@ def test_each_of_them_alone():
 
 
 def test_saturation_follows_the_path():
-    connection = programmed("wires", "leak", "saturation", full_scale=6.0)
+    connection = programmed("wires", "leak", "saturation", full_scale=3.0)
     assert worst(connection, leak=LEAK, rail=0.4) < 1e-5
-    free = programmed("wires", "leak", full_scale=6.0).integrate(KAPPA)
+    free = programmed("wires", "leak", full_scale=3.0).integrate(KAPPA)
     clipped_at_the_end = free.clamp(-6, 6)
     assert not torch.allclose(connection.integrate(KAPPA), clipped_at_the_end, rtol=0.01)
+
+
+def test_capacitors_are_sized_for_the_kernels_given():
+    connection = programmed()
+    exact = KAPPA.double() @ weights().double().T
+    assert connection.sized_for(KAPPA).full_scale == exact.abs().max()
+    assert connection.sized_for(torch.zeros(1, ROWS)).full_scale == 1
+    split = ArrayBank.of("ideal", "ideal-128").program(torch.ones(1, 200, dtype=torch.int8))
+    assert split.sized_for(torch.ones(1, 200)).full_scale == 128
+
+
+def test_what_wires_and_drift_take_is_known_per_column():
+    connection = programmed("wires")
+    assert torch.allclose(programmed().at(0).column_gains, torch.ones(NEURONS), atol=0.15)
+    assert bool((connection.column_gains < programmed().column_gains).all())
+    device = only(load_device("rram-wan"), "drift")
+    drifted = ArrayBank(device, harsh_circuit()).program(weights()).at(1e8)
+    assert torch.allclose(drifted.column_gains, torch.tensor(1e8**-0.03), rtol=1e-5)
 
 
 def test_rails_that_are_never_reached_change_nothing():
@@ -137,7 +155,7 @@ def test_offset_is_one_voltage_per_neuron():
     connection = ArrayBank(load_device("ideal"), circuit).program(weights_, full_scale=30.0)
     found = connection.integrate(torch.tensor([[0.0, 0], [7.0, 8]]))
     assert torch.allclose(found[0], found[1] - 15, atol=1e-5)
-    assert found[0].std().item() == pytest.approx(1e-3 / 0.4 * 30, rel=0.05)
+    assert found[0].std().item() == pytest.approx(1e-3 / 0.2 * 30, rel=0.05)
 
 
 def test_pulse_jitter_is_an_error_per_pulse_sent():
@@ -167,17 +185,28 @@ def test_time_to_digital_rounds_and_clips():
     assert (connection.integrate(KAPPA) - exact).abs().max() <= 0.25
 
 
-def test_ramp_jitter_moves_spikes_that_are_near_a_threshold():
+@pytest.mark.parametrize("unit", [1, 8])
+def test_ramp_jitter_moves_spikes_that_are_near_a_threshold(unit):
     circuit = resized(only(load_circuit("array-128"), "jitter"), 1, 1000)
     circuit = circuit.model_copy(
         update={"jitter": circuit.jitter.model_copy(update={"pulse": quantity(1, "fs"), "ramp": quantity(500, "ps")})}
     )
-    connection = ArrayBank(load_device("ideal"), circuit).program(torch.ones(500, 1, dtype=torch.int8))
-    ramp = Ramp(torch.tensor(1.0), torch.tensor(0.25), Code.ttfs(4))
-    slots = connection.fire(torch.full((10, 1), 8.0), ramp, torch.Generator().manual_seed(0))
+    connection = ArrayBank(load_device("ideal"), circuit).program(
+        torch.ones(500, 1, dtype=torch.int8), kernel_unit=unit
+    )
+    ramp = Ramp(torch.tensor(1.0 / unit), torch.tensor(0.25), Code.ttfs(4))
+    slots = connection.fire(torch.full((10, 1), 8.0 * unit), ramp, torch.Generator().manual_seed(0))
     late_or_early = (slots != 7).double().mean().item()
     beyond = 0.5 * math.erfc(1 / math.sqrt(2)) + 0.5 * math.erfc(3 / math.sqrt(2))  # thresholds 1 and 3 spreads away
     assert late_or_early == pytest.approx(beyond, abs=0.02)
+
+
+def test_clock_jitter_of_a_converter_is_counts_of_noise():
+    circuit = only(load_circuit("array-128"), "jitter", "conversion")
+    circuit = circuit.model_copy(update={"jitter": circuit.jitter.model_copy(update={"ramp": quantity(5, "ns")})})
+    connection = ArrayBank(load_device("ideal"), circuit).program(weights(), full_scale=128.0)
+    found = connection.integrate(torch.zeros(3000, ROWS), torch.Generator().manual_seed(0))
+    assert found.std().item() == pytest.approx(math.sqrt(5**2 + 1 / 12), rel=0.05)  # one count per ns, and rounding
 
 
 def test_a_leaking_integrator_droops_while_the_ramp_falls():
@@ -204,4 +233,4 @@ def test_energy_comes_from_the_same_numbers():
     connection = ArrayBank(device, circuit).program(torch.ones(1, 4, dtype=torch.int8))
     power = sum(0.3**2 * connection.conductances[0, 0, 0, -1, :2])
     assert found.pair_step == pytest.approx(float(power) * connection.step, rel=0.5)
-    assert found.integrator == pytest.approx(0.3 * 2e-9 * 90e-6 * 128 * 15 * 0.4)
+    assert found.integrator == pytest.approx(0.3 * 2e-9 * 90e-6 * 128 * 15 * 0.2)

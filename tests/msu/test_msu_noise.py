@@ -7,6 +7,7 @@ import torch
 
 from matterhorn.errors import InputError
 from matterhorn.msu import PARTS, ArrayBank, deviating, load_circuit, load_device, only
+from matterhorn.msu.read_noise import read_spread
 
 CIRCUIT = load_circuit("ideal-128")
 
@@ -106,6 +107,43 @@ def cell_read_spread(device, g, seconds):
     return g * q * math.sqrt(math.log((seconds + 250e-9) / (2 * 250e-9)))
 
 
+@pytest.mark.parametrize("part", [None, "saturation"])
+def test_read_noise_counts_with_the_place_value_of_its_digit(part):
+    """Binary cells in three slices; merged into one product, and read out array by array."""
+    weights, kappa = matrix(60, 200, 7), pulses(400, 200)
+    device = only(load_device("rram-ye-28nm"), "read")
+    circuit = only(load_circuit("array-128"), part) if part else CIRCUIT
+    found = ArrayBank(device, circuit).program(weights).integrate(kappa) - kappa.double() @ weights.double().T
+    per_pair = 0.01 * math.hypot(100, 10) / 90
+    digit_noise = [(weights.abs() // 2**s % 2).double() for s in range(3)]
+    off = 0.01 * math.hypot(10, 10) / 90
+    variance = sum(4**s * (d * per_pair**2 + (1 - d) * off**2) for s, d in enumerate(digit_noise))
+    expected = (kappa.double() ** 2 @ variance.T).sqrt()
+    assert (found / expected).std().item() == pytest.approx(1, rel=0.03)
+
+
+def test_white_and_flicker_noise_add_as_variances():
+    device = load_device("pcm")
+    white = device.read.relative.model_copy(update={"value": 5.0})
+    both = device.model_copy(update={"read": device.read.model_copy(update={"relative": white})})
+    g = torch.tensor([5e-6, 25e-6], dtype=torch.float64)
+    flicker = read_spread(g, device, 100.0)
+    assert torch.allclose(flicker * g, cell_read_spread(device, g, 100.0))
+    assert torch.allclose(read_spread(g, both, 100.0), (flicker**2 + 0.05**2).sqrt())
+
+
+def test_a_small_capacitor_amplifies_noise_as_it_does_the_signal():
+    circuit = load_circuit("array-128")
+    wild = circuit.mismatch.model_copy(update={"spread": circuit.mismatch.spread.model_copy(update={"value": 20.0})})
+    circuit = only(circuit.model_copy(update={"mismatch": wild}), "mismatch")
+    connection = ArrayBank(only(load_device("rram-wan"), "read"), circuit).program(matrix(20, 100))
+    kappa = pulses(1, 100).expand(4000, 100)
+    found = connection.integrate(kappa)
+    gain = connection.neurons.gain[0, 0]
+    assert torch.corrcoef(torch.stack([found.std(0).double(), gain]))[0, 1] > 0.99
+    assert (found.std(0) / gain).std() / (found.std(0) / gain).mean() < 0.04
+
+
 def test_silent_rows_add_no_noise():
     connection = ArrayBank(only(load_device("rram-wan"), "read"), CIRCUIT).program(matrix(10, 20))
     assert not connection.integrate(torch.zeros(3, 20)).any()
@@ -139,6 +177,9 @@ def test_stuck_cells_come_in_the_shares_given():
     high = (cells.written == device.high) & (cells.target < device.high)
     assert high.sum().item() / formed.sum().item() == pytest.approx(0.015, rel=0.1)
     assert not cells.exponent[high].any()
+    low = (cells.written == device.low) & (cells.target > device.low)
+    assert low.sum().item() / formed.sum().item() == pytest.approx(0.0005, rel=0.2)
+    assert not cells.exponent[low].any()
 
 
 def test_unformed_cells_stay_at_zero():
@@ -168,7 +209,7 @@ def test_each_part_can_be_switched_on_alone(part):
     exact = kappa.double() @ weights.double().T
     device, circuit = load_device("pcm" if part == "drift" else "rram-wan"), load_circuit("array-128")
     alone = ArrayBank(only(device, part), only(circuit, part), 1).program(
-        weights, full_scale=float(exact.abs().max()) / 2
+        weights, full_scale=float(exact.abs().max()) / 8
     )
     none = ArrayBank(only(device), only(circuit), 1).program(weights)
     assert torch.equal(none.integrate(kappa).double(), exact)

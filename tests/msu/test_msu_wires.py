@@ -121,7 +121,7 @@ def connection_with(undriven="ground", alpha=None, **extra):
 
         device = device.model_copy(update={"nonlinearity": Quantity(value=alpha, unit="1/V", source="a test")})
     weights = torch.tensor([[1, -1, 1, 1, -1, 1, -1, 1], [-1, -1, 1, -1, 1, 1, 1, -1], [1] * 8], dtype=torch.int8)
-    return ArrayBank(device, circuit, 2).program(weights, full_scale=6.0 if "saturation" in extra else None)
+    return ArrayBank(device, circuit, 2).program(weights, full_scale=3.0 if "saturation" in extra else None)
 
 
 KAPPA = torch.tensor([[3, -2, 0, 5, 0, 1, 0, -4], [0, 0, 2, 2, -7, 0, 15, 0]])
