@@ -109,6 +109,15 @@ def test_what_wires_and_drift_take_is_known_per_column():
     assert torch.allclose(drifted.column_gains, torch.tensor(1e8**-0.03), rtol=1e-5)
 
 
+def test_a_rail_met_on_the_way_is_felt_at_the_end():
+    """One long pulse up, many short ones down at the end: 14 up, stopped at 10, then down by 8 in the last step."""
+    ones = torch.ones(1, ROWS, dtype=torch.int8)
+    circuit = resized(only(load_circuit("array-128"), "saturation"), ROWS, 2)
+    connection = ArrayBank(load_device("ideal"), circuit).program(ones, full_scale=5.0)
+    kappa = torch.tensor([[15] + [-1] * 9, [1] * 10])
+    assert torch.allclose(connection.integrate(kappa), torch.tensor([[2.0], [10.0]]))
+
+
 def test_rails_that_are_never_reached_change_nothing():
     free, railed = programmed("leak", full_scale=1000.0), programmed("leak", "saturation", full_scale=1000.0)
     assert torch.allclose(free.integrate(KAPPA), railed.integrate(KAPPA), rtol=1e-6, atol=1e-6)
@@ -201,12 +210,14 @@ def test_ramp_jitter_moves_spikes_that_are_near_a_threshold(unit):
     assert late_or_early == pytest.approx(beyond, abs=0.02)
 
 
-def test_clock_jitter_of_a_converter_is_counts_of_noise():
+@pytest.mark.parametrize("parts", [(), ("read",)])
+def test_clock_jitter_of_a_converter_is_counts_of_noise(parts):
     circuit = only(load_circuit("array-128"), "jitter", "conversion")
     circuit = circuit.model_copy(update={"jitter": circuit.jitter.model_copy(update={"ramp": quantity(5, "ns")})})
-    connection = ArrayBank(load_device("ideal"), circuit).program(weights(), full_scale=128.0)
+    connection = ArrayBank(only(load_device("rram-wan"), *parts), circuit).program(weights(), full_scale=64.0)
     found = connection.integrate(torch.zeros(3000, ROWS), torch.Generator().manual_seed(0))
-    assert found.std().item() == pytest.approx(math.sqrt(5**2 + 1 / 12), rel=0.05)  # one count per ns, and rounding
+    counts = found / 0.5
+    assert counts.std().item() == pytest.approx(math.sqrt(5**2 + 1 / 12), rel=0.05)  # one count per ns, and rounding
 
 
 def test_a_leaking_integrator_droops_while_the_ramp_falls():
@@ -229,8 +240,20 @@ def test_a_ramp_must_fall():
 def test_energy_comes_from_the_same_numbers():
     device, circuit = load_device("rram-ye-28nm"), load_circuit("ideal-128")
     found = read_energy(device, circuit)
-    assert found.pair_step == pytest.approx(0.3**2 * 110e-6 * 2e-9)
+    assert found.pair_step == pytest.approx(0.5**2 * 110e-6 * 2e-9)
     connection = ArrayBank(device, circuit).program(torch.ones(1, 4, dtype=torch.int8))
-    power = sum(0.3**2 * connection.conductances[0, 0, 0, -1, :2])
+    power = sum(0.5**2 * connection.conductances[0, 0, 0, -1, :2])
     assert found.pair_step == pytest.approx(float(power) * connection.step, rel=0.5)
-    assert found.integrator == pytest.approx(0.3 * 2e-9 * 90e-6 * 128 * 15 * 0.2)
+    assert found.integrator == pytest.approx(0.5 * 2e-9 * 90e-6 * 128 * 15 * 0.2)
+
+
+def test_the_energy_bill_reads_the_same_array():
+    """Voltage, pulse and conductances of the default chip's synapse unit are those that compute here."""
+    from matterhorn.energy.library import load as load_chip
+
+    unit = load_chip("rram-22nm").msu
+    device, circuit = load_device("rram-wan"), load_circuit("array-128")
+    assert unit.voltage.si == circuit.read_voltage.si
+    assert unit.slot.si == pytest.approx(circuit.slot.si)
+    assert (unit.g_off.si, unit.g_on.si) == pytest.approx((device.low, device.high))
+    assert unit.rows.si == circuit.rows.si

@@ -31,7 +31,7 @@ PUBLISHED = {  # spread in µS at conductance g in µS (aihwkit's polynomials), 
         1,
         40,
     ),
-    "rram-wan": (lambda g: 1.053 + 0.2374 * g - 1.167e-2 * g**2 + 1.536e-4 * g**3, 1, 39.26),
+    "rram-wan": (lambda g: 1.053 + 0.2374 * g - 1.167e-2 * g**2 + 1.536e-4 * g**3, 1, 40),
 }
 
 
