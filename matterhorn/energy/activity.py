@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -122,18 +121,31 @@ def recode(trace: Trace, code: Coding) -> list[Activity]:
     synapses per neuron. Levels come from a network trained with its own dead zone, which is the one thing that a
     re-coding cannot change.
     """
-    count: dict[Form, Callable[[ConnectionTrace, Activity, Coding], Activity]] = {
-        "word": _words,
-        "train": _trains,
-        "spike": _spikes,
-    }
-    connections = trace.connections.values()
-    return [count[code.form](c, _frame(c, code.form, trace), code) for c in connections]
+    masked = any(c.silent.any() for c in trace.connections.values())
+    activities = []
+    for c in trace.connections.values():
+        frame = _frame(c, code.form, trace)
+        levels = np.arange(c.histogram.shape[1])[None, :]
+        if code.form == "train":
+            activities.append(_trains(c, frame, levels))
+            continue
+        silent = np.zeros((1, 1)) if code.name == "ttfs" else silent_levels(c, per_neuron=code.per_neuron, own=masked)
+        distance = np.abs(levels - silent)
+        spiking = code.form == "spike"
+        activities.append(_spikes(c, frame, distance, code.dead_zone) if spiking else _words(c, frame, distance))
+    return activities
 
 
-def silent_levels(histogram: np.ndarray, *, per_neuron: bool) -> np.ndarray:
-    """Most frequent level, ``[rows, 1]`` or ``[1, 1]``, the lowest if several."""
-    counts = histogram if per_neuron else histogram.sum(0, keepdims=True)
+def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> np.ndarray:
+    """Silent level of each row ``[rows, 1]`` or of the tensor ``[1, 1]``.
+
+    With ``own``, that of the network where it has it in this grain (chosen on other data); else the most frequent level
+    of this data, the lowest if several. Keys come and go, so probabilities have one level in either grain.
+    """
+    rows = per_neuron and c.role != "context"
+    if own and len(c.silent) == (len(c.histogram) if rows else 1):
+        return c.silent[:, None]
+    counts = c.histogram if rows else c.histogram.sum(0, keepdims=True)
     return counts.argmax(-1)[:, None]
 
 
@@ -158,38 +170,25 @@ def _per_window(c: ConnectionTrace, weight: np.ndarray) -> float:
     return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
 
 
-def _distance(c: ConnectionTrace, *, per_neuron: bool) -> np.ndarray:
-    """|q − m| for the most frequent m, ``[rows or 1, T + 1]``."""
-    return np.abs(np.arange(c.histogram.shape[1]) - silent_levels(c.histogram, per_neuron=per_neuron))
-
-
-def _words(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
-    """Every value travels. On an analog array a word drives its row relative to the most frequent level (cheapest)."""
-    distance = _distance(c, per_neuron=False)
+def _words(c: ConnectionTrace, frame: Activity, distance: np.ndarray) -> Activity:
+    """Every value travels. On an analog array a word drives its row relative to the silent level (cheapest)."""
     return replace(
         frame, events=float(c.windows), operations=float(c.products), offset=0.0,
         kernel=_per_window(c, distance), active=_per_window(c, distance > 0),
     )  # fmt: skip
 
 
-def _trains(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
+def _trains(c: ConnectionTrace, frame: Activity, levels: np.ndarray) -> Activity:
     """Level q is q spikes in T steps; each spike drives its row for one slot."""
-    levels = np.arange(c.histogram.shape[1])[None, :]
-    events = _per_window(c, levels)
-    return replace(
-        frame, events=events, kernel=events, operations=events * frame.fan, active=_per_window(c, levels > 0)
-    )
+    events, active = _per_window(c, levels), _per_window(c, levels > 0)
+    return replace(frame, events=events, kernel=events, operations=events * frame.fan, active=active)
 
 
-def _spikes(c: ConnectionTrace, frame: Activity, code: Coding) -> Activity:
-    """At most one spike: silent where |q − m| ≤ k, with m = 0 for plain TTFS."""
-    levels = np.arange(c.histogram.shape[1])[None, :]
-    distance = _distance(c, per_neuron=code.per_neuron) if code.masked else levels
-    spiking = distance > code.dead_zone
-    events = _per_window(c, spiking)
-    return replace(
-        frame, events=events, kernel=_per_window(c, distance * spiking), operations=events * frame.fan, active=events
-    )
+def _spikes(c: ConnectionTrace, frame: Activity, distance: np.ndarray, dead_zone: int) -> Activity:
+    """At most one spike: silent where |q − m| ≤ k."""
+    events = _per_window(c, distance > dead_zone)
+    kernel = _per_window(c, distance * (distance > dead_zone))
+    return replace(frame, events=events, kernel=kernel, operations=events * frame.fan, active=events)
 
 
 def silent_share(activities: list[Activity]) -> float:

@@ -84,7 +84,8 @@ def _connection(sizes, sentences, block, role, population, dead_zone, per_neuron
         "scores": (head, 1), "context": (1, head), "ffn1": (sizes.width, sizes.ffn), "ffn2": (sizes.ffn, sizes.width),
     }.get(role, (sizes.width, sizes.width))  # fmt: skip
     histogram = histogram_of(sentences, population, role)
-    silent = histogram.argmax(-1) if per_neuron else histogram.sum(0, keepdims=True).argmax(-1)
+    rows = histogram if per_neuron and role != "context" else histogram.sum(0, keepdims=True)
+    silent = rows.argmax(-1)
     levels = np.arange(TOP + 1)
     distance = np.abs(levels - silent[:, None])
     spiking = distance > dead_zone
@@ -97,9 +98,7 @@ def _connection(sizes, sentences, block, role, population, dead_zone, per_neuron
     )  # fmt: skip
     for sentence in sentences:
         data = sentence.levels[population]
-        rows = silent if per_neuron else np.broadcast_to(silent, histogram.shape[0])
-        quiet = rows[:, None, None] if role == "context" else rows
-        events = int((np.abs(data - quiet) > dead_zone).sum())
+        events = int((np.abs(data - silent) > dead_zone).sum())
         fan = sentence.length if role == "scores" else fan_out
         c.accumulates += events * fan
         c.products += data.size * fan

