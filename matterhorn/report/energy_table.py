@@ -27,6 +27,8 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"Accumulates alone would read {engineering(answer['accumulate_only_j'] / answer['n'])} a sentence, "
         f"the customary fp32 addition for each {engineering(answer['customary_j'] / answer['n'])}."
     )
+    band = ", ".join(f"{name} {engineering(joules / answer['n'])}" for name, joules in answer["weight_band_j"].items())
+    console.print(f"On digital arrays the weight memory decides: {band} a sentence.")
     console.print(_categories(answer))
     console.print(_codes(answer))
     console.print(_rivals(answer))
