@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class SpikingConfig(MatterhornConfig):
 
 
 def save_spiking(
-    network: SpikingNetwork, folder: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE, extra: list[Path] = []  # noqa: B006
+    network: SpikingNetwork, folder: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE, extra: Sequence[Path] = ()
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
@@ -60,7 +61,7 @@ def save_spiking(
     save_file(_to_disk(network), fresh / MODEL_FILE, metadata={"format": "pt"})
     tables = {k: v.contiguous() for k, v in network.embeddings.state_dict().items()}
     own = "/" not in embeddings
-    shelf = (fresh if own else folder) / embeddings
+    shelf = Path(os.path.normpath((fresh if own else folder) / embeddings))
     if own or not shelf.exists():
         shelf.parent.mkdir(parents=True, exist_ok=True)
         save_file(tables, shelf)
@@ -70,7 +71,7 @@ def save_spiking(
         shutil.copy(path, fresh / path.name)
     plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
     checksums = {MODEL_FILE: _sha256(fresh / MODEL_FILE), embeddings: _sha256(shelf)}
-    config = SpikingConfig(**plain, task=task, embeddings=embeddings, sha256=checksums)
+    config = SpikingConfig(**(plain | {"task": task, "embeddings": embeddings, "sha256": checksums}))
     config.architectures = ["SpikingForSequenceClassification"]
     (fresh / CONFIG_FILE).write_text(json.dumps(config.to_diff_dict() | {"model_type": config.model_type}, indent=1))
     if folder.exists():

@@ -6,7 +6,7 @@ import torch
 from msu_oracle import column_currents as kirchhoff
 
 from matterhorn.msu import ArrayBank, WireCache, load_circuit, load_device, only, resized
-from matterhorn.msu.nodal import Network, column_currents
+from matterhorn.msu.nodal import Surroundings, column_currents
 from matterhorn.msu.wires import effective_conductance
 
 WIRES = load_circuit("array-128").wires
@@ -37,7 +37,7 @@ def test_badcrossbar_agrees_at_128_by_128():
 def test_sparse_nodal_analysis_agrees_at_128_by_128():
     cells = drawn_cells(128, 128)
     signs = np.random.default_rng(3).integers(-1, 2, 128)
-    expected = column_currents(Network(cells.numpy(), WIRES, 0.3), signs)
+    expected = column_currents(cells.numpy(), Surroundings(WIRES, 0.3), signs)
     found = 0.3 * signs @ effective_conductance(cells, 1.0, 1.0).numpy()
     assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-9
 
@@ -62,8 +62,8 @@ def test_floating_rows_are_solved_pattern_by_pattern():
     floating = WIRES.model_copy(update={"undriven": "float"})
     signs = np.array([1, 0, -1, 0, 0, 1, 1, 0])
     expected = kirchhoff(cells, 0.3 * signs, 1.0, 1.0, driven=signs != 0)
-    assert np.allclose(column_currents(Network(cells, floating, 0.3), signs), expected, rtol=1e-9, atol=0)
-    assert not np.allclose(column_currents(Network(cells, WIRES, 0.3), signs), expected, rtol=1e-6, atol=0)
+    assert np.allclose(column_currents(cells, Surroundings(floating, 0.3), signs), expected, rtol=1e-9, atol=0)
+    assert not np.allclose(column_currents(cells, Surroundings(WIRES, 0.3), signs), expected, rtol=1e-6, atol=0)
 
 
 def test_nonlinear_cells_without_wire_loss_change_nothing():
@@ -71,21 +71,22 @@ def test_nonlinear_cells_without_wire_loss_change_nothing():
     cells = drawn_cells(8, 6).numpy()
     thin = WIRES.model_copy(update={"word_line": ohms(1e-3), "bit_line": ohms(1e-3)})
     signs = np.array([1, 0, -1, 0, 0, 1, 1, 0])
-    linear = column_currents(Network(cells, thin, 0.3), signs)
-    assert np.allclose(column_currents(Network(cells, thin, 0.3, alpha=3.0), signs), linear, rtol=1e-5)
+    linear = column_currents(cells, Surroundings(thin, 0.3), signs)
+    assert np.allclose(column_currents(cells, Surroundings(thin, 0.3, alpha=3.0), signs), linear, rtol=1e-5)
 
 
 def test_nonlinear_cells_balance_at_every_node():
     """Each cell replaced by the resistor it acts as at its own voltage: the linear network agrees."""
-    network = Network(drawn_cells(5, 4).numpy(), WIRES.model_copy(update={"word_line": ohms(800)}), 0.3, alpha=4.0)
+    cells = drawn_cells(5, 4).numpy()
+    around = Surroundings(WIRES.model_copy(update={"word_line": ohms(800)}), 0.3, alpha=4.0)
     signs = np.array([1, -1, 1, 1, 0])
-    secant = network.cells.copy()
+    secant = cells.copy()
     for _ in range(60):
         across = cell_voltages(secant, 0.3 * signs, 800.0, 1.0)
         safe = np.where(np.abs(across) < 1e-9, 1e-9, across)
-        secant = network.cells * 0.3 * np.sinh(4 * safe) / np.sinh(4 * 0.3) / safe
+        secant = cells * 0.3 * np.sinh(4 * safe) / np.sinh(4 * 0.3) / safe
     expected = kirchhoff(secant, 0.3 * signs, 800.0, 1.0)
-    assert np.allclose(column_currents(network, signs), expected, rtol=1e-7)
+    assert np.allclose(column_currents(cells, around, signs), expected, rtol=1e-7)
 
 
 def cell_voltages(cells, volts, word, bit):

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertTokenizerFast, pipeline
+
+from matterhorn.engines import SpikingForSequenceClassification
+from matterhorn.errors import InputError
+from matterhorn.models import MatterhornForSequenceClassification
+from matterhorn.models.checkpoint import load_spiking, save_spiking
+from matterhorn.models.convert import convert
+
+from ..conftest import small_batch, small_network
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(chr(c) for c in range(97, 123)), *(f"##{chr(c)}" for c in range(97, 123))]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = tmp_path / "spiking"
+    save_spiking(convert(small_network(k=2)), folder, task="sst2")
+    return folder
+
+
+def test_quantised_network_survives_saving(tmp_path):
+    model = small_network(k=1, mean=True)
+    model.save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert isinstance(again, MatterhornForSequenceClassification)
+    with torch.no_grad():
+        assert torch.equal(again(**small_batch()).logits, model(**small_batch()).logits)
+
+
+def test_spiking_network_survives_saving(checkpoint):
+    network = convert(small_network(k=2))
+    again = load_spiking(checkpoint)
+    for name, value in network.state_dict().items():
+        other = again.state_dict()[name]
+        if name.endswith("thresholds"):  # out of reach stays out of reach, whatever the number
+            reachable = value.abs() < 2**15 - 1
+            value, other = value[reachable], other[reachable]
+        assert torch.equal(value, other), name
+
+
+def test_auto_class_and_pipeline_run_spikes(checkpoint):
+    (checkpoint / "vocab.txt").write_text("\n".join(WORDS))
+    tokenizer = BertTokenizerFast(str(checkpoint / "vocab.txt"))
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
+    assert isinstance(model, SpikingForSequenceClassification)
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+    exact = classify(["abc def", "xyz"])
+    model.engine = "stepped"
+    assert classify(["abc def", "xyz"]) == exact
+    assert {row["label"] for row in exact} <= {"LABEL_0", "LABEL_1"}
+
+
+def test_saving_again_gives_the_same_network(checkpoint, tmp_path):
+    model = SpikingForSequenceClassification.from_pretrained(checkpoint)
+    model.save_pretrained(tmp_path / "again")
+    again = SpikingForSequenceClassification.from_pretrained(tmp_path / "again")
+    assert torch.equal(again(**small_batch()).logits, model(**small_batch()).logits)
+
+
+def test_embeddings_can_be_shared(tmp_path):
+    network = convert(small_network())
+    for name in ("one", "two"):
+        save_spiking(network, tmp_path / name, task=None, embeddings="../shared/tables.safetensors")
+    assert {p.name for p in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
+    assert torch.equal(load_spiking(tmp_path / "two").embeddings.word, network.embeddings.word)
+    other = convert(small_network(seed=3))
+    with pytest.raises(InputError, match="other embeddings"):
+        save_spiking(other, tmp_path / "three", task=None, embeddings="../shared/tables.safetensors")
+    assert not (tmp_path / "three").exists()
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+BAD = {
+    "altered": (lambda f: flip(f / "model.safetensors"), "checksum"),
+    "cut": (lambda f: cut(f / "embeddings.safetensors"), "checksum"),
+    "missing": (lambda f: (f / "model.safetensors").unlink(), "missing"),
+    "no config": (lambda f: (f / "config.json").unlink(), "no checkpoint here"),
+    "no json": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
+    "another kind": (lambda f: edit(f, model_type="bert"), "not a spiking one"),
+    "not converted": (lambda f: edit(f, model_type="matterhorn"), "matterhorn convert"),
+    "another format": (lambda f: edit(f, format=99), "format"),
+    "too wide": (lambda f: edit(f, dead_zone=9), "dead_zone"),
+    "another shape": (lambda f: edit(f, intermediate_size=32), "shape"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_checkpoints_are_refused(checkpoint, fault):
+    spoil, message = BAD[fault]
+    spoil(checkpoint)
+    with pytest.raises(InputError, match=message) as error:
+        load_spiking(checkpoint)
+    assert str(checkpoint) in str(error.value)
+
+
+def test_a_silent_level_out_of_range_is_refused(tmp_path):
+    network = convert(small_network())
+    network.blocks[0].hidden.silent[3] = 16
+    save_spiking(network, tmp_path / "bad", task=None)
+    with pytest.raises(InputError, match=r"block\.0\.hidden.*silent"):
+        load_spiking(tmp_path / "bad")
+
+
+def test_saving_replaces_at_once(checkpoint):
+    before = sorted(p.name for p in checkpoint.iterdir())
+    save_spiking(convert(small_network(k=1)), checkpoint, task="sst2")
+    assert sorted(p.name for p in checkpoint.iterdir()) == before
+    assert load_spiking(checkpoint).config.dead_zone == 1
+    assert not list(checkpoint.parent.glob("*.tmp"))
+    shutil.rmtree(checkpoint)
