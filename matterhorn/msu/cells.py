@@ -12,7 +12,7 @@ from .device import Device
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Cells of a connection, all tensors ``[slices, tiles, banks, rows, columns]``, siemens.
+    """Cells of a connection, all tensors float32 ``[slices, tiles, banks, rows, columns]``, siemens.
 
     Attributes:
         target: what they were told to hold. written: what they held right after writing.
@@ -35,7 +35,7 @@ def write(target: Tensor, formed: Tensor, device: Device, generator: torch.Gener
         noise = torch.randn(target.shape, generator=streams[0], dtype=target.dtype)
         spread = device.programming.spread(target, device.high) * formed
         written = (target + spread * noise).clamp(min=0)
-    exponent = torch.zeros_like(target)
+    exponent = torch.zeros(()).expand(target.shape)
     if device.drift is not None:
         share = target / device.high
         noise = torch.randn(target.shape, generator=streams[1], dtype=target.dtype)

@@ -24,8 +24,8 @@ from .mapping import (
     to_tiles,
     unit_conductance,
 )
-from .nodal import Network
-from .patterns import pattern_charges
+from .nodal import Surroundings
+from .patterns import solve_arrays
 from .pulses import pulse_lengths, remembered
 from .read_noise import outer_factors, pair_variance
 from .readout import Ramp, TimeToDigital, next_slots
@@ -76,7 +76,10 @@ class ProgrammedConnection:
         return replace(self, seconds=seconds)
 
     def sized_for(self, kernel: Tensor) -> ProgrammedConnection:
-        """The same chip with capacitors for the largest potential that ideal arrays reach on these kernels."""
+        """The same chip with capacitors for the largest potential that ideal arrays reach on these kernels.
+
+        Wires are solved anew (or found in the cache), so size a connection before it is used.
+        """
         ideal = from_arrays(digits(self.weights, self.layout), self.layout).to(self._dtype)
         reached = (to_tiles(self._rows(kernel), self.layout) @ ideal).abs().amax()
         return replace(self, full_scale=max(float(reached), 1.0))
@@ -216,21 +219,16 @@ class ProgrammedConnection:
         return torch.randn(potentials.shape, generator=generator, dtype=potentials.dtype).mul_(spread).add_(potentials)
 
     def _solved(self, split: Tensor, limit: float) -> Tensor:
-        """Pattern by pattern through the network of each array."""
+        """Pattern by pattern through the network of each array: ``[slices, tiles, n, fan_out]``."""
         assert self.circuit.wires is not None
         volts = self.circuit.read_voltage.si
-        unit = unit_conductance(self.layout, self.device) * volts
         alpha = self.device.nonlinearity.si if self.device.nonlinearity is not None else 0.0
-        spare = self.layout.banks * self.layout.pairs - self.layout.fan_out
-        gain = torch.nn.functional.pad(self.neurons.gain, (0, spare), value=1.0).unflatten(-1, (self.layout.banks, -1))
-        shape = self.conductances.shape[:3]
-        potentials = torch.zeros(*shape, split.shape[1], self.layout.pairs, dtype=torch.float64)
-        for place in np.ndindex(*shape):
-            network = Network(self.conductances[place].numpy(), self.circuit.wires, volts, alpha)
-            rail = (limit * unit / gain[place]).numpy()
-            charges = pattern_charges(split[place[1]].to(torch.float64).numpy(), network, self._leak_rate, rail)
-            potentials[place] = torch.from_numpy(charges) / unit * gain[place]
-        return potentials.transpose(2, 3).flatten(-2)[..., : self.layout.fan_out].to(self._dtype)
+        unit = unit_conductance(self.layout, self.device) * volts
+        pairs = self.layout.banks * self.layout.pairs
+        gain = torch.nn.functional.pad(self.neurons.gain, (0, pairs - self.layout.fan_out), value=1.0)
+        surroundings = Surroundings(self.circuit.wires, volts, alpha)
+        charges = solve_arrays(split, self.conductances, surroundings, self._leak_rate, limit * unit / gain)
+        return (charges / unit * gain[:, :, None])[..., : self.layout.fan_out].to(self._dtype)
 
     @property
     def offset_potentials(self) -> np.ndarray:

@@ -67,10 +67,10 @@ def lay_out(weights: Tensor, device: Device, circuit: Circuit) -> Layout:
 
 
 def digits(weights: Tensor, layout: Layout) -> Tensor:
-    """Signed digits in the shape of the arrays: ``[fan_out, fan_in] → float64 [slices, tiles, banks, rows, pairs]``."""
+    """Signed digits in the shape of the arrays: ``[fan_out, fan_in] → float32 [slices, tiles, banks, rows, pairs]``."""
     magnitude, sign = weights.to(torch.int64).abs(), weights.to(torch.int64).sign()
     slices = torch.stack([magnitude // layout.base**s % layout.base * sign for s in range(layout.slices)])
-    return to_arrays(slices.to(torch.float64).transpose(1, 2), layout)
+    return to_arrays(slices.to(torch.float32).transpose(1, 2), layout)
 
 
 def to_arrays(maps: Tensor, layout: Layout) -> Tensor:

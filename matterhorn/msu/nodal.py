@@ -19,59 +19,62 @@ TOLERANCE = 1e-13
 
 
 @dataclass(frozen=True)
-class Network:
-    """One array and its surroundings.
+class Surroundings:
+    """What surrounds the cells of an array, and how they conduct.
 
     Attributes:
-        cells: conductances at the read voltage ``[rows, columns]``, siemens.
         read_voltage: volts. alpha: steepness of the cells, 1/V; 0 for linear ones.
     """
 
-    cells: np.ndarray
     wires: Wires
     read_voltage: float
     alpha: float = 0.0
 
 
-def column_currents(network: Network, signs: np.ndarray) -> np.ndarray:
+def column_currents(cells: np.ndarray, around: Surroundings, signs: np.ndarray) -> np.ndarray:
     """Currents into the neurons, amperes ``[columns]``, with rows driven at ``signs[i] · read_voltage``.
+
+    ``cells`` are conductances at the read voltage, siemens ``[rows, columns]``.
 
     Rows with sign 0 are held at 0 V or float, as the wires say; rows without cells are always held.
     """
-    rows, columns = network.cells.shape
-    held = (signs != 0) | (network.cells.sum(1) == 0) | (network.wires.undriven == "ground")
-    fixed, source = _fixed_part(network, held, signs * network.read_voltage)
-    first, second, conductance = _cell_branches(network.cells)
+    rows, columns = cells.shape
+    held = (signs != 0) | (cells.sum(1) == 0) | (around.wires.undriven == "ground")
+    fixed, source = _fixed_part(cells.shape, around, held, signs * around.read_voltage)
+    first = np.arange(cells.size)
+    second, conductance = first + cells.size, cells.ravel().astype(np.float64)
     voltage = np.zeros(2 * rows * columns)
     for _ in range(60):
         across = voltage[first] - voltage[second]
-        current, slope = _cell_law(network, conductance, across)
+        current, slope = _cell_law(around, conductance, across)
         matrix = fixed + _branch_matrix(first, second, slope, len(voltage))
         excess = fixed @ voltage - source
         np.add.at(excess, first, current)
         np.add.at(excess, second, -current)
         step = _solve(matrix, excess)
         voltage = voltage - step
-        if np.abs(step).max() <= TOLERANCE * network.read_voltage or network.alpha == 0:
-            return voltage[-columns:] / network.wires.bit_line.si
+        if np.abs(step).max() <= TOLERANCE * around.read_voltage or around.alpha == 0:
+            return voltage[-columns:] / around.wires.bit_line.si
     cure = "lower it or the wires' resistance"
     raise InputError("the cells' currents do not converge", field="nonlinearity", cure=cure)
 
 
-def _cell_law(network: Network, conductance: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cell_law(around: Surroundings, conductance: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Current and slope of I(v) = G · V_r · sinh(α v) / sinh(α V_r)."""
-    if network.alpha == 0:
+    if around.alpha == 0:
         return conductance * across, conductance
-    scale = conductance * network.read_voltage / np.sinh(network.alpha * network.read_voltage)
-    return scale * np.sinh(network.alpha * across), scale * network.alpha * np.cosh(network.alpha * across)
+    scale = conductance * around.read_voltage / np.sinh(around.alpha * around.read_voltage)
+    return scale * np.sinh(around.alpha * across), scale * around.alpha * np.cosh(around.alpha * across)
 
 
-def _fixed_part(network: Network, held: np.ndarray, volts: np.ndarray) -> tuple[Any, np.ndarray]:
+def _fixed_part(
+    shape: tuple[int, ...], around: Surroundings, held: np.ndarray, volts: np.ndarray
+) -> tuple[Any, np.ndarray]:
     """Matrix of wires and terminals, and the current that the drivers inject."""
-    rows, columns = network.cells.shape
+    rows, columns = shape
     word = np.arange(rows * columns).reshape(rows, columns)
     bit = word + rows * columns
-    g_word, g_bit = 1 / network.wires.word_line.si, 1 / network.wires.bit_line.si
+    g_word, g_bit = 1 / around.wires.word_line.si, 1 / around.wires.bit_line.si
     nodes = 2 * rows * columns
     matrix = _branch_matrix(word[:, :-1].ravel(), word[:, 1:].ravel(), g_word, nodes)
     matrix = matrix + _branch_matrix(bit[:-1].ravel(), bit[1:].ravel(), g_bit, nodes)
@@ -80,11 +83,6 @@ def _fixed_part(network: Network, held: np.ndarray, volts: np.ndarray) -> tuple[
     grounded[bit[-1]] += g_bit
     source[word[held, 0]] = g_word * volts[held]
     return matrix + _diagonal(grounded), source
-
-
-def _cell_branches(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    word = np.arange(cells.size)
-    return word, word + cells.size, cells.ravel()
 
 
 def _branch_matrix(first: np.ndarray, second: np.ndarray, conductance: np.ndarray | float, nodes: int) -> Any:

@@ -18,10 +18,11 @@ from .circuit import Wires
 
 
 def effective_conductances(arrays: Tensor, wires: Wires) -> Tensor:
-    """Effective conductances of many arrays: ``float64 [..., rows, columns]``, siemens in and out."""
+    """Effective conductances of many arrays: ``[..., rows, columns]``, siemens in and out, solved in float64."""
     ohms = wires.word_line.si, wires.bit_line.si
     stack = arrays.reshape(-1, *arrays.shape[-2:])
-    return torch.stack([effective_conductance(array, *ohms) for array in stack]).view(arrays.shape)
+    solved = [effective_conductance(array.to(torch.float64), *ohms).to(arrays.dtype) for array in stack]
+    return torch.stack(solved).view(arrays.shape)
 
 
 def effective_conductance(cells: Tensor, word_line: float, bit_line: float) -> Tensor:

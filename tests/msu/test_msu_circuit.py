@@ -143,7 +143,7 @@ def test_exchanged_wires_show(monkeypatch):
     from matterhorn.msu.wires import effective_conductance
 
     def exchanged(arrays, wires):
-        solved = effective_conductance(arrays[0, 0, 0], wires.bit_line.si, wires.word_line.si)
+        solved = effective_conductance(arrays[0, 0, 0].double(), wires.bit_line.si, wires.word_line.si)
         return solved[None, None, None]
 
     monkeypatch.setattr("matterhorn.msu.connection.effective_conductances", exchanged)
