@@ -22,7 +22,7 @@ ASSUMED: dict[str, tuple[float, str]] = {
     "lanes": (64, "one SRAM word of 64 one-bit weights is added per cycle"),
     "core_sram_bits": (65536, "8 kB per digital core: 1024 rows of 64 one-bit weights"),
     "msu_rows": (128, "ISAAC crossbar (Shafiee 2016): 128 x 128"),
-    "msu_columns": (128, "ISAAC crossbar (Shafiee 2016): 128 x 128"),
+    "msu_columns": (64, "ISAAC crossbar (Shafiee 2016): 128 x 128 cells, two cells to a differential pair"),
     "msu_stacked": (8, "ISAAC in-situ multiply-accumulate unit: 8 crossbars"),
     "cell_area_f2": (53, "1T1R cell of 53 F^2 (NVMExplorer RRAM, access transistor 6 F)"),
     "router_bits": (32, "one spike packet or eight dense levels per flit"),
