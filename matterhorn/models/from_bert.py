@@ -73,7 +73,7 @@ def calibrate_steps(model: MatterhornForSequenceClassification, batch: dict[str,
     def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         size = inputs[0].detach().float().abs().mean()
         top = module.high if isinstance(module, StoredQuantiser) else module.top - module.zero
-        module.step.data = (size if top == 1 else 2 * size / top**0.5).clamp(min=1e-3)  # type: ignore[union-attr]
+        module.step.data = (size if top <= 1 else 2 * size / top**0.5).clamp(min=1e-3)  # type: ignore[union-attr]
 
     kinds = (ActivationQuantiser, StoredQuantiser)
     hooks = [m.register_forward_pre_hook(start) for m in model.modules() if isinstance(m, kinds)]

@@ -62,7 +62,7 @@ BREAKAGES = {
     "a stored key's threshold": lambda b: b.keys.thresholds.add_(200),
     "a silent level": lambda b: b.hidden.silent.add_(1),
     "a scale": lambda b: b.ffn2.scale.mul_(1.01),
-    "the softmax table": lambda b: b.table.mul_(0.5).round_(),
+    "the softmax table": lambda b: b.table[1:].mul_(0.2),
 }
 
 

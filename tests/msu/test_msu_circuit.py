@@ -203,7 +203,7 @@ def test_ramp_jitter_moves_spikes_that_are_near_a_threshold(unit):
     connection = ArrayBank(load_device("ideal"), circuit).program(
         torch.ones(500, 1, dtype=torch.int8), kernel_unit=unit
     )
-    ramp = Ramp(torch.tensor(1.0 / unit), torch.tensor(0.25), Code.ttfs(4))
+    ramp = Ramp.linear(torch.tensor(1.0 / unit), torch.tensor(0.25), Code.ttfs(4))
     slots = connection.fire(torch.full((10, 1), 8.0 * unit), ramp, torch.Generator().manual_seed(0))
     late_or_early = (slots != 7).double().mean().item()
     beyond = 0.5 * math.erfc(1 / math.sqrt(2)) + 0.5 * math.erfc(3 / math.sqrt(2))  # thresholds 1 and 3 spreads away
@@ -221,7 +221,7 @@ def test_clock_jitter_of_a_converter_is_counts_of_noise(parts):
 
 
 def test_a_leaking_integrator_droops_while_the_ramp_falls():
-    ramp = Ramp(torch.tensor(1.0), torch.tensor(0.0), Code.ttfs(4))
+    ramp = Ramp.linear(torch.tensor(1.0), torch.tensor(0.0), Code.ttfs(4))
     potentials = torch.arange(1.0, 15.0) - 0.49
     assert next_slots(potentials, ramp, 0.0).tolist() == list(range(14, 0, -1))
     expected = [next(s for s in range(16) if s == 15 or v * math.exp(-0.02 * (s + 1)) >= 14.5 - s) for v in potentials]
@@ -234,7 +234,18 @@ def test_a_ramp_must_fall():
     from matterhorn.errors import InputError
 
     with pytest.raises(InputError, match="does not fall"):
-        Ramp(torch.tensor(-1.0), torch.tensor(0.0), Code.ttfs(4))
+        Ramp.linear(torch.tensor(-1.0), torch.tensor(0.0), Code.ttfs(4))
+    with pytest.raises(InputError, match="15"):
+        Ramp(torch.zeros(3, 7), Code.ttfs(4))
+
+
+def test_thresholds_need_not_be_even():
+    generator = torch.Generator().manual_seed(0)
+    thresholds = torch.randint(-90, 90, (NEURONS, TOP), generator=generator).sort(1).values
+    connection = ArrayBank(load_device("ideal"), harsh_circuit()).program(weights())
+    slots = connection.fire(KAPPA, Ramp(thresholds, Code.ttfs(4)))
+    levels = (KAPPA.double() @ weights().double().T)[..., None].ge(thresholds).sum(-1)
+    assert torch.equal(slots, torch.where(levels == 0, 255, TOP - levels).to(torch.uint8))
 
 
 def test_energy_comes_from_the_same_numbers():

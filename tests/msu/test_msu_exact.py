@@ -88,12 +88,12 @@ def test_a_falling_threshold_rounds_to_the_next_level(silent):
     code = Code(4, torch.tensor(silent), dead_zone=1)
     scale, shift = torch.rand(33) * 0.05 + 0.03, torch.rand(33) + 6.3
     levels = (sums(weights, kappa) * scale + shift + 0.5).floor().clamp(0, 15).to(torch.uint8)
-    assert torch.equal(IDEAL.program(weights).fire(kappa, Ramp(scale, shift, code)), encode(levels, code))
+    assert torch.equal(IDEAL.program(weights).fire(kappa, Ramp.linear(scale, shift, code)), encode(levels, code))
 
 
 def test_what_does_not_fit_is_refused():
     wide = IDEAL.program(torch.ones(3, 200, dtype=torch.int8))
-    ramp = Ramp(torch.tensor(0.1), torch.tensor(7.0), Code.ttfs(4))
+    ramp = Ramp.linear(torch.tensor(0.1), torch.tensor(7.0), Code.ttfs(4))
     with pytest.raises(InputError, match="do not fit one array"):
         wide.fire(torch.ones(1, 200), ramp)
     assert ArrayBank(load_device("ideal"), resized(load_circuit("ideal-128"), 200, 6)).program(
