@@ -122,7 +122,7 @@ class ProgrammedConnection:
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
         split = to_tiles(pulse_lengths(self._rows(kernel), self._pulse_jitter, generator), self.layout)
-        late = self._ramp_jitter / self.circuit.slot.si / ramp.scale
+        late = self._ramp_jitter / self.circuit.slot.si * ramp.fall
         potentials = self._disturbed(self._on_integrators(split), split, late, generator)[0, 0] + self._offset[0, 0]
         droop = self._leak_rate * self.circuit.slot.si / self.step
         return next_slots(potentials, ramp, droop).view(*kernel.shape[:-1], self.layout.fan_out)

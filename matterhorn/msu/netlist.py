@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import InputError
@@ -157,14 +158,14 @@ def _integrators(array: ArrayCircuit) -> Iterator[str]:
 
 def _comparators(array: ArrayCircuit) -> Iterator[str]:
     """Comparators: potential plus offset minus a ramp that falls one level per slot."""
-    top = array.ramp.code.top + 0.5
-    start, end = array.read_time, array.end_time
-    yield f"Vramp ramp 0 PWL(0 {top} {start:.12e} {top} {end:.12e} {top - (end - start) / array.slot})"
-    neurons = len(array.capacities)
-    scale, shift = (x.double().expand(neurons).numpy() for x in (array.ramp.scale, array.ramp.shift))
-    for neuron in range(neurons):
-        level = f"(V(ramp)-({shift[neuron]:.15e}))*{array.volts_per_potential / scale[neuron]:.15e}"
-        yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-{level}"
+    falling = array.ramp.thresholds.double().flip(1)
+    first = falling[:, :1] + array.ramp.fall.double()[:, None]
+    corners = torch.cat([first, falling], dim=1).expand(len(array.capacities), -1) * array.volts_per_potential
+    times = array.read_time + array.slot * np.arange(corners.shape[1])
+    for neuron, volts in enumerate(corners.tolist()):
+        points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))
+        yield f"Vramp{neuron} q{neuron} 0 PWL(0 {volts[0]:.15e} {points})"
+        yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-V(q{neuron})"
 
 
 def _commands(array: ArrayCircuit, output: str) -> list[str]:

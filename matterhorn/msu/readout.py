@@ -17,21 +17,32 @@ from ..errors import InputError
 class Ramp:
     """A threshold that falls by one level of the next code per slot.
 
-    Level x of the next population is ``scale · potential + shift``; at the end of slot s the threshold stands at
-    T − s − 1/2. ``scale`` (> 0) and ``shift`` are scalars or ``[out]``.
+    Attributes:
+        thresholds: potentials ``[out or 1, T]``, rising: a neuron that reaches ``thresholds[:, l - 1]`` has level l or
+            more. The ramp passes that one at the end of slot T − l.
+        code: of the population that fires.
     """
 
-    scale: Tensor
-    shift: Tensor
+    thresholds: Tensor
     code: Code
 
     def __post_init__(self) -> None:
-        if bool((self.scale <= 0).any()):
-            raise InputError("a ramp that does not fall", field="scale", cure="give scales above 0")
+        if self.thresholds.dim() != 2 or self.thresholds.shape[1] != self.code.top:
+            cure = f"give [out or 1, {self.code.top}]"
+            raise InputError(f"thresholds {list(self.thresholds.shape)}", field="thresholds", cure=cure)
+        if bool((self.thresholds.diff() < 0).any()):
+            raise InputError("a ramp that does not fall", field="thresholds", cure="let them rise with the level")
 
-    def threshold(self, slot: int) -> Tensor:
-        """Potential that fires in this slot or earlier, before any droop."""
-        return (self.code.top - slot - 0.5 - self.shift) / self.scale
+    @classmethod
+    def linear(cls, scale: Tensor, shift: Tensor, code: Code) -> Ramp:
+        """Thresholds halfway between levels of ``scale · potential + shift``; scalars or ``[out]``, scale > 0."""
+        levels = torch.arange(1, code.top + 1) - 0.5
+        return cls((levels - shift.reshape(-1, 1)) / scale.reshape(-1, 1), code)
+
+    @property
+    def fall(self) -> Tensor:
+        """Mean fall per slot, as a potential ``[out or 1]``; 0 where there is but one threshold."""
+        return (self.thresholds[:, -1] - self.thresholds[:, 0]) / max(self.code.top - 1, 1)
 
 
 def next_slots(potentials: Tensor, ramp: Ramp, droop: float) -> Tensor:
@@ -43,7 +54,7 @@ def next_slots(potentials: Tensor, ramp: Ramp, droop: float) -> Tensor:
     slots = torch.zeros(potentials.shape, dtype=torch.uint8)
     for slot in range(ramp.code.top):
         held = potentials * math.exp(-droop * (slot + 1)) if droop else potentials
-        slots += held < ramp.threshold(slot)
+        slots += held < ramp.thresholds[:, ramp.code.top - 1 - slot]
     levels = ramp.code.top - slots.to(torch.int16)
     return slots.masked_fill(is_silent(levels, ramp.code), SILENT)
 

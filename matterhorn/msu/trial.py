@@ -44,7 +44,7 @@ def make_trial(weights: Tensor, pulses: Tensor, device: Device, circuit: Circuit
     top = max(int(pulses.abs().max()), 1)
     connection = bank.program(weights, kernel_top=top, kernel_unit=code.unit, full_scale=full_scale)
     middle = torch.tensor(code.top / 2, dtype=torch.float64)
-    return Trial(connection, pulses, Ramp(middle / full_scale, middle, code))
+    return Trial(connection, pulses, Ramp.linear(middle / full_scale, middle, code))
 
 
 def choose_trial(

@@ -268,3 +268,4 @@ def test_the_energy_bill_reads_the_same_array():
     assert unit.slot.si == pytest.approx(circuit.slot.si)
     assert (unit.g_off.si, unit.g_on.si) == pytest.approx((device.low, device.high))
     assert unit.rows.si == circuit.rows.si
+    assert unit.columns.si == circuit.pairs
