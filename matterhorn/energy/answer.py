@@ -12,7 +12,9 @@ from .library import with_value
 from .mapping import hardware_of
 from .rivals import RivalBill, bill_rivals
 from .shapes import PAPER_LENGTH, SHAPES, lay
-from .study import Encoding, encodings, map_trace, own_name, waterfall
+from .study import Encoding, encodings, map_trace, own_name, tornado, waterfall
+
+NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
@@ -56,6 +58,9 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "bert_base_per_sentence_j": base.total,
         "bert_base_encodings": [_encoding(e) for e in encodings(laid, chip)],
         "waterfall": [{"step": step, "total_j": joules} for step, joules in waterfall(laid, chip)],
+        "tornado": [
+            {"key": s.key, "low_j": s.low, "high_j": s.high} for s in tornado(trace, activities, chip, hardware)
+        ],
         "rivals": [_rival(r, base) for r in competitors],
         "verdict": verdict(codes, bill, chip),
         "notes": NOTES,
@@ -83,11 +88,11 @@ def verdict(codes: list[Encoding], own: Bill, chip: Chip) -> list[str]:
     for hardware, total in dense.items():
         losers = [e.coding.name for e in codes if e.hardware == hardware and e.bill.total > total]
         if losers:
-            said.append(f"On {hardware} arrays a dense 4-bit network costs less than {', '.join(losers)}.")
+            said.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
     if own.total > min(dense.values()):
         said.append("A dense 4-bit network costs less than this network.")
     best = min(codes, key=lambda e: e.bill.total)
-    said.append(f"The cheapest of all is {best.coding.name} on {best.hardware} arrays.")
+    said.append(f"The cheapest of all is {best.coding.name} on {NAMES[best.hardware]}.")
     return said
 
 

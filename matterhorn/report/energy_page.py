@@ -13,7 +13,7 @@ from ..energy.chip import Chip
 from ..energy.heat import tile_heat
 from ..energy.mapping import hardware_of
 from ..energy.shapes import SHAPES, lay
-from ..energy.study import break_even_hops, break_even_lengths, map_trace, tornado
+from ..energy.study import break_even_hops, break_even_lengths, map_trace
 from ..errors import InputError
 from ..trace import ROLES, Trace
 
@@ -38,7 +38,6 @@ def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
     activities = as_traced(trace)
     mapping = map_trace(trace, chip, hardware)
     laid = lay(trace, SHAPES["bert-base"], length)
-    swings = tornado(trace, activities, chip, hardware)
     heat = tile_heat(activities, chip, mapping)
     return {
         "silence": {code.name: _silence(trace, code.name) for code in CODINGS if code.masked},
@@ -50,7 +49,6 @@ def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
                        for y in range(mapping.mesh.rows)],
             "labels": _labels(mapping.mesh.columns, mapping.mesh.rows, mapping.groups),
         },
-        "tornado": [{"key": s.key, "low": s.low / trace.sequences, "high": s.high / trace.sequences} for s in swings],
         "silences": SILENCES,
         "hop_factors": HOP_FACTORS,
         "break_even_hops": break_even_hops(laid, chip, SILENCES, HOP_FACTORS),

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..energy.answer import NAMES
 from ..energy.chip import Chip
 from ..energy.quantity import engineering
 
@@ -17,7 +18,7 @@ def print_energy(answer: dict[str, Any]) -> None:
     console = Console()
     console.print(
         f"[bold]{answer['model']}[/bold] on [bold]{answer['chip']}[/bold] "
-        f"({answer['hardware']} arrays, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
+        f"({NAMES[answer['hardware']]}, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
         f"{engineering(answer['per_token_j'])} a token, "
         f"{engineering(answer['per_synaptic_operation_j'])} a synaptic operation; "
         f"{engineering(answer['latency_s'] / answer['n'], 's')} a sentence, {engineering(answer['power_w'], 'W')}, "
@@ -29,6 +30,11 @@ def print_energy(answer: dict[str, Any]) -> None:
     )
     band = ", ".join(f"{name} {engineering(joules / answer['n'])}" for name, joules in answer["weight_band_j"].items())
     console.print(f"On digital arrays the weight memory decides: {band} a sentence.")
+    swings = [
+        f"{s['key']} {s['low_j'] / answer['total_j'] - 1:+.0%} … {s['high_j'] / answer['total_j'] - 1:+.0%}"
+        for s in answer["tornado"][:4]
+    ]
+    console.print(f"The constants that matter most, each ±50 %: {', '.join(swings)}.")
     console.print(_categories(answer))
     console.print(_codes(answer))
     console.print(_rivals(answer))
@@ -54,7 +60,8 @@ def _codes(answer: dict[str, Any]) -> Table:
     table = Table(title="Same levels, other codes", title_justify="left")
     for heading in ("code", "arrays", "silent", "a sentence", "movement", "weights",
                     f"BERT-base, {answer['bert_base_tokens']} tokens"):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in ("code", "arrays") else "right")
+        named = heading in ("code", "arrays")
+        table.add_column(heading, justify="left" if named else "right", no_wrap=named)
     for e in sorted(answer["encodings"], key=lambda e: e["total_j"]):
         table.add_row(
             e["code"], e["hardware"], f"{e['silent_share']:.1%}", engineering(e["total_j"] / answer["n"]),
@@ -68,8 +75,9 @@ def _rivals(answer: dict[str, Any]) -> Table:
         answer["bert_base_per_sentence_j"]
     )
     table = Table(title=title, title_justify="left")
-    for heading in ("network", "arrays", "energy", "times ours", "best array", "published", "spikes/window"):
-        table.add_column(heading, justify="left" if heading in ("network", "arrays") else "right")
+    for heading in ("network", "arrays", "energy", "times ours", "best array", "published", "spikes"):
+        named = heading in ("network", "arrays")
+        table.add_column(heading, justify="left" if named else "right", no_wrap=named)
     for r in sorted(answer["rivals"], key=lambda r: r["total_j"]):
         published = f"{r['published_mj']:.3g} mJ" if r["published_mj"] is not None else "–"
         table.add_row(
@@ -82,15 +90,13 @@ def _rivals(answer: dict[str, Any]) -> Table:
 def print_comparison(rows: list[dict[str, Any]]) -> None:
     """Networks × chips."""
     table = Table()
-    for heading in ("network", "chip", "arrays", "code", "silent", "a sentence", "dense", "gain", "movement", "latency",
-                    "area"):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in ("network", "chip", "arrays", "code") else "right")
+    for heading in ("network", "chip", "arrays", "silent", "a sentence", "dense", "gain"):
+        named = heading in ("network", "chip", "arrays")
+        table.add_column(heading, justify="left" if named else "right", no_wrap=named)
     for r in rows:
         table.add_row(
-            r["network"], r["chip"], r["hardware"], r["code"], f"{r['silent_share']:.1%}",
-            engineering(r["per_sentence_j"]), engineering(r["dense_per_sentence_j"]), f"{r['times_dense']:.2f}x",
-            f"{r['movement_share']:.0%}", engineering(r["latency_per_sentence_s"], "s"),
-            f"{r['area_m2'] * 1e6:.3g} mm²",
+            r["network"], r["chip"], r["hardware"], f"{r['silent_share']:.1%}", engineering(r["per_sentence_j"]),
+            engineering(r["dense_per_sentence_j"]), f"{r['times_dense']:.2f}x",
         )  # fmt: skip
     Console().print(table)
 

@@ -43,6 +43,7 @@ def test_energy_as_json(saved):
     assert {"name", "total_j", "published_mj"} <= set(answer["rivals"][0])
     assert all(r["total_j"] > answer["bert_base_per_sentence_j"] > 0 for r in answer["rivals"])
     assert 0 < answer["accumulate_only_j"] < answer["customary_j"]
+    assert len(answer["tornado"]) == 10
     band = list(answer["weight_band_j"].values())
     assert band == sorted(band) and len(band) == 4
 

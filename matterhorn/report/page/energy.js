@@ -170,12 +170,12 @@ function mesh() {
 }
 
 function tornado() {
-  const now = A.per_sentence_j, rows = [...D.tornado].reverse();
+  const rows = [...A.tornado].reverse();
   const bar = (side, colour, name) => ({
-    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / now - 1)), marker: { color: colour },
-    hovertext: rows.map((r) => `${r.key} ${name}: ${eng(r[side])}`), hoverinfo: "text",
+    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / A.total_j - 1)), marker: { color: colour },
+    hovertext: rows.map((r) => `${r.key} ${name}: ${eng(r[side] / A.n)}`), hoverinfo: "text",
   });
-  draw("tornado", [bar("low", "#2b8a3e", "−50 %"), bar("high", "#c92a2a", "+50 %")],
+  draw("tornado", [bar("low_j", "#2b8a3e", "−50 %"), bar("high_j", "#c92a2a", "+50 %")],
     { barmode: "overlay", xaxis: { title: { text: "change of the bill, %" }, ticksuffix: " %" }, margin: { b: 46 } });
 }
 
