@@ -18,6 +18,8 @@ NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
+    "reading": "The network's own bill uses its counts as they are; other codes read silence as a whole level. Where "
+    "it is read as a fraction of one, the two may differ by a few per cent.",
     "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
 }
 

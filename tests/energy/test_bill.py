@@ -118,6 +118,36 @@ def test_brute_force_over_the_events_of_one_sentence():
         assert bill[category] == pytest.approx(joules, rel=1e-9), category
 
 
+def test_brute_force_over_the_synapse_units_of_one_sentence():
+    sizes = synthetic.Sizes(1, 160, 4, 320)
+    sentence = synthetic.sample(sizes, 4, np.random.default_rng(5))
+    trace = synthetic.count(sizes, [sentence], dead_zone=1)
+    chip = load("rram-22nm")
+    unit = chip.msu
+    slot_energy = 0.5**2 * (40e-6 + 1e-6) * 2e-9
+    joules: dict[str, float] = defaultdict(float)
+    for role, name in synthetic.POPULATIONS.items():
+        if role in ("scores", "context"):
+            continue
+        c = trace.connections[f"block.0.{role}"]
+        starts_in, starts_out = range(0, c.fan_in, 128), range(0, c.fan_out, 64)
+        for token in sentence.levels[f"block.0.{name}"]:
+            for neuron, level in enumerate(token):
+                distance = abs(int(level) - int(c.silent[neuron]))
+                if distance > 1:
+                    joules["msu_conduction"] += distance * c.fan_out * slot_energy
+                    joules["msu_row_drivers"] += len(starts_out) * unit.row_driver.si
+            for _array_row in starts_in:
+                joules["msu_control"] += len(starts_out) * unit.control.si
+                joules["msu_integrator"] += c.fan_out * unit.integrator.si
+                joules["msu_comparator"] += c.fan_out * unit.comparator.si
+                joules["msu_readout"] += c.fan_out * unit.readout.si
+    bill = make_bill(as_traced(trace), trace, chip, map_trace(trace, chip, "msu")).by_category
+    for category, counted in joules.items():
+        assert bill[category] == pytest.approx(counted, rel=1e-9), category
+    assert bill["weight_access"] == 0
+
+
 def test_bert_base_with_all_codes_is_quick(base):
     chip = load("rram-22nm")
     start = time.process_time()

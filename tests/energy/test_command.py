@@ -97,3 +97,11 @@ def test_a_broken_trace_is_named(tmp_path):
     path = tmp_path / "broken.json.gz"
     path.write_bytes(b"no gzip")
     assert "not a trace" in str(run("energy", "--trace", str(path)).exception)
+
+
+def test_the_trace_beside_a_model_is_found(minilm, tmp_path):
+    minilm.save(tmp_path / "trace.json.gz")
+    answer = json.loads(run("energy", "--model", str(tmp_path), "--json").stdout)
+    assert answer["n"] == minilm.sequences
+    missing = run("energy", "--model", str(tmp_path), "--task", "rte")
+    assert "trace-rte.json.gz" in str(missing.exception) and "--trace" in str(missing.exception)
