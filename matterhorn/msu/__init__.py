@@ -9,6 +9,7 @@ from .bank import ArrayBank
 from .cache import WireCache, default_folder
 from .circuit import PARTS, Circuit, only, resized
 from .connection import ProgrammedConnection
+from .deviation import weight_deviation
 from .device import Device, deviating
 from .files import circuit_names, device_names, load_circuit, load_device
 from .readout import Ramp
@@ -29,4 +30,5 @@ __all__ = [
     "load_device",
     "only",
     "resized",
+    "weight_deviation",
 ]

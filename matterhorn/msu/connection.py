@@ -97,7 +97,7 @@ class ProgrammedConnection:
         """Potentials after read-out and after summing over arrays.
 
         Args:
-            kernel: κ, integer or float ``[..., fan_in]``, in kernel steps; 0 where silent.
+            kernel: κ ``[..., fan_in]``, in kernel steps; 0 where silent. Gradients pass to a float kernel.
             generator: source of read noise and jitter, drawn anew in each call; None takes torch's own.
 
         Returns:
@@ -180,7 +180,7 @@ class ProgrammedConnection:
         if not noisy:
             return torch.addmm(offset, kept, matrix) if off else kept @ matrix
         noise = torch.randn((len(kept), self.layout.fan_out), generator=generator, dtype=self._dtype)
-        noise.mul_(((kept * kept) @ by_row).sqrt_()[:, None]).mul_(by_neuron)
+        noise.mul_((kept.detach().square() @ by_row).sqrt_()[:, None]).mul_(by_neuron)
         return torch.addmm(noise.add_(offset) if off else noise, kept, matrix)
 
     def _array_by_array(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -214,7 +214,7 @@ class ProgrammedConnection:
                 return potentials
         else:
             by_row, by_neuron = (factor.to(split.dtype) for factor in self._read_factors)
-            driven = remembered(split, self._leak_rate) ** 2 @ by_row[..., None]
+            driven = remembered(split.detach(), self._leak_rate) ** 2 @ by_row[..., None]
             spread = (driven * by_neuron[:, :, None] + late**2).sqrt()
         return torch.randn(potentials.shape, generator=generator, dtype=potentials.dtype).mul_(spread).add_(potentials)
 

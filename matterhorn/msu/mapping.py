@@ -53,24 +53,34 @@ class Layout:
 
 def lay_out(weights: Tensor, device: Device, circuit: Circuit) -> Layout:
     """Choose digits and tiles for integer weights ``[fan_out, fan_in]``."""
+    slices, base = digit_base(weights, device)
+    fan_out, fan_in = weights.shape
+    return Layout(fan_in, fan_out, int(circuit.rows.value), circuit.pairs, slices, base, base - 1)
+
+
+def digit_base(weights: Tensor, device: Device) -> tuple[int, int]:
+    """Digits per weight, and what they count in, for the widest of the weights ``[fan_out, fan_in]``."""
     if weights.dim() != 2 or weights.is_floating_point():
         raise InputError("weights must be an integer matrix [out, in]", field="weights", cure="give levels, not reals")
-    top = int(weights.abs().max()) if weights.dtype != torch.int8 else int(weights.to(torch.int16).abs().max())
+    top = int(weights.to(torch.int64).abs().max())
     if top == 0:
         raise InputError("all weights are 0", field="weights", cure="leave this connection out")
     base = top + 1 if device.levels is None else min(int(device.levels.value), top + 1)
     slices = 1
     while base**slices <= top:
         slices += 1
-    fan_out, fan_in = weights.shape
-    return Layout(fan_in, fan_out, int(circuit.rows.value), circuit.pairs, slices, base, base - 1)
+    return slices, base
 
 
 def digits(weights: Tensor, layout: Layout) -> Tensor:
     """Signed digits in the shape of the arrays: ``[fan_out, fan_in] → float32 [slices, tiles, banks, rows, pairs]``."""
+    return to_arrays(split_digits(weights, layout.slices, layout.base).transpose(1, 2), layout)
+
+
+def split_digits(weights: Tensor, slices: int, base: int) -> Tensor:
+    """Signed digits, lowest first: ``[fan_out, fan_in] → float32 [slices, fan_out, fan_in]``."""
     magnitude, sign = weights.to(torch.int64).abs(), weights.to(torch.int64).sign()
-    slices = torch.stack([magnitude // layout.base**s % layout.base * sign for s in range(layout.slices)])
-    return to_arrays(slices.to(torch.float32).transpose(1, 2), layout)
+    return torch.stack([magnitude // base**s % base * sign for s in range(slices)]).to(torch.float32)
 
 
 def to_arrays(maps: Tensor, layout: Layout) -> Tensor:
@@ -119,9 +129,12 @@ def target_conductances(digit: Tensor, layout: Layout, device: Device) -> Tensor
     Plus and minus cell of a pair are neighbours. The cell that carries the sign holds G_low + |d| · ΔG, the other one
     G_low; a pair without a weight stays unformed, at 0 S.
     """
-    unit = unit_conductance(layout, device)
-    pair = torch.stack([device.low + unit * digit.clamp(min=0), device.low + unit * (-digit).clamp(min=0)], dim=-1)
-    return pair.flatten(-2) * formed_cells(layout)
+    return pair_conductances(digit, unit_conductance(layout, device), device).flatten(-2) * formed_cells(layout)
+
+
+def pair_conductances(digit: Tensor, unit: float, device: Device) -> Tensor:
+    """Plus and minus cell of each digit: ``[...] → [..., 2]``, siemens."""
+    return torch.stack([device.low + unit * digit.clamp(min=0), device.low + unit * (-digit).clamp(min=0)], dim=-1)
 
 
 def difference(cells: Tensor) -> Tensor:
