@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..trace import DigitalTrace, Trace
 from .activity import Activity, Line
 from .chip import Chip
-from .dynamics import digital_lines, fire_lines, synapse_lines, unit_lines
+from .computing import digital_lines, fire_lines, synapse_lines, unit_lines
 from .mapping import Hardware, Mapping
 from .movement import result_lines, spike_lines
 from .timing import latency

@@ -11,7 +11,7 @@ from dataclasses import replace
 from .activity import Activity
 from .bill import populations
 from .chip import Chip
-from .dynamics import fire_lines, synapse_lines
+from .computing import fire_lines, synapse_lines
 from .mapping import Mapping, geometry, split
 from .mesh import Mesh
 from .movement import spike_lines
