@@ -25,6 +25,6 @@ def tile_heat(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> d
     ]
     for flow, energy in flows:
         for route in flow.routes:
-            for _, tile in tree(route.sender, route.goals):
+            for _, tile in tree(route.sender, route.goals.tiles):
                 heat[tile] += energy * route.share
     return dict(heat)

@@ -12,7 +12,7 @@ from typing import Literal
 from ..errors import InputError
 from .activity import Activity
 from .chip import Chip
-from .mesh import Mesh, Tile, tree_length
+from .mesh import Goals, Mesh, Tile, tree_length
 
 Hardware = Literal["digital", "msu"]
 """Digital arrays (SRAM and adders), or memristive synapse units for static weights beside digital attention tiles."""
@@ -64,7 +64,7 @@ class Route:
 
     share: float
     sender: Tile
-    goals: tuple[Tile, ...]
+    goals: Goals
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Ge
     senders = sources.row(0)
     for row_group in range(targets[0].row_groups):
         low, high = row_group * static.rows, min(fan_in, (row_group + 1) * static.rows)
-        goals = tuple(tile for group in targets for tile in group.row(row_group))
+        goals = Goals(tuple(tile for group in targets for tile in group.row(row_group)))
         for position, sender in enumerate(senders):
             begin, end = position * fan_in / len(senders), (position + 1) * fan_in / len(senders)
             share = (min(end, high) - max(begin, low)) / fan_in
@@ -246,9 +246,10 @@ def _pairwise(sources: Group, targets: Group) -> Flow:
     """Each source tile sends to the one target tile that holds its head."""
     senders = sources.row(0)
     goals = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
-    return Flow(tuple(Route(1 / len(senders), s, (g,)) for s, g in zip(senders, goals, strict=True)))
+    return Flow(tuple(Route(1 / len(senders), s, Goals((g,))) for s, g in zip(senders, goals, strict=True)))
 
 
 def _gather(senders: Sequence[Tile], goal: Tile) -> Flow:
     """One packet from every sender to one tile."""
-    return Flow(tuple(Route(1 / len(senders), sender, (goal,)) for sender in senders))
+    goals = Goals((goal,))
+    return Flow(tuple(Route(1 / len(senders), sender, goals) for sender in senders))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 Tile = tuple[int, int]
 """Column and row of a tile."""
@@ -51,15 +52,32 @@ def path(source: Tile, target: Tile) -> list[Link]:
     return links
 
 
-def tree_length(source: Tile, targets: Iterable[Tile]) -> int:
+@dataclass(frozen=True, eq=False)
+class Goals:
+    """Tiles that one packet must reach."""
+
+    tiles: tuple[Tile, ...]
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """Column, lowest row and highest row of the tiles, for each column."""
+        low: dict[int, int] = {}
+        high: dict[int, int] = {}
+        for column, row in self.tiles:
+            low[column] = min(low.get(column, row), row)
+            high[column] = max(high.get(column, row), row)
+        return tuple((column, low[column], high[column]) for column in low)
+
+
+def tree_length(source: Tile, goals: Goals) -> int:
     """Number of links of :func:`tree`, without listing them."""
     x, y = source
-    low: dict[int, int] = {}
-    high: dict[int, int] = {}
-    for column, row in targets:
-        low[column] = min(low.get(column, y), row)
-        high[column] = max(high.get(column, y), row)
-    return max([x, *high]) - min([x, *low]) + sum(high.values()) - sum(low.values())
+    left = right = x
+    upright = 0
+    for column, low, high in goals.spans:
+        left, right = min(left, column), max(right, column)
+        upright += max(high, y) - min(low, y)
+    return right - left + upright
 
 
 def tree(source: Tile, targets: Iterable[Tile]) -> list[Link]:

@@ -8,7 +8,7 @@ import pytest
 from matterhorn.energy import SHAPES, lay, load, recode
 from matterhorn.energy.activity import coding
 from matterhorn.energy.mapping import place
-from matterhorn.energy.mesh import Mesh, path, tree, tree_length
+from matterhorn.energy.mesh import Goals, Mesh, path, tree, tree_length
 from matterhorn.energy.study import map_trace
 from matterhorn.errors import InputError
 
@@ -20,7 +20,7 @@ def test_a_multicast_tree_is_the_union_of_xy_paths():
         source, *targets = tiles
         union = {link for target in targets for link in path(source, target)}
         links = tree(source, targets)
-        assert set(links) == union and len(links) == len(union) == tree_length(source, targets)
+        assert set(links) == union and len(links) == len(union) == tree_length(source, Goals(tuple(targets)))
 
 
 def test_the_mesh_is_filled_without_gaps_or_doubles():
@@ -46,7 +46,9 @@ def test_hops_are_counted_for_all_shapes(minilm, shape, hardware):
         assert local or sum(route.share for route in flow.routes) == pytest.approx(1)
     entry = mapping.spikes["block.1.input"]
     needed = 3 * -(-sizes.width // mapping.static.columns)
-    assert all(len(route.goals) == needed <= len(tree(route.sender, route.goals)) + 1 for route in entry.routes)
+    assert all(
+        len(route.goals.tiles) == needed <= len(tree(route.sender, route.goals.tiles)) + 1 for route in entry.routes
+    )
     query = mapping.groups["block.0.query"]
     assert 0 < query.utilisation <= 1
     assert query.arrays * mapping.static.array_rows * mapping.static.columns * query.utilisation == pytest.approx(
