@@ -61,7 +61,7 @@ def simulate(array: ArrayCircuit) -> tuple[np.ndarray, np.ndarray]:
     """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
     program = shutil.which("ngspice")
     if program is None:
-        raise InputError("ngspice is not installed", cure="apt-get install ngspice (or your system's package)")
+        raise InputError("ngspice is not installed, nothing was compared", cure="apt-get install ngspice")
     with tempfile.TemporaryDirectory(prefix="matterhorn-msu-") as folder:
         source, output = Path(folder) / "array.cir", Path(folder) / "array.data"
         source.write_text(netlist(array, output.name), encoding="ascii")
