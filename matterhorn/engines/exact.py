@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..coding import Code, encode, kernel
 from ..models.spiking import Connection, Firing
+from . import digital
+from .attention import Attention, Mixture, attend_plainly
+from .fused import fits, fused_attention
+from .kernels.attention import attend_bytes
+from .kernels.connection import NARROW, kernels_of
+from .limits import check_sums
+from .prepare import kernel_code
 
 
 class ExactEngine:
@@ -16,18 +24,33 @@ class ExactEngine:
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
-        kappa = kernel(slots, code)
-        if code.unit * code.top > 127:
-            sums = (kappa.to(torch.float32) @ connection.weights.to(torch.float32).T).to(torch.int32)
-        else:
-            rows = kappa.to(torch.int8).reshape(-1, kappa.shape[-1])
-            sums = torch._int_mm(rows, connection.weights.T).view(*kappa.shape[:-1], -1)
-        return sums + connection.offset
+        check_sums(connection, code)
+        if code.unit * code.top > NARROW:
+            kappa = kernel(slots, code).to(torch.float32)
+            return (kappa @ connection.weights.to(torch.float32).T).to(torch.int32) + connection.offset
+        rows = slots.reshape(-1, slots.shape[-1]).contiguous()
+        sums = torch._int_mm(_kernels(rows, code), connection.weights.T)
+        return sums.add_(connection.offset).view(*slots.shape[:-1], -1)
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`. Sums stay below 2²⁴, so float32 holds them exactly."""
         return (kernel(slots, code).to(torch.float32) @ operand.to(torch.float32)).to(torch.int32)
 
+    def attend(self, given: Attention) -> Mixture:
+        """See :class:`~matterhorn.engines.Engine`."""
+        return fused_attention(attend_bytes, given) if fits(given) else attend_plainly(self, given)
+
     def fire(self, potentials: Tensor, population: Firing) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
-        return encode(population.levels(potentials), population.code)
+        if potentials.dim() != 2:
+            return encode(population.levels(potentials), population.code)
+        return digital.encode(digital.reach(potentials, population), population)
+
+
+def _kernels(slots: Tensor, code: Code) -> Tensor:
+    """κ of slots ``[rows, n]`` as int8."""
+    own = kernel_code(code, slots.shape[1])
+    kappa = np.empty(slots.shape, np.int8)
+    if not kernels_of(slots.numpy(), own.read, own.unit, own.top, kappa):
+        raise ValueError(f"a spike outside its window of {own.top + 1} slots")
+    return torch.from_numpy(kappa)

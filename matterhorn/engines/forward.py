@@ -1,19 +1,21 @@
-"""The way of the data through a spiking network. The same for every engine: only connections and firing differ."""
+"""The way of the data through a spiking network. Only connections, attention, firing differ."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..coding import encode
+from ..coding import SILENT, encode
 from ..models.config import MatterhornConfig
-from ..models.spiking import Coder, Firing, Head, Norm, SpikingBlock, SpikingNetwork
-from ..nn.digital import digital_linear, layer_norm, normalise, softmax_weights
+from ..models.spiking import Coder, Firing, SpikingBlock, SpikingNetwork
+from . import digital
+from .attention import Attention
 from .interface import Engine, Watcher
+from .prepare import joined
+from .ragged import Ragged
+from .tiles import run_tiles
 
 
-@torch.inference_mode()
 def classify(
     network: SpikingNetwork,
     tokens: Tensor,
@@ -26,77 +28,69 @@ def classify(
 
     Args:
         tokens, types: int64 ``[batch, L]``. present: bool ``[batch, L]``, False for padding.
+        watcher: sees the batch as a whole; without one it runs in tiles, as many at a time as torch has threads.
     """
     if watcher:
         watcher.batch(present)
-    x = network.embeddings(tokens, types)
+        return _run(network, tokens, types, present, engine, watcher)
+    return run_tiles(lambda rows: _run(network, tokens[rows], types[rows], present[rows], engine, None), present)
+
+
+@torch.inference_mode()
+def _run(
+    network: SpikingNetwork, tokens: Tensor, types: Tensor, present: Tensor, engine: Engine, watcher: Watcher | None
+) -> Tensor:
+    ragged = Ragged.of(present)
+    places = ragged.index % present.shape[1]
+    x = digital.embed(network.embeddings, ragged.flat(tokens), places, ragged.flat(types))
     for i, block in enumerate(network.blocks):
-        run = _BlockRun(block, engine, watcher, f"block.{i}", network.config)  # type: ignore[arg-type]
-        x = run.attention(x, present)
+        run = _BlockRun(block, engine, watcher, f"block.{i}", network.config, ragged)  # type: ignore[arg-type]
+        x = run.attention(x)
         x = run.feed_forward(x)
-    pooled = F.hardtanh(_head(x[:, 0], network.pooler))
-    return _head(pooled, network.classifier)
-
-
-def _head(x: Tensor, head: Head) -> Tensor:
-    return digital_linear(x, head.weights, head.scale, head.bias)
+    return digital.pooled(x[torch.from_numpy(ragged.starts[:-1])], network.pooler, network.classifier)
 
 
 class _BlockRun:
-    """One block on one batch."""
+    """One block on one batch. Everything is ``[N, …]``, tokens end to end."""
 
-    def __init__(self, block: SpikingBlock, engine: Engine, watcher: Watcher | None, name: str, config: MatterhornConfig):
-        self.block, self.engine, self.watcher, self.name = block, engine, watcher, name
+    def __init__(
+        self,
+        block: SpikingBlock,
+        engine: Engine,
+        watcher: Watcher | None,
+        name: str,
+        config: MatterhornConfig,
+        ragged: Ragged,
+    ):
+        self.block, self.engine, self.watcher, self.name, self.ragged = block, engine, watcher, name, ragged
         self.heads, self.shift, self.eps = config.num_attention_heads, config.digital == "shift", config.layer_norm_eps
 
-    def attention(self, x: Tensor, present: Tensor) -> Tensor:
-        """Residual stream ``[batch, L, width]`` → the same after attention, residual and norm."""
-        block, engine = self.block, self.engine
-        keys_exist = present[:, None, None, :]
-        entry, code = self.code(x, block.input, "input"), block.input.code
-        queries = self.fire(engine.integrate(entry, code, block.query), block.queries, "queries")
-        keys = self.split(block.keys.operand(engine.integrate(entry, code, block.key)))
-        values = self.split(block.values.operand(engine.integrate(entry, code, block.value)))
-        scores = self.scores(queries, keys)
-        shares = normalise(softmax_weights(scores, keys_exist, block.table), shift=self.shift)
-        probabilities = self.code(shares, block.probabilities, "probabilities")
-        potentials = self.mix(probabilities, values, keys_exist)
-        mixed = self.fire(potentials.transpose(1, 2).flatten(2), block.mixed, "mixed")
-        output = block.output.values(engine.integrate(mixed, block.mixed.code, block.output))
-        return self.norm(output + x, block.attention_norm)
+    def attention(self, x: Tensor) -> Tensor:
+        """Residual stream ``[N, width]`` → the same after attention, residual and norm."""
+        block, engine, width = self.block, self.engine, x.shape[1]
+        entry = self.code(x, block.input, "input")
+        potentials = engine.integrate(entry, block.input.code, joined(block))
+        queries = self.fire(potentials[:, :width], block.queries, "queries")
+        keys = digital.store(potentials, block.keys, width, width)
+        values = digital.store(potentials, block.values, 2 * width, width)
+        mixture = engine.attend(Attention(queries, keys, values, self.ragged, block, self.heads, self.shift))
+        self.show_shares(mixture.levels)
+        mixed = self.fire(mixture.potentials, block.mixed, "mixed")
+        output = engine.integrate(mixed, block.mixed.code, block.output)
+        return digital.settle(output, block.output, x, block.attention_norm, self.eps, shift=self.shift)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Residual stream → the same after feed-forward, residual and norm."""
         block, engine = self.block, self.engine
         hidden = self.code(x, block.hidden, "hidden")
         middle = self.fire(engine.integrate(hidden, block.hidden.code, block.ffn1), block.middle, "middle")
-        output = block.ffn2.values(engine.integrate(middle, block.middle.code, block.ffn2))
-        return self.norm(output + x, block.feed_forward_norm)
-
-    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Q·Kᵀ in kernel steps, ``[batch, heads, L, L]``: events of Q against stored K, and the silent state's share."""
-        size = keys.shape[-1]
-        code = self.block.queries.code.arranged(self.heads, 1, size)
-        constant = self.block.queries.constant.expand(self.heads * size).view(self.heads, 1, size)
-        offset = (constant * keys).sum(-1, dtype=torch.int32)
-        sums = self.engine.integrate_stored(self.split(queries), code, keys.transpose(-1, -2))
-        return sums + offset[:, :, None, :]
-
-    def mix(self, probabilities: Tensor, values: Tensor, keys_exist: Tensor) -> Tensor:
-        """P·V in kernel steps, ``[batch, heads, L, size]``. Keys that do not exist send nothing and mean nothing."""
-        exists = keys_exist.transpose(-1, -2)
-        values = values * exists
-        offset = self.block.probabilities.constant * values.sum(-2, keepdim=True, dtype=torch.int32)
-        return self.engine.integrate_stored(probabilities, self.block.probabilities.code, values) + offset
-
-    def split(self, x: Tensor) -> Tensor:
-        """``[batch, L, width] → [batch, heads, L, size]``."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        output = engine.integrate(middle, block.middle.code, block.ffn2)
+        return digital.settle(output, block.ffn2, x, block.feed_forward_norm, self.eps, shift=self.shift)
 
     def code(self, x: Tensor, population: Coder, name: str) -> Tensor:
         """Real values → slots."""
-        levels = population.levels(x)
-        slots = encode(levels, population.code)
+        levels = digital.quantise(x, population)
+        slots = digital.encode(levels, population)
         self.show(name, population, slots, levels)
         return slots
 
@@ -104,14 +98,19 @@ class _BlockRun:
         """Potentials → slots."""
         slots = self.engine.fire(potentials, population)
         if self.watcher:
-            self.show(name, population, slots, population.levels(potentials))
+            self.show(name, population, slots, digital.reach(potentials, population))
         return slots
 
     def show(self, name: str, population: Coder | Firing, slots: Tensor, levels: Tensor) -> None:
-        """Let the watcher look."""
+        """Let the watcher look, at the padded batch: padding is silent."""
         if self.watcher:
-            self.watcher.spikes(f"{self.name}.{name}", population, slots, levels)
+            padded = self.ragged.padded(slots, SILENT), self.ragged.padded(levels, 0)
+            self.watcher.spikes(f"{self.name}.{name}", population, *padded)
 
-    def norm(self, x: Tensor, norm: Norm) -> Tensor:
-        """LayerNorm of the residual stream."""
-        return layer_norm(x, norm.weight, norm.bias, self.eps, shift=self.shift)
+    def show_shares(self, levels: Tensor) -> None:
+        """Let the watcher look at the attention probabilities, ``[batch, heads, L, L]``."""
+        if self.watcher:
+            population = self.block.probabilities
+            padded = self.ragged.padded_squares(levels, self.heads, 0)
+            slots = encode(padded, population.code)
+            self.watcher.spikes(f"{self.name}.probabilities", population, slots, padded)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..coding import Code
 from ..errors import InputError
 from ..models.spiking import Connection, Firing, Population
+from .attention import Attention, Mixture
 
 
 class Engine(Protocol):
@@ -22,6 +23,10 @@ class Engine(Protocol):
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
         """Slots ``[..., rows, in]`` against a stored operand int8 ``[..., in, out]`` → int32 ``[..., rows, out]``."""
+        ...
+
+    def attend(self, given: Attention) -> Mixture:
+        """Q·Kᵀ, softmax, P·V; built on ``integrate_stored`` by :func:`~matterhorn.engines.attention.attend_plainly`."""
         ...
 
     def fire(self, potentials: Tensor, population: Firing) -> Tensor:
@@ -43,10 +48,11 @@ class Watcher(Protocol):
 
 def get_engine(name: str) -> Engine:
     """An engine by name."""
+    from .events import EventsEngine
     from .exact import ExactEngine
     from .stepped import SteppedEngine
 
-    engines = {"exact": ExactEngine, "stepped": SteppedEngine}
+    engines = {"exact": ExactEngine, "events": EventsEngine, "stepped": SteppedEngine}
     if name not in engines:
         raise InputError(f"no engine {name!r}", field="engine", cure=f"choose one of {', '.join(engines)}")
     return engines[name]()

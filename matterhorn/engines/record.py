@@ -128,7 +128,8 @@ class TraceRecorder:
                 self._step(f"block.{i}.{part}_residual", i, "residual", tokens * width, tokens)
                 self._step(f"block.{i}.{part}_norm", i, "layer_norm", tokens * width, tokens)
             self._step(f"block.{i}.softmax", i, "softmax", squares * heads, tokens * heads)
-            for coder, elements in (("input", tokens * width), ("hidden", tokens * width), ("probabilities", squares * heads)):
+            coders = {"input": tokens * width, "hidden": tokens * width, "probabilities": squares * heads}
+            for coder, elements in coders.items():
                 self._step(f"block.{i}.{coder}_quantise", i, "quantise", elements, tokens)
         labels = self.config.num_labels
         self._step("pooler", self.config.num_hidden_layers, "head", sequences * width * width, sequences)

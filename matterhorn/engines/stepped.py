@@ -1,4 +1,4 @@
-"""The reference engine: slot by slot. Membranes integrate what arrives, a falling threshold fires them. Slow and plain."""
+"""The reference engine, slow and plain: membranes integrate slot by slot, a falling threshold fires them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..coding import SILENT, Code
 from ..models.spiking import Connection, Firing
+from .attention import Attention, Mixture, attend_plainly
 
 
 class SteppedEngine:
@@ -35,6 +36,10 @@ class SteppedEngine:
             arriving = (slots == slot) * self._ramp(slot, code)
             membrane += arriving @ stored
         return membrane.to(torch.int32)
+
+    def attend(self, given: Attention) -> Mixture:
+        """See :class:`~matterhorn.engines.Engine`."""
+        return attend_plainly(self, given)
 
     def fire(self, potentials: Tensor, population: Firing) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`. Masked slots stay quiet, but a neuron that crosses there is done."""

@@ -1,0 +1,193 @@
+"""Attention of ragged sequences: Q·Kᵀ, softmax, P·V for one row of one head at a time, nothing leaves the caches.
+
+Silent neurons are passed over; each event adds a row of stored bytes (``attend_bytes``, any operand) or of stored bits
+(``attend_bits``, ±1 only; faster for long sequences).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import kernel
+from .connection import SILENT, add_events, list_row
+from .lanes import LANES
+
+NO_KEY = np.int32(-(2**29))
+"""Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
+
+
+@kernel
+def share_levels(scores, table, step, top, shift, weights, levels):
+    """Levels of one row of attention probabilities: table softmax, division, quantiser.
+
+    ``scores int32 [n]`` (padded with :data:`NO_KEY`), ``table float32``, scratch ``weights float32 [n]`` → ``levels
+    uint8 [n]``.
+    """
+    count, last = scores.shape[0], np.int32(table.shape[0] - 1)
+    highest = NO_KEY
+    for j in range(count):
+        highest = max(highest, scores[j])
+    sums = np.int32(0)
+    for j in range(count):
+        weights[j] = table[min(np.int32(highest - scores[j]), last)]
+    for j in range(count):
+        sums += np.int32(weights[j])
+    total = np.float32(max(sums, np.int32(1)))
+    if shift:
+        power = np.float32(1)
+        while power < total:
+            power *= np.float32(2)
+        total = power
+    high = np.float32(top)
+    for j in range(count):
+        level = np.rint((weights[j] / total) / step)
+        level = high if level > high else level
+        levels[j] = np.uint8(np.int32(level))
+
+
+@kernel
+def key_offsets(keys, begin, left, constant, offsets, length):
+    """What the silent state of the queries adds to each score: Σ_d constant_d · K. → ``int32 [length]``."""
+    size = constant.shape[0]
+    for j in range(length):
+        total = np.int32(0)
+        for d in range(size):
+            total += np.int32(constant[d]) * np.int32(keys[begin + j, left + d])
+        offsets[j] = total
+
+
+@kernel
+def value_offsets(values, begin, left, length, constant, offsets):
+    """What the silent state of the probabilities adds to each mixed value. → ``int32 [size]``."""
+    offsets[:] = 0
+    if constant != 0:
+        for j in range(length):
+            for d in range(offsets.shape[0]):
+                offsets[d] += constant * np.int32(values[begin + j, left + d])
+
+
+@kernel
+def attend_bytes(queries, keys, values, starts, heads, query_code, share_code, constant, softmax, levels, out):
+    """Attention over keys and values in bytes.
+
+    Args:
+        queries: slots uint8 ``[N, width]``. keys, values: int8 ``[N, width]``. starts: int64 ``[sequences + 1]``.
+        query_code: (read int16 ``[width]``, unit, top). share_code: (silent, read, unit, dead zone, top, constant).
+        constant: int32 ``[width]``, what the queries' silent state stands for. softmax: (table, step of P, shift).
+        levels: uint8, heads · L² of each sequence end to end. out: int32 ``[N, width]``.
+
+    Returns False where a slot is outside the window.
+    """
+    (read, unit, top), (table, step, shift) = query_code, softmax
+    silent, share_read, share_unit, dead_zone, share_top, share_constant = share_code
+    size, place, worst = queries.shape[1] // heads, 0, np.uint8(0)
+    mixed, base = np.empty(size, np.int32), np.empty(size, np.int32)
+    for s in range(starts.shape[0] - 1):
+        begin, length = starts[s], starts[s + 1] - starts[s]
+        room = -(-length // 16) * 16
+        transposed, offsets = np.zeros((size, room), np.int32), np.full(room, NO_KEY, np.int32)
+        scores, weights, row = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.uint8)
+        for h in range(heads):
+            left = h * size
+            for j in range(length):
+                for d in range(size):
+                    transposed[d, j] = keys[begin + j, left + d]
+            key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
+            value_offsets(values, begin, left, length, share_constant, base)
+            for i in range(begin, begin + length):
+                scores[:] = offsets
+                for d in range(size):
+                    slot = queries[i, left + d]
+                    if slot != SILENT:
+                        worst = max(worst, slot)
+                        factor = np.int32(unit * (top - np.int32(slot)) - read[left + d])
+                        for j in range(room):
+                            scores[j] += factor * transposed[d, j]
+                share_levels(scores, table, step, share_top, shift, weights, row)
+                mixed[:] = base
+                for j in range(length):
+                    level = np.int32(row[j])
+                    levels[place + j] = row[j]
+                    if abs(level - silent) > dead_zone:
+                        factor = np.int32(share_unit * level - share_read)
+                        for d in range(size):
+                            mixed[d] += factor * np.int32(values[begin + j, left + d])
+                place += length
+                for d in range(size):
+                    out[i, left + d] = mixed[d]
+    return worst <= top
+
+
+@kernel
+def pack_keys(keys, begin, left, length, bits):
+    """Keys ±1 → a bit each, ``uint64 [size, words]`` with a column per key."""
+    bits[:] = 0
+    for j in range(length):
+        word, shift = j // LANES, np.uint64(j % LANES)
+        for d in range(bits.shape[0]):
+            bits[d, word] |= np.uint64(keys[begin + j, left + d] > 0) << shift
+
+
+@kernel
+def pack_values(values, begin, left, length, size, bits):
+    """Values ±1 → a bit each, ``uint64 [L, words]`` with a column per element."""
+    for j in range(length):
+        for word in range(bits.shape[1]):
+            first, packed = word * LANES, np.uint64(0)
+            for d in range(min(LANES, size - first)):
+                packed |= np.uint64(values[begin + j, left + first + d] > 0) << np.uint64(d)
+            bits[j, word] = packed
+
+
+@kernel
+def add_row(slots, read, unit, top, bits, offset, order, kappa, bounds, out):
+    """One row of events against ±1 bits: offset + Σ κ · (2 · bit − 1) → ``out``. False: a slot outside the window."""
+    events, chunks = list_row(slots, read, unit, top, order, kappa, bounds, 0, 0)
+    if events < 0:
+        return False
+    total = np.int32(0)
+    for e in range(events):
+        total += np.int32(kappa[e])
+    add_events(bits, order, kappa, bounds, chunks, np.int32(2), offset, np.int32(-total), out)
+    return True
+
+
+@kernel
+def attend_bits(queries, keys, values, starts, heads, query_code, share_code, constant, softmax, levels, out):
+    """Attention over keys and values packed to a bit each. Arguments as ``attend_bytes``."""
+    (read, unit, top), (table, step, shift) = query_code, softmax
+    silent, share_read, share_unit, dead_zone, share_top, share_constant = share_code
+    size, place = queries.shape[1] // heads, 0
+    value_words = -(-size // LANES)
+    base, mixed = np.zeros(value_words * LANES, np.int32), np.empty(value_words * LANES, np.int32)
+    for s in range(starts.shape[0] - 1):
+        begin, length = starts[s], starts[s + 1] - starts[s]
+        words, most = -(-length // LANES), max(length, size)
+        room = -(-length // 16) * 16
+        order, kappa, bounds = np.empty(most, np.int32), np.empty(most, np.int8), np.empty(most + 2, np.int32)
+        key_bits, value_bits = np.empty((size, words), np.uint64), np.empty((length, value_words), np.uint64)
+        offsets, scores = np.full(words * LANES, NO_KEY, np.int32), np.empty(words * LANES, np.int32)
+        weights, row, slots = np.empty(room, np.float32), np.empty(room, np.uint8), np.empty(length, np.uint8)
+        share_reads = np.full(length, share_read, np.int16)
+        for h in range(heads):
+            left = h * size
+            pack_keys(keys, begin, left, length, key_bits)
+            pack_values(values, begin, left, length, size, value_bits)
+            key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
+            value_offsets(values, begin, left, length, share_constant, base[:size])
+            own_read = read[left : left + size]
+            for i in range(begin, begin + length):
+                own = queries[i, left : left + size]
+                if not add_row(own, own_read, unit, top, key_bits, offsets, order, kappa, bounds, scores):
+                    return False
+                share_levels(scores[:room], table, step, share_top, shift, weights, row)
+                for j in range(length):
+                    level = row[j]
+                    levels[place + j] = level
+                    quiet = abs(np.int32(level) - silent) <= dead_zone
+                    slots[j] = SILENT if quiet else np.uint8(share_top - level)
+                place += length
+                add_row(slots, share_reads, share_unit, share_top, value_bits, base, order, kappa, bounds, mixed)
+                for d in range(size):
+                    out[i, left + d] = mixed[d]
+    return True

@@ -1,0 +1,140 @@
+"""Connections: counting and listing events, and adding packed rows of weights for each of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import kernel
+from .lanes import LANES, SCAN, add_one, add_six, add_two, lowest_bit, spiking
+
+SILENT = np.uint8(255)
+NARROW = 127
+"""Largest Σ|κ| of a chunk of events: its sums fit int8."""
+CHUNKS = 256
+"""Chunks whose sums fit int16 together."""
+
+
+@kernel
+def count_spikes(slots):
+    """Number of spikes. ``uint8 [rows, n] → int``."""
+    events = 0
+    for i in range(slots.shape[0]):
+        row = 0
+        for j in range(slots.shape[1]):
+            row += slots[i, j] != SILENT
+        events += row
+    return events
+
+
+@kernel
+def kernels_of(slots, read, unit, top, kappa):
+    """κ of every neuron, 0 where silent. ``slots uint8 [rows, n]``, ``read int16 [n]`` → ``kappa int8 [rows, n]``.
+
+    Returns False where a slot is outside the window.
+    """
+    worst = np.uint8(0)
+    for i in range(slots.shape[0]):
+        for j in range(slots.shape[1]):
+            slot = slots[i, j]
+            quiet = slot == SILENT
+            value = np.int16(unit * (top - np.int16(slot)) - read[j])
+            kappa[i, j] = np.int8(0) if quiet else np.int8(value)
+            worst = max(worst, np.uint8(0) if quiet else slot)
+    return worst <= top
+
+
+@kernel
+def list_row(slots, read, unit, top, order, kappa, bounds, event, chunk):
+    """List one row's events from place ``event`` on, cut into chunks from ``chunk`` on.
+
+    ``slots uint8 [n]``, ``read int16 [n]`` → row numbers ``order int32``, ``kappa int8``, ``bounds int32``: chunk c
+    holds events bounds[c] … bounds[c + 1] − 1. Returns (next event, next chunk); next event is −1 where a slot is
+    outside the window.
+    """
+    neurons, first, room = slots.shape[0], event, NARROW
+    bounds[chunk] = event
+    whole = neurons - neurons % SCAN
+    for start in range(0, neurons, SCAN):
+        if start < whole:
+            mask = spiking(slots, start)
+        else:
+            mask = np.uint64(0)
+            for j in range(start, neurons):
+                mask |= np.uint64(slots[j] != SILENT) << np.uint64(j - start)
+        while mask != 0:
+            j = start + lowest_bit(mask)
+            mask &= mask - np.uint64(1)
+            slot = np.int64(slots[j])
+            if slot > top:
+                return np.int64(-1), np.int64(chunk)
+            value = unit * (top - slot) - np.int64(read[j])
+            size = abs(value)
+            if size > room:
+                chunk += 1
+                bounds[chunk] = event
+                room = NARROW
+            room -= size
+            order[event] = j
+            kappa[event] = value
+            event += 1
+    if event > first:
+        chunk += 1
+        bounds[chunk] = event
+    return np.int64(event), np.int64(chunk)
+
+
+@kernel
+def add_events(bits, order, kappa, bounds, chunks, coefficient, base, start, out):
+    """out[j] = base[j] + start + coefficient · Σ κ over the events in the first ``chunks`` chunks whose bit j is set.
+
+    ``bits uint64 [in, words]``, ``base``, ``out int32 [64 · words]`` (may be one array).
+    """
+    words, first = bits.shape[1], 0
+    while True:
+        stop = min(chunks, first + CHUNKS)
+        word = 0
+        while word + 6 <= words:
+            add_six(bits, word, order, kappa, bounds, first, stop, coefficient, base, start, out)
+            word += 6
+        while word + 2 <= words:
+            add_two(bits, word, order, kappa, bounds, first, stop, coefficient, base, start, out)
+            word += 2
+        if word < words:
+            add_one(bits, word, order, kappa, bounds, first, stop, coefficient, base, start, out)
+        if stop == chunks:
+            return
+        first, base, start = stop, out, np.int32(0)
+
+
+@kernel
+def integrate(slots, read, unit, top, planes, factors, floor, offset, out):
+    """Events through packed weights.
+
+    Args:
+        slots: uint8 ``[rows, in]``. read: int16 ``[in]``. unit, top: of the code.
+        planes: uint64 ``[planes, in, words]``, bit planes of the weights; w = floor + Σ_p factors[p] · bit_p.
+        offset: int32 ``[64 · words]``, what the silent state adds.
+        out: int32 ``[rows, 64 · words]``.
+
+    Returns False where a slot is outside the window.
+    """
+    neurons = slots.shape[1]
+    order, kappa = np.empty(neurons, np.int32), np.empty(neurons, np.int8)
+    bounds = np.empty(neurons + 2, np.int32)
+    for i in range(slots.shape[0]):
+        events, chunks = list_row(slots[i], read, unit, top, order, kappa, bounds, 0, 0)
+        if events < 0:
+            return False
+        total = 0
+        for e in range(events):
+            total += np.int64(kappa[e])
+        row = out[i]
+        add_events(planes[0], order, kappa, bounds, chunks, factors[0], offset, np.int32(floor * total), row)
+        for p in range(1, planes.shape[0]):
+            add_events(planes[p], order, kappa, bounds, chunks, factors[p], row, np.int32(0), row)
+    return True
+
+
+def words_for(columns: int) -> int:
+    """Words that hold a bit for each column."""
+    return -(-columns // LANES)

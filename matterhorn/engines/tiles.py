@@ -1,0 +1,38 @@
+"""A batch in tiles: groups of sequences that stay in the caches, on as many threads as torch may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+TILE = 256
+"""Tokens of a tile, about: their activations fit a core's second-level cache."""
+
+
+def run_tiles(run: Callable[[slice], Tensor], present: Tensor) -> Tensor:
+    """``run`` on slices of the batch, results joined. ``present``: bool ``[batch, L]``."""
+    threads = torch.get_num_threads()
+    tiles = cut(present.sum(1).tolist(), threads)
+    if len(tiles) == 1:
+        return run(tiles[0])
+    if threads == 1:
+        return torch.cat([run(tile) for tile in tiles])
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return torch.cat(list(pool.map(run, tiles)))
+
+
+def cut(lengths: list[int], threads: int) -> list[slice]:
+    """Slices of consecutive sequences of about :data:`TILE` tokens, fewer where threads would stand idle."""
+    size = min(TILE, max(1, -(-sum(lengths) // threads)))
+    tiles, start, tokens = [], 0, 0
+    for i, length in enumerate(lengths):
+        tokens += length
+        if tokens >= size:
+            tiles.append(slice(start, i + 1))
+            start, tokens = i + 1, 0
+    if start < len(lengths):
+        tiles.append(slice(start, len(lengths)))
+    return tiles
