@@ -81,7 +81,7 @@ def info(
 ) -> None:
     """Describe a spiking checkpoint."""
     from ..models.checkpoint import load_spiking
-    from ..models.zoo import find
+    from ..zoo import find
 
     folder = find(model)
     network = load_spiking(folder)

@@ -22,16 +22,24 @@ Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-b
 
 
 def obtain_trace(model: str, task: str | None, trace: Path | None) -> Trace:
-    """The trace in a file, or the one beside a model's checkpoint."""
+    """The trace in a file, the one beside a model's checkpoint, or a new one of the task's dev rows."""
     if trace is not None:
         return load_trace(trace)
-    from ..models.zoo import find
+    from ..zoo import find
 
     folder = find(model)
     beside = folder / ("trace.json.gz" if task in (None, folder.name) else f"trace-{task}.json.gz")
-    if not beside.is_file():
-        raise InputError("no trace of this model and task", file=beside, cure="give one with --trace")
-    return load_trace(beside)
+    return load_trace(beside) if beside.is_file() else record_trace(model, task)
+
+
+def record_trace(model: str, task: str | None) -> Trace:
+    """Run a model over its task's dev rows."""
+    from ..engines import get_engine
+    from ..training.evaluate import evaluate_spiking
+    from .rows import load_tokens, tracked
+
+    network, tokens, chosen = load_tokens(model, task, "dev", None, 128, None)
+    return evaluate_spiking(network, tokens, chosen, get_engine("exact"), progress=tracked("trace")).trace
 
 
 def load_trace(path: Path) -> Trace:

@@ -16,7 +16,7 @@ def evaluate(
     task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
     model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
     glue_dir: GlueDir = None,
-    engine: Annotated[str, typer.Option(help="exact or stepped.")] = "exact",
+    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
     split: Annotated[str, typer.Option(help="Which rows.")] = "dev",
     limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
     max_length: MaxLength = 128,

@@ -37,7 +37,7 @@ def load_tokens(
     from transformers import PreTrainedTokenizerFast
 
     from ..models.checkpoint import load_spiking
-    from ..models.zoo import find
+    from ..zoo import find
     from ..training.data import load_examples, tokenize
     from ..training.tasks import get_task
 

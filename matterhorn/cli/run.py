@@ -21,7 +21,7 @@ def run(
     texts: Annotated[list[str] | None, typer.Argument(help="Sentences (a tab between the two of a pair).")] = None,
     file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
     model: Annotated[str, typer.Option(help="A shipped model's name or a folder.")] = "sst2",
-    engine: Annotated[str, typer.Option(help="exact or stepped.")] = "exact",
+    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
     plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes into this picture.")] = None,
     json: Json = False,
 ) -> None:
@@ -29,7 +29,7 @@ def run(
     from ..engines import get_engine
     from ..engines.answer import answer_text, load_tokenizer
     from ..models.checkpoint import load_spiking
-    from ..models.zoo import find
+    from ..zoo import find
 
     chosen, labels = _texts(texts, file)
     folder = find(model)

@@ -116,6 +116,9 @@ def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = Fals
         return examples.subset(order[rows:]), examples.subset(order[:rows])
     text = [row[0] for row in examples.texts]
     kept = [i for i in order if len(text[i].split()) >= WHOLE_SENTENCE][:rows]
+    if not kept:
+        cure = f"give rows of {WHOLE_SENTENCE} words or more"
+        raise InputError("no whole sentences to choose models by", field="train", cure=cure)
     sentences = [text[i] for i in kept]
     everything = "\n".join(sentences)
     held = set(kept)

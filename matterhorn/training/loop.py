@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import shutil
 import sys
@@ -53,12 +54,14 @@ def run_phase(
     folder: Path,
     seed: int,
     carried: dict[str, float] | None = None,
-    accept: Callable[[dict[str, float]], bool] = lambda figures: True,
+    score: Callable[[dict[str, float]], float] | None = None,
 ) -> Progress:
-    """Train ``model`` in place and leave the best weights (by the main metric on ``selection``) in ``folder/best``.
+    """Train ``model`` in place and leave the best weights in ``folder/best``.
 
-    ``carried`` is kept in the checkpoint. ``accept`` says which evaluations may be the best at all.
+    ``carried`` is kept in the checkpoint. ``score`` turns the figures of an evaluation on ``selection`` into the number
+    to maximise (default: the task's main metric).
     """
+    score = score or operator.itemgetter(task.metrics[0])
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
     optimizer = _optimizer(model, phase)
@@ -94,7 +97,7 @@ def run_phase(
         bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
         if progress.step % phase.evaluate_every == 0 or progress.step == total:
             progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
-            _note(progress, figures | evaluate_tokens(model, task, selection, accelerator), task, accept)
+            _note(progress, figures | evaluate_tokens(model, task, selection, accelerator), score)
             progress.done = progress.step == total
             if accelerator.is_main_process:
                 _keep(folder, model, optimizer, progress)
@@ -169,11 +172,11 @@ def _batches(
         epoch += 1
 
 
-def _note(progress: Progress, figures: dict[str, float], task: Task, accept: Callable[..., bool]) -> None:
+def _note(progress: Progress, figures: dict[str, float], score: Callable[[dict[str, float]], float]) -> None:
     progress.history.append({"step": progress.step, **figures})
     tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in progress.history[-1].items()))
-    if figures[task.metrics[0]] > progress.best and accept(figures):
-        progress.best, progress.best_step = figures[task.metrics[0]], progress.step
+    if score(figures) > progress.best:
+        progress.best, progress.best_step = score(figures), progress.step
 
 
 def _keep(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer, set_seed
@@ -22,7 +21,8 @@ from .teacher import fine_tune, freeze, load_teacher
 
 CALIBRATION_BATCHES = 32
 SILENCE_TOLERANCE = 0.005
-"""A round with a target may keep weights whose silent share is at most this much below it."""
+SHORTFALL_WEIGHT = 10.0
+"""In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
 
 
 def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
@@ -61,12 +61,12 @@ def distil_round(
     freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
     state: dict[str, float] = {}
     loss = Distillation(student, teacher, settings, state)
-    floor = 0.0 if settings.silent_target is None else settings.silent_target - SILENCE_TOLERANCE
 
-    def quiet_enough(figures: dict[str, Any]) -> bool:
-        return state.get("silent", 1.0) >= floor
+    def score(figures: dict[str, float]) -> float:
+        missing = (settings.silent_target or 0.0) - SILENCE_TOLERANCE - state.get("silent", 1.0)
+        return figures[task.metrics[0]] - SHORTFALL_WEIGHT * max(0.0, missing)
 
-    run_phase(student, loss, task, learn, select, settings, place, recipe.seed, state, quiet_enough)
+    run_phase(student, loss, task, learn, select, settings, place, recipe.seed, state, score)
 
 
 def start_student(

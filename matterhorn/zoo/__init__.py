@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from ..errors import InputError
 
-ZOO = Path(str(resources.files("matterhorn"))) / "zoo"
+ZOO = Path(__file__).parent
 
 
 def shipped() -> list[str]:

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import BertTokenizerFast
+
+from matterhorn.errors import InputError
+from matterhorn.models import MatterhornForSequenceClassification
+from matterhorn.training.distil import Distillation
+from matterhorn.training.metrics import compute_metrics
+from matterhorn.training.recipe import Round, load_recipe
+from matterhorn.training.tasks import get_task
+
+from ..conftest import small_batch, small_bert, small_network
+
+GOOD, BAD = "fine bright warm clever lovely".split(), "dull grey cold clumsy awful".split()
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "and", *GOOD, *BAD]
+
+
+def lay_out(folder: Path, steps: int = 40) -> Path:
+    """A tiny backbone, a tiny task in GLUE's layout and a recipe; returns the recipe's path."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for _ in range(300):
+        label = int(draw.integers(2))
+        words = draw.choice(GOOD if label else BAD, size=int(draw.integers(1, 5)))
+        rows.append(f"a film\t{' and '.join(words)}\t{label}")
+    for split in ("train", "dev"):
+        text = "\n".join(["sentence1\tsentence2\tlabel", *rows])
+        (folder / "glue" / "WNLI").mkdir(parents=True, exist_ok=True)
+        (folder / "glue" / "WNLI" / f"{split}.tsv").write_text(text)
+    small_bert(vocabulary=len(WORDS)).save_pretrained(folder / "backbone")
+    (folder / "backbone" / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizerFast(str(folder / "backbone" / "vocab.txt")).save_pretrained(folder / "backbone")
+    phase = {"epochs": steps / 15, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
+    recipe = {
+        "task": "wnli",
+        "backbone": str(folder / "backbone"),
+        "max_length": 32,
+        "selection_rows": 40,
+        "teacher": phase,
+        "rounds": [phase, phase | {"dead_zone": 1, "silent_target": 0.85, "event_price": 0.1}],
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def command(recipe: Path, output: Path) -> list[str]:
+    glue = str(recipe.parent / "glue")
+    program = "from matterhorn.cli import main; main()"
+    return [sys.executable, "-c", program, "train", "--recipe", str(recipe), "--glue-dir", glue, "--output", str(output)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    recipe = lay_out(folder)
+    environment = os.environ | {"TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command(recipe, folder / "whole"), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return recipe, folder / "whole", environment
+
+
+def test_a_run_learns_and_leaves_its_networks(trained):
+    _, output, _ = trained
+    for place, k in (("round-0-k0", 0), ("round-1-k1", 1)):
+        network = MatterhornForSequenceClassification.from_pretrained(output / place / "best")
+        assert network.config.dead_zone == k
+        assert (output / place / "best" / "tokenizer.json").is_file()
+        assert yaml.safe_load((output / place / "best" / "training.json").read_text())["best"] > 0.8
+    assert not list(output.rglob("*.tmp"))
+
+
+def test_killed_and_started_again_it_ends_at_the_same_weights(trained, tmp_path):
+    recipe, whole, environment = trained
+    output = tmp_path / "killed"
+    for place in ("teacher", "round-0-k0", "round-1-k1"):
+        run = subprocess.Popen(command(recipe, output), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (output / place / "last").exists() and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    done = subprocess.run(command(recipe, output), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for place in ("teacher", "round-0-k0", "round-1-k1"):
+        ours, other = (load_file(f / place / "last" / "state.safetensors") for f in (output, whole))
+        assert ours.keys() == other.keys()
+        different = [name for name in ours if not torch.equal(ours[name], other[name])]
+        assert different == []
+
+
+def test_teacher_is_in_eval_mode_and_gets_no_gradients():
+    teacher, student = small_bert(), small_network()
+    teacher.train()
+    from matterhorn.training.teacher import freeze
+
+    loss = Distillation(student, freeze(teacher), Round(epochs=1, learning_rate=1))
+    student.train()
+    value, figures = loss(student, small_batch())
+    value.backward()
+    assert not teacher.training and all(p.grad is None for p in teacher.parameters())
+    assert figures["loss"] > 0 and 0 < figures["silent"] < 1
+    assert all(p.grad is not None for p in student.blocks.parameters())
+
+
+def test_the_price_rises_while_there_is_too_little_silence():
+    student = small_network().train()
+    loss = Distillation(student, small_bert(), Round(epochs=1, learning_rate=1, silent_target=0.99))
+    prices = [loss(student, small_batch())[1]["price"] for _ in range(5)]
+    assert prices == sorted(prices) and prices[-1] > prices[0]
+    loss.round = Round(epochs=1, learning_rate=1, silent_target=0.01)
+    before = loss.state["price"]
+    loss(student, small_batch())
+    assert loss.state["price"] < before
+
+
+def test_regression_has_a_loss():
+    """One logit's soft cross-entropy would be zero whatever the student says."""
+    from matterhorn.models import from_bert
+    from matterhorn.models.from_bert import calibrate_steps
+
+    teacher = small_bert(labels=1)
+    student = from_bert(teacher)
+    calibrate_steps(student, small_batch())
+    loss = Distillation(student.train(), teacher, Round(epochs=1, learning_rate=1, hidden_weight=0))
+    assert loss(student, small_batch())[1]["loss"] > 0
+
+
+def test_metrics_are_those_of_glue():
+    logits = np.array([[2.0, 1], [0, 1], [0, 1], [3, 0]])
+    labels = np.array([0, 1, 0, 1])
+    assert compute_metrics(get_task("sst2"), logits, labels) == {"accuracy": 0.5}
+    assert compute_metrics(get_task("mrpc"), logits, labels) == {"accuracy": 0.5, "f1": 0.5}
+    assert compute_metrics(get_task("cola"), logits, labels)["matthews"] == 0
+    scores = np.array([[1.0], [2], [4], [8]])
+    answer = compute_metrics(get_task("stsb"), scores, np.array([1.0, 2, 3, 4]))
+    assert answer["spearman"] == pytest.approx(1) and answer["pearson"] == pytest.approx(0.9647, abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["task: sst2\nepochs: 3\n", "- a\n", "task: [", "task: sst2\nteacher: {epochs: -1}\n"])
+def test_bad_recipes_name_the_field(tmp_path, text):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"r\.yaml"):
+        load_recipe(path)
+    with pytest.raises(InputError, match="no such recipe"):
+        load_recipe("nothing")
+    assert load_recipe("sst2").task == "sst2"
