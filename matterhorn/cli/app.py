@@ -38,4 +38,4 @@ def print_json(answer: dict[str, Any]) -> None:
     typer.echo(json.dumps(answer, indent=2))
 
 
-from . import checkpoints, energy, evaluate, msu, run, train  # noqa: E402, F401
+from . import bench, checkpoints, energy, evaluate, msu, run, train  # noqa: E402, F401
