@@ -35,7 +35,7 @@ class ConnectionTrace:
         windows: neuron-windows. events: spikes. kernel_sum: Σ|κ| over events, in levels.
         products: products that a dense network would compute. accumulates: additions that the events cause.
         offset_accumulates: digital additions for the silent level of a dynamic connection (0 where silence means 0).
-        histogram: int64 ``[rows, T + 1]``, levels before masking; rows are neurons, or heads for the context connection.
+        histogram: int64 ``[rows, T + 1]``, levels before masking; rows are neurons, or heads for context.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Trace:
         plain = json.loads(gzip.decompress(Path(path).read_bytes()))
         arrays = ("silent", "histogram")
         connections = [
-            ConnectionTrace(**{k: np.asarray(v, dtype=np.int64) if k in arrays else v for k, v in c.items()})
+            ConnectionTrace(**(c | {key: np.asarray(c[key], dtype=np.int64) for key in arrays}))
             for c in plain["connections"]
         ]
         return cls(

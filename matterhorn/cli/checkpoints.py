@@ -102,7 +102,7 @@ def info(
         "dead_zone": config.dead_zone,
         "silence_per": config.silence_per,
         "digital": config.digital,
-        "labels": list(config.id2label.values()),
+        "labels": network.labels,
         "bytes": files,
     }
     if json:

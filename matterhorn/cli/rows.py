@@ -37,9 +37,9 @@ def load_tokens(
     from transformers import PreTrainedTokenizerFast
 
     from ..models.checkpoint import load_spiking
-    from ..zoo import find
     from ..training.data import load_examples, tokenize
     from ..training.tasks import get_task
+    from ..zoo import find
 
     if model is None:
         model = "sst2" if task is None else get_task(task).name

@@ -40,7 +40,7 @@ def run(
         from ..report.raster import plot_raster
 
         plot_raster(network, record_slots(network, tokenizer, chosen[0], runner), chosen[0], plot)
-    answer = _summary(model, engine, answers, labels, network.config.id2label)
+    answer = _summary(model, engine, answers, labels, network.labels)
     print_json(answer) if json else _print(answer)
 
 
@@ -65,7 +65,7 @@ def _texts(texts: list[str] | None, file: Path | None) -> tuple[list[str], list[
 
 
 def _summary(
-    model: str, engine: str, answers: list[Answer], labels: list[int] | None, names: dict[Any, str]
+    model: str, engine: str, answers: list[Answer], labels: list[int] | None, names: list[str]
 ) -> dict[str, Any]:
     totals: dict[str, list[int]] = {}
     for answer in answers:
@@ -74,9 +74,7 @@ def _summary(
             counts[0] += connection.windows
             counts[1] += connection.events
     windows, events = (sum(counts[i] for counts in totals.values()) for i in (0, 1))
-    rows: list[dict[str, Any]] = [
-        {k: v for k, v in vars(answer).items() if k != "trace"} for answer in answers
-    ]
+    rows: list[dict[str, Any]] = [{k: v for k, v in vars(answer).items() if k != "trace"} for answer in answers]
     summary = {
         "model": model,
         "engine": engine,
@@ -88,7 +86,7 @@ def _summary(
     }
     if labels is not None:
         for row, label in zip(rows, labels, strict=True):
-            row["expected"] = names.get(label, names.get(str(label)))
+            row["expected"] = names[label]
         summary["correct"] = sum(row["label"] == row["expected"] for row in rows)
     return summary
 
@@ -97,7 +95,7 @@ def _print(summary: dict[str, Any]) -> None:
     from ..report.tables import percent, print_table
 
     columns = ["text", "label", "confidence", "tokens", "spikes", "silent", "ms"]
-    rows = []
+    rows: list[list[Any]] = []
     for row in summary["texts"]:
         wrong = "expected" in row and row["expected"] != row["label"]
         confidence = "" if row["confidence"] is None else percent(row["confidence"])
@@ -108,7 +106,7 @@ def _print(summary: dict[str, Any]) -> None:
     print_table(f"{summary['model']} on {summary['n']} texts, engine {summary['engine']}", columns, rows)
     blocks: dict[str, list[str]] = {}
     for name, share in summary["connections"].items():
-        _, block, role = name.split(".")
+        block = name.split(".")[1]
         blocks.setdefault(block, [block]).append(percent(share))
         roles = [n.split(".")[2] for n in summary["connections"] if n.split(".")[1] == block]
     print_table("silent share per connection", ["block", *roles], blocks.values())

@@ -13,7 +13,9 @@ from .app import app
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Option("--recipe", "--task", help="A shipped recipe (sst2 …) or a YAML file.")] = "sst2",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "--task", help="A shipped recipe (sst2 …) or a YAML file.")
+    ] = "sst2",
     glue_dir: Annotated[Path | None, typer.Option(help="Folder of GLUE files; without it, the hub.")] = None,
     output: Annotated[Path | None, typer.Option(help="Where the run lives (default: runs/<recipe>).")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads (0: all).")] = 0,

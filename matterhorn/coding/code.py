@@ -47,8 +47,8 @@ class Code:
         if not 0 <= self.dead_zone <= self.top // 2:
             raise InputError(f"k = {self.dead_zone}", field="dead_zone", cure=f"give k in 0 … {self.top // 2}")
         if self.reads is not None:
-            low, high = self.silent - self.dead_zone, self.silent + self.dead_zone
-            if bool((self.reads < READ_UNIT * low).any() | (self.reads > READ_UNIT * high).any()):
+            distance = (self.reads - READ_UNIT * self.silent).abs()
+            if bool((distance > READ_UNIT * self.dead_zone).any()):
                 raise InputError("a reading outside the dead zone", field="reads", cure="keep it within m ± k")
 
     @classmethod

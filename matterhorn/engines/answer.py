@@ -50,16 +50,14 @@ def encode_text(tokenizer: Tokenizer, text: str, longest: int) -> tuple[torch.Te
         raise InputError("empty text", field="text", cure="give a sentence")
     if len(parts) > 2:
         raise InputError(f"{len(parts)} columns", field="text", cure="give one sentence, or two with a tab between")
-    coded = tokenizer.encode(*parts)
+    coded = tokenizer.encode(parts[0], parts[1] if len(parts) == 2 else None)
     if len(coded.ids) > longest:
         cure = f"give at most {longest} tokens"
         raise InputError(f"text of {len(coded.ids)} tokens is too long", field="text", cure=cure)
     return torch.tensor([coded.ids]), torch.tensor([coded.type_ids])
 
 
-def answer_text(
-    network: SpikingNetwork, tokenizer: Tokenizer, text: str, engine: Engine
-) -> Answer:
+def answer_text(network: SpikingNetwork, tokenizer: Tokenizer, text: str, engine: Engine) -> Answer:
     """Run one text and count its spikes."""
     tokens, types = encode_text(tokenizer, text, network.config.max_position_embeddings)
     recorder = TraceRecorder(network)
@@ -67,11 +65,10 @@ def answer_text(
     logits = classify(network, tokens, types, torch.ones_like(tokens, dtype=torch.bool), engine, recorder)[0]
     seconds = time.perf_counter() - start
     trace, best = recorder.trace, int(logits.argmax())
-    labels = network.config.id2label
     regression = len(logits) == 1
     return Answer(
         text=text,
-        label=labels.get(best, labels.get(str(best), str(best))),
+        label=network.labels[best],
         confidence=None if regression else float(logits.softmax(-1)[best]),
         score=float(logits[best]),
         tokens=tokens.shape[1],

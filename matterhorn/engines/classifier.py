@@ -69,5 +69,5 @@ class SpikingForSequenceClassification(PreTrainedModel):
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         engine = get_engine(self.engine)
         return SequenceClassifierOutput(
-            logits=classify(self.network, input_ids, types, present.bool(), engine, watcher)  # type: ignore[arg-type]
+            logits=classify(self.network, input_ids, types, present.bool(), engine, watcher)
         )

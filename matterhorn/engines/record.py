@@ -42,7 +42,7 @@ class TraceRecorder:
                 "heads": config.num_attention_heads,
                 "ffn": config.intermediate_size,
                 "vocabulary": config.vocab_size,
-                "labels": config.num_labels,
+                "labels": len(network.classifier.bias),
             }
         )
         self.present = torch.zeros(0, 0, dtype=torch.bool)
@@ -61,9 +61,7 @@ class TraceRecorder:
             if SOURCES[role] == source:
                 self._count(f"{block}.{role}", role, name, population, slots, levels)
 
-    def _count(
-        self, name: str, role: str, source: str, population: Population, slots: Tensor, levels: Tensor
-    ) -> None:
+    def _count(self, name: str, role: str, source: str, population: Population, slots: Tensor, levels: Tensor) -> None:
         exists = self._exists(role)
         spiking = (slots != SILENT) & exists
         kappa = kernel(slots, population.code) * exists
@@ -131,7 +129,7 @@ class TraceRecorder:
             coders = {"input": tokens * width, "hidden": tokens * width, "probabilities": squares * heads}
             for coder, elements in coders.items():
                 self._step(f"block.{i}.{coder}_quantise", i, "quantise", elements, tokens)
-        labels = self.config.num_labels
+        labels = self.trace.shape["labels"]
         self._step("pooler", self.config.num_hidden_layers, "head", sequences * width * width, sequences)
         self._step("classifier", self.config.num_hidden_layers, "head", sequences * width * labels, sequences)
 

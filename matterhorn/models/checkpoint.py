@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from .config import MatterhornConfig
-from .packing import pack, unpack
 from .convert import REACH
+from .packing import pack, unpack
 from .spiking import Connection, SpikingNetwork
 
 FORMAT = 1
@@ -47,7 +47,12 @@ class SpikingConfig(MatterhornConfig):
 
 
 def save_spiking(
-    network: SpikingNetwork, folder: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE, extra: Sequence[Path] = ()
+    network: SpikingNetwork,
+    folder: Path,
+    *,
+    task: str | None,
+    embeddings: str = EMBEDDINGS_FILE,
+    extra: Sequence[Path] = (),
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 

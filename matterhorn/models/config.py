@@ -62,7 +62,7 @@ class MatterhornConfig(PretrainedConfig):
         self.silence_per = silence_per
         self.digital = digital
         kwargs.setdefault("tie_word_embeddings", False)
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        super().__init__(**(kwargs | {"pad_token_id": pad_token_id}))
         self._check()
 
     def _check(self) -> None:
@@ -78,7 +78,9 @@ class MatterhornConfig(PretrainedConfig):
         for field, values in allowed.items():
             value = getattr(self, field)
             if value not in values:
-                options = f"{values.start} … {values.stop - 1}" if isinstance(values, range) else ", ".join(values)
+                options = (
+                    f"{values.start} … {values.stop - 1}" if isinstance(values, range) else ", ".join(map(str, values))
+                )
                 raise InputError(f"{value!r} is not possible", field=field, cure=f"give one of: {options}")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")

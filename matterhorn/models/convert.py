@@ -7,6 +7,7 @@ the next level is folded into integer thresholds, found by bisection on the very
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,36 +15,19 @@ from torch import Tensor
 from ..errors import InputError
 from ..nn import ActivationQuantiser, DigitalLinear, QuantisedLinear, StoredQuantiser
 from ..nn.digital import bytes_of, exp_table
-from .quantised import Block, MatterhornForSequenceClassification
+from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
 from .spiking import SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
-
-ROLES = {
-    "query": "attention.query",
-    "key": "attention.key",
-    "value": "attention.value",
-    "output": "attention.output",
-    "ffn1": "feed_forward.ffn1",
-    "ffn2": "feed_forward.ffn2",
-}
-POPULATIONS = {
-    "input": "attention.input",
-    "queries": "attention.queries",
-    "probabilities": "attention.probabilities",
-    "mixed": "attention.mixed",
-    "hidden": "feed_forward.input",
-    "middle": "feed_forward.middle",
-}
 
 
 @torch.no_grad()
 def convert(model: MatterhornForSequenceClassification) -> SpikingNetwork:
     """The spiking network that gives the same levels and the same logits, to the bit."""
-    tables = [_table(block) for block in model.blocks]  # type: ignore[arg-type]
+    tables = [_table(block) for block in model.layers()]
     network = SpikingNetwork(model.config, [len(table) for table in tables])
     network.embeddings.load_state_dict(model.embeddings.state_dict())
-    for source, target, table in zip(model.blocks, network.blocks, tables, strict=True):
+    for source, target, table in zip(model.layers(), network.layers(), tables, strict=True):
         target.table.copy_(table)
-        _convert_block(source, target)  # type: ignore[arg-type]
+        _convert_block(source, target)
     _head(model.pooler, network.pooler)
     _head(model.classifier, network.classifier)
     check_reach(network)
@@ -52,9 +36,10 @@ def convert(model: MatterhornForSequenceClassification) -> SpikingNetwork:
 
 def check_reach(network: SpikingNetwork) -> None:
     """Refuse a network whose potentials could leave the integers that float32 holds exactly."""
+    feeds = network.populations()
     for name, connection in network.connections().items():
         block, role = name.rsplit(".", 1)
-        code = network.get_submodule(block.replace("block", "blocks")).get_submodule(SOURCES[role]).code
+        code = feeds[f"{block}.{SOURCES[role]}"].code
         largest = int(connection.weights.to(torch.int64).abs().sum(1).max()) * 2 * code.unit * code.top
         if largest > REACH:
             problem, cure = f"potentials up to {largest}, over {REACH}", "use fewer activation or weight bits"
@@ -68,10 +53,11 @@ def _table(block: Block) -> Tensor:
 
 def _convert_block(source: Block, target: SpikingBlock) -> None:
     for name, path in POPULATIONS.items():
-        _population(source.get_submodule(path), getattr(target, name))  # type: ignore[arg-type]
-    for role, path in ROLES.items():
-        feed = source.get_submodule(POPULATIONS[SOURCES[role]])
-        _connection(source.get_submodule(path), getattr(target, role), getattr(target, SOURCES[role]), feed)  # type: ignore[arg-type]
+        _population(cast(ActivationQuantiser, source.get_submodule(path)), getattr(target, name))
+    for role, path in CONNECTIONS.items():
+        feed = cast(ActivationQuantiser, source.get_submodule(POPULATIONS[SOURCES[role]]))
+        linear = cast(QuantisedLinear, source.get_submodule(path))
+        _connection(linear, getattr(target, role), getattr(target, SOURCES[role]), feed)
     attention = source.attention
     _firing(target.queries, attention.queries, target.query)
     _firing(target.middle, source.feed_forward.middle, target.ffn1)
@@ -98,7 +84,9 @@ def _connection(source: QuantisedLinear, target: Connection, population: Populat
 
 
 def _firing(target: Firing, quantiser: ActivationQuantiser, connection: Connection) -> None:
-    target.thresholds.copy_(find_thresholds(lambda a: quantiser.levels(connection.values(a)), len(connection.bias), quantiser.top))
+    target.thresholds.copy_(
+        find_thresholds(lambda a: quantiser.levels(connection.values(a)), len(connection.bias), quantiser.top)
+    )
 
 
 def _store(target: Store, quantiser: StoredQuantiser, connection: Connection) -> None:

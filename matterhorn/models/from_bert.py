@@ -29,6 +29,18 @@ SHARED = (
     "problem_type",
 )
 
+COPIES = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.ffn1": "intermediate.dense",
+    "feed_forward.ffn2": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+}
+"""Where a block's weights come from in a BERT layer."""
+
 
 def from_bert(teacher: BertForSequenceClassification, **options: Any) -> MatterhornForSequenceClassification:
     """A quantised network with a teacher's weights. ``options`` go to :class:`MatterhornConfig`.
@@ -44,24 +56,16 @@ def from_bert(teacher: BertForSequenceClassification, **options: Any) -> Matterh
             student.embeddings.fill(name, getattr(bert.embeddings, f"{source}_embeddings").weight)
         _copy(student.embeddings.norm, bert.embeddings.LayerNorm)
         student.embeddings.requires_grad_(False)
-        for block, layer in zip(student.blocks, bert.encoder.layer, strict=True):
-            own, other = block.attention, layer.attention
-            _copy(own.query, other.self.query)
-            _copy(own.key, other.self.key)
-            _copy(own.value, other.self.value)
-            _copy(own.output, other.output.dense)
-            _copy(block.attention_norm, other.output.LayerNorm)
-            _copy(block.feed_forward.ffn1, layer.intermediate.dense)
-            _copy(block.feed_forward.ffn2, layer.output.dense)
-            _copy(block.feed_forward_norm, layer.output.LayerNorm)
-        _copy(student.pooler, bert.pooler.dense)
+        for block, layer in zip(student.layers(), bert.encoder.layer, strict=True):
+            for own, other in COPIES.items():
+                _copy(block.get_submodule(own), layer.get_submodule(other))
+        _copy(student.pooler, bert.get_submodule("pooler.dense"))
         _copy(student.classifier, teacher.classifier)
     return student
 
 
 def _copy(target: nn.Module, source: nn.Module) -> None:
-    target.weight.copy_(source.weight)  # type: ignore[operator, union-attr, arg-type]
-    target.bias.copy_(source.bias)  # type: ignore[operator, union-attr, arg-type]
+    target.load_state_dict(source.state_dict())
 
 
 Batches = Iterable[dict[str, Tensor]]
@@ -72,11 +76,12 @@ def calibrate_steps(model: MatterhornForSequenceClassification, batch: dict[str,
 
     def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].detach().float().flatten()
-        if isinstance(module, StoredQuantiser):
-            best = x.abs().mean() if module.bits == 1 else least_squares_step(x, module.low, module.high)
+        if isinstance(module, ActivationQuantiser):
+            best = least_squares_step(x, -module.zero, module.top - module.zero)
         else:
-            best = least_squares_step(x, -module.zero, module.top - module.zero)  # type: ignore[operator]
-        module.step.data.copy_(best)  # type: ignore[operator, union-attr]
+            assert isinstance(module, StoredQuantiser)
+            best = x.abs().mean() if module.bits == 1 else least_squares_step(x, module.low, module.high)
+        module.step.data.copy_(best)
 
     kinds = (ActivationQuantiser, StoredQuantiser)
     hooks = [m.register_forward_pre_hook(start) for m in model.modules() if isinstance(m, kinds)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,26 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..nn import ActivationQuantiser, DigitalLinear, FixedLayerNorm, QuantisedAttention, QuantisedEmbeddings
 from ..nn.linear import QuantisedLinear
 from .config import MatterhornConfig
+
+POPULATIONS = {
+    "input": "attention.input",
+    "queries": "attention.queries",
+    "probabilities": "attention.probabilities",
+    "mixed": "attention.mixed",
+    "hidden": "feed_forward.input",
+    "middle": "feed_forward.middle",
+}
+"""A block's populations and where they are in it, in the order in which they run."""
+
+CONNECTIONS = {
+    "query": "attention.query",
+    "key": "attention.key",
+    "value": "attention.value",
+    "output": "attention.output",
+    "ffn1": "feed_forward.ffn1",
+    "ffn2": "feed_forward.ffn2",
+}
+"""A block's static connections and where they are in it."""
 
 
 class FeedForward(nn.Module):
@@ -79,7 +99,7 @@ class MatterhornForSequenceClassification(PreTrainedModel):
         )
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.pooler = DigitalLinear(width, width)
-        self.classifier = DigitalLinear(width, config.num_labels)
+        self.classifier = DigitalLinear(width, len(config.id2label or {}))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -87,20 +107,17 @@ class MatterhornForSequenceClassification(PreTrainedModel):
             nn.init.normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
 
+    def layers(self) -> list[Block]:
+        """The blocks, typed."""
+        return [cast(Block, block) for block in self.blocks]
+
     def populations(self) -> dict[str, ActivationQuantiser]:
         """Every population that sends events, by name (``block.0.input`` …), in the order in which they run."""
-        named = {}
-        for i, block in enumerate(self.blocks):
-            attention, feed_forward = block.attention, block.feed_forward
-            named |= {
-                f"block.{i}.input": attention.input,
-                f"block.{i}.queries": attention.queries,
-                f"block.{i}.probabilities": attention.probabilities,
-                f"block.{i}.mixed": attention.mixed,
-                f"block.{i}.hidden": feed_forward.input,
-                f"block.{i}.middle": feed_forward.middle,
-            }
-        return named
+        return {
+            f"block.{i}.{name}": cast(ActivationQuantiser, block.get_submodule(path))
+            for i, block in enumerate(self.layers())
+            for name, path in POPULATIONS.items()
+        }
 
     def set_dead_zone(self, k: int) -> None:
         """Widen or narrow every population's dead zone."""

@@ -11,8 +11,7 @@ import torch
 from ..nn import StoredQuantiser
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
-from .convert import POPULATIONS, ROLES
-from .quantised import MatterhornForSequenceClassification
+from .quantised import CONNECTIONS, POPULATIONS, MatterhornForSequenceClassification
 from .spiking import SOURCES, Head, SpikingNetwork
 
 
@@ -21,21 +20,22 @@ def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassific
     """The quantised network, in eval mode. It gives levels and logits; it cannot be trained on."""
     model = MatterhornForSequenceClassification(network.config)
     model.embeddings.load_state_dict(network.embeddings.state_dict())
-    for source, target in zip(network.blocks, model.blocks, strict=True):
+    for source, target in zip(network.layers(), model.layers(), strict=True):
         for name, path in POPULATIONS.items():
             population, quantiser = getattr(source, name), target.get_submodule(path)
             for buffer in ("silent", "reads", "step"):
                 getattr(quantiser, buffer).copy_(getattr(population, buffer))
         for name in ("keys", "values"):
-            stored: StoredQuantiser = getattr(target.attention, name)  # type: ignore[union-attr]
+            stored: StoredQuantiser = getattr(target.attention, name)
             stored.step.copy_(getattr(source, name).step)
-        for role, path in ROLES.items():
+        for role, path in CONNECTIONS.items():
             connection, unit = getattr(source, role), getattr(source, SOURCES[role]).code.unit
             fixed = FixedLinear(connection.weights, connection.scale * unit, connection.bias)
             target.set_submodule(path, fixed)
-        target.attention_norm.load_state_dict(source.attention_norm.state_dict())  # type: ignore[union-attr]
-        target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())  # type: ignore[union-attr]
-    model.pooler, model.classifier = _head(network.pooler), _head(network.classifier)  # type: ignore[assignment]
+        target.attention_norm.load_state_dict(source.attention_norm.state_dict())
+        target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
+    model.set_submodule("pooler", _head(network.pooler))
+    model.set_submodule("classifier", _head(network.classifier))
     return model.eval()
 
 

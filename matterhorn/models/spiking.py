@@ -1,10 +1,12 @@
 """The spiking network: integers only, no engine in it. What runs it is in :mod:`matterhorn.engines`.
 
-Modules here hold buffers and facts; they have no ``forward``. Everything that a connection needs is an integer: weights,
+Modules here hold buffers and facts; they have no ``forward``. All that a connection needs is an integer: weights,
 thresholds, silent levels, the constant of the silent state. Real numbers remain only in digital steps.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -212,14 +214,23 @@ class SpikingNetwork(nn.Module):
         )
         self.blocks = nn.ModuleList(SpikingBlock(config, size) for size in sizes)
         self.pooler = Head(config.hidden_size, config.hidden_size)
-        self.classifier = Head(config.hidden_size, config.num_labels)
+        self.classifier = Head(config.hidden_size, len(config.id2label or {}))
         self.eval().requires_grad_(False)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
+        return [str(name) for _, name in sorted((int(i), n) for i, n in (self.config.id2label or {}).items())]
+
+    def layers(self) -> list[SpikingBlock]:
+        """The blocks, typed."""
+        return [cast(SpikingBlock, block) for block in self.blocks]
 
     def populations(self) -> dict[str, Population]:
         """Every population, ``block.<i>.<name>``."""
-        return {f"block.{i}.{n}": p for i, block in enumerate(self.blocks) for n, p in block.populations().items()}
+        return {f"block.{i}.{n}": p for i, block in enumerate(self.layers()) for n, p in block.populations().items()}
 
     def connections(self) -> dict[str, Connection]:
         """Every static connection, ``block.<i>.<role>``."""
         roles = ("query", "key", "value", "output", "ffn1", "ffn2")
-        return {f"block.{i}.{role}": getattr(block, role) for i, block in enumerate(self.blocks) for role in roles}
+        return {f"block.{i}.{role}": getattr(block, role) for i, block in enumerate(self.layers()) for role in roles}

@@ -55,7 +55,7 @@ class _StraightWeights(Function):
         return integers, scale
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:
         (scale,) = ctx.saved_tensors
         return _unscale(grad, scale), None, None
 

@@ -32,7 +32,15 @@ def _masked_round(
 
 @fused
 def _masked_round_grad(
-    grad_v: Tensor, grad_events: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float, silent: Tensor, k: float
+    grad_v: Tensor,
+    grad_events: Tensor,
+    u: Tensor,
+    v: Tensor,
+    s: Tensor,
+    low: float,
+    high: float,
+    silent: Tensor,
+    k: float,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s; see :class:`_MaskedRound`."""
     inside = (u > low - 0.5) & (u < high + 0.5)
@@ -60,7 +68,7 @@ class _MaskedRound(Function):
         return v, events
 
     @staticmethod
-    def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent = ctx.saved_tensors
         low, high, k = ctx.range
         grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k)
@@ -125,7 +133,9 @@ def _stored_round(x: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor
 
 
 @fused
-def _stored_round_grad(grad_v: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+def _stored_round_grad(
+    grad_v: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float
+) -> tuple[Tensor, Tensor]:
     """Gradients of x and s as in LSQ."""
     margin = 0.0 if high == 1 else 0.5
     grad_u = grad_v * ((u > low - margin) & (u < high + margin))
@@ -144,7 +154,7 @@ class _StoredRound(Function):
         return v
 
     @staticmethod
-    def backward(ctx: Any, grad_v: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad_v: Tensor) -> Any:
         u, v, s = ctx.saved_tensors
         low, high = ctx.range
         grad_x, grad_s = _stored_round_grad(grad_v, u, v, s, low, high)
@@ -157,7 +167,8 @@ class StoredQuantiser(nn.Module):
     def __init__(self, bits: int):
         super().__init__()
         self.bits = bits
-        self.low, self.high = (-1, 1) if bits == 1 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        self.low: int = -1 if bits == 1 else -(2 ** (bits - 1))
+        self.high: int = 1 if bits == 1 else 2 ** (bits - 1) - 1
         self.step = nn.Parameter(torch.tensor(1.0))
 
     @property

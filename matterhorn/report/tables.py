@@ -14,7 +14,9 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
     table = Table(title=title, title_justify="left", header_style="bold")
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = all(row[index].replace(".", "").replace("%", "").replace(" ", "").lstrip("-").isdigit() for row in cells)
+        numeric = all(
+            row[index].replace(".", "").replace("%", "").replace(" ", "").lstrip("-").isdigit() for row in cells
+        )
         table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)

@@ -60,7 +60,10 @@ class Distillation:
         """Mean squared error over existing tokens, summed over the blocks (embeddings are frozen, so not counted)."""
         present = mask.to(torch.float32)[..., None]
         width = own[0].shape[-1] * present.sum()
-        return sum(((a.float() - b.float()).square() * present).sum() for a, b in zip(own[1:], taught[1:], strict=True)) / width
+        return (
+            sum(((a.float() - b.float()).square() * present).sum() for a, b in zip(own[1:], taught[1:], strict=True))
+            / width
+        )
 
     def _events(self) -> tuple[Tensor, int]:
         """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""

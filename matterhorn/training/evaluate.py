@@ -47,7 +47,7 @@ def evaluate_spiking(
 ) -> Evaluation:
     """Metrics and trace of a network on tokenised rows."""
     recorder = TraceRecorder(network)
-    logits = torch.empty(len(tokens), network.config.num_labels)
+    logits = torch.empty(len(tokens), len(network.classifier.bias))
     seconds = 0.0
     for rows, batch in progress(list(batches_of(tokens, batch_size))):
         start = time.perf_counter()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, BertForSequenceClassification, PreTrainedModel, set_seed
+from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from .backbones import locate
 from .data import Tokens
@@ -38,8 +38,8 @@ def fine_tune(recipe: Recipe, task: Task, train: Tokens, selection: Tokens, fold
 
 
 def _task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    answer: PreTrainedModel = model(**batch)
-    return answer.loss, {"loss": float(answer.loss.detach())}
+    loss = model(**batch).loss
+    return loss, {"loss": float(loss.detach())}
 
 
 def freeze(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -32,7 +32,9 @@ def codes_and_levels(draw, dead_zone=True):
     neurons = draw(st.integers(1, 7))
     silent = torch.tensor(draw(st.lists(st.integers(0, top), min_size=neurons, max_size=neurons)))
     k = draw(st.integers(0, top // 2)) if dead_zone else 0
-    levels = torch.randint(0, top + 1, (5, 3, neurons), generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    levels = torch.randint(
+        0, top + 1, (5, 3, neurons), generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    )
     return Code(bits, silent, k), levels
 
 

@@ -96,7 +96,9 @@ def test_engines_leave_the_same_trace(ran):
     network, present, trace, _ = ran
     batch, recorder = small_batch(), TraceRecorder(network)
     classify(network, batch["input_ids"], batch["token_type_ids"], present, get_engine("stepped"), recorder)
-    assert {n: c.events for n, c in recorder.trace.connections.items()} == {n: c.events for n, c in trace.connections.items()}
+    assert {n: c.events for n, c in recorder.trace.connections.items()} == {
+        n: c.events for n, c in trace.connections.items()
+    }
 
 
 def test_a_stepped_window_spends_time_on_every_slot():

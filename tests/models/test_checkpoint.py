@@ -15,7 +15,15 @@ from matterhorn.models.convert import convert
 
 from ..conftest import small_batch, small_network
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(chr(c) for c in range(97, 123)), *(f"##{chr(c)}" for c in range(97, 123))]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    *(chr(c) for c in range(97, 123)),
+    *(f"##{chr(c)}" for c in range(97, 123)),
+]
 
 
 @pytest.fixture

@@ -100,7 +100,9 @@ def test_every_row_is_in_one_batch_and_lengths_are_alike():
         assert sorted(row for batch in batches for row in batch) == list(range(203))
     batch = tokens.batch([0, 5])
     assert batch["attention_mask"].tolist() == [[1, 0, 0, 0, 0, 0], [1] * 6]
-    spread = [max(len(tokens.ids[i]) for i in b) - min(len(tokens.ids[i]) for i in b) for b in shuffled_batches(tokens, 16, 5)]
+    spread = [
+        max(len(tokens.ids[i]) for i in b) - min(len(tokens.ids[i]) for i in b) for b in shuffled_batches(tokens, 16, 5)
+    ]
     assert sum(spread) / len(spread) < 4
 
 

@@ -24,7 +24,7 @@ from matterhorn.training.tasks import get_task
 
 from ..conftest import small_batch, small_bert, small_network
 
-GOOD, BAD = "fine bright warm clever lovely".split(), "dull grey cold clumsy awful".split()
+GOOD, BAD = ["fine", "bright", "warm", "clever", "lovely"], ["dull", "grey", "cold", "clumsy", "awful"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "and", *GOOD, *BAD]
 
 
@@ -60,7 +60,18 @@ def lay_out(folder: Path, steps: int = 40) -> Path:
 def command(recipe: Path, output: Path) -> list[str]:
     glue = str(recipe.parent / "glue")
     program = "from matterhorn.cli import main; main()"
-    return [sys.executable, "-c", program, "train", "--recipe", str(recipe), "--glue-dir", glue, "--output", str(output)]
+    return [
+        sys.executable,
+        "-c",
+        program,
+        "train",
+        "--recipe",
+        str(recipe),
+        "--glue-dir",
+        glue,
+        "--output",
+        str(output),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,9 @@ def test_killed_and_started_again_it_ends_at_the_same_weights(trained, tmp_path)
     recipe, whole, environment = trained
     output = tmp_path / "killed"
     for place in ("teacher", "round-0-k0", "round-1-k1"):
-        run = subprocess.Popen(command(recipe, output), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        run = subprocess.Popen(
+            command(recipe, output), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 120
         while not (output / place / "last").exists() and time.monotonic() < deadline and run.poll() is None:
             time.sleep(0.02)
