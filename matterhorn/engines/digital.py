@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.spiking import Coder, Connection, Firing, Head, Norm, Population, Store
+from ..models.spiking import Coder, Connection, Firing, Head, Norm, Store
 from ..nn import QuantisedEmbeddings
-from ..nn.digital import FRACTION, fixed_point
 from .kernels import steps
-from .prepare import kernel_population, prepared, thresholds_of
+from .prepare import kernel_population, thresholds_of
 
 
 def embed(table: QuantisedEmbeddings, tokens: Tensor, places: Tensor, types: Tensor) -> Tensor:
@@ -24,19 +23,19 @@ def embed(table: QuantisedEmbeddings, tokens: Tensor, places: Tensor, types: Ten
     return torch.from_numpy(out)
 
 
-def quantise(x: Tensor, population: Coder) -> Tensor:
-    """Real values ``[rows, n]`` → levels uint8, as :meth:`Coder.levels`."""
-    levels = np.empty(x.shape, np.uint8)
+def code(x: Tensor, population: Coder) -> tuple[Tensor, Tensor]:
+    """Real values ``[rows, n]`` → levels as :meth:`Coder.levels`, slots as :func:`matterhorn.coding.encode`."""
+    levels, slots = np.empty(x.shape, np.uint8), np.empty(x.shape, np.uint8)
     own = kernel_population(population, x.shape[-1])
-    _numbers(steps.quantise(x.numpy(), own.step, own.zero, own.code.top, levels))
-    return torch.from_numpy(levels)
+    known = own.code
+    _numbers(steps.code(x.numpy(), own.step, own.zero, known.silent, known.dead_zone, known.top, levels, slots))
+    return torch.from_numpy(levels), torch.from_numpy(slots)
 
 
-def reach(potentials: Tensor, population: Firing, left: int = 0, columns: int | None = None) -> Tensor:
-    """Integer potentials, the columns from ``left`` on → levels uint8 ``[rows, columns]``, as :meth:`Firing.levels`."""
-    columns = potentials.shape[1] if columns is None else columns
-    levels = np.empty((len(potentials), columns), np.uint8)
-    steps.reach(_rows(potentials), left, thresholds_of(population, columns), levels)
+def reach(potentials: Tensor, population: Firing) -> Tensor:
+    """Integer potentials ``[rows, n]`` → levels uint8, as :meth:`Firing.levels`."""
+    levels = np.empty(potentials.shape, np.uint8)
+    steps.reach(_rows(potentials), 0, thresholds_of(population, potentials.shape[1]), levels)
     return torch.from_numpy(levels)
 
 
@@ -48,11 +47,12 @@ def store(potentials: Tensor, stored: Store, left: int, columns: int) -> Tensor:
     return torch.from_numpy(2 * operand - 1 if stored.bits == 1 else operand - np.int8(2 ** (stored.bits - 1)))
 
 
-def encode(levels: Tensor, population: Population) -> Tensor:
-    """Levels uint8 ``[rows, n]`` → slots uint8, as :func:`matterhorn.coding.encode`."""
-    slots = np.empty(levels.shape, np.uint8)
-    code = kernel_population(population, levels.shape[1]).code
-    steps.encode(levels.numpy(), code.silent, code.dead_zone, code.top, slots)
+def fire(potentials: Tensor, population: Firing) -> Tensor:
+    """Integer potentials ``[rows, n]`` → slots, as encoding :meth:`Firing.levels`."""
+    levels, slots = np.empty(potentials.shape, np.uint8), np.empty(potentials.shape, np.uint8)
+    columns = potentials.shape[1]
+    known, thresholds = kernel_population(population, columns).code, thresholds_of(population, columns)
+    steps.fire(_rows(potentials), 0, thresholds, known.silent, known.dead_zone, known.top, levels, slots)
     return torch.from_numpy(slots)
 
 
@@ -69,8 +69,9 @@ def settle(
 
 def head(x: Tensor, linear: Head) -> Tensor:
     """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → float32 [rows, out]``."""
-    weights = prepared(linear, "float64", lambda: linear.weights.to(torch.float64).T.contiguous())
-    return ((fixed_point(x) @ weights) / FRACTION).to(torch.float32) * linear.scale + linear.bias
+    out = np.empty((len(x), len(linear.bias)), np.float32)
+    _numbers(steps.head(x.numpy(), linear.weights.numpy(), linear.scale.numpy(), linear.bias.numpy(), out))
+    return torch.from_numpy(out)
 
 
 def pooled(x: Tensor, pooler: Head, classifier: Head) -> Tensor:

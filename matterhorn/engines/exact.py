@@ -44,7 +44,7 @@ class ExactEngine:
         """See :class:`~matterhorn.engines.Engine`."""
         if potentials.dim() != 2:
             return encode(population.levels(potentials), population.code)
-        return digital.encode(digital.reach(potentials, population), population)
+        return digital.fire(potentials, population)
 
 
 def _kernels(slots: Tensor, code: Code) -> Tensor:

@@ -11,7 +11,7 @@ from ..models.spiking import Coder, Firing, SpikingBlock, SpikingNetwork
 from . import digital
 from .attention import Attention
 from .interface import Engine, Watcher
-from .prepare import joined
+from .prepare import joined, settled
 from .ragged import Ragged
 from .tiles import run_tiles
 
@@ -38,6 +38,13 @@ def classify(
 
 @torch.inference_mode()
 def _run(
+    network: SpikingNetwork, tokens: Tensor, types: Tensor, present: Tensor, engine: Engine, watcher: Watcher | None
+) -> Tensor:
+    with settled(network):
+        return _through(network, tokens, types, present, engine, watcher)
+
+
+def _through(
     network: SpikingNetwork, tokens: Tensor, types: Tensor, present: Tensor, engine: Engine, watcher: Watcher | None
 ) -> Tensor:
     ragged = Ragged.of(present)
@@ -89,8 +96,7 @@ class _BlockRun:
 
     def code(self, x: Tensor, population: Coder, name: str) -> Tensor:
         """Real values → slots."""
-        levels = digital.quantise(x, population)
-        slots = digital.encode(levels, population)
+        levels, slots = digital.code(x, population)
         self.show(name, population, slots, levels)
         return slots
 

@@ -22,7 +22,7 @@ def fits(given: Attention) -> bool:
     if given.ragged.longest > LONGEST:
         say_once(f"sequences of more than {LONGEST} tokens: attention runs step by step")
         return False
-    if not given.ragged.exists.all():
+    if not given.ragged.whole:
         say_once("sequences that begin with padding: attention runs step by step")
         return False
     if max(given.block.queries.code.unit, given.block.probabilities.code.unit) * given.block.queries.code.top > NARROW:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import operator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,27 +19,67 @@ from ..coding import Code
 from ..models.spiking import Connection, Population, SpikingBlock
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Kept:
+    """Something built from buffers: the buffers (kept alive, so that none takes another's place) and their versions."""
+
+    buffers: list[Tensor]
+    versions: list[int]
+    value: Any
+    epoch: int
+
+
+class _Trust(threading.local):
+    epoch = 0
+    """Within :func:`settled`, the state of the buffers that everything kept is known to fit; else 0."""
+
+
+_KEPT: WeakKeyDictionary[nn.Module, dict[Any, _Kept]] = WeakKeyDictionary()
 _CODES: WeakKeyDictionary[Code, KernelCode] = WeakKeyDictionary()
-_KEPT: WeakKeyDictionary[nn.Module, dict[Any, tuple[tuple, Any]]] = WeakKeyDictionary()
+_TRUST = _Trust()
+_EPOCHS = itertools.count(1)
 
 
-def prepared(module: nn.Module, key: Any, build: Callable[[], T]) -> T:
-    """``build()``, kept under ``key`` until one of the module's own buffers is changed or replaced."""
-    stamp = _stamp(module)
-    kept = _KEPT.setdefault(module, {})
-    found = kept.get(key)
-    if found is None or found[0] != stamp:
-        found = kept[key] = stamp, build()
-    return found[1]
+def prepared(module: nn.Module, key: Any, build: Callable[[], T], sources: tuple[nn.Module, ...] = ()) -> T:
+    """``build()``, kept under ``key`` until a buffer of ``sources`` (default: the module) is changed or replaced."""
+    shelf = _KEPT.get(module)
+    if shelf is None:
+        shelf = _KEPT[module] = {}
+    kept, trusted = shelf.get(key), _TRUST.epoch
+    if kept is not None and trusted and kept.epoch == trusted:
+        return kept.value
+    buffers = [t for part in sources or (module,) for t in part._buffers.values() if t is not None]
+    versions = _versions(buffers)
+    if kept is None or kept.versions != versions or not all(map(operator.is_, kept.buffers, buffers)):
+        kept = shelf[key] = _Kept(buffers, versions, build(), trusted)
+    kept.epoch = trusted
+    return kept.value
 
 
-def _stamp(module: nn.Module) -> tuple:
-    """Changes when a buffer is replaced, or altered in place (which tensors made in inference mode do not tell)."""
-    buffers: Any = module._buffers.values()
+@contextmanager
+def settled(network: nn.Module) -> Iterator[None]:
+    """Within, a network's buffers stay as they are: they are looked at once, here, and not at every use."""
+    shelves = prepared(network, "shelves", lambda: [module._buffers for module in network.modules()])
+    buffers = [t for shelf in shelves for t in shelf.values() if t is not None]
+    versions = _versions(buffers)
+    kept = _KEPT[network].get("settled")
+    if kept is None or kept.versions != versions or not all(map(operator.is_, kept.buffers, buffers)):
+        kept = _KEPT[network]["settled"] = _Kept(buffers, versions, None, next(_EPOCHS))
+    before, _TRUST.epoch = _TRUST.epoch, kept.epoch
     try:
-        return tuple([(id(t), t._version) for t in buffers])
+        yield
+    finally:
+        _TRUST.epoch = before
+
+
+def _versions(buffers: list[Tensor]) -> list[int]:
+    """How often each was altered in place (tensors made in inference mode do not tell)."""
+    try:
+        return [t._version for t in buffers]
     except RuntimeError:
-        return tuple([(id(t), 0 if t.is_inference() else t._version) for t in buffers])
+        return [0 if t.is_inference() else t._version for t in buffers]
 
 
 @dataclass(frozen=True)
@@ -104,11 +148,7 @@ def thresholds_of(module: nn.Module, neurons: int) -> np.ndarray:
 def joined(block: SpikingBlock) -> Connection:
     """Query, key and value as one array of three times the columns: they read the same events."""
     parts = block.query, block.key, block.value
-    stamp = tuple([_stamp(part) for part in parts])
-    kept = _KEPT.setdefault(block, {})
-    if "joined" not in kept or kept["joined"][0] != stamp:
-        kept["joined"] = stamp, _join(parts)
-    return kept["joined"][1]
+    return prepared(block, "joined", lambda: _join(parts), parts)
 
 
 def _join(parts: tuple[Connection, ...]) -> Connection:

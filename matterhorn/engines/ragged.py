@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,15 +34,20 @@ class Ragged:
         starts = np.concatenate([[0], runs.sum(1).cumsum(0).numpy()])
         return cls(tuple(present.shape), runs.flatten().nonzero().flatten(), starts, present[runs].numpy())  # type: ignore[arg-type]
 
-    @property
+    @cached_property
     def longest(self) -> int:
         """Tokens of the longest sequence."""
         return int(np.diff(self.starts).max())
 
-    @property
+    @cached_property
     def squares(self) -> int:
         """Σ L²: pairs of tokens that meet in one head."""
         return int((np.diff(self.starts) ** 2).sum())
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every token that runs exists."""
+        return bool(self.exists.all())
 
     def flat(self, x: Tensor) -> Tensor:
         """``[batch, L, …] → [N, …]``."""

@@ -63,6 +63,49 @@ def encode(levels, silent, dead_zone, top, slots):
 
 
 @kernel
+def code(x, step, zero, silent, dead_zone, top, levels, slots):
+    """Real values → levels and slots, :func:`quantise` and :func:`encode` in one call."""
+    real = quantise(x, step, zero, top, levels)
+    encode(levels, silent, dead_zone, top, slots)
+    return real
+
+
+@kernel
+def fire(potentials, left, thresholds, silent, dead_zone, top, levels, slots):
+    """Potentials → levels and slots, :func:`reach` and :func:`encode` in one call."""
+    reach(potentials, left, thresholds, levels)
+    encode(levels, silent, dead_zone, top, slots)
+
+
+@kernel
+def head(x, weights, scale, bias, out):
+    """8-bit weights on fixed-point inputs: (Σ w · x) / 2¹² · scale + bias, the sum in integers.
+
+    ``x float32 [rows, in]``, ``weights int8 [out, in]`` → ``out float32 [rows, out]``. The fixed-point inputs are split
+    at their tenth bit, so that both sums stay in int32 up to 2¹⁴ inputs.
+    """
+    high, low, real = np.empty(x.shape[1], np.int32), np.empty(x.shape[1], np.int32), True
+    for i in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            value = x[i, k]
+            real &= value == value
+            value = -LIMIT if value < -LIMIT else value
+            value = LIMIT if value > LIMIT else value
+            integer = np.int32(np.rint(value * FRACTION))
+            high[k] = integer >> 10
+            low[k] = integer & 1023
+        for j in range(weights.shape[0]):
+            upper, lower = np.int32(0), np.int32(0)
+            for k in range(x.shape[1]):
+                weight = np.int32(weights[j, k])
+                upper += weight * high[k]
+                lower += weight * low[k]
+            total = np.int64(upper) * 1024 + np.int64(lower)
+            out[i, j] = np.float32(np.float64(total) / 4096.0) * scale[j] + bias[j]
+    return real
+
+
+@kernel
 def power_of_two(x):
     """The power of two next to x > 0: above √2·2ⁿ the larger one (see ``nn.digital``)."""
     mantissa, exponent = math.frexp(x)
