@@ -39,8 +39,9 @@ class EventsEngine:
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
-        if code.unit * code.top > NARROW:
-            say_once(f"|κ| up to {code.unit * code.top}: connections take the dense product")
+        reach = kernel_code(code, slots.shape[-1]).reach
+        if reach > NARROW:
+            say_once(f"|κ| up to {reach}: connections take the dense product")
             return self.dense.integrate(slots, code, connection)
         rows = slots.reshape(-1, slots.shape[-1]).contiguous()
         fan_out, fan_in = connection.weights.shape

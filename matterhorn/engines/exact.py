@@ -25,7 +25,7 @@ class ExactEngine:
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
         check_sums(connection, code)
-        if code.unit * code.top > NARROW:
+        if kernel_code(code, slots.shape[-1]).reach > NARROW:
             kappa = kernel(slots, code).to(torch.float32)
             return (kappa @ connection.weights.to(torch.float32).T).to(torch.int32) + connection.offset
         rows = slots.reshape(-1, slots.shape[-1]).contiguous()

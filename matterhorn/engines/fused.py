@@ -25,8 +25,10 @@ def fits(given: Attention) -> bool:
     if not given.ragged.whole:
         say_once("sequences that begin with padding: attention runs step by step")
         return False
-    if max(given.block.queries.code.unit, given.block.probabilities.code.unit) * given.block.queries.code.top > NARROW:
-        say_once("kernels over 127: attention runs step by step")
+    queries = kernel_population(given.block.queries, given.queries.shape[1]).code
+    reach = max(queries.reach, kernel_population(given.block.probabilities, 1).code.reach)
+    if reach > NARROW:
+        say_once(f"|κ| up to {reach}: attention runs step by step")
         return False
     return True
 

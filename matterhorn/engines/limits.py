@@ -8,12 +8,12 @@ from ..coding import Code
 from ..errors import InputError
 from ..models.convert import REACH
 from ..models.spiking import Connection
-from .prepare import prepared
+from .prepare import kernel_code, prepared
 
 
 def check_sums(connection: Connection, code: Code) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (int32 and float32 hold every integer there)."""
-    kappa = code.unit * code.top
+    kappa = kernel_code(code, connection.weights.shape[1]).reach
 
     def largest() -> int:
         weights = int(connection.weights.to(torch.int64).abs().sum(1).max())

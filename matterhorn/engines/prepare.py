@@ -91,11 +91,8 @@ class KernelCode:
     unit: int
     top: int
     dead_zone: int
-
-    @property
-    def reach(self) -> int:
-        """No |κ| is larger."""
-        return self.unit * self.top
+    reach: int
+    """No |κ| is larger."""
 
 
 def kernel_code(code: Code, neurons: int) -> KernelCode:
@@ -110,7 +107,8 @@ def _kernel_code(code: Code, neurons: int) -> KernelCode:
     def spread(levels: Tensor) -> np.ndarray:
         return np.ascontiguousarray(levels.reshape(-1).to(torch.int16).expand(neurons).numpy())
 
-    return KernelCode(spread(code.silent), spread(code.read_level), code.unit, code.top, code.dead_zone)
+    reach = max(code.unit * code.top - int(code.read_level.min()), int(code.read_level.max()))
+    return KernelCode(spread(code.silent), spread(code.read_level), code.unit, code.top, code.dead_zone, reach)
 
 
 @dataclass(frozen=True)
