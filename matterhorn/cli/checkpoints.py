@@ -52,7 +52,7 @@ def verify(
     max_length: MaxLength = 128,
     json: Json = False,
 ) -> None:
-    """Compare the quantised network, the exact engine and the stepped engine, bit by bit. Exit 0 if nothing differs."""
+    """Compare the quantised network, all three engines, bit by bit. Exit 0 if nothing differs."""
     from ..engines import get_engine
     from ..engines.verify import verify as compare
     from ..models import MatterhornForSequenceClassification
@@ -64,7 +64,8 @@ def verify(
         MatterhornForSequenceClassification.from_pretrained(quantised) if quantised else restore_quantised(network)
     )
     batches = [batch for _, batch in batches_of(tokens, 32)]
-    report = compare(reference, network, [get_engine("exact"), get_engine("stepped")], tracked("verify")(batches))
+    engines = [get_engine(name) for name in ("exact", "events", "stepped")]
+    report = compare(reference, network, engines, tracked("verify")(batches))
     if json:
         print_json(vars(report))
     else:
