@@ -10,12 +10,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 from transformers import BertConfig, BertForSequenceClassification
 
 from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.models.from_bert import calibrate_steps, choose_silence, level_histograms
 
 torch.set_num_threads(1)
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def small_bert(labels: int = 2, seed: int = 0, vocabulary: int = 200) -> BertForSequenceClassification:
