@@ -25,7 +25,7 @@ class Distillation:
     teacher: nn.Module
     round: Round
     state: dict[str, float] = field(default_factory=dict)
-    price_rate: float = 0.05
+    price_rate: float = 0.5
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
