@@ -7,12 +7,12 @@ import sys
 from rich.console import Console
 
 from ..errors import InputError
+from . import bench, checkpoints, energy, evaluate, msu, run, train  # noqa: F401 (importing registers the commands)
+from .app import app
 
 
 def main() -> None:
     """Entry point: bad input is one line on stderr and exit code 2."""
-    from .app import app
-
     try:
         app()
     except InputError as error:

@@ -35,6 +35,3 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer for machines."""
     typer.echo(json.dumps(answer, indent=2))
-
-
-from . import bench, checkpoints, energy, evaluate, msu, run, train  # noqa: E402, F401
