@@ -98,6 +98,24 @@ def least_squares_step(x: Tensor, low: int, high: int, candidates: int = 40) -> 
     return steps[errors.argmin()]
 
 
+def widen_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> None:
+    """Widen steps, layer after layer on one batch, until each population's dead zone holds ``target`` of its values.
+
+    Populations that are silent enough keep their step.
+    """
+
+    def widen(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, ActivationQuantiser)
+        distance = inputs[0].detach().float() / module.positive_step - (module.silent - module.zero)
+        reach = distance.abs().flatten().kthvalue(max(1, round(target * distance.numel()))).values
+        module.step.data.mul_((reach / (module.dead_zone + 0.5)).clamp(min=1.0))
+
+    hooks = [population.register_forward_pre_hook(widen) for population in model.populations().values()]
+    _run(model, [batch])
+    for hook in hooks:
+        hook.remove()
+
+
 def level_histograms(model: MatterhornForSequenceClassification, batches: Batches) -> dict[str, Tensor]:
     """How often each neuron of each population holds each level before masking, int64 ``[neurons, T + 1]``."""
     counts: dict[str, Tensor] = {}

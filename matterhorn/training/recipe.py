@@ -46,6 +46,8 @@ class Round(Phase):
     """Silent share to aim for: each expected event costs a price, which is steered until the share is reached."""
     event_price: float = Field(0.0, ge=0)
     """Price of an event at the start of the round (and throughout, without a target)."""
+    widen_steps: bool = False
+    """Start from steps so wide that every population has the target's silent share, and hold them there."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     label_weight: float = Field(0.0, ge=0)

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer, set_seed
 
 from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.from_bert import calibrate_steps, choose_silence, level_histograms
+from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, widen_steps
 from .backbones import locate
 from .data import Tokens, hold_out, load_examples, shuffled_batches, tokenize
 from .distil import Distillation
@@ -86,4 +86,9 @@ def start_student(
     histograms = level_histograms(student, batches)
     student.set_dead_zone(settings.dead_zone)
     choose_silence(student, histograms)
+    if settings.widen_steps and settings.silent_target:
+        widen_steps(student, max(batches, key=lambda batch: batch["input_ids"].numel()), settings.silent_target)
+        choose_silence(student, level_histograms(student, batches))
+        for population in student.populations().values():
+            population.step.requires_grad_(False)
     return student
