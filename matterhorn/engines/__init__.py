@@ -3,18 +3,20 @@
 Importing this package registers ``matterhorn-spiking`` with the Auto classes.
 """
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ..models.auto import register
 from ..models.checkpoint import SpikingConfig
-from .classifier import SpikingForSequenceClassification
 from .exact import ExactEngine
 from .forward import classify
 from .interface import Engine, Watcher, get_engine
 from .record import SlotRecorder, TraceRecorder
 from .stepped import SteppedEngine
 
-AutoConfig.register(SpikingConfig.model_type, SpikingConfig, exist_ok=True)
-AutoModelForSequenceClassification.register(SpikingConfig, SpikingForSequenceClassification, exist_ok=True)
+if TYPE_CHECKING:
+    from .classifier import SpikingForSequenceClassification
 
 __all__ = [
     "Engine",
@@ -27,3 +29,18 @@ __all__ = [
     "classify",
     "get_engine",
 ]
+
+
+def _classifier() -> type:
+    from .classifier import SpikingForSequenceClassification
+
+    return SpikingForSequenceClassification
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SpikingForSequenceClassification":
+        return _classifier()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register(SpikingConfig.model_type, SpikingConfig, _classifier)

@@ -6,8 +6,7 @@ import torch
 
 from ..coding import Code
 from ..errors import InputError
-from ..models.convert import REACH
-from ..models.spiking import Connection
+from ..models.spiking import REACH, Connection
 from .prepare import kernel_code, prepared
 
 

@@ -3,13 +3,30 @@
 Importing this package registers ``matterhorn`` with the Auto classes.
 """
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from .auto import register
 from .config import MatterhornConfig
 from .from_bert import from_bert
-from .quantised import MatterhornForSequenceClassification
 
-AutoConfig.register(MatterhornConfig.model_type, MatterhornConfig, exist_ok=True)
-AutoModelForSequenceClassification.register(MatterhornConfig, MatterhornForSequenceClassification, exist_ok=True)
+if TYPE_CHECKING:
+    from .quantised import MatterhornForSequenceClassification
 
 __all__ = ["MatterhornConfig", "MatterhornForSequenceClassification", "from_bert"]
+
+
+def _classifier() -> type:
+    from .quantised import MatterhornForSequenceClassification
+
+    return MatterhornForSequenceClassification
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MatterhornForSequenceClassification":
+        return _classifier()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register(MatterhornConfig.model_type, MatterhornConfig, _classifier)

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from .config import MatterhornConfig
-from .convert import REACH
 from .packing import pack, unpack
-from .spiking import Connection, SpikingNetwork
+from .spiking import REACH, Connection, SpikingNetwork
 
 FORMAT = 1
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"

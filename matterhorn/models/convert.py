@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..nn import ActivationQuantiser, DigitalLinear, QuantisedLinear, StoredQuantiser
 from ..nn.digital import bytes_of, exp_table
 from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
-from .spiking import SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
+from .spiking import REACH, SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
 
 
 @torch.no_grad()
@@ -104,10 +104,6 @@ def _mixed(
     """Thresholds of the mixed values: one row, as P·V has one scale."""
     scale = (probabilities.positive_step * values.positive_step) / probabilities.code.unit
     target.thresholds.copy_(find_thresholds(lambda a: quantiser.levels(a.to(torch.float32) * scale), 1, quantiser.top))
-
-
-REACH = 2**24 - 1
-"""No potential is larger: float32 holds every integer up to here, and conversion refuses networks that go beyond."""
 
 
 def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int = REACH) -> Tensor:

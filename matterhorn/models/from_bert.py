@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
 
 from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
 from ..nn import ActivationQuantiser, StoredQuantiser
 from .config import MatterhornConfig
-from .quantised import MatterhornForSequenceClassification
+
+if TYPE_CHECKING:
+    from transformers import BertForSequenceClassification
+
+    from .quantised import MatterhornForSequenceClassification
 
 SHARED = (
     "vocab_size",
@@ -47,6 +50,8 @@ def from_bert(teacher: BertForSequenceClassification, **options: Any) -> Matterh
 
     Steps are not set yet: run :func:`calibrate_steps` on some batches, then train.
     """
+    from .quantised import MatterhornForSequenceClassification
+
     shared = {name: getattr(teacher.config, name) for name in SHARED}
     student = MatterhornForSequenceClassification(MatterhornConfig(**shared, **options))
     bert = teacher.bert

@@ -15,6 +15,9 @@ from ..coding import READ_UNIT, Code
 from ..nn import QuantisedEmbeddings
 from .config import MatterhornConfig
 
+REACH = 2**24 - 1
+"""No potential is larger: float32 holds every integer up to here, and conversion refuses networks that go beyond."""
+
 
 class Population(nn.Module):
     """Neurons that send events to one or more connections.

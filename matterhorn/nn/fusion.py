@@ -13,8 +13,17 @@ import torch
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a pure function on first use; without a C++ compiler (or with TORCH_COMPILE_DISABLE=1) run it as it is.
 
-    Only training goes through this: evaluation is plain PyTorch, so that its bits do not depend on a compiler.
+    Only training goes through this: evaluation is plain PyTorch, so that its bits do not depend on a compiler. The
+    compiler itself takes seconds to import, so that it is asked for only when there is something to train.
     """
-    compiled = torch.compile(function, dynamic=True)
-    can_compile = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    return functools.wraps(function)(compiled if can_compile else function)
+
+    @functools.cache
+    def compiled() -> Callable[..., Any]:
+        can_compile = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+        return torch.compile(function, dynamic=True) if can_compile else function
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        return compiled()(*arguments)
+
+    return run
