@@ -118,4 +118,5 @@ def test_shipped_numbers_hold(glue_dir):
     """What the model card says is what the command gives, to the last digit."""
     card = json.loads((find("sst2") / "results.json").read_text())
     told = answer("evaluate", "--task", "sst2", "--model", "sst2", "--glue-dir", str(glue_dir))
-    assert (told["n"], told["value"], told["silent_share"]) == (card["n"], card["value"], card["silent_share"])
+    spikes = card["spiking"][0]
+    assert (told["n"], told["metrics"], told["silent_share"]) == (card["n"], spikes["metrics"], spikes["silent_share"])

@@ -1,0 +1,122 @@
+"""The GLUE table as rows: seeds brought together, drops against the own teacher, means over tasks. Shares of one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..training.results import Result, Scores, metric_names
+from ..training.tasks import tasks
+from .glue_rivals import RIVAL_TASKS
+
+FIGURES = ("teacher", "quantised", "spiking", "silent_share", "drop")
+
+GROUPS = {
+    "all present": tuple(tasks()),
+    "the rivals' seven": RIVAL_TASKS,
+    "small tasks": ("sst2", "mrpc", "rte", "stsb", "cola"),
+    "large tasks": ("qnli", "qqp", "mnli"),
+}
+"""Sets of tasks that means are taken over."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task, metric and dead zone: means over seeds; ``spread``: sample standard deviations, from two seeds on."""
+
+    task: str
+    metric: str
+    backbone: str | None = None
+    n: int | None = None
+    k: int | None = None
+    teacher: float | None = None
+    quantised: float | None = None
+    spiking: float | None = None
+    silent_share: float | None = None
+    drop: float | None = None
+    seeds: list[int | None] = field(default_factory=list)
+    spread: dict[str, float | None] = field(default_factory=dict)
+    also: dict[str, Row] = field(default_factory=dict)
+    """The task's other metrics."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for machines."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Means over tasks that have both a teacher's and a spiking figure, each at its largest dead zone."""
+
+    name: str
+    backbone: str | None
+    tasks: list[str]
+    missing: list[str]
+    teacher: float
+    quantised: float | None
+    spiking: float
+    silent_share: float | None
+    drop: float
+
+
+def rows_of(results: Sequence[Result]) -> list[Row]:
+    """Rows in the order of the tasks, for each backbone and k; a task without results has one row without figures."""
+    rows = []
+    for task in tasks():
+        own = [result for result in results if result.task == task]
+        keys: set[tuple[str | None, int | None]] = {(r.backbone, s.k) for r in own for s in r.spiking}
+        keys |= {(r.backbone, None) for r in own if not r.spiking}
+        for backbone, k in sorted(keys, key=lambda key: (key[0] or "", -1 if key[1] is None else key[1])):
+            runs = [r for r in own if r.backbone == backbone and (k is None or any(s.k == k for s in r.spiking))]
+            main, *others = (_row(task, name, backbone, k, runs) for name in metric_names(task))
+            main.also.update({row.metric: row for row in others if row.teacher or row.quantised or row.spiking})
+            rows.append(main)
+        if not own:
+            rows.append(Row(task, metric_names(task)[0]))
+    return rows
+
+
+def _row(task: str, metric: str, backbone: str | None, k: int | None, runs: Sequence[Result]) -> Row:
+    columns: dict[str, list[float | None]] = {name: [] for name in FIGURES}
+    for run in runs:
+        spiking = next((scores for scores in run.spiking if scores.k == k), None)
+        teacher, quiet = _metric(run.teacher, metric), _metric(spiking, metric)
+        columns["teacher"].append(teacher)
+        columns["quantised"].append(_metric(run.quantised, metric))
+        columns["spiking"].append(quiet)
+        columns["silent_share"].append(spiking.silent_share if spiking else None)
+        columns["drop"].append(None if teacher is None or quiet is None else teacher - quiet)
+    known = {name: [value for value in column if value is not None] for name, column in columns.items()}
+    means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
+    spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
+    seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
+    return Row(task, metric, backbone, runs[0].n, k, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
+
+
+def _metric(scores: Scores | None, name: str) -> float | None:
+    return scores.metrics.get(name) if scores else None
+
+
+def means_of(rows: Iterable[Row]) -> list[Mean]:
+    """Means over the groups of tasks, for each backbone."""
+    best: dict[str | None, dict[str, Row]] = {}
+    for row in rows:  # of one task the last has the largest k
+        if row.drop is not None:
+            best.setdefault(row.backbone, {})[row.task] = row
+    means = []
+    for backbone, chosen in best.items():
+        for name, group in GROUPS.items():
+            present = [chosen[task] for task in group if task in chosen]
+            missing = [task for task in group if task not in chosen]
+            if present:
+                figures = {figure: _mean(present, figure) for figure in FIGURES}
+                names = [row.task for row in present]
+                means.append(Mean(name, backbone, names, missing, **figures))  # type: ignore[arg-type]
+    return means
+
+
+def _mean(rows: Sequence[Row], figure: str) -> float | None:
+    values = [getattr(row, figure) for row in rows]
+    return None if None in values else statistics.fmean(values)

@@ -1,0 +1,110 @@
+"""The GLUE table for people: terminal, Markdown, LaTeX. Points, mean ± spread over seeds; a dash is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..training.results import Result
+from .glue_rivals import RIVAL_TASKS, Published, published
+from .glue_rows import FIGURES, Mean, Row, means_of, rows_of
+
+Table = tuple[str, list[str], list[list[str]]]
+"""Title, columns, rows."""
+
+DASH = "–"
+UNCONFIRMED = "?"
+NOTES = (
+    "Development sets, points; drop: teacher − spiking; ± is the sample standard deviation over seeds.",
+    f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
+    "Their backbone is BERT-base: compare drops rather than scores.",
+)
+
+
+def as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """``{tasks, means, rivals}``, figures as shares of one."""
+    rows = rows_of(results)
+    return {
+        "tasks": [row.as_json() for row in rows],
+        "means": [asdict(mean) for mean in means_of(rows)],
+        "rivals": [rival.as_json() for rival in published()],
+    }
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """Ours by task, means over tasks, and the rivals beside ours."""
+    rows = rows_of(results)
+    means = means_of(rows)
+    columns = ["task", "metric", "teacher", "quantised", "k", "spiking", "silent share", "drop", "seeds"]
+    lines = [line for row in rows for line in [_line(row), *[_line(other) for other in row.also.values()]]]
+    averages = (
+        "Means over tasks",
+        ["mean over", "tasks", *[name.replace("_", " ") for name in FIGURES]],
+        [_mean_line(mean) for mean in means],
+    )
+    heads = ["model", *RIVAL_TASKS, "mean", "drop"]
+    ours = [_own_line(mean, rows) for mean in means if mean.name == "the rivals' seven"]
+    beside = ("Published beside it", heads, ours + [_rival_line(rival) for rival in published()])
+    return [("GLUE", columns, lines), *([averages] if means else []), beside]
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """GitHub's Markdown."""
+    from tabulate import tabulate
+
+    parts = [
+        f"### {title}\n\n" + tabulate(lines, columns, tablefmt="github", disable_numparse=True)
+        for title, columns, lines in tables(results)
+    ]
+    return "\n\n".join([*parts, *NOTES, "Sources:", "\n".join(f"- {r.name}: {r.source}" for r in published())])
+
+
+def latex(results: Sequence[Result]) -> str:
+    """LaTeX with booktabs."""
+    from tabulate import tabulate
+
+    parts = []
+    for title, columns, lines in tables(results):
+        align = ["left", *["right"] * (len(columns) - 1)]
+        body = tabulate(lines, columns, tablefmt="latex_booktabs", disable_numparse=True, colalign=align)
+        parts.append(f"% {title}\n{body}")
+    text = "\n\n".join(parts).replace("±", r"$\pm$").replace(DASH, "--")
+    notes = "\n".join(f"% {note}" for note in (*NOTES, *(f"{r.name}: {r.source}" for r in published())))
+    return f"{text}\n{notes}"
+
+
+def _line(row: Row) -> list[str]:
+    cells = {name: _points(getattr(row, name), row.spread.get(name)) for name in FIGURES}
+    seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
+    k = DASH if row.k is None else str(row.k)
+    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantised"], k,
+            cells["spiking"], cells["silent_share"], cells["drop"], seeds]  # fmt: skip
+
+
+def _mean_line(mean: Mean) -> list[str]:
+    share = f"{len(mean.tasks)} of {len(mean.tasks) + len(mean.missing)}"
+    return [mean.name, share, *[_points(getattr(mean, name)) for name in FIGURES]]
+
+
+def _own_line(mean: Mean, rows: Sequence[Row]) -> list[str]:
+    """Our spiking figures where rivals have theirs; the mean only if all seven are there."""
+    best = {row.task: row.spiking for row in rows if row.backbone == mean.backbone and row.drop is not None}
+    cells = [_points(best.get(task)) for task in RIVAL_TASKS]
+    whole = [_points(value if not mean.missing else None) for value in (mean.spiking, mean.drop)]
+    return [f"ours, {mean.backbone or 'unknown backbone'}", *cells, *whole]
+
+
+def _rival_line(rival: Published) -> list[str]:
+    cells = []
+    for name in (*RIVAL_TASKS, "mean", "drop"):
+        figure = rival.figure(name)
+        doubt = UNCONFIRMED if figure["value"] is not None and not figure["confirmed"] else ""
+        cells.append(_points(figure["value"]) + doubt)
+    return [rival.name, *cells]
+
+
+def _points(share: float | None, spread: float | None = None) -> str:
+    if share is None:
+        return DASH
+    return f"{100 * share:.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")

@@ -1,0 +1,156 @@
+"""Result files: what one run of one task reached, one JSON file each (``results.json``), and how they are read.
+
+Figures are shares of one, as ``matterhorn evaluate --json`` prints them; what is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import InputError
+from .tasks import get_task, tasks
+
+PATTERN = "results*.json"
+"""Result files in a folder; further seeds lie beside the first, e.g. ``results-seed-2.json``."""
+
+MISMATCHED = "accuracy_mismatched"
+"""MNLI's accuracy on its second dev file."""
+
+Score = Annotated[float, Field(ge=-1, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Scores(Strict):
+    """Metrics of one network on the dev rows, each in [-1, 1]."""
+
+    metrics: dict[str, Score]
+
+
+class Verification(Strict):
+    """What ``matterhorn verify --json`` said."""
+
+    n: int = Field(gt=0)
+    levels_compared: int
+    levels_different: int
+    events_different: int
+    logits_different: int
+    engines: list[str]
+
+
+class SpikingScores(Scores):
+    """A spiking network: dead zone, metrics, share of neuron-windows without an event, spikes per token."""
+
+    k: int = Field(ge=0)
+    silence_per: Literal["neuron", "tensor"] | None = None
+    engine: str | None = None
+    silent_share: Share | None = None
+    events_per_token: float | None = Field(None, ge=0)
+    verify: Verification | None = None
+
+
+class Result(Strict):
+    """One run (one seed) of one task: the teacher, the quantised network without a dead zone, spiking at each k."""
+
+    format: Literal[1] = 1
+    task: str
+    model: str
+    backbone: str | None = None
+    split: str = "dev"
+    n: int = Field(gt=0)
+    metric: str
+    seed: int | None = None
+    teacher: Scores | None = None
+    quantised: Scores | None = None
+    spiking: list[SpikingScores] = []
+    command: str | None = None
+    commit: str | None = None
+    date: str | None = None
+    machine: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Result:
+        if self.task not in tasks():
+            raise ValueError(f"task: {self.task!r} is none of {', '.join(tasks())}")
+        if self.metric != get_task(self.task).metrics[0]:
+            raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {get_task(self.task).metrics[0]}")
+        allowed = metric_names(self.task)
+        places = {"teacher": self.teacher, "quantised": self.quantised}
+        places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
+        for place, scores in places.items():
+            if scores is None:
+                continue
+            if self.metric not in scores.metrics:
+                raise ValueError(f"{place}.metrics: {self.metric} is missing")
+            for name in scores.metrics:
+                if name not in allowed:
+                    raise ValueError(f"{place}.metrics.{name}: {self.task} has {', '.join(allowed)}")
+        zones = [scores.k for scores in self.spiking]
+        if len(set(zones)) < len(zones):
+            raise ValueError(f"spiking: the same k twice ({zones})")
+        return self
+
+
+def metric_names(task: str) -> list[str]:
+    """All figures a task may have, the main one first."""
+    return [*get_task(task).metrics, *([MISMATCHED] if task == "mnli" else [])]
+
+
+def read_result(path: Path) -> Result:
+    """Read one file; errors name the file and the field."""
+    cure = "see docs/glue.md, or write it with matterhorn glue score"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, cure=cure) from error
+    if not isinstance(plain, dict):
+        raise InputError("not an object", file=path, cure=cure)
+    try:
+        return Result.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
+        if not field:
+            field, _, problem = problem.partition(": ")
+        raise InputError(problem, file=path, field=field, cure=cure) from error
+
+
+def read_results(paths: Iterable[Path]) -> list[Result]:
+    """Read files and all result files below folders. The same task, backbone, k and seed twice is refused."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(path.rglob(PATTERN))
+            if not found:
+                raise InputError(f"no {PATTERN} below it", file=path, cure="give result files or a folder of them")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise InputError("no such file or folder", file=path, cure="give result files or a folder of them")
+    results = []
+    seen: dict[tuple, Path] = {}
+    for file in dict.fromkeys(file.resolve() for file in files):
+        result = read_result(file)
+        for scores in result.spiking:
+            key = (result.task, result.backbone, scores.k, result.seed)
+            if key in seen:
+                problem = f"{result.task} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
+                raise InputError(problem, file=file, field="seed", cure="give each run once")
+            seen[key] = file
+        results.append(result)
+    return results

@@ -1,0 +1,160 @@
+"""``matterhorn glue table``: made-up runs with known means, and the shipped zoo."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from matterhorn.cli import app
+from matterhorn.errors import InputError
+from matterhorn.report.glue_rivals import RIVAL_TASKS, published
+from matterhorn.report.glue_rows import means_of, rows_of
+from matterhorn.training.results import read_result, read_results
+from matterhorn.training.tasks import tasks
+from matterhorn.zoo import ZOO
+
+KEYS = {"task", "metric", "teacher", "quantised", "spiking", "k", "silent_share", "drop", "seeds"}
+
+
+def write(folder: Path, task: str, metric: str, seed: int, values: tuple[float, float, float], /, **more) -> Path:
+    """A result file: teacher, quantised and spiking at k = 3."""
+    teacher, quantised, spiking = ({"metrics": {metric: value}} for value in values)
+    plain = {
+        "task": task,
+        "model": f"{task}-{seed}",
+        "backbone": "tiny",
+        "n": 100,
+        "metric": metric,
+        "seed": seed,
+        "teacher": teacher,
+        "quantised": quantised,
+        "spiking": [spiking | {"k": 3, "silent_share": 0.9 + seed / 100}],
+    }
+    path = folder / task / f"results-seed-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(plain | more))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path, "rte", "accuracy", 1, (0.7, 0.68, 0.66))
+    write(tmp_path, "rte", "accuracy", 2, (0.72, 0.69, 0.67))
+    write(tmp_path, "rte", "accuracy", 3, (0.71, 0.66, 0.64))
+    write(tmp_path, "sst2", "accuracy", 1, (0.9, 0.89, 0.88))
+    write(tmp_path, "cola", "matthews", 1, (0.5, 0.45, 0.46))
+    return tmp_path
+
+
+def invoke(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["glue", "table", *arguments], catch_exceptions=False, env={"COLUMNS": "150"})
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_seeds_are_brought_together(folder):
+    told = json.loads(invoke(str(folder), "--json"))
+    assert [row["task"] for row in told["tasks"]] == list(tasks())
+    assert all(row.keys() >= KEYS for row in told["tasks"])
+    row = next(row for row in told["tasks"] if row["task"] == "rte")
+    assert row["seeds"] == [1, 2, 3] and row["k"] == 3
+    assert row["spiking"] == pytest.approx(0.6566666666) and row["drop"] == pytest.approx((0.04 + 0.05 + 0.07) / 3)
+    assert row["spread"]["spiking"] == pytest.approx(statistics.stdev([0.66, 0.67, 0.64]))
+    empty = next(row for row in told["tasks"] if row["task"] == "mrpc")
+    assert empty["spiking"] is None and empty["seeds"] == [] and empty["metric"] == "accuracy"
+
+
+def test_means_name_the_tasks_they_are_over(folder):
+    means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
+    small = means["small tasks"]
+    assert small.tasks == ["sst2", "rte", "cola"] and small.missing == ["mrpc", "stsb"]
+    assert small.drop == pytest.approx((0.02 + 0.16 / 3 + 0.04) / 3)
+    assert means["the rivals' seven"].tasks == ["sst2", "rte"] and "large tasks" not in means
+
+
+def test_the_mean_takes_the_largest_dead_zone_and_keeps_backbones_apart(folder):
+    scores = {"metrics": {"accuracy": 0.5}}
+    write(folder, "qnli", "accuracy", 1, (0.9, 0.8, 0.7), spiking=[scores | {"k": 2}, scores | {"k": 1}])
+    write(folder, "sst2", "accuracy", 2, (0.9, 0.8, 0.7), backbone="other")
+    rows = rows_of(read_results([folder]))
+    assert [row.k for row in rows if row.task == "qnli"] == [1, 2]
+    means = {(mean.name, mean.backbone): mean for mean in means_of(rows)}
+    assert means["all present", "other"].tasks == ["sst2"] and means["all present", "other"].spiking == 0.7
+    assert means["large tasks", "tiny"].spiking == 0.5 and means["large tasks", "tiny"].silent_share is None
+
+
+def test_text_markdown_and_latex_say_the_same(folder):
+    points = "65.67 ± 1.53"
+    assert points in invoke(str(folder), "--markdown")
+    assert points.replace("±", r"$\pm$") in invoke(str(folder), "--latex")
+    text = invoke(str(folder))
+    assert "88.00" in text and "–" in text and "Otters" in text
+    assert "| rte" in invoke(str(folder), "--markdown") and r"\toprule" in invoke(str(folder), "--latex")
+
+
+def test_a_second_metric_has_its_own_line(tmp_path):
+    both = {"metrics": {"accuracy": 0.8, "f1": 0.85}}
+    write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=both, quantised=None, spiking=[both | {"k": 3}])
+    row = next(row for row in rows_of(read_results([tmp_path])) if row.task == "mrpc")
+    assert row.also["f1"].teacher == 0.85 and row.also["f1"].drop == 0 and row.quantised is None
+    assert "f1" in invoke(str(tmp_path), "--markdown")
+
+
+def test_the_shipped_zoo_is_the_default():
+    told = json.loads(invoke("--json"))
+    for path in ZOO.glob("*/results*.json"):
+        shipped = read_result(path)
+        row = next(row for row in told["tasks"] if row["task"] == shipped.task)
+        assert shipped.seed in row["seeds"]
+
+
+def test_rivals_are_data_with_sources_and_doubts():
+    rivals = {rival["name"]: rival for rival in json.loads(invoke("--json"))["rivals"]}
+    assert len(rivals) == len(published()) and all(rival["source"] for rival in rivals.values())
+    assert rivals["Sorbet"]["scores"]["sst2"] == {"value": 0.904, "confirmed": True}
+    assert rivals["Matterhorn"]["mean"] == {"value": 0.8464, "confirmed": False}
+    assert rivals["Otters"]["scores"]["mnli"] == {"value": None, "confirmed": False}
+    for rival in published():
+        if len(rival.scores) == len(RIVAL_TASKS):
+            assert statistics.fmean(rival.scores.values()) == pytest.approx(rival.mean, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"n": 0}, "n"),
+        ({"teacher": {"metrics": {"accuracy": 89.3}}}, "teacher.metrics.accuracy"),
+        ({"teacher": {"metrics": {"f1": 0.9}}}, "teacher.metrics"),
+        ({"quantised": {"metrics": {"accuracy": 0.9, "bleu": 0.1}}}, "quantised.metrics.bleu"),
+        ({"metric": "f1"}, "metric"),
+        ({"task": "squad"}, "task"),
+        ({"spiking": [{"metrics": {"accuracy": 0.9}}]}, "spiking.0.k"),
+        ({"speed": 3}, "speed"),
+    ],
+)
+def test_bad_files_are_named_with_their_field(tmp_path, change, field):
+    path = write(tmp_path, "rte", "accuracy", 1, (0.7, 0.68, 0.66), **change)
+    with pytest.raises(InputError) as caught:
+        read_results([tmp_path])
+    assert caught.value.field == field and str(path) in str(caught.value)
+
+
+def test_bad_places_are_named(tmp_path, folder):
+    (tmp_path / "results-x.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        read_result(tmp_path / "results-x.json")
+    with pytest.raises(InputError, match="no such file"):
+        read_results([tmp_path / "nothing"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no results"):
+        read_results([tmp_path / "empty"])
+    again = tmp_path / "again.json"
+    again.write_text((folder / "rte" / "results-seed-1.json").read_text())
+    with pytest.raises(InputError, match="each run once"):
+        read_results([folder / "rte", again])
+    with pytest.raises(InputError, match="one of them"):
+        CliRunner().invoke(app, ["glue", "table", "--json", "--latex"], catch_exceptions=False)
