@@ -32,6 +32,7 @@ class EventsEngine:
     """
 
     name = "events"
+    draws = False
 
     def __init__(self, costs: Costs | None = None) -> None:
         self.costs = _costs() if costs is None else costs

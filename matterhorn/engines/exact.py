@@ -21,6 +21,7 @@ class ExactEngine:
     """Kernels κ of all spikes at once, products in int8 with int32 sums (float32 where |κ| needs more than 7 bits)."""
 
     name = "exact"
+    draws = False
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
@@ -29,7 +30,7 @@ class ExactEngine:
             kappa = kernel(slots, code).to(torch.float32)
             return (kappa @ connection.weights.to(torch.float32).T).to(torch.int32) + connection.offset
         rows = slots.reshape(-1, slots.shape[-1]).contiguous()
-        sums = torch._int_mm(_kernels(rows, code), connection.weights.T)
+        sums = torch._int_mm(narrow_kernel(rows, code), connection.weights.T)
         return sums.add_(connection.offset).view(*slots.shape[:-1], -1)
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
@@ -47,8 +48,8 @@ class ExactEngine:
         return digital.fire(potentials, population)
 
 
-def _kernels(slots: Tensor, code: Code) -> Tensor:
-    """κ of slots ``[rows, n]`` as int8."""
+def narrow_kernel(slots: Tensor, code: Code) -> Tensor:
+    """κ of slots ``[rows, n]`` as int8, for codes that reach no further."""
     own = kernel_code(code, slots.shape[1])
     kappa = np.empty(slots.shape, np.int8)
     if not kernels_of(slots.numpy(), own.read, own.unit, own.top, kappa):

@@ -28,12 +28,17 @@ def classify(
 
     Args:
         tokens, types: int64 ``[batch, L]``. present: bool ``[batch, L]``, False for padding.
-        watcher: sees the batch as a whole; without one it runs in tiles, as many at a time as torch has threads.
+        watcher: sees the batch as a whole; without one it runs in tiles, as many at a time as torch has threads (one by
+            one where the engine draws random numbers, so that a seed gives the same answer again).
     """
     if watcher:
         watcher.batch(present)
         return _run(network, tokens, types, present, engine, watcher)
-    return run_tiles(lambda rows: _run(network, tokens[rows], types[rows], present[rows], engine, None), present)
+
+    def run(rows: slice) -> Tensor:
+        return _run(network, tokens[rows], types[rows], present[rows], engine, None)
+
+    return run_tiles(run, present, in_turn=engine.draws)
 
 
 @torch.inference_mode()

@@ -16,6 +16,8 @@ class Engine(Protocol):
     """Runs connections. Spikes are slots (uint8, :data:`~matterhorn.coding.SILENT` for none), potentials integers."""
 
     name: str
+    draws: bool
+    """Whether answers hold random numbers, so that the order of calls matters."""
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """Slots ``[..., in]`` through a static connection → potentials int32 ``[..., out]`` in kernel steps."""
@@ -53,6 +55,9 @@ def get_engine(name: str) -> Engine:
     from .stepped import SteppedEngine
 
     engines = {"exact": ExactEngine, "events": EventsEngine, "stepped": SteppedEngine}
+    if name == "analog":
+        cure = "build AnalogEngine from a network and an ArrayBank, or use matterhorn evaluate --engine analog"
+        raise InputError("analog needs a chip", field="engine", cure=cure)
     if name not in engines:
         raise InputError(f"no engine {name!r}", field="engine", cure=f"choose one of {', '.join(engines)}")
     return engines[name]()

@@ -18,6 +18,7 @@ class SteppedEngine:
     """
 
     name = "stepped"
+    draws = False
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""

@@ -12,9 +12,9 @@ TILE = 256
 """Tokens of a tile, about: their activations fit a core's second-level cache."""
 
 
-def run_tiles(run: Callable[[slice], Tensor], present: Tensor) -> Tensor:
-    """``run`` on slices of the batch, results joined. ``present``: bool ``[batch, L]``."""
-    threads = torch.get_num_threads()
+def run_tiles(run: Callable[[slice], Tensor], present: Tensor, *, in_turn: bool = False) -> Tensor:
+    """``run`` on slices of the batch, results joined. ``present``: bool ``[batch, L]``; ``in_turn``: one by one."""
+    threads = 1 if in_turn else torch.get_num_threads()
     tiles = cut(present.sum(1).tolist(), threads)
     if len(tiles) == 1:
         return run(tiles[0])

@@ -13,10 +13,11 @@ from ..errors import InputError
 from .cache import WireCache
 from .cells import write
 from .circuit import Circuit
-from .connection import Neurons, ProgrammedConnection
+from .connection import ProgrammedConnection
 from .device import Device
 from .files import load_circuit, load_device
-from .mapping import Layout, digits, formed_cells, lay_out, target_conductances
+from .mapping import digits, formed_cells, lay_out, target_conductances
+from .neurons import draw_neurons
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,13 @@ class ArrayBank:
             device=self.device,
             circuit=self.circuit,
             cells=write(target, formed_cells(layout), self.device, generator),
-            neurons=_neurons(layout, self.circuit, generator),
+            neurons=draw_neurons(layout, self.circuit, generator),
             kernel_top=kernel_top,
             full_scale=full_scale or float(layout.rows * layout.digit_top * kernel_top),
             step=self.circuit.slot.si / kernel_unit,
             seconds=0.0,
             cache=self.cache,
         )
-
-
-def _neurons(layout: Layout, circuit: Circuit, generator: torch.Generator) -> Neurons:
-    shape = (layout.slices, layout.tiles, layout.fan_out)
-    capacity = torch.randn(shape, generator=generator, dtype=torch.float64)
-    offset = torch.randn(shape, generator=generator, dtype=torch.float64)
-    mismatch = circuit.mismatch.spread.si if circuit.mismatch is not None else 0.0
-    volts = circuit.comparator.offset.si if circuit.comparator is not None else 0.0
-    return Neurons(gain=1 / (1 + mismatch * capacity), offset=volts * offset)
 
 
 def _draw(seed: int, name: str) -> int:

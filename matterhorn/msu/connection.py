@@ -14,6 +14,7 @@ from .cache import WireCache
 from .cells import Cells, held
 from .circuit import Circuit
 from .device import Device
+from .fixed import FixedMatrix
 from .mapping import (
     Layout,
     difference,
@@ -24,6 +25,7 @@ from .mapping import (
     to_tiles,
     unit_conductance,
 )
+from .neurons import Neurons
 from .nodal import Surroundings
 from .patterns import solve_arrays
 from .pulses import pulse_lengths, remembered
@@ -34,14 +36,6 @@ from .wires import effective_conductances
 
 CHUNK = 2048
 """Rows of a batch that pass through split arrays at a time, to bound memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Neurons:
-    """Draws for the neurons of a connection, ``[slices, tiles, out]``: gain by capacitor mismatch, offset in volts."""
-
-    gain: Tensor
-    offset: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +99,9 @@ class ProgrammedConnection:
         """
         rows = self._rows(kernel)
         lengths = pulse_lengths(rows, self._pulse_jitter, generator)
-        if self._fits_one_product:
+        if kernel.dtype == torch.int8 and self._fits_integers:
+            total = self._in_integers(kernel.reshape(rows.shape), rows, generator)
+        elif self._fits_one_product:
             total = self._one_product(lengths, generator)
         else:
             total = torch.cat([self._array_by_array(part, generator) for part in lengths.split(CHUNK)])
@@ -174,14 +170,26 @@ class ProgrammedConnection:
         return matrix.contiguous(), offset, by_row.to(self._dtype), by_neuron.sqrt().to(self._dtype)
 
     def _one_product(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
-        matrix, offset, by_row, by_neuron = self._merged
+        matrix, offset, _, _ = self._merged
         kept = remembered(lengths, self._leak_rate)
         noisy, off = self.device.read is not None, self.circuit.comparator is not None
         if not noisy:
             return torch.addmm(offset, kept, matrix) if off else kept @ matrix
-        noise = torch.randn((len(kept), self.layout.fan_out), generator=generator, dtype=self._dtype)
-        noise.mul_((kept.detach().square() @ by_row).sqrt_()[:, None]).mul_(by_neuron)
+        noise = self._noise(kept, generator)
         return torch.addmm(noise.add_(offset) if off else noise, kept, matrix)
+
+    def _in_integers(self, kernel: Tensor, rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The one product, for whole steps that nothing shortens."""
+        total = self._fixed(kernel.contiguous())
+        if self.circuit.comparator is not None:
+            total.add_(self._merged[1])
+        return total if self.device.read is None else total.add_(self._noise(rows, generator))
+
+    def _noise(self, kept: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Read noise of the sums, ``[n, fan_out]``."""
+        _, _, by_row, by_neuron = self._merged
+        noise = torch.randn((len(kept), self.layout.fan_out), generator=generator, dtype=self._dtype)
+        return noise.mul_((kept.detach().square() @ by_row).sqrt_()[:, None]).mul_(by_neuron)
 
     def _array_by_array(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
         """Every array read out by itself, then summed: ``[n, fan_in] → [n, fan_out]``."""
@@ -245,6 +253,16 @@ class ProgrammedConnection:
     def _fits_one_product(self) -> bool:
         """Whether arrays may be merged: nothing between product and sum is nonlinear."""
         return self.circuit.saturation is None and self.circuit.conversion is None and not self._needs_patterns
+
+    @property
+    def _fits_integers(self) -> bool:
+        """Whether pulses of whole steps also arrive as such."""
+        exact_steps = self._leak_rate == 0 and self._pulse_jitter == 0
+        return self._fits_one_product and exact_steps and self._dtype == torch.float32
+
+    @cached_property
+    def _fixed(self) -> FixedMatrix:
+        return FixedMatrix.of(self._merged[0])
 
     @property
     def _leak_rate(self) -> float:

@@ -109,3 +109,18 @@ def test_what_does_not_fit_is_refused():
         wide.at(-1)
     with pytest.raises(InputError, match="at most 1024"):
         resized(load_circuit("ideal-128"), 2000, 4)
+
+
+@pytest.mark.parametrize("top", [1, 7, 127])
+def test_products_in_integers_are_those_in_reals(top):
+    """Whole pulses (int8) take two int8 products: exact for integers, to 16 bits for what a chip really holds."""
+    weights = drawn(300, top, 100).to(torch.int8)
+    weights[0, 0] = -128 if top == 127 else -top
+    kappa = drawn(300, 120, 40, seed=8).to(torch.int8)
+    ideal = IDEAL.program(weights, kernel_top=120)
+    assert torch.equal(ideal.integrate(kappa).to(torch.int64), sums(weights, kappa))
+    real = ArrayBank.of("rram-wan", "ideal-128", seed=2).program(weights, kernel_top=120)
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    narrow, wide = real.integrate(kappa, generators[0]), real.integrate(kappa.to(torch.int16), generators[1])
+    assert not torch.equal(narrow, wide)
+    assert float((narrow - wide).abs().max()) < 2e-4 * float(wide.abs().max())
