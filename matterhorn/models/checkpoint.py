@@ -1,7 +1,8 @@
 """The spiking checkpoint: a folder with packed weights, checksums, and embeddings that several models may share.
 
 ``config.json``: the network's config, ``embeddings`` (file, relative to the folder) and ``sha256`` of every file.
-``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files lie beside them.
+``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files lie beside them. A network whose
+embeddings differ from the shared ones in some rows keeps those rows in ``own-rows.safetensors``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .spiking import REACH, Connection, SpikingNetwork
 
 FORMAT = 1
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
+ROWS_FILE = "own-rows.safetensors"
 
 
 class SpikingConfig(MatterhornConfig):
@@ -56,7 +58,8 @@ def save_spiking(
     """Write a checkpoint folder, whole or not at all.
 
     Args:
-        embeddings: where the embeddings go, relative to ``folder``. A file that is there already must hold the same.
+        embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another model)
+            only the rows that differ are written beside the model.
         extra: files to lay beside (tokenizer).
     """
     fresh = folder.with_name(folder.name + ".tmp")
@@ -69,12 +72,14 @@ def save_spiking(
     if own or not shelf.exists():
         shelf.parent.mkdir(parents=True, exist_ok=True)
         save_file(tables, shelf)
-    elif any(not torch.equal(v, tables[k]) for k, v in load_file(shelf).items()):
-        raise InputError("holds other embeddings", file=shelf, cure="give --embeddings another name")
+    elif own_rows := differing_rows(tables, load_file(shelf), shelf):
+        save_file(own_rows, fresh / ROWS_FILE)
     for path in extra:
         shutil.copy(path, fresh / path.name)
     plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
-    checksums = {MODEL_FILE: _sha256(fresh / MODEL_FILE), embeddings: _sha256(shelf)}
+    checksums = {path.name: _sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {
+        embeddings: _sha256(shelf)
+    }
     config = SpikingConfig(**(plain | {"task": task, "embeddings": embeddings, "sha256": checksums}))
     config.architectures = ["SpikingForSequenceClassification"]
     (fresh / CONFIG_FILE).write_text(json.dumps(config.to_diff_dict() | {"model_type": config.model_type}, indent=1))
@@ -117,6 +122,8 @@ def load_spiking(folder: Path) -> SpikingNetwork:
     try:
         tensors = load_file(folder / MODEL_FILE)
         tables = load_file(folder / config.embeddings)
+        if ROWS_FILE in config.sha256:
+            replace_rows(tables, load_file(folder / ROWS_FILE))
     except SafetensorError as error:
         raise InputError(f"not a safetensors file ({error})", file=folder, cure="restore the file") from error
     sizes = [len(tensors[f"blocks.{i}.table"]) for i in range(config.num_hidden_layers)]
@@ -128,6 +135,28 @@ def load_spiking(folder: Path) -> SpikingNetwork:
         except InputError as error:
             raise InputError(str(error), file=folder / MODEL_FILE, field=name) from error
     return network
+
+
+def differing_rows(tables: dict[str, Tensor], shared: dict[str, Tensor], shelf: Path) -> dict[str, Tensor]:
+    """Numbers (``<table>.rows``, int32) and contents (``<table>.values``) of rows that ``shared`` holds otherwise."""
+    found = {}
+    for name, own in tables.items():
+        other = shared.get(name)
+        if other is None or other.shape != own.shape or other.dtype != own.dtype:
+            cure = "give --embeddings another name"
+            raise InputError("holds embeddings of another kind", file=shelf, field=name, cure=cure)
+        rows = (own != other).reshape(len(own), -1).any(1).nonzero().flatten()
+        if len(rows):
+            found |= {f"{name}.rows": rows.to(torch.int32), f"{name}.values": own[rows].contiguous()}
+    return found
+
+
+def replace_rows(tables: dict[str, Tensor], rows: dict[str, Tensor]) -> None:
+    """Put the rows that :func:`differing_rows` found in their places."""
+    for key in rows:
+        name, kind = key.rsplit(".", 1)
+        if kind == "rows":
+            tables[name][rows[key].long()] = rows[f"{name}.values"]
 
 
 def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:

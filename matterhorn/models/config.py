@@ -13,6 +13,10 @@ from ..nn.linear import WEIGHT_KINDS
 SHIPPED_FORMS = ("exact", "shift")
 
 
+TARGETS = {"input": 3}
+"""How many connections a population feeds, where it is more than one."""
+
+
 class MatterhornConfig(PretrainedConfig):
     """Shape and number formats of a Matterhorn network.
 

@@ -72,6 +72,8 @@ class QuantisedLinear(nn.Module):
         self.kind = kind
         self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
         self.bias = nn.Parameter(torch.zeros(fan_out))
+        self.deviation: Tensor | None = None
+        """What a real array adds to the integer weights in training, ``[out, in]``; none: nothing."""
         nn.init.normal_(self.weight, std=0.02)
 
     def integers(self) -> tuple[Tensor, Tensor]:
@@ -85,6 +87,8 @@ class QuantisedLinear(nn.Module):
             lean = torch.is_autocast_enabled(device)
             dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
             integers, scale = _StraightWeights.apply(self.weight, self.kind, dtype)
+            if self.deviation is not None:
+                integers = integers + self.deviation.to(dtype)
         else:
             integers, scale = self.integers()
         return F.linear(levels, integers) * (step.detach() * scale) + self.bias

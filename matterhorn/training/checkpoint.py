@@ -52,3 +52,9 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     optimizer.load_state_dict(state)
     torch.set_rng_state(tensors["random"])
     return json.loads((folder / PLAIN).read_text())
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the phase that left its state in ``folder`` came to its end."""
+    plain = folder / PLAIN
+    return plain.is_file() and bool(json.loads(plain.read_text())["done"])

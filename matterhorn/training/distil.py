@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..models.config import TARGETS
 from ..models.quantised import MatterhornForSequenceClassification
+from .chips import Chips
 from .recipe import Round
 
 
@@ -26,9 +28,13 @@ class Distillation:
     round: Round
     state: dict[str, float] = field(default_factory=dict)
     price_rate: float = 0.5
+    chips: Chips | None = None
+    """Noise-aware: a new chip for every batch."""
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
+        if self.chips is not None:
+            self.chips.draw()
         inputs = {k: v for k, v in batch.items() if k != "labels"}
         with torch.no_grad():
             taught = self.teacher(**inputs, output_hidden_states=True)
@@ -69,7 +75,7 @@ class Distillation:
         """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""
         events, windows = torch.zeros(()), 0
         for name, population in self.student.populations().items():
-            targets = 3 if name.endswith(".input") else 1
+            targets = TARGETS.get(name.rsplit(".", 1)[-1], 1)
             assert population.events is not None
             events = events + targets * population.events
             windows += targets * population.windows

@@ -46,8 +46,10 @@ class Round(Phase):
     """Silent share to aim for: each expected event costs a price, which is steered until the share is reached."""
     event_price: float = Field(0.0, ge=0)
     """Price of an event at the start of the round (and throughout, without a target)."""
-    widen_steps: bool = False
-    """Start from steps so wide that every population has the target's silent share, and hold them there."""
+    place_steps: bool = False
+    """Start from steps at which the target's share of windows is silent, and hold them there."""
+    device_deviation: float = Field(0.0, ge=0, lt=1)
+    """Noise-aware: every pass draws a new chip whose cells are off by this share of their conductance (one σ)."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     label_weight: float = Field(0.0, ge=0)
@@ -58,9 +60,13 @@ class Recipe(Settings):
 
     task: str
     backbone: str = "minilm-l6"
+    start_from: str | None = None
+    """A run of another task, in a folder beside this one: its teacher and its network are where this one's begin."""
     seed: int = 1
     max_length: int = Field(128, ge=8, le=512)
     selection_rows: int = Field(2000, gt=0)
+    device: str = "ideal"
+    """Memristive device that ``device_deviation`` strays from."""
     network: dict[str, Any] = {}
     """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
     teacher: TeacherPhase

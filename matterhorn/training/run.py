@@ -7,11 +7,15 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
+from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, widen_steps
+from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, place_steps
+from ..msu import deviating, load_device
 from .backbones import locate
+from .checkpoint import is_done
+from .chips import Chips
 from .data import Tokens, hold_out, load_examples, shuffled_batches, tokenize
 from .distil import Distillation
 from .loop import multiplies_bf16, run_phase
@@ -20,6 +24,8 @@ from .tasks import Task, get_task
 from .teacher import fine_tune, freeze, load_teacher
 
 CALIBRATION_BATCHES = 32
+SETTLING = 2
+"""Silent levels are chosen this often: each choice changes the levels of the layers above."""
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
@@ -34,14 +40,30 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
-    fine_tune(recipe, task, learn, select, folder / "teacher")
-    previous = folder / "teacher" / "best"
+    start = folder.parent / recipe.start_from if recipe.start_from else None
+    fine_tune(recipe, task, learn, select, folder / "teacher", start and start / "teacher" / "best")
+    previous = last_round(start) if start else folder / "teacher" / "best"
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
-        distil_round(recipe, settings, task, learn, select, folder / "teacher" / "best", previous, place)
+        if is_done(place / "last"):
+            previous = place / "best"
+            continue
+        teacher = load_teacher(folder / "teacher" / "best", task)
+        set_seed(recipe.seed)
+        other = start is not None and number == 0
+        student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
+        distil_round(recipe, settings, task, learn, select, teacher, student, place)
         tokenizer.save_pretrained(place / "best")
         previous = place / "best"
     return previous
+
+
+def last_round(folder: Path) -> Path:
+    """The best network of a run's last round."""
+    rounds = sorted(folder.glob("round-*/best/config.json"), key=lambda path: int(path.parts[-3].split("-")[1]))
+    if not rounds:
+        raise InputError("no finished round", file=folder, field="start_from", cure="train that recipe first")
+    return rounds[-1].parent
 
 
 def distil_round(
@@ -50,17 +72,15 @@ def distil_round(
     task: Task,
     learn: Tokens,
     select: Tokens,
-    teacher_folder: Path,
-    start_folder: Path,
+    teacher: BertForSequenceClassification,
+    student: MatterhornForSequenceClassification,
     place: Path,
 ) -> None:
-    """One round: start from the teacher or the last round's network, place silence and dead zone, distil."""
-    set_seed(recipe.seed)
-    teacher = load_teacher(teacher_folder, task)
-    student = start_student(recipe, settings, start_folder, learn, task)
+    """One round of distillation from a teacher; the best student lands in ``place/best``."""
     freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
     state: dict[str, float] = {}
-    loss = Distillation(student, teacher, settings, state)
+    chips = Chips(student, deviating(load_device(recipe.device), settings.device_deviation), recipe.seed)
+    loss = Distillation(student, teacher, settings, state, chips=chips if settings.device_deviation else None)
 
     def score(figures: dict[str, float]) -> float:
         missing = (settings.silent_target or 0.0) - SILENCE_TOLERANCE - state.get("silent", 1.0)
@@ -70,25 +90,47 @@ def distil_round(
 
 
 def start_student(
-    recipe: Recipe, settings: Round, source: Path, learn: Tokens, task: Task
+    recipe: Recipe,
+    settings: Round,
+    source: Path,
+    learn: Tokens,
+    teacher: BertForSequenceClassification,
+    *,
+    other_task: bool = False,
 ) -> MatterhornForSequenceClassification:
-    """The network a round starts from, with silent levels chosen on training rows and the round's dead zone."""
+    """The network a round starts from, with silent levels chosen on training rows and the round's dead zone.
+
+    Args:
+        source: folder of the teacher, or of a quantised network whose blocks it takes over.
+        other_task: that network was trained for another task: its head is not taken over.
+    """
     batches = [
         learn.batch(rows)
         for rows in itertools.islice(shuffled_batches(learn, settings.batch_size, recipe.seed), CALIBRATION_BATCHES)
     ]
+    largest = max(batches, key=lambda batch: batch["input_ids"].numel())
+    student = from_bert(teacher, **recipe.network)
     if json.loads((source / "config.json").read_text())["model_type"] == "bert":
-        student = from_bert(load_teacher(source, task), **recipe.network)
-        calibrate_steps(student, max(batches, key=lambda batch: batch["input_ids"].numel()))
+        calibrate_steps(student, largest)
     else:
-        student = MatterhornForSequenceClassification.from_pretrained(source)
-    student.embeddings.requires_grad_(False)
-    histograms = level_histograms(student, batches)
+        take_over(student, MatterhornForSequenceClassification.from_pretrained(source), head=not other_task)
     student.set_dead_zone(settings.dead_zone)
-    choose_silence(student, histograms)
-    if settings.widen_steps and settings.silent_target:
-        widen_steps(student, max(batches, key=lambda batch: batch["input_ids"].numel()), settings.silent_target)
+    for _ in range(SETTLING):
         choose_silence(student, level_histograms(student, batches))
+    if settings.place_steps and settings.silent_target:
+        for _ in range(SETTLING):
+            place_steps(student, largest, settings.silent_target)
+            choose_silence(student, level_histograms(student, batches))
         for population in student.populations().values():
             population.step.requires_grad_(False)
     return student
+
+
+def take_over(
+    student: MatterhornForSequenceClassification, source: MatterhornForSequenceClassification, *, head: bool
+) -> None:
+    """Copy the blocks of another network, and its pooler and classifier with ``head``."""
+    student.blocks.load_state_dict(source.blocks.state_dict())
+    if head:
+        student.pooler.load_state_dict(source.pooler.state_dict())
+        student.classifier.load_state_dict(source.classifier.state_dict())

@@ -16,21 +16,25 @@ from .tasks import Task
 
 
 def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassification:
-    """A BERT classifier with the task's outputs; the head is drawn anew where ``source`` has none."""
+    """A BERT classifier with the task's outputs; the head is drawn anew where ``source`` has none that fits."""
     model = BertForSequenceClassification.from_pretrained(
         str(source),
         num_labels=task.outputs,
         id2label=dict(enumerate(task.labels or ["score"])),
         label2id={label: i for i, label in enumerate(task.labels or ["score"])},
         problem_type="regression" if task.is_regression else "single_label_classification",
+        ignore_mismatched_sizes=True,
     )
     return model
 
 
-def fine_tune(recipe: Recipe, task: Task, train: Tokens, selection: Tokens, folder: Path) -> Progress:
-    """Fine-tune the recipe's backbone; the best teacher lands in ``folder/best``, with its tokenizer."""
+def fine_tune(
+    recipe: Recipe, task: Task, train: Tokens, selection: Tokens, folder: Path, start: str | Path | None = None
+) -> Progress:
+    """Fine-tune ``start`` (default: the recipe's backbone); the best teacher lands in ``folder/best``, with its
+    tokenizer."""
     set_seed(recipe.seed)
-    model = load_teacher(locate(recipe.backbone), task)
+    model = load_teacher(start or locate(recipe.backbone), task)
     model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     progress = run_phase(model, _task_loss, task, train, selection, recipe.teacher, folder, recipe.seed)
     AutoTokenizer.from_pretrained(locate(recipe.backbone)).save_pretrained(folder / "best")

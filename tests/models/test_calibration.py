@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from matterhorn.coding import silent_share
-from matterhorn.models.from_bert import choose_silence, least_squares_step, level_histograms, widen_steps
+from matterhorn.models.config import TARGETS
+from matterhorn.models.from_bert import choose_silence, least_squares_step, level_histograms, place_steps
 
 from ..conftest import small_batch, small_network
 
@@ -23,13 +25,21 @@ def test_steps_stay_trainable_after_calibration():
     assert all(p.requires_grad and not p.is_inference() for p in model.parameters() if p is not None and p.dim() == 0)
 
 
-def test_widened_steps_hold_the_target():
+def test_placed_steps_hold_the_target():
     model, batch = small_network(k=2), small_batch()
-    batch["attention_mask"] = torch.ones_like(batch["attention_mask"])  # padding is not counted apart
-    before = [float(p.step.detach()) for p in model.populations().values()]
-    widen_steps(model, batch, 0.9)
+    reached = place_steps(model, batch, 0.9)
+    assert reached == pytest.approx(0.9, abs=0.02)
     histograms = level_histograms(model, [batch])
-    choose_silence(model, histograms)  # a wider step moves the levels: the mode is another one
-    shares = [silent_share(histograms[name], p.code) for name, p in model.populations().items()]
-    assert sum(shares) / len(shares) > 0.88 and min(shares) > 0.8
-    assert all(float(p.step.detach()) >= s for p, s in zip(model.populations().values(), before, strict=True))
+    choose_silence(model, histograms)  # each population's mode, as the share was counted
+    silent = {name: silent_share(histograms[name], p.code) for name, p in model.populations().items()}
+    weights = {name: TARGETS.get(name.rsplit(".", 1)[-1], 1) * int(histograms[name].sum()) for name in silent}
+    mean = sum(silent[name] * weights[name] for name in silent) / sum(weights.values())
+    assert mean == pytest.approx(reached, abs=0.02)  # a silent level is read otherwise further up
+
+
+def test_less_silence_means_narrower_steps():
+    model, batch = small_network(k=2), small_batch()
+    place_steps(model, batch, 0.95)
+    wide = [float(p.step.detach()) for p in model.populations().values()]
+    place_steps(model, batch, 0.7)
+    assert all(float(p.step.detach()) < s for p, s in zip(model.populations().values(), wide, strict=True))

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, BertTokenizerFast, pipeline
 
 from matterhorn.engines import SpikingForSequenceClassification
@@ -78,10 +79,31 @@ def test_embeddings_can_be_shared(tmp_path):
         save_spiking(network, tmp_path / name, task=None, embeddings="../shared/tables.safetensors")
     assert {p.name for p in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
     assert torch.equal(load_spiking(tmp_path / "two").embeddings.word, network.embeddings.word)
-    other = convert(small_network(seed=3))
-    with pytest.raises(InputError, match="other embeddings"):
-        save_spiking(other, tmp_path / "three", task=None, embeddings="../shared/tables.safetensors")
-    assert not (tmp_path / "three").exists()
+
+
+def test_of_shared_embeddings_only_the_rows_that_differ_are_kept(tmp_path):
+    network = convert(small_network())
+    save_spiking(network, tmp_path / "one", task=None, embeddings="../shared/tables.safetensors")
+    network.embeddings.word[[3, 5]] += 1
+    network.embeddings.norm.bias.data[2] += 0.5
+    save_spiking(network, tmp_path / "two", task=None, embeddings="../shared/tables.safetensors")
+    own = load_file(tmp_path / "two" / "own-rows.safetensors")
+    assert own["word.rows"].tolist() == [3, 5] and own["norm.bias.rows"].tolist() == [2] and len(own) == 4
+    again = load_spiking(tmp_path / "two").embeddings.state_dict()
+    assert all(torch.equal(again[name], value) for name, value in network.embeddings.state_dict().items())
+    assert not torch.equal(again["word"], load_spiking(tmp_path / "one").embeddings.word)
+    (tmp_path / "two" / "own-rows.safetensors").unlink()
+    with pytest.raises(InputError, match=r"own-rows\.safetensors.*missing"):
+        load_spiking(tmp_path / "two")
+
+
+def test_embeddings_of_another_shape_cannot_be_shared(tmp_path):
+    network = convert(small_network())
+    save_spiking(network, tmp_path / "one", task=None, embeddings="../shared/tables.safetensors")
+    network.embeddings.word = network.embeddings.word[1:]
+    with pytest.raises(InputError, match="another kind"):
+        save_spiking(network, tmp_path / "two", task=None, embeddings="../shared/tables.safetensors")
+    assert not (tmp_path / "two").exists()
 
 
 def edit(folder, **changes):
