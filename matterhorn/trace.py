@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -56,6 +57,11 @@ class ConnectionTrace:
     products: int = 0
     accumulates: int = 0
     offset_accumulates: int = 0
+
+    COUNTED: ClassVar = (
+        "histogram", "windows", "events", "kernel_sum", "products", "accumulates", "offset_accumulates"
+    )  # fmt: skip
+    """What adds up over batches."""
 
     @property
     def silent_share(self) -> float:
@@ -116,6 +122,20 @@ class Trace:
         """Note the sequences of a batch."""
         for length in lengths:
             self.lengths[int(length)] = self.lengths.get(int(length), 0) + 1
+
+    def merge(self, other: Trace) -> None:
+        """Add the counts of another trace of the same network, e.g. from another process."""
+        for length, count in other.lengths.items():
+            self.lengths[length] = self.lengths.get(length, 0) + count
+        for name, theirs in other.connections.items():
+            ours = self.connections.setdefault(name, theirs)
+            if ours is not theirs:
+                for counted in ConnectionTrace.COUNTED:
+                    setattr(ours, counted, getattr(ours, counted) + getattr(theirs, counted))
+        for name, step in other.digital.items():
+            own = self.digital.setdefault(name, step)
+            if own is not step:
+                own.elements, own.vectors = own.elements + step.elements, own.vectors + step.vectors
 
     def save(self, path: str | Path) -> None:
         """Write as gzipped JSON (atomically: a temporary name first)."""

@@ -25,11 +25,14 @@ def evaluate(
 ) -> None:
     """Metric, silent share and events of a spiking network on a task."""
     from ..engines import get_engine
-    from ..training.evaluate import evaluate_spiking
+    from ..training.evaluate import evaluate_spiking, launched
 
+    accelerator = launched()
     runner = get_engine(engine)
     network, tokens, chosen = load_tokens(model, task, split, glue_dir, max_length, limit)
-    result = evaluate_spiking(network, tokens, chosen, runner, progress=tracked("evaluate"))
+    result = evaluate_spiking(network, tokens, chosen, runner, progress=tracked("evaluate"), accelerator=accelerator)
+    if accelerator and not accelerator.is_main_process:
+        return
     if trace:
         result.trace.save(trace)
     answer: dict[str, Any] = {

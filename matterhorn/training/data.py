@@ -40,7 +40,10 @@ def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examp
 
 
 def read_tsv(task: Task, path: Path, *, labelled: bool = True) -> Examples:
-    """Read one GLUE file; errors name the file and the row (counted from 1, the header included)."""
+    """Read one GLUE file; errors name the file and the row (counted from 1, the header included).
+
+    Rows to predict (not ``labelled``) may be empty, as some of QQP's are.
+    """
     if not path.is_file():
         raise InputError("no such file", file=path, cure="give --glue-dir the folder that holds SST-2/, MRPC/ …")
     lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -60,7 +63,7 @@ def read_tsv(task: Task, path: Path, *, labelled: bool = True) -> Examples:
         if any(column not in fields for column in needed):
             raise InputError(f"{len(fields)} of {len(header)} columns", file=path, field=place, cure="mend the row")
         texts.append(tuple(_unquote(fields[column], task.quotes).strip() for column in task.text))
-        if not all(texts[-1]):
+        if labelled and not all(texts[-1]):
             raise InputError("empty text", file=path, field=place, cure="fill in the sentence or drop the row")
         if labelled:
             labels.append(_label(task, fields[task.label].strip(), path, place))

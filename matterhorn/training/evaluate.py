@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +18,9 @@ from ..trace import Trace
 from .data import Tokens, sorted_batches
 from .metrics import compute_metrics
 from .tasks import Task
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Progress = Callable[[Iterable], Iterable]
 
@@ -44,18 +49,53 @@ def evaluate_spiking(
     *,
     batch_size: int = 32,
     progress: Progress = iter,
+    accelerator: Accelerator | None = None,
 ) -> Evaluation:
-    """Metrics and trace of a network on tokenised rows."""
+    """Metrics and trace of a network on tokenised rows; with an accelerator, shared among its processes."""
+    logits, trace, seconds = predict_spiking(
+        network, tokens, engine, batch_size=batch_size, progress=progress, accelerator=accelerator
+    )
+    metrics = compute_metrics(task, logits.numpy(), torch.tensor(tokens.labels).numpy())
+    return Evaluation(metrics, trace, seconds, len(tokens))
+
+
+def predict_spiking(
+    network: SpikingNetwork,
+    tokens: Tokens,
+    engine: Engine,
+    *,
+    batch_size: int = 32,
+    progress: Progress = iter,
+    accelerator: Accelerator | None = None,
+) -> tuple[Tensor, Trace, float]:
+    """Logits ``[rows, outputs]``, trace, and seconds in the engine (of the slowest process)."""
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     recorder = TraceRecorder(network)
-    logits = torch.empty(len(tokens), len(network.classifier.bias))
+    logits = torch.zeros(len(tokens), len(network.classifier.bias))
     seconds = 0.0
-    for rows, batch in progress(list(batches_of(tokens, batch_size))):
+    for rows, batch in progress(list(batches_of(tokens, batch_size))[rank::world]):
         start = time.perf_counter()
         inputs = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"].bool()
         logits[rows] = classify(network, *inputs, engine, recorder)
         seconds += time.perf_counter() - start
-    metrics = compute_metrics(task, logits.numpy(), torch.tensor(tokens.labels).numpy())
-    return Evaluation(metrics, recorder.trace, seconds, len(tokens))
+    if world == 1:
+        return logits, recorder.trace, seconds
+    from accelerate.utils import gather_object
+
+    pieces = gather_object([(logits, recorder.trace, seconds)])
+    trace = pieces[0][1]
+    for _, other, _ in pieces[1:]:
+        trace.merge(other)
+    return sum(piece[0] for piece in pieces), trace, max(piece[2] for piece in pieces)
+
+
+def launched() -> Accelerator | None:
+    """The processes that ``accelerate launch`` started, if there are several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())
 
 
 def batches_of(tokens: Tokens, batch_size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:

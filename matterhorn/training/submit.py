@@ -1,0 +1,155 @@
+"""Predictions on the test rows as the zip that the GLUE server takes (``submit.yaml``)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict
+from transformers import PreTrainedTokenizerFast
+
+from ..engines.interface import Engine
+from ..errors import InputError
+from ..models.checkpoint import load_spiking
+from .data import Examples, load_examples, read_tsv, tokenize
+from .evaluate import Progress, predict_spiking
+from .tasks import Task, get_task
+
+
+class Sheet(BaseModel):
+    """One file of the submission."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    split: str
+    rows: int
+    files: list[str] = []
+    """Where its rows are, if not where the task says."""
+    hub: str | None = None
+
+
+@cache
+def sheets() -> dict[str, Sheet]:
+    """All files of a submission by name, without ``.tsv``."""
+    text = resources.files(__package__).joinpath("submit.yaml").read_text(encoding="utf-8")
+    return {name: Sheet(**fields) for name, fields in yaml.safe_load(text).items()}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One file as it was written. ``problem``: why the rows hold a constant, or differ in number from the official."""
+
+    name: str
+    rows: int
+    model: str | None
+    problem: str | None = None
+
+
+def submit(
+    models: Mapping[str, Path],
+    output: Path,
+    glue_dir: Path | None,
+    engine: Engine,
+    *,
+    max_length: int = 128,
+    progress: Callable[[str], Progress] = lambda _: iter,
+) -> list[Filled]:
+    """Write the zip to ``output``, whole or not at all.
+
+    The server wants every file, so one without a model or without rows holds a constant, and says so.
+
+    Args:
+        models: spiking checkpoints by the name of their task.
+        progress: a progress bar for the file named.
+    """
+    if output.suffix != ".zip":
+        raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
+    filled, texts = [], {}
+    for name, sheet in sheets().items():
+        task = get_task(sheet.task)
+        rows = _find_rows(task, sheet, glue_dir)
+        problem = None
+        if rows is None or sheet.task not in models:
+            why = f"no test rows in {glue_dir}" if rows is None else f"no model for {sheet.task}"
+            number = sheet.rows if rows is None else len(rows)
+            problem = f"{why}: every row says {_constant(task)}"
+            predictions = [_constant(task)] * number
+        else:
+            predictions = _predict(models[sheet.task], task, rows, engine, max_length, progress(name))
+            if len(rows) != sheet.rows:
+                problem = f"{len(rows)} rows, the server expects {sheet.rows}"
+        lines = [f"{index}\t{prediction}" for index, prediction in enumerate(predictions)]
+        texts[f"{name}.tsv"] = "\n".join(["index\tprediction", *lines, ""])
+        model = str(models[sheet.task]) if rows is not None and sheet.task in models else None
+        filled.append(Filled(name, len(predictions), model, problem))
+    _write_zip(output, texts)
+    return filled
+
+
+def _find_rows(task: Task, sheet: Sheet, glue_dir: Path | None) -> Examples | None:
+    if glue_dir is None:
+        hub = (
+            task
+            if sheet.hub is None
+            else task.model_copy(update={"hub": sheet.hub, "hub_splits": {sheet.split: "test"}})
+        )
+        return load_examples(hub, sheet.split)
+    names = sheet.files or [f"{task.folder}/{task.files[sheet.split]}"]
+    path = next((glue_dir / name for name in names if (glue_dir / name).is_file()), None)
+    if path is None:
+        return None
+    _check_indices(path)
+    return read_tsv(task, path, labelled=False)
+
+
+def _check_indices(path: Path) -> None:
+    """The server counts rows from 0: a file whose own numbers say otherwise is not the official one."""
+    header, *lines = path.read_text(encoding="utf-8-sig").split("\n")
+    if header.split("\t")[0] not in ("index", "id"):
+        return
+    rows = (line for line in lines if line.strip())
+    for number, line in enumerate(rows):
+        index = line.split("\t")[0]
+        if index != str(number):
+            cure = "give the official test file, in its order"
+            raise InputError(f"index {index!r} instead of {number}", file=path, field=f"row {number + 2}", cure=cure)
+
+
+def _predict(
+    folder: Path, task: Task, rows: Examples, engine: Engine, max_length: int, progress: Progress
+) -> list[str]:
+    network = load_spiking(folder)
+    trained = getattr(network.config, "task", None)
+    if trained not in (None, task.name) or network.config.num_labels != task.outputs:
+        problem = f"a network for {trained} with {network.config.num_labels} outputs, not for {task.name}"
+        raise InputError(problem, file=folder, field="task", cure="give a model of this task")
+    tokens = tokenize(rows, PreTrainedTokenizerFast.from_pretrained(folder), task, max_length)
+    logits, _, _ = predict_spiking(network, tokens, engine, progress=progress)
+    return as_predictions(task, logits.numpy())
+
+
+def as_predictions(task: Task, logits: np.ndarray) -> list[str]:
+    """Labels as the server writes them: 0 and 1, names, or scores from 0 to 5. ``logits [n, outputs]``."""
+    if task.range is not None:
+        return [f"{score:.3f}" for score in logits[:, 0].clip(*task.range)]
+    return [task.classes[number] for number in logits.argmax(-1)]
+
+
+def _constant(task: Task) -> str:
+    return as_predictions(task, np.zeros((1, task.outputs)))[0]
+
+
+def _write_zip(output: Path, texts: Mapping[str, str]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fresh = output.with_name(output.name + ".tmp")
+    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    fresh.replace(output)
