@@ -19,6 +19,7 @@ def train(
     glue_dir: Annotated[Path | None, typer.Option(help="Folder of GLUE files; without it, the hub.")] = None,
     output: Annotated[Path | None, typer.Option(help="Where the run lives (default: runs/<recipe>).")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads (0: all).")] = 0,
+    tracker: Annotated[str | None, typer.Option(help="Report to tensorboard, wandb … (default: none).")] = None,
 ) -> None:
     """Fine-tune a teacher and distil it in rounds. Killed or stopped, the same command goes on where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -26,8 +27,13 @@ def train(
 
     from ..training.recipe import load_recipe
     from ..training.run import train as run
+    from ..training.tracking import tracking
 
     if threads:
         torch.set_num_threads(threads)
-    best = run(load_recipe(recipe), output or Path("runs") / Path(recipe).stem, glue_dir)
-    typer.echo(f"{best}: the quantised network; next: matterhorn convert {best} OUTPUT")
+    settings = load_recipe(recipe)
+    named = Path(recipe).stem if Path(recipe).suffix else recipe
+    with tracking(tracker):
+        best = run(settings, output or Path("runs") / named, glue_dir)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"{best}: the quantised network; next: matterhorn convert {best} OUTPUT")

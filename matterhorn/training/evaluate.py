@@ -89,9 +89,13 @@ def predict_spiking(
     return sum(piece[0] for piece in pieces), trace, max(piece[2] for piece in pieces)
 
 
+WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Where launchers (torchrun, MPI) leave the number of processes."""
+
+
 def launched() -> Accelerator | None:
     """The processes that ``accelerate launch`` started, if there are several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
         return None
     from accelerate import Accelerator
 

@@ -25,6 +25,7 @@ from .data import Tokens, shuffled_batches, sorted_batches
 from .metrics import compute_metrics
 from .recipe import Phase
 from .tasks import Task
+from .tracking import TRACKER
 
 Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
 """(model, batch) → (loss to minimise, figures to show)."""
@@ -62,7 +63,8 @@ def run_phase(
     to maximise (default: the task's main metric).
     """
     score = score or operator.itemgetter(task.metrics[0])
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    tracker = TRACKER.get()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=tracker, project_dir=folder.parent / "logs")
     lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
     optimizer = _optimizer(model, phase)
     steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
@@ -73,7 +75,10 @@ def run_phase(
         progress.carried = carried
     if progress.done:
         return progress
+    _leave_alone(model, torch.int16)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
+    if tracker:
+        accelerator.init_trackers(folder.name, config={k: v for k, v in phase if v is not None})
     bar = tqdm(
         total=total,
         initial=progress.step,
@@ -98,11 +103,16 @@ def run_phase(
         if progress.step % phase.evaluate_every == 0 or progress.step == total:
             progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
             _note(progress, figures | evaluate_tokens(model, task, selection, accelerator), score)
+            if accelerator.is_main_process:
+                _show(progress.history[-1])
+            accelerator.log(progress.history[-1], step=progress.step)
             progress.done = progress.step == total
             if accelerator.is_main_process:
                 _keep(folder, model, optimizer, progress)
             accelerator.wait_for_everyone()
     bar.close()
+    for running in accelerator.trackers:
+        running.finish()
     return progress
 
 
@@ -149,6 +159,12 @@ def _optimizer(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=phase.learning_rate, fused=True)
 
 
+def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
+    """Keep tensors of a type that gloo cannot send (embedding tables) out of DDP's exchange: every process has them."""
+    names = [name for name, value in model.state_dict().items() if value.dtype == dtype]
+    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
+
+
 def _schedule(step: int, total: int, warmup: float) -> float:
     """Linear warm-up, then linear decay to zero."""
     rise = max(1, round(warmup * total))
@@ -174,9 +190,12 @@ def _batches(
 
 def _note(progress: Progress, figures: dict[str, float], score: Callable[[dict[str, float]], float]) -> None:
     progress.history.append({"step": progress.step, **figures})
-    tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in progress.history[-1].items()))
     if score(figures) > progress.best:
         progress.best, progress.best_step = score(figures), progress.step
+
+
+def _show(figures: dict[str, float]) -> None:
+    tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in figures.items()))
 
 
 def _keep(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -67,16 +67,16 @@ def lay_run(folder: Path, task: str) -> Path:
     return folder
 
 
-def lay_dev(folder: Path, task: str) -> Path:
-    """Twenty labelled rows of two sentences, in GLUE's columns."""
+def lay_dev(folder: Path, task: str, rows: int = 20) -> Path:
+    """Labelled rows of two sentences, in GLUE's columns."""
     chosen = get_task(task)
     labels = [str(number % 6) for number in range(6)] if chosen.is_regression else chosen.classes
-    rows = [f"{LINES[i % 5]}\t{LINES[i % 3]}\t{labels[i % len(labels)]}" for i in range(20)]
+    lines = [f"{LINES[i % 5]}\t{LINES[i % 3]}\t{labels[i % len(labels)]}" for i in range(rows)]
     for split in ("dev", "dev_mismatched"):
         if split in chosen.files:
             path = folder / chosen.folder / chosen.files[split]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(["\t".join([*chosen.text, chosen.label]), *rows]), encoding="utf-8")
+            path.write_text("\n".join(["\t".join([*chosen.text, chosen.label]), *lines]), encoding="utf-8")
     return folder
 
 
