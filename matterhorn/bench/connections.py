@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..coding import SILENT, Code, kernel
 from ..engines import Engine, get_engine
+from ..engines.events import EventsEngine
 from ..models.spiking import Connection, Firing
 
 BITS = 4
@@ -40,8 +42,11 @@ def middle_code() -> Code:
 Contestants = dict[str, Callable[[], object]]
 
 
+BASELINES = ("fp32", "int8-dynamic", "exact")
+
+
 def connection_contestants(rows: int, fan_in: int, fan_out: int, silent_share: float) -> Contestants:
-    """A product in fp32, ours exact, ours by events."""
+    """A product in fp32, bf16 and PyTorch's dynamic int8, ours exact, ours by events."""
     connection, code = random_connection(fan_in, fan_out), middle_code()
     slots = random_slots(rows, fan_in, silent_share)
     dense, weights = kernel(slots, code).to(torch.float32), connection.weights.to(torch.float32)
@@ -49,8 +54,27 @@ def connection_contestants(rows: int, fan_in: int, fan_out: int, silent_share: f
     def ours(engine: Engine) -> Callable[[], object]:
         return lambda: engine.integrate(slots, code, connection)
 
-    found: Contestants = {"fp32": lambda: F.linear(dense, weights)}
+    narrow, narrow_weights, eight = dense.to(torch.bfloat16), weights.to(torch.bfloat16), _dynamic(weights)
+    found: Contestants = {
+        "fp32": lambda: F.linear(dense, weights),
+        "bf16": lambda: F.linear(narrow, narrow_weights),
+        "int8-dynamic": lambda: eight(dense),
+    }
     return found | {name: ours(get_engine(name)) for name in ("exact", "events")}
+
+
+def takes_events(engine: EventsEngine, rows: int, fan_in: int, fan_out: int, silent_share: float) -> bool:
+    """Whether the cost model has ``events`` add events here, or take the dense product."""
+    slots = random_slots(rows, fan_in, silent_share)
+    return engine.pays(slots, random_connection(fan_in, fan_out))
+
+
+def _dynamic(weights: Tensor) -> nn.Module:
+    linear = nn.Linear(weights.shape[1], weights.shape[0], bias=False)
+    linear.load_state_dict({"weight": weights})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear}, dtype=torch.qint8)
 
 
 def layer_contestants(rows: int, width: int, silent_share: float) -> Contestants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from .clock import Timing
@@ -15,7 +16,8 @@ class Row:
     """One contestant at one task.
 
     Attributes:
-        what: the task (``network``, ``connection``, ``layer``, ``training step``, ``memory``). engine: who ran it.
+        what: the task (``network``, ``connection``, ``layer``, ``training step``, ``memory``, ``start-up`` …).
+        engine: who ran it.
         shape: sizes by name. silent_share: of the events that came in (None where there are none).
         median_s, iqr_s: seconds of one call. threads: that it ran on.
         ratio_to: for each baseline of the same task, how many times faster this is (baseline's median / own).
@@ -41,8 +43,9 @@ def rows_of(
     baselines: Iterable[str],
     threads: int,
     silent_share: float | None = None,
+    extra: Mapping[str, dict[str, float]] = MappingProxyType({}),
 ) -> list[Row]:
-    """A row for each contestant, with its ratios to the baselines that took part."""
+    """A row for each contestant, with its ratios to the baselines that took part; ``extra`` by contestant."""
     rivals = [name for name in baselines if name in timings]
     return [
         Row(
@@ -54,6 +57,7 @@ def rows_of(
             timing.iqr_s,
             threads,
             {rival: timings[rival].median_s / timing.median_s for rival in rivals if rival != name},
+            extra.get(name, {}),
         )
         for name, timing in timings.items()
     ]

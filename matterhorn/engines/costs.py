@@ -20,8 +20,8 @@ from ..models.spiking import Connection
 
 @dataclass(frozen=True)
 class Costs:
-    """Nanoseconds: of a product in the dense int8 product; of starting one; of a row's word of output, and of adding a
-    word of packed weights, in the event kernel; of listing an event."""
+    """Nanoseconds: of a product in the dense int8 product; of starting one, beyond starting the event kernel; of a
+    row's word of output, and of adding a word of packed weights, in the event kernel; of listing an event."""
 
     product: float = 0.006
     start: float = 15_000.0
@@ -76,14 +76,17 @@ def measure() -> Costs:
     small, narrow, wide = _connection(64, 64), _connection(384, 64), _connection(384, 768)
     try:
         rows, thin, busy = 128, _slots(128, 384, 0.0), _slots(128, 384, 0.25)
-        start = _nanoseconds(lambda: exact.integrate(_slots(1, 64, 0.5), code, small))
+        tiny = _slots(1, 64, 0.0)
+        call = _nanoseconds(lambda: integrate_events(tiny, code, small))
+        start = max(0.0, _nanoseconds(lambda: exact.integrate(tiny, code, small)) - call)
         dense = _nanoseconds(lambda: exact.integrate(thin, code, wide))
         bare = _nanoseconds(lambda: integrate_events(thin, code, wide))
         many = _nanoseconds(lambda: integrate_events(busy, code, wide))
         few = _nanoseconds(lambda: integrate_events(busy, code, narrow))
     finally:
         torch.set_num_threads(threads)
-    events, row = int((busy != SILENT).sum()), bare / (rows * 12)
+    dense, bare, many, few = (time - call for time in (dense, bare, many, few))
+    events, row = int((busy != SILENT).sum()), max(0.1, bare / (rows * 12))
     word = max(0.05, (many - few - row * rows * 11) / (events * 11))
     event = max(0.1, (few - row * rows) / events - word)
     return Costs(max(1e-4, (dense - start) / (rows * 384 * 768)), start, row, word, event)
@@ -102,8 +105,8 @@ def _slots(rows: int, neurons: int, share: float) -> torch.Tensor:
     return slots.masked_fill(torch.rand(rows, neurons, generator=draw) >= share, SILENT)
 
 
-def _nanoseconds(run: Callable[[], object], times: int = 9) -> float:
-    """Least time of a few calls."""
+def _nanoseconds(run: Callable[[], object], times: int = 25) -> float:
+    """Least time of some calls."""
     best = float("inf")
     for _ in range(times):
         begin = time.perf_counter_ns()

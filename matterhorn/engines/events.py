@@ -45,11 +45,15 @@ class EventsEngine:
             say_once(f"|κ| up to {reach}: connections take the dense product")
             return self.dense.integrate(slots, code, connection)
         rows = slots.reshape(-1, slots.shape[-1]).contiguous()
-        fan_out, fan_in = connection.weights.shape
-        words, events = packed_weights(connection).words, count_spikes(rows.numpy())
-        if self.costs.sparse(len(rows), events, words) > self.costs.dense(len(rows), fan_in, fan_out):
+        if not self.pays(rows, connection):
             return self.dense.integrate(slots, code, connection)
         return integrate_events(rows, code, connection).view(*slots.shape[:-1], -1)
+
+    def pays(self, slots: Tensor, connection: Connection) -> bool:
+        """Whether adding the events of slots ``[rows, in]`` is expected to take less time than the dense product."""
+        fan_out, fan_in = connection.weights.shape
+        words, events = packed_weights(connection).words, count_spikes(slots.numpy())
+        return self.costs.sparse(len(slots), events, words) <= self.costs.dense(len(slots), fan_in, fan_out)
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`. Outside attention the closed form serves."""
