@@ -74,12 +74,13 @@ class Recipe(Settings):
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """A shipped recipe by its name (``sst2``), or one from a YAML file."""
+    """A shipped recipe by its name (``sst2``, ``bert-base/sst2``), or one from a YAML file."""
     path = Path(name)
+    shelf = Path(str(resources.files(__package__).joinpath("recipes")))
     if path.suffix not in (".yaml", ".yml"):
-        path = Path(str(resources.files(__package__).joinpath("recipes", f"{name}.yaml")))
+        path = shelf / f"{name}.yaml"
     if not path.is_file():
-        shipped = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        shipped = sorted(p.relative_to(shelf).with_suffix("").as_posix() for p in shelf.rglob("*.yaml"))
         raise InputError("no such recipe", file=name, cure=f"give a .yaml file or one of {', '.join(shipped)}")
     try:
         return Recipe(**yaml.safe_load(path.read_text(encoding="utf-8")))
