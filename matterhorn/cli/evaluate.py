@@ -8,18 +8,43 @@ from typing import Annotated, Any
 import typer
 
 from .app import Json, app, print_json
+from .chip import (
+    Chips,
+    CircuitName,
+    Deviation,
+    DeviceName,
+    PlaceRows,
+    Seconds,
+    Seed,
+    Tolerance,
+    VerifyWrites,
+    chip,
+    chip_run,
+    refuse_chip_options,
+    told,
+)
 from .rows import GlueDir, MaxLength, glue_folder, load_tokens, tracked
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
     model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
     glue_dir: GlueDir = None,
-    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
+    engine: Annotated[str, typer.Option(help="exact, events, stepped or analog.")] = "exact",
     split: Annotated[str, typer.Option(help="Which rows.")] = "dev",
     limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
     max_length: MaxLength = 128,
+    deviation: Deviation = None,
+    device: DeviceName = "ideal",
+    circuit: CircuitName = "ideal-128",
+    seed: Seed = 0,
+    seconds: Seconds = 0.0,
+    chips: Chips = 1,
+    verify_writes: VerifyWrites = 0,
+    tolerance: Tolerance = 0.03,
+    place_rows: PlaceRows = False,
     trace: Annotated[Path | None, typer.Option(help="Write the trace here (.json.gz).")] = None,
     json: Json = False,
 ) -> None:
@@ -28,8 +53,16 @@ def evaluate(
     from ..training.evaluate import evaluate_spiking, launched
 
     accelerator = launched()
-    runner = get_engine(engine)
+    analog = engine == "analog"
+    if analog:
+        bank = chip(device, circuit, seed, deviation, verify_writes, tolerance, place_rows)
+    else:
+        refuse_chip_options(context, engine)
+        runner = get_engine(engine)
     network, tokens, chosen = load_tokens(model, task, split, glue_dir, max_length, limit)
+    if analog:
+        run = chip_run(model, network, tokens, chosen)
+        runner = run.on_chip(bank, seconds, progress=tracked(f"chip {seed}"))
     result = evaluate_spiking(network, tokens, chosen, runner, progress=tracked("evaluate"), accelerator=accelerator)
     if accelerator and not accelerator.is_main_process:
         return
@@ -48,6 +81,9 @@ def evaluate(
         "events_per_token": result.events_per_token,
         "seconds": result.seconds,
     }
+    if analog:
+        values = [answer["value"], *run.scores(bank, range(seed + 1, seed + chips), seconds, tracked("chips"))]
+        answer |= told(bank, seconds, values)
     if json:
         print_json(answer)
     else:

@@ -93,9 +93,12 @@ def static_connections(network: SpikingNetwork) -> dict[str, tuple[Connection, P
 def write(
     bank: ArrayBank, name: str, connection: Connection, code: Code, kernels: Tensor | None = None
 ) -> ProgrammedConnection:
-    """One connection on a chip, its capacitors sized for ``kernels [..., in]`` where given."""
+    """One connection on a chip, its capacitors sized (and rows chosen) for ``kernels [..., in]`` where given."""
     reach = kernel_code(code, connection.weights.shape[1]).reach
-    written = bank.program(connection.weights, name=name, kernel_top=reach, kernel_unit=code.unit)
+    importance = None if kernels is None else kernels.flatten(0, -2).double().square().mean(0)
+    written = bank.program(
+        connection.weights, name=name, kernel_top=reach, kernel_unit=code.unit, importance=importance
+    )
     return written if kernels is None else written.sized_for(kernels)
 
 

@@ -9,6 +9,7 @@ from .bank import ArrayBank
 from .cache import WireCache, default_folder
 from .circuit import PARTS, Circuit, only, resized
 from .connection import ProgrammedConnection
+from .correction import Correction
 from .deviation import weight_deviation
 from .device import Device, deviating
 from .files import circuit_names, device_names, load_circuit, load_device
@@ -18,6 +19,7 @@ __all__ = [
     "PARTS",
     "ArrayBank",
     "Circuit",
+    "Correction",
     "Device",
     "ProgrammedConnection",
     "Ramp",

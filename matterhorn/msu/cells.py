@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .correction import Correction
 from .device import Device
 
 
@@ -24,29 +25,76 @@ class Cells:
     exponent: Tensor
 
 
-def write(target: Tensor, formed: Tensor, device: Device, generator: torch.Generator) -> Cells:
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """Each part draws from a stream of its own, so switching one off leaves the others as they were."""
+
+    programming: torch.Generator
+    drift: torch.Generator
+    stuck: torch.Generator
+
+    @classmethod
+    def of(cls, generator: torch.Generator) -> Streams:
+        """Branches of one generator."""
+        return cls(*(_branch(generator) for _ in range(3)))
+
+
+def write(
+    target: Tensor,
+    formed: Tensor,
+    device: Device,
+    streams: Streams,
+    stuck: tuple[Tensor, Tensor] | None = None,
+    correction: Correction | None = None,
+) -> Cells:
     """Draw a chip; cells that were never ``formed`` stay at 0 S.
 
-    The parts draw from streams of their own, so switching one off leaves the others as they were.
+    Args:
+        stuck: cells stuck low and high where they are known already (:func:`stuck_cells`), else they are drawn.
+        correction: how often what is off is written again.
     """
-    streams = [_branch(generator) for _ in range(3)]
     written = target
     if device.programming is not None:
-        noise = torch.randn(target.shape, generator=streams[0], dtype=target.dtype)
         spread = device.programming.spread(target, device.high) * formed
-        written = (target + spread * noise).clamp(min=0)
+        written = _once(target, spread, streams.programming)
+        if correction is not None and correction.verify_writes:
+            written = _verified(written, target, spread, device, streams.programming, correction)
     exponent = torch.zeros(()).expand(target.shape)
     if device.drift is not None:
         share = target / device.high
-        noise = torch.randn(target.shape, generator=streams[1], dtype=target.dtype)
+        noise = torch.randn(target.shape, generator=streams.drift, dtype=target.dtype)
         exponent = (device.drift.exponent(share) + device.drift.exponent_spread(share) * noise).abs() * formed
     if device.stuck is not None:
-        draw = torch.rand(target.shape, generator=streams[2], dtype=target.dtype)
-        low = formed & (draw < device.stuck.low.si)
-        high = formed & (draw >= 1 - device.stuck.high.si)
+        low, high = stuck_cells(formed, device, streams) if stuck is None else stuck
         written = written.masked_fill(low, device.low).masked_fill(high, device.high)
         exponent = exponent.masked_fill(low | high, 0)
     return Cells(target, written, exponent)
+
+
+def stuck_cells(formed: Tensor, device: Device, streams: Streams) -> tuple[Tensor, Tensor]:
+    """Which cells are stuck at the lowest and at the highest conductance, like ``formed``; once per stream."""
+    if device.stuck is None:
+        return torch.zeros_like(formed), torch.zeros_like(formed)
+    draw = torch.rand(formed.shape, generator=streams.stuck, dtype=torch.float32)
+    return formed & (draw < device.stuck.low.si), formed & (draw >= 1 - device.stuck.high.si)
+
+
+def _once(target: Tensor, spread: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(target.shape, generator=generator, dtype=target.dtype)
+    return (target + spread * noise).clamp(min=0)
+
+
+def _verified(
+    written: Tensor, target: Tensor, spread: Tensor, device: Device, generator: torch.Generator, how: Correction
+) -> Tensor:
+    """Write again what a read, itself noisy, finds off by more than the tolerance."""
+    written, limit = written.clone(), how.tolerance * (device.high - device.low)
+    relative = device.read.relative.si if device.read is not None else 0.0
+    for _ in range(how.verify_writes):
+        noise = torch.randn(target.shape, generator=generator, dtype=target.dtype)
+        off = (written * (1 + relative * noise) - target).abs() > limit
+        written[off] = _once(target[off], spread[off], generator)
+    return written
 
 
 def held(cells: Cells, device: Device, seconds: float) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +46,8 @@ class ProgrammedConnection:
     Attributes:
         kernel_top: longest pulse, in kernel steps.
         full_scale: potential of one array (in digit times kernel step) that charges its capacitor to the swing.
-        step: duration of one kernel step, s.
+        weights: in the order in which their rows lie in the arrays.
+        step: duration of one kernel step, s. order: input of each row, int64 ``[fan_in]``; None: as given.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ProgrammedConnection:
     step: float
     seconds: float
     cache: WireCache | None = None
+    order: Tensor | None = None
 
     def at(self, seconds: float) -> ProgrammedConnection:
         """The same chip, so long after programming."""
@@ -100,7 +101,7 @@ class ProgrammedConnection:
         rows = self._rows(kernel)
         lengths = pulse_lengths(rows, self._pulse_jitter, generator)
         if kernel.dtype == torch.int8 and self._fits_integers:
-            total = self._in_integers(kernel.reshape(rows.shape), rows, generator)
+            total = self._in_integers(self.placed(kernel).reshape(rows.shape), rows, generator)
         elif self._fits_one_product:
             total = self._one_product(lengths, generator)
         else:
@@ -159,15 +160,19 @@ class ProgrammedConnection:
     def _read_factors(self) -> tuple[Tensor, Tensor]:
         return outer_factors(self._read_variance)
 
+    @property
+    def comparator_potentials(self) -> Tensor:
+        """What the comparators' offsets add to the answer, ``[fan_out]``."""
+        return (self._offset * self._place_value[:, None, None]).sum((0, 1))
+
     @cached_property
     def _merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Arrays and digits merged: matrix ``[in, out]``, offset ``[out]``, outer factors of the read noise."""
         place = self._place_value
         matrix = from_tiles((place[:, None, None, None] * self.effective).sum(0), self.layout)
-        offset = (place[:, None, None] * self._offset).sum((0, 1))
         variance = from_tiles((place[:, None, None, None] ** 2 * self._read_variance).sum(0), self.layout)
         by_row, by_neuron = outer_factors(variance)
-        return matrix.contiguous(), offset, by_row.to(self._dtype), by_neuron.sqrt().to(self._dtype)
+        return matrix.contiguous(), self.comparator_potentials, by_row.to(self._dtype), by_neuron.sqrt().to(self._dtype)
 
     def _one_product(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
         matrix, offset, _, _ = self._merged
@@ -239,11 +244,6 @@ class ProgrammedConnection:
         return (charges / unit * gain[:, :, None])[..., : self.layout.fan_out].to(self._dtype)
 
     @property
-    def offset_potentials(self) -> np.ndarray:
-        """What the comparators' offsets add to the answer, ``[fan_out]``."""
-        return (self._offset * self._place_value[:, None, None]).sum((0, 1)).double().numpy()
-
-    @property
     def _needs_patterns(self) -> bool:
         """Whether no effective matrix exists: nonlinear cells or floating rows behind resistive wires."""
         wires = self.circuit.wires
@@ -296,4 +296,8 @@ class ProgrammedConnection:
             raise InputError(
                 f"{self.name}: kernel of {kernel.shape[-1]} neurons", cure=f"give {self.layout.fan_in} neurons last"
             )
-        return kernel.reshape(-1, self.layout.fan_in).to(self._dtype)
+        return self.placed(kernel).reshape(-1, self.layout.fan_in).to(self._dtype)
+
+    def placed(self, kernel: Tensor) -> Tensor:
+        """Kernels ``[..., fan_in]`` in the order of the rows they drive."""
+        return kernel if self.order is None else kernel[..., self.order]

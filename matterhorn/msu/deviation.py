@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .cells import held, write
+from .cells import Streams, held, write
 from .device import Device
 from .mapping import digit_base, pair_conductances, split_digits
 
@@ -20,7 +20,7 @@ def weight_deviation(weights: Tensor, device: Device, generator: torch.Generator
     digit = split_digits(weights, slices, base)
     unit = (device.high - device.low) / (base - 1)
     target = pair_conductances(digit, unit, device)
-    cells = write(target, torch.ones_like(target, dtype=torch.bool), device, generator)
+    cells = write(target, torch.ones_like(target, dtype=torch.bool), device, Streams.of(generator))
     off = held(cells, device, seconds) - target
     place = float(base) ** torch.arange(slices, dtype=torch.float32)
     return ((off[..., 0] - off[..., 1]) / unit * place[:, None, None]).sum(0)

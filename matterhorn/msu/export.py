@@ -20,6 +20,7 @@ def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path)
     An npz holds ``target`` and ``held`` (what the simulated chip holds), siemens float32 ``[rows, columns]``; bit lines
     2j and 2j + 1 are the plus and minus cells of neuron j. The index says which inputs and outputs an array serves:
     input ``first_input`` sits in row ``first_row`` and so on downwards, output ``first_output`` in pair 0 and so on.
+    Where rows were chosen, ``first_input`` counts places in ``input_order``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,9 @@ def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[st
             "outputs": min(layout.pairs, layout.fan_out - bank * layout.pairs),
         }
         arrays.append(entry)
+    order = {} if connection.order is None else {"input_order": connection.order.tolist()}
     return {
+        **order,
         "name": connection.name,
         "device": connection.device.name,
         "circuit": connection.circuit.name,

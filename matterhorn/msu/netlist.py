@@ -70,7 +70,7 @@ def array_circuit(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) 
         )
     rows, neurons = connection.layout.rows, connection.layout.fan_out
     lengths = np.zeros(rows)
-    lengths[-connection.layout.fan_in :] = kernel.double().numpy()
+    lengths[-connection.layout.fan_in :] = connection.placed(kernel).double().numpy()
     volts = circuit.swing.si / connection.full_scale
     capacity = circuit.read_voltage.si * connection.step * unit_conductance(connection.layout, device) / volts
     return ArrayCircuit(

@@ -46,7 +46,10 @@ def check(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> Check
     """Run the connection's one array for one kernel ``[fan_in]`` in both."""
     array = array_circuit(connection, kernel, ramp)
     potentials, slots = simulate(array)
-    mine = connection.integrate(kernel[None].double())[0].double().numpy() - connection.offset_potentials
+    mine = (
+        connection.integrate(kernel[None].double())[0].double().numpy()
+        - connection.comparator_potentials.double().numpy()
+    )
     same = connection.fire(kernel[None].double(), ramp)[0].numpy()
     return Check(
         rows=array.cells.shape[0],
