@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 
 from ..errors import InputError
-from . import bench, checkpoints, energy, evaluate, glue, msu, run, train, warm  # noqa: F401 (registers the commands)
+from . import bench, checkpoints, energy, evaluate, glue, msu, run, study, train, warm  # noqa: F401 (registers the commands)
 from .app import app
 
 

@@ -17,8 +17,8 @@ def needed(
         scale: whether the line is straight in the value or in its logarithm.
 
     Returns:
-        ``value`` (None where even the first one costs too much) and ``how``: ``interpolated``, ``beyond`` (even the last
-        value costs less: the limit lies further) or ``none``.
+        ``value`` (None where even the first one costs too much) and ``how``: ``interpolated``, ``beyond`` (even the
+        last value costs less: the limit lies further) or ``none``.
     """
     if losses[0] >= allowed:
         return {"value": None, "how": "none"}

@@ -32,7 +32,7 @@ class Study(Strict):
     unit: str
     values: list[float] = Field(min_length=1, max_length=50)
     scale: Literal["linear", "log"] = "linear"
-    keep: list[str] = []
+    keep: tuple[str, ...] = ()
     deviation: float | None = Field(default=None, ge=0, le=100)
     device: str | None = None
     chips: int | None = Field(default=None, ge=1)

@@ -1,0 +1,78 @@
+"""``matterhorn msu study``: what a network asks of its device."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .app import Json, print_json
+from .chip import PlaceRows, Seed, Tolerance, VerifyWrites, chip_run
+from .msu import msu
+from .rows import GlueDir, load_tokens, tracked
+
+
+@msu.command()
+def study(
+    task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
+    model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
+    glue_dir: GlueDir = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows of dev.")] = None,
+    chips: Annotated[int, typer.Option(min=1, max=1000, help="Chips for each value.")] = 5,
+    seed: Seed = 0,
+    properties: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this property; may be given several times.")
+    ] = None,
+    points: Annotated[Path | None, typer.Option(help="Properties and values to try (YAML).")] = None,
+    verify_writes: VerifyWrites = 0,
+    tolerance: Tolerance = 0.03,
+    place_rows: PlaceRows = False,
+    output: Annotated[Path | None, typer.Option(help="Write the answer here (.json).")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    json: Json = False,
+) -> None:
+    """Score against one property of the device at a time, over several chips, and the device you need."""
+    from ..msu import Correction, WireCache, default_folder
+    from ..study import load_plan, run_plan
+
+    plan = load_plan(points)
+    if properties:
+        unknown = [name for name in properties if name not in plan.studies]
+        if unknown:
+            cure = f"choose from {', '.join(plan.studies)}"
+            raise InputError(f"no property {unknown[0]!r}", field="--only", cure=cure)
+        plan = plan.model_copy(update={"studies": {n: s for n, s in plan.studies.items() if n in properties}})
+    for path, option in ((output, "--output"), (html, "--html")):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
+    correction = Correction(verify_writes, tolerance, place_rows)
+    network, tokens, chosen = load_tokens(model, task, "dev", glue_dir, 128, rows)
+    found = run_plan(
+        chip_run(model, network, tokens, chosen),
+        plan,
+        chips,
+        seed=seed,
+        cache=WireCache(default_folder()),
+        correction=correction,
+        progress=tracked("study"),
+    )
+    about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
+    answer = {**about, **found, "verify_writes": verify_writes, "place_rows": place_rows}
+    if output is not None:
+        output.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
+    if html is not None:
+        from ..report.study_page import write_study_page
+
+        write_study_page(html, answer)
+    if json:
+        print_json(answer)
+        return
+    from ..report.study_table import print_study
+
+    print_study(answer)
+    for path in (output, html):
+        if path is not None:
+            typer.echo(f"written: {path}")

@@ -1,0 +1,61 @@
+"use strict";
+const D = JSON.parse(document.getElementById("data").textContent);
+const A = D.answer;
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const el = (id) => document.getElementById(id);
+const phone = () => window.innerWidth < 640;
+const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+const unitOf = (s) => (s.unit === "1" ? "" : ` ${s.unit}`);
+
+function layout(extra = {}) {
+  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true, fixedrange: true };
+  const { xaxis, yaxis, ...rest } = extra;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false,
+    font: { color: css("--ink"), size: phone() ? 11 : 13, family: "system-ui, sans-serif" },
+    hoverlabel: { font: { size: 13 } }, margin: { l: 10, r: 14, t: 12, b: 46 },
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+  };
+}
+
+function header() {
+  el("headline").textContent = percent(A.clean);
+  el("subtitle").textContent = `${A.model}, ${A.n} rows of ${A.task}, ${A.chips} chip${A.chips > 1 ? "s" : ""} a value. ` +
+    `One property at a time; all else is ideal.`;
+  el("needed").innerHTML = "<tr><th>property</th><th>needed</th></tr>" + Object.entries(A.studies).map(([name, s]) =>
+    `<tr><td>${safe(s.title)}</td><td id="needed-${name}">${safe(D.needed[name])}</td></tr>`).join("");
+}
+
+function sections() {
+  el("studies").innerHTML = Object.entries(A.studies).map(([name, s]) => `<section><h2>${safe(s.title)}</h2>
+    <div id="chart-${name}" class="chart"></div><details><summary>Numbers</summary><table id="table-${name}">
+    <tr><th class=n>value</th><th class=n>mean</th><th class=n>spread</th><th class=n>worst</th><th class=n>yield</th></tr>` +
+    s.points.map((p) => `<tr><td class=n>${p.value}${unitOf(s)}</td><td class=n>${percent(p.mean, 2)}</td><td class=n>` +
+      `${percent(p.spread, 2)}</td><td class=n>${percent(p.worst, 2)}</td><td class=n>${percent(p.yield, 0)}</td></tr>`).join("") +
+    "</table></details></section>").join("");
+}
+
+function chart(name, s) {
+  const x = s.points.map((p) => p.value);
+  const scattered = s.points.flatMap((p) => p.scores.map((score) => [p.value, score]));
+  const line = (y, text, dash) => ({ type: "scatter", mode: "lines", x: [Math.min(...x), Math.max(...x)], y: [y, y], hoverinfo: "skip",
+    line: { color: css("--soft"), width: 1, dash }, name: text });
+  Plotly.react(`chart-${name}`, [
+    line(A.clean, "without a chip", "solid"), line(A.clean - A.allowed_loss, "one point less", "dot"),
+    { type: "scatter", mode: "markers", x: scattered.map((p) => p[0]), y: scattered.map((p) => p[1]), hoverinfo: "skip",
+      marker: { color: "#3b6fb6", size: 5, opacity: 0.45 } },
+    { type: "scatter", mode: "lines+markers", x, y: s.points.map((p) => p.mean), line: { color: css("--accent"), width: 2.5 },
+      error_y: { type: "data", array: s.points.map((p) => p.spread), color: css("--accent"), thickness: 1 },
+      text: s.points.map((p) => `${p.value}${unitOf(s)}: ${percent(p.mean, 2)} ± ${percent(p.spread, 2)}<br>yield ${percent(p.yield, 0)}`),
+      hoverinfo: "text" },
+  ], layout({ xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : s.unit }, type: s.scale },
+    yaxis: { tickformat: ".0%", title: { text: A.metric } } }), { displayModeBar: false, responsive: true });
+}
+
+const everything = () => Object.entries(A.studies).forEach(([name, s]) => chart(name, s));
+header();
+sections();
+everything();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", everything);
+document.documentElement.dataset.ready = "yes";
