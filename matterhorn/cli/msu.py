@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .app import Json, app, print_json
 
 if TYPE_CHECKING:
@@ -53,14 +54,23 @@ def netlist(
     seconds: Seconds = 0.0,
     kernel: Kernel = None,
     weights: Weights = None,
+    text: Annotated[str | None, typer.Option(help="A sentence: its spikes drive the array.")] = None,
+    model: Annotated[str, typer.Option(help="With --text: a shipped model's name or a folder.")] = "sst2",
+    connection: Annotated[str, typer.Option(help="With --text: which connection.")] = "block.0.ffn1",
+    token: Annotated[int, typer.Option(min=0, help="With --text: which token, from 0.")] = 1,
 ) -> None:
     """Write one array with its neurons and pulses as an ngspice netlist."""
     from ..msu.netlist import array_circuit
-    from ..msu.netlist import netlist as text
+    from ..msu.netlist import netlist as written
 
-    trial = _trial(device, circuit, rows, cols, wires, seed, seconds, kernel, weights)
+    if text is None:
+        trial = _trial(device, circuit, rows, cols, wires, seed, seconds, kernel, weights)
+    else:
+        if kernel is not None or weights is not None:
+            raise InputError("a sentence brings its own", field="--kernel, --weights", cure="drop --text or these")
+        trial = _real_trial(model, text, connection, token, (device, circuit, rows, cols, wires, seed, seconds))
     array = array_circuit(trial.connection, trial.kernel, trial.ramp)
-    out.write_text(text(array, out.with_suffix(".data").name), encoding="ascii")
+    out.write_text(written(array, out.with_suffix(".data").name), encoding="ascii")
     typer.echo(f"{out}: run it by ngspice -b {out}")
 
 
@@ -107,3 +117,21 @@ def _trial(
     spec = load_circuit(circuit)
     spec = spec if wires else spec.model_copy(update={"wires": None})
     return choose_trial(load_device(device), spec, (rows, cols), seed, seconds, kernel, weights)
+
+
+def _real_trial(
+    model: str, text: str, connection: str, token: int, chip: tuple[str, str, int, int, bool, int, float]
+) -> Trial:
+    """The first rows and neurons of a real connection, driven by a real token."""
+    from ..engines.answer import load_tokenizer
+    from ..models.checkpoint import load_spiking
+    from ..msu import load_circuit, load_device
+    from ..study.sentence import real_array
+    from ..zoo import find
+
+    device, circuit, rows, cols, wires, seed, seconds = chip
+    spec = load_circuit(circuit)
+    spec = spec if wires else spec.model_copy(update={"wires": None})
+    folder = find(model)
+    array = real_array(load_spiking(folder), load_tokenizer(folder), text, connection, token, (rows, cols))
+    return array.trial(load_device(device), spec, seed, seconds)
