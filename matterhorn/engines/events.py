@@ -20,7 +20,7 @@ from .limits import check_sums
 from .packed import packed_weights
 from .prepare import kernel_code
 
-PACKED_FROM = 96
+PACKED_FROM = 256
 """Tokens from which keys and values are packed to bits: below, a row of bytes is a few vectors, packing costs more."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import kernel
 from .connection import SILENT, add_events, list_row
-from .lanes import LANES
+from .lanes import LANES, SCAN, lowest_bit, spiking
 
 NO_KEY = np.int32(-(2**29))
 """Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
@@ -43,6 +43,15 @@ def share_levels(scores, table, step, top, shift, weights, levels):
         level = np.rint((weights[j] / total) / step)
         level = high if level > high else level
         levels[j] = np.uint8(np.int32(level))
+
+
+@kernel
+def share_slots(row, length, silent, dead_zone, top, slots):
+    """Slots of one row of levels (see ``steps.encode``): ``uint8 [length]`` → ``uint8``, the rest is left."""
+    low, width, high = np.uint8(silent - dead_zone), np.uint8(2 * dead_zone), np.uint8(top)
+    for j in range(length):
+        above = np.uint8(row[j] - low)
+        slots[j] = SILENT if above <= width else np.uint8(high - row[j])
 
 
 @kernel
@@ -87,6 +96,7 @@ def attend_bytes(queries, keys, values, starts, heads, query_code, share_code, c
         room = -(-length // 16) * 16
         transposed, offsets = np.zeros((size, room), np.int32), np.full(room, NO_KEY, np.int32)
         scores, weights, row = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.uint8)
+        slots = np.full(-(-length // SCAN) * SCAN, SILENT, np.uint8)
         for h in range(heads):
             left = h * size
             for j in range(length):
@@ -104,15 +114,18 @@ def attend_bytes(queries, keys, values, starts, heads, query_code, share_code, c
                         for j in range(room):
                             scores[j] += factor * transposed[d, j]
                 share_levels(scores, table, step, share_top, shift, weights, row)
+                levels[place : place + length] = row[:length]
+                place += length
+                share_slots(row, length, silent, dead_zone, share_top, slots)
                 mixed[:] = base
-                for j in range(length):
-                    level = np.int32(row[j])
-                    levels[place + j] = row[j]
-                    if abs(level - silent) > dead_zone:
-                        factor = np.int32(share_unit * level - share_read)
+                for start in range(0, slots.shape[0], SCAN):
+                    mask = spiking(slots, start)
+                    while mask != 0:
+                        j = start + lowest_bit(mask)
+                        mask &= mask - np.uint64(1)
+                        factor = np.int32(share_unit * np.int32(row[j]) - share_read)
                         for d in range(size):
                             mixed[d] += factor * np.int32(values[begin + j, left + d])
-                place += length
                 for d in range(size):
                     out[i, left + d] = mixed[d]
     return worst <= top
@@ -181,12 +194,9 @@ def attend_bits(queries, keys, values, starts, heads, query_code, share_code, co
                 if not add_row(own, own_read, unit, top, key_bits, offsets, order, kappa, bounds, scores):
                     return False
                 share_levels(scores[:room], table, step, share_top, shift, weights, row)
-                for j in range(length):
-                    level = row[j]
-                    levels[place + j] = level
-                    quiet = abs(np.int32(level) - silent) <= dead_zone
-                    slots[j] = SILENT if quiet else np.uint8(share_top - level)
+                levels[place : place + length] = row[:length]
                 place += length
+                share_slots(row, length, silent, dead_zone, share_top, slots)
                 add_row(slots, share_reads, share_unit, share_top, value_bits, base, order, kappa, bounds, mixed)
                 for d in range(size):
                     out[i, left + d] = mixed[d]
