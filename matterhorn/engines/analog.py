@@ -75,8 +75,8 @@ class AnalogEngine(ExactEngine):
         narrow = kernel_code(code, rows.shape[1]).reach <= NARROW
         kappa = narrow_kernel(rows, code) if narrow else kernel(rows, code)
         potentials = self.programmed[connection].integrate(kappa, self.generator)
-        sums = potentials.div_(self.gains[connection]).round_().to(torch.int32)
-        return sums.add_(connection.offset).view(*slots.shape[:-1], -1)
+        sums = torch.addcmul(connection.offset.to(potentials.dtype), potentials, 1 / self.gains[connection])
+        return sums.round_().to(torch.int32).view(*slots.shape[:-1], -1)
 
 
 def static_connections(network: SpikingNetwork) -> dict[str, tuple[Connection, Population]]:

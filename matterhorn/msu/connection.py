@@ -262,7 +262,7 @@ class ProgrammedConnection:
 
     @cached_property
     def _fixed(self) -> FixedMatrix:
-        return FixedMatrix.of(self._merged[0])
+        return FixedMatrix.of(self._merged[0], self.kernel_top)
 
     @property
     def _leak_rate(self) -> float:
