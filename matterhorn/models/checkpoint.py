@@ -139,7 +139,7 @@ def load_spiking(folder: Path) -> SpikingNetwork:
 
 def differing_rows(tables: dict[str, Tensor], shared: dict[str, Tensor], shelf: Path) -> dict[str, Tensor]:
     """Numbers (``<table>.rows``, int32) and contents (``<table>.values``) of rows that ``shared`` holds otherwise."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, own in tables.items():
         other = shared.get(name)
         if other is None or other.shape != own.shape or other.dtype != own.dtype:

@@ -103,56 +103,44 @@ def least_squares_step(x: Tensor, low: int, high: int, candidates: int = 40) -> 
     return steps[errors.argmin()]
 
 
-REACH = {"input": 1.3, "queries": 1.3}
-"""Populations whose dead zone reaches further than the others': at the same silence, hidden states suffer less.
-Found by trying on training rows of SST-2."""
+def scale_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> float:
+    """Scale all steps by one factor so that ``target`` of all windows of one batch are silent; returns the share.
 
-
-def place_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> float:
-    """Set every step anew so that ``target`` of all windows of one batch are silent; returns the share reached.
-
-    Dead zones reach equally far (but see :data:`REACH`), counted in the root mean square of a population's distance
-    from silence: an event is worth its cost where it tells much.
+    Silence goes to the most frequent levels at the new steps. One factor for all keeps the balance that the learned
+    steps found between populations.
     """
-    steps = {name: float(population.step.detach()) for name, population in model.populations().items()}
-    low, high, share = 0.0, 8.0, 0.0
-    for _ in range(12):
-        reach = (low + high) / 2
-        share = _reach_out(model, batch, reach, steps)
-        low, high = (reach, high) if share < target else (low, reach)
+    steps = {name: population.step.detach().clone() for name, population in model.populations().items()}
+    low, high, share = 0.25, 4.0, 0.0
+    for _ in range(10):
+        factor = (low * high) ** 0.5
+        share = _scaled(model, batch, {name: factor * step for name, step in steps.items()})
+        low, high = (factor, high) if share < target else (low, factor)
     return share
 
 
-def _reach_out(
-    model: MatterhornForSequenceClassification, batch: dict[str, Tensor], reach: float, steps: dict[str, float]
-) -> float:
-    """Place steps, layer after layer, for dead zones that end at ``reach`` root mean squares; the share of silence.
-
-    Silence is counted from each neuron's most frequent level. ``steps`` are those the distances are told by.
-    """
+def _scaled(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], steps: dict[str, Tensor]) -> float:
+    """Set steps and, layer after layer, silent levels; the share of silence over all connections."""
     silent, windows = 0, 0
     present = batch["attention_mask"].bool()
 
-    def place(name: str) -> Any:
+    def settle(name: str) -> Any:
         kind = name.rsplit(".", 1)[-1]
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             nonlocal silent, windows
             assert isinstance(module, ActivationQuantiser)
-            x = _existing(inputs[0].detach().float(), present, kind)
-            distance = x - (module.silent - module.zero) * steps[name]
-            edge = reach * REACH.get(kind, 1.0) * distance.square().mean().sqrt()
-            module.step.data.copy_(edge / (module.dead_zone + 0.5))
-            levels = module.levels(x)
+            module.step.data.copy_(steps[name])
+            levels = _existing(module.levels(inputs[0]), present, kind)
             histogram = level_histogram(levels, module.bits)
             mode = most_frequent(histogram if len(module.silent) > 1 else histogram.sum(0, keepdim=True))
-            away = (levels - mode).abs()
-            silent += TARGETS.get(kind, 1) * int((away <= module.dead_zone).sum())
-            windows += TARGETS.get(kind, 1) * away.numel()
+            module.silent.copy_(mode)
+            module.reads.copy_(READ_UNIT * mode)
+            silent += TARGETS.get(kind, 1) * int(((levels - mode).abs() <= module.dead_zone).sum())
+            windows += TARGETS.get(kind, 1) * levels.numel()
 
         return hook
 
-    hooks = [module.register_forward_pre_hook(place(name)) for name, module in model.populations().items()]
+    hooks = [module.register_forward_pre_hook(settle(name)) for name, module in model.populations().items()]
     _run(model, [batch])
     for hook in hooks:
         hook.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +28,7 @@ class Distillation:
     teacher: nn.Module
     round: Round
     state: dict[str, float] = field(default_factory=dict)
-    price_rate: float = 0.5
+    price_rate: float = 0.1
     chips: Chips | None = None
     """Noise-aware: a new chip for every batch."""
 
@@ -36,6 +37,7 @@ class Distillation:
         if self.chips is not None:
             self.chips.draw()
         inputs = {k: v for k, v in batch.items() if k != "labels"}
+        self.teacher.to(batch["input_ids"].device)
         with torch.no_grad():
             taught = self.teacher(**inputs, output_hidden_states=True)
         answer = model(**inputs, output_hidden_states=True)
@@ -45,7 +47,7 @@ class Distillation:
         if self.round.label_weight:
             loss = loss + self.round.label_weight * self._labels(answer.logits.float(), batch["labels"])
         events, windows = self._events()
-        share = 1 - float(events.detach()) / windows
+        share = 1 - float(reduce(events.detach() / windows, "mean"))
         price = self._price(share)
         if price:
             loss = loss + price * events / windows
@@ -73,7 +75,7 @@ class Distillation:
 
     def _events(self) -> tuple[Tensor, int]:
         """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""
-        events, windows = torch.zeros(()), 0
+        events, windows = torch.zeros((), device=self.student.device), 0
         for name, population in self.student.populations().items():
             targets = TARGETS.get(name.rsplit(".", 1)[-1], 1)
             assert population.events is not None

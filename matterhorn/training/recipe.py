@@ -46,8 +46,10 @@ class Round(Phase):
     """Silent share to aim for: each expected event costs a price, which is steered until the share is reached."""
     event_price: float = Field(0.0, ge=0)
     """Price of an event at the start of the round (and throughout, without a target)."""
-    place_steps: bool = False
-    """Start from steps at which the target's share of windows is silent, and hold them there."""
+    scale_steps: bool = False
+    """Scale all steps by one factor at the start so that the target's share of windows is silent."""
+    hold_steps: bool = False
+    """Learn no steps: learned ones shrink and undo the dead zone."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
     """Noise-aware: every pass draws a new chip whose cells are off by this share of their conductance (one σ)."""
     hidden_weight: float = Field(1.0, ge=0)

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, place_steps
+from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, scale_steps
 from ..msu import deviating, load_device
 from .backbones import locate
 from .checkpoint import is_done
@@ -34,15 +35,17 @@ SHORTFALL_WEIGHT = 10.0
 def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     """Run a recipe in ``folder`` (resuming what is there) and return the folder of the last round's best network."""
     task = get_task(recipe.task)
+    main = PartialState().is_main_process
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    if main:
+        (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
     tokenizer = AutoTokenizer.from_pretrained(locate(recipe.backbone))
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
     start = folder.parent / recipe.start_from if recipe.start_from else None
-    fine_tune(recipe, task, learn, select, folder / "teacher", start and start / "teacher" / "best")
     previous = last_round(start) if start else folder / "teacher" / "best"
+    fine_tune(recipe, task, learn, select, folder / "teacher", start and start / "teacher" / "best")
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
         if is_done(place / "last"):
@@ -53,7 +56,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
         other = start is not None and number == 0
         student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
         distil_round(recipe, settings, task, learn, select, teacher, student, place)
-        tokenizer.save_pretrained(place / "best")
+        if main:
+            tokenizer.save_pretrained(place / "best")
         previous = place / "best"
     return previous
 
@@ -117,12 +121,11 @@ def start_student(
     student.set_dead_zone(settings.dead_zone)
     for _ in range(SETTLING):
         choose_silence(student, level_histograms(student, batches))
-    if settings.place_steps and settings.silent_target:
-        for _ in range(SETTLING):
-            place_steps(student, largest, settings.silent_target)
-            choose_silence(student, level_histograms(student, batches))
-        for population in student.populations().values():
-            population.step.requires_grad_(False)
+    if settings.scale_steps and settings.silent_target:
+        scale_steps(student, largest, settings.silent_target)
+        choose_silence(student, level_histograms(student, batches))
+    for population in student.populations().values():
+        population.step.requires_grad_(not settings.hold_steps)
     return student
 
 

@@ -5,7 +5,7 @@ import torch
 
 from matterhorn.coding import silent_share
 from matterhorn.models.config import TARGETS
-from matterhorn.models.from_bert import choose_silence, least_squares_step, level_histograms, place_steps
+from matterhorn.models.from_bert import choose_silence, least_squares_step, level_histograms, scale_steps
 
 from ..conftest import small_batch, small_network
 
@@ -27,7 +27,7 @@ def test_steps_stay_trainable_after_calibration():
 
 def test_placed_steps_hold_the_target():
     model, batch = small_network(k=2), small_batch()
-    reached = place_steps(model, batch, 0.9)
+    reached = scale_steps(model, batch, 0.9)
     assert reached == pytest.approx(0.9, abs=0.02)
     histograms = level_histograms(model, [batch])
     choose_silence(model, histograms)  # each population's mode, as the share was counted
@@ -39,7 +39,7 @@ def test_placed_steps_hold_the_target():
 
 def test_less_silence_means_narrower_steps():
     model, batch = small_network(k=2), small_batch()
-    place_steps(model, batch, 0.95)
+    scale_steps(model, batch, 0.95)
     wide = [float(p.step.detach()) for p in model.populations().values()]
-    place_steps(model, batch, 0.7)
+    scale_steps(model, batch, 0.7)
     assert all(float(p.step.detach()) < s for p, s in zip(model.populations().values(), wide, strict=True))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from matterhorn.msu import deviating, load_device
+from matterhorn.training.chips import TURNS, Chips
+from matterhorn.training.distil import Distillation
+from matterhorn.training.recipe import Round
+
+from ..conftest import small_batch, small_bert, small_network
+
+
+def chips(network, share=0.12):
+    return Chips(network, deviating(load_device("ideal"), share), seed=1)
+
+
+def test_every_connection_strays_by_what_the_device_says():
+    network = small_network()
+    drawn = chips(network)
+    drawn.draw()
+    everything = torch.cat([connection.deviation.flatten() for connection in drawn.connections])
+    assert everything.std().item() == pytest.approx(0.12, rel=0.05)
+
+
+def test_connections_are_written_anew_in_turn():
+    drawn = chips(small_network())
+    drawn.draw()
+    first = [connection.deviation for connection in drawn.connections]
+    drawn.draw()
+    kept = [connection.deviation is before for connection, before in zip(drawn.connections, first, strict=True)]
+    assert 0 < kept.count(False) <= -(-len(kept) // TURNS)
+    for _ in range(TURNS - 1):
+        drawn.draw()
+    pairs = zip(drawn.connections, first, strict=True)
+    assert not any(connection.deviation is before for connection, before in pairs)
+
+
+def test_a_chip_disturbs_training_and_nothing_else():
+    network, batch = small_network(), small_batch()
+    clean = network.eval()(**batch).logits
+    loss = Distillation(network, small_bert(), Round(epochs=1, learning_rate=1))
+    quiet = loss(network.train(), batch)[1]["loss"]
+    loss.chips = chips(network, 0.5)
+    noisy = [loss(network, batch)[1]["loss"] for _ in range(2)]
+    assert len({quiet, *noisy}) == 3
+    assert torch.equal(network.eval()(**batch).logits, clean)
