@@ -73,7 +73,8 @@ def predict_spiking(
     recorder = TraceRecorder(network)
     logits = torch.zeros(len(tokens), len(network.classifier.bias))
     seconds = 0.0
-    for rows, batch in progress(list(batches_of(tokens, batch_size))[rank::world]):
+    for rows in progress(sorted_batches(tokens, batch_size)[rank::world]):
+        batch = tokens.batch(rows)
         start = time.perf_counter()
         inputs = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"].bool()
         logits[rows] = classify(network, *inputs, engine, recorder)

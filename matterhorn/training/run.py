@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, scale_steps
+from ..models.from_bert import calibrate_steps, scale_steps, settle_silence
 from ..msu import deviating, load_device
 from .backbones import locate
 from .checkpoint import is_done
@@ -25,8 +25,6 @@ from .tasks import Task, get_task
 from .teacher import fine_tune, freeze, load_teacher
 
 CALIBRATION_BATCHES = 32
-SETTLING = 2
-"""Silent levels are chosen this often: each choice changes the levels of the layers above."""
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
@@ -119,11 +117,10 @@ def start_student(
     else:
         take_over(student, MatterhornForSequenceClassification.from_pretrained(source), head=not other_task)
     student.set_dead_zone(settings.dead_zone)
-    for _ in range(SETTLING):
-        choose_silence(student, level_histograms(student, batches))
+    settle_silence(student, batches)
     if settings.scale_steps and settings.silent_target:
         scale_steps(student, largest, settings.silent_target)
-        choose_silence(student, level_histograms(student, batches))
+        settle_silence(student, batches)
     for population in student.populations().values():
         population.step.requires_grad_(not settings.hold_steps)
     return student

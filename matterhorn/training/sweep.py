@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..engines import get_engine
 from ..models.convert import convert
-from ..models.from_bert import choose_silence, level_histograms
+from ..models.from_bert import settle_silence
 from ..models.quantised import MatterhornForSequenceClassification
 from .data import Tokens, shuffled_batches
 from .evaluate import Progress, evaluate_spiking
@@ -26,11 +26,10 @@ def sweep_silence(
 ) -> Iterator[dict[str, object]]:
     """Silent levels are chosen on training rows, then the converted network runs over ``rows`` with each setting."""
     batches = [learn.batch(part) for part in itertools.islice(shuffled_batches(learn, 64, seed), 32)]
-    histograms = level_histograms(model, batches)
     trained_at = model.config.dead_zone
     for k, per in itertools.product(dead_zones, ("tensor", "neuron")):
         model.set_dead_zone(k)
-        choose_silence(model, histograms, per=per)
+        settle_silence(model, batches, per=per)
         answer = evaluate_spiking(convert(model), rows, task, get_engine("exact"), progress=progress)
         yield {
             "dead_zone": k,
