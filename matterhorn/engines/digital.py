@@ -92,4 +92,3 @@ def _within(numbers: Tensor, table: np.ndarray) -> np.ndarray:
 def _numbers(real: bool) -> None:
     if not real:
         raise ValueError("a digital step met a value that is no number (the checkpoint's scales or steps are damaged)")
-

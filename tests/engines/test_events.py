@@ -121,9 +121,7 @@ def test_altered_weights_are_packed_anew():
 def test_costs_never_decide_the_answer(costs):
     network, batch = convert(small_network(k=2)), small_batch()
     args = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"].bool()
-    assert torch.equal(
-        classify(network, *args, EventsEngine(costs)), classify(network, *args, get_engine("stepped"))
-    )
+    assert torch.equal(classify(network, *args, EventsEngine(costs)), classify(network, *args, get_engine("stepped")))
 
 
 @pytest.mark.parametrize(

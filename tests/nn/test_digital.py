@@ -84,8 +84,6 @@ def test_head_sums_exactly():
     x = rows(5, 300)
     integers = torch.randint(-127, 128, (4, 300), generator=torch.Generator().manual_seed(1)).to(torch.int8)
     scale, bias = torch.full((4,), 2.0**-7), torch.zeros(4)
-    expected = [
-        [sum(round(float(v) * 4096) * int(n) for v, n in zip(r, w, strict=True)) for w in integers] for r in x
-    ]
+    expected = [[sum(round(float(v) * 4096) * int(n) for v, n in zip(r, w, strict=True)) for w in integers] for r in x]
     expected = torch.tensor(expected, dtype=torch.float64) / 4096 / 128
     assert torch.equal(digital_linear(x, integers, scale, bias), expected.to(torch.float32))
