@@ -17,7 +17,9 @@ app.add_typer(glue, no_args_is_help=True)
 
 @glue.command()
 def table(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Result files, or folders of them (default: zoo).")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Result files, or folders of them (default: the shipped models).")
+    ] = None,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX (booktabs).")] = False,
@@ -25,11 +27,12 @@ def table(
     """Teacher, quantised, spiking at each k, silent share and drop of every task, beside the published rivals."""
     from ..report import glue_table
     from ..training.results import read_results
-    from ..zoo import ZOO
+    from ..training.tasks import tasks
+    from ..zoo import find, shipped
 
     if json + markdown + latex > 1:
         raise InputError("more than one format", field="--json, --markdown, --latex", cure="give one of them")
-    results = read_results(paths or [ZOO])
+    results = read_results(paths or [find(name) for name in shipped() if name in tasks()])
     if json:
         print_json(glue_table.as_json(results))
     elif markdown or latex:

@@ -23,6 +23,10 @@ from .prepare import kernel_code
 PACKED_FROM = 256
 """Tokens from which keys and values are packed to bits: below, a row of bytes is a few vectors, packing costs more."""
 
+MANY_ROWS, BEYOND_CACHES = 512, 1.45
+"""Rows from which sums leave the caches, and how much longer adding then takes at most (seen at 1024 rows); the dense
+product also shares so many rows among threads, which adding does not. Whole networks run in tiles of fewer rows."""
+
 
 class EventsEngine:
     """Lists events and adds bit-packed weights for each; takes the dense int8 product where events are too many.
@@ -53,7 +57,10 @@ class EventsEngine:
         """Whether adding the events of slots ``[rows, in]`` is expected to take less time than the dense product."""
         fan_out, fan_in = connection.weights.shape
         words, events = packed_weights(connection).words, count_spikes(slots.numpy())
-        return self.costs.sparse(len(slots), events, words) <= self.costs.dense(len(slots), fan_in, fan_out)
+        adding = self.costs.sparse(len(slots), events, words)
+        if len(slots) > MANY_ROWS:
+            adding *= BEYOND_CACHES * torch.get_num_threads()
+        return adding <= self.costs.dense(len(slots), fan_in, fan_out)
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`. Outside attention the closed form serves."""
