@@ -33,7 +33,7 @@ SHORTFALL_WEIGHT = 10.0
 def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     """Run a recipe in ``folder`` (resuming what is there) and return the folder of the last round's best network."""
     task = get_task(recipe.task)
-    main = PartialState().is_main_process
+    main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
     folder.mkdir(parents=True, exist_ok=True)
     if main:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
