@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,8 @@ from ..energy.heat import tile_heat
 from ..energy.mapping import hardware_of
 from ..energy.shapes import SHAPES, lay
 from ..energy.study import break_even_hops, break_even_lengths, map_trace
-from ..errors import InputError
 from ..trace import ROLES, Trace
+from .page_file import fill_page, write_page_file
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
 HOP_FACTORS = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
@@ -25,11 +22,7 @@ LENGTHS = [16, 32, 64, 128, 256, 512]
 def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> None:
     """Write the page for an answer and the trace and chip that it is about."""
     data = {"answer": answer, **page_data(trace, chip, answer["bert_base_tokens"])}
-    try:
-        path.write_text(render(data), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write ({error.strerror})", file=path, field="--html", cure="name a file in a folder "
-                         "that exists") from error  # fmt: skip
+    write_page_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
 
 
 def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
@@ -73,24 +66,3 @@ def _labels(columns: int, rows: int, groups: dict[str, Any]) -> list[list[str]]:
     """Name of the group on every tile, empty where there is none."""
     names = {tile: name for name, group in groups.items() for tile in group.tiles}
     return [[names.get((x, y), "") for x in range(columns)] for y in range(rows)]
-
-
-def render(data: dict[str, Any]) -> str:
-    """The page as text: template, style, script, data and the plotting library in one file."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        cure = 'pip install "matterhorn-snn[plot]"'
-        raise InputError("the page needs plotly", field="--html", cure=cure) from error
-    files = resources.files("matterhorn.report") / "page"
-    text = (files / "energy.html").read_text(encoding="utf-8")
-    parts = {
-        "TITLE": html.escape(f"{data['answer']['model']} on {data['answer']['chip']}"),
-        "STYLE": (files / "energy.css").read_text(encoding="utf-8"),
-        "DATA": json.dumps(data).replace("</", "<\\/"),
-        "SCRIPT": (files / "energy.js").read_text(encoding="utf-8"),
-        "PLOTLY": get_plotlyjs(),
-    }
-    for name, content in parts.items():
-        text = text.replace(f"<!--{name}-->", content, 1)
-    return text

@@ -22,6 +22,15 @@ def shown(needed: dict[str, Any], points: list[dict[str, Any]], unit: str) -> st
     return f"{bound} {needed['value']:.3g}{unit} (interpolated)"
 
 
+def caveat(answer: dict[str, Any]) -> str:
+    """What too few rows make of the answer; empty where they are enough."""
+    row = 1 / answer["n"]
+    if row <= answer["allowed_loss"] / 2:
+        return ""
+    worth = f"One of {answer['n']} rows is worth {100 * row:.2g} points"
+    return f"{worth}, and one point is looked for: what is needed cannot be told. Take more rows."
+
+
 def print_study(answer: dict[str, Any]) -> None:
     """Scores by property and value, then the device you need."""
     console = Console()
@@ -47,3 +56,5 @@ def print_study(answer: dict[str, Any]) -> None:
     console.print(
         "· yield: share of chips within one point of the score without a chip; spread: one standard deviation."
     )
+    if caveat(answer):
+        console.print(f"[bold]· {caveat(answer)}[/bold]")

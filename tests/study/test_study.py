@@ -120,6 +120,7 @@ def test_a_table_in_the_terminal(glue, tmp_path):
     arguments = ["msu", "study", "--points", str(tmp_path / "points.yaml"), "--glue-dir", str(glue), "--rows", "4"]
     result = CliRunner().invoke(app, [*arguments, "--chips", "1", "--only", "drift"])
     assert result.exit_code == 0 and "The device you need" in result.stdout and "still costs" in result.stdout
+    assert "One of 4 rows is worth 25 points" in result.stdout.replace("\n", " ")
     for wrong, problem in ((["--only", "colour"], "no property"), (["--html", "/no/such/page.html"], "no such folder")):
         assert problem in str(CliRunner().invoke(app, [*arguments, *wrong]).exception)
 

@@ -1,10 +1,3 @@
-"use strict";
-const D = JSON.parse(document.getElementById("data").textContent);
-const A = D.answer;
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const el = (id) => document.getElementById(id);
-const phone = () => window.innerWidth < 640;
-
 /* Three digits and a prefix, as in the terminal. */
 function eng(value, unit = "J") {
   if (value === 0) return `0 ${unit}`;
@@ -13,8 +6,6 @@ function eng(value, unit = "J") {
   }
   return `${value} ${unit}`;
 }
-const safe = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const times = (ratio) => `${ratio.toFixed(2)}×`;
 
 const COLOURS = {
@@ -25,18 +16,6 @@ const COLOURS = {
 };
 const pretty = (name) => name.replaceAll("_", " ").replace("msu", "MSU").replace("kv", "KV");
 const codeName = (e) => `${e.code.replace("-neuron", "ₙ")} · ${e.hardware === "msu" ? "MSU" : "digital"}`;
-
-function layout(extra = {}) {
-  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true, fixedrange: true };
-  const { xaxis, yaxis, margin, ...rest } = extra;
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false,
-    font: { color: css("--ink"), size: phone() ? 11 : 13, family: "system-ui, sans-serif" },
-    hoverlabel: { font: { size: 13 } }, margin: { l: 10, r: 14, t: 12, b: 34, ...margin },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
-  };
-}
-const draw = (id, traces, extra) => Plotly.react(id, traces, layout(extra), { displayModeBar: false, responsive: true });
 
 /* An energy axis: ticks in one engineering unit. */
 function joules(largest) {

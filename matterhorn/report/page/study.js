@@ -1,25 +1,7 @@
-"use strict";
-const D = JSON.parse(document.getElementById("data").textContent);
-const A = D.answer;
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const el = (id) => document.getElementById(id);
-const phone = () => window.innerWidth < 640;
-const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const unitOf = (s) => (s.unit === "1" ? "" : ` ${s.unit}`);
 
-function layout(extra = {}) {
-  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true, fixedrange: true };
-  const { xaxis, yaxis, ...rest } = extra;
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false,
-    font: { color: css("--ink"), size: phone() ? 11 : 13, family: "system-ui, sans-serif" },
-    hoverlabel: { font: { size: 13 } }, margin: { l: 10, r: 14, t: 12, b: 46 },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
-  };
-}
-
 function header() {
+  el("caveat").textContent = D.caveat;
   el("headline").textContent = percent(A.clean);
   el("subtitle").textContent = `${A.model}, ${A.n} rows of ${A.task}, ${A.chips} chip${A.chips > 1 ? "s" : ""} a value. ` +
     `One property at a time; all else is ideal.`;
@@ -41,7 +23,7 @@ function chart(name, s) {
   const scattered = s.points.flatMap((p) => p.scores.map((score) => [p.value, score]));
   const line = (y, text, dash) => ({ type: "scatter", mode: "lines", x: [Math.min(...x), Math.max(...x)], y: [y, y], hoverinfo: "skip",
     line: { color: css("--soft"), width: 1, dash }, name: text });
-  Plotly.react(`chart-${name}`, [
+  draw(`chart-${name}`, [
     line(A.clean, "without a chip", "solid"), line(A.clean - A.allowed_loss, "one point less", "dot"),
     { type: "scatter", mode: "markers", x: scattered.map((p) => p[0]), y: scattered.map((p) => p[1]), hoverinfo: "skip",
       marker: { color: "#3b6fb6", size: 5, opacity: 0.45 } },
@@ -49,8 +31,8 @@ function chart(name, s) {
       error_y: { type: "data", array: s.points.map((p) => p.spread), color: css("--accent"), thickness: 1 },
       text: s.points.map((p) => `${p.value}${unitOf(s)}: ${percent(p.mean, 2)} ± ${percent(p.spread, 2)}<br>yield ${percent(p.yield, 0)}`),
       hoverinfo: "text" },
-  ], layout({ xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : s.unit }, type: s.scale },
-    yaxis: { tickformat: ".0%", title: { text: A.metric } } }), { displayModeBar: false, responsive: true });
+  ], { xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : s.unit }, type: s.scale },
+    yaxis: { tickformat: ".0%", title: { text: A.metric } }, margin: { b: 46 } });
 }
 
 const everything = () => Object.entries(A.studies).forEach(([name, s]) => chart(name, s));
