@@ -162,7 +162,8 @@ def level_histograms(model: MatterhornForSequenceClassification, batches: Batche
     def count(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             rows = _existing(module.levels(inputs[0]), present[0], name.rsplit(".", 1)[-1])  # type: ignore[operator]
-            counts[name] = counts.get(name, 0) + level_histogram(rows, module.bits)  # type: ignore[arg-type]
+            own = level_histogram(rows, module.bits)  # type: ignore[arg-type]
+            counts[name] = counts[name] + own if name in counts else own
 
         return hook
 

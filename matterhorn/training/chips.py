@@ -19,21 +19,22 @@ class Chips:
         network: its connections take the deviation in training only.
         device: how far cells stray (programming noise, stuck cells).
         seed: of the sequence of chips.
+        renew: every so many passes the whole chip is drawn from seed and pass alone, so that a run that is resumed at
+            such a pass meets the chips it would have met.
     """
 
-    def __init__(self, network: MatterhornForSequenceClassification, device: Device, seed: int):
+    def __init__(self, network: MatterhornForSequenceClassification, device: Device, seed: int, renew: int):
         self.connections = [module for module in network.modules() if isinstance(module, QuantisedLinear)]
-        self.device = device
-        self.generator = torch.Generator().manual_seed(seed)
-        self.passes = 0
+        self.device, self.seed, self.renew = device, seed, renew
+        self.generator = torch.Generator()
 
     @torch.no_grad()
-    def draw(self) -> None:
-        """The next chip: the first is drawn whole, then every third connection is written anew."""
-        whole = self.passes == 0
+    def draw(self, passes: int) -> None:
+        """The chip after ``passes`` passes: a whole new one, or every third connection of the last written anew."""
+        whole = passes % self.renew == 0
+        if whole:
+            self.generator.manual_seed(1_000_003 * self.seed + passes)
         for number, connection in enumerate(self.connections):
-            if not whole and (number - self.passes) % TURNS:
-                continue
-            integers, _ = connection.integers()
-            connection.deviation = weight_deviation(integers.to(torch.int8), self.device, self.generator)
-        self.passes += 1
+            if whole or (number - passes) % TURNS == 0:
+                integers, _ = connection.integers()
+                connection.deviation = weight_deviation(integers.to(torch.int8), self.device, self.generator)

@@ -30,12 +30,13 @@ class Distillation:
     state: dict[str, float] = field(default_factory=dict)
     price_rate: float = 0.1
     chips: Chips | None = None
-    """Noise-aware: a new chip for every batch."""
+    """Noise-aware: cells stray in every pass."""
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
         if self.chips is not None:
-            self.chips.draw()
+            self.chips.draw(int(self.state.get("passes", 0)))
+            self.state["passes"] = self.state.get("passes", 0) + 1
         inputs = {k: v for k, v in batch.items() if k != "labels"}
         self.teacher.to(batch["input_ids"].device)
         with torch.no_grad():

@@ -51,7 +51,7 @@ class Round(Phase):
     hold_steps: bool = False
     """Learn no steps: learned ones shrink and undo the dead zone."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
-    """Noise-aware: every pass draws a new chip whose cells are off by this share of their conductance (one σ)."""
+    """Noise-aware: cells are off by this share of their conductance (one σ); connections are written anew in turn."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     label_weight: float = Field(0.0, ge=0)

@@ -46,14 +46,12 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     fine_tune(recipe, task, learn, select, folder / "teacher", start and start / "teacher" / "best")
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
-        if is_done(place / "last"):
-            previous = place / "best"
-            continue
-        teacher = load_teacher(folder / "teacher" / "best", task)
-        set_seed(recipe.seed)
-        other = start is not None and number == 0
-        student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
-        distil_round(recipe, settings, task, learn, select, teacher, student, place)
+        if not is_done(place / "last"):
+            teacher = load_teacher(folder / "teacher" / "best", task)
+            set_seed(recipe.seed)
+            other = start is not None and number == 0
+            student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
+            distil_round(recipe, settings, task, learn, select, teacher, student, place)
         if main:
             tokenizer.save_pretrained(place / "best")
         previous = place / "best"
@@ -81,8 +79,10 @@ def distil_round(
     """One round of distillation from a teacher; the best student lands in ``place/best``."""
     freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
     state: dict[str, float] = {}
-    chips = Chips(student, deviating(load_device(recipe.device), settings.device_deviation), recipe.seed)
-    loss = Distillation(student, teacher, settings, state, chips=chips if settings.device_deviation else None)
+    loss = Distillation(student, teacher, settings, state)
+    if settings.device_deviation:
+        device = deviating(load_device(recipe.device), settings.device_deviation)
+        loss.chips = Chips(student, device, recipe.seed, renew=settings.evaluate_every)
 
     def score(figures: dict[str, float]) -> float:
         missing = (settings.silent_target or 0.0) - SILENCE_TOLERANCE - state.get("silent", 1.0)

@@ -12,28 +12,42 @@ from ..conftest import small_batch, small_bert, small_network
 
 
 def chips(network, share=0.12):
-    return Chips(network, deviating(load_device("ideal"), share), seed=1)
+    return Chips(network, deviating(load_device("ideal"), share), seed=1, renew=100)
 
 
 def test_every_connection_strays_by_what_the_device_says():
     network = small_network()
     drawn = chips(network)
-    drawn.draw()
+    drawn.draw(0)
     everything = torch.cat([connection.deviation.flatten() for connection in drawn.connections])
     assert everything.std().item() == pytest.approx(0.12, rel=0.05)
 
 
 def test_connections_are_written_anew_in_turn():
     drawn = chips(small_network())
-    drawn.draw()
+    drawn.draw(0)
     first = [connection.deviation for connection in drawn.connections]
-    drawn.draw()
+    drawn.draw(1)
     kept = [connection.deviation is before for connection, before in zip(drawn.connections, first, strict=True)]
     assert 0 < kept.count(False) <= -(-len(kept) // TURNS)
-    for _ in range(TURNS - 1):
-        drawn.draw()
+    for passes in range(2, TURNS + 1):
+        drawn.draw(passes)
     pairs = zip(drawn.connections, first, strict=True)
     assert not any(connection.deviation is before for connection, before in pairs)
+
+
+def test_a_resumed_run_meets_the_same_chips():
+    network = small_network()
+    through, resumed = chips(network), chips(network)
+    for passes in range(103):
+        through.draw(passes)
+    expected = [connection.deviation.clone() for connection in through.connections]
+    for connection in network.modules():
+        if hasattr(connection, "deviation"):
+            connection.deviation = None
+    for passes in range(100, 103):
+        resumed.draw(passes)
+    assert all(torch.equal(c.deviation, e) for c, e in zip(resumed.connections, expected, strict=True))
 
 
 def test_a_chip_disturbs_training_and_nothing_else():
