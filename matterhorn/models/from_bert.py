@@ -200,16 +200,14 @@ def choose_silence(
         population.reads.copy_(reads.expand(len(population.reads)))
 
 
-SETTLING = 2
-"""How often :func:`settle_silence` counts: each choice changes the levels further up."""
-
-
 def settle_silence(
     model: MatterhornForSequenceClassification, batches: list[dict[str, Tensor]], *, per: str | None = None
 ) -> None:
-    """Choose silent levels from what the network does with them and with its dead zone on some batches."""
-    for _ in range(SETTLING):
-        choose_silence(model, level_histograms(model, batches), per=per)
+    """Choose silent levels from what the network does on some batches, its dead zone as it is.
+
+    Once: choosing again from what the choice makes of the levels moves silence further from what was trained.
+    """
+    choose_silence(model, level_histograms(model, batches), per=per)
 
 
 def _run(model: nn.Module, batches: Batches) -> None:

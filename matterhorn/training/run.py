@@ -100,7 +100,9 @@ def start_student(
     *,
     other_task: bool = False,
 ) -> MatterhornForSequenceClassification:
-    """The network a round starts from, with silent levels chosen on training rows and the round's dead zone.
+    """The network a round starts from, with the round's dead zone and silent levels chosen on training rows for it.
+
+    Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing.
 
     Args:
         source: folder of the teacher, or of a quantised network whose blocks it takes over.
@@ -111,13 +113,16 @@ def start_student(
         for rows in itertools.islice(shuffled_batches(learn, settings.batch_size, recipe.seed), CALIBRATION_BATCHES)
     ]
     largest = max(batches, key=lambda batch: batch["input_ids"].numel())
-    student = from_bert(teacher, **recipe.network)
+    student, trained_at = from_bert(teacher, **recipe.network), None
     if json.loads((source / "config.json").read_text())["model_type"] == "bert":
         calibrate_steps(student, largest)
     else:
-        take_over(student, MatterhornForSequenceClassification.from_pretrained(source), head=not other_task)
+        before = MatterhornForSequenceClassification.from_pretrained(source)
+        take_over(student, before, head=not other_task)
+        trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
-    settle_silence(student, batches)
+    if trained_at != settings.dead_zone:
+        settle_silence(student, batches)
     if settings.scale_steps and settings.silent_target:
         scale_steps(student, largest, settings.silent_target)
         settle_silence(student, batches)

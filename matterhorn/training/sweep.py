@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -24,10 +25,14 @@ def sweep_silence(
     seed: int = 1,
     progress: Progress = iter,
 ) -> Iterator[dict[str, object]]:
-    """Silent levels are chosen on training rows, then the converted network runs over ``rows`` with each setting."""
+    """Silent levels are chosen on training rows, then the converted network runs over ``rows`` with each setting.
+
+    Levels are counted with the setting's dead zone around the silent levels that the network was trained with.
+    """
     batches = [learn.batch(part) for part in itertools.islice(shuffled_batches(learn, 64, seed), 32)]
-    trained_at = model.config.dead_zone
+    trained_at, trained = model.config.dead_zone, copy.deepcopy(model.state_dict())
     for k, per in itertools.product(dead_zones, ("tensor", "neuron")):
+        model.load_state_dict(trained)
         model.set_dead_zone(k)
         settle_silence(model, batches, per=per)
         answer = evaluate_spiking(convert(model), rows, task, get_engine("exact"), progress=progress)
