@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..models.config import TARGETS
 from ..models.quantised import MatterhornForSequenceClassification
 from .chips import Chips
+from .lessons import Memory, ask
 from .recipe import Round
 
 
@@ -31,19 +32,18 @@ class Distillation:
     price_rate: float = 0.1
     chips: Chips | None = None
     """Noise-aware: cells stray in every pass."""
+    memory: Memory | None = None
+    """What the teacher said of the rows, if it is asked only once."""
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
         if self.chips is not None:
             self.chips.draw(int(self.state.get("passes", 0)))
             self.state["passes"] = self.state.get("passes", 0) + 1
-        inputs = {k: v for k, v in batch.items() if k != "labels"}
-        self.teacher.to(batch["input_ids"].device)
-        with torch.no_grad():
-            taught = self.teacher(**inputs, output_hidden_states=True)
-        answer = model(**inputs, output_hidden_states=True)
-        logits = self._logits(answer.logits.float(), taught.logits.float())
-        hidden = self._hidden(answer.hidden_states, taught.hidden_states, batch["attention_mask"])
+        taught_logits, taught_states = self.memory(batch) if self.memory else ask(self.teacher, batch)
+        answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
+        logits = self._logits(answer.logits.float(), taught_logits.float())
+        hidden = self._hidden(answer.hidden_states[1:], taught_states, batch["attention_mask"])
         loss = self.round.logit_weight * logits + self.round.hidden_weight * hidden
         if self.round.label_weight:
             loss = loss + self.round.label_weight * self._labels(answer.logits.float(), batch["labels"])
@@ -66,13 +66,10 @@ class Distillation:
         return F.cross_entropy(logits, labels)
 
     def _hidden(self, own: tuple[Tensor, ...], taught: tuple[Tensor, ...], mask: Tensor) -> Tensor:
-        """Mean squared error over existing tokens, summed over the blocks (embeddings are frozen, so not counted)."""
+        """Mean squared error over existing tokens, summed over the blocks."""
         present = mask.to(torch.float32)[..., None]
         width = own[0].shape[-1] * present.sum()
-        return (
-            sum(((a.float() - b.float()).square() * present).sum() for a, b in zip(own[1:], taught[1:], strict=True))
-            / width
-        )
+        return sum(((a.float() - b.float()).square() * present).sum() for a, b in zip(own, taught, strict=True)) / width
 
     def _events(self) -> tuple[Tensor, int]:
         """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""

@@ -69,6 +69,9 @@ class Recipe(Settings):
     selection_rows: int = Field(2000, gt=0)
     device: str = "ideal"
     """Memristive device that ``device_deviation`` strays from."""
+    remember_teacher: bool = False
+    """Ask the teacher once for every row and keep its answers in memory (:class:`~.lessons.Memory`): faster from two
+    epochs on."""
     network: dict[str, Any] = {}
     """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
     teacher: TeacherPhase

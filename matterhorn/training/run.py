@@ -19,6 +19,7 @@ from .checkpoint import is_done
 from .chips import Chips
 from .data import Tokens, hold_out, load_examples, shuffled_batches, tokenize
 from .distil import Distillation
+from .lessons import Memory
 from .loop import multiplies_bf16, run_phase
 from .recipe import Recipe, Round
 from .tasks import Task, get_task
@@ -83,6 +84,10 @@ def distil_round(
     if settings.device_deviation:
         device = deviating(load_device(recipe.device), settings.device_deviation)
         loss.chips = Chips(student, device, recipe.seed, renew=settings.evaluate_every)
+
+    if recipe.remember_teacher:
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
+            loss.memory = Memory(teacher, learn)
 
     def score(figures: dict[str, float]) -> float:
         missing = (settings.silent_target or 0.0) - SILENCE_TOLERANCE - state.get("silent", 1.0)
