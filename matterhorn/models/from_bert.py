@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
 from ..nn import ActivationQuantiser, StoredQuantiser
-from .config import TARGETS, MatterhornConfig
+from .config import MatterhornConfig
 
 if TYPE_CHECKING:
     from transformers import BertForSequenceClassification
@@ -90,7 +90,7 @@ def calibrate_steps(model: MatterhornForSequenceClassification, batch: dict[str,
 
     kinds = (ActivationQuantiser, StoredQuantiser)
     hooks = [m.register_forward_pre_hook(start) for m in model.modules() if isinstance(m, kinds)]
-    _run(model, [batch])
+    run_batches(model, [batch])
     for hook in hooks:
         hook.remove()
 
@@ -103,51 +103,7 @@ def least_squares_step(x: Tensor, low: int, high: int, candidates: int = 40) -> 
     return steps[errors.argmin()]
 
 
-def scale_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> float:
-    """Scale all steps by one factor so that ``target`` of all windows of one batch are silent; returns the share.
-
-    Silence goes to the most frequent levels at the new steps. One factor for all keeps the balance that the learned
-    steps found between populations.
-    """
-    steps = {name: population.step.detach().clone() for name, population in model.populations().items()}
-    low, high, share = 0.25, 4.0, 0.0
-    for _ in range(10):
-        factor = (low * high) ** 0.5
-        share = _scaled(model, batch, {name: factor * step for name, step in steps.items()})
-        low, high = (factor, high) if share < target else (low, factor)
-    return share
-
-
-def _scaled(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], steps: dict[str, Tensor]) -> float:
-    """Set steps and, layer after layer, silent levels; the share of silence over all connections."""
-    silent, windows = 0, 0
-    present = batch["attention_mask"].bool()
-
-    def settle(name: str) -> Any:
-        kind = name.rsplit(".", 1)[-1]
-
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            nonlocal silent, windows
-            assert isinstance(module, ActivationQuantiser)
-            module.step.data.copy_(steps[name])
-            levels = _existing(module.levels(inputs[0]), present, kind)
-            histogram = level_histogram(levels, module.bits)
-            mode = most_frequent(histogram if len(module.silent) > 1 else histogram.sum(0, keepdim=True))
-            module.silent.copy_(mode)
-            module.reads.copy_(READ_UNIT * mode)
-            silent += TARGETS.get(kind, 1) * int(((levels - mode).abs() <= module.dead_zone).sum())
-            windows += TARGETS.get(kind, 1) * levels.numel()
-
-        return hook
-
-    hooks = [module.register_forward_pre_hook(settle(name)) for name, module in model.populations().items()]
-    _run(model, [batch])
-    for hook in hooks:
-        hook.remove()
-    return silent / windows
-
-
-def _existing(x: Tensor, present: Tensor, kind: str) -> Tensor:
+def existing(x: Tensor, present: Tensor, kind: str) -> Tensor:
     """Values of existing tokens, ``[n, neurons]``; of attention probabilities those between existing tokens."""
     if kind != "probabilities":
         return x[present]
@@ -161,7 +117,7 @@ def level_histograms(model: MatterhornForSequenceClassification, batches: Batche
 
     def count(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows = _existing(module.levels(inputs[0]), present[0], name.rsplit(".", 1)[-1])  # type: ignore[operator]
+            rows = existing(module.levels(inputs[0]), present[0], name.rsplit(".", 1)[-1])  # type: ignore[operator]
             own = level_histogram(rows, module.bits)  # type: ignore[arg-type]
             counts[name] = counts[name] + own if name in counts else own
 
@@ -170,7 +126,7 @@ def level_histograms(model: MatterhornForSequenceClassification, batches: Batche
     hooks = [m.register_forward_pre_hook(count(name)) for name, m in model.populations().items()]
     for batch in batches:
         present[:] = [batch["attention_mask"].bool()]
-        _run(model, [batch])
+        run_batches(model, [batch])
     for hook in hooks:
         hook.remove()
     return counts
@@ -205,12 +161,15 @@ def settle_silence(
 ) -> None:
     """Choose silent levels from what the network does on some batches, its dead zone as it is.
 
-    Once: choosing again from what the choice makes of the levels moves silence further from what was trained.
+    Silence is read as its mean if it is now. Once: choosing again from what the choice makes of the levels moves
+    silence further from what was trained.
     """
-    choose_silence(model, level_histograms(model, batches), per=per)
+    mean = any(population.code.reads is not None for population in model.populations().values())
+    choose_silence(model, level_histograms(model, batches), per=per, mean=mean)
 
 
-def _run(model: nn.Module, batches: Batches) -> None:
+def run_batches(model: nn.Module, batches: Batches) -> None:
+    """Run batches in evaluation, for what hooks do on the way."""
     was_training = model.training
     model.eval()
     with torch.no_grad():

@@ -63,8 +63,8 @@ class QuantisedAttention(nn.Module):
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """Residual stream ``[batch, L, width]`` and which tokens exist, bool ``[batch, L]`` → same shape as x."""
-        step = self.input.positive_step
         levels = self.input(x)
+        step = self.input.positive_step  # after the call: calibration sets it there
         queries = self.split(self.queries(self.query(levels, step)))
         keys = self.split(self.keys(self.key(levels, step)))
         values = self.split(self.values(self.value(levels, step)))

@@ -46,8 +46,9 @@ class Round(Phase):
     """Silent share to aim for: each expected event costs a price, which is steered until the share is reached."""
     event_price: float = Field(0.0, ge=0)
     """Price of an event at the start of the round (and throughout, without a target)."""
-    scale_steps: bool = False
-    """Scale all steps by one factor at the start so that the target's share of windows is silent."""
+    place_steps: bool = False
+    """Place steps and silent levels at the start so that the target's share of windows is silent, with the least error.
+    For a network that knew no dead zone: one that was trained with it is undone by any new placement."""
     hold_steps: bool = False
     """Learn no steps: learned ones shrink and undo the dead zone."""
     device_deviation: float = Field(0.0, ge=0, lt=1)

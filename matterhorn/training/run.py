@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.from_bert import calibrate_steps, scale_steps, settle_silence
+from ..models.from_bert import calibrate_steps, settle_silence
+from ..models.placement import place_steps
 from ..msu import deviating, load_device
 from .backbones import locate
 from .checkpoint import is_done
@@ -25,7 +27,7 @@ from .recipe import Recipe, Round
 from .tasks import Task, get_task
 from .teacher import fine_tune, freeze, load_teacher
 
-CALIBRATION_BATCHES = 32
+CALIBRATION_BATCHES, PLACEMENT_ROWS = 32, 192
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
@@ -126,10 +128,10 @@ def start_student(
         take_over(student, before, head=not other_task)
         trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
-    if trained_at != settings.dead_zone:
-        settle_silence(student, batches)
-    if settings.scale_steps and settings.silent_target:
-        scale_steps(student, largest, settings.silent_target)
+    if settings.place_steps and settings.silent_target:
+        mixture = sorted(random.Random(recipe.seed).sample(range(len(learn)), min(PLACEMENT_ROWS, len(learn))))
+        place_steps(student, learn.batch(mixture), settings.silent_target)
+    elif trained_at != settings.dead_zone:
         settle_silence(student, batches)
     for population in student.populations().values():
         population.step.requires_grad_(not settings.hold_steps)
