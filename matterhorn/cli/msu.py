@@ -31,7 +31,7 @@ Weights = Annotated[Path | None, typer.Option(help="Weights: npy, integers [outp
 def devices(as_json: Json = False) -> None:
     """List the devices that come with the package."""
     from ..msu import device_names, load_device
-    from ..msu.quantity import engineering
+    from ..quantity import engineering
 
     found = [load_device(name) for name in device_names()]
     if as_json:

@@ -3,13 +3,13 @@
 :func:`load` a chip, :func:`place` a network on it, :func:`make_bill`; :func:`energy_answer` does all of it at once.
 """
 
+from ..quantity import Quantity, engineering
 from .activity import CODINGS, Activity, Coding, as_traced, coding, recode, silent_share
 from .answer import energy_answer
 from .bill import CATEGORIES, Bill, make_bill
 from .chip import Chip
 from .library import load, shipped
 from .mapping import Mapping, place
-from .quantity import Quantity, engineering
 from .shapes import SHAPES, Shape, lay
 
 __all__ = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from .quantity import (
+from ..quantity import Quantity, Strict
+from .ranges import (
     Area,
     BitEnergy,
     Bits,
@@ -17,20 +18,13 @@ from .quantity import (
     Length,
     Positive,
     Power,
-    Quantity,
     Time,
     Voltage,
     WireEnergy,
 )
 
 
-class Part(BaseModel):
-    """A group of numbers; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Logic(Part):
+class Logic(Strict):
     """Digital arithmetic. ``customary`` is the one addition that others print their whole bill with."""
 
     accumulate: Energy
@@ -43,7 +37,7 @@ class Logic(Part):
     cycle: Time
 
 
-class Core(Part):
+class Core(Strict):
     """A digital tile: an SRAM that yields one row of weights per cycle, and an adder per column."""
 
     rows: Positive
@@ -52,7 +46,7 @@ class Core(Part):
     leakage: Power
 
 
-class Weights(Part):
+class Weights(Strict):
     """Weight memory. ``far`` is what a read costs where weights live off the core; ``reuse`` is how many windows of a
     dense network share one read."""
 
@@ -61,7 +55,7 @@ class Weights(Part):
     reuse: Positive
 
 
-class State(Part):
+class State(Strict):
     """Membrane memory: one potential of ``bits`` per neuron."""
 
     read: BitEnergy
@@ -69,7 +63,7 @@ class State(Part):
     bits: Bits
 
 
-class KeyValue(Part):
+class KeyValue(Strict):
     """Memory of the stored keys and values in an attention tile."""
 
     read: BitEnergy
@@ -77,7 +71,7 @@ class KeyValue(Part):
     size: Bits
 
 
-class Hop(Part):
+class Hop(Strict):
     """One hop of a spike packet: ``energy`` per packet, ``bit`` per bit of it; ``header`` bits beside the address."""
 
     energy: Energy
@@ -85,7 +79,7 @@ class Hop(Part):
     header: Bits
 
 
-class Network(Part):
+class Network(Strict):
     """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge.
 
     ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
@@ -103,7 +97,7 @@ class Network(Part):
     delivery: Literal["array", "synapse"]
 
 
-class Mesh(Part):
+class Mesh(Strict):
     """Largest mesh and die."""
 
     rows: Positive
@@ -111,7 +105,7 @@ class Mesh(Part):
     area: Area
 
 
-class Msu(Part):
+class Msu(Strict):
     """Memristive synapse unit: ``stacked`` arrays of rows × columns pairs, read for |κ| slots at ``voltage``."""
 
     rows: Positive
@@ -130,7 +124,7 @@ class Msu(Part):
     leakage: Power
 
 
-class Step(Part):
+class Step(Strict):
     """Operations of a digital function: per element and per vector."""
 
     adds: Count
@@ -140,7 +134,7 @@ class Step(Part):
     vector_lookups: Count
 
 
-class Digital(Part):
+class Digital(Strict):
     """The digital functions of a transformer; the head is counted per product."""
 
     embedding: Step
@@ -152,14 +146,14 @@ class Digital(Part):
     head: Step
 
 
-class Embedding(Part):
+class Embedding(Strict):
     """The embedding table: ``bits`` per element."""
 
     read: BitEnergy
     bits: Bits
 
 
-class Chip(Part):
+class Chip(Strict):
     """A whole chip. ``msu`` is absent where there is none. ``non_commercial`` lists keys under such a licence."""
 
     name: str
@@ -193,10 +187,10 @@ class Chip(Part):
         yield from _walk(self, "")
 
 
-def _walk(part: BaseModel, prefix: str) -> Iterator[tuple[str, Quantity]]:
+def _walk(part: Strict, prefix: str) -> Iterator[tuple[str, Quantity]]:
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, Quantity):
             yield prefix + name, value
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, Strict):
             yield from _walk(value, f"{prefix}{name}.")

@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from ..errors import InputError
+from ..quantity import parse, si_factor
 from .chip import Chip
-from .quantity import parse, si_factor
 
 SHIPPED = Path(__file__).parent / "chips"
 DEFAULT = "rram-22nm"

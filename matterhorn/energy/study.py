@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..quantity import si_factor
 from ..trace import Trace
 from .activity import CODINGS, Activity, Coding, coding, recode, silent_share
 from .bill import Bill, make_bill
 from .chip import Chip
 from .library import with_value
 from .mapping import Hardware, Mapping, hardware_of, place
-from .quantity import si_factor
 from .shapes import Shape, lay
 
 SWING = 0.5

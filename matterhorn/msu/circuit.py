@@ -7,8 +7,9 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
+from ..quantity import Quantity, Strict
 from .device import Device
-from .quantity import Count, Duration, Quantity, Resistance, Share, Strict, Voltage
+from .ranges import Count, Duration, Resistance, Share, Voltage
 
 
 class Wires(Strict):

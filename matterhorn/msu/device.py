@@ -8,7 +8,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from .quantity import Conductance, Count, Duration, Quantity, Share, Steepness, Strict, Temperature, unit_factor
+from ..quantity import Quantity, Strict, si_factor
+from .ranges import Conductance, Count, Duration, Share, Steepness, Temperature
 
 
 class Polynomial(Strict):
@@ -25,11 +26,11 @@ class Polynomial(Strict):
 
     def __call__(self, conductance: Tensor, high: float) -> Tensor:
         """Value in siemens, never below 0. ``conductance`` and ``high`` in siemens."""
-        x = conductance / (high if self.argument == "1" else unit_factor(self.argument)[0])
+        x = conductance / (high if self.argument == "1" else si_factor(self.argument)[0])
         value = torch.zeros_like(x)
         for coefficient in reversed(self.coefficients):
             value = value * x + coefficient
-        return (value * unit_factor(self.unit)[0]).clamp(min=0)
+        return (value * si_factor(self.unit)[0]).clamp(min=0)
 
 
 class LogLine(Strict):

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..energy.answer import NAMES
 from ..energy.chip import Chip
-from ..energy.quantity import engineering
+from ..quantity import engineering
 
 
 def print_energy(answer: dict[str, Any]) -> None:

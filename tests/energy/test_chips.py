@@ -8,8 +8,8 @@ import pytest
 import matterhorn.energy.derive as derive
 from matterhorn.energy import load, shipped
 from matterhorn.energy.library import with_value
-from matterhorn.energy.quantity import engineering, si_factor
 from matterhorn.errors import InputError
+from matterhorn.quantity import engineering, si_factor
 
 GOOD = "inherits: rram-22nm\nnoc:\n  hop:\n    energy: {value: 2, unit: pJ, source: my measurement}\n"
 

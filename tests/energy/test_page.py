@@ -8,7 +8,7 @@ from browser import CHROMIUM, DRIVER, Browser
 from typer.testing import CliRunner
 
 from matterhorn.cli.app import app
-from matterhorn.energy.quantity import engineering
+from matterhorn.quantity import engineering
 
 pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
 needs_browser = pytest.mark.skipif(

@@ -12,8 +12,8 @@ from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, res
 from matterhorn.msu.energy import read_energy
 from matterhorn.msu.mapping import unit_conductance
 from matterhorn.msu.pulses import remembered
-from matterhorn.msu.quantity import Quantity
 from matterhorn.msu.readout import TimeToDigital, next_slots
+from matterhorn.quantity import Quantity
 
 ROWS, NEURONS, TOP = 10, 3, 15
 LEAK = 60e-9

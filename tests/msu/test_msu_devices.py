@@ -5,7 +5,7 @@ import yaml
 from matterhorn.errors import InputError
 from matterhorn.msu import circuit_names, deviating, device_names, load_circuit, load_device
 from matterhorn.msu.files import HERE
-from matterhorn.msu.quantity import Quantity, engineering
+from matterhorn.quantity import Quantity, engineering
 
 
 def numbers(node, path=""):
@@ -129,4 +129,4 @@ def test_asked_for_deviation_is_relative():
 def test_units():
     assert Quantity(value=3, unit="ns", source="a test").si == pytest.approx(3e-9)
     assert Quantity(value=5, unit="%", source="a test").si == pytest.approx(0.05)
-    assert engineering(39.26e-6, "S") == "39.26 uS"
+    assert engineering(39.26e-6, "S") == "39.3 µS"

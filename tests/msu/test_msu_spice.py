@@ -13,9 +13,9 @@ from matterhorn.coding import SILENT
 from matterhorn.errors import InputError
 from matterhorn.msu import load_circuit, load_device
 from matterhorn.msu.netlist import array_circuit, netlist
-from matterhorn.msu.quantity import Quantity
 from matterhorn.msu.spice import check, simulate
 from matterhorn.msu.trial import choose_trial, drawn_pulses
+from matterhorn.quantity import Quantity
 
 needs_ngspice = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice missing: apt-get install ngspice")
 

@@ -118,7 +118,7 @@ def connection_with(undriven="ground", alpha=None, **extra):
     circuit = resized(only(load_circuit("array-128")), 6, 4).model_copy(update={"wires": wires, **extra})
     device = only(load_device("rram-wan"), "programming")
     if alpha is not None:
-        from matterhorn.msu.quantity import Quantity
+        from matterhorn.quantity import Quantity
 
         device = device.model_copy(update={"nonlinearity": Quantity(value=alpha, unit="1/V", source="a test")})
     weights = torch.tensor([[1, -1, 1, 1, -1, 1, -1, 1], [-1, -1, 1, -1, 1, 1, 1, -1], [1] * 8], dtype=torch.int8)

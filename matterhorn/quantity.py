@@ -1,20 +1,21 @@
-"""A hardware number: value, unit and source. SI inside, engineering units in print."""
+"""A number about hardware: value, unit and source. SI inside, engineering units in print."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PREFIXES = {"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6}
-BASES = ("bit", "J", "s", "m2", "m", "W", "V", "S", "1")
+BASES = ("bit", "ohm", "J", "s", "m2", "m", "W", "V", "S", "F", "K", "1")
 _TEXT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
 
 
 def _factor(symbol: str) -> tuple[float, str]:
     """Prefix factor and base of one symbol, e.g. ``pJ`` → (1e-12, "J"); an area prefix counts twice."""
+    if symbol == "%":
+        return 0.01, "1"
     for base in BASES:
         prefix = symbol.removesuffix(base)
         if symbol.endswith(base) and prefix in PREFIXES:
@@ -24,7 +25,11 @@ def _factor(symbol: str) -> tuple[float, str]:
 
 @lru_cache
 def si_factor(unit: str) -> tuple[float, str]:
-    """Factor to SI and dimension of a unit: ``pJ/bit/mm`` → (1e-9, "J/bit/m")."""
+    """Factor to SI and dimension of a unit: ``pJ/bit/mm`` → (1e-9, "J/bit/m"), ``%`` → (0.01, "1").
+
+    Raises:
+        ValueError: for a unit nobody knows.
+    """
     first, *below = [_factor(symbol) for symbol in unit.split("/")]
     factor = first[0]
     for scale, _ in below:
@@ -32,10 +37,15 @@ def si_factor(unit: str) -> tuple[float, str]:
     return factor, "/".join([first[1], *(base for _, base in below)])
 
 
-class Quantity(BaseModel):
-    """One number of a data file. ``low`` and ``high``, where known, bound it in the same unit."""
+class Strict(BaseModel):
+    """Base of everything read from a data file: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quantity(Strict):
+    """One number of a data file, e.g. ``{value: 40, unit: uS, source: "Wan 2022"}``. ``low`` and ``high``, where known,
+    bound it in the same unit."""
 
     value: float = Field(allow_inf_nan=False)
     unit: str
@@ -45,7 +55,7 @@ class Quantity(BaseModel):
 
     @property
     def si(self) -> float:
-        """Value in SI units."""
+        """Value in SI units (a share for ``%``)."""
         return self.value * si_factor(self.unit)[0]
 
     @property
@@ -54,16 +64,8 @@ class Quantity(BaseModel):
         return f"{self.value:g}" if self.unit == "1" else f"{self.value:g} {self.unit}"
 
 
-def parse(text: str) -> tuple[float, str]:
-    """Split ``"1 pJ"`` into value and unit; a bare number has the unit ``1``."""
-    match = _TEXT.fullmatch(text)
-    if not match:
-        raise ValueError(f"cannot read {text!r} as a number with a unit, e.g. '1 pJ'")
-    return float(match[1]), match[2] or "1"
-
-
-def _checked(dimension: str, low: float, high: float) -> AfterValidator:
-    """Validator: the dimension fits and the SI value lies in the allowed range."""
+def within(dimension: str, low: float, high: float) -> AfterValidator:
+    """Validator: the unit has this dimension and the SI value lies in ``low … high``."""
 
     def check(quantity: Quantity) -> Quantity:
         factor, found = si_factor(quantity.unit)
@@ -78,18 +80,12 @@ def _checked(dimension: str, low: float, high: float) -> AfterValidator:
     return AfterValidator(check)
 
 
-Energy = Annotated[Quantity, _checked("J", 0, 1e-6)]
-BitEnergy = Annotated[Quantity, _checked("J/bit", 0, 1e-6)]
-WireEnergy = Annotated[Quantity, _checked("J/bit/m", 0, 1e-6)]
-Count = Annotated[Quantity, _checked("1", 0, 1e6)]
-Positive = Annotated[Quantity, _checked("1", 1, 1e6)]
-Bits = Annotated[Quantity, _checked("bit", 0, 1e12)]
-Time = Annotated[Quantity, _checked("s", 1e-12, 1e-3)]
-Area = Annotated[Quantity, _checked("m2", 1e-12, 1.0)]
-Length = Annotated[Quantity, _checked("m", 1e-9, 1e-6)]
-Power = Annotated[Quantity, _checked("W", 0, 1e3)]
-Voltage = Annotated[Quantity, _checked("V", 0, 10)]
-Conductance = Annotated[Quantity, _checked("S", 0, 1)]
+def parse(text: str) -> tuple[float, str]:
+    """Split ``"1 pJ"`` into value and unit; a bare number has the unit ``1``."""
+    match = _TEXT.fullmatch(text)
+    if not match:
+        raise ValueError(f"cannot read {text!r} as a number with a unit, e.g. '1 pJ'")
+    return float(match[1]), match[2] or "1"
 
 
 def engineering(value: float, unit: str = "J") -> str:
