@@ -34,9 +34,12 @@ def study(
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     json: Json = False,
 ) -> None:
-    """Score against one property of the device at a time, over several chips, and the device you need."""
+    """Score against one property of the device at a time, over several chips, and the device you need.
+
+    With ``--output FILE`` scores are kept in FILE.part on the way: killed and started again, the study goes on.
+    """
     from ..msu import Correction, WireCache, default_folder
-    from ..study import load_plan, run_plan
+    from ..study import Journal, load_plan, run_plan
 
     plan = load_plan(points)
     if properties:
@@ -50,6 +53,11 @@ def study(
             raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
     correction = Correction(verify_writes, tolerance, place_rows)
     network, tokens, chosen = load_tokens(model, task, "dev", glue_dir, 128, rows)
+    about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
+    settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
+    plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
+    sources = {"network": network.config.sha256, "plan": plain, **about, **settings}
+    journal = Journal(output.with_name(output.name + ".part"), sources) if output is not None else None
     found = run_plan(
         chip_run(model, network, tokens, chosen),
         plan,
@@ -57,12 +65,13 @@ def study(
         seed=seed,
         cache=WireCache(default_folder()),
         correction=correction,
+        journal=journal,
         progress=tracked("study"),
     )
-    about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     answer = {**about, **found, "verify_writes": verify_writes, "place_rows": place_rows}
-    if output is not None:
+    if output is not None and journal is not None:
         output.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
+        journal.close()
     if html is not None:
         from ..report.study_page import write_study_page
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..engines import ExactEngine
 from ..msu import ArrayBank, Correction, WireCache
 from .chips import Progress, Run, spread
+from .journal import Journal
 from .needed import needed
 from .points import Plan, Property, Study, set_to
 
@@ -24,20 +25,28 @@ def run_plan(
     seed: int = 0,
     cache: WireCache | None = None,
     correction: Correction | None = None,
+    journal: Journal | None = None,
     progress: Progress = iter,
 ) -> dict[str, Any]:
     """The answer of ``matterhorn msu study``: scores, yield and what is needed, by property.
 
     Args:
         chips: how many, with the seeds ``seed``, ``seed + 1`` …, the same for every value.
+        journal: chips that it knows are not scored again, new ones are noted.
         progress: follows single chips.
     """
     clean = run.score(ExactEngine())
     scores: dict[tuple[str, float], list[float]] = {}
     for name, study, value, one in progress(list(_jobs(plan, chips))):
-        device, circuit, seconds = set_to(name, value, study, plan)
-        bank = ArrayBank(device, circuit, seed + one, cache, correction or Correction())
-        scores.setdefault((name, value), []).append(run.score(run.on_chip(bank, seconds)))
+        chip = f"{name} {value:g} {seed + one}"
+        score = journal.scores.get(chip) if journal else None
+        if score is None:
+            device, circuit, seconds = set_to(name, value, study, plan)
+            bank = ArrayBank(device, circuit, seed + one, cache, correction or Correction())
+            score = run.score(run.on_chip(bank, seconds))
+            if journal:
+                journal.note(chip, score)
+        scores.setdefault((name, value), []).append(score)
     return {
         "clean": clean,
         "chips": chips,

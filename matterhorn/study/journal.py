@@ -1,0 +1,51 @@
+"""A study's scores as they come, on disk: an hour of chips is not lost to a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+
+class Journal:
+    """A JSON file of scores by chip, and of what they depend on.
+
+    Args:
+        path: the file; written whole with every score, to a temporary name first.
+        about: whatever the scores depend on (the model's checksums, rows, plan, seed …), as plain JSON.
+
+    Raises:
+        InputError: the file holds the scores of something else.
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]):
+        self.path, self.about = path, json.loads(json.dumps(about))
+        self.scores: dict[str, float] = {}
+        if path.is_file():
+            self._read()
+
+    def _read(self) -> None:
+        cure = "delete it, or name another output"
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            about, scores = kept["about"], kept["scores"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"not a study's journal ({error})", file=self.path, cure=cure) from error
+        for field in self.about:
+            if about.get(field) != self.about[field]:
+                raise InputError("scores of another study", file=self.path, field=field, cure=cure)
+        self.scores = scores
+
+    def note(self, chip: str, score: float) -> None:
+        """Keep one chip's score."""
+        self.scores[chip] = score
+        fresh = self.path.with_name(self.path.name + ".tmp")
+        fresh.write_text(json.dumps({"about": self.about, "scores": self.scores}, indent=1), encoding="utf-8")
+        os.replace(fresh, self.path)
+
+    def close(self) -> None:
+        """The answer is written: the journal is not needed any more."""
+        self.path.unlink(missing_ok=True)
