@@ -14,6 +14,7 @@ from ..models.quantised import MatterhornForSequenceClassification
 from .chips import Chips
 from .lessons import Memory, ask
 from .recipe import Round
+from .shares import Shares
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Distillation:
     price_rate: float = 0.1
     chips: Chips | None = None
     """Noise-aware: cells stray in every pass."""
+    shares: Shares | None = None
+    """What every population's share of silence is held at, if it is."""
     memory: Memory | None = None
     """What the teacher said of the rows, if it is asked only once."""
 
@@ -47,6 +50,8 @@ class Distillation:
         loss = self.round.logit_weight * logits + self.round.hidden_weight * hidden
         if self.round.label_weight:
             loss = loss + self.round.label_weight * self._labels(answer.logits.float(), batch["labels"])
+        if self.shares is not None:
+            self.shares.follow()
         events, windows = self._events()
         share = 1 - float(reduce(events.detach() / windows, "mean"))
         price = self._price(share)

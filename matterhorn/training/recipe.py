@@ -51,6 +51,9 @@ class Round(Phase):
     For a network that knew no dead zone: one that was trained with it is undone by any new placement."""
     hold_steps: bool = False
     """Learn no steps: learned ones shrink and undo the dead zone."""
+    hold_shares: bool = False
+    """Let every step follow its activations so that each kind of population keeps its share of silence
+    (:class:`~.shares.Shares`), and the whole network the target; steps are not learned then."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
     """Noise-aware: cells are off by this share of their conductance (one σ); connections are written anew in turn."""
     hidden_weight: float = Field(1.0, ge=0)

@@ -24,10 +24,11 @@ from .distil import Distillation
 from .lessons import Memory
 from .loop import multiplies_bf16, run_phase
 from .recipe import Recipe, Round
+from .shares import Shares
 from .tasks import Task, get_task
 from .teacher import fine_tune, freeze, load_teacher
 
-CALIBRATION_BATCHES, PLACEMENT_ROWS = 32, 192
+CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
@@ -87,6 +88,8 @@ def distil_round(
         device = deviating(load_device(recipe.device), settings.device_deviation)
         loss.chips = Chips(student, device, recipe.seed, renew=settings.evaluate_every)
 
+    if settings.hold_shares and settings.silent_target:
+        loss.shares = Shares(student, _mixture(recipe, learn), settings.silent_target)
     if recipe.remember_teacher:
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             loss.memory = Memory(teacher, learn)
@@ -129,13 +132,17 @@ def start_student(
         trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
     if settings.place_steps and settings.silent_target:
-        mixture = sorted(random.Random(recipe.seed).sample(range(len(learn)), min(PLACEMENT_ROWS, len(learn))))
-        place_steps(student, learn.batch(mixture), settings.silent_target)
+        place_steps(student, _mixture(recipe, learn), settings.silent_target)
     elif trained_at != settings.dead_zone:
         settle_silence(student, batches)
     for population in student.populations().values():
-        population.step.requires_grad_(not settings.hold_steps)
+        population.step.requires_grad_(not (settings.hold_steps or settings.hold_shares))
     return student
+
+
+def _mixture(recipe: Recipe, learn: Tokens) -> dict[str, torch.Tensor]:
+    """Training rows of all lengths in one batch."""
+    return learn.batch(random.Random(recipe.seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn))))
 
 
 def take_over(

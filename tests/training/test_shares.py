@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import torch
+
+from matterhorn.models.config import TARGETS
+from matterhorn.training.shares import Shares
+
+from ..conftest import small_batch, small_network
+
+
+def share(network) -> float:
+    """Silence over all connections of the last pass in training."""
+    kinds = {name: TARGETS.get(name.rsplit(".", 1)[-1], 1) for name in network.populations()}
+    events = sum(kinds[name] * float(p.events.detach()) for name, p in network.populations().items())
+    return 1 - events / sum(kinds[name] * p.windows for name, p in network.populations().items())
+
+
+def test_targets_add_up_and_kinds_keep_their_proportions():
+    network, batch = small_network(k=2), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    tight, loose = Shares(network, batch, 0.95).targets, Shares(network, batch, 0.9).targets
+    ratios = [(1 - tight[kind]) / (1 - loose[kind]) for kind in tight if loose[kind] < 0.99]
+    assert ratios and max(ratios) - min(ratios) < 1e-6 and abs(ratios[0] - 0.5) < 1e-6
+
+
+def test_steps_follow_activations_that_grow():
+    network, batch = small_network(k=2), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    network.train()
+    network(**batch)
+    start = share(network)
+    shares = Shares(network, batch, start)
+    with torch.no_grad():
+        for block in network.layers():
+            block.attention_norm.weight.mul_(2)
+            block.feed_forward_norm.weight.mul_(2)
+    network(**batch)
+    grown = share(network)
+    assert grown < start - 0.05
+    for _ in range(600):
+        network(**batch)
+        shares.follow()
+    assert abs(share(network) - start) < 0.2 * (start - grown)
