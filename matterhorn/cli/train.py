@@ -25,7 +25,8 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from ..training.recipe import load_recipe
+    from ..training.general import distil_generally
+    from ..training.recipe import GeneralRecipe, load_recipe
     from ..training.run import train as run
     from ..training.tracking import tracking
 
@@ -34,6 +35,10 @@ def train(
     settings = load_recipe(recipe)
     named = Path(recipe).stem if Path(recipe).suffix else recipe
     with tracking(tracker):
-        best = run(settings, output or Path("runs") / named, glue_dir)
+        place = output or Path("runs") / named
+        if isinstance(settings, GeneralRecipe):
+            best = distil_generally(settings, place, glue_dir)
+        else:
+            best = run(settings, place, glue_dir)
     if os.environ.get("RANK", "0") == "0":
         typer.echo(f"{best}: the quantised network; next: matterhorn convert {best} OUTPUT")

@@ -28,7 +28,8 @@ def code(x: Tensor, population: Coder) -> tuple[Tensor, Tensor]:
     levels, slots = np.empty(x.shape, np.uint8), np.empty(x.shape, np.uint8)
     own = kernel_population(population, x.shape[-1])
     known = own.code
-    _numbers(steps.code(x.numpy(), own.step, own.zero, known.silent, known.dead_zone, known.top, levels, slots))
+    silent, k = known.silent, known.dead_zone
+    _numbers(steps.code(x.numpy(), own.gain, own.step, own.zero, silent, k, known.top, levels, slots))
     return torch.from_numpy(levels), torch.from_numpy(slots)
 
 

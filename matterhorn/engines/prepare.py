@@ -113,9 +113,11 @@ def _kernel_code(code: Code, neurons: int) -> KernelCode:
 
 @dataclass(frozen=True)
 class KernelPopulation:
-    """A population as kernels read it: its code, its step and zero point, what silence stands for (int32 ``[n]``)."""
+    """A population as kernels read it: code, gains (float32 ``[n]``), step, zero point, what silence stands for (int32
+    ``[n]``)."""
 
     code: KernelCode
+    gain: np.ndarray
     step: np.float32
     zero: np.float32
     constant: np.ndarray
@@ -126,8 +128,9 @@ def kernel_population(population: Population, neurons: int) -> KernelPopulation:
 
     def build() -> KernelPopulation:
         constant = np.ascontiguousarray(population.constant.expand(neurons).numpy())
+        gain = np.ones(neurons, np.float32) if population.gain is None else population.gain.numpy()
         step, zero = np.float32(population.step), np.float32(population.zero)
-        return KernelPopulation(kernel_code(population.code, neurons), step, zero, constant)
+        return KernelPopulation(kernel_code(population.code, neurons), gain, step, zero, constant)
 
     return prepared(population, neurons, build)
 

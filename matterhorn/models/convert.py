@@ -72,6 +72,8 @@ def _population(source: ActivationQuantiser, target: Population) -> None:
     target.silent.copy_(source.silent)
     target.reads.copy_(source.reads)
     target.step.copy_(source.positive_step)
+    if target.gain is not None:
+        target.gain.copy_(source.positive_gain)
 
 
 def _connection(source: QuantisedLinear, target: Connection, population: Population, feed: ActivationQuantiser) -> None:
@@ -101,9 +103,11 @@ def _store(target: Store, quantiser: StoredQuantiser, connection: Connection) ->
 def _mixed(
     target: Firing, quantiser: ActivationQuantiser, probabilities: ActivationQuantiser, values: StoredQuantiser
 ) -> None:
-    """Thresholds of the mixed values: one row, as P·V has one scale."""
+    """Thresholds of the mixed values: P·V has one scale, each neuron its gain."""
     scale = (probabilities.positive_step * values.positive_step) / probabilities.code.unit
-    target.thresholds.copy_(find_thresholds(lambda a: quantiser.levels(a.to(torch.float32) * scale), 1, quantiser.top))
+    target.thresholds.copy_(
+        find_thresholds(lambda a: quantiser.levels(a.to(torch.float32) * scale), len(target.thresholds), quantiser.top)
+    )
 
 
 def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int = REACH) -> Tensor:

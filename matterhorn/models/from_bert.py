@@ -80,8 +80,9 @@ def calibrate_steps(model: MatterhornForSequenceClassification, batch: dict[str,
     """Start every learned step where it quantises one batch with the least squared error, layer after layer."""
 
     def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].detach().float().flatten()
+        x = inputs[0].detach().float()
         if isinstance(module, ActivationQuantiser):
+            x = module.amplify(x).detach().flatten()
             best = least_squares_step(x, -module.zero, module.top - module.zero)
         else:
             assert isinstance(module, StoredQuantiser)

@@ -75,7 +75,8 @@ def settle_population(module: ActivationQuantiser, values: Tensor, step: Tensor,
     least, kept = float("inf"), 0.0
     if module.zero == 0:
         values = values.clamp(min=0)
-    spread = (values - values.mean(0)).square().sum().clamp(min=1e-12)
+    wanted = module.amplify(values)
+    spread = (wanted - wanted.mean(0)).square().sum().clamp(min=1e-12)
     for candidate in CANDIDATES * step:
         module.step.copy_(candidate)
         levels = module.levels(values)
@@ -87,7 +88,7 @@ def settle_population(module: ActivationQuantiser, values: Tensor, step: Tensor,
         quiet = (levels - silent).abs() <= module.dead_zone
         read = torch.where(quiet, reads / READ_UNIT, levels) - module.zero
         share = float(quiet.float().mean())
-        cost = float((values - candidate * read).square().sum() / spread) + price * (1 - share)
+        cost = float((wanted - candidate * read).square().sum() / spread) + price * (1 - share)
         if cost < least:
             least, kept, best = cost, share, (candidate, silent, reads)
     module.step.copy_(best[0])

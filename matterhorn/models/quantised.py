@@ -43,7 +43,9 @@ class FeedForward(nn.Module):
         width, middle = config.hidden_size, config.intermediate_size
         per_neuron = config.silence_per == "neuron"
         kind, bits, k = config.weight_bits, config.activation_bits, config.dead_zone
-        self.input = ActivationQuantiser(bits, signed=True, neurons=width if per_neuron else 1, dead_zone=k)
+        self.input = ActivationQuantiser(
+            bits, signed=True, neurons=width if per_neuron else 1, dead_zone=k, gains=width
+        )
         self.ffn1 = QuantisedLinear(width, middle, kind)
         self.middle = ActivationQuantiser(bits, signed=False, neurons=middle if per_neuron else 1, dead_zone=k)
         self.ffn2 = QuantisedLinear(middle, width, kind)

@@ -25,6 +25,8 @@ def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassific
             population, quantiser = getattr(source, name), target.get_submodule(path)
             for buffer in ("silent", "reads", "step"):
                 getattr(quantiser, buffer).copy_(getattr(population, buffer))
+            if population.gain is not None:
+                quantiser.gain.copy_(population.gain)  # type: ignore[operator]
         for name in ("keys", "values"):
             stored: StoredQuantiser = getattr(target.attention, name)
             stored.step.copy_(getattr(source, name).step)

@@ -22,19 +22,22 @@ REACH = 2**24 - 1
 class Population(nn.Module):
     """Neurons that send events to one or more connections.
 
-    Buffers: ``silent`` int16 ``[n or 1]``, ``reads`` int16 (eighths of a level), ``step`` float32 scalar.
+    Buffers: ``silent`` int16 ``[n or 1]``, ``reads`` int16 (eighths of a level), ``step`` float32 scalar, ``gain``
+    float32 ``[gains]``: receivers read g · x (None: x).
     """
 
     silent: Tensor
     reads: Tensor
     step: Tensor
+    gain: Tensor | None
 
-    def __init__(self, neurons: int, bits: int, *, signed: bool, dead_zone: int):
+    def __init__(self, neurons: int, bits: int, *, signed: bool, dead_zone: int, gains: int = 0):
         super().__init__()
         self.bits, self.zero, self.dead_zone = bits, 2 ** (bits - 1) if signed else 0, dead_zone
         self.register_buffer("silent", torch.full((neurons,), self.zero, dtype=torch.int16))
         self.register_buffer("reads", torch.full((neurons,), READ_UNIT * self.zero, dtype=torch.int16))
         self.register_buffer("step", torch.ones(()))
+        self.register_buffer("gain", torch.ones(gains) if gains else None)
         self._code: Code | None = None
 
     @property
@@ -52,23 +55,24 @@ class Population(nn.Module):
 
 
 class Coder(Population):
-    """A population whose levels come from a digital step: x → clamp(round(x/s) + z)."""
+    """A population whose levels come from a digital step: x → clamp(round((x · g)/s) + z)."""
 
     def levels(self, x: Tensor) -> Tensor:
         """Real values, any shape → uint8 levels before masking."""
-        return ((x / self.step).round() + self.zero).clamp(0, self.code.top).to(torch.uint8)
+        amplified = x if self.gain is None else x * self.gain
+        return ((amplified / self.step).round() + self.zero).clamp(0, self.code.top).to(torch.uint8)
 
 
 class Firing(Population):
     """A population that fires straight from potentials: level ≥ l where the potential reaches threshold l.
 
-    Buffer ``thresholds``: int32 ``[n or 1, T]``, rising with l.
+    Buffer ``thresholds``: int32 ``[n, T]``, rising with l; gains are folded into them.
     """
 
     thresholds: Tensor
 
-    def __init__(self, neurons: int, bits: int, *, signed: bool, dead_zone: int, rows: int):
-        super().__init__(neurons, bits, signed=signed, dead_zone=dead_zone)
+    def __init__(self, neurons: int, bits: int, *, signed: bool, dead_zone: int, rows: int, gains: int = 0):
+        super().__init__(neurons, bits, signed=signed, dead_zone=dead_zone, gains=gains)
         self.register_buffer("thresholds", torch.zeros(rows, 2**bits - 1, dtype=torch.int32))
 
     def levels(self, potentials: Tensor) -> Tensor:
@@ -164,7 +168,7 @@ class SpikingBlock(nn.Module):
         bits, k = config.activation_bits, config.dead_zone
         per_neuron = config.silence_per == "neuron"
         one, many = (width, middle) if per_neuron else (1, 1)
-        self.input = Coder(one, bits, signed=True, dead_zone=k)
+        self.input = Coder(one, bits, signed=True, dead_zone=k, gains=width)
         self.query = Connection(width, width, kind)
         self.key = Connection(width, width, kind)
         self.value = Connection(width, width, kind)
@@ -173,10 +177,10 @@ class SpikingBlock(nn.Module):
         self.values = Store(width, config.stored_bits)
         self.register_buffer("table", torch.zeros(table_size))
         self.probabilities = Coder(1, bits, signed=False, dead_zone=k)
-        self.mixed = Firing(one, bits, signed=True, dead_zone=k, rows=1)
+        self.mixed = Firing(one, bits, signed=True, dead_zone=k, rows=width, gains=width)
         self.output = Connection(width, width, kind)
         self.attention_norm = Norm(width)
-        self.hidden = Coder(one, bits, signed=True, dead_zone=k)
+        self.hidden = Coder(one, bits, signed=True, dead_zone=k, gains=width)
         self.ffn1 = Connection(width, middle, kind)
         self.middle = Firing(many, bits, signed=False, dead_zone=k, rows=middle)
         self.ffn2 = Connection(middle, width, kind)

@@ -37,11 +37,13 @@ class QuantisedAttention(nn.Module):
         super().__init__()
         self.heads, self.size, self.shift = heads, width // heads, shift
 
-        def population(*, signed: bool, neurons: int) -> ActivationQuantiser:
+        def population(*, signed: bool, neurons: int, gains: int = 0) -> ActivationQuantiser:
             neurons = neurons if per_neuron else 1
-            return ActivationQuantiser(activation_bits, signed=signed, neurons=neurons, dead_zone=dead_zone)
+            return ActivationQuantiser(
+                activation_bits, signed=signed, neurons=neurons, dead_zone=dead_zone, gains=gains
+            )
 
-        self.input = population(signed=True, neurons=width)
+        self.input = population(signed=True, neurons=width, gains=width)
         self.query = QuantisedLinear(width, width, weight_kind)
         self.key = QuantisedLinear(width, width, weight_kind)
         self.value = QuantisedLinear(width, width, weight_kind)
@@ -49,7 +51,7 @@ class QuantisedAttention(nn.Module):
         self.keys = StoredQuantiser(stored_bits)
         self.values = StoredQuantiser(stored_bits)
         self.probabilities = population(signed=False, neurons=1)
-        self.mixed = population(signed=True, neurons=width)
+        self.mixed = population(signed=True, neurons=width, gains=width)
         self.output = QuantisedLinear(width, width, weight_kind)
 
     def split(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.autograd import Function
 from ..coding import READ_UNIT, Code
 from .fusion import fused
 
-STEP_MIN = 1e-4
+STEP_MIN, GAIN_MIN = 1e-4, 1e-2
 
 
 @fused
@@ -43,8 +43,8 @@ def _masked_round_grad(
     k: float,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s; see :class:`_MaskedRound`."""
-    inside = (u > low - 0.5) & (u < high + 0.5)
     offset = u - silent
+    inside = (u > low - 0.5) & (u < high + 0.5) & (offset.abs() >= k)
     near = (offset.abs() - (k + 0.5)).abs() < 1
     push = offset.sign() * near * (0.5 * grad_events)
     grad_u = grad_v * inside + push
@@ -55,9 +55,10 @@ def _masked_round_grad(
 class _MaskedRound(Function):
     """Levels relative to the zero point, the dead zone in place, and how many of them are events.
 
-    (x, s) → v = q − z or, in the dead zone, r − z. Backward: dv/dx = 1/s within range (straight through rounding and
-    dead zone alike); the step's gradient is LSQ's for s·v with s held in the scale that follows. The count of events
-    has the gradient of a rectangle one level wide on either side of the dead zone's edges.
+    (x, s) → v = q − z or, in the dead zone, r − z. Backward: dv/dx = 1/s within range, outside the dead zone and in its
+    outermost level, else 0. Passed through the whole zone it would drive every silent neuron out of it, since what
+    silence swallows is missing downstream. The step's gradient is LSQ's for s·v with s held in the scale that follows.
+    The count of events has the gradient of a rectangle one level wide on either side of the dead zone's edges.
     """
 
     @staticmethod
@@ -82,12 +83,16 @@ class ActivationQuantiser(nn.Module):
         bits: width of a level, T = 2^bits − 1.
         signed: zero point in the middle (2^(bits−1)) instead of at 0.
         neurons: how many neurons have a silent level of their own; 1: one for the tensor.
+        gains: how many neurons have a learned gain of their own before the quantiser (receivers read g·x); 0: none.
+            It folds into the neuron's thresholds and costs nothing, and gives few-bit weights a scale per column, as
+            their α is a scale per row (OneBit, arXiv 2402.11295).
     """
 
-    def __init__(self, bits: int, *, signed: bool, neurons: int = 1, dead_zone: int = 0):
+    def __init__(self, bits: int, *, signed: bool, neurons: int = 1, dead_zone: int = 0, gains: int = 0):
         super().__init__()
         self.bits, self.zero, self.top, self.dead_zone = bits, 2 ** (bits - 1) if signed else 0, 2**bits - 1, dead_zone
         self.step = nn.Parameter(torch.tensor(1.0))
+        self.gain = nn.Parameter(torch.ones(gains)) if gains else None
         self.register_buffer("silent", torch.full((neurons,), self.zero, dtype=torch.int16))
         self.register_buffer("reads", torch.full((neurons,), READ_UNIT * self.zero, dtype=torch.int16))
         self.silent: Tensor
@@ -102,6 +107,16 @@ class ActivationQuantiser(nn.Module):
         return self.step.clamp(min=STEP_MIN)
 
     @property
+    def positive_gain(self) -> Tensor:
+        """The gains g > 0, ``[neurons]``, of a population that has them."""
+        assert self.gain is not None
+        return self.gain.clamp(min=GAIN_MIN)
+
+    def amplify(self, x: Tensor) -> Tensor:
+        """What is quantised: x times the gain of its neuron, ``[..., neurons]``."""
+        return x if self.gain is None else x * self.positive_gain
+
+    @property
     def code(self) -> Code:
         """The population's code; silence is read as a fraction only where calibration chose one."""
         fraction = bool((self.reads != READ_UNIT * self.silent).any())
@@ -109,15 +124,15 @@ class ActivationQuantiser(nn.Module):
 
     def levels(self, x: Tensor) -> Tensor:
         """Levels q before masking, as float. Any shape; the one place that defines x → q in evaluation."""
-        return ((x / self.positive_step).round() + self.zero).clamp(0, self.top)
+        return ((self.amplify(x) / self.positive_step).round() + self.zero).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Levels relative to the zero point as a receiver reads them, float ``[..., neurons]``; x ≈ s · v."""
+        """Levels relative to the zero point as a receiver reads them, float ``[..., neurons]``; g · x ≈ s · v."""
         silent, read = self.silent - self.zero, self.reads / READ_UNIT - self.zero
         if self.training:
             low, high = -self.zero, self.top - self.zero
             v, self.events = _MaskedRound.apply(
-                x, self.positive_step, low, high, silent.to(x.dtype), read.to(x.dtype), self.dead_zone
+                self.amplify(x), self.positive_step, low, high, silent.to(x.dtype), read.to(x.dtype), self.dead_zone
             )
             self.windows = x.numel()
             return v

@@ -92,5 +92,7 @@ class Distillation:
         price = self.state.get("price", self.round.event_price)
         mean = self.state.get("silent", share)
         self.state["silent"] = mean + 0.05 * (share - mean)
+        if self.shares is not None:
+            return self.round.event_price
         self.state["price"] = max(0.0, price + self.price_rate * (self.round.silent_target - self.state["silent"]))
         return price

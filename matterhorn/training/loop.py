@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import os
 import shutil
 import sys
@@ -30,6 +29,9 @@ from .tracking import TRACKER
 Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
 """(model, batch) → (loss to minimise, figures to show)."""
 
+Measure = Callable[[nn.Module, Tokens, Accelerator], dict[str, float]]
+"""(model, rows, processes) → figures of an evaluation, the one to choose by first (the larger the better)."""
+
 
 @dataclass
 class Progress:
@@ -48,21 +50,20 @@ class Progress:
 def run_phase(
     model: PreTrainedModel,
     loss: Loss,
-    task: Task,
+    measure: Measure,
     train: Tokens,
     selection: Tokens,
     phase: Phase,
     folder: Path,
     seed: int,
     carried: dict[str, float] | None = None,
-    score: Callable[[dict[str, float]], float] | None = None,
+    score: Callable[[float], float] = float,
 ) -> Progress:
     """Train ``model`` in place and leave the best weights in ``folder/best``.
 
-    ``carried`` is kept in the checkpoint. ``score`` turns the figures of an evaluation on ``selection`` into the number
-    to maximise (default: the task's main metric).
+    ``carried`` is kept in the checkpoint. ``score`` turns the first figure that ``measure`` gives on ``selection`` into
+    the number to maximise (default: itself).
     """
-    score = score or operator.itemgetter(task.metrics[0])
     tracker = TRACKER.get()
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=tracker, project_dir=folder.parent / "logs")
     lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
@@ -102,7 +103,8 @@ def run_phase(
         bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
         if progress.step % phase.evaluate_every == 0 or progress.step == total:
             progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
-            _note(progress, figures | evaluate_tokens(model, task, selection, accelerator), score)
+            measured = measure(model, selection, accelerator)
+            _note(progress, figures | measured, score(next(iter(measured.values()))))
             if accelerator.is_main_process:
                 _show(progress.history[-1])
             accelerator.log(progress.history[-1], step=progress.step)
@@ -114,6 +116,11 @@ def run_phase(
     for running in accelerator.trackers:
         running.finish()
     return progress
+
+
+def metrics_of(task: Task) -> Measure:
+    """A task's metrics, as a phase measures them."""
+    return lambda model, rows, accelerator: evaluate_tokens(model, task, rows, accelerator)
 
 
 def evaluate_tokens(
@@ -188,10 +195,10 @@ def _batches(
         epoch += 1
 
 
-def _note(progress: Progress, figures: dict[str, float], score: Callable[[dict[str, float]], float]) -> None:
+def _note(progress: Progress, figures: dict[str, float], score: float) -> None:
     progress.history.append({"step": progress.step, **figures})
-    if score(figures) > progress.best:
-        progress.best, progress.best_step = score(figures), progress.step
+    if score > progress.best:
+        progress.best, progress.best_step = score, progress.step
 
 
 def _show(figures: dict[str, float]) -> None:

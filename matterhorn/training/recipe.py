@@ -61,13 +61,10 @@ class Round(Phase):
     label_weight: float = Field(0.0, ge=0)
 
 
-class Recipe(Settings):
-    """A whole run: teacher, then rounds of distillation, each from where the last one ended."""
+class Distilling(Settings):
+    """Rounds of distillation, each from where the last one ended."""
 
-    task: str
     backbone: str = "minilm-l6"
-    start_from: str | None = None
-    """A run of another task, in a folder beside this one: its teacher and its network are where this one's begin."""
     seed: int = 1
     max_length: int = Field(128, ge=8, le=512)
     selection_rows: int = Field(2000, gt=0)
@@ -78,12 +75,30 @@ class Recipe(Settings):
     epochs on."""
     network: dict[str, Any] = {}
     """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
-    teacher: TeacherPhase
     rounds: list[Round] = Field(min_length=1)
 
 
-def load_recipe(name: str | Path) -> Recipe:
-    """A shipped recipe by its name (``sst2``, ``bert-base/sst2``), or one from a YAML file."""
+class Recipe(Distilling):
+    """A whole run for one task: a teacher is fine-tuned, then distilled."""
+
+    task: str
+    start_from: str | None = None
+    """A run of another task, or a general one, in a folder beside this one: its teacher (if it has one) and its network
+    are where this one's begin."""
+    teacher: TeacherPhase
+
+
+class GeneralRecipe(Distilling):
+    """A run for no task: the backbone itself teaches its hidden states on the training texts of several tasks."""
+
+    texts: list[str] = Field(min_length=1)
+    """Tasks whose training texts are read, without their labels."""
+    texts_each: int = Field(20000, gt=0)
+    """At most so many rows of each."""
+
+
+def load_recipe(name: str | Path) -> Recipe | GeneralRecipe:
+    """A shipped recipe by its name (``sst2``, ``general``, ``bert-base/sst2``), or one from a YAML file."""
     path = Path(name)
     shelf = Path(str(resources.files(__package__).joinpath("recipes")))
     if path.suffix not in (".yaml", ".yml"):
@@ -92,7 +107,8 @@ def load_recipe(name: str | Path) -> Recipe:
         shipped = sorted(p.relative_to(shelf).with_suffix("").as_posix() for p in shelf.rglob("*.yaml"))
         raise InputError("no such recipe", file=name, cure=f"give a .yaml file or one of {', '.join(shipped)}")
     try:
-        return Recipe(**yaml.safe_load(path.read_text(encoding="utf-8")))
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return GeneralRecipe(**plain) if "texts" in plain else Recipe(**plain)
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]

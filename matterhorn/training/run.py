@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
+from ..models.balance import balance
 from ..models.from_bert import calibrate_steps, settle_silence
 from ..models.placement import place_steps
 from ..msu import deviating, load_device
@@ -22,10 +23,10 @@ from .chips import Chips
 from .data import Tokens, hold_out, load_examples, shuffled_batches, tokenize
 from .distil import Distillation
 from .lessons import Memory
-from .loop import multiplies_bf16, run_phase
-from .recipe import Recipe, Round
+from .loop import Measure, metrics_of, multiplies_bf16, run_phase
+from .recipe import Distilling, Recipe, Round
 from .shares import Shares
-from .tasks import Task, get_task
+from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
@@ -47,7 +48,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
     start = folder.parent / recipe.start_from if recipe.start_from else None
     previous = last_round(start) if start else folder / "teacher" / "best"
-    fine_tune(recipe, task, learn, select, folder / "teacher", start and start / "teacher" / "best")
+    fine_tune(recipe, task, learn, select, folder / "teacher", start and start_of_teacher(start))
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
         if not is_done(place / "last"):
@@ -55,11 +56,17 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
             set_seed(recipe.seed)
             other = start is not None and number == 0
             student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
-            distil_round(recipe, settings, task, learn, select, teacher, student, place)
+            distil_round(recipe, settings, metrics_of(task), learn, select, teacher, student, place)
         if main:
             tokenizer.save_pretrained(place / "best")
         previous = place / "best"
     return previous
+
+
+def start_of_teacher(run: Path) -> Path | None:
+    """The teacher of another task's run; None (the backbone) after a general run, which has none."""
+    teacher = run / "teacher" / "best"
+    return teacher if teacher.is_dir() else None
 
 
 def last_round(folder: Path) -> Path:
@@ -71,9 +78,9 @@ def last_round(folder: Path) -> Path:
 
 
 def distil_round(
-    recipe: Recipe,
+    recipe: Distilling,
     settings: Round,
-    task: Task,
+    measure: Measure,
     learn: Tokens,
     select: Tokens,
     teacher: BertForSequenceClassification,
@@ -94,15 +101,15 @@ def distil_round(
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             loss.memory = Memory(teacher, learn)
 
-    def score(figures: dict[str, float]) -> float:
+    def score(figure: float) -> float:
         missing = (settings.silent_target or 0.0) - SILENCE_TOLERANCE - state.get("silent", 1.0)
-        return figures[task.metrics[0]] - SHORTFALL_WEIGHT * max(0.0, missing)
+        return figure - SHORTFALL_WEIGHT * max(0.0, missing)
 
-    run_phase(student, loss, task, learn, select, settings, place, recipe.seed, state, score)
+    run_phase(student, loss, measure, learn, select, settings, place, recipe.seed, state, score)
 
 
 def start_student(
-    recipe: Recipe,
+    recipe: Distilling,
     settings: Round,
     source: Path,
     learn: Tokens,
@@ -125,6 +132,7 @@ def start_student(
     largest = max(batches, key=lambda batch: batch["input_ids"].numel())
     student, trained_at = from_bert(teacher, **recipe.network), None
     if json.loads((source / "config.json").read_text())["model_type"] == "bert":
+        balance(student, teacher, largest)
         calibrate_steps(student, largest)
     else:
         before = MatterhornForSequenceClassification.from_pretrained(source)
@@ -140,7 +148,7 @@ def start_student(
     return student
 
 
-def _mixture(recipe: Recipe, learn: Tokens) -> dict[str, torch.Tensor]:
+def _mixture(recipe: Distilling, learn: Tokens) -> dict[str, torch.Tensor]:
     """Training rows of all lengths in one batch."""
     return learn.batch(random.Random(recipe.seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn))))
 

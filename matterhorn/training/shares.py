@@ -8,14 +8,15 @@ import torch
 from accelerate.utils import reduce
 from torch import Tensor
 
-from ..coding import silent_share
+from ..coding import READ_UNIT, silent_share
 from ..models.config import TARGETS
 from ..models.from_bert import level_histograms
 from ..models.quantised import MatterhornForSequenceClassification
+from ..nn import ActivationQuantiser
 from ..nn.quantisers import STEP_MIN
 
-RATE = 0.02
-"""A population that is one hundredth short of silence widens its step by 0.02 % in a pass: by a tenth in 500."""
+RATE = 0.1
+"""A population that is one hundredth short of silence widens its step by 0.1 % in a pass: by a tenth in 100."""
 
 FEWEST = 0.005
 """No population is asked for fewer events than one in two hundred windows: it would say nothing any more."""
@@ -43,6 +44,7 @@ class Shares:
             events[_kind(name)] += sent * (1 - silent_share(histograms[name], population.code))
         factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
         self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
+        self.centres = {name: _centres(population) for name, population in self.populations.items()}
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -52,6 +54,23 @@ class Shares:
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
             missing = self.targets[_kind(name)] - share
             population.step.mul_(1 + RATE * missing).clamp_(min=STEP_MIN)
+            _centre(population, *self.centres[name])
+
+
+def _centres(population: ActivationQuantiser) -> tuple[Tensor, Tensor]:
+    """Real values that silent levels stand for and are read as, float ``[neurons or 1]`` each."""
+    step = population.positive_step.detach()
+    return step * (population.silent - population.zero), step * (population.reads / READ_UNIT - population.zero)
+
+
+def _centre(population: ActivationQuantiser, silent: Tensor, read: Tensor) -> None:
+    """Silent levels and readings that are nearest to real values at the present step: a dead zone that widens must not
+    wander towards zero."""
+    k, step = population.dead_zone, population.positive_step
+    level = ((silent / step).round() + population.zero).clamp(0, population.top)
+    reading = (READ_UNIT * (read / step + population.zero)).round()
+    population.silent.copy_(level)
+    population.reads.copy_(reading.clamp(READ_UNIT * (level - k), READ_UNIT * (level + k)))
 
 
 def _kind(name: str) -> str:

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from .backbones import locate
 from .data import Tokens
-from .loop import Progress, run_phase
+from .loop import Progress, metrics_of, run_phase
 from .recipe import Recipe
 from .tasks import Task
 
@@ -36,7 +36,7 @@ def fine_tune(
     set_seed(recipe.seed)
     model = load_teacher(start or locate(recipe.backbone), task)
     model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    progress = run_phase(model, _task_loss, task, train, selection, recipe.teacher, folder, recipe.seed)
+    progress = run_phase(model, _task_loss, metrics_of(task), train, selection, recipe.teacher, folder, recipe.seed)
     AutoTokenizer.from_pretrained(locate(recipe.backbone)).save_pretrained(folder / "best")
     return progress
 

@@ -73,3 +73,19 @@ def test_weight_gradient_is_that_of_the_scaled_weight():
     linear(levels, torch.tensor(0.5)).sum().backward()
     expected = 0.5 * levels.sum(0).expand(4, 8)
     assert torch.allclose(linear.weight.grad, expected, atol=1e-5)
+
+
+def test_no_gradient_reaches_what_is_deep_in_the_dead_zone():
+    quantiser = ActivationQuantiser(4, signed=True, dead_zone=3).train()
+    x = torch.tensor([-6.0, -3.2, -2.9, 0.4, 2.8, 3.1, 5.0], requires_grad=True)
+    quantiser(x).sum().backward()
+    assert x.grad.tolist() == [1, 1, 0, 0, 0, 1, 1]
+
+
+def test_gains_are_learned_and_multiply_what_is_quantised():
+    quantiser = ActivationQuantiser(4, signed=True, gains=2).train()
+    quantiser.gain.data.copy_(torch.tensor([2.0, 0.5]))
+    x = torch.tensor([[1.4, 4.4], [-3.0, 1.2]])
+    assert quantiser(x).tolist() == quantiser.eval()(x).tolist() == [[3, 2], [-6, 1]]
+    quantiser.train()(x).sum().backward()
+    assert torch.allclose(quantiser.gain.grad, x.sum(0))

@@ -41,3 +41,20 @@ def test_steps_follow_activations_that_grow():
         network(**batch)
         shares.follow()
     assert abs(share(network) - start) < 0.2 * (start - grown)
+
+
+def test_a_dead_zone_that_widens_stays_where_it_was():
+    network, batch = small_network(k=2), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    population = network.populations()["block.0.input"]
+    population.silent[0], population.reads[0] = population.zero + 4, 8 * (population.zero + 4) + 3
+    shares = Shares(network, batch, 0.9)
+    centre = float(population.step.detach()) * 4.375
+    network.train()(**batch)
+    population.events = population.events + 0.05 * population.windows  # far short of silence: the step grows
+    for _ in range(60):
+        shares.follow()
+    step = float(population.step.detach())
+    assert step > 1.2 * centre / 4.375
+    assert abs(step * (float(population.reads[0]) / 8 - population.zero) - centre) < 0.1 * step
+    assert int(population.silent[0]) == population.zero + round(4 * centre / 4.375 / step)

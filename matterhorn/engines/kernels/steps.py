@@ -18,14 +18,17 @@ LIMIT = np.float32(127)
 
 
 @kernel
-def quantise(x, step, zero, top, levels):
-    """clamp(round(x / s) + z). ``x float32 [rows, n] → levels uint8 [rows, n]``. Returns False where x is no number."""
+def quantise(x, gain, step, zero, top, levels):
+    """clamp(round((x · g) / s) + z). ``x float32 [rows, n]``, ``gain float32 [n]`` → ``levels uint8 [rows, n]``.
+
+    Returns False where x is no number.
+    """
     real, low, high = True, np.float32(0), np.float32(top)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             value = x[i, j]
             real &= value == value
-            level = np.rint(value / step) + zero
+            level = np.rint((value * gain[j]) / step) + zero
             level = low if level < low else level
             level = high if level > high else level
             levels[i, j] = np.uint8(np.int32(level))
@@ -63,9 +66,9 @@ def encode(levels, silent, dead_zone, top, slots):
 
 
 @kernel
-def code(x, step, zero, silent, dead_zone, top, levels, slots):
+def code(x, gain, step, zero, silent, dead_zone, top, levels, slots):
     """Real values → levels and slots, :func:`quantise` and :func:`encode` in one call."""
-    real = quantise(x, step, zero, top, levels)
+    real = quantise(x, gain, step, zero, top, levels)
     encode(levels, silent, dead_zone, top, slots)
     return real
 

@@ -1,0 +1,93 @@
+"""General distillation: an encoder becomes a spiking one before any task, as TinyBERT does it (arXiv 1909.10351).
+
+Binary weights and silence are learned once, on texts of many kinds; runs for single tasks start from there.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, PartialState
+from torch import Tensor, nn
+from transformers import AutoTokenizer, BertForSequenceClassification, PreTrainedTokenizerBase, set_seed
+
+from .backbones import locate
+from .checkpoint import is_done
+from .data import Examples, Tokens, load_examples, sorted_batches, tokenize
+from .lessons import ask
+from .loop import Measure
+from .recipe import GeneralRecipe
+from .run import distil_round, start_student
+from .tasks import get_task
+
+
+def distil_generally(recipe: GeneralRecipe, folder: Path, glue_dir: Path | None) -> Path:
+    """Run a general recipe in ``folder`` (resuming what is there); returns the folder of the last round's network."""
+    main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    folder.mkdir(parents=True, exist_ok=True)
+    if main:
+        (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    tokenizer = AutoTokenizer.from_pretrained(locate(recipe.backbone))
+    learn, select = general_rows(recipe, tokenizer, glue_dir)
+    set_seed(recipe.seed)
+    teacher = BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
+    previous = Path(locate(recipe.backbone))
+    for number, settings in enumerate(recipe.rounds):
+        place = folder / f"round-{number}-k{settings.dead_zone}"
+        if not is_done(place / "last"):
+            set_seed(recipe.seed)
+            student = start_student(recipe, settings, previous, learn, teacher)
+            distil_round(recipe, settings, nearness(teacher), learn, select, teacher, student, place)
+        if main:
+            tokenizer.save_pretrained(place / "best")
+        previous = place / "best"
+    return previous
+
+
+def general_rows(
+    recipe: GeneralRecipe, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
+) -> tuple[Tokens, Tokens]:
+    """Training texts of the recipe's tasks, mixed, and the rows held out of them to choose by; no labels."""
+    parts = []
+    for name in recipe.texts:
+        task = get_task(name)
+        examples = load_examples(task, "train", glue_dir)
+        rows = random.Random(recipe.seed).sample(range(len(examples)), min(recipe.texts_each, len(examples)))
+        unlabelled = Examples([examples.texts[i] for i in rows], [])
+        parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
+    ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
+    order = random.Random(recipe.seed).sample(range(len(ids)), len(ids))
+    held = min(recipe.selection_rows, len(ids) // 5)
+
+    def pick(rows: list[int]) -> Tokens:
+        return Tokens([ids[i] for i in rows], [types[i] for i in rows], [], parts[0].pad, is_regression=False)
+
+    return pick(order[held:]), pick(order[:held])
+
+
+def nearness(teacher: nn.Module) -> Measure:
+    """Minus the mean squared error of the hidden states, summed over the blocks."""
+
+    def measure(student: nn.Module, rows: Tokens, accelerator: Accelerator) -> dict[str, float]:
+        was_training, errors = student.training, torch.zeros(2, device=accelerator.device)
+        student.eval()
+        for numbers in sorted_batches(rows, 64)[accelerator.process_index :: accelerator.num_processes]:
+            batch = {k: v.to(accelerator.device) for k, v in rows.batch(numbers).items()}
+            with torch.autocast(accelerator.device.type, torch.bfloat16):
+                _, taught = ask(teacher, batch)
+            with torch.no_grad():
+                own = student(**batch, output_hidden_states=True).hidden_states[1:]
+            errors += _squares(own, taught, batch["attention_mask"].bool())
+        student.train(was_training)
+        total, count = accelerator.reduce(errors).tolist()
+        return {"nearness": -total / count}
+
+    return measure
+
+
+def _squares(own: tuple[Tensor, ...], taught: tuple[Tensor, ...], present: Tensor) -> Tensor:
+    """Sum over the blocks of squared errors per unit, added over tokens; and the number of tokens."""
+    errors = [(a[present] - b[present].float()).square().mean(-1).sum() for a, b in zip(own, taught, strict=True)]
+    return torch.stack([torch.stack(errors).sum(), present.sum()])
