@@ -29,7 +29,7 @@ def code(x: Tensor, population: Coder) -> tuple[Tensor, Tensor]:
     own = kernel_population(population, x.shape[-1])
     known = own.code
     silent, k = known.silent, known.dead_zone
-    _numbers(steps.code(x.numpy(), own.gain, own.step, own.zero, silent, k, known.top, levels, slots))
+    _numbers(steps.code(x.numpy(), own.pitch, own.zero, silent, k, known.top, levels, slots))
     return torch.from_numpy(levels), torch.from_numpy(slots)
 
 

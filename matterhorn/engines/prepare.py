@@ -113,11 +113,11 @@ def _kernel_code(code: Code, neurons: int) -> KernelCode:
 
 @dataclass(frozen=True)
 class KernelPopulation:
-    """A population as kernels read it: code, gains (float32 ``[n]``), step, zero point, what silence stands for (int32
+    """A population as kernels read it: code, pitch (float32 ``[n]``), step, zero point, what silence stands for (int32
     ``[n]``)."""
 
     code: KernelCode
-    gain: np.ndarray
+    pitch: np.ndarray
     step: np.float32
     zero: np.float32
     constant: np.ndarray
@@ -128,9 +128,9 @@ def kernel_population(population: Population, neurons: int) -> KernelPopulation:
 
     def build() -> KernelPopulation:
         constant = np.ascontiguousarray(population.constant.expand(neurons).numpy())
-        gain = np.ones(neurons, np.float32) if population.gain is None else population.gain.numpy()
+        pitch = np.ascontiguousarray(population.pitch.expand(neurons).numpy())
         step, zero = np.float32(population.step), np.float32(population.zero)
-        return KernelPopulation(kernel_code(population.code, neurons), gain, step, zero, constant)
+        return KernelPopulation(kernel_code(population.code, neurons), pitch, step, zero, constant)
 
     return prepared(population, neurons, build)
 

@@ -60,7 +60,7 @@ def save_spiking(
     Args:
         embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another model)
             only the rows that differ are written beside the model.
-        extra: files to lay beside (tokenizer).
+        extra: JSON files to lay beside (tokenizer), without their white space.
     """
     fresh = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -75,7 +75,8 @@ def save_spiking(
     elif own_rows := differing_rows(tables, load_file(shelf), shelf):
         save_file(own_rows, fresh / ROWS_FILE)
     for path in extra:
-        shutil.copy(path, fresh / path.name)
+        compact = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
+        (fresh / path.name).write_text(compact, encoding="utf-8")
     plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
     checksums = {path.name: _sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {
         embeddings: _sha256(shelf)

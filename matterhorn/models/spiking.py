@@ -49,18 +49,22 @@ class Population(nn.Module):
         return self._code
 
     @property
+    def pitch(self) -> Tensor:
+        """Distance of two levels before the gain: s/g, float32 ``[gains]``, or s where there are no gains."""
+        return self.step if self.gain is None else self.step / self.gain
+
+    @property
     def constant(self) -> Tensor:
         """What silence stands for, relative to the zero point, in kernel steps: r − z, int32 ``[n or 1]``."""
         return self.code.read_level - self.code.unit * self.zero
 
 
 class Coder(Population):
-    """A population whose levels come from a digital step: x → clamp(round((x · g)/s) + z)."""
+    """A population whose levels come from a digital step: x → clamp(round(x/p) + z), with the pitch p = s/g."""
 
     def levels(self, x: Tensor) -> Tensor:
         """Real values, any shape → uint8 levels before masking."""
-        amplified = x if self.gain is None else x * self.gain
-        return ((amplified / self.step).round() + self.zero).clamp(0, self.code.top).to(torch.uint8)
+        return ((x / self.pitch).round() + self.zero).clamp(0, self.code.top).to(torch.uint8)
 
 
 class Firing(Population):

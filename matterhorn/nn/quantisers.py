@@ -112,6 +112,11 @@ class ActivationQuantiser(nn.Module):
         assert self.gain is not None
         return self.gain.clamp(min=GAIN_MIN)
 
+    @property
+    def pitch(self) -> Tensor:
+        """Distance of two levels before the gain: s/g, ``[neurons]``, or s where there are no gains."""
+        return self.positive_step if self.gain is None else self.positive_step / self.positive_gain
+
     def amplify(self, x: Tensor) -> Tensor:
         """What is quantised: x times the gain of its neuron, ``[..., neurons]``."""
         return x if self.gain is None else x * self.positive_gain
@@ -124,7 +129,7 @@ class ActivationQuantiser(nn.Module):
 
     def levels(self, x: Tensor) -> Tensor:
         """Levels q before masking, as float. Any shape; the one place that defines x → q in evaluation."""
-        return ((self.amplify(x) / self.positive_step).round() + self.zero).clamp(0, self.top)
+        return ((x / self.pitch).round() + self.zero).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Tensor:
         """Levels relative to the zero point as a receiver reads them, float ``[..., neurons]``; g · x ≈ s · v."""

@@ -18,8 +18,8 @@ LIMIT = np.float32(127)
 
 
 @kernel
-def quantise(x, gain, step, zero, top, levels):
-    """clamp(round((x · g) / s) + z). ``x float32 [rows, n]``, ``gain float32 [n]`` → ``levels uint8 [rows, n]``.
+def quantise(x, pitch, zero, top, levels):
+    """clamp(round(x / p) + z). ``x float32 [rows, n]``, ``pitch float32 [n]`` → ``levels uint8 [rows, n]``.
 
     Returns False where x is no number.
     """
@@ -28,7 +28,7 @@ def quantise(x, gain, step, zero, top, levels):
         for j in range(x.shape[1]):
             value = x[i, j]
             real &= value == value
-            level = np.rint((value * gain[j]) / step) + zero
+            level = np.rint(value / pitch[j]) + zero
             level = low if level < low else level
             level = high if level > high else level
             levels[i, j] = np.uint8(np.int32(level))
@@ -66,9 +66,9 @@ def encode(levels, silent, dead_zone, top, slots):
 
 
 @kernel
-def code(x, gain, step, zero, silent, dead_zone, top, levels, slots):
+def code(x, pitch, zero, silent, dead_zone, top, levels, slots):
     """Real values → levels and slots, :func:`quantise` and :func:`encode` in one call."""
-    real = quantise(x, gain, step, zero, top, levels)
+    real = quantise(x, pitch, zero, top, levels)
     encode(levels, silent, dead_zone, top, slots)
     return real
 
