@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,11 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def subset(self, rows: list[int]) -> Tokens:
+        """The named rows, in that order."""
+        labels = [self.labels[i] for i in rows] if self.labels else []
+        return replace(self, ids=[self.ids[i] for i in rows], types=[self.types[i] for i in rows], labels=labels)
 
     def batch(self, rows: list[int]) -> dict[str, Tensor]:
         """Padded tensors of some rows: input_ids, token_type_ids, attention_mask ``[n, L]``, labels ``[n]``."""

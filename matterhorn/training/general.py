@@ -15,12 +15,12 @@ from transformers import AutoTokenizer, BertForSequenceClassification, PreTraine
 
 from .backbones import locate
 from .checkpoint import is_done
-from .data import Examples, Tokens, load_examples, sorted_batches, tokenize
+from .data import Tokens, sorted_batches
 from .lessons import ask
 from .loop import Measure
 from .recipe import GeneralRecipe
 from .run import distil_round, start_student
-from .tasks import get_task
+from .texts import join, load_texts
 
 
 def distil_generally(recipe: GeneralRecipe, folder: Path, glue_dir: Path | None) -> Path:
@@ -50,21 +50,10 @@ def general_rows(
     recipe: GeneralRecipe, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
 ) -> tuple[Tokens, Tokens]:
     """Training texts of the recipe's tasks, mixed, and the rows held out of them to choose by; no labels."""
-    parts = []
-    for name in recipe.texts:
-        task = get_task(name)
-        examples = load_examples(task, "train", glue_dir)
-        rows = random.Random(recipe.seed).sample(range(len(examples)), min(recipe.texts_each, len(examples)))
-        unlabelled = Examples([examples.texts[i] for i in rows], [])
-        parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
-    ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
-    order = random.Random(recipe.seed).sample(range(len(ids)), len(ids))
-    held = min(recipe.selection_rows, len(ids) // 5)
-
-    def pick(rows: list[int]) -> Tokens:
-        return Tokens([ids[i] for i in rows], [types[i] for i in rows], [], parts[0].pad, is_regression=False)
-
-    return pick(order[held:]), pick(order[:held])
+    rows = join(load_texts(recipe, tokenizer, glue_dir))
+    order = random.Random(recipe.seed).sample(range(len(rows)), len(rows))
+    held = min(recipe.selection_rows, len(rows) // 5)
+    return rows.subset(order[held:]), rows.subset(order[:held])
 
 
 def nearness(teacher: nn.Module) -> Measure:

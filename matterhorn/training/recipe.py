@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
 
@@ -73,6 +73,10 @@ class Distilling(Settings):
     remember_teacher: bool = False
     """Ask the teacher once for every row and keep its answers in memory (:class:`~.lessons.Memory`): faster from two
     epochs on."""
+    texts: list[str] = []
+    """Tasks whose training texts are read without their labels: the teacher says what they mean."""
+    texts_each: int = Field(20000, gt=0)
+    """At most so many rows of each."""
     network: dict[str, Any] = {}
     """Options of :class:`~matterhorn.models.MatterhornConfig`, e.g. ``weight_bits``."""
     rounds: list[Round] = Field(min_length=1)
@@ -87,14 +91,17 @@ class Recipe(Distilling):
     are where this one's begin."""
     teacher: TeacherPhase
 
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.texts and any(settings.label_weight for settings in self.rounds):
+            raise ValueError("texts have no labels to weigh: give no label_weight")
+        return self
+
 
 class GeneralRecipe(Distilling):
     """A run for no task: the backbone itself teaches its hidden states on the training texts of several tasks."""
 
     texts: list[str] = Field(min_length=1)
-    """Tasks whose training texts are read, without their labels."""
-    texts_each: int = Field(20000, gt=0)
-    """At most so many rows of each."""
 
 
 def load_recipe(name: str | Path) -> Recipe | GeneralRecipe:
@@ -108,7 +115,7 @@ def load_recipe(name: str | Path) -> Recipe | GeneralRecipe:
         raise InputError("no such recipe", file=name, cure=f"give a .yaml file or one of {', '.join(shipped)}")
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return GeneralRecipe(**plain) if "texts" in plain else Recipe(**plain)
+        return Recipe(**plain) if "task" in plain else GeneralRecipe(**plain)
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]

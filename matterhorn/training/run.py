@@ -28,6 +28,7 @@ from .recipe import Distilling, Recipe, Round
 from .shares import Shares
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
+from .texts import join, load_texts
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
 SILENCE_TOLERANCE = 0.005
@@ -49,6 +50,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     start = folder.parent / recipe.start_from if recipe.start_from else None
     previous = last_round(start) if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start and start_of_teacher(start))
+    if recipe.texts:
+        learn = join([learn, *load_texts(recipe, tokenizer, glue_dir)])
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
         if not is_done(place / "last"):

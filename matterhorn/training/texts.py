@@ -1,0 +1,31 @@
+"""Training texts of several tasks without their labels: what a teacher says of them is lesson enough."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from .data import Examples, Tokens, load_examples, tokenize
+from .recipe import Distilling
+from .tasks import get_task
+
+
+def load_texts(recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None) -> list[Tokens]:
+    """Rows of each of the recipe's ``texts``, drawn with its seed; no labels."""
+    parts = []
+    for name in recipe.texts:
+        task = get_task(name)
+        examples = load_examples(task, "train", glue_dir)
+        rows = random.Random(recipe.seed).sample(range(len(examples)), min(recipe.texts_each, len(examples)))
+        unlabelled = Examples([examples.texts[i] for i in rows], [])
+        parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
+    return parts
+
+
+def join(parts: list[Tokens]) -> Tokens:
+    """All rows in one, without labels."""
+    ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
+    return replace(parts[0], ids=ids, types=types, labels=[])

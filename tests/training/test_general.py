@@ -1,0 +1,84 @@
+"""General distillation, and unlabelled texts beside a task's own rows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import torch
+import yaml
+from transformers import BertTokenizerFast
+
+from matterhorn.errors import InputError
+from matterhorn.models import MatterhornForSequenceClassification
+from matterhorn.training.data import Tokens
+from matterhorn.training.recipe import GeneralRecipe, load_recipe
+from matterhorn.training.texts import join, load_texts
+
+from .test_run import command, lay_out
+
+PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
+
+
+def general(folder, **changes) -> dict:
+    settings = PHASE | {
+        "dead_zone": 2,
+        "logit_weight": 0,
+        "silent_target": 0.8,
+        "place_steps": True,
+        "hold_shares": True,
+    }
+    plain = {"backbone": str(folder / "backbone"), "texts": ["wnli"], "selection_rows": 40, "max_length": 32}
+    return plain | {"rounds": [settings]} | changes
+
+
+def run(recipe, output):
+    done = subprocess.run(command(recipe, output), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_an_encoder_is_distilled_and_a_task_starts_from_it(tmp_path):
+    recipe = lay_out(tmp_path)
+    (tmp_path / "general.yaml").write_text(yaml.safe_dump(general(tmp_path)))
+    run(tmp_path / "general.yaml", tmp_path / "runs" / "general")
+    state = json.loads((tmp_path / "runs" / "general" / "round-0-k2" / "last" / "state.json").read_text())
+    assert state["done"] and state["history"][-1]["nearness"] > 1.02 * state["history"][0]["nearness"]
+    assert state["history"][-1]["silent"] == pytest.approx(0.8, abs=0.05)
+
+    plain = yaml.safe_load(recipe.read_text())
+    started = plain | {"start_from": "general", "texts": ["wnli"], "texts_each": 20, "remember_teacher": True}
+    recipe.write_text(
+        yaml.safe_dump(started | {"rounds": [PHASE | {"epochs": 0.1, "learning_rate": 1e-6, "dead_zone": 2}]})
+    )
+    run(recipe, tmp_path / "runs" / "task")
+    own, source = (
+        MatterhornForSequenceClassification.from_pretrained(tmp_path / "runs" / place / "round-0-k2" / "best")
+        for place in ("task", "general")
+    )
+    for name, population in own.populations().items():
+        assert torch.equal(population.silent, source.populations()[name].silent)
+    close = torch.allclose(own.blocks[0].attention.query.weight, source.blocks[0].attention.query.weight, atol=1e-4)
+    assert close and not torch.equal(own.classifier.weight, source.classifier.weight)
+
+
+def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
+    lay_out(tmp_path)
+    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
+    recipe = GeneralRecipe(**general(tmp_path, texts_each=30))
+    once, again = (load_texts(recipe, tokenizer, tmp_path / "glue")[0] for _ in range(2))
+    other = load_texts(recipe.model_copy(update={"seed": 2}), tokenizer, tmp_path / "glue")[0]
+    assert len(once) == 30 and once.ids == again.ids != other.ids and "labels" not in once.batch([0, 1])
+    own = Tokens([[2, 5, 3]], [[0, 0, 0]], [1.0], 0, is_regression=False)
+    both = join([own, once])
+    assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
+
+
+def test_labels_cannot_be_weighed_where_there_are_none(tmp_path):
+    path = tmp_path / "r.yaml"
+    plain = {"task": "rte", "texts": ["mnli"], "teacher": PHASE, "rounds": [PHASE | {"label_weight": 0.5}]}
+    path.write_text(yaml.safe_dump(plain))
+    with pytest.raises(InputError, match="no label_weight"):
+        load_recipe(path)
+    assert isinstance(load_recipe("general"), GeneralRecipe)
