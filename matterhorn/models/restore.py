@@ -1,4 +1,4 @@
-"""The quantised network behind a spiking checkpoint, for comparison: levels and real numbers instead of spikes.
+"""The quantised network behind a spiking checkpoint, to compare with or to train on: levels and real numbers.
 
 It is rebuilt from weights, scales, biases and steps alone; thresholds, offsets and tables of the spiking network play
 no part, so that comparing the two tests them.
@@ -6,13 +6,17 @@ no part, so that comparing the two tests them.
 
 from __future__ import annotations
 
-import torch
+from typing import cast
 
+import torch
+from torch import Tensor
+
+from ..errors import InputError
 from ..nn import StoredQuantiser
 from ..nn.digital import FixedDigitalLinear
-from ..nn.linear import FixedLinear
-from .quantised import CONNECTIONS, POPULATIONS, MatterhornForSequenceClassification
-from .spiking import SOURCES, Head, SpikingNetwork
+from ..nn.linear import FixedLinear, QuantisedLinear
+from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
+from .spiking import SOURCES, Connection, Head, SpikingBlock, SpikingNetwork
 
 
 @torch.no_grad()
@@ -21,15 +25,7 @@ def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassific
     model = MatterhornForSequenceClassification(network.config)
     model.embeddings.load_state_dict(network.embeddings.state_dict())
     for source, target in zip(network.layers(), model.layers(), strict=True):
-        for name, path in POPULATIONS.items():
-            population, quantiser = getattr(source, name), target.get_submodule(path)
-            for buffer in ("silent", "reads", "step"):
-                getattr(quantiser, buffer).copy_(getattr(population, buffer))
-            if population.gain is not None:
-                quantiser.gain.copy_(population.gain)  # type: ignore[operator]
-        for name in ("keys", "values"):
-            stored: StoredQuantiser = getattr(target.attention, name)
-            stored.step.copy_(getattr(source, name).step)
+        _populations(source, target)
         for role, path in CONNECTIONS.items():
             connection, unit = getattr(source, role), getattr(source, SOURCES[role]).code.unit
             fixed = FixedLinear(connection.weights, connection.scale * unit, connection.bias)
@@ -39,6 +35,56 @@ def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassific
     model.set_submodule("pooler", _head(network.pooler))
     model.set_submodule("classifier", _head(network.classifier))
     return model.eval()
+
+
+@torch.no_grad()
+def restore_trainable(network: SpikingNetwork) -> MatterhornForSequenceClassification:
+    """A network to train on: latent weights that are quantised to the spiking network's, all equally far from a flip.
+
+    One-bit and ternary weights only: the scale of wider ones is not known from their levels.
+    """
+    model = MatterhornForSequenceClassification(network.config)
+    model.embeddings.load_state_dict(network.embeddings.state_dict())
+    model.embeddings.requires_grad_(False)
+    for source, target in zip(network.layers(), model.layers(), strict=True):
+        _populations(source, target)
+        for role, path in CONNECTIONS.items():
+            connection, population = getattr(source, role), getattr(source, SOURCES[role])
+            linear = cast(QuantisedLinear, target.get_submodule(path))
+            linear.weight.copy_(_latent(connection, connection.scale * population.code.unit / population.step))
+            linear.bias.copy_(connection.bias)
+        target.attention_norm.load_state_dict(source.attention_norm.state_dict())
+        target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
+    for head, digital in ((network.pooler, model.pooler), (network.classifier, model.classifier)):
+        digital.weight.copy_(head.weights * head.scale[:, None])
+        digital.bias.copy_(head.bias)
+    return model
+
+
+def _latent(connection: Connection, scale: Tensor) -> Tensor:
+    """Real weights ``[out, in]`` that :func:`~matterhorn.nn.quantise_weights` turns into a connection's integers and
+    scale ``[out]``: for one bit with a mean of 0 in each row, as its signs are taken around the mean."""
+    integers = connection.weights.to(torch.float32)
+    if connection.kind == "ternary":
+        return integers * scale[:, None]
+    if connection.kind != "1":
+        cure = "start from a network of one-bit or ternary weights, or from a run"
+        raise InputError(f"weights of {connection.kind} bits", field="start_from", cure=cure)
+    share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
+    return torch.where(integers > 0, scale[:, None] / (2 * share), -scale[:, None] / (2 * (1 - share)))
+
+
+def _populations(source: SpikingBlock, target: Block) -> None:
+    """Steps, gains and silent levels."""
+    for name, path in POPULATIONS.items():
+        population, quantiser = getattr(source, name), target.get_submodule(path)
+        for buffer in ("silent", "reads", "step"):
+            getattr(quantiser, buffer).copy_(getattr(population, buffer))
+        if population.gain is not None:
+            quantiser.gain.copy_(population.gain)  # type: ignore[operator]
+    for name in ("keys", "values"):
+        stored: StoredQuantiser = getattr(target.attention, name)
+        stored.step.copy_(getattr(source, name).step)
 
 
 def _head(head: Head) -> FixedDigitalLinear:

@@ -15,9 +15,17 @@ from torch import Tensor, nn
 STATE, PLAIN = "state.safetensors", "state.json"
 
 
-def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+def save_state(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: dict[str, Any],
+    average: nn.Module | None = None,
+) -> None:
     """Write model, optimizer, random state and ``progress`` (plain JSON values) to ``folder``, replacing it at once."""
     tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["random"] = torch.get_rng_state()
@@ -34,15 +42,22 @@ def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer,
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Bring model, optimizer and random state back to where :func:`save_state` left them; None if nothing is there."""
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> dict[str, Any] | None:
+    """Bring model, average, optimizer and random state back to where :func:`save_state` left them.
+
+    None if nothing is there.
+    """
     old = folder.with_name(folder.name + ".old")
     if not folder.exists() and old.exists():  # killed between the two renames
         os.replace(old, folder)
     if not folder.exists():
         return None
     tensors = load_file(folder / STATE)
-    model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
+    for prefix, module in (("model/", model), ("average/", average)):
+        if module is not None:
+            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     state = optimizer.state_dict()
     state["state"] = {}
     for key, value in tensors.items():

@@ -19,7 +19,8 @@ from .data import Tokens, sorted_batches
 from .lessons import ask
 from .loop import Measure
 from .recipe import GeneralRecipe
-from .run import distil_round, start_student
+from .run import distil_round
+from .start import start_student
 from .texts import join, load_texts
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -70,7 +71,9 @@ def run_phase(
     optimizer = _optimizer(model, phase)
     steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
     total = max(1, round(phase.epochs * steps_per_epoch))
-    progress = Progress(**(load_state(folder / "last", model, optimizer) or {}))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(phase.average)) if phase.average else None
+    kept: PreTrainedModel = average.module if average else model  # type: ignore[assignment]
+    progress = Progress(**(load_state(folder / "last", model, optimizer, average) or {}))
     if carried is not None:
         carried.update(progress.carried)
         progress.carried = carried
@@ -98,19 +101,22 @@ def run_phase(
         accelerator.clip_grad_norm_(model.parameters(), phase.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
+        if average:
+            average.update_parameters(model)
         progress.step += 1
         bar.update()
         bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
         if progress.step % phase.evaluate_every == 0 or progress.step == total:
             progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
-            measured = measure(model, selection, accelerator)
+            measured = measure(kept, selection, accelerator)
             _note(progress, figures | measured, score(next(iter(measured.values()))))
             if accelerator.is_main_process:
                 _show(progress.history[-1])
             accelerator.log(progress.history[-1], step=progress.step)
             progress.done = progress.step == total
             if accelerator.is_main_process:
-                _keep(folder, model, optimizer, progress)
+                _keep(folder, kept, progress)
+                save_state(folder / "last", model, optimizer, vars(progress), average)
             accelerator.wait_for_everyone()
     bar.close()
     for running in accelerator.trackers:
@@ -205,8 +211,8 @@ def _show(figures: dict[str, float]) -> None:
     tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in figures.items()))
 
 
-def _keep(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Save the best model if this is it, then the state to resume from."""
+def _keep(folder: Path, model: PreTrainedModel, progress: Progress) -> None:
+    """Save the best model if this is it."""
     if progress.best_step == progress.step:
         fresh, best = folder / "best.tmp", folder / "best"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -214,4 +220,3 @@ def _keep(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
         (fresh / "training.json").write_text(json.dumps(vars(progress), indent=1))
         shutil.rmtree(best, ignore_errors=True)
         os.replace(fresh, best)
-    save_state(folder / "last", model, optimizer, vars(progress))

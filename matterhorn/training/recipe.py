@@ -27,6 +27,9 @@ class Phase(Settings):
     warmup: float = Field(0.05, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
     clip_norm: float = Field(1.0, gt=0)
+    average: float = Field(0.0, ge=0, lt=1)
+    """Decay of an exponential average of the weights, which then is evaluated and kept; 0: the last weights are.
+    One-bit weights that keep flipping get the sign they have most of the time."""
     evaluate_every: int = Field(200, gt=0)
     """Steps between evaluations on the selection rows (the best is kept)."""
 
@@ -87,8 +90,8 @@ class Recipe(Distilling):
 
     task: str
     start_from: str | None = None
-    """A run of another task, or a general one, in a folder beside this one: its teacher (if it has one) and its network
-    are where this one's begin."""
+    """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network, and its
+    teacher if it has one, are where this one's begin."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
