@@ -75,7 +75,10 @@ def test_evaluate_and_info(sample_dir):
 
 def test_the_shipped_model_is_small_and_has_a_card():
     folder = find("sst2")
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 16e6
+    shared = find("sst2") / json.loads((folder / "config.json").read_text())["embeddings"]
+    files = {path.resolve() for path in [*folder.iterdir(), shared]}
+    assert sum(path.stat().st_size for path in files) < 16e6
+    assert sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file()) < 40e6
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Data", "Recipe", "Accuracy", "Silent share", "Seed", "Date"))
 
