@@ -7,9 +7,22 @@ import gc
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 
 from ..errors import InputError
-from . import bench, checkpoints, energy, evaluate, glue, msu, run, study, train, warm  # noqa: F401 (registers the commands)
+from . import (  # noqa: F401 (registers the commands)
+    bench,
+    checkpoints,
+    energy,
+    evaluate,
+    export,
+    glue,
+    msu,
+    run,
+    study,
+    train,
+    warm,
+)
 from .app import app
 
 
@@ -19,5 +32,5 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {error}", highlight=False, markup=True)
+        Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(2)

@@ -9,6 +9,8 @@ import typer
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..models.spiking import SpikingNetwork
     from ..msu import ArrayBank
     from ..study import Run
@@ -54,11 +56,18 @@ def chip(
 
 def chip_run(model: str | None, network: SpikingNetwork, tokens: Tokens, task: Task) -> Run:
     """A network and rows to score chips on, capacitors sized for the sentences that come with the package."""
+    from ..study import Run
+
+    return Run(network, tokens, task, sizes(model or task.name, network))
+
+
+def sizes(model: str, network: SpikingNetwork) -> dict[str, Tensor]:
+    """Kernels that capacitors are sized for, those of the sentences that come with the package."""
     from ..engines.answer import load_tokenizer
-    from ..study import Run, sizing_sample
+    from ..study import sizing_sample
     from ..zoo import find
 
-    return Run(network, tokens, task, sizing_sample(network, load_tokenizer(find(model or task.name))))
+    return sizing_sample(network, load_tokenizer(find(model)))
 
 
 def refuse_chip_options(context: typer.Context, engine: str) -> None:

@@ -63,6 +63,8 @@ def netlist(
     from ..msu.netlist import array_circuit
     from ..msu.netlist import netlist as written
 
+    if not out.resolve().parent.is_dir():
+        raise InputError("no such folder", file=out, field="--out", cure="name a file in a folder that exists")
     if text is None:
         trial = _trial(device, circuit, rows, cols, wires, seed, seconds, kernel, weights)
     else:

@@ -74,9 +74,9 @@ class AnalogEngine(ExactEngine):
         rows = slots.reshape(-1, slots.shape[-1]).contiguous()
         narrow = kernel_code(code, rows.shape[1]).reach <= NARROW
         kappa = narrow_kernel(rows, code) if narrow else kernel(rows, code)
-        potentials = self.programmed[connection].integrate(kappa, self.generator)
-        sums = torch.addcmul(connection.offset.to(potentials.dtype), potentials, 1 / self.gains[connection])
-        return sums.round_().to(torch.int32).view(*slots.shape[:-1], -1)
+        scale, shift = 1 / self.gains[connection], connection.offset.to(torch.float32)
+        sums = self.programmed[connection].in_steps(kappa, scale, shift, self.generator)
+        return sums.view(*slots.shape[:-1], -1)
 
 
 def static_connections(network: SpikingNetwork) -> dict[str, tuple[Connection, Population]]:

@@ -11,11 +11,14 @@ from torch import Tensor
 TILE = 256
 """Tokens of a tile, about: their activations fit a core's second-level cache."""
 
+LONG_TILE = 1024
+"""The same for tiles that run one by one: a chip's matrices outgrow the caches, so more tokens share a pass."""
+
 
 def run_tiles(run: Callable[[slice], Tensor], present: Tensor, *, in_turn: bool = False) -> Tensor:
     """``run`` on slices of the batch, results joined. ``present``: bool ``[batch, L]``; ``in_turn``: one by one."""
     threads = 1 if in_turn else torch.get_num_threads()
-    tiles = cut(present.sum(1).tolist(), threads)
+    tiles = cut(present.sum(1).tolist(), threads, LONG_TILE if in_turn else TILE)
     if len(tiles) == 1:
         return run(tiles[0])
     if threads == 1:
@@ -24,9 +27,9 @@ def run_tiles(run: Callable[[slice], Tensor], present: Tensor, *, in_turn: bool 
         return torch.cat(list(pool.map(run, tiles)))
 
 
-def cut(lengths: list[int], threads: int) -> list[slice]:
-    """Slices of consecutive sequences of about :data:`TILE` tokens, fewer where threads would stand idle."""
-    size = min(TILE, max(1, -(-sum(lengths) // threads)))
+def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:
+    """Slices of consecutive sequences of about ``most`` tokens, fewer where threads would stand idle."""
+    size = min(most, max(1, -(-sum(lengths) // threads)))
     tiles, start, tokens = [], 0, 0
     for i, length in enumerate(lengths):
         tokens += length

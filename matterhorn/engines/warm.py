@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..models.spiking import SpikingNetwork
+from ..msu import ArrayBank
 from . import costs
 from .costs import Costs
 from .events import PACKED_FROM, EventsEngine
@@ -24,3 +25,5 @@ def warm_up(network: SpikingNetwork) -> None:
         tokens = torch.zeros(1, length, dtype=torch.int64)
         for engine in engines:
             classify(network, tokens, tokens, torch.ones_like(tokens, dtype=torch.bool), engine)
+    chip = ArrayBank.of("rram-ye-28nm", "ideal-128").program(torch.ones(2, 3, dtype=torch.int8))
+    chip.in_steps(torch.zeros(1, 3, dtype=torch.int8), torch.ones(2), torch.zeros(2))

@@ -128,3 +128,17 @@ def only(spec: Spec, *parts: str) -> Spec:
             raise InputError(f"no part {part!r}", field="parts", cure=f"give some of {', '.join(PARTS)}")
     mine = DEVICE_PARTS if isinstance(spec, Device) else CIRCUIT_PARTS
     return spec.model_copy(update={part: None for part in mine if part not in parts})
+
+
+DRAWN = ("programming", "read", "drift", "stuck", "mismatch", "comparator", "jitter")
+"""Parts that make one chip, or one read, unlike the next."""
+
+
+def active(device: Device, circuit: Circuit) -> list[str]:
+    """Parts that do something: with none, a chip computes what integers do."""
+    idle = set()
+    if device.programming is not None and not any(device.programming.spread.coefficients):
+        idle.add("programming")
+    if device.stuck is not None and device.stuck.low.si == device.stuck.high.si == 0:
+        idle.add("stuck")
+    return [part for part in PARTS if getattr(device, part, getattr(circuit, part, None)) and part not in idle]

@@ -12,7 +12,9 @@ from ..errors import InputError
 from .cache import WireCache
 from .cells import Cells, held
 from .circuit import Circuit
+from .conditions import Conditions
 from .device import Device
+from .event_reads import EventReads, ReadNoise
 from .fixed import FixedMatrix
 from .mapping import (
     Layout,
@@ -29,12 +31,16 @@ from .nodal import Surroundings
 from .patterns import solve_arrays
 from .pulses import pulse_lengths, remembered
 from .read_noise import outer_factors, pair_variance
-from .readout import Ramp, TimeToDigital, next_slots
+from .readout import Ramp, next_slots
 from .saturate import saturating
 from .wires import effective_conductances
 
 CHUNK = 2048
 """Rows of a batch that pass through split arrays at a time, to bound memory."""
+
+FEW = 0.05, 0.6
+"""Share of events up to which they cost less than dense products of integers: one product (the weights are integers
+themselves), or two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,7 @@ class ProgrammedConnection:
         Wires are solved anew (or found in the cache), so size a connection before it is used.
         """
         ideal = from_arrays(digits(self.weights, self.layout), self.layout).to(self._dtype)
-        reached = (to_tiles(self._rows(kernel), self.layout) @ ideal).abs().amax()
+        reached = (to_tiles(self._rows(kernel).to(self._dtype), self.layout) @ ideal).abs().amax()
         return replace(self, full_scale=max(float(reached), 1.0))
 
     @cached_property
@@ -99,14 +105,34 @@ class ProgrammedConnection:
             ``[..., fan_out]``; float32, or float64 where sums may exceed what float32 holds exactly.
         """
         rows = self._rows(kernel)
-        lengths = pulse_lengths(rows, self._pulse_jitter, generator)
-        if kernel.dtype == torch.int8 and self._fits_integers:
-            total = self._in_integers(self.placed(kernel).reshape(rows.shape), rows, generator)
+        if kernel.dtype == torch.int8 and self._takes_events(rows):
+            total = self._events(rows, generator)
+        elif kernel.dtype == torch.int8 and self._fits_integers:
+            total = self._in_integers(rows, generator)
         elif self._fits_one_product:
-            total = self._one_product(lengths, generator)
+            total = self._one_product(self._lengths(rows, generator), generator)
         else:
-            total = torch.cat([self._array_by_array(part, generator) for part in lengths.split(CHUNK)])
-        return total.view(*kernel.shape[:-1], self.layout.fan_out)
+            parts = self._lengths(rows, generator).split(CHUNK)
+            total = torch.cat([self._array_by_array(part, generator) for part in parts])
+        return total.reshape(*kernel.shape[:-1], self.layout.fan_out)
+
+    def in_steps(
+        self, kernel: Tensor, scale: Tensor, shift: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """:meth:`integrate`, then a digital scale: ``shift + scale · potential`` in whole kernel steps.
+
+        Args:
+            scale, shift: float32 ``[fan_out]``.
+
+        Returns:
+            int32 ``[..., fan_out]``.
+        """
+        if kernel.dtype == torch.int8:
+            rows = self._rows(kernel)
+            if self._takes_events(rows):
+                return self._events(rows, generator, (scale, shift)).reshape(*kernel.shape[:-1], self.layout.fan_out)
+        potentials = self.integrate(kernel, generator)
+        return torch.addcmul(shift.to(potentials.dtype), potentials, scale).round_().to(torch.int32)
 
     def fire(self, kernel: Tensor, ramp: Ramp, generator: torch.Generator | None = None) -> Tensor:
         """Straight to the next spikes, without a converter: slots or ``SILENT``, uint8 ``[..., fan_out]``.
@@ -118,11 +144,10 @@ class ProgrammedConnection:
                 f"{self.name}: {self.layout.fan_in} inputs in {self.layout.slices} slices do not fit one array",
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
-        split = to_tiles(pulse_lengths(self._rows(kernel), self._pulse_jitter, generator), self.layout)
-        late = self._ramp_jitter / self.circuit.slot.si * ramp.fall
+        split = to_tiles(self._lengths(self._rows(kernel), generator), self.layout)
+        late = self.conditions.ramp_jitter / self.circuit.slot.si * ramp.fall
         potentials = self._disturbed(self._on_integrators(split), split, late, generator)[0, 0] + self._offset[0, 0]
-        droop = self._leak_rate * self.circuit.slot.si / self.step
-        return next_slots(potentials, ramp, droop).view(*kernel.shape[:-1], self.layout.fan_out)
+        return next_slots(potentials, ramp, self.conditions.droop).view(*kernel.shape[:-1], self.layout.fan_out)
 
     @cached_property
     def conductances(self) -> Tensor:
@@ -176,19 +201,39 @@ class ProgrammedConnection:
 
     def _one_product(self, lengths: Tensor, generator: torch.Generator | None) -> Tensor:
         matrix, offset, _, _ = self._merged
-        kept = remembered(lengths, self._leak_rate)
+        kept = remembered(lengths, self.conditions.leak_rate)
         noisy, off = self.device.read is not None, self.circuit.comparator is not None
         if not noisy:
             return torch.addmm(offset, kept, matrix) if off else kept @ matrix
         noise = self._noise(kept, generator)
         return torch.addmm(noise.add_(offset) if off else noise, kept, matrix)
 
-    def _in_integers(self, kernel: Tensor, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The one product, for whole steps that nothing shortens."""
+    def _takes_events(self, kernel: Tensor) -> bool:
+        """Whether events are the way for int8 kernels ``[n, fan_in]``: always where arrays are read one by one."""
+        if self._dtype != torch.float32 or self._needs_patterns:
+            return False
+        if not self._fits_integers:
+            return True
+        sample = kernel[:: len(kernel) // 32 + 1]
+        few = FEW[0] if self._fixed.low is None else FEW[1]
+        return int(torch.count_nonzero(sample)) <= few * sample.numel()
+
+    def _in_integers(self, kernel: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The one product, for whole steps that nothing shortens: int8 ``[n, fan_in]``."""
         total = self._fixed(kernel.contiguous())
         if self.circuit.comparator is not None:
             total.add_(self._merged[1])
-        return total if self.device.read is None else total.add_(self._noise(rows, generator))
+        return total if self.device.read is None else total.add_(self._noise(kernel.to(self._dtype), generator))
+
+    @cached_property
+    def _events(self) -> EventReads:
+        if self._fits_one_product:
+            _, offset, by_row, by_neuron = self._merged
+            matrix = (self._place_value[:, None, None, None] * self.effective).sum(0, keepdim=True)
+            noise = ReadNoise(to_tiles(by_row[None], self.layout).transpose(0, 1), by_neuron[None, None].square())
+            return EventReads.of(self.layout, self.conditions, matrix, noise, offset[None, None], merged=True)
+        noise = ReadNoise(*self._read_factors)
+        return EventReads.of(self.layout, self.conditions, self.effective, noise, self._offset, merged=False)
 
     def _noise(self, kept: Tensor, generator: torch.Generator | None) -> Tensor:
         """Read noise of the sums, ``[n, fan_out]``."""
@@ -200,24 +245,18 @@ class ProgrammedConnection:
         """Every array read out by itself, then summed: ``[n, fan_in] → [n, fan_out]``."""
         split = to_tiles(lengths, self.layout)
         potentials = self._on_integrators(split) + self._offset[:, :, None]
-        if self.circuit.conversion is None:
-            potentials = self._disturbed(potentials, split, torch.tensor(0.0), generator)
-        else:
-            convert = TimeToDigital(self.full_scale, 2 ** int(self.circuit.conversion.bits.value))
-            late = torch.tensor(self._ramp_jitter / self.circuit.conversion.clock.si * convert.step)
-            potentials = convert(self._disturbed(potentials, split, late, generator))
+        late, converter = torch.tensor(self.conditions.conversion_jitter), self.conditions.converter
+        potentials = self._disturbed(potentials, split, late, generator)
+        potentials = potentials if converter is None else converter(potentials)
         return (potentials.sum(1) * self._place_value[:, None, None]).sum(0)
 
     def _on_integrators(self, split: Tensor) -> Tensor:
         """Potentials before read-out, without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
-        limit = float("inf")
-        if self.circuit.saturation is not None:
-            limit = self.circuit.saturation.voltage.si / self.circuit.swing.si * self.full_scale
         if self._needs_patterns:
-            return self._solved(split, limit)
-        if limit == float("inf"):
-            return remembered(split, self._leak_rate) @ self.effective
-        return saturating(split, self.effective, self._leak_rate, limit)
+            return self._solved(split, self.conditions.rail)
+        if self.circuit.saturation is None:
+            return remembered(split, self.conditions.leak_rate) @ self.effective
+        return saturating(split, self.effective, self.conditions.leak_rate, self.conditions.rail)
 
     def _disturbed(self, potentials: Tensor, split: Tensor, late: Tensor, generator: torch.Generator | None) -> Tensor:
         """Add read noise and what a comparator's jitter (``late``, as a spread of potentials) makes of the ramp."""
@@ -227,7 +266,7 @@ class ProgrammedConnection:
                 return potentials
         else:
             by_row, by_neuron = (factor.to(split.dtype) for factor in self._read_factors)
-            driven = remembered(split.detach(), self._leak_rate) ** 2 @ by_row[..., None]
+            driven = remembered(split.detach(), self.conditions.leak_rate) ** 2 @ by_row[..., None]
             spread = (driven * by_neuron[:, :, None] + late**2).sqrt()
         return torch.randn(potentials.shape, generator=generator, dtype=potentials.dtype).mul_(spread).add_(potentials)
 
@@ -240,7 +279,7 @@ class ProgrammedConnection:
         pairs = self.layout.banks * self.layout.pairs
         gain = torch.nn.functional.pad(self.neurons.gain, (0, pairs - self.layout.fan_out), value=1.0)
         surroundings = Surroundings(self.circuit.wires, volts, alpha)
-        charges = solve_arrays(split, self.conductances, surroundings, self._leak_rate, limit * unit / gain)
+        charges = solve_arrays(split, self.conductances, surroundings, self.conditions.leak_rate, limit * unit / gain)
         return (charges / unit * gain[:, :, None])[..., : self.layout.fan_out].to(self._dtype)
 
     @property
@@ -257,7 +296,7 @@ class ProgrammedConnection:
     @property
     def _fits_integers(self) -> bool:
         """Whether pulses of whole steps also arrive as such."""
-        exact_steps = self._leak_rate == 0 and self._pulse_jitter == 0
+        exact_steps = self.conditions.leak_rate == 0 and self.conditions.pulse_jitter == 0
         return self._fits_one_product and exact_steps and self._dtype == torch.float32
 
     @cached_property
@@ -265,21 +304,14 @@ class ProgrammedConnection:
         return FixedMatrix.of(self._merged[0], self.kernel_top)
 
     @property
-    def _leak_rate(self) -> float:
-        return self.step / self.circuit.leak.time_constant.si if self.circuit.leak is not None else 0.0
-
-    @property
-    def _ramp_jitter(self) -> float:
-        return self.circuit.jitter.ramp.si if self.circuit.jitter is not None else 0.0
-
-    @property
-    def _pulse_jitter(self) -> float:
-        return self.circuit.jitter.pulse.si / self.step if self.circuit.jitter is not None else 0.0
+    def conditions(self) -> Conditions:
+        """The circuit in kernel steps and potentials."""
+        return Conditions(self.circuit, self.step, self.full_scale)
 
     @cached_property
     def _offset(self) -> Tensor:
         """Comparator offsets as potentials ``[slices, tiles, out]``."""
-        return (self.neurons.offset / self.circuit.swing.si * self.full_scale).to(self._dtype)
+        return (self.neurons.offset * self.conditions.volts(1.0)).to(self._dtype)
 
     @cached_property
     def _place_value(self) -> Tensor:
@@ -296,7 +328,11 @@ class ProgrammedConnection:
             raise InputError(
                 f"{self.name}: kernel of {kernel.shape[-1]} neurons", cure=f"give {self.layout.fan_in} neurons last"
             )
-        return self.placed(kernel).reshape(-1, self.layout.fan_in).to(self._dtype)
+        return self.placed(kernel).reshape(-1, self.layout.fan_in)
+
+    def _lengths(self, rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Pulses of kernels ``[n, fan_in]``."""
+        return pulse_lengths(rows.to(self._dtype), self.conditions.pulse_jitter, generator)
 
     def placed(self, kernel: Tensor) -> Tensor:
         """Kernels ``[..., fan_in]`` in the order of the rows they drive."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..engines import ExactEngine
 from ..msu import ArrayBank, Correction, WireCache
+from ..msu.circuit import DRAWN, active
 from .chips import Progress, Run, spread
 from .journal import Journal
 from .needed import needed
@@ -30,6 +31,9 @@ def run_plan(
 ) -> dict[str, Any]:
     """The answer of ``matterhorn msu study``: scores, yield and what is needed, by property.
 
+    Chips without any part that does something score what the network does without a chip; where no part is drawn, one
+    chip stands for all.
+
     Args:
         chips: how many, with the seeds ``seed``, ``seed + 1`` …, the same for every value.
         journal: chips that it knows are not scored again, new ones are noted.
@@ -40,13 +44,20 @@ def run_plan(
     for name, study, value, one in progress(list(_jobs(plan, chips))):
         chip = f"{name} {value:g} {seed + one}"
         score = journal.scores.get(chip) if journal else None
+        known = scores.setdefault((name, value), [])
         if score is None:
             device, circuit, seconds = set_to(name, value, study, plan)
-            bank = ArrayBank(device, circuit, seed + one, cache, correction or Correction())
-            score = run.score(run.on_chip(bank, seconds))
+            parts = active(device, circuit)
+            if not parts:
+                score = clean
+            elif known and not any(part in DRAWN for part in parts):
+                score = known[0]
+            else:
+                bank = ArrayBank(device, circuit, seed + one, cache, correction or Correction())
+                score = run.score(run.on_chip(bank, seconds))
             if journal:
                 journal.note(chip, score)
-        scores.setdefault((name, value), []).append(score)
+        known.append(score)
     return {
         "clean": clean,
         "chips": chips,

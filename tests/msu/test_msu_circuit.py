@@ -181,7 +181,7 @@ def test_a_fractional_kernel_step_is_a_shorter_pulse():
     circuit = load_circuit("array-128")
     connection = ArrayBank(load_device("ideal"), only(circuit, "jitter")).program(weights(), kernel_unit=8)
     assert connection.step == pytest.approx(circuit.slot.si / 8)
-    assert connection._pulse_jitter == pytest.approx(8 * 10e-12 / 2e-9)
+    assert connection.conditions.pulse_jitter == pytest.approx(8 * 10e-12 / 2e-9)
 
 
 def test_time_to_digital_rounds_and_clips():

@@ -2,9 +2,14 @@ import json
 
 import numpy as np
 import torch
+from typer.testing import CliRunner
 
+from matterhorn.cli import app
+from matterhorn.engines.analog import static_connections
+from matterhorn.models.checkpoint import load_spiking
 from matterhorn.msu import ArrayBank
 from matterhorn.msu.export import export_maps
+from matterhorn.zoo import find
 
 
 def test_the_maps_hold_the_weights(tmp_path):
@@ -32,3 +37,27 @@ def test_what_the_chip_holds_is_there_too(tmp_path):
     held = np.load(tmp_path / entry["arrays"][0]["file"])["held"]
     assert np.allclose(held, connection.conductances[0, 0, 0].numpy())
     assert entry["seconds"] == 1e6
+
+
+def test_the_command_writes_the_cells_of_the_chip_that_is_evaluated(tmp_path):
+    folder, name = tmp_path / "maps", "block.2.output"
+    arguments = ["msu", "export", str(folder), "--connection", name, "--seed", "3", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    entry = json.loads((folder / "index.json").read_text())["connections"][0]
+    assert answer["arrays"] == len(entry["arrays"]) == len(list(folder.glob("*.npz")))
+    weights = static_connections(load_spiking(find("sst2")))[name][0].weights
+    alone = ArrayBank.of("rram-wan", "array-128", seed=3).program(weights, name=name)
+    held = np.load(folder / entry["arrays"][-1]["file"])["held"]
+    assert np.allclose(held, alone.conductances[-1, -1, -1].numpy())
+
+
+def test_bad_input_of_the_commands_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for options, problem in (
+        (["export", str(tmp_path / "file")], "not a folder"),
+        (["export", str(tmp_path), "--connection", "block.0.query"], "query-key-value"),
+        (["netlist", "--out", str(tmp_path / "none" / "array.cir")], "no such folder"),
+    ):
+        assert problem in str(CliRunner().invoke(app, ["msu", *options]).exception)

@@ -180,3 +180,28 @@ def test_figures_on_the_page_are_those_of_the_json(studied, width):
             assert drawn == [point["mean"] for point in study["points"]]
             assert study["title"] in text("needed")
         assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_chips_that_cannot_differ_are_scored_once():
+    """No part that does something: no chip is built. Nothing drawn: one stands for all."""
+    from matterhorn.engines import ExactEngine
+    from matterhorn.study.run import run_plan
+
+    built = []
+
+    class Scored:
+        def score(self, engine):
+            return 0.9 if isinstance(engine, ExactEngine) else 0.8
+
+        def on_chip(self, bank, seconds):
+            built.append(bank.seed)
+
+    shipped = load_plan().studies
+    values = {"deviation": [0, 5], "stuck": [0, 1], "read": [0, 2], "offset": [0, 1], "jitter": [0, 10], "wires": [1]}
+    studies = {name: shipped[name].model_copy(update={"values": v, "chips": None}) for name, v in values.items()}
+    found = run_plan(Scored(), load_plan().model_copy(update={"studies": studies}), chips=3)
+    means = {name: [point["mean"] for point in study["points"]] for name, study in found["studies"].items()}
+    free = pytest.approx([0.9, 0.8])
+    assert all(means[name] == free for name in ("deviation", "stuck", "read", "offset"))
+    assert means["jitter"] == pytest.approx([0.8, 0.8]) and means["wires"] == pytest.approx([0.8])
+    assert len(built) == 5 * 3 + 1 + 1
