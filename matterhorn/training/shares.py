@@ -68,7 +68,7 @@ def _centre(population: ActivationQuantiser, silent: Tensor, read: Tensor) -> No
     wander towards zero."""
     k, step = population.dead_zone, population.positive_step
     level = ((silent / step).round() + population.zero).clamp(0, population.top)
-    reading = (READ_UNIT * (read / step + population.zero)).round()
+    reading = (READ_UNIT * (read / step + population.zero)).round().clamp(0, READ_UNIT * population.top)
     population.silent.copy_(level)
     population.reads.copy_(reading.clamp(READ_UNIT * (level - k), READ_UNIT * (level + k)))
 
