@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from ..coding import READ_UNIT
 from ..nn import ActivationQuantiser, DigitalLinear, FixedLayerNorm, QuantisedAttention, QuantisedEmbeddings
 from ..nn.linear import QuantisedLinear
 from .config import MatterhornConfig
@@ -122,11 +123,13 @@ class MatterhornForSequenceClassification(PreTrainedModel):
         }
 
     def set_dead_zone(self, k: int) -> None:
-        """Widen or narrow every population's dead zone."""
+        """Widen or narrow every population's dead zone; what silence is read as stays within it."""
         self.config.dead_zone = k
         self.config._check()
         for population in self.populations().values():
             population.dead_zone = k
+            low, high = READ_UNIT * (population.silent - k), READ_UNIT * (population.silent + k)
+            population.reads.copy_(population.reads.clamp(low, high))
 
     def forward(
         self,

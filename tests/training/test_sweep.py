@@ -29,3 +29,9 @@ def test_wider_dead_zones_are_more_silent_and_levels_per_neuron_too(rows):
     shares = {(row["dead_zone"], row["silence_per"]): row["silent_share"] for row in swept(rows, [0, 3])}
     assert shares[3, "tensor"] > shares[0, "tensor"] and shares[3, "neuron"] > shares[0, "neuron"]
     assert shares[0, "neuron"] >= shares[0, "tensor"]
+
+
+def test_a_network_whose_silence_is_read_as_a_mean_can_be_swept_to_narrower_zones(rows):
+    model = small_network(k=3, mean=True).eval()
+    narrow, *_ = sweep_silence(model, get_task("sst2"), rows, rows, dead_zones=[0])
+    assert narrow["dead_zone"] == 0 and narrow["silent_share"] < 0.9
