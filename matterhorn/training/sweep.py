@@ -27,14 +27,16 @@ def sweep_silence(
 ) -> Iterator[dict[str, object]]:
     """Silent levels are chosen on training rows, then the converted network runs over ``rows`` with each setting.
 
-    Levels are counted with the setting's dead zone around the silent levels that the network was trained with.
+    Levels are counted with the setting's dead zone around the silent levels that the network was trained with; the
+    setting it was trained with keeps its own, which are part of what was learned.
     """
     batches = [learn.batch(part) for part in itertools.islice(shuffled_batches(learn, 64, seed), 32)]
     trained_at, trained = model.config.dead_zone, copy.deepcopy(model.state_dict())
     for k, per in itertools.product(dead_zones, ("tensor", "neuron")):
         model.load_state_dict(trained)
         model.set_dead_zone(k)
-        settle_silence(model, batches, per=per)
+        if (k, per) != (trained_at, model.config.silence_per):
+            settle_silence(model, batches, per=per)
         answer = evaluate_spiking(convert(model), rows, task, get_engine("exact"), progress=progress)
         yield {
             "dead_zone": k,

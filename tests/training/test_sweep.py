@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from matterhorn.engines import get_engine
+from matterhorn.models.convert import convert
 from matterhorn.training.data import Tokens
+from matterhorn.training.evaluate import evaluate_spiking
 from matterhorn.training.sweep import sweep_silence
 from matterhorn.training.tasks import get_task
 
@@ -35,3 +38,13 @@ def test_a_network_whose_silence_is_read_as_a_mean_can_be_swept_to_narrower_zone
     model = small_network(k=3, mean=True).eval()
     narrow, *_ = sweep_silence(model, get_task("sst2"), rows, rows, dead_zones=[0])
     assert narrow["dead_zone"] == 0 and narrow["silent_share"] < 0.9
+
+
+def test_the_setting_of_training_keeps_the_silent_levels_of_training(rows):
+    model, task = small_network(k=2).eval(), get_task("sst2")
+    population = model.populations()["block.0.input"]
+    population.silent.fill_(3)  # not what counting would choose
+    population.reads.fill_(24)
+    direct = evaluate_spiking(convert(model), rows, task, get_engine("exact")).trace.silent_share
+    tensor, neuron = (row["silent_share"] for row in sweep_silence(model, task, rows, rows, dead_zones=[2]))
+    assert neuron == direct != tensor
