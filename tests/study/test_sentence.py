@@ -30,12 +30,12 @@ def shipped():
 def test_the_netlist_holds_the_pulses_of_the_token(shipped, tmp_path):
     out = tmp_path / "a.cir"
     size = ["--rows", "32", "--cols", "8"]
-    arguments = ["msu", "netlist", "--text", TEXT, "--connection", "block.1.ffn2", "--token", "3", "--out", str(out)]
+    arguments = ["msu", "netlist", "--text", TEXT, "--connection", "block.1.output", "--token", "3", "--out", str(out)]
     result = CliRunner().invoke(app, arguments + size)
     assert result.exit_code == 0, result.exception
     network, tokenizer = shipped
-    slots = record_slots(network, tokenizer, TEXT, ExactEngine()).slots["block.1.middle"]
-    kappa = kernel(slots, network.blocks[1].middle.code)[0, 3, :32]
+    slots = record_slots(network, tokenizer, TEXT, ExactEngine()).slots["block.1.mixed"]
+    kappa = kernel(slots, network.blocks[1].mixed.code)[0, 3, :32]
     rows = {int(r): line for r, line in re.findall(r"^Vrow(\d+) (.*)$", out.read_text(), flags=re.M)}
     driven = [row for row, line in rows.items() if "PWL" in line]
     assert driven == kappa.nonzero()[:, 0].tolist() and len(rows) == 32 and driven
