@@ -17,14 +17,14 @@ from .rows import GlueDir, MaxLength, load_tokens, tracked
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder of a quantised network.")],
     output: Annotated[Path, typer.Argument(help="Folder for the spiking checkpoint.")],
-    task: Annotated[str | None, typer.Option(help="The task it was trained for.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task it was trained for, or general.")] = None,
     embeddings: Annotated[
         str, typer.Option(help="Embeddings file, relative to OUTPUT; models of one backbone may share it.")
     ] = "embeddings.safetensors",
 ) -> None:
     """Turn a quantised network into a spiking checkpoint: packed weights, integer thresholds, silent levels."""
     from ..models import MatterhornForSequenceClassification
-    from ..models.checkpoint import save_spiking
+    from ..models.checkpoint import GENERAL, save_spiking
     from ..models.convert import convert as to_spikes
     from ..training.tasks import get_task
 
@@ -34,7 +34,7 @@ def convert(
     kind = json_module.loads(config.read_text(encoding="utf-8")).get("model_type")
     if kind != "matterhorn":
         raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantised network")
-    name = None if task is None else get_task(task).name
+    name = task if task in (None, GENERAL) else get_task(task).name
     tokenizer = [source / f for f in ("tokenizer.json", "tokenizer_config.json") if (source / f).is_file()]
     network = to_spikes(MatterhornForSequenceClassification.from_pretrained(source).eval())
     save_spiking(network, output, task=name, embeddings=embeddings, extra=tokenizer)

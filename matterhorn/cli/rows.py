@@ -36,7 +36,7 @@ def load_tokens(
     """A spiking network and the tokenised rows of a task it was trained for."""
     from transformers import PreTrainedTokenizerFast
 
-    from ..models.checkpoint import load_spiking
+    from ..models.checkpoint import load_classifier
     from ..training.data import load_examples, tokenize
     from ..training.tasks import get_task
     from ..zoo import find
@@ -44,7 +44,7 @@ def load_tokens(
     if model is None:
         model = "sst2" if task is None else get_task(task).name
     folder = find(model)
-    network = load_spiking(folder)
+    network = load_classifier(folder)
     name = task or network.config.task
     if name is None:
         raise InputError("the model does not say its task", field="task", cure="give --task")

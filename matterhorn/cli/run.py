@@ -28,12 +28,12 @@ def run(
     """Classify texts with a spiking network; with nothing given, the shipped model on the shipped sample."""
     from ..engines import get_engine
     from ..engines.answer import answer_text, load_tokenizer
-    from ..models.checkpoint import load_spiking
+    from ..models.checkpoint import load_classifier
     from ..zoo import find
 
     chosen, labels = _texts(texts, file)
     folder = find(model)
-    network, tokenizer, runner = load_spiking(folder), load_tokenizer(folder), get_engine(engine)
+    network, tokenizer, runner = load_classifier(folder), load_tokenizer(folder), get_engine(engine)
     answers = [answer_text(network, tokenizer, text, runner) for text in chosen]
     if plot:
         from ..engines.answer import record_slots

@@ -26,8 +26,8 @@ def balance(
 ) -> None:
     """Move scales and means of a student's fresh copy of its teacher's weights to where quantisation keeps them.
 
-    Without quantisers the student would compute what it did before. ``batch``: training rows; the teacher's keys and
-    values on them are measured.
+    But for the bits of keys and values the student would compute what it did before. ``batch``: training rows; the
+    teacher's keys and values on them are measured.
     """
     moments = channel_moments(teacher, batch)
     for number, block in enumerate(student.layers()):

@@ -29,6 +29,9 @@ FORMAT = 1
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
 
+GENERAL = "general"
+"""Task of an encoder that was trained for none."""
+
 
 class SpikingConfig(MatterhornConfig):
     """Config of a spiking checkpoint; ``embeddings``, ``sha256``, ``format`` and ``task`` describe the folder."""
@@ -135,6 +138,15 @@ def load_spiking(folder: Path) -> SpikingNetwork:
             _ = population.code
         except InputError as error:
             raise InputError(str(error), file=folder / MODEL_FILE, field=name) from error
+    return network
+
+
+def load_classifier(folder: Path) -> SpikingNetwork:
+    """As :func:`load_spiking`, but a general encoder, whose classifier is random, is refused."""
+    network = load_spiking(folder)
+    if network.config.task == GENERAL:
+        cure = "train a task from it (start_from: general)"
+        raise InputError("a general encoder, no classifier", file=folder, field="task", cure=cure)
     return network
 
 

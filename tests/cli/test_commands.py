@@ -93,6 +93,7 @@ BAD = {
     "another task": (["evaluate", "--task", "rte", "--model", "sst2"], "was trained for sst2"),
     "no rows": (["verify", "--task", "sst2", "--glue-dir", "nowhere"], "dev.tsv: no such file"),
     "not a network": (["convert", "nowhere", "out"], "no network here"),
+    "no classifier": (["run", "--model", "general"], "a general encoder, no classifier"),
     "no recipe": (["train", "--recipe", "nothing"], "no such recipe"),
 }
 
