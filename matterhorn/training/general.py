@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, BertForSequenceClassification, PreTrainedTokenizerBase, set_seed
 
 from .backbones import locate
-from .checkpoint import is_done
 from .data import Tokens, sorted_batches
 from .lessons import ask
 from .loop import Measure
 from .recipe import GeneralRecipe
-from .run import distil_round
-from .start import start_student
+from .run import distil_rounds
+from .teacher import freeze
 from .texts import join, load_texts
 
 
@@ -32,19 +31,13 @@ def distil_generally(recipe: GeneralRecipe, folder: Path, glue_dir: Path | None)
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
     tokenizer = AutoTokenizer.from_pretrained(locate(recipe.backbone))
     learn, select = general_rows(recipe, tokenizer, glue_dir)
-    set_seed(recipe.seed)
-    teacher = BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
-    previous = Path(locate(recipe.backbone))
-    for number, settings in enumerate(recipe.rounds):
-        place = folder / f"round-{number}-k{settings.dead_zone}"
-        if not is_done(place / "last"):
-            set_seed(recipe.seed)
-            student = start_student(recipe, settings, previous, learn, teacher)
-            distil_round(recipe, settings, nearness(teacher), learn, select, teacher, student, place)
-        if main:
-            tokenizer.save_pretrained(place / "best")
-        previous = place / "best"
-    return previous
+
+    def teacher() -> BertForSequenceClassification:
+        set_seed(recipe.seed)  # of its head, which the backbone has not
+        return BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
+
+    measure = nearness(freeze(teacher()))
+    return distil_rounds(recipe, folder, Path(locate(recipe.backbone)), teacher, measure, learn, select, tokenizer)
 
 
 def general_rows(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
+from transformers import AutoTokenizer, BertForSequenceClassification, PreTrainedTokenizerBase, set_seed
 
 from ..models import MatterhornForSequenceClassification
 from ..msu import deviating, load_device
@@ -45,18 +46,44 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
     if recipe.texts:
         learn = join([learn, *load_texts(recipe, tokenizer, glue_dir)])
+    other = start is not None and start.task != task.name
+
+    def teacher() -> BertForSequenceClassification:
+        return load_teacher(folder / "teacher" / "best", task)
+
+    measure = metrics_of(task)
+    return distil_rounds(recipe, folder, previous, teacher, measure, learn, select, tokenizer, other_task=other)
+
+
+def distil_rounds(
+    recipe: Distilling,
+    folder: Path,
+    start: Path,
+    load: Callable[[], BertForSequenceClassification],
+    measure: Measure,
+    learn: Tokens,
+    select: Tokens,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    other_task: bool = False,
+) -> Path:
+    """All rounds of a recipe that are not done yet, each from where the last one ended; the last one's best network.
+
+    Args:
+        start: folder that the first round starts from; ``other_task``: one of another task.
+        load: the teacher, anew for each round.
+    """
     for number, settings in enumerate(recipe.rounds):
         place = folder / f"round-{number}-k{settings.dead_zone}"
         if not is_done(place / "last"):
-            teacher = load_teacher(folder / "teacher" / "best", task)
+            teacher = load()
             set_seed(recipe.seed)
-            other = start is not None and number == 0 and start.task != task.name
-            student = start_student(recipe, settings, previous, learn, teacher, other_task=other)
-            distil_round(recipe, settings, metrics_of(task), learn, select, teacher, student, place)
-        if main:
+            student = start_student(recipe, settings, start, learn, teacher, other_task=other_task and number == 0)
+            distil_round(recipe, settings, measure, learn, select, teacher, student, place)
+        if PartialState().is_main_process:
             tokenizer.save_pretrained(place / "best")
-        previous = place / "best"
-    return previous
+        start = place / "best"
+    return start
 
 
 def distil_round(
