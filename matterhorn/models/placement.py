@@ -10,7 +10,7 @@ from torch import Tensor
 from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
 from ..nn import ActivationQuantiser
 from .config import TARGETS
-from .from_bert import existing, run_batches
+from .from_bert import existing, level_histograms, run_batches
 from .quantised import MatterhornForSequenceClassification
 
 CANDIDATES = torch.logspace(-0.4, 0.4, 9)
@@ -18,6 +18,9 @@ CANDIDATES = torch.logspace(-0.4, 0.4, 9)
 
 ROUNDS = 6
 """Bisections of the price of an event."""
+
+HALVINGS = 14
+"""Bisections of a step between a twentieth and twenty times the present one."""
 
 
 def place_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> float:
@@ -36,6 +39,58 @@ def place_steps(model: MatterhornForSequenceClassification, batch: dict[str, Ten
         share = _place(model, batch, before, price)
         low, high = (price, high) if share < target else (low, price)
     return share
+
+
+def place_densities(
+    model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float, relative: dict[str, float]
+) -> None:
+    """Set steps and silent levels so that ``target`` of all windows of one batch are silent, and densities of events
+    of the kinds of populations are to each other as in ``relative``.
+
+    Equal slopes look at each population alone. What its error does to the rest of the network they do not see: an
+    event of ``mixed``, with one receiver, turned out to be worth more than one of ``input``, with three.
+    """
+    windows = dict.fromkeys(relative, 0)
+    for name, histogram in level_histograms(model, [batch]).items():
+        kind = name.rsplit(".", 1)[-1]
+        windows[kind] += TARGETS.get(kind, 1) * int(histogram.sum())
+    weighted = sum(relative[kind] * windows[kind] for kind in windows)
+    factor = (1 - target) * sum(windows.values()) / weighted
+    present = batch["attention_mask"].bool()
+
+    def settle(name: str) -> Any:
+        kind = name.rsplit(".", 1)[-1]
+
+        def hook(module: ActivationQuantiser, inputs: tuple[Tensor, ...]) -> None:
+            step_for_density(module, existing(inputs[0], present, kind), factor * relative[kind])
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(settle(name)) for name, module in model.populations().items()]
+    run_batches(model, [batch])
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
+def step_for_density(module: ActivationQuantiser, values: Tensor, density: float) -> None:
+    """Give one population the step at which that share of ``values [n, neurons]`` is events, by bisection."""
+    low, high = module.step / 20, module.step * 20
+    for _ in range(HALVINGS):
+        module.step.copy_((low * high).sqrt())
+        events = 1 - settle_silence_of(module, module.levels(values))
+        low, high = (module.step.clone(), high) if events > density else (low, module.step.clone())
+
+
+def settle_silence_of(module: ActivationQuantiser, levels: Tensor) -> float:
+    """Give silence to the most frequent of ``levels [n, neurons]``, read as the mean; the share of silence."""
+    histogram = level_histogram(levels, module.bits)
+    if len(module.silent) == 1:
+        histogram = histogram.sum(0, keepdim=True)
+    silent = most_frequent(histogram)
+    module.silent.copy_(silent)
+    module.reads.copy_(mean_of_silent(histogram, silent, module.dead_zone))
+    return float(((levels - silent).abs() <= module.dead_zone).float().mean())
 
 
 def _place(
@@ -80,17 +135,12 @@ def settle_population(module: ActivationQuantiser, values: Tensor, step: Tensor,
     for candidate in CANDIDATES * step:
         module.step.copy_(candidate)
         levels = module.levels(values)
-        histogram = level_histogram(levels, module.bits)
-        if len(module.silent) == 1:
-            histogram = histogram.sum(0, keepdim=True)
-        silent = most_frequent(histogram)
-        reads = mean_of_silent(histogram, silent, module.dead_zone)
-        quiet = (levels - silent).abs() <= module.dead_zone
-        read = torch.where(quiet, reads / READ_UNIT, levels) - module.zero
-        share = float(quiet.float().mean())
+        share = settle_silence_of(module, levels)
+        quiet = (levels - module.silent).abs() <= module.dead_zone
+        read = torch.where(quiet, module.reads / READ_UNIT, levels) - module.zero
         cost = float((wanted - candidate * read).square().sum() / spread) + price * (1 - share)
         if cost < least:
-            least, kept, best = cost, share, (candidate, silent, reads)
+            least, kept, best = cost, share, (candidate, module.silent.clone(), module.reads.clone())
     module.step.copy_(best[0])
     module.silent.copy_(best[1])
     module.reads.copy_(best[2])

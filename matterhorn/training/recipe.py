@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import InputError
+from ..models.quantised import POPULATIONS
 
 
 class Settings(BaseModel):
@@ -52,6 +53,9 @@ class Round(Phase):
     place_steps: bool = False
     """Place steps and silent levels at the start so that the target's share of windows is silent, with the least error.
     For a network that knew no dead zone: one that was trained with it is undone by any new placement."""
+    densities: dict[str, float] = {}
+    """Densities of events, as multiples of each other, of all kinds of populations, for ``place_steps`` to reach
+    instead of its own choice: input, queries, probabilities, mixed, hidden, middle."""
     hold_steps: bool = False
     """Learn no steps: learned ones shrink and undo the dead zone."""
     hold_shares: bool = False
@@ -62,6 +66,13 @@ class Round(Phase):
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     label_weight: float = Field(0.0, ge=0)
+
+    @field_validator("densities")
+    @classmethod
+    def _all_kinds(cls, value: dict[str, float]) -> dict[str, float]:
+        if value and (set(value) != set(POPULATIONS) or min(value.values()) <= 0):
+            raise ValueError(f"give a positive density for each of {', '.join(POPULATIONS)}")
+        return value
 
 
 class Distilling(Settings):
@@ -92,11 +103,15 @@ class Recipe(Distilling):
     start_from: str | None = None
     """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network, and its
     teacher if it has one, are where this one's begin."""
+    shortest: int = Field(0, ge=0)
+    """Rows with fewer tokens are left to the teacher's own training."""
+    rejoined: int = Field(0, ge=0)
+    """So many more texts to distil on, each two of the task's rows as one (:func:`~.texts.rejoin`)."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if self.texts and any(settings.label_weight for settings in self.rounds):
+        if (self.texts or self.rejoined) and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self
 

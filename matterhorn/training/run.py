@@ -23,7 +23,7 @@ from .shares import Shares
 from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
-from .texts import join, load_texts
+from .texts import join, load_texts, rejoin
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -44,8 +44,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     start = find_start(folder.parent, recipe.start_from) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
-    if recipe.texts:
-        learn = join([learn, *load_texts(recipe, tokenizer, glue_dir)])
+    learn = distillation_rows(recipe, learn, tokenizer, glue_dir)
     other = start is not None and start.task != task.name
 
     def teacher() -> BertForSequenceClassification:
@@ -53,6 +52,17 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
 
     measure = metrics_of(task)
     return distil_rounds(recipe, folder, previous, teacher, measure, learn, select, tokenizer, other_task=other)
+
+
+def distillation_rows(
+    recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
+) -> Tokens:
+    """What the student learns on: the task's rows that are long enough, pairs of them as one, and texts of others."""
+    rows = rows.subset([i for i, ids in enumerate(rows.ids) if len(ids) >= recipe.shortest])
+    more = load_texts(recipe, tokenizer, glue_dir)
+    if recipe.rejoined:
+        more.append(rejoin(rows, recipe.rejoined, recipe.max_length, recipe.seed))
+    return join([rows, *more]) if more else rows
 
 
 def distil_rounds(

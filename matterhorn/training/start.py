@@ -16,7 +16,7 @@ from ..models import MatterhornForSequenceClassification, from_bert
 from ..models.balance import balance
 from ..models.checkpoint import load_config, load_spiking
 from ..models.from_bert import calibrate_steps, settle_silence
-from ..models.placement import place_steps
+from ..models.placement import place_densities, place_steps
 from ..models.restore import restore_trainable
 from ..zoo import ZOO, shipped
 from .data import Tokens, shuffled_batches
@@ -86,7 +86,9 @@ def start_student(
         take_over(student, before, head=not other_task)
         trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
-    if settings.place_steps and settings.silent_target:
+    if settings.place_steps and settings.silent_target and settings.densities:
+        place_densities(student, mixture(recipe, learn), settings.silent_target, settings.densities)
+    elif settings.place_steps and settings.silent_target:
         place_steps(student, mixture(recipe, learn), settings.silent_target)
     elif trained_at != settings.dead_zone:
         settle_silence(student, batches)

@@ -25,6 +25,19 @@ def load_texts(recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir:
     return parts
 
 
+def rejoin(rows: Tokens, count: int, longest: int, seed: int) -> Tokens:
+    """New rows, each two of the given ones in a row as one text; at most ``longest`` tokens, no labels.
+
+    For a task whose rows are fragments of sentences: what is said of two together is in neither.
+    """
+    draw = random.Random(seed)
+    ids: list[list[int]] = []
+    while len(ids) < count:
+        first, second = draw.choices(rows.ids, k=2)
+        ids.append([*first[:-1], *second[1:-1]][: longest - 1] + second[-1:])
+    return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
+
+
 def join(parts: list[Tokens]) -> Tokens:
     """All rows in one, without labels."""
     ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))

@@ -6,7 +6,7 @@ import torch
 from matterhorn.coding import silent_share
 from matterhorn.models.config import TARGETS
 from matterhorn.models.from_bert import calibrate_steps, least_squares_step, level_histograms
-from matterhorn.models.placement import CANDIDATES, place_steps, settle_population
+from matterhorn.models.placement import CANDIDATES, place_densities, place_steps, settle_population
 from matterhorn.nn import ActivationQuantiser
 
 from ..conftest import small_batch, small_network
@@ -62,6 +62,24 @@ def test_a_population_takes_the_step_with_the_least_cost():
 def test_a_target_is_met_from_either_side():
     model, batch = small_network(k=2), small_batch()
     assert place_steps(model, batch, 0.9) > place_steps(model, batch, 0.6) + 0.1
+
+
+def test_densities_are_placed_as_asked():
+    model, batch = small_network(k=1), small_batch()
+    wanted = {"input": 1.0, "queries": 1.0, "probabilities": 0.5, "mixed": 2.0, "hidden": 2.0, "middle": 0.5}
+    place_densities(model, batch, 0.8, wanted)
+    events, windows = dict.fromkeys(wanted, 0.0), dict.fromkeys(wanted, 0)
+    for name, histogram in level_histograms(model, [batch]).items():
+        kind = name.rsplit(".", 1)[-1]
+        windows[kind] += int(histogram.sum())
+        share = silent_share(histogram, model.populations()[name].code)
+        events[kind] += (1 - share) * int(histogram.sum())
+    density = {kind: events[kind] / windows[kind] for kind in wanted}
+    assert density["mixed"] == pytest.approx(2 * density["queries"], rel=0.15)
+    assert density["hidden"] == pytest.approx(4 * density["middle"], rel=0.15)
+    sent = {kind: TARGETS.get(kind, 1) for kind in wanted}
+    total = sum(events[kind] * sent[kind] for kind in wanted) / sum(windows[kind] * sent[kind] for kind in wanted)
+    assert total == pytest.approx(0.2, abs=0.02)
 
 
 def test_calibration_uses_the_steps_it_has_just_set():

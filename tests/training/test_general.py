@@ -15,7 +15,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.training.data import Tokens
 from matterhorn.training.recipe import GeneralRecipe, load_recipe
-from matterhorn.training.texts import join, load_texts
+from matterhorn.training.texts import join, load_texts, rejoin
 
 from .test_run import command, lay_out
 
@@ -75,6 +75,21 @@ def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
     own = Tokens([[2, 5, 3]], [[0, 0, 0]], [1.0], 0, is_regression=False)
     both = join([own, once])
     assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
+
+
+def test_rejoined_rows_are_two_in_one():
+    rows = Tokens([[2, 5, 3], [2, 6, 7, 8, 3]], [[0] * 3, [0] * 5], [1.0, 0.0], 0, is_regression=False)
+    new = rejoin(rows, 40, 6, seed=1)
+    assert {tuple(ids) for ids in new.ids} == {(2, 5, 5, 3), (2, 5, 6, 7, 8, 3), (2, 6, 7, 8, 5, 3), (2, 6, 7, 8, 6, 3)}
+    assert [len(types) for types in new.types] == [len(ids) for ids in new.ids] and not new.labels
+    assert new.ids == rejoin(rows, 40, 6, seed=1).ids != rejoin(rows, 40, 6, seed=2).ids
+
+
+def test_densities_need_every_kind(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(general(tmp_path) | {"rounds": [PHASE | {"densities": {"input": 1.0}}]}))
+    with pytest.raises(InputError, match="positive density for each of input, queries"):
+        load_recipe(path)
 
 
 def test_labels_cannot_be_weighed_where_there_are_none(tmp_path):
