@@ -18,6 +18,10 @@ from .fusion import fused
 
 STEP_MIN, GAIN_MIN = 1e-4, 1e-2
 
+LEAK = 0.25
+"""Share of the straight-through gradient that reaches values in the depth of a dead zone (chosen by trial:
+docs/method.md)."""
+
 
 @fused
 def _masked_round(
@@ -44,10 +48,8 @@ def _masked_round_grad(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s; see :class:`_MaskedRound`."""
     offset = u - silent
-    beyond = offset.abs() - (k + 0.5)
-    near = beyond.abs() < 1
-    edge = (0.5 * k + 0.75) if k > 0 else 1.0
-    slope = torch.where(near, edge, (beyond > 0).to(u.dtype)) if k > 0 else 1.0
+    near = (offset.abs() - (k + 0.5)).abs() < 1
+    slope = torch.where(offset.abs() >= k, 1.0, LEAK).to(grad_v.dtype)
     push = offset.sign() * near * (0.5 * grad_events)
     grad_u = grad_v * ((u > low - 0.5) & (u < high + 0.5)) * slope + push
     grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
@@ -57,10 +59,10 @@ def _masked_round_grad(
 class _MaskedRound(Function):
     """Levels relative to the zero point, the dead zone in place, and how many of them are events.
 
-    (x, s) → v = q − z or, in the dead zone, r − z. Backward: dv/dx is 0 in the dead zone, 1/s beyond it within range,
-    and (k + 1.5) / 2s within one level of its edges: the jump to level k + 1, spread over two levels. A gradient
-    through the whole zone would drive every silent neuron out of it, since what silence swallows is missing downstream.
-    The step's gradient is LSQ's for s·v with s held in the scale that follows.
+    (x, s) → v = q − z or, in the dead zone, r − z. Backward: dv/dx is 1/s within range, outside the dead zone and in
+    its outermost level, and :data:`LEAK` of that deeper inside. All of it would drive every silent neuron out of the
+    zone, since what silence swallows is missing downstream; with none of it the silent learn nothing any more. The
+    step's gradient is LSQ's for s·v with s held in the scale that follows.
     The count of events has the gradient of a rectangle one level wide on either side of the dead zone's edges.
     """
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from matterhorn.nn import ActivationQuantiser, QuantisedLinear, StoredQuantiser, quantise_weights
+from matterhorn.nn.quantisers import LEAK
 
 
 def test_levels_by_hand():
@@ -75,19 +76,11 @@ def test_weight_gradient_is_that_of_the_scaled_weight():
     assert torch.allclose(linear.weight.grad, expected, atol=1e-5)
 
 
-def test_gradient_is_none_deep_in_the_dead_zone_and_steep_at_its_edge():
+def test_a_quarter_of_the_gradient_reaches_what_is_deep_in_the_dead_zone():
     quantiser = ActivationQuantiser(4, signed=True, dead_zone=3).train()
-    x = torch.tensor([-9.0, -6.0, -4.4, -2.6, -2.4, 0.4, 2.4, 2.6, 4.4, 4.6, 7.6], requires_grad=True)
+    x = torch.tensor([-9.0, -6.0, -3.2, -2.9, 0.4, 2.8, 3.1, 5.0, 7.6], requires_grad=True)
     quantiser(x).sum().backward()
-    assert x.grad.tolist() == [0, 1, 2.25, 2.25, 0, 0, 0, 2.25, 2.25, 1, 0]
-
-
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_surrogate_rises_by_as_much_as_what_receivers_read(k):
-    quantiser = ActivationQuantiser(4, signed=True, dead_zone=k).train()
-    x = torch.linspace(0, k + 2.5, 20001).requires_grad_()
-    quantiser(x).sum().backward()
-    assert float(torch.trapezoid(x.grad, x.detach())) == pytest.approx(k + 2.5, abs=0.01)
+    assert x.grad.tolist() == [0, 1, 1, LEAK, LEAK, LEAK, 1, 1, 0]
 
 
 def test_without_a_dead_zone_the_gradient_is_straight_through():
