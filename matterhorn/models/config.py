@@ -13,6 +13,9 @@ from ..nn.linear import WEIGHT_KINDS
 SHIPPED_FORMS = ("exact", "shift")
 
 
+KINDS = ("input", "queries", "probabilities", "mixed", "hidden", "middle")
+"""The populations of a block, in the order in which they run."""
+
 TARGETS = {"input": 3}
 """How many connections a population feeds, where it is more than one."""
 
@@ -26,6 +29,8 @@ class MatterhornConfig(PretrainedConfig):
         activation_bits: width b of a level (1 … 6); a window has 2^b slots.
         stored_bits: of keys and values (1, or 2 … 6).
         dead_zone: k, levels on either side of the silent one that are silent too.
+        narrower: kinds of populations with a dead zone of their own that is narrower, e.g. ``{"probabilities": 1}``: a
+            wide one leaves few levels for a range as wide as theirs.
         silence_per: "neuron" (each has a silent level of its own) or "tensor".
         digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
     """
@@ -47,6 +52,7 @@ class MatterhornConfig(PretrainedConfig):
         activation_bits: int = 4,
         stored_bits: int = 1,
         dead_zone: int = 0,
+        narrower: dict[str, int] | None = None,
         silence_per: str = "neuron",
         digital: str = "exact",
         **kwargs: Any,
@@ -63,11 +69,16 @@ class MatterhornConfig(PretrainedConfig):
         self.activation_bits = activation_bits
         self.stored_bits = stored_bits
         self.dead_zone = dead_zone
+        self.narrower = dict(narrower or {})
         self.silence_per = silence_per
         self.digital = digital
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(**(kwargs | {"pad_token_id": pad_token_id}))
         self._check()
+
+    def zone_of(self, kind: str) -> int:
+        """Dead zone of the populations of a kind."""
+        return min(self.dead_zone, self.narrower.get(kind, self.dead_zone))
 
     def _check(self) -> None:
         top = 2**self.activation_bits - 1
@@ -86,5 +97,8 @@ class MatterhornConfig(PretrainedConfig):
                     f"{values.start} … {values.stop - 1}" if isinstance(values, range) else ", ".join(map(str, values))
                 )
                 raise InputError(f"{value!r} is not possible", field=field, cure=f"give one of: {options}")
+        if any(kind not in KINDS or k not in range(top // 2 + 1) for kind, k in self.narrower.items()):
+            cure = f"give 0 … {top // 2} for any of {', '.join(KINDS)}"
+            raise InputError(f"{self.narrower!r} is not possible", field="narrower", cure=cure)
         if self.hidden_size % self.num_attention_heads:
             raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")

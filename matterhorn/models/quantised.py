@@ -43,12 +43,14 @@ class FeedForward(nn.Module):
         super().__init__()
         width, middle = config.hidden_size, config.intermediate_size
         per_neuron = config.silence_per == "neuron"
-        kind, bits, k = config.weight_bits, config.activation_bits, config.dead_zone
+        kind, bits, k = config.weight_bits, config.activation_bits, config.zone_of
         self.input = ActivationQuantiser(
-            bits, signed=True, neurons=width if per_neuron else 1, dead_zone=k, gains=width
+            bits, signed=True, neurons=width if per_neuron else 1, dead_zone=k("hidden"), gains=width
         )
         self.ffn1 = QuantisedLinear(width, middle, kind)
-        self.middle = ActivationQuantiser(bits, signed=False, neurons=middle if per_neuron else 1, dead_zone=k)
+        self.middle = ActivationQuantiser(
+            bits, signed=False, neurons=middle if per_neuron else 1, dead_zone=k("middle")
+        )
         self.ffn2 = QuantisedLinear(middle, width, kind)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class Block(nn.Module):
             activation_bits=config.activation_bits,
             stored_bits=config.stored_bits,
             weight_kind=config.weight_bits,
-            dead_zone=config.dead_zone,
+            dead_zone=config.zone_of,
             per_neuron=config.silence_per == "neuron",
             shift=shift,
         )
@@ -126,8 +128,8 @@ class MatterhornForSequenceClassification(PreTrainedModel):
         """Widen or narrow every population's dead zone; what silence is read as stays within it."""
         self.config.dead_zone = k
         self.config._check()
-        for population in self.populations().values():
-            population.dead_zone = k
+        for name, population in self.populations().items():
+            k = population.dead_zone = self.config.zone_of(name.rsplit(".", 1)[-1])
             low, high = READ_UNIT * (population.silent - k), READ_UNIT * (population.silent + k)
             population.reads.copy_(population.reads.clamp(low, high))
 

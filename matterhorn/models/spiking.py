@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..coding import READ_UNIT, Code
 from ..nn import QuantisedEmbeddings
-from .config import MatterhornConfig
+from .config import KINDS, MatterhornConfig
 
 REACH = 2**24 - 1
 """No potential is larger: float32 holds every integer up to here, and conversion refuses networks that go beyond."""
@@ -169,31 +169,30 @@ class SpikingBlock(nn.Module):
     def __init__(self, config: MatterhornConfig, table_size: int = 1):
         super().__init__()
         width, middle, kind = config.hidden_size, config.intermediate_size, config.weight_bits
-        bits, k = config.activation_bits, config.dead_zone
+        bits, k = config.activation_bits, config.zone_of
         per_neuron = config.silence_per == "neuron"
         one, many = (width, middle) if per_neuron else (1, 1)
-        self.input = Coder(one, bits, signed=True, dead_zone=k, gains=width)
+        self.input = Coder(one, bits, signed=True, dead_zone=k("input"), gains=width)
         self.query = Connection(width, width, kind)
         self.key = Connection(width, width, kind)
         self.value = Connection(width, width, kind)
-        self.queries = Firing(one, bits, signed=True, dead_zone=k, rows=width)
+        self.queries = Firing(one, bits, signed=True, dead_zone=k("queries"), rows=width)
         self.keys = Store(width, config.stored_bits)
         self.values = Store(width, config.stored_bits)
         self.register_buffer("table", torch.zeros(table_size))
-        self.probabilities = Coder(1, bits, signed=False, dead_zone=k)
-        self.mixed = Firing(one, bits, signed=True, dead_zone=k, rows=width, gains=width)
+        self.probabilities = Coder(1, bits, signed=False, dead_zone=k("probabilities"))
+        self.mixed = Firing(one, bits, signed=True, dead_zone=k("mixed"), rows=width, gains=width)
         self.output = Connection(width, width, kind)
         self.attention_norm = Norm(width)
-        self.hidden = Coder(one, bits, signed=True, dead_zone=k, gains=width)
+        self.hidden = Coder(one, bits, signed=True, dead_zone=k("hidden"), gains=width)
         self.ffn1 = Connection(width, middle, kind)
-        self.middle = Firing(many, bits, signed=False, dead_zone=k, rows=middle)
+        self.middle = Firing(many, bits, signed=False, dead_zone=k("middle"), rows=middle)
         self.ffn2 = Connection(middle, width, kind)
         self.feed_forward_norm = Norm(width)
 
     def populations(self) -> dict[str, Population]:
         """Populations by name, in the order in which they run."""
-        names = ("input", "queries", "probabilities", "mixed", "hidden", "middle")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in KINDS}
 
 
 SOURCES = {

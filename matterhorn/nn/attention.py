@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ class QuantisedAttention(nn.Module):
 
     Args:
         width, heads: of the residual stream. activation_bits, stored_bits, weight_kind: see the config.
+        dead_zone: kind of population → width of its dead zone.
         per_neuron: every neuron has a silent level of its own (probabilities have one per head).
     """
 
@@ -30,28 +32,28 @@ class QuantisedAttention(nn.Module):
         activation_bits: int,
         stored_bits: int,
         weight_kind: str,
-        dead_zone: int,
+        dead_zone: Callable[[str], int],
         per_neuron: bool,
         shift: bool,
     ):
         super().__init__()
         self.heads, self.size, self.shift = heads, width // heads, shift
 
-        def population(*, signed: bool, neurons: int, gains: int = 0) -> ActivationQuantiser:
+        def population(kind: str, *, signed: bool, neurons: int, gains: int = 0) -> ActivationQuantiser:
             neurons = neurons if per_neuron else 1
             return ActivationQuantiser(
-                activation_bits, signed=signed, neurons=neurons, dead_zone=dead_zone, gains=gains
+                activation_bits, signed=signed, neurons=neurons, dead_zone=dead_zone(kind), gains=gains
             )
 
-        self.input = population(signed=True, neurons=width, gains=width)
+        self.input = population("input", signed=True, neurons=width, gains=width)
         self.query = QuantisedLinear(width, width, weight_kind)
         self.key = QuantisedLinear(width, width, weight_kind)
         self.value = QuantisedLinear(width, width, weight_kind)
-        self.queries = population(signed=True, neurons=width)
+        self.queries = population("queries", signed=True, neurons=width)
         self.keys = StoredQuantiser(stored_bits)
         self.values = StoredQuantiser(stored_bits)
-        self.probabilities = population(signed=False, neurons=1)
-        self.mixed = population(signed=True, neurons=width, gains=width)
+        self.probabilities = population("probabilities", signed=False, neurons=1)
+        self.mixed = population("mixed", signed=True, neurons=width, gains=width)
         self.output = QuantisedLinear(width, width, weight_kind)
 
     def split(self, x: Tensor) -> Tensor:

@@ -133,6 +133,7 @@ def test_costs_never_decide_the_answer(costs):
         {"k": 1, "weight_bits": "4", "stored_bits": 3},
         {"k": 1, "digital": "shift", "weight_bits": "ternary", "silence_per": "tensor"},
         {"activation_bits": 6, "k": 5, "mean": True, "stored_bits": 2},
+        {"k": 3, "mean": True, "narrower": {"probabilities": 1, "queries": 0}},
     ],
 )
 def test_verification_passes(options):

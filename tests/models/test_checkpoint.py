@@ -54,6 +54,23 @@ def test_spiking_network_survives_saving(checkpoint):
         assert torch.equal(value, other), name
 
 
+def test_narrower_dead_zones_survive_conversion_and_a_new_width(tmp_path):
+    model = small_network(k=3, narrower={"probabilities": 1})
+    zones = {name: population.dead_zone for name, population in model.populations().items()}
+    assert zones["block.0.probabilities"] == 1 and zones["block.0.input"] == zones["block.1.middle"] == 3
+    save_spiking(convert(model), tmp_path / "m", task=None)
+    populations = load_spiking(tmp_path / "m").blocks[0].populations()
+    assert populations["probabilities"].code.dead_zone == 1 and populations["mixed"].code.dead_zone == 3
+    model.set_dead_zone(0)
+    assert {population.dead_zone for population in model.populations().values()} == {0}
+
+
+@pytest.mark.parametrize("narrower", [{"probabilities": 9}, {"nothing": 1}, {"input": -1}])
+def test_impossible_narrower_dead_zones_are_refused(narrower):
+    with pytest.raises(InputError, match="narrower"):
+        small_network(narrower=narrower)
+
+
 def test_auto_class_and_pipeline_run_spikes(checkpoint):
     (checkpoint / "vocab.txt").write_text("\n".join(WORDS))
     tokenizer = BertTokenizerFast(str(checkpoint / "vocab.txt"))
