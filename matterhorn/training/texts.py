@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
+from ..errors import InputError
 from .data import Examples, Tokens, load_examples, tokenize
 from .recipe import Distilling
 from .tasks import get_task
@@ -36,6 +37,8 @@ def rejoin(rows: Tokens, count: int, longest: int, seed: int) -> Tokens:
 
     For a task whose rows are fragments of sentences: what is said of two together is in neither.
     """
+    if any(map(any, rows.types)):
+        raise InputError("rows are pairs", field="rejoined", cure="leave it out for a task with two sentences")
     draw = random.Random(seed)
     ids: list[list[int]] = []
     while len(ids) < count:
@@ -53,16 +56,19 @@ def reword(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
     """
     vocabulary, others = neighbours(rows, table)
     draw = random.Random(seed)
-    ids = []
-    for row in draw.choices(rows.ids, weights=[len(row) for row in rows.ids], k=count):
-        swapped = [draw.choice(others[vocabulary[t]]) if draw.random() < REPLACED else t for t in row[1:-1]]
-        ids.append([row[0], *swapped, row[-1]])
-    return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
+    chosen = draw.choices(range(len(rows)), weights=[len(row) for row in rows.ids], k=count)
+    ids = [
+        [draw.choice(others[vocabulary[t]]) if t in vocabulary and draw.random() < REPLACED else t for t in rows.ids[i]]
+        for i in chosen
+    ]
+    return replace(rows, ids=ids, types=[rows.types[i] for i in chosen], labels=[])
 
 
 def neighbours(rows: Tokens, table: Tensor) -> tuple[dict[int, int], list[list[int]]]:
-    """Place of each token that occurs inside the rows, and the tokens most like each, by place."""
-    present = sorted({token for row in rows.ids for token in row[1:-1]})
+    """Place of each token that occurs in the rows, and the tokens most like each, by place; not of those that frame a
+    row or part its sentences."""
+    frame = {row[place] for row in rows.ids for place in (0, -1)}
+    present = sorted({token for row in rows.ids for token in row} - frame)
     own = F.normalize(table[torch.tensor(present)].float(), dim=-1)
     number = min(NEIGHBOURS, len(present) - 1)
     others: list[list[int]] = []

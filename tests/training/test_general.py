@@ -85,6 +85,16 @@ def test_rejoined_rows_are_two_in_one():
     assert new.ids == rejoin(rows, 40, 6, seed=1).ids != rejoin(rows, 40, 6, seed=2).ids
 
 
+def test_pairs_keep_their_seam_and_cannot_be_rejoined():
+    rows = Tokens([[2, 4, 5, 3, 6, 7, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0], 0, is_regression=False)
+    table = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    for ids, types in zip(*(getattr(reword(rows, table, 50, seed=1), kind) for kind in ("ids", "types")), strict=True):
+        assert [ids[place] for place in (0, 3, 6)] == [2, 3, 3] and types == rows.types[0]
+        assert not {2, 3} & {ids[place] for place in (1, 2, 4, 5)}
+    with pytest.raises(InputError, match="rejoined"):
+        rejoin(rows, 2, 16, seed=1)
+
+
 def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
     table = torch.tensor([[0.0, 0.0], [0, 0], [0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [-1, 0]])
     rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 5, 3]], [[0] * 3, [0] * 7], [1.0, 0.0], 0, is_regression=False)
