@@ -20,6 +20,11 @@ TARGETS = {"input": 3}
 """How many connections a population feeds, where it is more than one."""
 
 
+def kind_of(population: str) -> str:
+    """Kind of a population by its name: ``input`` of ``block.0.input``."""
+    return population.rsplit(".", 1)[-1]
+
+
 class MatterhornConfig(PretrainedConfig):
     """Shape and number formats of a Matterhorn network.
 

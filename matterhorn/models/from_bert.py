@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
 from ..nn import ActivationQuantiser, StoredQuantiser
-from .config import MatterhornConfig
+from .config import MatterhornConfig, kind_of
 
 if TYPE_CHECKING:
     from transformers import BertForSequenceClassification
@@ -118,7 +118,7 @@ def level_histograms(model: MatterhornForSequenceClassification, batches: Batche
 
     def count(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows = existing(module.levels(inputs[0]), present[0], name.rsplit(".", 1)[-1])  # type: ignore[operator]
+            rows = existing(module.levels(inputs[0]), present[0], kind_of(name))  # type: ignore[operator]
             own = level_histogram(rows, module.bits)  # type: ignore[arg-type]
             counts[name] = counts[name] + own if name in counts else own
 

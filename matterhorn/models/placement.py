@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..coding import READ_UNIT, level_histogram, mean_of_silent, most_frequent
 from ..nn import ActivationQuantiser
-from .config import TARGETS
+from .config import TARGETS, kind_of
 from .from_bert import existing, level_histograms, run_batches
 from .quantised import MatterhornForSequenceClassification
 
@@ -52,14 +52,14 @@ def place_densities(
     """
     windows = dict.fromkeys(relative, 0)
     for name, histogram in level_histograms(model, [batch]).items():
-        kind = name.rsplit(".", 1)[-1]
+        kind = kind_of(name)
         windows[kind] += TARGETS.get(kind, 1) * int(histogram.sum())
     weighted = sum(relative[kind] * windows[kind] for kind in windows)
     factor = (1 - target) * sum(windows.values()) / weighted
     present = batch["attention_mask"].bool()
 
     def settle(name: str) -> Any:
-        kind = name.rsplit(".", 1)[-1]
+        kind = kind_of(name)
 
         def hook(module: ActivationQuantiser, inputs: tuple[Tensor, ...]) -> None:
             step_for_density(module, existing(inputs[0], present, kind), factor * relative[kind])
@@ -102,7 +102,7 @@ def _place(
     silent, windows = 0, 0
 
     def settle(name: str) -> Any:
-        kind = name.rsplit(".", 1)[-1]
+        kind = kind_of(name)
 
         def hook(module: ActivationQuantiser, inputs: tuple[Tensor, ...]) -> None:
             nonlocal silent, windows

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..coding import READ_UNIT
 from ..nn import ActivationQuantiser, DigitalLinear, FixedLayerNorm, QuantisedAttention, QuantisedEmbeddings
 from ..nn.linear import QuantisedLinear
-from .config import MatterhornConfig
+from .config import MatterhornConfig, kind_of
 
 POPULATIONS = {
     "input": "attention.input",
@@ -129,7 +129,7 @@ class MatterhornForSequenceClassification(PreTrainedModel):
         self.config.dead_zone = k
         self.config._check()
         for name, population in self.populations().items():
-            k = population.dead_zone = self.config.zone_of(name.rsplit(".", 1)[-1])
+            k = population.dead_zone = self.config.zone_of(kind_of(name))
             low, high = READ_UNIT * (population.silent - k), READ_UNIT * (population.silent + k)
             population.reads.copy_(population.reads.clamp(low, high))
 

@@ -9,7 +9,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.config import TARGETS
+from ..models.config import TARGETS, kind_of
 from ..models.quantised import MatterhornForSequenceClassification
 from .chips import Chips
 from .lessons import Memory, ask
@@ -80,7 +80,7 @@ class Distillation:
         """Events and windows of the pass over all connections (input feeds three); padding is counted with the rest."""
         events, windows = torch.zeros((), device=self.student.device), 0
         for name, population in self.student.populations().items():
-            targets = TARGETS.get(name.rsplit(".", 1)[-1], 1)
+            targets = TARGETS.get(kind_of(name), 1)
             assert population.events is not None
             events = events + targets * population.events
             windows += targets * population.windows

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import InputError
-from ..models.quantised import POPULATIONS
+from ..models.config import KINDS
 
 
 class Settings(BaseModel):
@@ -70,8 +70,8 @@ class Round(Phase):
     @field_validator("densities")
     @classmethod
     def _all_kinds(cls, value: dict[str, float]) -> dict[str, float]:
-        if value and (set(value) != set(POPULATIONS) or min(value.values()) <= 0):
-            raise ValueError(f"give a positive density for each of {', '.join(POPULATIONS)}")
+        if value and (set(value) != set(KINDS) or min(value.values()) <= 0):
+            raise ValueError(f"give a positive density for each of {', '.join(KINDS)}")
         return value
 
 
@@ -103,17 +103,13 @@ class Recipe(Distilling):
     start_from: str | None = None
     """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network, and its
     teacher if it has one, are where this one's begin."""
-    shortest: int = Field(0, ge=0)
-    """Rows with fewer tokens are left to the teacher's own training."""
-    rejoined: int = Field(0, ge=0)
-    """So many more texts to distil on, each two of the task's rows as one (:func:`~.texts.rejoin`)."""
     reworded: int = Field(0, ge=0)
-    """So many more, each a row of the task with other words (:func:`~.texts.reword`)."""
+    """So many more texts to distil on, each a row of the task with other words (:func:`~.texts.reword`)."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if (self.texts or self.rejoined or self.reworded) and any(settings.label_weight for settings in self.rounds):
+        if (self.texts or self.reworded) and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self
 

@@ -23,7 +23,7 @@ from .shares import Shares
 from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
-from .texts import join, load_texts, rejoin, reword
+from .texts import join, load_texts, reword
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -57,11 +57,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
 def distillation_rows(
     recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
 ) -> Tokens:
-    """What the student learns on: the task's rows that are long enough, variants of them, and texts of others."""
-    rows = rows.subset([i for i, ids in enumerate(rows.ids) if len(ids) >= recipe.shortest])
+    """What the student learns on: the task's rows, the same in other words, and texts of others."""
     more = load_texts(recipe, tokenizer, glue_dir)
-    if recipe.rejoined:
-        more.append(rejoin(rows, recipe.rejoined, recipe.max_length, recipe.seed))
     if recipe.reworded:
         more.append(reword(rows, embedding_table(recipe.backbone), recipe.reworded, recipe.seed))
     return join([rows, *more]) if more else rows

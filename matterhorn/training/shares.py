@@ -9,7 +9,7 @@ from accelerate.utils import reduce
 from torch import Tensor
 
 from ..coding import READ_UNIT, silent_share
-from ..models.config import TARGETS
+from ..models.config import TARGETS, kind_of
 from ..models.from_bert import level_histograms
 from ..models.quantised import MatterhornForSequenceClassification
 from ..nn import ActivationQuantiser
@@ -39,9 +39,9 @@ class Shares:
         windows: dict[str, int] = defaultdict(int)
         events: dict[str, float] = defaultdict(float)
         for name, population in self.populations.items():
-            sent = TARGETS.get(_kind(name), 1) * int(histograms[name].sum())
-            windows[_kind(name)] += sent
-            events[_kind(name)] += sent * (1 - silent_share(histograms[name], population.code))
+            sent = TARGETS.get(kind_of(name), 1) * int(histograms[name].sum())
+            windows[kind_of(name)] += sent
+            events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
         factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
         self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
         self.centres = {name: _centres(population) for name, population in self.populations.items()}
@@ -52,7 +52,7 @@ class Shares:
         populations = self.populations.items()
         shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
-            missing = self.targets[_kind(name)] - share
+            missing = self.targets[kind_of(name)] - share
             population.step.mul_(1 + RATE * missing).clamp_(min=STEP_MIN)
             _centre(population, *self.centres[name])
 
@@ -71,7 +71,3 @@ def _centre(population: ActivationQuantiser, silent: Tensor, read: Tensor) -> No
     reading = (READ_UNIT * (read / step + population.zero)).round().clamp(0, READ_UNIT * population.top)
     population.silent.copy_(level)
     population.reads.copy_(reading.clamp(READ_UNIT * (level - k), READ_UNIT * (level + k)))
-
-
-def _kind(name: str) -> str:
-    return name.rsplit(".", 1)[-1]

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from ..errors import InputError
 from .data import Examples, Tokens, load_examples, tokenize
 from .recipe import Distilling
 from .tasks import get_task
@@ -30,21 +29,6 @@ def load_texts(recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir:
         unlabelled = Examples([examples.texts[i] for i in rows], [])
         parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
     return parts
-
-
-def rejoin(rows: Tokens, count: int, longest: int, seed: int) -> Tokens:
-    """New rows, each two of the given ones in a row as one text; at most ``longest`` tokens, no labels.
-
-    For a task whose rows are fragments of sentences: what is said of two together is in neither.
-    """
-    if any(map(any, rows.types)):
-        raise InputError("rows are pairs", field="rejoined", cure="leave it out for a task with two sentences")
-    draw = random.Random(seed)
-    ids: list[list[int]] = []
-    while len(ids) < count:
-        first, second = draw.choices(rows.ids, k=2)
-        ids.append([*first[:-1], *second[1:-1]][: longest - 1] + second[-1:])
-    return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
 
 
 def reword(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:

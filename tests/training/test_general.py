@@ -15,7 +15,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.training.data import Tokens
 from matterhorn.training.recipe import GeneralRecipe, load_recipe
-from matterhorn.training.texts import REPLACED, join, load_texts, neighbours, rejoin, reword
+from matterhorn.training.texts import REPLACED, join, load_texts, neighbours, reword
 
 from .test_run import command, lay_out
 
@@ -77,22 +77,12 @@ def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
     assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
 
 
-def test_rejoined_rows_are_two_in_one():
-    rows = Tokens([[2, 5, 3], [2, 6, 7, 8, 3]], [[0] * 3, [0] * 5], [1.0, 0.0], 0, is_regression=False)
-    new = rejoin(rows, 40, 6, seed=1)
-    assert {tuple(ids) for ids in new.ids} == {(2, 5, 5, 3), (2, 5, 6, 7, 8, 3), (2, 6, 7, 8, 5, 3), (2, 6, 7, 8, 6, 3)}
-    assert [len(types) for types in new.types] == [len(ids) for ids in new.ids] and not new.labels
-    assert new.ids == rejoin(rows, 40, 6, seed=1).ids != rejoin(rows, 40, 6, seed=2).ids
-
-
-def test_pairs_keep_their_seam_and_cannot_be_rejoined():
+def test_reworded_pairs_keep_their_seam():
     rows = Tokens([[2, 4, 5, 3, 6, 7, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0], 0, is_regression=False)
     table = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     for ids, types in zip(*(getattr(reword(rows, table, 50, seed=1), kind) for kind in ("ids", "types")), strict=True):
         assert [ids[place] for place in (0, 3, 6)] == [2, 3, 3] and types == rows.types[0]
         assert not {2, 3} & {ids[place] for place in (1, 2, 4, 5)}
-    with pytest.raises(InputError, match="rejoined"):
-        rejoin(rows, 2, 16, seed=1)
 
 
 def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
