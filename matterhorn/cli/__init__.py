@@ -18,6 +18,7 @@ from . import (  # noqa: F401 (registers the commands)
     export,
     glue,
     msu,
+    publish,
     run,
     study,
     train,

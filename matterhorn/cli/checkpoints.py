@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import InputError
 from .app import Json, app, print_json
 from .rows import GlueDir, MaxLength, load_tokens, tracked
 
@@ -23,21 +21,12 @@ def convert(
     ] = "embeddings.safetensors",
 ) -> None:
     """Turn a quantised network into a spiking checkpoint: packed weights, integer thresholds, silent levels."""
-    from ..models import MatterhornForSequenceClassification
-    from ..models.checkpoint import GENERAL, save_spiking
-    from ..models.convert import convert as to_spikes
+    from ..models.checkpoint import GENERAL
+    from ..models.convert import convert_folder
     from ..training.tasks import get_task
 
-    config = source / "config.json"
-    if not config.is_file():
-        raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
-    kind = json_module.loads(config.read_text(encoding="utf-8")).get("model_type")
-    if kind != "matterhorn":
-        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantised network")
     name = task if task in (None, GENERAL) else get_task(task).name
-    tokenizer = [source / f for f in ("tokenizer.json", "tokenizer_config.json") if (source / f).is_file()]
-    network = to_spikes(MatterhornForSequenceClassification.from_pretrained(source).eval())
-    save_spiking(network, output, task=name, embeddings=embeddings, extra=tokenizer)
+    convert_folder(source, output, task=name, embeddings=embeddings)
     typer.echo(f"{output}: spiking checkpoint; check it with: matterhorn verify --model {output}")
 
 

@@ -6,7 +6,9 @@ the next level is folded into integer thresholds, found by bisection on the very
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -15,8 +17,26 @@ from torch import Tensor
 from ..errors import InputError
 from ..nn import ActivationQuantiser, DigitalLinear, QuantisedLinear, StoredQuantiser
 from ..nn.digital import bytes_of, exp_table
+from .checkpoint import EMBEDDINGS_FILE, save_spiking
+from .config import MatterhornConfig
 from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
 from .spiking import REACH, SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
+
+
+def convert_folder(source: Path, output: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE) -> None:
+    """Convert the quantised network in ``source`` and write the spiking checkpoint, tokenizer included, to ``output``.
+
+    ``task``, ``embeddings``: see :func:`~.checkpoint.save_spiking`.
+    """
+    config = source / "config.json"
+    if not config.is_file():
+        raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    if kind != MatterhornConfig.model_type:
+        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantised network")
+    tokenizer = [source / f for f in ("tokenizer.json", "tokenizer_config.json") if (source / f).is_file()]
+    network = convert(MatterhornForSequenceClassification.from_pretrained(source).eval())
+    save_spiking(network, output, task=task, embeddings=embeddings, extra=tokenizer)
 
 
 @torch.no_grad()

@@ -104,7 +104,8 @@ class Recipe(Distilling):
     """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network, and its
     teacher if it has one, are where this one's begin."""
     reworded: int = Field(0, ge=0)
-    """So many more texts to distil on, each a row of the task with other words (:func:`~.texts.reword`)."""
+    """So many more texts to distil on, each a row of the task, or of ``texts``, in other words
+    (:func:`~.texts.reword`)."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from .shares import Shares
 from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
-from .texts import join, load_texts, reword
+from .texts import join, load_texts, reword, vocabulary
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -57,11 +57,13 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
 def distillation_rows(
     recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
 ) -> Tokens:
-    """What the student learns on: the task's rows, the same in other words, and texts of others."""
-    more = load_texts(recipe, tokenizer, glue_dir)
-    if recipe.reworded:
-        more.append(reword(rows, embedding_table(recipe.backbone), recipe.reworded, recipe.seed))
-    return join([rows, *more]) if more else rows
+    """What the student learns on: the task's rows, texts of others, and both in other words."""
+    texts = load_texts(recipe, tokenizer, glue_dir)
+    given = join([rows, *texts]) if texts else rows
+    if not recipe.reworded:
+        return given
+    table, words = embedding_table(recipe.backbone), vocabulary(tokenizer)
+    return join([given, reword(given, table, words, recipe.reworded, recipe.seed)])
 
 
 def distil_rounds(
