@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,63 +66,111 @@ def run_phase(
     ``carried`` is kept in the checkpoint. ``score`` turns the first figure that ``measure`` gives on ``selection`` into
     the number to maximise (default: itself).
     """
-    tracker = TRACKER.get()
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=tracker, project_dir=folder.parent / "logs")
-    lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
+    course = _begin(model, phase, folder, train, carried)
+    if course.progress.done:
+        return course.progress
+    wrapped = course.accelerator.prepare(model)
+    course.optimizer = course.accelerator.prepare(course.optimizer)
+    lean = torch.autocast(course.accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
+    with _reported(course, phase), _bar(course) as bar:
+        clock = time.monotonic()
+        for batch in _batches(train, phase.batch_size, seed, course.progress.step, course.total, course.accelerator):
+            wrapped.train()
+            with lean:
+                value, figures = loss(wrapped, batch)
+            _update(course, value, phase)
+            bar.update()
+            bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+            if course.progress.step % phase.evaluate_every == 0 or course.progress.step == course.total:
+                course.progress.seconds += time.monotonic() - clock
+                _assess(course, figures, measure(course.kept, selection, course.accelerator), score)
+                clock = time.monotonic()
+    return course.progress
+
+
+@dataclass
+class _Course:
+    """What a phase carries from step to step."""
+
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    accelerator: Accelerator
+    progress: Progress
+    folder: Path
+    total: int
+    """Steps of the whole phase."""
+
+    @property
+    def kept(self) -> PreTrainedModel:
+        """The network that is evaluated and kept: the average, if there is one."""
+        return self.average.module if self.average else self.model  # type: ignore[return-value]
+
+
+def _begin(
+    model: PreTrainedModel, phase: Phase, folder: Path, train: Tokens, carried: dict[str, float] | None
+) -> _Course:
+    """A phase at its start, or where it was killed."""
+    logs = folder.parent / "logs"
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=TRACKER.get(), project_dir=logs)
     optimizer = _optimizer(model, phase)
-    steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
-    total = max(1, round(phase.epochs * steps_per_epoch))
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(phase.average)) if phase.average else None
-    kept: PreTrainedModel = average.module if average else model  # type: ignore[assignment]
     progress = Progress(**(load_state(folder / "last", model, optimizer, average) or {}))
     if carried is not None:
         carried.update(progress.carried)
         progress.carried = carried
-    if progress.done:
-        return progress
     _leave_alone(model, torch.int16)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    if tracker:
-        accelerator.init_trackers(folder.name, config={k: v for k, v in phase if v is not None})
-    bar = tqdm(
-        total=total,
-        initial=progress.step,
-        desc=folder.name,
-        disable=not accelerator.is_main_process,
+    steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
+    total = max(1, round(phase.epochs * steps_per_epoch))
+    return _Course(model, optimizer, average, accelerator, progress, folder, total)
+
+
+def _update(course: _Course, loss: Tensor, phase: Phase) -> None:
+    """One step of the optimizer down the loss."""
+    for group in course.optimizer.param_groups:
+        group["lr"] = group["peak"] * _schedule(course.progress.step, course.total, phase.warmup)
+    course.accelerator.backward(loss)
+    course.accelerator.clip_grad_norm_(course.model.parameters(), phase.clip_norm)
+    course.optimizer.step()
+    course.optimizer.zero_grad()
+    if course.average:
+        course.average.update_parameters(course.model)
+    course.progress.step += 1
+
+
+def _assess(
+    course: _Course, figures: dict[str, float], measured: dict[str, float], score: Callable[[float], float]
+) -> None:
+    """Note an evaluation, keep the network if it is the best, and save the state to go on from."""
+    progress, main = course.progress, course.accelerator.is_main_process
+    _note(progress, figures | measured, score(next(iter(measured.values()))))
+    course.accelerator.log(progress.history[-1], step=progress.step)
+    progress.done = progress.step == course.total
+    if main:
+        _show(progress.history[-1])
+        _keep(course.folder, course.kept, progress)
+        save_state(course.folder / "last", course.model, course.optimizer, vars(progress), course.average)
+    course.accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _reported(course: _Course, phase: Phase) -> Iterator[None]:
+    """While the phase runs, its evaluations go to the tracker that was asked for."""
+    if TRACKER.get():
+        course.accelerator.init_trackers(course.folder.name, config={k: v for k, v in phase if v is not None})
+    yield
+    for running in course.accelerator.trackers:
+        running.finish()
+
+
+def _bar(course: _Course) -> tqdm:
+    return tqdm(
+        total=course.total,
+        initial=course.progress.step,
+        desc=course.folder.name,
+        disable=not course.accelerator.is_main_process,
         mininterval=0.5 if sys.stderr.isatty() else 60,
     )
-    clock = time.monotonic()
-    for batch in _batches(train, phase.batch_size, seed, progress.step, total, accelerator):
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * _schedule(progress.step, total, phase.warmup)
-        wrapped.train()
-        with lean:
-            value, figures = loss(wrapped, batch)
-        accelerator.backward(value)
-        accelerator.clip_grad_norm_(model.parameters(), phase.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        if average:
-            average.update_parameters(model)
-        progress.step += 1
-        bar.update()
-        bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
-        if progress.step % phase.evaluate_every == 0 or progress.step == total:
-            progress.seconds, clock = progress.seconds + time.monotonic() - clock, time.monotonic()
-            measured = measure(kept, selection, accelerator)
-            _note(progress, figures | measured, score(next(iter(measured.values()))))
-            if accelerator.is_main_process:
-                _show(progress.history[-1])
-            accelerator.log(progress.history[-1], step=progress.step)
-            progress.done = progress.step == total
-            if accelerator.is_main_process:
-                _keep(folder, kept, progress)
-                save_state(folder / "last", model, optimizer, vars(progress), average)
-            accelerator.wait_for_everyone()
-    bar.close()
-    for running in accelerator.trackers:
-        running.finish()
-    return progress
 
 
 def metrics_of(task: Task) -> Measure:
