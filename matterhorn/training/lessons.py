@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from .data import Tokens, sorted_batches
+from .loop import Measure, predict_tokens
+from .metrics import compute_metrics
+from .tasks import Task
 
 Lesson = tuple[Tensor, tuple[Tensor, ...]]
 """Logits ``[batch, outputs]`` and the hidden states after each block, ``[batch, L, width]`` each."""
@@ -18,6 +23,31 @@ def ask(teacher: nn.Module, batch: dict[str, Tensor]) -> Lesson:
     with torch.no_grad():
         answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
     return answer.logits, answer.hidden_states[1:]
+
+
+def beside_teacher(task: Task, teacher: nn.Module) -> Measure:
+    """What a student is chosen by: minus its divergence from the teacher on rows it did not learn; then the metrics.
+
+    The divergence (KL of the answers; mean squared error for scores) uses all of an answer and tells students apart
+    that accuracy on a few hundred rows does not.
+    """
+    taught: list[Tensor] = []
+
+    def measure(student: nn.Module, rows: Tokens, accelerator: Accelerator) -> dict[str, float]:
+        if not taught:
+            taught.append(predict_tokens(teacher.to(accelerator.device), rows, accelerator))
+        own = predict_tokens(student, rows, accelerator)
+        metrics = compute_metrics(task, own.numpy(), torch.tensor(rows.labels).numpy())
+        return {"nearness": -divergence(own, taught[0])} | metrics
+
+    return measure
+
+
+def divergence(own: Tensor, taught: Tensor) -> float:
+    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats; mean squared error for one output."""
+    if own.shape[-1] == 1:
+        return float(F.mse_loss(own, taught))
+    return float(F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean"))
 
 
 class Memory:

@@ -182,6 +182,14 @@ def evaluate_tokens(
     model: nn.Module, task: Task, tokens: Tokens, accelerator: Accelerator | None = None, batch_size: int = 64
 ) -> dict[str, float]:
     """Metrics of a model on tokenised rows, in float32; with an accelerator, shared among its processes."""
+    logits = predict_tokens(model, tokens, accelerator, batch_size)
+    return compute_metrics(task, logits.numpy(), torch.tensor(tokens.labels).numpy())
+
+
+def predict_tokens(
+    model: nn.Module, tokens: Tokens, accelerator: Accelerator | None = None, batch_size: int = 64
+) -> Tensor:
+    """Logits ``[rows, outputs]`` of a model in eval mode; with an accelerator, shared among its processes."""
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     device = next(model.parameters()).device
     mine = sorted_batches(tokens, batch_size)[rank::world]
@@ -197,9 +205,9 @@ def evaluate_tokens(
         from accelerate.utils import gather_object
 
         pieces = gather_object(pieces)
-    order = [row for rows, _ in pieces for row in rows]
-    logits = torch.cat([logits for _, logits in pieces]).numpy()
-    return compute_metrics(task, logits, torch.tensor(tokens.labels)[order].numpy())
+    answers = torch.cat([logits for _, logits in pieces])
+    order = torch.tensor([row for rows, _ in pieces for row in rows])
+    return torch.empty_like(answers).index_copy(0, order, answers)
 
 
 def multiplies_bf16() -> bool:

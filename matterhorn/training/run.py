@@ -16,8 +16,8 @@ from .checkpoint import is_done
 from .chips import Chips
 from .data import Tokens, hold_out, load_examples, tokenize
 from .distil import Distillation
-from .lessons import Memory
-from .loop import Measure, metrics_of, multiplies_bf16, run_phase
+from .lessons import Memory, beside_teacher
+from .loop import Measure, multiplies_bf16, run_phase
 from .recipe import Distilling, Recipe, Round
 from .shares import Shares
 from .start import find_start, mixture, start_student
@@ -50,7 +50,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     def teacher() -> BertForSequenceClassification:
         return load_teacher(folder / "teacher" / "best", task)
 
-    measure = metrics_of(task)
+    measure = beside_teacher(task, freeze(teacher()))
     return distil_rounds(recipe, folder, previous, teacher, measure, learn, select, tokenizer, other_task=other)
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 import random
 
+import pytest
 import torch
+from accelerate import Accelerator
 
 from matterhorn.training.data import Tokens, shuffled_batches
-from matterhorn.training.lessons import Memory, ask
+from matterhorn.training.lessons import Memory, ask, beside_teacher, divergence
+from matterhorn.training.tasks import get_task
 from matterhorn.training.teacher import freeze
 
 from ..conftest import small_bert
@@ -37,3 +41,21 @@ def test_a_teacher_remembered_says_what_a_teacher_asked_says():
 def test_remembering_is_the_same_every_time():
     teacher, rows = freeze(small_bert()), some_rows()
     assert torch.equal(Memory(teacher, rows).states, Memory(teacher, rows).states)
+
+
+def test_divergence_is_that_of_the_answers():
+    even, sure = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3.0), 0.0]])
+    assert divergence(even, even + 5) == pytest.approx(0, abs=1e-6)
+    assert divergence(even, sure) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
+    assert divergence(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [5.0]])) == 2.5
+
+
+def test_a_student_is_chosen_by_how_near_it_comes_to_its_teacher():
+    teacher, rows, task = freeze(small_bert(labels=2)), some_rows(), get_task("rte")
+    measure, accelerator = beside_teacher(task, teacher), Accelerator(cpu=True)
+    other = small_bert(labels=2)
+    with torch.no_grad():
+        other.classifier.bias.add_(torch.tensor([2.0, 0.0]))
+    same, far = measure(teacher, rows, accelerator), measure(other, rows, accelerator)
+    assert list(same) == ["nearness", "accuracy"] and same["nearness"] == pytest.approx(0, abs=1e-6)
+    assert far["nearness"] < -0.01
