@@ -91,5 +91,8 @@ def _texts(recipe: Recipe) -> str:
 
 def _round(number: int, recipe: Recipe, history: dict[str, Any]) -> str:
     zone, tried = recipe.rounds[number].dead_zone, len(history["history"])
-    chosen = f"step {history['best_step']}, {history['best']:.3f} on the rows held out"
-    return f"Round {number} (k = {zone}): best of {tried} evaluations at {chosen}."
+    figure = f"divergence {-history['best']:.3f} from the teacher" if history["best"] < 0 else f"{history['best']:.3f}"
+    return (
+        f"Round {number} (k = {zone}): best of {tried} evaluations at step {history['best_step']}, "
+        f"{figure} on the rows held out."
+    )

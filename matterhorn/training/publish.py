@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 from transformers import PreTrainedTokenizerFast
 
 from ..engines import get_engine
@@ -20,7 +19,7 @@ from ..models.restore import restore_quantised
 from ..report.card import model_card
 from .data import load_examples, tokenize
 from .evaluate import Progress, batches_of
-from .recipe import Recipe
+from .recipe import Recipe, read_recipe
 from .results import Result, Verification
 from .score import Sources, score
 from .start import find_start
@@ -46,11 +45,12 @@ def publish(
         embeddings: where the embeddings go, relative to ``output``; models of one backbone may share the file.
         verify_rows: compare the engines on that many dev rows, drawn from all of them at even distances (default: all).
     """
-    recipe, sources = read_recipe(run), find_start(run.parent, run.name)
+    recipe, sources = _recipe_of(run), find_start(run.parent, run.name)
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     convert_folder(sources.network, fresh, task=recipe.task, embeddings=embeddings)
-    plain = recipe.model_dump(mode="json", exclude_defaults=True)
+    named = {name: getattr(recipe, name) for name in ("task", "backbone", "seed")}
+    plain = named | recipe.model_dump(mode="json", exclude_defaults=True)
     (fresh / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, width=120), encoding="utf-8")
     rounds = sorted(run.glob("round-*/best"), key=lambda path: int(path.parent.name.split("-")[1]))
     unmasked = [path for path in rounds if json.loads((path / "config.json").read_text()).get("dead_zone", 0) == 0]
@@ -67,14 +67,12 @@ def publish(
     return result
 
 
-def read_recipe(run: Path) -> Recipe:
-    """The recipe that a run in this folder followed."""
-    path = run / "recipe.json"
-    try:
-        return Recipe(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, ValidationError) as error:
+def _recipe_of(run: Path) -> Recipe:
+    recipe = read_recipe(run / "recipe.json")
+    if not isinstance(recipe, Recipe):
         cure = "give the folder of a run of one task, as matterhorn train wrote it"
-        raise InputError(f"no recipe of a task ({error})".splitlines()[0], file=path, cure=cure) from error
+        raise InputError("a run for no task", file=run, field="task", cure=cure)
+    return recipe
 
 
 def _verified(

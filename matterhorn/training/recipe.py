@@ -130,10 +130,15 @@ def load_recipe(name: str | Path) -> Recipe | GeneralRecipe:
     if not path.is_file():
         shipped = sorted(p.relative_to(shelf).with_suffix("").as_posix() for p in shelf.rglob("*.yaml"))
         raise InputError("no such recipe", file=name, cure=f"give a .yaml file or one of {', '.join(shipped)}")
+    return read_recipe(path)
+
+
+def read_recipe(path: Path) -> Recipe | GeneralRecipe:
+    """A recipe from a YAML file, or from the ``recipe.json`` of a run."""
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Recipe(**plain) if "task" in plain else GeneralRecipe(**plain)
-    except (ValidationError, yaml.YAMLError, TypeError) as error:
+    except (ValidationError, yaml.YAMLError, TypeError, OSError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])

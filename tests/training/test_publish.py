@@ -61,6 +61,9 @@ def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         publish(run, output, "--glue-dir", tmp_path / "nowhere")
     assert not output.exists()
-    (run / "recipe.json").write_text("{}")
-    with pytest.raises(InputError, match="no recipe of a task"):
+    (run / "recipe.json").unlink()
+    with pytest.raises(InputError, match=r"recipe\.json"):
+        publish(run, output, "--glue-dir", tmp_path)
+    (run / "recipe.json").write_text(json.dumps({"texts": ["rte"], "rounds": [PHASE]}))
+    with pytest.raises(InputError, match="a run for no task"):
         publish(run, output, "--glue-dir", tmp_path)
