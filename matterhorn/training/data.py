@@ -173,11 +173,15 @@ class Tokens:
 
 
 def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int) -> Tokens:
-    """Tokenise rows with a Hugging Face fast tokenizer, cut to ``max_length`` tokens (the longer sentence first)."""
+    """Tokenise rows with a Hugging Face fast tokenizer, cut to ``max_length`` tokens (the longer sentence first).
+
+    Types are asked for: a tokenizer loaded without its model's class leaves them out.
+    """
     pairs = list(zip(*examples.texts, strict=True))
-    coded = tokenizer(*[list(column) for column in pairs], truncation=True, max_length=max_length)
-    types = coded.get("token_type_ids") or [[0] * len(ids) for ids in coded["input_ids"]]
-    return Tokens(coded["input_ids"], types, examples.labels, tokenizer.pad_token_id, task.is_regression)
+    columns = [list(column) for column in pairs]
+    coded = tokenizer(*columns, truncation=True, max_length=max_length, return_token_type_ids=True)
+    ids, types = coded["input_ids"], coded["token_type_ids"]
+    return Tokens(ids, types, examples.labels, tokenizer.pad_token_id, task.is_regression)
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:

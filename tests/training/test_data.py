@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from matterhorn.errors import InputError
 from matterhorn.training.data import (
@@ -11,8 +12,10 @@ from matterhorn.training.data import (
     read_tsv,
     shuffled_batches,
     sorted_batches,
+    tokenize,
 )
 from matterhorn.training.tasks import get_task, tasks
+from matterhorn.zoo import find
 
 
 def write(path, text):
@@ -110,3 +113,9 @@ def test_real_rows(glue_dir):
     counts = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500, "rte": 277, "wnli": 71, "qnli": 5463, "mnli": 9815}
     for name, count in counts.items():
         assert len(load_examples(get_task(name), "dev", glue_dir)) == count
+
+
+def test_rows_of_two_sentences_have_types_whatever_class_loads_the_tokenizer():
+    task, rows = get_task("rte"), Examples([("a dog runs", "a cat sleeps")], [1.0])
+    tokens = tokenize(rows, PreTrainedTokenizerFast.from_pretrained(find("sst2")), task, 128)
+    assert tokens.types == [[0, 0, 0, 0, 0, 1, 1, 1, 1]]
