@@ -83,9 +83,9 @@ def _texts(recipe: Recipe) -> str:
     told = ""
     if recipe.texts:
         tasks = ", ".join(recipe.texts)
-        told += f"\nThe network also learned on up to {recipe.texts_each} training rows each of {tasks}: no labels."
+        told += f"\nThe network also learned on up to {recipe.texts_each:,} training rows each of {tasks}: no labels."
     if recipe.reworded:
-        told += f"\n{recipe.reworded} more rows are training rows in other words, without labels too."
+        told += f"\n{recipe.reworded:,} more rows are training rows in other words, without labels too."
     return told
 
 
