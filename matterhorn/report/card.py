@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from ..training.recipe import Recipe
     from ..training.results import Result, Scores, Verification
 
-BASE_MODELS = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
-"""Packaged backbones by their names on the hub."""
+BASE_MODELS = {"minilm-l6": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0")}
+"""Packaged backbones: name on the hub, licence. Of others the licence is not known here, so their cards name none."""
 
 WARNINGS = {
     "minilm-l6": "The backbone's makers trained it on sentence pairs (NLI, Quora, SQuAD among others): keep that in\n"
@@ -22,13 +22,18 @@ NAMES = {"matthews": "Matthews correlation", "f1": "F1", "pearson": "Pearson", "
 
 
 def model_card(result: Result, recipe: Recipe, histories: list[dict[str, Any]]) -> str:
-    """The card in Markdown. ``histories``: the ``training.json`` of each round, in order."""
+    """The card in Markdown.
+
+    ``histories``: of each round, in order, its evaluations (``history``), ``best`` and ``best_step``.
+    """
     spiking, metric = result.spiking[0], result.metric
+    base_model, licence = BASE_MODELS.get(recipe.backbone, (recipe.backbone, None))
     template = resources.files(__package__).joinpath("card.md").read_text(encoding="utf-8")
     weights = str(recipe.network.get("weight_bits", "1"))
     others = [f"\n| {_name(other)} | {value:.4f} |" for other, value in spiking.metrics.items() if other != metric]
     return template.format(
-        base_model=BASE_MODELS.get(recipe.backbone, recipe.backbone),
+        licence=f"license: {licence}\n" if licence else "",
+        base_model=base_model,
         model=result.model,
         task=result.task,
         backbone=recipe.backbone,

@@ -66,10 +66,14 @@ def load_state(
             state["state"].setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(state)
     torch.set_rng_state(tensors["random"])
+    return read_progress(folder)
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """The plain values that :func:`save_state` left in ``folder``."""
     return json.loads((folder / PLAIN).read_text())
 
 
 def is_done(folder: Path) -> bool:
     """Whether the phase that left its state in ``folder`` came to its end."""
-    plain = folder / PLAIN
-    return plain.is_file() and bool(json.loads(plain.read_text())["done"])
+    return (folder / PLAIN).is_file() and bool(read_progress(folder)["done"])

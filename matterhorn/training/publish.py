@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from transformers import PreTrainedTokenizerFast
@@ -17,12 +18,13 @@ from ..models.checkpoint import load_classifier
 from ..models.convert import convert_folder
 from ..models.restore import restore_quantised
 from ..report.card import model_card
+from .checkpoint import is_done, read_progress
 from .data import load_examples, tokenize
 from .evaluate import Progress, batches_of
 from .recipe import Recipe, read_recipe
 from .results import Result, Verification
-from .score import Sources, score
-from .start import find_start
+from .score import find_sources, score
+from .start import finished_rounds
 from .tasks import get_task
 
 ENGINES = ("exact", "events", "stepped")
@@ -37,7 +39,7 @@ def publish(
     verify_rows: int | None = None,
     progress: Progress = iter,
 ) -> Result:
-    """Convert a run's last network and write it into ``output`` with all that a reader wants to know of it.
+    """Convert a run's network of the widest dead zone and write it into ``output`` with what a reader wants to know.
 
     The folder is written whole or not at all.
 
@@ -45,26 +47,39 @@ def publish(
         embeddings: where the embeddings go, relative to ``output``; models of one backbone may share the file.
         verify_rows: compare the engines on that many dev rows, drawn from all of them at even distances (default: all).
     """
-    recipe, sources = _recipe_of(run), find_start(run.parent, run.name)
+    recipe, sources = _recipe_of(run), find_sources(run)
+    histories = [_history(place) for place in finished_rounds(run)]
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    convert_folder(sources.network, fresh, task=recipe.task, embeddings=embeddings)
+    try:
+        convert_folder(sources.spiking[-1], fresh, task=recipe.task, embeddings=embeddings)
+        own = replace(sources, spiking=[fresh])
+        task, longest = get_task(recipe.task), recipe.max_length
+        result = score(task, output.name, own, glue_dir, max_length=longest, progress=progress)
+        (spiking,) = result.spiking
+        spiking = spiking.model_copy(update={"verify": _verified(fresh, recipe, glue_dir, verify_rows, progress)})
+        result = result.model_copy(update={"spiking": [spiking]})
+        (fresh / "recipe.yaml").write_text(_as_yaml(recipe), encoding="utf-8")
+        (fresh / "results.json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (fresh / "README.md").write_text(model_card(result, recipe, histories), encoding="utf-8")
+        shutil.rmtree(output, ignore_errors=True)
+        os.replace(fresh, output)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return result
+
+
+def _history(place: Path) -> dict[str, Any]:
+    """All evaluations of a round, also those after the best one."""
+    if not is_done(place / "last"):
+        raise InputError("this round is not finished", file=place, cure="go on with the same matterhorn train")
+    return read_progress(place / "last")
+
+
+def _as_yaml(recipe: Recipe) -> str:
     named = {name: getattr(recipe, name) for name in ("task", "backbone", "seed")}
     plain = named | recipe.model_dump(mode="json", exclude_defaults=True)
-    (fresh / "recipe.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, width=120), encoding="utf-8")
-    rounds = sorted(run.glob("round-*/best"), key=lambda path: int(path.parent.name.split("-")[1]))
-    unmasked = [path for path in rounds if json.loads((path / "config.json").read_text()).get("dead_zone", 0) == 0]
-    scored = Sources([fresh], sources.teacher, unmasked[-1] if unmasked else None, recipe.model_dump(mode="json"))
-    task = get_task(recipe.task)
-    result = score(task, output.name, scored, glue_dir, max_length=recipe.max_length, progress=progress)
-    checked = result.spiking[0].model_copy(update={"verify": _verified(fresh, recipe, glue_dir, verify_rows, progress)})
-    result = result.model_copy(update={"spiking": [checked]})
-    (fresh / "results.json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    histories = [json.loads((path / "training.json").read_text()) for path in rounds]
-    (fresh / "README.md").write_text(model_card(result, recipe, histories), encoding="utf-8")
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(fresh, output)
-    return result
+    return yaml.safe_dump(plain, sort_keys=False, width=120)
 
 
 def _recipe_of(run: Path) -> Recipe:

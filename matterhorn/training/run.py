@@ -27,7 +27,7 @@ from .texts import join, load_texts, reword, vocabulary
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
-"""In a round with a target, silence missing beyond the tolerance counts this much against the metric."""
+"""In a round with a target, silence missing beyond the tolerance counts this much against the figure to choose by."""
 
 
 def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:

@@ -25,6 +25,7 @@ from .data import Tokens, load_examples, tokenize
 from .evaluate import Progress, evaluate_spiking
 from .loop import evaluate_tokens
 from .results import MISMATCHED, Result, Scores, SpikingScores
+from .start import finished_rounds
 from .tasks import Task
 from .teacher import load_teacher
 
@@ -47,11 +48,11 @@ def find_sources(folder: Path) -> Sources:
     if (folder / "config.json").is_file():
         path = folder / "recipe.yaml"
         return Sources([folder], recipe=yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {})
-    rounds = sorted(folder.glob("round-*/best/config.json"), key=lambda path: int(path.parts[-3].split("-")[1]))
+    rounds = [place / "best" for place in finished_rounds(folder)]
     if not rounds:
         cure = "give a run's folder with a finished round, or a network's folder"
         raise InputError("no network here", file=folder, cure=cure)
-    last = {_read(path).get("dead_zone", 0): path.parent for path in rounds}
+    last = {_read(place / "config.json").get("dead_zone", 0): place for place in rounds}
     teacher = folder / "teacher" / "best"
     spiking = [place for k, place in sorted(last.items()) if k > 0 or len(last) == 1]
     recipe = folder / "recipe.json"

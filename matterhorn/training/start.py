@@ -39,13 +39,19 @@ def find_start(runs: Path, name: str) -> Start:
     folder = runs / name
     if not folder.is_dir() and name in shipped():
         return Start(ZOO / name, None, load_config(ZOO / name).task)
-    rounds = sorted(folder.glob("round-*/best/config.json"), key=lambda path: int(path.parts[-3].split("-")[1]))
+    rounds = finished_rounds(folder)
     if not rounds:
         cure = f"train that recipe first, or start from a shipped model ({', '.join(shipped())})"
         raise InputError("no finished round", file=folder, field="start_from", cure=cure)
     teacher, recipe = folder / "teacher" / "best", folder / "recipe.json"
     task = json.loads(recipe.read_text()).get("task") if recipe.is_file() else None
-    return Start(rounds[-1].parent, teacher if teacher.is_dir() else None, task)
+    return Start(rounds[-1] / "best", teacher if teacher.is_dir() else None, task)
+
+
+def finished_rounds(run: Path) -> list[Path]:
+    """Folders of a run's rounds that have a network, in the order in which they ran."""
+    found = [path.parents[1] for path in run.glob("round-*/best/config.json")]
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
 def trained_network(folder: Path) -> MatterhornForSequenceClassification:

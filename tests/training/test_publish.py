@@ -24,8 +24,10 @@ def finished(folder, task="rte"):
     rounds = [PHASE | {"dead_zone": k} for k in (0, 1, 2)]
     recipe = {"task": task, "backbone": "tiny", "seed": 5, "reworded": 70, "teacher": PHASE, "rounds": rounds}
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    for place in folder.glob("round-*/best"):
-        (place / "training.json").write_text(json.dumps({"best": 0.625, "best_step": 40, "history": [{"step": 40}]}))
+    progress = {"best": 0.625, "best_step": 40, "history": [{"step": 40}, {"step": 80}], "done": True}
+    for place in folder.glob("round-*"):
+        (place / "last").mkdir()
+        (place / "last" / "state.json").write_text(json.dumps(progress))
     return folder
 
 
@@ -45,7 +47,8 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
     assert (
         f"{spiking.metrics['accuracy']:.4f} (teacher, full precision: {result.teacher.metrics['accuracy']:.4f}" in card
     )
-    assert "70 more rows" in card and "Round 2 (k = 2): best of 1 evaluations at step 40, 0.625" in card
+    assert "license" not in card  # of a backbone that is not known here
+    assert "70 more rows" in card and "Round 2 (k = 2): best of 2 evaluations at step 40, 0.625" in card
     assert load_recipe(output / "recipe.yaml").rounds[2].dead_zone == 2 and not list(tmp_path.glob("*.new"))
 
 
@@ -60,7 +63,10 @@ def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path):
     run, output = finished(tmp_path / "run"), tmp_path / "mine"
     with pytest.raises(InputError, match="no such file"):
         publish(run, output, "--glue-dir", tmp_path / "nowhere")
-    assert not output.exists()
+    assert not list(tmp_path.glob("mine*"))
+    (run / "round-1-k1" / "last" / "state.json").unlink()
+    with pytest.raises(InputError, match="not finished"):
+        publish(run, output, "--glue-dir", tmp_path)
     (run / "recipe.json").unlink()
     with pytest.raises(InputError, match=r"recipe\.json"):
         publish(run, output, "--glue-dir", tmp_path)
