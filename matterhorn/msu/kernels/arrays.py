@@ -79,11 +79,16 @@ def read_arrays(matrix, events, strengths, rails, noise, offset, converter, merg
             own_offset = offset[0, 0, start:stop]
             for i in range(n):
                 add_sums(own_offset, 0, nothing, one, total, i * LANES)
-        own_scale, own_shift = scale[start:stop], shift[start:stop]
-        for i in range(n):
-            at = i * blocks * LANES + start
-            if whole:
-                to_steps(total, i * LANES, own_scale, own_shift, flat, at)
-            else:
-                for j in range(LANES):
-                    flat[at + j] = np.float32(own_shift[j] + own_scale[j] * total[i * LANES + j]).view(np.int32)
+        scale_out(total, b, blocks, scale[start:stop], shift[start:stop], whole, flat)
+
+
+@kernel
+def scale_out(total, b, blocks, scale, shift, whole, flat):
+    """Write the potentials ``total`` of one block of 64 neurons, ``shift + scale · total``, into the answers of all."""
+    for i in range(len(total) // LANES):
+        at = (i * blocks + b) * LANES
+        if whole:
+            to_steps(total, i * LANES, scale, shift, flat, at)
+        else:
+            for j in range(LANES):
+                flat[at + j] = np.float32(shift[j] + scale[j] * total[i * LANES + j]).view(np.int32)
