@@ -173,7 +173,7 @@ def replace_rows(tables: dict[str, Tensor], rows: dict[str, Tensor]) -> None:
 
 
 def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
-    """Weights packed, thresholds as narrow as they fit, everything else as it is; without the embeddings."""
+    """Weights packed, thresholds and tables of exp as narrow as they fit, everything else as it is; no embeddings."""
     tensors = {}
     for name, value in network.state_dict().items():
         module = network.get_submodule(name.rpartition(".")[0])
@@ -183,6 +183,8 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
             value = pack(value, module.kind)
         elif name.endswith(".thresholds"):
             value = _narrow(value)
+        elif name.endswith(".table"):  # whole numbers up to EXP_ONE, 2¹⁴
+            value = value.to(torch.int16)
         tensors[name] = value.contiguous()
     return tensors
 
