@@ -89,6 +89,10 @@ def _texts(recipe: Recipe) -> str:
     if recipe.texts:
         tasks = ", ".join(recipe.texts)
         told += f"\nThe network also learned on up to {recipe.texts_each:,} training rows each of {tasks}: no labels."
+    if recipe.recombined:
+        told += f"\n{recipe.recombined:,} more rows are training rows with a piece exchanged for another row."
+    if recipe.edited:
+        told += f"\n{recipe.edited:,} more rows are training rows with a token too many, too few or out of place."
     if recipe.reworded:
         told += f"\n{recipe.reworded:,} more rows are training rows in other words, without labels too."
     return told

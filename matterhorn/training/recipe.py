@@ -101,16 +101,23 @@ class Recipe(Distilling):
 
     task: str
     start_from: str | None = None
-    """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network, and its
-    teacher if it has one, are where this one's begin."""
+    """A run of another task, or a general one, in a folder beside this one, or a shipped model: its network (of the
+    round with the first round's dead zone, if there is one), and its teacher if it has one, are where this one's
+    begin."""
     reworded: int = Field(0, ge=0)
-    """So many more texts to distil on, each a row of the task, or of ``texts``, in other words
-    (:func:`~.texts.reword`)."""
+    """So many more texts to distil on, each a row of the task, of ``texts`` or one made as follows, in other words
+    (:func:`~.augment.reword`)."""
+    recombined: int = Field(0, ge=0)
+    """So many more texts to distil on, each a row with one of its pieces exchanged (:func:`~.augment.recombine`)."""
+    edited: int = Field(0, ge=0)
+    """So many more texts to distil on, each a row with one token too many, too few or out of place
+    (:func:`~.augment.edit`)."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if (self.texts or self.reworded) and any(settings.label_weight for settings in self.rounds):
+        unlabelled = self.texts or self.reworded or self.recombined or self.edited
+        if unlabelled and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self
 

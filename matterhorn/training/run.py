@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, PreTraine
 
 from ..models import MatterhornForSequenceClassification
 from ..msu import deviating, load_device
+from .augment import edit, recombine, reword
 from .backbones import embedding_table, locate
 from .checkpoint import is_done
 from .chips import Chips
@@ -23,7 +24,7 @@ from .shares import Shares
 from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
-from .texts import join, load_texts, reword, vocabulary
+from .texts import join, load_texts, vocabulary
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -41,7 +42,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
-    start = find_start(folder.parent, recipe.start_from) if recipe.start_from else None
+    first = recipe.rounds[0].dead_zone
+    start = find_start(folder.parent, recipe.start_from, first) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
     learn = distillation_rows(recipe, learn, tokenizer, glue_dir)
@@ -57,9 +59,14 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
 def distillation_rows(
     recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
 ) -> Tokens:
-    """What the student learns on: the task's rows, texts of others, and both in other words."""
-    texts = load_texts(recipe, tokenizer, glue_dir)
-    given = join([rows, *texts]) if texts else rows
+    """What the student learns on: the task's rows, new sentences of their pieces, the same with a mistake, texts of
+    others, and all of them in other words."""
+    more = load_texts(recipe, tokenizer, glue_dir)
+    if recipe.recombined:
+        more.append(recombine(rows, recipe.recombined, recipe.seed))
+    if recipe.edited:
+        more.append(edit(rows, set(tokenizer.all_special_ids), recipe.edited, recipe.seed))
+    given = join([rows, *more]) if more else rows
     if not recipe.reworded:
         return given
     table, words = embedding_table(recipe.backbone), vocabulary(tokenizer)

@@ -45,6 +45,7 @@ class Shares:
         factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
         self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
         self.centres = {name: _centres(population) for name, population in self.populations.items()}
+        self.floors = {name: _floor(p, self.centres[name][0]) for name, p in self.populations.items()}
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -53,7 +54,7 @@ class Shares:
         shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
             missing = self.targets[kind_of(name)] - share
-            population.step.mul_(1 + RATE * missing).clamp_(min=STEP_MIN)
+            population.step.mul_(1 + RATE * missing).clamp_(min=self.floors[name])
             _centre(population, *self.centres[name])
 
 
@@ -61,6 +62,16 @@ def _centres(population: ActivationQuantiser) -> tuple[Tensor, Tensor]:
     """Real values that silent levels stand for and are read as, float ``[neurons or 1]`` each."""
     step = population.positive_step.detach()
     return step * (population.silent - population.zero), step * (population.reads / READ_UNIT - population.zero)
+
+
+def _floor(population: ActivationQuantiser, silent: Tensor) -> float:
+    """The least step at which nine in ten silent levels are still levels.
+
+    Below it dead zones pile up at the ends of the range together with the values: a smaller step then makes *more* of
+    them silent, and a step that follows silence runs away to nothing.
+    """
+    furthest = float(silent.abs().float().quantile(0.9)) / max(population.zero, population.top - population.zero)
+    return min(float(population.positive_step.detach()), max(STEP_MIN, furthest))
 
 
 def _centre(population: ActivationQuantiser, silent: Tensor, read: Tensor) -> None:

@@ -34,8 +34,12 @@ class Start:
     task: str | None
 
 
-def find_start(runs: Path, name: str) -> Start:
-    """A run of that name in the folder ``runs``, else the shipped spiking model of that name."""
+def find_start(runs: Path, name: str, dead_zone: int) -> Start:
+    """A run of that name in the folder ``runs``, else the shipped spiking model of that name.
+
+    Of a run it takes the last round with that dead zone, else the last round: silence that a network has learned is
+    kept, and one that is to begin without silence does not begin from silent ones.
+    """
     folder = runs / name
     if not folder.is_dir() and name in shipped():
         return Start(ZOO / name, None, load_config(ZOO / name).task)
@@ -45,7 +49,8 @@ def find_start(runs: Path, name: str) -> Start:
         raise InputError("no finished round", file=folder, field="start_from", cure=cure)
     teacher, recipe = folder / "teacher" / "best", folder / "recipe.json"
     task = json.loads(recipe.read_text()).get("task") if recipe.is_file() else None
-    return Start(rounds[-1] / "best", teacher if teacher.is_dir() else None, task)
+    alike = [place for place in rounds if place.name.endswith(f"-k{dead_zone}")]
+    return Start((alike or rounds)[-1] / "best", teacher if teacher.is_dir() else None, task)
 
 
 def finished_rounds(run: Path) -> list[Path]:

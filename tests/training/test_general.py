@@ -15,7 +15,8 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.training.data import Tokens
 from matterhorn.training.recipe import GeneralRecipe, load_recipe
-from matterhorn.training.texts import REPLACED, join, load_texts, neighbours, reword, vocabulary
+from matterhorn.training.start import find_start
+from matterhorn.training.texts import join, load_texts, vocabulary
 
 from .test_run import command, lay_out
 
@@ -77,31 +78,6 @@ def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
     assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
 
 
-def test_reworded_pairs_keep_their_seam_and_what_they_share():
-    rows = Tokens([[2, 4, 5, 3, 6, 4, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0], 0, is_regression=False)
-    table = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
-    new = reword(rows, table, [4, 5, 6, 7, 8], 50, seed=1)
-    for ids, types in zip(new.ids, new.types, strict=True):
-        assert [ids[place] for place in (0, 3, 6)] == [2, 3, 3] and types == rows.types[0]
-        assert ids[1] == ids[5] and not {2, 3} & {ids[place] for place in (1, 2, 4, 5)}
-    assert {7, 8} & {token for ids in new.ids for token in ids}  # words that no row had
-
-
-def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
-    table = torch.tensor([[0.0, 0.0], [0, 0], [0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [-1, 0]])
-    rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 3]], [[0] * 3, [0] * 6], [1.0, 0.0], 0, is_regression=False)
-    words = [4, 5, 6, 7]
-    others = neighbours(rows, table, words)
-    assert others[4][0] == 5 and others[5][0] == 4 and all(len(set(found)) == 3 for found in others.values())
-    new = reword(rows, table, words, 300, seed=1)
-    assert all(ids[0] == 2 and ids[-1] == 3 and len(ids) in (3, 6) for ids in new.ids) and not new.labels
-    assert sum(len(ids) == 6 for ids in new.ids) == pytest.approx(200, abs=25)  # 6 of 9 tokens are in the long row
-    long = [ids for ids in new.ids if len(ids) == 6]
-    changed = sum(a != b for ids in long for a, b in zip(ids, rows.ids[1], strict=True)) / (4 * len(long))
-    assert changed == pytest.approx(REPLACED, abs=0.05)
-    assert new.ids == reword(rows, table, words, 300, seed=1).ids
-
-
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(tmp_path):
     lay_out(tmp_path)
     tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
@@ -123,3 +99,12 @@ def test_labels_cannot_be_weighed_where_there_are_none(tmp_path):
     with pytest.raises(InputError, match="no label_weight"):
         load_recipe(path)
     assert isinstance(load_recipe("general"), GeneralRecipe)
+
+
+def test_a_run_starts_from_the_round_with_its_dead_zone(tmp_path):
+    for number, k in enumerate((0, 3, 3)):
+        best = tmp_path / "first" / f"round-{number}-k{k}" / "best"
+        best.mkdir(parents=True)
+        (best / "config.json").write_text("{}")
+    found = {k: find_start(tmp_path, "first", k).network.parent.name for k in (0, 3, 1)}
+    assert found == {0: "round-0-k0", 3: "round-2-k3", 1: "round-2-k3"}

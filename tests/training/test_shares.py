@@ -58,3 +58,20 @@ def test_a_dead_zone_that_widens_stays_where_it_was():
     assert step > 1.2 * centre / 4.375
     assert abs(step * (float(population.reads[0]) / 8 - population.zero) - centre) < 0.1 * step
     assert int(population.silent[0]) == population.zero + round(4 * centre / 4.375 / step)
+
+
+def test_a_step_does_not_run_away_when_activations_vanish():
+    """Queries that shrink to nothing took their step with them: silent levels piled up at the end of the range."""
+    network, batch = small_network(k=2), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    population = network.populations()["block.0.queries"]
+    population.silent.fill_(population.zero + 2)
+    population.reads.fill_(8 * (population.zero + 2))
+    shares = Shares(network, batch, 0.9)
+    start = float(population.step.detach())
+    for _ in range(400):
+        network.train()(**batch)
+        population.events = torch.zeros(())  # all silent: the step shrinks to hear something
+        shares.follow()
+    assert float(population.step.detach()) >= 2 / population.zero * start * 0.999
+    assert int(population.silent.max()) <= population.top

@@ -1,0 +1,118 @@
+"""New rows made of given ones, without labels: the teacher says what has become of them."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+from .data import WHOLE_SENTENCE, Tokens
+
+NEIGHBOURS, REPLACED = 12, 0.3
+"""Of :func:`reword`: how many tokens count as alike, and the share of tokens that are replaced."""
+
+LARGEST = 0.7
+"""Of :func:`recombine`: at most this share of a sentence is exchanged."""
+
+
+def reword(rows: Tokens, table: Tensor, words: list[int], count: int, seed: int) -> Tokens:
+    """New rows: given ones, long ones more often, with about a third of their words replaced by others of like meaning
+    (as TinyBERT augments its data, arXiv 1909.10351). No labels: the teacher says what has become of them.
+
+    A word that occurs twice in a row is replaced alike, so that two sentences go on sharing what they share.
+
+    Args:
+        table: embeddings of all tokens, ``[vocabulary, width]``.
+        words: tokens that may be replaced and put in: those of the rows only, or a whole vocabulary, so that the
+            student meets words that no training row has. Alike are the :data:`NEIGHBOURS` of largest cosine.
+    """
+    others = neighbours(rows, table, words)
+    draw = random.Random(seed)
+    chosen = draw.choices(range(len(rows)), weights=[len(row) for row in rows.ids], k=count)
+    ids = []
+    for i in chosen:
+        own = sorted(set(rows.ids[i]) & others.keys())
+        said = {word: draw.choice(others[word]) for word in own if draw.random() < REPLACED}
+        ids.append([said.get(token, token) for token in rows.ids[i]])
+    return replace(rows, ids=ids, types=[rows.types[i] for i in chosen], labels=[])
+
+
+def recombine(rows: Tokens, count: int, seed: int) -> Tokens:
+    """New sentences: long rows in which a piece that is a row itself makes room for another row of the same length (as
+    TreeMix does with the parts of a parse tree, arXiv 2205.06153). No labels: the teacher says what has become of them.
+
+    SST-2's rows are all the constituents of a few thousand sentences: what a student reads of them again and again are
+    the same sentences, while those it will be asked about are new.
+
+    Raises:
+        InputError: no row is a piece of another one (tasks other than SST-2).
+    """
+    bodies = sorted({tuple(row[1:-1]) for row in rows.ids})
+    pieces, alike = set(bodies), defaultdict(list)
+    for body in bodies:
+        alike[len(body)].append(body)
+    found = ((body, _pieces(body, pieces)) for body in bodies if len(body) >= WHOLE_SENTENCE)
+    sentences = [(body, spans) for body, spans in found if spans]
+    if not sentences:
+        raise InputError("no row is a piece of another", field="recombined", cure="leave it out of the recipe")
+    draw, first, last = random.Random(seed), rows.ids[0][0], rows.ids[0][-1]
+    ids = []
+    for body, spans in draw.choices(sentences, weights=[len(body) for body, _ in sentences], k=count):
+        start, end = draw.choice(spans)
+        ids.append([first, *body[:start], *draw.choice(alike[end - start]), *body[end:], last])
+    return replace(rows, ids=ids, types=[[0] * len(row) for row in ids], labels=[])
+
+
+def _pieces(body: tuple[int, ...], pieces: set[tuple[int, ...]]) -> list[tuple[int, int]]:
+    """Where pieces of two tokens or more, and of at most :data:`LARGEST` of it, lie in a row."""
+    length = len(body)
+    widest = int(LARGEST * length)
+    spans = ((a, b) for a in range(length) for b in range(a + 2, min(length, a + widest) + 1))
+    return [(a, b) for a, b in spans if body[a:b] in pieces]
+
+
+def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:
+    """Given rows with one token dropped, said twice, put in from another row, or trading places with another of its
+    row: most are no longer good English, which a judge of grammar (CoLA) has to notice. No labels.
+
+    Args:
+        frame: tokens that stay where they are and are never put in (those that frame a row or part its sentences).
+    """
+    draw = random.Random(seed)
+    ids, types = [], []
+    for i in draw.choices(range(len(rows)), k=count):
+        row, kinds = list(rows.ids[i]), list(rows.types[i])
+        places = [place for place, token in enumerate(row) if token not in frame]
+        if len(places) > 1:
+            here, there = draw.sample(places, 2)
+            strangers = [token for token in draw.choice(rows.ids) if token not in frame] or [row[there]]
+            way = draw.randrange(4)
+            if way == 0:
+                del row[here], kinds[here]
+            elif way == 1:
+                row[here], row[there] = row[there], row[here]
+            else:
+                row.insert(here, row[here] if way == 2 else draw.choice(strangers))
+                kinds.insert(here, kinds[here])
+        ids.append(row)
+        types.append(kinds)
+    return replace(rows, ids=ids, types=types, labels=[])
+
+
+def neighbours(rows: Tokens, table: Tensor, words: list[int]) -> dict[int, list[int]]:
+    """For each of the words that occurs in the rows, those most like it, nearest first."""
+    present = sorted({token for row in rows.ids for token in row} & set(words))
+    all_words = F.normalize(table[torch.tensor(words)].float(), dim=-1)
+    number = min(NEIGHBOURS, len(words) - 1)
+    others: dict[int, list[int]] = {}
+    for start in range(0, len(present), 1024):
+        some = present[start : start + 1024]
+        alike = (F.normalize(table[torch.tensor(some)].float(), dim=-1) @ all_words.T).topk(number + 1).indices
+        for word, places in zip(some, alike.tolist(), strict=True):
+            others[word] = [words[place] for place in places if words[place] != word][:number]
+    return others

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from matterhorn.errors import InputError
+from matterhorn.training.augment import REPLACED, edit, neighbours, recombine, reword
+from matterhorn.training.data import Tokens
+
+
+def rows_of(*ids: list[int]) -> Tokens:
+    return Tokens(list(ids), [[0] * len(row) for row in ids], [0.0] * len(ids), 0, is_regression=False)
+
+
+def test_reworded_pairs_keep_their_seam_and_what_they_share():
+    rows = Tokens([[2, 4, 5, 3, 6, 4, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0], 0, is_regression=False)
+    table = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    new = reword(rows, table, [4, 5, 6, 7, 8], 50, seed=1)
+    for ids, types in zip(new.ids, new.types, strict=True):
+        assert [ids[place] for place in (0, 3, 6)] == [2, 3, 3] and types == rows.types[0]
+        assert ids[1] == ids[5] and not {2, 3} & {ids[place] for place in (1, 2, 4, 5)}
+    assert {7, 8} & {token for ids in new.ids for token in ids}  # words that no row had
+
+
+def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
+    table = torch.tensor([[0.0, 0.0], [0, 0], [0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [-1, 0]])
+    rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 3]], [[0] * 3, [0] * 6], [1.0, 0.0], 0, is_regression=False)
+    words = [4, 5, 6, 7]
+    others = neighbours(rows, table, words)
+    assert others[4][0] == 5 and others[5][0] == 4 and all(len(set(found)) == 3 for found in others.values())
+    new = reword(rows, table, words, 300, seed=1)
+    assert all(ids[0] == 2 and ids[-1] == 3 and len(ids) in (3, 6) for ids in new.ids) and not new.labels
+    assert sum(len(ids) == 6 for ids in new.ids) == pytest.approx(200, abs=25)  # 6 of 9 tokens are in the long row
+    long = [ids for ids in new.ids if len(ids) == 6]
+    changed = sum(a != b for ids in long for a, b in zip(ids, rows.ids[1], strict=True)) / (4 * len(long))
+    assert changed == pytest.approx(REPLACED, abs=0.05)
+    assert new.ids == reword(rows, table, words, 300, seed=1).ids
+
+
+def test_a_piece_makes_room_for_another_row_of_its_length():
+    sentence, piece, other = [*range(10, 27)], [12, 13, 14], [30, 31, 32]
+    rows = rows_of([2, *sentence, 3], [2, *piece, 3], [2, *other, 3], [2, 40, 3], [2, *sentence[:16], 3])
+    new = recombine(rows, 60, seed=1)
+    kinds = {tuple(row[1:-1]) for row in new.ids}
+    assert all(row[0] == 2 and row[-1] == 3 and len(row) in (18, 19) for row in new.ids) and not new.labels
+    assert (*sentence[:2], *other, *sentence[5:]) in kinds and tuple(sentence) in kinds  # its own piece is a choice too
+    assert all(len(row) - len(set(row) & set(sentence)) <= 3 for row in kinds)  # no more than the piece goes
+    assert new.ids == recombine(rows, 60, seed=1).ids != recombine(rows, 60, seed=2).ids
+
+
+def test_recombining_needs_pieces():
+    with pytest.raises(InputError, match="no row is a piece of another"):
+        recombine(rows_of([2, *range(10, 30), 3], [2, 5, 3]), 5, seed=1)
+
+
+def test_an_edit_is_one_token_and_leaves_the_frame():
+    pair = Tokens([[2, 4, 5, 6, 3, 7, 8, 3]], [[0] * 5 + [1] * 3], [1.0], 0, is_regression=False)
+    new = edit(pair, {0, 2, 3}, 200, seed=1)
+    lengths = {len(row) for row in new.ids}
+    assert lengths == {7, 8, 9} and not new.labels
+    for row, types in zip(new.ids, new.types, strict=True):
+        assert row[0] == 2 and row[-1] == 3 and row.count(3) == 2 and len(types) == len(row)
+        assert types == sorted(types) and types.index(1) == row.index(3) + 1
+        assert row != pair.ids[0] or len(row) != 7
+    assert edit(rows_of([2, 5, 3]), {2, 3}, 4, seed=1).ids == [[2, 5, 3]] * 4  # nothing to trade places with
