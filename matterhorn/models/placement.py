@@ -19,8 +19,9 @@ CANDIDATES = torch.logspace(-0.4, 0.4, 9)
 ROUNDS = 6
 """Bisections of the price of an event."""
 
-HALVINGS = 14
-"""Bisections of a step between a twentieth and twenty times the present one."""
+REACH, STRIDE, HALVINGS = 20.0, 1.3, 6
+"""Steps for a density are looked for between 20 times the present one and a twentieth, by strides of 1.3, each of which
+is bisected 6 times."""
 
 
 def place_steps(model: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float) -> float:
@@ -74,12 +75,28 @@ def place_densities(
 
 @torch.no_grad()
 def step_for_density(module: ActivationQuantiser, values: Tensor, density: float) -> None:
-    """Give one population the step at which that share of ``values [n, neurons]`` is events, by bisection."""
-    low, high = module.step / 20, module.step * 20
-    for _ in range(HALVINGS):
-        module.step.copy_((low * high).sqrt())
-        events = 1 - settle_silence_of(module, module.levels(values))
-        low, high = (module.step.clone(), high) if events > density else (low, module.step.clone())
+    """Give one population the largest step at which that share of ``values [n, neurons]`` is events.
+
+    A smaller step makes more events only down to where values leave the range of levels: below it whole neurons pile
+    up at an end of the range, which becomes their silent level. So the search comes from above; where the share is out
+    of reach, the step with most events is taken.
+    """
+    counted: dict[float, float] = {}
+
+    def events_at(step: float) -> float:
+        module.step.fill_(step)
+        counted[step] = 1 - settle_silence_of(module, module.levels(values))
+        return counted[step]
+
+    high = low = float(module.step) * REACH
+    while events_at(low) < density and low > high / REACH**2:
+        low /= STRIDE
+    if counted[low] >= density:
+        high = low * STRIDE
+        for _ in range(HALVINGS):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if events_at(middle) >= density else (low, middle)
+    events_at(max(counted, key=lambda step: (min(counted[step], density), step)))
 
 
 def settle_silence_of(module: ActivationQuantiser, levels: Tensor) -> float:

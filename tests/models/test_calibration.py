@@ -6,7 +6,14 @@ import torch
 from matterhorn.coding import silent_share
 from matterhorn.models.config import TARGETS
 from matterhorn.models.from_bert import calibrate_steps, least_squares_step, level_histograms
-from matterhorn.models.placement import CANDIDATES, place_densities, place_steps, settle_population
+from matterhorn.models.placement import (
+    CANDIDATES,
+    place_densities,
+    place_steps,
+    settle_population,
+    settle_silence_of,
+    step_for_density,
+)
 from matterhorn.nn import ActivationQuantiser
 
 from ..conftest import small_batch, small_network
@@ -88,3 +95,15 @@ def test_calibration_uses_the_steps_it_has_just_set():
     once = {name: float(module.step.detach()) for name, module in model.populations().items()}
     calibrate_steps(model, batch)
     assert {name: float(module.step.detach()) for name, module in model.populations().items()} == once
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_a_step_for_a_density_is_found_where_small_steps_silence_whole_neurons(spread):
+    """Far from zero, neurons pile up at an end of the range when the step is small: fewer events, not more."""
+    draw = torch.Generator().manual_seed(0)
+    population = ActivationQuantiser(4, signed=True, neurons=50, dead_zone=3)
+    values = 0.36 * torch.randn(2000, 50, generator=draw) + spread * torch.randn(50, generator=draw)
+    population.step.data.fill_(0.36)
+    step_for_density(population, values, 0.12)
+    assert 1 - settle_silence_of(population, population.levels(values)) == pytest.approx(0.12, abs=0.01)
+    assert float(population.step.detach()) > 0.36 / 10
