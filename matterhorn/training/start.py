@@ -35,15 +35,15 @@ class Start:
 
 
 def find_start(runs: Path, name: str, dead_zone: int) -> Start:
-    """A run of that name in the folder ``runs``, else the shipped spiking model of that name.
+    """A run of that name in the folder ``runs`` that has a network, else the shipped spiking model of that name.
 
     Of a run it takes the last round with that dead zone, else the last round: silence that a network has learned is
     kept, and one that is to begin without silence does not begin from silent ones.
     """
     folder = runs / name
-    if not folder.is_dir() and name in shipped():
-        return Start(ZOO / name, None, load_config(ZOO / name).task)
     rounds = finished_rounds(folder)
+    if not rounds and name in shipped():
+        return Start(ZOO / name, None, load_config(ZOO / name).task)
     if not rounds:
         cure = f"train that recipe first, or start from a shipped model ({', '.join(shipped())})"
         raise InputError("no finished round", file=folder, field="start_from", cure=cure)
@@ -78,6 +78,7 @@ def start_student(
     """The network a round starts from, with the round's dead zone and silent levels chosen on training rows for it.
 
     Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing.
+    A silent network that goes back to no dead zone gets its steps anew: silence asked for others.
 
     Args:
         source: folder of the teacher, or of a quantised or spiking network whose blocks it takes over.
@@ -96,6 +97,8 @@ def start_student(
         before = trained_network(source)
         take_over(student, before, head=not other_task)
         trained_at = before.config.dead_zone
+        if trained_at > settings.dead_zone == 0:
+            calibrate_steps(student, largest)
     student.set_dead_zone(settings.dead_zone)
     if settings.place_steps and settings.silent_target and settings.densities:
         place_densities(student, mixture(recipe, learn), settings.silent_target, settings.densities)

@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from transformers import BertTokenizerFast
 
 from matterhorn.errors import InputError
-from matterhorn.models import MatterhornForSequenceClassification
+from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.training.data import Tokens
-from matterhorn.training.recipe import GeneralRecipe, load_recipe
-from matterhorn.training.start import find_start
+from matterhorn.training.recipe import GeneralRecipe, Round, load_recipe
+from matterhorn.training.start import find_start, start_student
 from matterhorn.training.texts import join, load_texts, vocabulary
+from matterhorn.zoo import ZOO
 
+from ..conftest import small_bert
 from .test_run import command, lay_out
 
 PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
@@ -108,3 +110,25 @@ def test_a_run_starts_from_the_round_with_its_dead_zone(tmp_path):
         (best / "config.json").write_text("{}")
     found = {k: find_start(tmp_path, "first", k).network.parent.name for k in (0, 3, 1)}
     assert found == {0: "round-0-k0", 3: "round-2-k3", 1: "round-2-k3"}
+
+
+def test_a_run_without_a_network_yet_starts_from_the_shipped_model_of_its_name(tmp_path):
+    (tmp_path / "sst2" / "teacher").mkdir(parents=True)
+    start = find_start(tmp_path, "sst2", 3)
+    assert start.network == ZOO / "sst2" and start.teacher is None and start.task == "sst2"
+
+
+def test_a_silent_network_gets_its_steps_anew_without_a_dead_zone_and_keeps_them_with_it(tmp_path):
+    teacher = small_bert()
+    silent = from_bert(teacher, dead_zone=2)
+    for population in silent.populations().values():
+        population.step.data.fill_(1e-4)
+    silent.save_pretrained(tmp_path)
+    rows = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32, 0, is_regression=False)
+    recipe = GeneralRecipe(**general(tmp_path))
+
+    def steps(k: int) -> list[float]:
+        student = start_student(recipe, Round(dead_zone=k, **PHASE), tmp_path, rows, teacher)
+        return [float(population.step.detach().max()) for population in student.populations().values()]
+
+    assert max(steps(2)) < 2e-4 and min(steps(0)) > 1e-3
