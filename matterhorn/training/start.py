@@ -97,9 +97,9 @@ def start_student(
         before = trained_network(source)
         take_over(student, before, head=not other_task)
         trained_at = before.config.dead_zone
-        if trained_at > settings.dead_zone == 0:
-            calibrate_steps(student, largest)
     student.set_dead_zone(settings.dead_zone)
+    if trained_at and not settings.dead_zone:
+        calibrate_steps(student, largest)
     if settings.place_steps and settings.silent_target and settings.densities:
         place_densities(student, mixture(recipe, learn), settings.silent_target, settings.densities)
     elif settings.place_steps and settings.silent_target:

@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import BertTokenizerFast
 
+from matterhorn.coding import READ_UNIT
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.training.data import Tokens
@@ -123,6 +124,7 @@ def test_a_silent_network_gets_its_steps_anew_without_a_dead_zone_and_keeps_them
     silent = from_bert(teacher, dead_zone=2)
     for population in silent.populations().values():
         population.step.data.fill_(1e-4)
+        population.reads.add_(2 * READ_UNIT)
     silent.save_pretrained(tmp_path)
     rows = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32, 0, is_regression=False)
     recipe = GeneralRecipe(**general(tmp_path))
