@@ -43,7 +43,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(examples, tokenizer, task, recipe.max_length) for examples in (rows, chosen))
     first = recipe.rounds[0].dead_zone
-    start = find_start(folder.parent, recipe.start_from, first) if recipe.start_from else None
+    start = find_start(folder, recipe.start_from, first) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
     learn = distillation_rows(recipe, learn, tokenizer, glue_dir)

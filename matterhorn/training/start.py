@@ -34,16 +34,16 @@ class Start:
     task: str | None
 
 
-def find_start(runs: Path, name: str, dead_zone: int) -> Start:
-    """A run of that name in the folder ``runs`` that has a network, else the shipped spiking model of that name.
+def find_start(run: Path, name: str, dead_zone: int) -> Start:
+    """Another run of that name beside the folder ``run``, else the shipped spiking model of that name.
 
     Of a run it takes the last round with that dead zone, else the last round: silence that a network has learned is
     kept, and one that is to begin without silence does not begin from silent ones.
     """
-    folder = runs / name
-    rounds = finished_rounds(folder)
-    if not rounds and name in shipped():
+    folder = run.parent / name
+    if (folder == run or not folder.is_dir()) and name in shipped():
         return Start(ZOO / name, None, load_config(ZOO / name).task)
+    rounds = finished_rounds(folder)
     if not rounds:
         cure = f"train that recipe first, or start from a shipped model ({', '.join(shipped())})"
         raise InputError("no finished round", file=folder, field="start_from", cure=cure)

@@ -109,14 +109,19 @@ def test_a_run_starts_from_the_round_with_its_dead_zone(tmp_path):
         best = tmp_path / "first" / f"round-{number}-k{k}" / "best"
         best.mkdir(parents=True)
         (best / "config.json").write_text("{}")
-    found = {k: find_start(tmp_path, "first", k).network.parent.name for k in (0, 3, 1)}
+    found = {k: find_start(tmp_path / "second", "first", k).network.parent.name for k in (0, 3, 1)}
     assert found == {0: "round-0-k0", 3: "round-2-k3", 1: "round-2-k3"}
 
 
-def test_a_run_without_a_network_yet_starts_from_the_shipped_model_of_its_name(tmp_path):
-    (tmp_path / "sst2" / "teacher").mkdir(parents=True)
-    start = find_start(tmp_path, "sst2", 3)
+def test_a_run_goes_on_from_the_shipped_model_of_its_own_name_also_when_resumed(tmp_path):
+    best = tmp_path / "sst2" / "round-0-k3" / "best"
+    best.mkdir(parents=True)
+    (best / "config.json").write_text("{}")
+    start = find_start(tmp_path / "sst2", "sst2", 3)
     assert start.network == ZOO / "sst2" and start.teacher is None and start.task == "sst2"
+    (tmp_path / "mnli").mkdir()
+    with pytest.raises(InputError, match="no finished round"):  # begun, not shipped in its place
+        find_start(tmp_path / "rte", "mnli", 3)
 
 
 def test_a_silent_network_gets_its_steps_anew_without_a_dead_zone_and_keeps_them_with_it(tmp_path):
