@@ -34,10 +34,8 @@ def load_tokens(
     model: str | None, task: str | None, split: str, glue_dir: Path | None, max_length: int, limit: int | None
 ) -> tuple[SpikingNetwork, Tokens, Task]:
     """A spiking network and the tokenised rows of a task it was trained for."""
-    from transformers import PreTrainedTokenizerFast
-
     from ..models.checkpoint import load_classifier
-    from ..training.data import load_examples, tokenize
+    from ..training.data import load_examples, tokenize, tokenizer_of
     from ..training.tasks import get_task
     from ..zoo import find
 
@@ -58,7 +56,7 @@ def load_tokens(
     examples = load_examples(chosen, split, glue_folder(glue_dir))
     if limit is not None:
         examples = examples.subset(list(range(min(limit, len(examples)))))
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = tokenizer_of(folder)
     return network, tokenize(examples, tokenizer, chosen, max_length), chosen
 
 

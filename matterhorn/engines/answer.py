@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from ..errors import InputError
+from ..models.checkpoint import TOKENIZER_FILE, tokenizer_folder
 from ..models.spiking import SpikingNetwork
 from ..trace import Trace
 from .forward import classify
@@ -33,8 +34,8 @@ class Answer:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that lies beside a checkpoint."""
-    path = folder / "tokenizer.json"
+    """A checkpoint's tokenizer."""
+    path = tokenizer_folder(folder) / TOKENIZER_FILE
     if not path.is_file():
         raise InputError("no tokenizer", file=path, cure="copy the tokenizer's files beside the checkpoint")
     tokenizer = Tokenizer.from_file(str(path))

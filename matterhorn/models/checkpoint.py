@@ -1,8 +1,9 @@
 """The spiking checkpoint: a folder with packed weights, checksums, and embeddings that several models may share.
 
 ``config.json``: the network's config, ``embeddings`` (file, relative to the folder) and ``sha256`` of every file.
-``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files lie beside them. A network whose
-embeddings differ from the shared ones in some rows keeps those rows in ``own-rows.safetensors``.
+``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files lie beside them, or beside the
+embeddings that several models share. A network whose embeddings differ from the shared ones in some rows keeps those
+rows in ``own-rows.safetensors``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .spiking import REACH, Connection, SpikingNetwork
 
 FORMAT = 1
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
-ROWS_FILE = "own-rows.safetensors"
+ROWS_FILE, TOKENIZER_FILE = "own-rows.safetensors", "tokenizer.json"
 
 GENERAL = "general"
 """Task of an encoder that was trained for none."""
@@ -63,7 +64,8 @@ def save_spiking(
     Args:
         embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another model)
             only the rows that differ are written beside the model.
-        extra: JSON files to lay beside (tokenizer), without their white space.
+        extra: JSON files to lay beside (tokenizer), without their white space; beside shared embeddings where there
+            are none that differ.
     """
     fresh = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -79,7 +81,10 @@ def save_spiking(
         save_file(own_rows, fresh / ROWS_FILE)
     for path in extra:
         compact = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
-        (fresh / path.name).write_text(compact, encoding="utf-8")
+        place = fresh if own else shelf.parent
+        if (place / path.name).is_file() and (place / path.name).read_text(encoding="utf-8") != compact:
+            place = fresh
+        (place / path.name).write_text(compact, encoding="utf-8")
     plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
     checksums = {path.name: _sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {
         embeddings: _sha256(shelf)
@@ -139,6 +144,14 @@ def load_spiking(folder: Path) -> SpikingNetwork:
         except InputError as error:
             raise InputError(str(error), file=folder / MODEL_FILE, field=name) from error
     return network
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where a checkpoint's tokenizer lies: in its own folder, or beside the embeddings that it shares."""
+    if (folder / TOKENIZER_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
+        return folder
+    plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    return Path(os.path.normpath(folder / plain.get("embeddings", ""))).parent if "embeddings" in plain else folder
 
 
 def load_classifier(folder: Path) -> SpikingNetwork:

@@ -48,10 +48,13 @@ COPIES = {
 def from_bert(teacher: BertForSequenceClassification, **options: Any) -> MatterhornForSequenceClassification:
     """A quantised network with a teacher's weights. ``options`` go to :class:`MatterhornConfig`.
 
-    Steps are not set yet: run :func:`calibrate_steps` on some batches, then train.
+    With an ``intermediate_size`` of several times the teacher's, every FFN neuron is there as often
+    (:func:`~.widen.widen`). Steps are not set yet: run :func:`calibrate_steps` on some batches, then train.
     """
     from .quantised import MatterhornForSequenceClassification
+    from .widen import widen
 
+    middle = options.pop("intermediate_size", teacher.config.intermediate_size)
     shared = {name: getattr(teacher.config, name) for name in SHARED}
     student = MatterhornForSequenceClassification(MatterhornConfig(**shared, **options))
     bert = teacher.bert
@@ -66,7 +69,7 @@ def from_bert(teacher: BertForSequenceClassification, **options: Any) -> Matterh
                 _copy(block.get_submodule(own), layer.get_submodule(other))
         _copy(student.pooler, bert.get_submodule("pooler.dense"))
         _copy(student.classifier, teacher.classifier)
-    return student
+    return widen(student, middle)
 
 
 def _copy(target: nn.Module, source: nn.Module) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from ..errors import InputError
+from ..models.checkpoint import tokenizer_folder
 from .tasks import Task
 
 
@@ -170,6 +172,11 @@ class Tokens:
             kind = torch.float32 if self.is_regression else torch.int64
             batch["labels"] = torch.tensor([self.labels[i] for i in rows], dtype=kind)
         return batch
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a network, spiking or not."""
+    return PreTrainedTokenizerFast.from_pretrained(tokenizer_folder(folder))
 
 
 def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int) -> Tokens:

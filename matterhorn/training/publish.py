@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import PreTrainedTokenizerFast
 
 from ..engines import get_engine
 from ..engines.verify import verify
@@ -19,7 +18,7 @@ from ..models.convert import convert_folder
 from ..models.restore import restore_quantised
 from ..report.card import model_card
 from .checkpoint import is_done, read_progress
-from .data import load_examples, tokenize
+from .data import load_examples, tokenize, tokenizer_of
 from .evaluate import Progress, batches_of
 from .recipe import Recipe, read_recipe
 from .results import Result, Verification
@@ -98,7 +97,7 @@ def _verified(
     examples = load_examples(task, "dev", glue_dir)
     if rows is not None and rows < len(examples):
         examples = examples.subset([place * len(examples) // rows for place in range(rows)])
-    tokens = tokenize(examples, PreTrainedTokenizerFast.from_pretrained(folder), task, recipe.max_length)
+    tokens = tokenize(examples, tokenizer_of(folder), task, recipe.max_length)
     batches = [batch for _, batch in batches_of(tokens, 32)]
     report = verify(restore_quantised(network), network, [get_engine(name) for name in ENGINES], progress(batches))
     if not report.passed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig
 
 from ..engines import get_engine
 from ..errors import InputError
@@ -21,7 +21,7 @@ from ..models import MatterhornForSequenceClassification
 from ..models.checkpoint import SpikingConfig, load_spiking
 from ..models.convert import convert
 from ..models.spiking import SpikingNetwork
-from .data import Tokens, load_examples, tokenize
+from .data import Tokens, load_examples, tokenize, tokenizer_of
 from .evaluate import Progress, evaluate_spiking
 from .loop import evaluate_tokens
 from .results import MISMATCHED, Result, Scores, SpikingScores
@@ -79,7 +79,7 @@ def score(
         name: what the model is called, e.g. in the zoo.
         limit: only the first rows (then it is no dev score).
     """
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(sources.spiking[0])
+    tokenizer = tokenizer_of(sources.spiking[0])
     splits = {}
     for split in _splits(task, glue_dir):
         examples = load_examples(task, split, glue_dir)

@@ -18,6 +18,7 @@ from ..models.checkpoint import load_config, load_spiking
 from ..models.from_bert import calibrate_steps, settle_silence
 from ..models.placement import place_densities, place_steps
 from ..models.restore import restore_trainable
+from ..models.widen import widen
 from ..zoo import ZOO, shipped
 from .data import Tokens, shuffled_batches
 from .recipe import Distilling, Round
@@ -95,7 +96,7 @@ def start_student(
         calibrate_steps(student, largest)
     else:
         before = trained_network(source)
-        take_over(student, before, head=not other_task)
+        take_over(student, widen(before, student.config.intermediate_size), head=not other_task)
         trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
     if trained_at and not settings.dead_zone:

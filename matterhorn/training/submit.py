@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict
-from transformers import PreTrainedTokenizerFast
 
 from ..engines.interface import Engine
 from ..errors import InputError
 from ..models.checkpoint import load_spiking
-from .data import Examples, load_examples, read_tsv, tokenize
+from .data import Examples, load_examples, read_tsv, tokenize, tokenizer_of
 from .evaluate import Progress, predict_spiking
 from .tasks import Task, get_task
 
@@ -130,7 +129,7 @@ def _predict(
     if trained not in (None, task.name) or network.config.num_labels != task.outputs:
         problem = f"a network for {trained} with {network.config.num_labels} outputs, not for {task.name}"
         raise InputError(problem, file=folder, field="task", cure="give a model of this task")
-    tokens = tokenize(rows, PreTrainedTokenizerFast.from_pretrained(folder), task, max_length)
+    tokens = tokenize(rows, tokenizer_of(folder), task, max_length)
     logits, _, _ = predict_spiking(network, tokens, engine, progress=progress)
     return as_predictions(task, logits.numpy())
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, BertTokenizerFast, 
 from matterhorn.engines import SpikingForSequenceClassification
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
-from matterhorn.models.checkpoint import load_spiking, save_spiking
+from matterhorn.models.checkpoint import load_spiking, save_spiking, tokenizer_folder
 from matterhorn.models.convert import convert
 
 from ..conftest import small_batch, small_network
@@ -90,11 +90,23 @@ def test_saving_again_gives_the_same_network(checkpoint, tmp_path):
     assert torch.equal(again(**small_batch()).logits, model(**small_batch()).logits)
 
 
+def test_a_tokenizer_lies_beside_shared_embeddings_unless_it_is_another(tmp_path):
+    network, source, shared = convert(small_network()), tmp_path / "tokenizer.json", "../shared/tables.safetensors"
+    for name, text, place in (("one", "{}", "shared"), ("two", "{ }", "shared"), ("three", '{"a": 1}', "three")):
+        source.write_text(text)
+        save_spiking(network, tmp_path / name, task=None, embeddings=shared, extra=[source])
+        assert tokenizer_folder(tmp_path / name) == tmp_path / place
+        assert (tmp_path / name / "tokenizer.json").is_file() == (place == name)
+    save_spiking(network, tmp_path / "alone", task=None, extra=[source])
+    assert tokenizer_folder(tmp_path / "alone") == tmp_path / "alone"
+
+
 def test_embeddings_can_be_shared(tmp_path):
     network = convert(small_network())
     for name in ("one", "two"):
         save_spiking(network, tmp_path / name, task=None, embeddings="../shared/tables.safetensors")
     assert {p.name for p in (tmp_path / "one").iterdir()} == {"config.json", "model.safetensors"}
+    assert tokenizer_folder(tmp_path / "one") == tmp_path / "shared"
     assert torch.equal(load_spiking(tmp_path / "two").embeddings.word, network.embeddings.word)
 
 

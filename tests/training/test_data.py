@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from matterhorn.errors import InputError
 from matterhorn.training.data import (
@@ -13,6 +12,7 @@ from matterhorn.training.data import (
     shuffled_batches,
     sorted_batches,
     tokenize,
+    tokenizer_of,
 )
 from matterhorn.training.tasks import get_task, tasks
 from matterhorn.zoo import find
@@ -117,5 +117,5 @@ def test_real_rows(glue_dir):
 
 def test_rows_of_two_sentences_have_types_whatever_class_loads_the_tokenizer():
     task, rows = get_task("rte"), Examples([("a dog runs", "a cat sleeps")], [1.0])
-    tokens = tokenize(rows, PreTrainedTokenizerFast.from_pretrained(find("sst2")), task, 128)
+    tokens = tokenize(rows, tokenizer_of(find("sst2")), task, 128)
     assert tokens.types == [[0, 0, 0, 0, 0, 1, 1, 1, 1]]
