@@ -23,10 +23,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from .config import MatterhornConfig
-from .packing import pack, unpack
-from .spiking import REACH, Connection, SpikingNetwork
+from .packing import pack, pack_even, unpack, unpack_even
+from .spiking import REACH, Connection, Population, SpikingNetwork
 
-FORMAT = 1
+FORMAT, READABLE = 2, (1, 2)
+"""2: evenly spaced thresholds packed, silent levels in a byte."""
+
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE, TOKENIZER_FILE = "own-rows.safetensors", "tokenizer.json"
 
@@ -85,7 +87,9 @@ def save_spiking(
         if (place / path.name).is_file() and (place / path.name).read_text(encoding="utf-8") != compact:
             place = fresh
         (place / path.name).write_text(compact, encoding="utf-8")
-    plain = {k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures")}
+    plain = {
+        k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures", "format")
+    }
     checksums = {path.name: _sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {
         embeddings: _sha256(shelf)
     }
@@ -110,7 +114,7 @@ def load_config(folder: Path) -> SpikingConfig:
         kind = plain.get("model_type")
         cure = "run matterhorn convert first" if kind == "matterhorn" else "give a spiking checkpoint"
         raise InputError(f"a {kind!r} checkpoint, not a spiking one", file=path, field="model_type", cure=cure)
-    if plain.get("format") != FORMAT:
+    if plain.get("format") not in READABLE:
         raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
     try:
         return SpikingConfig(**plain)
@@ -186,8 +190,9 @@ def replace_rows(tables: dict[str, Tensor], rows: dict[str, Tensor]) -> None:
 
 
 def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
-    """Weights packed, thresholds and tables of exp as narrow as they fit, everything else as it is; no embeddings."""
-    tensors = {}
+    """Weights and even thresholds packed, whole numbers as narrow as they fit, everything else as it is; no
+    embeddings."""
+    tensors: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         module = network.get_submodule(name.rpartition(".")[0])
         if name.startswith("embeddings."):
@@ -195,7 +200,12 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
         if isinstance(module, Connection) and name.endswith(".weights"):
             value = pack(value, module.kind)
         elif name.endswith(".thresholds"):
+            if even := pack_even(value):
+                tensors |= dict(zip((f"{name}.ends", f"{name}.off"), map(_narrow, even), strict=True))
+                continue
             value = _narrow(value)
+        elif isinstance(module, Population) and name.endswith((".silent", ".reads")):
+            value = value.to(torch.uint8) if int(value.min()) >= 0 and int(value.max()) < 256 else value
         elif name.endswith(".table"):  # whole numbers up to EXP_ONE, 2¹⁴
             value = value.to(torch.int16)
         tensors[name] = value.contiguous()
@@ -204,6 +214,8 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
 
 def _narrow(thresholds: Tensor) -> Tensor:
     """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
+    if thresholds.dtype == torch.uint8:
+        return thresholds
     limit = 2**15 - 1
     reachable = thresholds[thresholds.abs() < REACH]
     if reachable.numel() and int(reachable.abs().max()) >= limit:
@@ -213,6 +225,8 @@ def _narrow(thresholds: Tensor) -> Tensor:
 
 def _from_disk(network: SpikingNetwork, tensors: dict[str, Tensor], file: Path) -> None:
     for name, own in network.state_dict().items():
+        if f"{name}.ends" in tensors and f"{name}.off" in tensors:
+            tensors[name] = unpack_even(tensors[f"{name}.ends"], tensors[f"{name}.off"], own.shape[1])
         if name not in tensors:
             raise InputError("missing tensor", file=file, field=name, cure="convert again")
         value = tensors[name]

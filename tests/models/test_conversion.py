@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from matterhorn.engines.verify import verify
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornConfig
 from matterhorn.models.convert import convert, find_thresholds
-from matterhorn.models.packing import BITS, pack, unpack
+from matterhorn.models.packing import BITS, pack, pack_even, unpack, unpack_even
 from matterhorn.models.restore import restore_quantised
 
 from ..conftest import small_batch, small_network
@@ -115,6 +116,18 @@ def test_packing_is_lossless_and_small(kind, rows, columns, seed):
     packed = pack(weights, kind)
     assert packed.shape[1] == -(-columns * BITS[kind] // 8)
     assert torch.equal(unpack(packed, kind, columns), weights)
+
+
+@pytest.mark.parametrize("columns", [2, 7, 15])
+def test_evenly_spaced_thresholds_survive_in_two_bits_and_others_are_left_alone(columns):
+    draw = torch.Generator().manual_seed(0)
+    start, pitch = 3000 * torch.randn(50, 1, generator=draw), 1500 * torch.rand(50, 1, generator=draw)
+    even = (start + pitch * torch.arange(columns)).ceil().to(torch.int32)
+    ends, off = pack_even(even)
+    assert torch.equal(unpack_even(ends, off, columns), even) and off.numel() == 50 * math.ceil(columns / 4)
+    uneven = even.clone()
+    uneven[7, 1:-1] += 9
+    assert columns == 2 or pack_even(uneven) is None
 
 
 def test_one_bit_is_one_bit():
