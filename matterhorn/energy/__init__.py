@@ -10,7 +10,7 @@ from .bill import CATEGORIES, Bill, make_bill
 from .chip import Chip
 from .library import load, shipped
 from .mapping import Mapping, place
-from .shapes import SHAPES, Shape, lay
+from .shapes import SHAPES, Shape, as_wide, lay
 
 __all__ = [
     "CATEGORIES",
@@ -24,6 +24,7 @@ __all__ = [
     "Quantity",
     "Shape",
     "as_traced",
+    "as_wide",
     "coding",
     "energy_answer",
     "engineering",

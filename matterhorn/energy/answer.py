@@ -11,7 +11,7 @@ from .chip import Chip
 from .library import with_value
 from .mapping import hardware_of
 from .rivals import RivalBill, bill_rivals
-from .shapes import PAPER_LENGTH, SHAPES, lay
+from .shapes import PAPER_LENGTH, SHAPES, as_wide, lay
 from .study import Encoding, encodings, map_trace, own_name, tornado, waterfall
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
@@ -20,6 +20,8 @@ NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
     "reading": "The network's own bill uses its counts as they are; other codes read silence as a whole level. Where "
     "it is read as a fraction of one, the two may differ by a few per cent.",
+    "width": "A student with more FFN neurons than its teacher is billed for all of them, on the BERT-base shape too; so "
+    "are other codes of the same network. Rivals have the usual number.",
     "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
 }
 
@@ -31,7 +33,7 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
     activities = as_traced(trace)
     bill = make_bill(activities, trace, chip, map_trace(trace, chip, hardware))
     codes = encodings(trace, chip)
-    laid = lay(trace, SHAPES["bert-base"], length)
+    laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
     base = make_bill(as_traced(laid), laid, chip, map_trace(laid, chip, hardware))
     competitors = bill_rivals(trace, chip, length)
     return {

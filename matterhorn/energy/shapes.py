@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,12 @@ SHAPES = {
 
 PAPER_LENGTH = 128
 """Tokens of the sentence that codes and rivals are billed for on BERT-base."""
+
+
+def as_wide(shape: Shape, trace: Trace) -> Shape:
+    """The shape with as many FFN neurons per neuron of its width as the traced network has: a student that is wider
+    than its teacher there is billed for it at every size."""
+    return replace(shape, ffn=shape.width * trace.shape["ffn"] // trace.shape["width"])
 
 
 def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:

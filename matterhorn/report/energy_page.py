@@ -9,7 +9,7 @@ from ..energy.activity import CODINGS, as_traced, coding, recode, silent_share
 from ..energy.chip import Chip
 from ..energy.heat import tile_heat
 from ..energy.mapping import hardware_of
-from ..energy.shapes import SHAPES, lay
+from ..energy.shapes import SHAPES, as_wide, lay
 from ..energy.study import break_even_hops, break_even_lengths, map_trace
 from ..trace import ROLES, Trace
 from .page_file import fill_page, write_page_file
@@ -30,7 +30,8 @@ def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
     hardware = hardware_of(chip)[-1]
     activities = as_traced(trace)
     mapping = map_trace(trace, chip, hardware)
-    laid = lay(trace, SHAPES["bert-base"], length)
+    base = as_wide(SHAPES["bert-base"], trace)
+    laid = lay(trace, base, length)
     heat = tile_heat(activities, chip, mapping)
     return {
         "silence": {code.name: _silence(trace, code.name) for code in CODINGS if code.masked},
@@ -46,7 +47,7 @@ def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
         "hop_factors": HOP_FACTORS,
         "break_even_hops": break_even_hops(laid, chip, SILENCES, HOP_FACTORS),
         "lengths": LENGTHS,
-        "break_even_lengths": break_even_lengths(trace, SHAPES["bert-base"], chip, SILENCES, LENGTHS),
+        "break_even_lengths": break_even_lengths(trace, base, chip, SILENCES, LENGTHS),
         "chip": [
             {"key": key, "value": quantity.text, "source": quantity.source} for key, quantity in chip.quantities()
         ],

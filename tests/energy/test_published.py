@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from matterhorn.energy import SHAPES, as_traced, lay, load, make_bill, recode
+import pytest
+import synthetic
+
+from matterhorn.energy import SHAPES, as_traced, as_wide, lay, load, make_bill, recode
 from matterhorn.energy.activity import coding
 from matterhorn.energy.reproduce import PUBLISHED_RATIOS, break_even, ratio
 from matterhorn.energy.rivals import bill_rivals, rivals
@@ -60,6 +63,13 @@ def test_the_tornado_has_the_ten_widest(base):
     widths = [swing.width for swing in found]
     assert widths == sorted(widths, reverse=True) and widths[0] > 0
     assert found[0].key.startswith("msu.")
+
+
+def test_a_student_that_is_wider_than_its_teacher_is_billed_so_on_every_shape(minilm):
+    wide = synthetic.build(synthetic.Sizes(6, 384, 12, 6144), (12,), per_neuron=False, dead_zone=3)
+    assert as_wide(SHAPES["bert-base"], minilm) == SHAPES["bert-base"]
+    assert as_wide(SHAPES["bert-base"], wide) == replace(SHAPES["bert-base"], ffn=12288)
+    assert lay(wide, as_wide(SHAPES["bert-base"], wide), 128).connections["block.3.ffn2"].windows == 128 * 12288
 
 
 def test_laying_a_trace_on_its_own_shape_changes_nothing(minilm):
