@@ -20,7 +20,7 @@ NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
     "reading": "The network's own bill uses its counts as they are; other codes read silence as a whole level. Where "
     "it is read as a fraction of one, the two may differ by a few per cent.",
-    "width": "A student with more FFN neurons than its teacher is billed for all of them, on the BERT-base shape too; so "
+    "width": "A student with more FFN neurons than its teacher is billed for them, on the BERT-base shape too; so "
     "are other codes of the same network. Rivals have the usual number.",
     "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
 }
