@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..training.results import Result, Scores, metric_names
+from ..training.results import Result, Scores, SpikingScores, metric_names
 from ..training.tasks import tasks
 from .glue_rivals import RIVAL_TASKS
 
@@ -21,20 +21,25 @@ GROUPS = {
 }
 """Sets of tasks that means are taken over."""
 
+Key = tuple[str | None, int | None, int | None]
+"""Backbone, dead zone k, FFN neurons of a block."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One task, metric and dead zone: means over seeds; ``spread``: sample standard deviations, from two seeds on."""
+    """One task, metric, dead zone and width: means over seeds; ``spread``: sample standard deviations, from two on."""
 
     task: str
     metric: str
     backbone: str | None = None
     n: int | None = None
     k: int | None = None
+    ffn_neurons: int | None = None
     teacher: float | None = None
     quantised: float | None = None
     spiking: float | None = None
     silent_share: float | None = None
+    events_per_token: float | None = None
     drop: float | None = None
     seeds: list[int | None] = field(default_factory=list)
     spread: dict[str, float | None] = field(default_factory=dict)
@@ -48,7 +53,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Mean:
-    """Means over tasks that have both a teacher's and a spiking figure, each at its largest dead zone."""
+    """Means over tasks that have both a teacher's and a spiking figure, each at its largest dead zone, and of
+    those the widest network."""
 
     name: str
     backbone: str | None
@@ -62,15 +68,16 @@ class Mean:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """Rows in the order of the tasks, for each backbone and k; a task without results has one row without figures."""
+    """Rows in the order of the tasks, for each backbone, k and width; a task without results has one row without
+    figures."""
     rows = []
     for task in tasks():
         own = [result for result in results if result.task == task]
-        keys: set[tuple[str | None, int | None]] = {(r.backbone, s.k) for r in own for s in r.spiking}
-        keys |= {(r.backbone, None) for r in own if not r.spiking}
-        for backbone, k in sorted(keys, key=lambda key: (key[0] or "", -1 if key[1] is None else key[1])):
-            runs = [r for r in own if r.backbone == backbone and (k is None or any(s.k == k for s in r.spiking))]
-            main, *others = (_row(task, name, backbone, k, runs) for name in metric_names(task))
+        keys: set[Key] = {(r.backbone, s.k, s.ffn_neurons) for r in own for s in r.spiking}
+        keys |= {(r.backbone, None, None) for r in own if not r.spiking}
+        for key in sorted(keys, key=lambda key: (key[0] or "", *(-1 if n is None else n for n in key[1:]))):
+            runs = [r for r in own if r.backbone == key[0] and (key[1] is None or _spiking(r, key))]
+            main, *others = (_row(task, name, key, runs) for name in metric_names(task))
             main.also.update({row.metric: row for row in others if row.teacher or row.quantised or row.spiking})
             rows.append(main)
         if not own:
@@ -78,21 +85,27 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     return rows
 
 
-def _row(task: str, metric: str, backbone: str | None, k: int | None, runs: Sequence[Result]) -> Row:
-    columns: dict[str, list[float | None]] = {name: [] for name in FIGURES}
+def _spiking(run: Result, key: Key) -> SpikingScores | None:
+    return next((scores for scores in run.spiking if (scores.k, scores.ffn_neurons) == key[1:]), None)
+
+
+def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
+    columns: dict[str, list[float | None]] = {name: [] for name in (*FIGURES, "events_per_token")}
     for run in runs:
-        spiking = next((scores for scores in run.spiking if scores.k == k), None)
+        spiking = _spiking(run, key)
         teacher, quiet = _metric(run.teacher, metric), _metric(spiking, metric)
         columns["teacher"].append(teacher)
         columns["quantised"].append(_metric(run.quantised, metric))
         columns["spiking"].append(quiet)
         columns["silent_share"].append(spiking.silent_share if spiking else None)
+        columns["events_per_token"].append(spiking.events_per_token if spiking else None)
         columns["drop"].append(None if teacher is None or quiet is None else teacher - quiet)
     known = {name: [value for value in column if value is not None] for name, column in columns.items()}
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
-    return Row(task, metric, backbone, runs[0].n, k, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
+    backbone, k, ffn = key
+    return Row(task, metric, backbone, runs[0].n, k, ffn, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
 
 
 def _metric(scores: Scores | None, name: str) -> float | None:

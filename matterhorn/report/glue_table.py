@@ -16,7 +16,8 @@ Table = tuple[str, list[str], list[list[str]]]
 DASH = "–"
 UNCONFIRMED = "?"
 NOTES = (
-    "Development sets, points; drop: teacher − spiking; ± is the sample standard deviation over seeds.",
+    "Development sets, points; FFN: neurons of a block's FFN; silent: share of neuron-windows; events: per token; "
+    "drop: teacher − spiking; ± is the sample standard deviation over seeds.",
     f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
     "Their backbone is BERT-base: compare drops rather than scores.",
 )
@@ -36,7 +37,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     """Ours by task, means over tasks, and the rivals beside ours."""
     rows = rows_of(results)
     means = means_of(rows)
-    columns = ["task", "metric", "teacher", "quantised", "k", "spiking", "silent share", "drop", "seeds"]
+    columns = ["task", "metric", "teacher", "quantised", "k", "FFN", "spiking", "silent", "events", "drop", "seeds"]
     lines = [line for row in rows for line in [_line(row), *[_line(other) for other in row.also.values()]]]
     averages = (
         "Means over tasks",
@@ -77,9 +78,10 @@ def latex(results: Sequence[Result]) -> str:
 def _line(row: Row) -> list[str]:
     cells = {name: _points(getattr(row, name), row.spread.get(name)) for name in FIGURES}
     seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
-    k = DASH if row.k is None else str(row.k)
-    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantised"], k,
-            cells["spiking"], cells["silent_share"], cells["drop"], seeds]  # fmt: skip
+    k, ffn = (DASH if number is None else str(number) for number in (row.k, row.ffn_neurons))
+    events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
+    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantised"], k, ffn,
+            cells["spiking"], cells["silent_share"], events, cells["drop"], seeds]  # fmt: skip
 
 
 def _mean_line(mean: Mean) -> list[str]:

@@ -49,10 +49,12 @@ class Verification(Strict):
 
 
 class SpikingScores(Scores):
-    """A spiking network: dead zone, metrics, share of neuron-windows without an event, spikes per token."""
+    """A spiking network: dead zone, width, metrics, share of neuron-windows without an event, spikes per token."""
 
     k: int = Field(ge=0)
     silence_per: Literal["neuron", "tensor"] | None = None
+    ffn_neurons: int | None = Field(None, gt=0)
+    """Of each block; a student may have more than its teacher."""
     engine: str | None = None
     silent_share: Share | None = None
     events_per_token: float | None = Field(None, ge=0)
@@ -130,7 +132,7 @@ def read_result(path: Path) -> Result:
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:
-    """Read files and all result files below folders. The same task, backbone, k and seed twice is refused."""
+    """Read files and all result files below folders. The same task, backbone, k, width and seed twice is refused."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -147,7 +149,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            key = (result.task, result.backbone, scores.k, result.seed)
+            key = (result.task, result.backbone, scores.k, scores.ffn_neurons, result.seed)
             if key in seen:
                 problem = f"{result.task} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

@@ -154,6 +154,7 @@ def _spiking(
         metrics=_joined({split: evaluation.metrics for split, evaluation in done.items()}),
         k=network.config.dead_zone,
         silence_per="neuron" if network.config.silence_per == "neuron" else "tensor",
+        ffn_neurons=network.config.intermediate_size,
         engine=engine,
         silent_share=done["dev"].trace.silent_share,
         events_per_token=done["dev"].events_per_token,

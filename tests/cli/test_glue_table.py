@@ -87,6 +87,16 @@ def test_the_mean_takes_the_largest_dead_zone_and_keeps_backbones_apart(folder):
     assert means["large tasks", "tiny"].spiking == 0.5 and means["large tasks", "tiny"].silent_share is None
 
 
+def test_networks_of_other_widths_have_rows_of_their_own_and_the_mean_takes_the_widest(tmp_path):
+    for width, score in ((1536, 0.7), (6144, 0.8)):
+        spiking = [{"metrics": {"accuracy": score}, "k": 3, "ffn_neurons": width, "events_per_token": width / 2}]
+        write(tmp_path / str(width), "rte", "accuracy", 1, (0.9, 0.8, 0.7), spiking=spiking)
+    rows = [row for row in rows_of(read_results([tmp_path])) if row.task == "rte"]
+    told = [(row.ffn_neurons, row.spiking, row.events_per_token, row.seeds) for row in rows]
+    assert told == [(1536, 0.7, 768, [1]), (6144, 0.8, 3072, [1])]
+    assert {mean.spiking for mean in means_of(rows)} == {0.8}
+
+
 def test_text_markdown_and_latex_say_the_same(folder):
     points = "65.67 ± 1.53"
     assert points in invoke(str(folder), "--markdown")
