@@ -27,7 +27,7 @@ from .packing import pack, pack_even, unpack, unpack_even
 from .spiking import REACH, Connection, Population, SpikingNetwork
 
 FORMAT, READABLE = 2, (1, 2)
-"""2: evenly spaced thresholds packed, silent levels in a byte."""
+"""2: evenly spaced thresholds packed, silent levels in a byte, offsets in two."""
 
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE, TOKENIZER_FILE = "own-rows.safetensors", "tokenizer.json"
@@ -199,6 +199,8 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
             continue
         if isinstance(module, Connection) and name.endswith(".weights"):
             value = pack(value, module.kind)
+        elif isinstance(module, Connection) and name.endswith(".offset"):
+            value = value.to(torch.int16) if int(value.abs().max()) < 2**15 else value
         elif name.endswith(".thresholds"):
             if even := pack_even(value):
                 tensors |= dict(zip((f"{name}.ends", f"{name}.off"), map(_narrow, even), strict=True))

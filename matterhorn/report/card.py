@@ -47,6 +47,7 @@ def model_card(result: Result, recipe: Recipe, histories: list[dict[str, Any]]) 
         teacher=_figure(result.teacher, metric),
         quantised=_figure(result.quantised, metric),
         others="".join(others),
+        width=spiking.ffn_neurons or "not noted",
         silent_share=f"{spiking.silent_share:.4f}",
         events=f"{spiking.events_per_token:.0f}",
         verified=_verified(spiking.verify, result.n),
