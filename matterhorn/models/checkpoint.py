@@ -83,10 +83,11 @@ def save_spiking(
         save_file(own_rows, fresh / ROWS_FILE)
     for path in extra:
         compact = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
-        place = fresh if own else shelf.parent
-        if (place / path.name).is_file() and (place / path.name).read_text(encoding="utf-8") != compact:
-            place = fresh
-        (place / path.name).write_text(compact, encoding="utf-8")
+        shared = (fresh if own else shelf.parent) / path.name
+        if not shared.is_file():
+            shared.write_text(compact, encoding="utf-8")
+        elif shared.read_text(encoding="utf-8") != compact:
+            (fresh / path.name).write_text(compact, encoding="utf-8")
     plain = {
         k: v for k, v in network.config.to_diff_dict().items() if k not in ("model_type", "architectures", "format")
     }
@@ -155,7 +156,7 @@ def tokenizer_folder(folder: Path) -> Path:
     if (folder / TOKENIZER_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
         return folder
     plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    return Path(os.path.normpath(folder / plain.get("embeddings", ""))).parent if "embeddings" in plain else folder
+    return Path(os.path.normpath(folder / plain.get("embeddings", EMBEDDINGS_FILE))).parent
 
 
 def load_classifier(folder: Path) -> SpikingNetwork:
@@ -203,7 +204,7 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
             value = value.to(torch.int16) if int(value.abs().max()) < 2**15 else value
         elif name.endswith(".thresholds"):
             if even := pack_even(value):
-                tensors |= dict(zip((f"{name}.ends", f"{name}.off"), map(_narrow, even), strict=True))
+                tensors[f"{name}.ends"], tensors[f"{name}.off"] = _narrow(even[0]), even[1]
                 continue
             value = _narrow(value)
         elif isinstance(module, Population) and name.endswith((".silent", ".reads")):
@@ -216,8 +217,6 @@ def _to_disk(network: SpikingNetwork) -> dict[str, Tensor]:
 
 def _narrow(thresholds: Tensor) -> Tensor:
     """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
-    if thresholds.dtype == torch.uint8:
-        return thresholds
     limit = 2**15 - 1
     reachable = thresholds[thresholds.abs() < REACH]
     if reachable.numel() and int(reachable.abs().max()) >= limit:

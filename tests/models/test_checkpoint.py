@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertTokenizerFast, pipeline
 
 from matterhorn.engines import SpikingForSequenceClassification
@@ -88,6 +89,20 @@ def test_saving_again_gives_the_same_network(checkpoint, tmp_path):
     model.save_pretrained(tmp_path / "again")
     again = SpikingForSequenceClassification.from_pretrained(tmp_path / "again")
     assert torch.equal(again(**small_batch()).logits, model(**small_batch()).logits)
+
+
+def test_checkpoints_of_format_1_are_still_read(checkpoint):
+    network, file, config = load_spiking(checkpoint), checkpoint / "model.safetensors", checkpoint / "config.json"
+    tensors, state = load_file(file), network.state_dict()
+    packed = {name.removesuffix(".ends") for name in tensors if name.endswith(".ends")}
+    assert packed
+    plain = {k: v for k, v in tensors.items() if not k.endswith((".ends", ".off"))} | {k: state[k] for k in packed}
+    wide = {k: state[k] for k in plain if k.endswith((".silent", ".reads", ".offset"))}
+    save_file(plain | wide, file)
+    told = json.loads(config.read_text())
+    told |= {"format": 1, "sha256": told["sha256"] | {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}}
+    config.write_text(json.dumps(told))
+    assert all(torch.equal(value, state[name]) for name, value in load_spiking(checkpoint).state_dict().items())
 
 
 def test_a_tokenizer_lies_beside_shared_embeddings_unless_it_is_another(tmp_path):
