@@ -68,6 +68,13 @@ def test_an_encoder_is_distilled_and_a_task_starts_from_it(tmp_path):
     head = load_file(tmp_path / "runs" / "task" / "teacher" / "best" / "model.safetensors")["classifier.weight"]
     assert close and torch.allclose(own.classifier.weight, head, atol=1e-4)  # of another task: the own teacher's
 
+    middle = 3 * source.config.intermediate_size
+    recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | {"network": {"intermediate_size": middle}}))
+    run(recipe, tmp_path / "runs" / "wide")
+    wide = MatterhornForSequenceClassification.from_pretrained(tmp_path / "runs" / "wide" / "round-0-k2" / "best")
+    rows = wide.blocks[0].feed_forward.ffn1.weight.unflatten(0, (3, -1))
+    assert torch.allclose(rows.mean(0), source.blocks[0].feed_forward.ffn1.weight, atol=1e-4)  # copies of its own
+
 
 def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
     lay_out(tmp_path)
