@@ -61,6 +61,9 @@ class Round(Phase):
     hold_shares: bool = False
     """Let every step follow its activations so that each kind of population keeps its share of silence
     (:class:`~.shares.Shares`), and the whole network the target; steps are not learned then."""
+    rise: float = Field(0.0, ge=0, le=1)
+    """Share of the round's steps in which ``hold_shares`` raises silence from what the network has at the start to the
+    target, events falling by the same factor in each step; 0: at once."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
     """Noise-aware: cells are off by this share of their conductance (one σ); connections are written anew in turn."""
     hidden_weight: float = Field(1.0, ge=0)

@@ -31,9 +31,12 @@ class Shares:
 
     Args:
         student: the network at the start of a round. batch: training rows to count on. target: over all connections.
+        rise: passes in which silence rises to the target, events falling by the same factor in each; 0: at once.
     """
 
-    def __init__(self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float):
+    def __init__(
+        self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float, rise: int = 0
+    ):
         self.populations = student.populations()
         histograms = level_histograms(student, [batch])
         windows: dict[str, int] = defaultdict(int)
@@ -42,18 +45,25 @@ class Shares:
             sent = TARGETS.get(kind_of(name), 1) * int(histograms[name].sum())
             windows[kind_of(name)] += sent
             events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
-        factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
-        self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
+        self.rise = rise
+        self.factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
+        self.densities = {kind: events[kind] / windows[kind] for kind in windows}
         self.centres = {name: _centres(population) for name, population in self.populations.items()}
         self.floors = {name: _floor(p, self.centres[name][0]) for name, p in self.populations.items()}
 
+    def targets(self, passes: int) -> dict[str, float]:
+        """The share of silence that each kind of population is held at after so many passes."""
+        risen = min(1.0, passes / self.rise) if self.rise else 1.0
+        return {kind: 1 - max(FEWEST, self.factor**risen * density) for kind, density in self.densities.items()}
+
     @torch.no_grad()
-    def follow(self) -> None:
-        """Let each step follow what the last pass in training sent."""
+    def follow(self, passes: int = 0) -> None:
+        """Let each step follow what the last pass in training, the ``passes``-th of the round, sent."""
+        targets = self.targets(passes)
         populations = self.populations.items()
         shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
-            missing = self.targets[kind_of(name)] - share
+            missing = targets[kind_of(name)] - share
             population.step.mul_(1 + RATE * missing).clamp_(min=self.floors[name])
             _centre(population, *self.centres[name])
 

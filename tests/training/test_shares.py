@@ -18,9 +18,21 @@ def share(network) -> float:
 def test_targets_add_up_and_kinds_keep_their_proportions():
     network, batch = small_network(k=2), small_batch()
     batch = {k: v for k, v in batch.items() if k != "labels"}
-    tight, loose = Shares(network, batch, 0.95).targets, Shares(network, batch, 0.9).targets
+    tight, loose = Shares(network, batch, 0.95).targets(0), Shares(network, batch, 0.9).targets(0)
     ratios = [(1 - tight[kind]) / (1 - loose[kind]) for kind in tight if loose[kind] < 0.99]
     assert ratios and max(ratios) - min(ratios) < 1e-6 and abs(ratios[0] - 0.5) < 1e-6
+
+
+def test_silence_rises_from_what_there_is_to_the_target_and_stays():
+    network, batch = small_network(k=2), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    at_once, rising = Shares(network, batch, 0.95), Shares(network, batch, 0.95, rise=100)
+    start, half, end = rising.targets(0), rising.targets(50), rising.targets(100)
+    assert {kind: 1 - share for kind, share in start.items()} == rising.densities
+    assert end == at_once.targets(0) == at_once.targets(7) == rising.targets(1000)
+    for kind in (kind for kind in start if end[kind] < 0.99):
+        assert start[kind] < half[kind] < end[kind]
+        assert abs((1 - half[kind]) ** 2 - (1 - start[kind]) * (1 - end[kind])) < 1e-9  # the same factor in every pass
 
 
 def test_steps_follow_activations_that_grow():
