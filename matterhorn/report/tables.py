@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%)?\??|–")
+"""A cell with a number, its spread, its unit or its doubt, or with the dash of an unknown one."""
+
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and never broken."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+    )
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = all(
-            row[index].replace(".", "").replace("%", "").replace(" ", "").lstrip("-").isdigit() for row in cells
-        )
-        table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
+        numeric = bool(cells) and all(FIGURE.fullmatch(row[index]) for row in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in cells:
         table.add_row(*row)
-    Console().print(table)
+    Console().print(table, "")
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
