@@ -44,6 +44,8 @@ class Distillation:
         self.state["passes"] = passes + 1
         if self.chips is not None:
             self.chips.draw(passes)
+        if self.shares is not None:
+            self.shares.widen(passes)
         taught_logits, taught_states = self.memory(batch) if self.memory else ask(self.teacher, batch)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
         logits = self._logits(answer.logits.float(), taught_logits.float())

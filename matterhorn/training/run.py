@@ -124,7 +124,8 @@ def distil_round(
 
     if settings.hold_shares and settings.silent_target:
         rise = round(settings.rise * count_steps(settings, learn, PartialState().num_processes))
-        loss.shares = Shares(student, mixture(recipe, learn), settings.silent_target, rise)
+        batch = mixture(recipe, learn)
+        loss.shares = Shares(student, batch, settings.silent_target, rise, settings.densities)
     if recipe.remember_teacher:
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             loss.memory = Memory(teacher, learn)
