@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from ..coding import SILENT, Code
 from ..models.spiking import Connection, Firing
@@ -21,13 +22,19 @@ class SteppedEngine:
     draws = False
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
-        """See :class:`~matterhorn.engines.Engine`."""
-        weights = connection.weights.to(torch.float32)
-        membrane = connection.offset.to(torch.float32).expand(*slots.shape[:-1], -1).clone()
+        """See :class:`~matterhorn.engines.Engine`. Each spike reads its neuron's weights, one row, and nothing else does."""
+        windows = slots.reshape(-1, slots.shape[-1])
+        window, neuron = (windows != SILENT).nonzero(as_tuple=True)
+        when = windows[window, neuron]
+        rows = connection.weights.to(torch.float32).T.contiguous()
+        membrane = connection.offset.to(torch.float32).expand(len(windows), -1).clone()
         for slot in range(code.slots):
-            arriving = (slots == slot) * self._ramp(slot, code)
-            membrane += arriving @ weights.T
-        return membrane.to(torch.int32)
+            arriving = when == slot
+            spiking = neuron[arriving]
+            ramp = self._ramp(slot, code).expand(len(rows))[spiking]
+            first = torch.searchsorted(window[arriving], torch.arange(len(windows)))
+            membrane += embedding_bag(spiking, rows, first, mode="sum", per_sample_weights=ramp)
+        return membrane.to(torch.int32).reshape(*slots.shape[:-1], -1)
 
     def integrate_stored(self, slots: Tensor, code: Code, operand: Tensor) -> Tensor:
         """See :class:`~matterhorn.engines.Engine`."""
