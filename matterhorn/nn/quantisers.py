@@ -30,8 +30,8 @@ def _masked_round(
     """x in steps; levels as a receiver reads them, relative to the zero point; the number of events."""
     u = x / s
     v = u.round().clamp(low, high)
-    hushed = ((v - silent).abs() <= k) | ((u - silent).abs() < k + 0.5)  # the second adds nothing to whole numbers k
-    return u, torch.where(hushed, read, v), (~hushed).sum(dtype=torch.float32)
+    distance = (v - silent).abs()
+    return u, torch.where(distance <= k, read, v), (distance > k).sum(dtype=torch.float32)
 
 
 @fused
@@ -64,11 +64,10 @@ class _MaskedRound(Function):
     zone, since what silence swallows is missing downstream; with none of it the silent learn nothing any more. The
     step's gradient is LSQ's for s·v with s held in the scale that follows.
     The count of events has the gradient of a rectangle one level wide on either side of the dead zone's edges.
-    A dead zone that widens may have a fraction of a level: values within k + ½ of the silent level are silent.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, low: int, high: int, silent: Tensor, read: Tensor, k: float) -> Any:
+    def forward(ctx: Any, x: Tensor, s: Tensor, low: int, high: int, silent: Tensor, read: Tensor, k: int) -> Any:
         u, v, events = _masked_round(x, s, float(low), float(high), silent, read, float(k))
         ctx.save_for_backward(u, v, s, silent)
         ctx.range = float(low), float(high), float(k)
@@ -106,9 +105,6 @@ class ActivationQuantiser(nn.Module):
         self.events: Tensor | None = None
         """Events of the last forward pass in training, differentiable; None in eval."""
         self.windows = 0
-        self.narrowing = 0.0
-        """Levels that the dead zone is still short of its width, in training only: it may be widened slowly. Evaluation
-        always has all of it."""
 
     @property
     def positive_step(self) -> Tensor:
@@ -144,11 +140,9 @@ class ActivationQuantiser(nn.Module):
         """Levels relative to the zero point as a receiver reads them, float ``[..., neurons]``; g · x ≈ s · v."""
         silent, read = self.silent - self.zero, self.reads / READ_UNIT - self.zero
         if self.training:
-            low, high, k = -self.zero, self.top - self.zero, self.dead_zone - self.narrowing
-            if self.narrowing:
-                read = silent + (read - silent) * (k / self.dead_zone)
+            low, high = -self.zero, self.top - self.zero
             v, self.events = _MaskedRound.apply(
-                self.amplify(x), self.positive_step, low, high, silent.to(x.dtype), read.to(x.dtype), k
+                self.amplify(x), self.positive_step, low, high, silent.to(x.dtype), read.to(x.dtype), self.dead_zone
             )
             self.windows = x.numel()
             return v

@@ -40,12 +40,9 @@ class Distillation:
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
-        passes = int(self.state.get("passes", 0))
-        self.state["passes"] = passes + 1
         if self.chips is not None:
-            self.chips.draw(passes)
-        if self.shares is not None:
-            self.shares.widen(passes)
+            self.chips.draw(int(self.state.get("passes", 0)))
+            self.state["passes"] = self.state.get("passes", 0) + 1
         taught_logits, taught_states = self.memory(batch) if self.memory else ask(self.teacher, batch)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
         logits = self._logits(answer.logits.float(), taught_logits.float())
@@ -54,7 +51,7 @@ class Distillation:
         if self.round.label_weight:
             loss = loss + self.round.label_weight * self._labels(answer.logits.float(), batch["labels"])
         if self.shares is not None:
-            self.shares.follow(passes)
+            self.shares.follow()
         events, windows = self._events()
         share = 1 - float(reduce(events.detach() / windows, "mean"))
         price = self._price(share)

@@ -120,13 +120,9 @@ def _begin(
         carried.update(progress.carried)
         progress.carried = carried
     _leave_alone(model, torch.int16)
-    total = count_steps(phase, train, accelerator.num_processes)
+    steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
+    total = max(1, round(phase.epochs * steps_per_epoch))
     return _Course(model, optimizer, average, accelerator, progress, folder, total)
-
-
-def count_steps(phase: Phase, train: Tokens, processes: int) -> int:
-    """Steps of a whole phase on so many processes."""
-    return max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / processes)))
 
 
 def _update(course: _Course, loss: Tensor, phase: Phase) -> None:

@@ -54,17 +54,13 @@ class Round(Phase):
     """Place steps and silent levels at the start so that the target's share of windows is silent, with the least error.
     For a network that knew no dead zone: one that was trained with it is undone by any new placement."""
     densities: dict[str, float] = {}
-    """Densities of events, as multiples of each other, of all kinds of populations (input, queries, probabilities,
-    mixed, hidden, middle), for ``place_steps`` or ``rise`` to reach instead of their own choice."""
+    """Densities of events, as multiples of each other, of all kinds of populations, for ``place_steps`` to reach
+    instead of its own choice: input, queries, probabilities, mixed, hidden, middle."""
     hold_steps: bool = False
     """Learn no steps: learned ones shrink and undo the dead zone."""
     hold_shares: bool = False
     """Let every step follow its activations so that each kind of population keeps its share of silence
     (:class:`~.shares.Shares`), and the whole network the target; steps are not learned then."""
-    rise: float = Field(0.0, ge=0, le=1)
-    """Share of the round's steps in which ``hold_shares`` raises silence from what the network has at the start to the
-    target, events falling by the same factor in each step; 0: at once. Where the network had a narrower dead zone, that
-    widens along with it, by fractions of a level."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
     """Noise-aware: cells are off by this share of their conductance (one σ); connections are written anew in turn."""
     hidden_weight: float = Field(1.0, ge=0)
@@ -77,14 +73,6 @@ class Round(Phase):
         if value and (set(value) != set(KINDS) or min(value.values()) <= 0):
             raise ValueError(f"give a positive density for each of {', '.join(KINDS)}")
         return value
-
-    @model_validator(mode="after")
-    def _rises_to_something(self) -> Round:
-        if self.rise and not (self.hold_shares and self.silent_target):
-            raise ValueError("rise: silence rises by hold_shares to a silent_target, give both")
-        if self.rise and self.place_steps:
-            raise ValueError("rise: place_steps would raise silence at once, give one of them")
-        return self
 
 
 class Distilling(Settings):

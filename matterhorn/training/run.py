@@ -18,7 +18,7 @@ from .chips import Chips
 from .data import Tokens, hold_out, load_examples, tokenize
 from .distil import Distillation
 from .lessons import Memory, beside_teacher
-from .loop import Measure, count_steps, multiplies_bf16, run_phase
+from .loop import Measure, multiplies_bf16, run_phase
 from .recipe import Distilling, Recipe, Round
 from .shares import Shares
 from .start import find_start, mixture, start_student
@@ -123,9 +123,7 @@ def distil_round(
         loss.chips = Chips(student, device, recipe.seed, renew=settings.evaluate_every)
 
     if settings.hold_shares and settings.silent_target:
-        rise = round(settings.rise * count_steps(settings, learn, PartialState().num_processes))
-        batch = mixture(recipe, learn)
-        loss.shares = Shares(student, batch, settings.silent_target, rise, settings.densities)
+        loss.shares = Shares(student, mixture(recipe, learn), settings.silent_target)
     if recipe.remember_teacher:
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             loss.memory = Memory(teacher, learn)

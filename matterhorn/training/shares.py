@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import torch
 from accelerate.utils import reduce
@@ -27,82 +25,37 @@ FEWEST = 0.005
 class Shares:
     """The share of silence that each population is to keep, and the steps that keep it.
 
-    Populations of a kind share a target: the mean of what they have at the start (or the density given for it), their
-    events scaled by one factor so that all connections together reach the target. Without this, activations grow
-    against their steps until most of a dead zone is undone.
+    Populations of a kind share a target: the mean of what they have at the start, their events scaled by one factor so
+    that all connections together reach the target. Without this, activations grow against their steps until most of a
+    dead zone is undone.
 
     Args:
         student: the network at the start of a round. batch: training rows to count on. target: over all connections.
-        rise: passes in which silence rises to the target, events of a kind falling by the same factor in each, and dead
-            zones that are still narrow widen; 0: at once.
-        relative: densities of events by kind, as multiples of each other, at the target; none: those at the start.
     """
 
-    def __init__(
-        self,
-        student: MatterhornForSequenceClassification,
-        batch: dict[str, Tensor],
-        target: float,
-        rise: int = 0,
-        relative: dict[str, float] | None = None,
-    ):
+    def __init__(self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float):
         self.populations = student.populations()
-        self.narrowings = {name: population.narrowing for name, population in self.populations.items()}
-        with _as_narrow(self.populations.values()):
-            histograms = level_histograms(student, [batch])
+        histograms = level_histograms(student, [batch])
         windows: dict[str, int] = defaultdict(int)
         events: dict[str, float] = defaultdict(float)
         for name, population in self.populations.items():
             sent = TARGETS.get(kind_of(name), 1) * int(histograms[name].sum())
             windows[kind_of(name)] += sent
-            with _as_narrow([population]):
-                events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
-        self.rise = rise
-        self.begin = {kind: events[kind] / windows[kind] for kind in windows}
-        relative = relative or self.begin
-        weighted = sum(relative[kind] * windows[kind] for kind in windows)
-        factor = (1 - target) * sum(windows.values()) / (weighted or 1.0)
-        self.end = {kind: factor * relative[kind] for kind in windows}
+            events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
+        factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
+        self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
         self.centres = {name: _centres(population) for name, population in self.populations.items()}
         self.floors = {name: _floor(p, self.centres[name][0]) for name, p in self.populations.items()}
 
-    def targets(self, passes: int) -> dict[str, float]:
-        """The share of silence that each kind of population is held at after so many passes."""
-        risen = self._risen(passes)
-        densities = {kind: begin ** (1 - risen) * self.end[kind] ** risen for kind, begin in self.begin.items()}
-        return {kind: 1 - max(FEWEST, density) for kind, density in densities.items()}
-
-    def widen(self, passes: int) -> None:
-        """Give dead zones the width that they have in the next pass, the ``passes``-th of the round."""
-        for name, population in self.populations.items():
-            population.narrowing = self.narrowings[name] * (1 - self._risen(passes))
-
-    def _risen(self, passes: int) -> float:
-        return min(1.0, passes / self.rise) if self.rise else 1.0
-
     @torch.no_grad()
-    def follow(self, passes: int = 0) -> None:
-        """Let each step follow what the last pass in training, the ``passes``-th of the round, sent."""
-        targets = self.targets(passes)
+    def follow(self) -> None:
+        """Let each step follow what the last pass in training sent."""
         populations = self.populations.items()
         shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
-            missing = targets[kind_of(name)] - share
+            missing = self.targets[kind_of(name)] - share
             population.step.mul_(1 + RATE * missing).clamp_(min=self.floors[name])
             _centre(population, *self.centres[name])
-
-
-@contextmanager
-def _as_narrow(populations: Iterable[ActivationQuantiser]) -> Iterator[None]:
-    """Populations as they are in training: dead zones as narrow as at present, readings within them."""
-    whole = [(population, population.dead_zone, population.reads.clone()) for population in populations]
-    for population, _, reads in whole:
-        k = population.dead_zone = population.dead_zone - round(population.narrowing)
-        population.reads.copy_(reads.clamp(READ_UNIT * (population.silent - k), READ_UNIT * (population.silent + k)))
-    yield
-    for population, k, reads in whole:
-        population.dead_zone = k
-        population.reads.copy_(reads)
 
 
 def _centres(population: ActivationQuantiser) -> tuple[Tensor, Tensor]:

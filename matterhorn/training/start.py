@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..models import MatterhornForSequenceClassification, from_bert
 from ..models.balance import balance
 from ..models.checkpoint import load_config, load_spiking
-from ..models.from_bert import calibrate_steps, choose_silence, level_histograms, settle_silence
+from ..models.from_bert import calibrate_steps, settle_silence
 from ..models.placement import place_densities, place_steps
 from ..models.restore import restore_trainable
 from ..models.widen import widen
@@ -105,28 +105,11 @@ def start_student(
         place_densities(student, mixture(recipe, learn), settings.silent_target, settings.densities)
     elif settings.place_steps and settings.silent_target:
         place_steps(student, mixture(recipe, learn), settings.silent_target)
-    elif settings.rise and trained_at is not None and trained_at < settings.dead_zone:
-        begin_narrow(student, trained_at, settings.dead_zone, batches)
     elif trained_at != settings.dead_zone:
         settle_silence(student, batches)
     for population in student.populations().values():
         population.step.requires_grad_(not (settings.hold_steps or settings.hold_shares))
     return student
-
-
-@torch.no_grad()
-def begin_narrow(
-    student: MatterhornForSequenceClassification, narrow: int, wide: int, batches: list[dict[str, torch.Tensor]]
-) -> None:
-    """Give a network that knows a narrow dead zone a wide one that in training begins as narrow, around the most
-    frequent levels of what it does so far."""
-    student.set_dead_zone(narrow)
-    known = {name: population.dead_zone for name, population in student.populations().items()}
-    histograms = level_histograms(student, batches)
-    student.set_dead_zone(wide)
-    choose_silence(student, histograms, mean=True)
-    for name, population in student.populations().items():
-        population.narrowing = float(population.dead_zone - known[name])
 
 
 def mixture(recipe: Distilling, learn: Tokens) -> dict[str, torch.Tensor]:
