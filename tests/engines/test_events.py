@@ -78,10 +78,15 @@ def test_sums_do_not_overflow_at_the_worst():
     assert integrate_events(slots, code, made)[0, 0] == -5000 * 63
 
 
-def test_silence_leaves_the_offset():
-    made = connection("1", 64, 64)
-    slots = torch.full((3, 64), SILENT, dtype=torch.uint8)
-    assert torch.equal(integrate_events(slots, Code(4, torch.tensor(8)), made), made.offset.expand(3, -1))
+@pytest.mark.parametrize("engine", ["stepped", "exact", "events"])
+def test_silence_leaves_the_offset_and_one_spike_adds_its_row(engine):
+    made, code = connection("1", 64, 64), Code(4, torch.tensor(8))
+    slots = torch.full((2, 3, 64), SILENT, dtype=torch.uint8)
+    assert torch.equal(get_engine(engine).integrate(slots, code, made), made.offset.expand(2, 3, -1))
+    slots[1, 2, 5] = 0  # the first slot: seven levels above silence
+    expected = made.offset.repeat(2, 3, 1)
+    expected[1, 2] += 7 * made.weights[:, 5]
+    assert torch.equal(get_engine(engine).integrate(slots, code, made), expected)
 
 
 @pytest.mark.parametrize("engine", [ExactEngine(), EventsEngine(EVENTS_ONLY)])
