@@ -22,7 +22,7 @@ class SteppedEngine:
     draws = False
 
     def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
-        """See :class:`~matterhorn.engines.Engine`. Each spike reads one row, the weights of its neuron; silence reads none."""
+        """See :class:`~matterhorn.engines.Engine`. Each spike reads one row: the weights of its neuron."""
         windows = slots.reshape(-1, slots.shape[-1])
         window, neuron = (windows != SILENT).nonzero(as_tuple=True)
         when = windows[window, neuron]
