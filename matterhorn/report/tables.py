@@ -15,14 +15,16 @@ FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%)?\??|–")
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and never broken."""
+    """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and not broken,
+    but that a spread may have a line of its own."""
     table = Table(
         title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
     )
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(FIGURE.fullmatch(row[index]) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+        longest = max(len(word) for row in cells for word in row[index].split()) if numeric else None
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=longest)
     for row in cells:
         table.add_row(*row)
     Console().print(table, "")

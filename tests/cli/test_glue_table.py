@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from matterhorn.cli import app
 from matterhorn.errors import InputError
+from matterhorn.report import glue_table
 from matterhorn.report.glue_rivals import RIVAL_TASKS, published
 from matterhorn.report.glue_rows import means_of, rows_of
+from matterhorn.report.tables import print_table
 from matterhorn.training.results import read_result, read_results
 from matterhorn.training.tasks import tasks
 from matterhorn.zoo import ZOO
@@ -168,3 +170,14 @@ def test_bad_places_are_named(tmp_path, folder):
         read_results([folder / "rte", again])
     with pytest.raises(InputError, match="one of them"):
         CliRunner().invoke(app, ["glue", "table", "--json", "--latex"], catch_exceptions=False)
+
+
+def test_a_terminal_of_80_columns_breaks_no_figure(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    first, *others = read_results(sorted(ZOO.glob("*/results.json")))
+    again = first.model_copy(update={"seed": 2, "model": "again"})  # so that there is a spread
+    for title, columns, rows in glue_table.tables([first, again, *others]):
+        print_table(title, columns, rows)
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= 80
+        assert all(word in said.split() for row in rows for cell in row[1:] for word in cell.split())
