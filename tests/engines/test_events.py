@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from matterhorn.coding import SILENT, Code, encode
-from matterhorn.engines import classify, get_engine
+from matterhorn.engines import SteppedEngine, classify, get_engine
 from matterhorn.engines.costs import Costs, cache_file, machine_costs
 from matterhorn.engines.events import EventsEngine, integrate_events
 from matterhorn.engines.exact import ExactEngine
@@ -78,15 +78,15 @@ def test_sums_do_not_overflow_at_the_worst():
     assert integrate_events(slots, code, made)[0, 0] == -5000 * 63
 
 
-@pytest.mark.parametrize("engine", ["stepped", "exact", "events"])
+@pytest.mark.parametrize("engine", [SteppedEngine(), ExactEngine(), EventsEngine(EVENTS_ONLY)])
 def test_silence_leaves_the_offset_and_one_spike_adds_its_row(engine):
     made, code = connection("1", 64, 64), Code(4, torch.tensor(8))
     slots = torch.full((2, 3, 64), SILENT, dtype=torch.uint8)
-    assert torch.equal(get_engine(engine).integrate(slots, code, made), made.offset.expand(2, 3, -1))
+    assert torch.equal(engine.integrate(slots, code, made), made.offset.expand(2, 3, -1))
     slots[1, 2, 5] = 0  # the first slot: seven levels above silence
     expected = made.offset.repeat(2, 3, 1)
     expected[1, 2] += 7 * made.weights[:, 5]
-    assert torch.equal(get_engine(engine).integrate(slots, code, made), expected)
+    assert torch.equal(engine.integrate(slots, code, made), expected)
 
 
 @pytest.mark.parametrize("engine", [ExactEngine(), EventsEngine(EVENTS_ONLY)])
