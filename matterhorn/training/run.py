@@ -25,6 +25,7 @@ from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
 from .texts import join, load_texts, vocabulary
+from .writer import written_rows
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -46,7 +47,11 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     start = find_start(folder, recipe.start_from, first) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
-    learn = distillation_rows(recipe, learn, tokenizer, glue_dir)
+    more = load_texts(recipe, tokenizer, glue_dir)
+    if recipe.writing:
+        written = written_rows(recipe.writing, task, rows, folder / "written", recipe.seed)
+        more.append(tokenize(written, tokenizer, task, recipe.max_length))
+    learn = distillation_rows(recipe, learn, more, tokenizer)
     other = start is not None and start.task != task.name
 
     def teacher() -> BertForSequenceClassification:
@@ -56,12 +61,10 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     return distil_rounds(recipe, folder, previous, teacher, measure, learn, select, tokenizer, other_task=other)
 
 
-def distillation_rows(
-    recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
-) -> Tokens:
-    """What the student learns on: the task's rows, new sentences of their pieces, the same with a mistake, texts of
-    others, and all of them in other words."""
-    more = load_texts(recipe, tokenizer, glue_dir)
+def distillation_rows(recipe: Recipe, rows: Tokens, more: list[Tokens], tokenizer: PreTrainedTokenizerBase) -> Tokens:
+    """What the student learns on: the task's rows, ``more`` texts (of others, written ones), new sentences of the rows'
+    pieces, the same with a mistake, and all of them in other words."""
+    more = [*more]
     if recipe.recombined:
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:
