@@ -47,11 +47,10 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     start = find_start(folder, recipe.start_from, first) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
-    more = load_texts(recipe, tokenizer, glue_dir)
     if recipe.writing:
         written = written_rows(recipe.writing, task, rows, folder / "written", recipe.seed)
-        more.append(tokenize(written, tokenizer, task, recipe.max_length))
-    learn = distillation_rows(recipe, learn, more, tokenizer)
+        learn = join([learn, tokenize(written, tokenizer, task, recipe.max_length)])
+    learn = distillation_rows(recipe, learn, tokenizer, glue_dir)
     other = start is not None and start.task != task.name
 
     def teacher() -> BertForSequenceClassification:
@@ -61,10 +60,12 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     return distil_rounds(recipe, folder, previous, teacher, measure, learn, select, tokenizer, other_task=other)
 
 
-def distillation_rows(recipe: Recipe, rows: Tokens, more: list[Tokens], tokenizer: PreTrainedTokenizerBase) -> Tokens:
-    """What the student learns on: the task's rows, ``more`` texts (of others, written ones), new sentences of the rows'
-    pieces, the same with a mistake, and all of them in other words."""
-    more = [*more]
+def distillation_rows(
+    recipe: Recipe, rows: Tokens, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None
+) -> Tokens:
+    """What the student learns on: the task's rows (given and written), new sentences of their pieces, the same with a
+    mistake, texts of others, and all of them in other words."""
+    more = load_texts(recipe, tokenizer, glue_dir)
     if recipe.recombined:
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:
