@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,9 +22,10 @@ def locate(name: str) -> str:
     if name not in PACKAGED:
         return name
     package, folder, distribution = PACKAGED[name]
-    if find_spec(package) is None:
+    found = find_spec(package)
+    if found is None or found.origin is None:
         raise InputError(f"model {name!r} is not installed", cure=f"pip install {distribution}")
-    return str(Path(str(resources.files(package))) / folder)
+    return str(Path(found.origin).parent / folder)
 
 
 def embedding_table(name: str) -> Tensor:
