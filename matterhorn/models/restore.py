@@ -18,6 +18,9 @@ from ..nn.linear import FixedLinear, QuantisedLinear
 from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
 from .spiking import SOURCES, Connection, Head, SpikingBlock, SpikingNetwork
 
+LEAST_SIZE = 0.02
+"""Of latent weights that :func:`spread` draws: above what rounding does to a row's mean."""
+
 
 @torch.no_grad()
 def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassification:
@@ -58,6 +61,25 @@ def restore_trainable(network: SpikingNetwork) -> MatterhornForSequenceClassific
     for head, digital in ((network.pooler, model.pooler), (network.classifier, model.classifier)):
         digital.weight.copy_(head.weights * head.scale[:, None])
         digital.bias.copy_(head.bias)
+    return model
+
+
+@torch.no_grad()
+def spread(model: MatterhornForSequenceClassification) -> MatterhornForSequenceClassification:
+    """Give one-bit latent weights sizes as of a normal distribution, drawn from torch's generator; what they are
+    quantised to stays the same.
+
+    A packed network does not tell how near each weight was to a flip. Restored all equally far, they take thousands of
+    steps to the first flip, and until then a network learns nothing but biases, gains and norms.
+    """
+    for layer in model.layers():
+        for path in CONNECTIONS.values():
+            linear = cast(QuantisedLinear, layer.get_submodule(path))
+            if linear.kind == "1":
+                signs, scale = linear.integers()
+                sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
+                above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (signs > 0, signs < 0))
+                linear.weight.copy_((above - below) * scale[:, None] * signs.shape[1] / 2)
     return model
 
 

@@ -127,7 +127,7 @@ def distil_round(
         loss.chips = Chips(student, device, recipe.seed, renew=settings.evaluate_every)
 
     if settings.hold_shares and settings.silent_target:
-        loss.shares = Shares(student, mixture(recipe, learn), settings.silent_target)
+        loss.shares = Shares(student, mixture(recipe, learn), settings.silent_target, settings.batch_size)
     if recipe.remember_teacher:
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             loss.memory = Memory(teacher, learn)

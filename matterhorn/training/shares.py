@@ -31,9 +31,12 @@ class Shares:
 
     Args:
         student: the network at the start of a round. batch: training rows to count on. target: over all connections.
+        batch_size: rows of a pass in training.
     """
 
-    def __init__(self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float):
+    def __init__(
+        self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float, batch_size: int
+    ):
         self.populations = student.populations()
         histograms = level_histograms(student, [batch])
         windows: dict[str, int] = defaultdict(int)
@@ -44,6 +47,10 @@ class Shares:
             events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
         factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
         self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
+        passes = len(batch["input_ids"]) / batch_size
+        self.usual = {name: int(histograms[name].sum()) / passes for name in self.populations}
+        """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
+        less silent than among many, so that counting passes alike would silence it further and further."""
         self.centres = {name: _centres(population) for name, population in self.populations.items()}
         self.floors = {name: _floor(p, self.centres[name][0]) for name, p in self.populations.items()}
 
@@ -53,7 +60,8 @@ class Shares:
         populations = self.populations.items()
         shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
         for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
-            missing = self.targets[kind_of(name)] - share
+            weight = population.windows / self.usual[name]
+            missing = weight * (self.targets[kind_of(name)] - share)
             population.step.mul_(1 + RATE * missing).clamp_(min=self.floors[name])
             _centre(population, *self.centres[name])
 

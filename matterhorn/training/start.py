@@ -17,7 +17,7 @@ from ..models.balance import balance
 from ..models.checkpoint import load_config, load_spiking
 from ..models.from_bert import calibrate_steps, settle_silence
 from ..models.placement import place_densities, place_steps
-from ..models.restore import restore_trainable
+from ..models.restore import restore_trainable, spread
 from ..models.widen import widen
 from ..zoo import ZOO, shipped
 from .data import Tokens, shuffled_batches
@@ -60,9 +60,14 @@ def finished_rounds(run: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
+def is_packed(folder: Path) -> bool:
+    """Whether a folder holds a spiking checkpoint, of whose weights only what they are quantised to is kept."""
+    return bool(json.loads((folder / "config.json").read_text())["model_type"] == "matterhorn-spiking")
+
+
 def trained_network(folder: Path) -> MatterhornForSequenceClassification:
     """The quantised network in a folder, or the one behind a spiking checkpoint."""
-    if json.loads((folder / "config.json").read_text())["model_type"] == "matterhorn-spiking":
+    if is_packed(folder):
         return restore_trainable(load_spiking(folder))
     return MatterhornForSequenceClassification.from_pretrained(folder)
 
@@ -96,7 +101,8 @@ def start_student(
         calibrate_steps(student, largest)
     else:
         before = trained_network(source)
-        take_over(student, widen(before, student.config.intermediate_size), head=not other_task)
+        wide = widen(before, student.config.intermediate_size)
+        take_over(student, spread(wide) if is_packed(source) else wide, head=not other_task)
         trained_at = before.config.dead_zone
     student.set_dead_zone(settings.dead_zone)
     if trained_at and not settings.dead_zone:

@@ -18,7 +18,7 @@ def share(network) -> float:
 def test_targets_add_up_and_kinds_keep_their_proportions():
     network, batch = small_network(k=2), small_batch()
     batch = {k: v for k, v in batch.items() if k != "labels"}
-    tight, loose = Shares(network, batch, 0.95).targets, Shares(network, batch, 0.9).targets
+    tight, loose = (Shares(network, batch, target, len(batch["input_ids"])).targets for target in (0.95, 0.9))
     ratios = [(1 - tight[kind]) / (1 - loose[kind]) for kind in tight if loose[kind] < 0.99]
     assert ratios and max(ratios) - min(ratios) < 1e-6 and abs(ratios[0] - 0.5) < 1e-6
 
@@ -29,7 +29,7 @@ def test_steps_follow_activations_that_grow():
     network.train()
     network(**batch)
     start = share(network)
-    shares = Shares(network, batch, start)
+    shares = Shares(network, batch, start, len(batch["input_ids"]))
     with torch.no_grad():
         for block in network.layers():
             block.attention_norm.weight.mul_(2)
@@ -48,7 +48,7 @@ def test_a_dead_zone_that_widens_stays_where_it_was():
     batch = {k: v for k, v in batch.items() if k != "labels"}
     population = network.populations()["block.0.input"]
     population.silent[0], population.reads[0] = population.zero + 4, 8 * (population.zero + 4) + 3
-    shares = Shares(network, batch, 0.9)
+    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
     centre = float(population.step.detach()) * 4.375
     network.train()(**batch)
     population.events = population.events + 0.05 * population.windows  # far short of silence: the step grows
@@ -67,7 +67,7 @@ def test_a_step_does_not_run_away_when_activations_vanish():
     population = network.populations()["block.0.queries"]
     population.silent.fill_(population.zero + 2)
     population.reads.fill_(8 * (population.zero + 2))
-    shares = Shares(network, batch, 0.9)
+    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
     start = float(population.step.detach())
     for _ in range(400):
         network.train()(**batch)
@@ -75,3 +75,26 @@ def test_a_step_does_not_run_away_when_activations_vanish():
         shares.follow()
     assert float(population.step.detach()) >= 2 / population.zero * start * 0.999
     assert int(population.silent.max()) <= population.top
+
+
+def test_a_share_is_kept_over_rows_of_different_lengths():
+    """Short rows' attention is less silent than that of all rows together: steps must not give in to it."""
+    network, batch = small_network(k=1), small_batch()
+    batch = {k: v for k, v in batch.items() if k != "labels"}
+    short = {k: v[:, :3] for k, v in batch.items()}
+    network.train()
+    population = network.populations()["block.0.probabilities"]
+    sent = []
+    for rows in (short, batch):
+        network(**rows)
+        sent.append((float(population.events.detach()), population.windows))
+    assert sent[0][0] / sent[0][1] > 1.2 * sent[1][0] / sent[1][1]
+    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
+    shares.targets["probabilities"] = 1 - sum(events for events, _ in sent) / sum(windows for _, windows in sent)
+    step = float(population.step.detach())
+    for events, windows in sent * 50:
+        population.events, population.windows = torch.tensor(events), windows
+        for other in network.populations().values():
+            other.events = torch.zeros(()) if other.events is None else other.events
+        shares.follow()
+    assert abs(float(population.step.detach()) / step - 1) < 0.01
