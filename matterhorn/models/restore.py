@@ -69,8 +69,8 @@ def spread(model: MatterhornForSequenceClassification) -> MatterhornForSequenceC
     """Give one-bit latent weights sizes as of a normal distribution, drawn from torch's generator; what they are
     quantised to stays the same.
 
-    A packed network does not tell how near each weight was to a flip. Restored all equally far, they take thousands of
-    steps to the first flip, and until then a network learns nothing but biases, gains and norms.
+    A packed network does not tell how near each weight was to a flip. Restored all equally far, hardly any
+    flips within a thousand steps, and the network learns little but biases, gains and norms.
     """
     for layer in model.layers():
         for path in CONNECTIONS.values():

@@ -25,7 +25,6 @@ from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
 from .texts import join, load_texts, vocabulary
-from .writer import written_rows
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -48,6 +47,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     previous = start.network if start else folder / "teacher" / "best"
     fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
     if recipe.writing:
+        from .writer import written_rows  # asks more of transformers than the rest does
+
         written = written_rows(recipe.writing, task, rows, folder / "written", recipe.seed)
         learn = join([learn, tokenize(written, tokenizer, task, recipe.max_length)])
     learn = distillation_rows(recipe, learn, tokenizer, glue_dir)

@@ -61,7 +61,8 @@ def written_rows(writing: Writing, task: Task, rows: Examples, folder: Path, see
             unfinished.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
             unfinished.rename(files[number])
     lines = (line for file in files for line in file.read_text(encoding="utf-8").splitlines())
-    new = {tuple(line.split(BETWEEN)): None for line in lines if line not in set(shown)}
+    known = set(shown)
+    new = {tuple(line.split(BETWEEN)): None for line in lines if line not in known}
     readable = [row for row in new if len(row) == len(task.text) and all(part.strip() for part in row)]
     if not readable:
         raise InputError("no row that could be read", file=folder, field="writing", cure="give another model or title")
@@ -69,11 +70,22 @@ def written_rows(writing: Writing, task: Task, rows: Examples, folder: Path, see
 
 
 def load_writer(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model: packaged, in a folder, a GGUF file (which needs the package ``gguf``), or of the hub."""
+    """A causal language model of Llama's kind: packaged, a folder, a GGUF file (which needs ``gguf``), or of the hub.
+
+    Raises:
+        InputError: there is none of that name, or it cannot be read.
+    """
     path = Path(locate(name))
     folder, file = (str(path.parent), {"gguf_file": path.name}) if path.suffix == ".gguf" else (str(path), {})
-    tokenizer = AutoTokenizer.from_pretrained(folder, **file)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **file).eval()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **file)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **file).eval()
+    except (OSError, ValueError, ImportError) as error:
+        problem = f"cannot load {name!r} ({str(error).splitlines()[0]})"
+        cure = "give a causal language model's name, folder or GGUF file (pip install gguf)"
+        raise InputError(problem, field="writing.model", cure=cure) from error
+    if not hasattr(getattr(model, "model", None), "layers"):
+        raise InputError(f"{name!r} has no layers as Llama has", field="writing.model", cure="give another model")
     return model, tokenizer
 
 
@@ -85,6 +97,8 @@ def write(
     Args:
         title: what the rows are, the prompt's first line.
     """
+    if len(rows) < SHOWN:
+        raise InputError(f"{len(rows)} rows to show", field="writing", cure=f"give {SHOWN} training rows or more")
     shown = random.Random(seed).sample(rows, SHOWN)
     prompt = f"{title}\n" + "".join(f"{BULLET} {row}\n" for row in shown) + BULLET
     return continuations(model, tokenizer, prompt, longest, torch.Generator().manual_seed(seed))

@@ -46,7 +46,6 @@ def greedy(model: LlamaForCausalLM, letters: PreTrainedTokenizerFast, prompt: st
 def test_a_shared_prompt_is_read_as_if_each_had_its_own(
     model: LlamaForCausalLM, letters: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "LIKELIEST", 1)
     monkeypatch.setattr(writer, "BATCH", 3)
     seen: list[int] = []
     monkeypatch.setattr(writer, "_draw", lambda logits, _: seen.append(int(logits[-1].argmax())) or logits.argmax(-1))
@@ -107,6 +106,13 @@ def test_rows_that_cannot_be_read_are_an_error(monkeypatch: pytest.MonkeyPatch, 
     rows = Examples([("a", "b")], [0])
     with pytest.raises(InputError, match="writing: no row that could be read; give another model or title"):
         writer.written_rows(Writing(title="Rows:", prompts=1), get_task("rte"), rows, tmp_path, seed=0)
+
+
+def test_too_few_rows_and_models_that_are_none_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="writing: 2 rows to show"):
+        writer.write(None, None, ["one", "two"], "Rows:", 30, 0)
+    with pytest.raises(InputError, match=r"writing\.model: cannot load"):
+        writer.load_writer(str(tmp_path))
 
 
 def test_a_model_that_is_not_there_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
