@@ -14,6 +14,8 @@ from transformers import BertTokenizerFast
 from matterhorn.coding import READ_UNIT
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification, from_bert
+from matterhorn.models.checkpoint import save_spiking
+from matterhorn.models.convert import convert
 from matterhorn.training.data import Tokens
 from matterhorn.training.recipe import GeneralRecipe, Round, load_recipe
 from matterhorn.training.start import find_start, start_student
@@ -146,3 +148,16 @@ def test_a_silent_network_gets_its_steps_anew_without_a_dead_zone_and_keeps_them
         return [float(population.step.detach().max()) for population in student.populations().values()]
 
     assert max(steps(2)) < 2e-4 and min(steps(0)) > 1e-3
+
+
+def test_weights_of_a_packed_network_can_flip_and_are_quantised_to_the_same(tmp_path):
+    teacher = small_bert()
+    silent = from_bert(teacher, dead_zone=2)
+    save_spiking(convert(silent), tmp_path, task=None)
+    rows = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32, 0, is_regression=False)
+    student = start_student(
+        GeneralRecipe(**general(tmp_path)), Round(dead_zone=2, **PHASE), tmp_path, rows, teacher, other_task=True
+    )
+    before, after = (network.layers()[0].feed_forward.ffn1 for network in (silent, student))
+    assert torch.equal(before.integers()[0], after.integers()[0])
+    assert (after.weight.abs() < 0.25 * after.integers()[1][:, None]).float().mean() > 0.1
