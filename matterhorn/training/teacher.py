@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AutoTokenizer, BertForSequenceClassification, set_seed
 
 from .backbones import locate
@@ -17,15 +19,19 @@ from .tasks import Task
 
 def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassification:
     """A BERT classifier with the task's outputs; the head is drawn anew where ``source`` has none that fits."""
-    model = BertForSequenceClassification.from_pretrained(
-        str(source),
-        num_labels=task.outputs,
-        id2label=dict(enumerate(task.labels or ["score"])),
-        label2id={label: i for i, label in enumerate(task.labels or ["score"])},
-        problem_type="regression" if task.is_regression else "single_label_classification",
-        ignore_mismatched_sizes=True,
+    return BertForSequenceClassification.from_pretrained(
+        str(source), **head_options(task), ignore_mismatched_sizes=True
     )
-    return model
+
+
+def head_options(task: Task) -> dict[str, Any]:
+    """What a Hugging Face config says of a task's outputs."""
+    return {
+        "num_labels": task.outputs,
+        "id2label": dict(enumerate(task.labels or ["score"])),
+        "label2id": {label: i for i, label in enumerate(task.labels or ["score"])},
+        "problem_type": "regression" if task.is_regression else "single_label_classification",
+    }
 
 
 def fine_tune(
@@ -36,13 +42,16 @@ def fine_tune(
     set_seed(recipe.seed)
     model = load_teacher(start or locate(recipe.backbone), task)
     model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    progress = run_phase(model, _task_loss, metrics_of(task), train, selection, recipe.teacher, folder, recipe.seed)
+    progress = run_phase(model, task_loss, metrics_of(task), train, selection, recipe.teacher, folder, recipe.seed)
     AutoTokenizer.from_pretrained(locate(recipe.backbone)).save_pretrained(folder / "best")
     return progress
 
 
-def _task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    loss = model(**batch).loss
+def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy with classes ``[batch]`` or probabilities ``[batch, classes]``; mean squared error of scores."""
+    logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float()
+    labels = batch["labels"]
+    loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
     return loss, {"loss": float(loss.detach())}
 
 

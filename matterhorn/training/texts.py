@@ -37,3 +37,14 @@ def join(parts: list[Tokens]) -> Tokens:
     """All rows in one, without labels."""
     ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
     return replace(parts[0], ids=ids, types=types, labels=[])
+
+
+def texts_of(rows: Tokens, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, ...]]:
+    """Rows as text again, a string for each sentence, as far as the tokenizer can tell."""
+    frame = set(tokenizer.all_special_ids)
+    texts = []
+    for ids, types in zip(rows.ids, rows.types, strict=True):
+        sentences = [[token for token, own in zip(ids, types, strict=True) if own == kind] for kind in sorted({*types})]
+        words = [[token for token in sentence if token not in frame] for sentence in sentences]
+        texts.append(tuple(tokenizer.batch_decode(words)))
+    return texts
