@@ -87,6 +87,9 @@ def _verified(report: Verification | None, n: int) -> str:
 
 def _texts(recipe: Recipe) -> str:
     told = ""
+    if recipe.tutor:
+        told += f"\nThe teacher learned from a tutor, {recipe.tutor.backbone}, a larger model that was fine-tuned"
+        told += "\non training rows and said what all of them mean."
     if recipe.texts:
         tasks = ", ".join(recipe.texts)
         told += f"\nThe network also learned on up to {recipe.texts_each:,} training rows each of {tasks}: no labels."

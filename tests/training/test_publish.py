@@ -22,7 +22,16 @@ def finished(folder, task="rte"):
     """A run's folder with a whole recipe and what training left beside each network."""
     lay_run(folder, task)
     rounds = [PHASE | {"dead_zone": k} for k in (0, 1, 2)]
-    recipe = {"task": task, "backbone": "tiny", "seed": 5, "reworded": 70, "teacher": PHASE, "rounds": rounds}
+    tutor = PHASE | {"backbone": "larger"}
+    recipe = {
+        "task": task,
+        "backbone": "tiny",
+        "seed": 5,
+        "reworded": 70,
+        "teacher": PHASE,
+        "rounds": rounds,
+        "tutor": tutor,
+    }
     (folder / "recipe.json").write_text(json.dumps(recipe))
     progress = {"best": 0.625, "best_step": 40, "history": [{"step": 40}, {"step": 80}], "done": True}
     for place in folder.glob("round-*"):
@@ -48,6 +57,7 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
         f"{spiking.metrics['accuracy']:.4f} (teacher, full precision: {result.teacher.metrics['accuracy']:.4f}" in card
     )
     assert "license" not in card  # of a backbone that is not known here
+    assert "learned from a tutor, larger" in card
     assert "70 more rows" in card and "Round 2 (k = 2): best of 2 evaluations at step 40, 0.625" in card
     assert load_recipe(output / "recipe.yaml").rounds[2].dead_zone == 2 and not list(tmp_path.glob("*.new"))
 

@@ -17,7 +17,9 @@ from transformers import BertTokenizerFast
 
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
+from matterhorn.nn import QuantisedLinear
 from matterhorn.training.distil import Distillation
+from matterhorn.training.loop import _optimizer
 from matterhorn.training.metrics import compute_metrics
 from matterhorn.training.recipe import Round, load_recipe
 from matterhorn.training.tasks import get_task
@@ -114,6 +116,15 @@ def test_killed_and_started_again_it_ends_at_the_same_weights(trained, tmp_path)
         assert ours.keys() == other.keys()
         different = [name for name in ours if not torch.equal(ours[name], other[name])]
         assert different == []
+
+
+def test_latent_weights_have_a_rate_of_their_own_and_all_are_trained_once():
+    network = small_network()
+    phase = Round(epochs=1, learning_rate=1e-3, latent_rate=3)
+    peaks = {id(p): group["peak"] for group in _optimizer(network, phase).param_groups for p in group["params"]}
+    wanted = {id(p): 1e-3 for p in network.parameters() if p.requires_grad}
+    wanted |= {id(m.weight): 3e-3 for m in network.modules() if isinstance(m, QuantisedLinear)}
+    assert peaks == pytest.approx(wanted)
 
 
 def test_what_is_kept_is_the_average(trained):
