@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from ..nn.linear import QuantisedLinear
 from .checkpoint import load_state, save_state
 from .data import Tokens, shuffled_batches, sorted_batches
+from .flips import Flips
 from .metrics import compute_metrics
 from .recipe import Phase
 from .tasks import Task
@@ -98,6 +99,7 @@ class _Course:
     average: AveragedModel | None
     accelerator: Accelerator
     progress: Progress
+    flips: Flips
     folder: Path
     total: int
     """Steps of the whole phase."""
@@ -123,7 +125,7 @@ def _begin(
     _leave_alone(model, torch.int16)
     steps_per_epoch = math.ceil(len(train) / phase.batch_size / accelerator.num_processes)
     total = max(1, round(phase.epochs * steps_per_epoch))
-    return _Course(model, optimizer, average, accelerator, progress, folder, total)
+    return _Course(model, optimizer, average, accelerator, progress, Flips(model), folder, total)
 
 
 def _update(course: _Course, loss: Tensor, phase: Phase) -> None:
@@ -144,7 +146,7 @@ def _assess(
 ) -> None:
     """Note an evaluation, keep the network if it is the best, and save the state to go on from."""
     progress, main = course.progress, course.accelerator.is_main_process
-    _note(progress, figures | measured, score(next(iter(measured.values()))))
+    _note(progress, figures | course.flips.since(course.model) | measured, score(next(iter(measured.values()))))
     course.accelerator.log(progress.history[-1], step=progress.step)
     progress.done = progress.step == course.total
     if main:

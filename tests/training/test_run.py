@@ -19,6 +19,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.nn import QuantisedLinear
 from matterhorn.training.distil import Distillation
+from matterhorn.training.flips import Flips
 from matterhorn.training.loop import _optimizer
 from matterhorn.training.metrics import compute_metrics
 from matterhorn.training.recipe import Round, load_recipe
@@ -93,7 +94,7 @@ def test_a_run_learns_and_leaves_its_networks(trained):
         assert network.config.dead_zone == k
         assert (output / place / "best" / "tokenizer.json").is_file()
         history = json.loads((output / place / "last" / "state.json").read_text())["history"]
-        assert history[-1]["accuracy"] > 0.8
+        assert history[-1]["accuracy"] > 0.8 and 0 < history[0]["flipped"] < 0.5
     assert not list(output.rglob("*.tmp"))
 
 
@@ -125,6 +126,16 @@ def test_latent_weights_have_a_rate_of_their_own_and_all_are_trained_once():
     wanted = {id(p): 1e-3 for p in network.parameters() if p.requires_grad}
     wanted |= {id(m.weight): 3e-3 for m in network.modules() if isinstance(m, QuantisedLinear)}
     assert peaks == pytest.approx(wanted)
+
+
+def test_flips_are_counted_from_one_look_to_the_next():
+    network = small_network()
+    flips, linears = Flips(network), [m for m in network.modules() if isinstance(m, QuantisedLinear)]
+    weights = sum(linear.weight.numel() for linear in linears)
+    with torch.no_grad():
+        linears[0].weight[0].neg_()
+    assert flips.since(network) == {"flipped": linears[0].weight.shape[1] / weights}
+    assert flips.since(network) == {"flipped": 0.0} and Flips(small_bert()).since(small_bert()) == {}
 
 
 def test_what_is_kept_is_the_average(trained):
