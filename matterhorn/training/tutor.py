@@ -7,6 +7,7 @@ on a teacher repeats their labels; a larger model tells it how sure one can be.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -66,14 +67,14 @@ def lessons(
 
 
 def telling(rows: Examples, count: int, seed: int) -> Examples:
-    """``count`` rows to fine-tune a large model on: half of them whole sentences if there are so many, the rest pieces
-    of four words or more."""
+    """``count`` rows to fine-tune a large model on: half of them whole sentences and half pieces of four words or more,
+    or more of one where there are too few of the other."""
     draw, words = random.Random(seed), [_words(row) for row in rows.texts]
     whole = [i for i, n in enumerate(words) if n >= WHOLE_SENTENCE]
     pieces = [i for i, n in enumerate(words) if SHORTEST <= n < WHOLE_SENTENCE]
     draw.shuffle(whole)
     draw.shuffle(pieces)
-    chosen = whole[: count // 2]
+    chosen = whole[: max(count // 2, count - len(pieces))]
     return rows.subset(chosen + pieces[: count - len(chosen)])
 
 
@@ -104,12 +105,12 @@ def fine_tune_tutor(
 def answers(rows: Tokens, task: Task, folder: Path) -> Tensor:
     """What the tutor in ``folder/best`` says of rows: probabilities ``[rows, classes]``, or scores ``[rows, 1]``.
 
-    Asked once, in parts that processes share, each kept in a file.
+    Asked once, in parts that processes share, each kept in a file that is named after its rows.
     """
     state = PartialState(cpu=not torch.cuda.is_available())
     order = sorted(range(len(rows)), key=lambda i: (len(rows.ids[i]), i))
     parts = [order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)]
-    files = [folder / f"said-{number:04d}.safetensors" for number in range(len(parts))]
+    files = [folder / f"said-{_digest(rows.subset(part))}.safetensors" for part in parts]
     missing = [number for number, file in enumerate(files) if not file.is_file()]
     mine = missing[state.process_index :: state.num_processes]
     if mine:
@@ -132,6 +133,11 @@ def _certain(labels: list[float], task: Task) -> Tensor:
     if task.is_regression:
         return torch.tensor(labels, dtype=torch.float32)[:, None]
     return F.one_hot(torch.tensor(labels, dtype=torch.int64), task.outputs).float()
+
+
+def _digest(rows: Tokens) -> str:
+    """What a part's file is known by, so that answers to other rows are never taken for these."""
+    return hashlib.sha256(repr(rows.ids).encode()).hexdigest()[:16]
 
 
 def _words(row: tuple[str, ...]) -> int:

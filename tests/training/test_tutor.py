@@ -62,6 +62,13 @@ def test_what_was_answered_is_not_asked_again(recipe, tmp_path):
     assert {tuple(sorted(row)) for row in second.labels} == {(0.25, 0.75)} != {tuple(sorted(r)) for r in first.labels}
 
 
+def test_answers_to_other_rows_are_not_taken_for_these(recipe, tmp_path):
+    ask(recipe, tmp_path)
+    (kept,) = (tmp_path / "tutor").glob("said-*.safetensors")
+    ask(recipe.model_copy(update={"max_length": 6}), tmp_path)
+    assert len(list((tmp_path / "tutor").glob("said-*.safetensors"))) == 2 and kept.is_file()
+
+
 def test_frozen_blocks_and_embeddings_stay_as_they_are(recipe, tmp_path):
     ask(recipe, tmp_path)
     task = get_task(recipe.task)
@@ -99,6 +106,7 @@ def test_half_of_the_telling_rows_are_whole_sentences():
     chosen = tutor.telling(rows, 60, seed=1)
     counts = [len(text.split()) for (text,) in chosen.texts]
     assert counts.count(20) == 30 and counts.count(6) == 30 and len(set(chosen.labels)) == 60
+    assert len(tutor.telling(rows.subset(list(range(100, 150))), 40, seed=1)) == 40  # there are no pieces
 
 
 def test_a_model_in_parts_is_joined_once(tmp_path, monkeypatch):
