@@ -60,8 +60,17 @@ def _joined(name: str) -> Path:
                         shutil.copyfileobj(part, file)
             with ZipFile(whole) as packed:
                 packed.extractall(place)
-            os.replace(Path(place) / archive, cache / archive)
+            _settle(Path(place) / archive, cache / archive)
     return cache / archive
+
+
+def _settle(unpacked: Path, place: Path) -> None:
+    """Move a folder to its place, unless another process was faster."""
+    try:
+        os.replace(unpacked, place)
+    except OSError:
+        if not place.is_dir():
+            raise
 
 
 def embedding_table(name: str) -> Tensor:

@@ -125,3 +125,13 @@ def test_a_model_in_parts_is_joined_once(tmp_path, monkeypatch):
         (folder / "input" / f"toy-model.zip.{number}").write_bytes(piece)
     assert (Path(backbones.locate("toy")) / "config.json").read_text() == "{}"
     assert [path.name for path in (tmp_path / "cache" / "matterhorn" / "models").iterdir()] == ["toy-model"]
+
+
+def test_a_folder_that_another_process_unpacked_first_is_kept(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    backbones._settle(tmp_path / "second", tmp_path / "first")
+    assert (tmp_path / "first" / "config.json").read_text() == "first"
+    with pytest.raises(OSError):
+        backbones._settle(tmp_path / "nothing", tmp_path / "elsewhere")
