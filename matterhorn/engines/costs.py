@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 
 from ..coding import SILENT, Code
 from ..errors import InputError
@@ -62,8 +62,7 @@ def machine_costs() -> Costs:
 
 def cache_file() -> Path:
     """Where the measured costs are kept."""
-    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None)
-    return Path(home or Path.home() / ".cache") / "matterhorn" / f"costs-{platform.machine() or 'any'}.json"
+    return user_cache_path("matterhorn", appauthor=False) / f"costs-{platform.machine() or 'any'}.json"
 
 
 def measure() -> Costs:

