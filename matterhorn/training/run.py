@@ -70,7 +70,7 @@ def distillation_rows(
 ) -> Tokens:
     """What the student learns on: the task's rows (given and written), new sentences of their pieces, the same with a
     mistake, texts of others, and all of them in other words."""
-    more = load_texts(recipe, tokenizer, glue_dir)
+    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1)
     if recipe.recombined:
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:

@@ -13,14 +13,22 @@ from .recipe import Distilling
 from .tasks import get_task
 
 
-def load_texts(recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None) -> list[Tokens]:
-    """Rows of each of the recipe's ``texts``, drawn with its seed; no labels."""
+def load_texts(
+    recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None, *, alone: bool = False
+) -> list[Tokens]:
+    """Rows of each of the recipe's ``texts``, drawn with its seed; no labels.
+
+    Args:
+        alone: for a task with single sentences: the two of a pair are rows of their own.
+    """
     parts = []
     for name in recipe.texts:
         task = get_task(name)
-        examples = load_examples(task, "train", glue_dir)
-        rows = random.Random(recipe.seed).sample(range(len(examples)), min(recipe.texts_each, len(examples)))
-        unlabelled = Examples([examples.texts[i] for i in rows], [])
+        rows = load_examples(task, "train", glue_dir).texts
+        if alone:
+            rows = list(dict.fromkeys((sentence,) for row in rows for sentence in row))
+        drawn = random.Random(recipe.seed).sample(range(len(rows)), min(recipe.texts_each, len(rows)))
+        unlabelled = Examples([rows[i] for i in drawn], [])
         parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
     return parts
 

@@ -16,9 +16,10 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.models.checkpoint import save_spiking
 from matterhorn.models.convert import convert
-from matterhorn.training.data import Tokens
+from matterhorn.training.data import Tokens, load_examples
 from matterhorn.training.recipe import GeneralRecipe, Round, load_recipe
 from matterhorn.training.start import find_start, start_student
+from matterhorn.training.tasks import get_task
 from matterhorn.training.texts import join, load_texts, vocabulary
 from matterhorn.zoo import ZOO
 
@@ -88,6 +89,20 @@ def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
     own = Tokens([[2, 5, 3]], [[0, 0, 0]], [1.0], 0, is_regression=False)
     both = join([own, once])
     assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
+
+
+def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(tmp_path):
+    lay_out(tmp_path)
+    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
+    recipe = GeneralRecipe(**general(tmp_path, texts=["wnli"], texts_each=1000))
+    (pairs,), (alone,) = (load_texts(recipe, tokenizer, tmp_path / "glue", alone=alone) for alone in (False, True))
+    assert all(row.count(tokenizer.sep_token_id) == 2 for row in pairs.ids)
+    assert all(
+        row.count(tokenizer.sep_token_id) == 1 and not any(kinds)
+        for row, kinds in zip(alone.ids, alone.types, strict=True)
+    )
+    given = load_examples(get_task("wnli"), "train", tmp_path / "glue").texts
+    assert len(alone) == len({sentence for pair in given for sentence in pair})
 
 
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(tmp_path):
