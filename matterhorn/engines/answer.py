@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from ..errors import InputError
-from ..models.checkpoint import TOKENIZER_FILE, tokenizer_folder
+from ..models.checkpoint import tokenizer_file
 from ..models.spiking import SpikingNetwork
 from ..trace import Trace
 from .forward import classify
@@ -35,10 +35,7 @@ class Answer:
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """A checkpoint's tokenizer."""
-    path = tokenizer_folder(folder) / TOKENIZER_FILE
-    if not path.is_file():
-        raise InputError("no tokenizer", file=path, cure="copy the tokenizer's files beside the checkpoint")
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(folder)))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

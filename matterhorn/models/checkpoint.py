@@ -159,6 +159,15 @@ def tokenizer_folder(folder: Path) -> Path:
     return Path(os.path.normpath(folder / plain.get("embeddings", EMBEDDINGS_FILE))).parent
 
 
+def tokenizer_file(folder: Path) -> Path:
+    """A checkpoint's tokenizer, which has to be there."""
+    path = tokenizer_folder(folder) / TOKENIZER_FILE
+    if not path.is_file():
+        cure = "copy the tokenizer's files beside the checkpoint (a round of training has them once it is done)"
+        raise InputError("no tokenizer", file=path, cure=cure)
+    return path
+
+
 def load_classifier(folder: Path) -> SpikingNetwork:
     """As :func:`load_spiking`, but a general encoder, whose classifier is random, is refused."""
     network = load_spiking(folder)

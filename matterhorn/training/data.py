@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from ..errors import InputError
-from ..models.checkpoint import tokenizer_folder
+from ..models.checkpoint import tokenizer_file
 from .tasks import Task
 
 
@@ -180,7 +180,7 @@ class Tokens:
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a network, spiking or not."""
-    return PreTrainedTokenizerFast.from_pretrained(tokenizer_folder(folder))
+    return PreTrainedTokenizerFast.from_pretrained(tokenizer_file(folder).parent)
 
 
 def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int, *, types: bool = True) -> Tokens:

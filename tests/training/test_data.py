@@ -119,3 +119,10 @@ def test_rows_of_two_sentences_have_types_whatever_class_loads_the_tokenizer():
     task, rows = get_task("rte"), Examples([("a dog runs", "a cat sleeps")], [1.0])
     tokens = tokenize(rows, tokenizer_of(find("sst2")), task, 128)
     assert tokens.types == [[0, 0, 0, 0, 0, 1, 1, 1, 1]]
+
+
+def test_a_network_of_a_round_that_is_not_done_has_no_tokenizer(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "matterhorn"}')
+    with pytest.raises(InputError, match="no tokenizer") as caught:
+        tokenizer_of(tmp_path)
+    assert "once it is done" in str(caught.value.cure)
