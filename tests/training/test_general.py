@@ -17,7 +17,8 @@ from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.models.checkpoint import save_spiking
 from matterhorn.models.convert import convert
 from matterhorn.training.data import Tokens, load_examples
-from matterhorn.training.recipe import GeneralRecipe, Round, load_recipe
+from matterhorn.training.recipe import GeneralRecipe, Recipe, Round, load_recipe
+from matterhorn.training.run import distillation_rows
 from matterhorn.training.start import find_start, start_student
 from matterhorn.training.tasks import get_task
 from matterhorn.training.texts import join, load_texts, vocabulary
@@ -103,6 +104,10 @@ def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(tmp_path):
     )
     given = load_examples(get_task("wnli"), "train", tmp_path / "glue").texts
     assert len(alone) == len({sentence for pair in given for sentence in pair})
+    for task, parts in (("sst2", 1), ("wnli", 2)):  # a run reads them as its task has them
+        own = Recipe(**yaml.safe_load((tmp_path / "recipe.yaml").read_text()) | {"task": task, "texts": ["wnli"]})
+        learned = distillation_rows(own, Tokens([], [], [], 0, is_regression=False), tokenizer, tmp_path / "glue")
+        assert {row.count(tokenizer.sep_token_id) for row in learned.ids} == {parts}
 
 
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(tmp_path):
