@@ -97,6 +97,8 @@ def _texts(recipe: Recipe) -> str:
         told += f"\n{recipe.recombined:,} more rows are training rows with a piece exchanged for another row."
     if recipe.edited:
         told += f"\n{recipe.edited:,} more rows are training rows with a token too many, too few or out of place."
+    if recipe.rematched:
+        told += f"\nUp to {recipe.rematched:,} more rows are pairs of sentences from different training rows."
     if recipe.reworded:
         told += f"\n{recipe.reworded:,} more rows are training rows in other words, without labels too."
     return told

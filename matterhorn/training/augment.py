@@ -19,6 +19,9 @@ NEIGHBOURS, REPLACED = 12, 0.3
 LARGEST = 0.7
 """Of :func:`recombine`: at most this share of a sentence is exchanged."""
 
+PARTNERS = 10
+"""Of :func:`rematch`: how many second sentences count as like a first one."""
+
 
 def reword(rows: Tokens, table: Tensor, words: list[int], count: int, seed: int) -> Tokens:
     """New rows: given ones, long ones more often, with about a third of their words replaced by others of like meaning
@@ -74,6 +77,49 @@ def _pieces(body: tuple[int, ...], pieces: set[tuple[int, ...]]) -> list[tuple[i
     widest = int(LARGEST * length)
     spans = ((a, b) for a in range(length) for b in range(a + 2, min(length, a + widest) + 1))
     return [(a, b) for a, b in spans if body[a:b] in pieces]
+
+
+def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
+    """New pairs: the first sentence of a row with the second one of another that is like it (as Augmented SBERT chooses
+    pairs for its teacher, arXiv 2010.08240). Whole sentences that somebody wrote, which no row had side by side. No
+    labels: the teacher says what they are to each other. Each pair comes once, so there may be fewer than ``count``.
+
+    Args:
+        table: embeddings of all tokens, ``[vocabulary, width]``. Alike are the :data:`PARTNERS` of largest cosine
+            between sums of them, rare tokens weighing more.
+
+    Raises:
+        InputError: the rows are single sentences.
+    """
+    if not any(map(any, rows.types)):
+        raise InputError("rows of one sentence have no partners", field="rematched", cure="leave it out of the recipe")
+    seams = [types.index(1) for types in rows.types]
+    firsts = [tuple(ids[:seam]) for ids, seam in zip(rows.ids, seams, strict=True)]
+    seconds = [tuple(ids[seam:]) for ids, seam in zip(rows.ids, seams, strict=True)]
+    longest, taken = max(map(len, rows.ids)), set(zip(firsts, seconds, strict=True))
+    pairs = []
+    for first, partners in zip(firsts, _partners(firsts, seconds, table), strict=True):
+        for second in (seconds[place] for place in partners):
+            if (first, second) not in taken and len(first) + len(second) <= longest:
+                taken.add((first, second))
+                pairs.append((first, second))
+    drawn = random.Random(seed).sample(pairs, min(count, len(pairs)))
+    ids = [[*first, *second] for first, second in drawn]
+    types = [[0] * len(first) + [1] * len(second) for first, second in drawn]
+    return replace(rows, ids=ids, types=types, labels=[])
+
+
+def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], table: Tensor) -> list[list[int]]:
+    """For each first sentence the places of the second ones most like it, nearest first."""
+    sentences = firsts + seconds
+    found_in = torch.bincount(torch.tensor([token for row in sentences for token in {*row}]), minlength=len(table))
+    rarity = torch.log(len(sentences) / found_in.clamp(min=1))
+    flat = torch.tensor([token for row in sentences for token in row])
+    starts = torch.tensor([0, *map(len, sentences[:-1])]).cumsum(0)
+    sums = F.embedding_bag(flat, table.float(), starts, mode="sum", per_sample_weights=rarity[flat])
+    ours, theirs = F.normalize(sums, dim=-1).split(len(firsts))
+    number = min(PARTNERS, len(seconds))
+    return [row for some in ours.split(1024) for row in (some @ theirs.T).topk(number).indices.tolist()]
 
 
 def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:

@@ -140,14 +140,17 @@ class Recipe(Distilling):
     edited: int = Field(0, ge=0)
     """So many more texts to distil on, each a row with one token too many, too few or out of place
     (:func:`~.augment.edit`)."""
+    rematched: int = Field(0, ge=0)
+    """At most so many more pairs to distil on, each of two sentences that no row has side by side
+    (:func:`~.augment.rematch`)."""
     tutor: TutorPhase | None = None
     """A larger model that teaches the teacher; without one the teacher learns labels."""
     teacher: TeacherPhase
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        unlabelled = self.texts or self.writing or self.reworded or self.recombined or self.edited
-        if unlabelled and any(settings.label_weight for settings in self.rounds):
+        made = self.reworded or self.recombined or self.edited or self.rematched
+        if (self.texts or self.writing or made) and any(settings.label_weight for settings in self.rounds):
             raise ValueError("texts have no labels to weigh: give no label_weight")
         return self
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, PreTraine
 
 from ..models import MatterhornForSequenceClassification
 from ..msu import deviating, load_device
-from .augment import edit, recombine, reword
+from .augment import edit, recombine, rematch, reword
 from .backbones import embedding_table, locate
 from .checkpoint import is_done
 from .chips import Chips
@@ -75,6 +75,8 @@ def distillation_rows(
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:
         more.append(edit(rows, set(tokenizer.all_special_ids), recipe.edited, recipe.seed))
+    if recipe.rematched:
+        more.append(rematch(rows, embedding_table(recipe.backbone), recipe.rematched, recipe.seed))
     given = join([rows, *more]) if more else rows
     if not recipe.reworded:
         return given

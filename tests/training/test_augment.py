@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from matterhorn.errors import InputError
-from matterhorn.training.augment import REPLACED, edit, neighbours, recombine, reword
+from matterhorn.training.augment import PARTNERS, REPLACED, edit, neighbours, recombine, rematch, reword
 from matterhorn.training.data import Tokens
 
 
@@ -63,3 +63,26 @@ def test_an_edit_is_one_token_and_leaves_the_frame():
         assert types == sorted(types) and types.index(1) == row.index(3) + 1
         assert row != pair.ids[0] or len(row) != 7
     assert edit(rows_of([2, 5, 3]), {2, 3}, 4, seed=1).ids == [[2, 5, 3]] * 4  # nothing to trade places with
+
+
+def test_sentences_are_matched_anew_with_those_most_like_them():
+    table = torch.eye(40)
+    seconds = [[10 + i, 3] for i in range(12)] + [[4, 5, 3], [4, 6, 7, 8, 3]]
+    firsts = [[2, 20 + i, 3] for i in range(12)] + [[2, 4, 3], [2, 6, 3]]
+    ids = [first + second for first, second in zip(firsts, seconds, strict=True)]
+    types = [[0] * 3 + [1] * len(second) for second in seconds]
+    rows = Tokens(ids, types, [1.0] * len(ids), 0, is_regression=False)
+    new = rematch(rows, table, 10_000, seed=1)
+    made = set(map(tuple, new.ids))
+    assert len(made) == len(new.ids) <= PARTNERS * len(rows) and not made & set(map(tuple, ids)) and not new.labels
+    assert (2, 4, 3, 4, 6, 7, 8, 3) in made and (2, 6, 3, 4, 6, 7, 8, 3) not in made  # alike; a given row
+    assert {tuple(row[:3]) for row in new.ids} == set(map(tuple, firsts))  # every first sentence has its partners
+    assert all(kinds == [0] * 3 + [1] * (len(row) - 3) for row, kinds in zip(new.ids, new.types, strict=True))
+    assert max(map(len, new.ids)) <= max(map(len, ids))
+    once, again, other = (rematch(rows, table, 7, seed=seed).ids for seed in (1, 1, 2))
+    assert once == again != other and len(once) == 7
+
+
+def test_a_single_sentence_has_no_partner():
+    with pytest.raises(InputError, match="rematched"):
+        rematch(rows_of([2, 5, 3], [2, 6, 3]), torch.eye(8), 5, seed=1)
