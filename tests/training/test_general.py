@@ -16,7 +16,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification, from_bert
 from matterhorn.models.checkpoint import save_spiking
 from matterhorn.models.convert import convert
-from matterhorn.training.data import Tokens, load_examples, tokenize
+from matterhorn.training.data import Tokens, load_examples
 from matterhorn.training.recipe import GeneralRecipe, Recipe, Round, load_recipe
 from matterhorn.training.run import distillation_rows
 from matterhorn.training.start import find_start, start_student
@@ -114,11 +114,11 @@ def test_a_run_learns_on_pairs_matched_anew(tmp_path):
     lay_out(tmp_path)
     tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
     asked = yaml.safe_load((tmp_path / "recipe.yaml").read_text()) | {"task": "wnli", "reworded": 0, "rematched": 5}
-    task = get_task("wnli")
-    rows = tokenize(load_examples(task, "train", tmp_path / "glue"), tokenizer, task, 32)
+    ids = [[2, 5 + i, 3, 12 + i, 3] for i in range(4)]
+    rows = Tokens(ids, [[0, 0, 0, 1, 1]] * 4, [1.0] * 4, 0, is_regression=False)
     learned = distillation_rows(Recipe(**asked), rows, tokenizer, tmp_path / "glue")
-    assert len(learned) == len(rows) + 5 and "labels" not in learned.batch([0, len(rows)])
-    assert all(row not in rows.ids for row in learned.ids[len(rows) :])
+    assert len(learned) == 4 + 5 and "labels" not in learned.batch([0, 4])
+    assert learned.ids[:4] == ids and all(row not in ids for row in learned.ids[4:])
 
 
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(tmp_path):
