@@ -107,7 +107,11 @@ def _texts(recipe: Recipe) -> str:
 def _round(number: int, recipe: Recipe, history: dict[str, Any]) -> str:
     zone, tried = recipe.rounds[number].dead_zone, len(history["history"])
     figure = f"divergence {-history['best']:.3f} from the teacher" if history["best"] < 0 else f"{history['best']:.3f}"
+    means = [
+        entry["mean_of"] for entry in history["history"] if entry["step"] == history["best_step"] and "mean_of" in entry
+    ]
+    mean = f" (mean of the weights at the last {means[0]})" if means else ""
     return (
-        f"Round {number} (k = {zone}): best of {tried} evaluations at step {history['best_step']}, "
+        f"Round {number} (k = {zone}): best of {tried} evaluations at step {history['best_step']}{mean}, "
         f"{figure} on the rows held out."
     )

@@ -25,10 +25,14 @@ from ..nn.linear import QuantisedLinear
 from .checkpoint import load_state, save_state
 from .data import Tokens, shuffled_batches, sorted_batches
 from .flips import Flips
+from .mean import mean_network, remember, remembered
 from .metrics import compute_metrics
 from .recipe import Phase
 from .tasks import Task
 from .tracking import TRACKER
+
+RECENT = "recent"
+"""Folder of a phase with its last networks, while it runs."""
 
 Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
 """(model, batch) → (loss to minimise, figures to show)."""
@@ -85,8 +89,11 @@ def run_phase(
             bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
             if course.progress.step % phase.evaluate_every == 0 or course.progress.step == course.total:
                 course.progress.seconds += time.monotonic() - clock
-                _assess(course, figures, measure(course.kept, selection, course.accelerator), score)
+                network, measured = _measured(course, phase, lambda it: measure(it, selection, course.accelerator))
+                _assess(course, network, figures, measured, score)
                 clock = time.monotonic()
+    if course.accelerator.is_main_process:
+        shutil.rmtree(folder / RECENT, ignore_errors=True)
     return course.progress
 
 
@@ -141,8 +148,30 @@ def _update(course: _Course, loss: Tensor, phase: Phase) -> None:
     course.progress.step += 1
 
 
+def _measured(
+    course: _Course, phase: Phase, measure: Callable[[PreTrainedModel], dict[str, float]]
+) -> tuple[PreTrainedModel, dict[str, float]]:
+    """The network as it is now and its figures, or at a phase's end the mean of its last ones if that is better."""
+    now = course.kept, measure(course.kept)
+    if not phase.mean_of:
+        return now
+    recent = course.folder / RECENT
+    if course.accelerator.is_main_process:
+        remember(recent, course.progress.step, course.kept, phase.mean_of)
+    course.accelerator.wait_for_everyone()
+    if course.progress.step < course.total:
+        return now
+    network = mean_network(recent, course.kept)
+    mean = network, measure(network) | {"mean_of": len(remembered(recent))}
+    return max(now, mean, key=lambda found: next(iter(found[1].values())))
+
+
 def _assess(
-    course: _Course, figures: dict[str, float], measured: dict[str, float], score: Callable[[float], float]
+    course: _Course,
+    network: PreTrainedModel,
+    figures: dict[str, float],
+    measured: dict[str, float],
+    score: Callable[[float], float],
 ) -> None:
     """Note an evaluation, keep the network if it is the best, and save the state to go on from."""
     progress, main = course.progress, course.accelerator.is_main_process
@@ -151,7 +180,7 @@ def _assess(
     progress.done = progress.step == course.total
     if main:
         _show(progress.history[-1])
-        _keep(course.folder, course.kept, progress)
+        _keep(course.folder, network, progress)
         save_state(course.folder / "last", course.model, course.optimizer, vars(progress), course.average)
     course.accelerator.wait_for_everyone()
 

@@ -18,9 +18,11 @@ from transformers import BertTokenizerFast
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornForSequenceClassification
 from matterhorn.nn import QuantisedLinear
+from matterhorn.training.data import Tokens
 from matterhorn.training.distil import Distillation
 from matterhorn.training.flips import Flips
-from matterhorn.training.loop import _optimizer
+from matterhorn.training.loop import RECENT, _optimizer, run_phase
+from matterhorn.training.mean import mean_network, remember, remembered
 from matterhorn.training.metrics import compute_metrics
 from matterhorn.training.recipe import Round, load_recipe
 from matterhorn.training.tasks import get_task
@@ -53,7 +55,10 @@ def lay_out(folder: Path, steps: int = 40) -> Path:
         "max_length": 32,
         "selection_rows": 40,
         "teacher": phase,
-        "rounds": [phase, phase | {"dead_zone": 1, "silent_target": 0.85, "event_price": 0.1, "average": 0.8}],
+        "rounds": [
+            phase | {"mean_of": 3},
+            phase | {"dead_zone": 1, "silent_target": 0.85, "event_price": 0.1, "average": 0.8},
+        ],
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
@@ -117,6 +122,8 @@ def test_killed_and_started_again_it_ends_at_the_same_weights(trained, tmp_path)
         assert ours.keys() == other.keys()
         different = [name for name in ours if not torch.equal(ours[name], other[name])]
         assert different == []
+        ours, other = (load_file(f / place / "best" / "model.safetensors") for f in (output, whole))
+        assert all(torch.equal(ours[name], other[name]) for name in other)
 
 
 def test_latent_weights_have_a_rate_of_their_own_and_all_are_trained_once():
@@ -147,6 +154,45 @@ def test_what_is_kept_is_the_average(trained):
     assert not torch.equal(state[f"average/module.{name}"], state[f"model/{name}"])
     if best["best_step"] == best["step"]:
         assert torch.equal(kept[name], state[f"average/module.{name}"])
+
+
+def test_the_mean_of_the_last_networks_is_measured_at_the_end(tmp_path):
+    networks, recent = [small_network() for _ in range(4)], tmp_path / "recent"
+    with torch.no_grad():
+        for step, network in enumerate(networks):
+            for parameter in network.parameters():
+                parameter.add_(step)
+            remember(recent, 10 * step, network, 3)
+    assert [path.stem for path in remembered(recent)] == ["10", "20", "30"]
+    mean, names = mean_network(recent, networks[0]), dict(networks[0].named_parameters())
+    for name, value in mean.named_parameters():
+        wanted = sum(dict(network.named_parameters())[name] for network in networks[1:]) / 3
+        assert torch.allclose(value, wanted) and not torch.equal(value, names[name])
+    for name, value in mean.named_buffers():
+        assert torch.equal(value, dict(networks[0].named_buffers())[name])
+
+
+@pytest.mark.parametrize("mean_is_better", [True, False])
+def test_the_mean_is_kept_if_it_is_the_best(tmp_path, mean_is_better):
+    phase = Round(epochs=1, learning_rate=1e-2, batch_size=2, evaluate_every=1, mean_of=2)
+    network, seen = small_network(), []
+    rows = Tokens([[2, 5, 3]] * 6, [[0, 0, 0]] * 6, [1.0] * 6, 0, is_regression=False)
+
+    def loss(model, batch):
+        return sum(parameter.sum() for parameter in model.parameters() if parameter.requires_grad), {}
+
+    def measure(model, selection, accelerator):
+        seen.append({name: value.detach().clone() for name, value in model.named_parameters()})
+        return {"nearness": float(len(seen) == 4) if mean_is_better else -float(len(seen))}
+
+    progress = run_phase(network, loss, measure, rows, rows, phase, tmp_path / "round", 1)
+    assert len(seen) == 4 and progress.step == 3  # three evaluations, and the mean
+    assert not (tmp_path / "round" / RECENT).exists()
+    kept = MatterhornForSequenceClassification.from_pretrained(tmp_path / "round" / "best")
+    for name, value in kept.named_parameters():
+        wanted = (seen[1][name] + seen[2][name]) / 2 if mean_is_better else seen[0][name]
+        assert torch.allclose(value, wanted)
+    assert [entry.get("mean_of") for entry in progress.history] == [None, None, 2 if mean_is_better else None]
 
 
 def test_a_run_can_start_where_another_ended(trained):
