@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import PreTrainedModel
 
 
@@ -39,7 +40,7 @@ def mean_network(folder: Path, model: PreTrainedModel) -> PreTrainedModel:
             sums[name] = sums[name] + value.double() if name in sums else value.double()
     network = type(model)(model.config)
     network.load_state_dict(model.state_dict())
-    network.to(device=model.device)  # type: ignore[arg-type]
+    nn.Module.to(network, model.device)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(sums[name] / len(places))
