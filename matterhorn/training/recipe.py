@@ -34,7 +34,8 @@ class Phase(Settings):
     """Decay of an exponential average of the weights, which then is evaluated and kept; 0: the last weights are.
     One-bit weights that keep flipping get the sign they have most of the time."""
     mean_of: int = Field(0, ge=0)
-    """At the end the mean of the weights at the last so many evaluations is measured too (:mod:`~.mean`)."""
+    """At the end the mean of the weights at the last so many evaluations is measured too (:mod:`~.mean`). It may send
+    more events than each of them: look at its silent share."""
     evaluate_every: int = Field(200, gt=0)
     """Steps between evaluations on the selection rows (the best is kept)."""
 

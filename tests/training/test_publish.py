@@ -37,6 +37,8 @@ def finished(folder, task="rte"):
     for place in folder.glob("round-*"):
         (place / "last").mkdir()
         (place / "last" / "state.json").write_text(json.dumps(progress))
+    progress["history"][0]["mean_of"] = 3
+    (folder / "round-0-k0" / "last" / "state.json").write_text(json.dumps(progress))
     return folder
 
 
@@ -59,6 +61,7 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
     assert "license" not in card  # of a backbone that is not known here
     assert "learned from a tutor, larger" in card
     assert "70 more rows" in card and "Round 2 (k = 2): best of 2 evaluations at step 40, 0.625" in card
+    assert "at step 40 (mean of the weights at the last 3), 0.625" in card
     assert load_recipe(output / "recipe.yaml").rounds[2].dead_zone == 2 and not list(tmp_path.glob("*.new"))
 
 
