@@ -195,6 +195,34 @@ def test_the_mean_is_kept_if_it_is_the_best(tmp_path, mean_is_better):
     assert [entry.get("mean_of") for entry in progress.history] == [None, None, 2 if mean_is_better else None]
 
 
+def test_the_mean_is_the_same_after_a_stop(tmp_path):
+    phase = Round(epochs=1, learning_rate=1e-2, batch_size=2, evaluate_every=1, mean_of=3)
+    rows = Tokens([[2, 5, 3]] * 6, [[0, 0, 0]] * 6, [1.0] * 6, 0, is_regression=False)
+
+    def kept(folder, stop_at):
+        network, calls = small_network(), []
+
+        def loss(model, batch):
+            return sum((parameter**2).sum() for parameter in model.parameters() if parameter.requires_grad), {}
+
+        def measure(model, selection, accelerator):
+            calls.append(model)
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            return {"nearness": float(model is not network)}  # so the mean is the best
+
+        run_phase(network, loss, measure, rows, rows, phase, folder, 1)
+        return load_file(folder / "best" / "model.safetensors")
+
+    whole = kept(tmp_path / "whole", None)
+    with pytest.raises(KeyboardInterrupt):
+        kept(tmp_path / "stopped", 3)
+    again = kept(tmp_path / "stopped", None)
+    history = json.loads((tmp_path / "stopped" / "last" / "state.json").read_text())["history"]
+    assert history[-1]["mean_of"] == 3 and len(history) == 3
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+
+
 def test_a_run_can_start_where_another_ended(trained):
     recipe, whole, environment = trained
     plain = yaml.safe_load(recipe.read_text())
