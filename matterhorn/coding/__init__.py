@@ -1,22 +1,19 @@
-"""Levels, slots, silent levels and dead zones: how integers become spikes. Knows nothing of networks."""
+"""Levels, slots, silent levels and dead zones: how integers become spikes. Pure functions on NumPy arrays."""
 
-from .code import READ_UNIT, SILENT, Code
-from .rate import decode_rate, encode_rate
-from .silence import least_cost, level_histogram, mean_of_silent, most_frequent, silent_share
-from .spikes import count_events, decode, encode, is_silent, kernel
+from .code import EIGHTHS, MAX_BITS, SILENT, Code
+from .silence import level_histogram, mean_of_silent, most_frequent, silent_share
+from .spikes import count_events, decode, encode, is_silent, kappa
 
 __all__ = [
-    "READ_UNIT",
+    "EIGHTHS",
+    "MAX_BITS",
     "SILENT",
     "Code",
     "count_events",
     "decode",
-    "decode_rate",
     "encode",
-    "encode_rate",
     "is_silent",
-    "kernel",
-    "least_cost",
+    "kappa",
     "level_histogram",
     "mean_of_silent",
     "most_frequent",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 
 SILENT = 255
 """Slot number that stands for "no spike in this window"."""
 
-READ_UNIT = 8
-"""Silence may be read as a fraction of a level, in steps of 1/8: then ``8·|κ| ≤ 120`` still fits int8 at 4 bits."""
+EIGHTHS = 8
+"""A silent value may be a fraction of a level, in steps of 1/8: then ``8·|κ| ≤ 120`` still fits int8 at 4 bits."""
 
 MAX_BITS = 6
 
@@ -27,41 +27,39 @@ class Code:
 
     Args:
         bits: width of a level, 1 … 6.
-        silent: silent level m, an integer tensor, scalar or one per neuron ``[neurons]``, each 0 … T.
+        silent: silent level m, integers, a scalar or one per neuron ``[neurons]``, each 0 … T.
         dead_zone: k ≥ 0.
-        reads: what silence is read as, in eighths of a level (integer tensor broadcastable to ``silent``); None reads
-            the silent level itself.
+        silent_value: what silence is read as, in eighths of a level (integers that broadcast to ``silent``, within
+            m ± k); None: the silent level itself.
+
+    Raises:
+        InputError: a number outside these ranges.
     """
 
     bits: int
-    silent: Tensor
+    silent: NDArray[np.int16]
     dead_zone: int = 0
-    reads: Tensor | None = None
+    silent_value: NDArray[np.int16] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
             raise InputError(f"{self.bits} bits", field="bits", cure=f"give 1 … {MAX_BITS}")
+        object.__setattr__(self, "silent", _frozen(self.silent))
         low, high = int(self.silent.min()), int(self.silent.max())
         if low < 0 or high > self.top:
             raise InputError(f"level {low if low < 0 else high}", field="silent", cure=f"give levels in 0 … {self.top}")
         if not 0 <= self.dead_zone <= self.top // 2:
             raise InputError(f"k = {self.dead_zone}", field="dead_zone", cure=f"give k in 0 … {self.top // 2}")
-        if self.reads is not None:
-            distance = (self.reads - READ_UNIT * self.silent).abs()
-            if bool((distance > READ_UNIT * self.dead_zone).any()):
-                raise InputError("a reading outside the dead zone", field="reads", cure="keep it within m ± k")
+        if self.silent_value is not None:
+            object.__setattr__(self, "silent_value", _frozen(self.silent_value))
+            distance = np.abs(self.silent_value - EIGHTHS * self.silent)
+            if bool((distance > EIGHTHS * self.dead_zone).any()):
+                raise InputError("a value outside the dead zone", field="silent_value", cure="keep it within m ± k")
 
     @classmethod
     def ttfs(cls, bits: int) -> Code:
         """Plain time-to-first-spike: the lowest level is the silent one."""
-        return cls(bits, torch.tensor(0))
-
-    def arranged(self, *shape: int) -> Code:
-        """The same code for neurons laid out in another shape (e.g. ``heads, 1, size``); one level stays one level."""
-        if self.silent.numel() == 1:
-            return self
-        reads = None if self.reads is None else self.reads.view(shape)
-        return Code(self.bits, self.silent.view(shape), self.dead_zone, reads)
+        return cls(bits, np.int16(0))  # type: ignore[arg-type]
 
     @property
     def top(self) -> int:
@@ -75,10 +73,22 @@ class Code:
 
     @property
     def unit(self) -> int:
-        """Kernel steps per level: 1, or :data:`READ_UNIT` where silence is read as a fraction."""
-        return 1 if self.reads is None else READ_UNIT
+        """Steps of κ per level: 1, or :data:`EIGHTHS` where a silent value is a fraction."""
+        return 1 if self.silent_value is None else EIGHTHS
 
     @property
-    def read_level(self) -> Tensor:
-        """What silence is read as, in steps of ``1 / unit`` level (int32)."""
-        return (self.silent if self.reads is None else self.reads).to(torch.int32)
+    def reference(self) -> NDArray[np.int16]:
+        """The silent value in steps of κ, like ``silent``: κ of a spike counts from here."""
+        return self.silent if self.silent_value is None else self.silent_value
+
+    @property
+    def reach(self) -> int:
+        """No |κ| is larger."""
+        return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))
+
+
+def _frozen(values: NDArray[np.int16]) -> NDArray[np.int16]:
+    """An own copy that cannot be written to."""
+    own = np.array(values, dtype=np.int16)
+    own.flags.writeable = False
+    return own

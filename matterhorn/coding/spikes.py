@@ -1,40 +1,39 @@
-"""Levels to slots and back, and the kernel a synapse sees. All functions take tensors of any shape, neurons last."""
+"""Levels to slots and back, and κ, the signed time that a synapse sees. Arrays of any shape, neurons last."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from .code import SILENT, Code
 
 
-def is_silent(levels: Tensor, code: Code) -> Tensor:
+def is_silent(levels: NDArray[np.integer], code: Code) -> NDArray[np.bool_]:
     """True where a level sends nothing: |q − m| ≤ k. ``[..., neurons] → bool [..., neurons]``."""
-    return (levels.to(torch.int16) - code.silent.to(torch.int16)).abs() <= code.dead_zone
+    distance: NDArray[np.int16] = np.abs(levels.astype(np.int16) - code.silent)
+    return distance <= code.dead_zone
 
 
-def encode(levels: Tensor, code: Code) -> Tensor:
+def encode(levels: NDArray[np.integer], code: Code) -> NDArray[np.uint8]:
     """Slot of each neuron's spike, T − q, or :data:`SILENT`. ``[..., neurons] → uint8 [..., neurons]``."""
-    slots = (code.top - levels.to(torch.int16)).to(torch.uint8)
-    return slots.masked_fill(is_silent(levels, code), SILENT)
+    return np.where(is_silent(levels, code), SILENT, code.top - levels.astype(np.int16)).astype(np.uint8)
 
 
-def decode(slots: Tensor, code: Code) -> Tensor:
-    """Level that a receiver reads, in levels (float32; a fraction only where silence is read as one)."""
-    levels = (code.top - slots.to(torch.int16)).to(torch.float32)
-    silence = (code.read_level / code.unit).to(torch.float32).expand(levels.shape)
-    return torch.where(slots == SILENT, silence, levels)
+def decode(slots: NDArray[np.uint8], code: Code) -> NDArray[np.float32]:
+    """Level that a receiver reads, in levels (a fraction only where the silent value is one)."""
+    levels = code.top - slots.astype(np.int16)
+    return np.where(slots == SILENT, code.reference / code.unit, levels).astype(np.float32)
 
 
-def kernel(slots: Tensor, code: Code) -> Tensor:
+def kappa(slots: NDArray[np.uint8], code: Code) -> NDArray[np.int16]:
     """Signed distance κ = q − r in time between a spike and the slot that silence stands for; 0 where silent.
 
-    In steps of ``1 / code.unit`` level, int16 ``[..., neurons]``.
+    In steps of ``1 / code.unit`` level, ``[..., neurons]``.
     """
-    distance = code.unit * (code.top - slots.to(torch.int16)) - code.read_level.to(torch.int16)
-    return distance.masked_fill(slots == SILENT, 0)
+    distance = code.unit * (code.top - slots.astype(np.int16)) - code.reference
+    return np.where(slots == SILENT, np.int16(0), distance)
 
 
-def count_events(slots: Tensor) -> int:
-    """Number of spikes in a tensor of slots."""
+def count_events(slots: NDArray[np.uint8]) -> int:
+    """Number of spikes in an array of slots."""
     return int((slots != SILENT).sum())

@@ -1,6 +1,6 @@
-"""The trace: what happened while a spiking network ran, and the only thing that energy is computed from.
+"""The trace: what happened while a program ran, and the only thing that energy is computed from.
 
-A trace adds up over batches. It holds counts, never tensors of activity, so its size does not grow with the data.
+A trace adds up over batches. It holds counts, never arrays of activity, so its size does not grow with the data.
 """
 
 from __future__ import annotations
@@ -8,17 +8,21 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-ROLES = ("query", "key", "value", "scores", "context", "output", "ffn1", "ffn2")
-"""Connections of a block, in the order in which they run: scores is Q·Kᵀ, context is P·V."""
+from ..errors import InputError
+from ..topology import SOURCE, Shape, Site
 
-DYNAMIC = ("scores", "context")
-"""Connections whose stored operand (K, V) is written anew for each sequence."""
+FORMAT = 3
+"""Of trace files; 3: connections by block and connection, the last block cut to the first token."""
+
+COUNTED = ("histogram", "windows", "events", "kappa_sum", "products", "accumulates", "offset_accumulates")
+"""Fields of a connection that add up over batches."""
 
 
 @dataclass
@@ -26,42 +30,45 @@ class ConnectionTrace:
     """Counts of one connection, summed over all sequences that ran.
 
     Attributes:
-        name: ``block.<i>.<role>``; block: i; role: one of :data:`ROLES`.
-        population: the neurons that feed it. Query, key and value share ``block.<i>.input``: one spike, three targets.
+        block, connection: which one (:data:`matterhorn.topology.CONNECTIONS`).
         fan_in, fan_out: rows and columns of the weight matrix (static); of one head's stored operand per position
-            for dynamic ones (scores: head size in, one key out; context: one key in, head size out).
+            for dynamic ones (qk: head size in, one key out; pv: one key in, head size out).
         heads: number of heads for dynamic connections, 1 for static ones.
         level_bits: bits of a source level. operand_bits: bits of a weight or of a stored K or V element.
         dead_zone, silent: of the source population's code; ``silent`` has one level, or one per row of the histogram.
-        windows: neuron-windows. events: spikes. kernel_sum: Σ|κ| over events, in levels.
+        windows: neuron-windows that the connection reads. events: spikes among them. kappa_sum: Σ|κ| over events, in
+            levels.
         products: products that a dense network would compute. accumulates: additions that the events cause.
         offset_accumulates: digital additions for the silent level of a dynamic connection (0 where silence means 0).
-        histogram: int64 ``[rows, T + 1]``, levels before masking; rows are neurons, or heads for context.
+        histogram: int64 ``[rows, T + 1]``, levels before masking; rows are neurons, or heads for pv.
     """
 
-    name: str
     block: int
-    role: str
-    population: str
+    connection: str
     fan_in: int
     fan_out: int
     heads: int
     level_bits: int
     operand_bits: int
     dead_zone: int
-    silent: np.ndarray
-    histogram: np.ndarray
+    silent: NDArray[np.int64]
+    histogram: NDArray[np.int64]
     windows: int = 0
     events: int = 0
-    kernel_sum: float = 0.0
+    kappa_sum: float = 0.0
     products: int = 0
     accumulates: int = 0
     offset_accumulates: int = 0
 
-    COUNTED: ClassVar = (
-        "histogram", "windows", "events", "kernel_sum", "products", "accumulates", "offset_accumulates"
-    )  # fmt: skip
-    """What adds up over batches."""
+    @property
+    def name(self) -> str:
+        """``block.<i>.<connection>``."""
+        return str(Site(self.block, self.connection))
+
+    @property
+    def population(self) -> str:
+        """The population that feeds it. Query, key and value share ``input``: one spike, three targets."""
+        return SOURCE[self.connection]
 
     @property
     def silent_share(self) -> float:
@@ -73,7 +80,8 @@ class ConnectionTrace:
 class DigitalTrace:
     """Counts of one digital step: ``elements`` values in ``vectors`` rows (a row is what a norm or softmax reduces).
 
-    ``operation`` is one of embedding, layer_norm, softmax, residual, activation, quantise, head.
+    ``operation`` is one of embedding, layer_norm, softmax, residual, activation, quantize, head. ``block`` is −1 before
+    the first block, and the number of blocks behind the last one.
     """
 
     name: str
@@ -85,10 +93,19 @@ class DigitalTrace:
 
 @dataclass
 class Trace:
-    """All counts of a run. ``lengths[n]`` is the number of sequences with n tokens; ``shape`` describes the network
-    (layers, width, heads, ffn, vocabulary)."""
+    """All counts of a run.
 
-    shape: dict[str, int]
+    Attributes:
+        shape: of the network. vocabulary, labels: rows of the word table, outputs.
+        program: hash of the program that ran; None where counts were laid over another shape.
+        lengths: ``lengths[n]`` is the number of sequences with n tokens.
+        connections: by ``block.<i>.<connection>``. digital: by name.
+    """
+
+    shape: Shape
+    vocabulary: int
+    labels: int
+    program: str | None = None
     lengths: dict[int, int] = field(default_factory=dict)
     connections: dict[str, ConnectionTrace] = field(default_factory=dict)
     digital: dict[str, DigitalTrace] = field(default_factory=dict)
@@ -114,9 +131,24 @@ class Trace:
         return sum(c.events for c in self.connections.values())
 
     @property
+    def spikes(self) -> int:
+        """Events over all populations: one that feeds three connections counts once."""
+        sent: dict[Site, int] = {}
+        for c in self.connections.values():
+            site = Site(c.block, c.population)
+            sent[site] = max(sent.get(site, 0), c.events)
+        return sum(sent.values())
+
+    @property
     def silent_share(self) -> float:
         """Share of neuron-windows without an event, over all connections."""
         return 1 - self.events / self.windows if self.windows else 1.0
+
+    @property
+    def quiet_share(self) -> float:
+        """Share of synaptic operations that never happen: the silent share weighted by fan-out."""
+        products = sum(c.products for c in self.connections.values())
+        return 1 - sum(c.accumulates for c in self.connections.values()) / products if products else 1.0
 
     def add_lengths(self, lengths: Iterable[int]) -> None:
         """Note the sequences of a batch."""
@@ -124,13 +156,19 @@ class Trace:
             self.lengths[int(length)] = self.lengths.get(int(length), 0) + 1
 
     def merge(self, other: Trace) -> None:
-        """Add the counts of another trace of the same network, e.g. from another process."""
+        """Add the counts of another trace of the same program, e.g. from another process.
+
+        Raises:
+            InputError: it is of another program.
+        """
+        if (self.program, self.shape) != (other.program, other.shape):
+            raise InputError("traces of different programs", field="trace", cure="merge traces of one program")
         for length, count in other.lengths.items():
             self.lengths[length] = self.lengths.get(length, 0) + count
         for name, theirs in other.connections.items():
             ours = self.connections.setdefault(name, theirs)
             if ours is not theirs:
-                for counted in ConnectionTrace.COUNTED:
+                for counted in COUNTED:
                     setattr(ours, counted, getattr(ours, counted) + getattr(theirs, counted))
         for name, step in other.digital.items():
             own = self.digital.setdefault(name, step)
@@ -141,7 +179,11 @@ class Trace:
         """Write as gzipped JSON (atomically: a temporary name first)."""
         path = Path(path)
         plain = {
-            "shape": self.shape,
+            "format": FORMAT,
+            "program": self.program,
+            "shape": asdict(self.shape),
+            "vocabulary": self.vocabulary,
+            "labels": self.labels,
             "lengths": {str(k): v for k, v in sorted(self.lengths.items())},
             "connections": [
                 {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(c).items()}
@@ -155,15 +197,38 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Read what :meth:`save` wrote."""
-        plain = json.loads(gzip.decompress(Path(path).read_bytes()))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: there is no such file, or it is no trace of this format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError("no such file", file=path, field="trace", cure="give a trace (.json.gz)")
+        try:
+            plain = json.loads(gzip.decompress(path.read_bytes()))
+            if plain["format"] != FORMAT:
+                problem = f"format {plain['format']}, not {FORMAT}"
+                raise InputError(problem, file=path, field="format", cure="record the trace anew")
+            return cls._from_plain(plain)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            problem = f"not a trace of format {FORMAT} ({error})"
+            raise InputError(problem, file=path, field="trace", cure="record it anew") from error
+
+    @classmethod
+    def _from_plain(cls, plain: dict[str, Any]) -> Trace:
         arrays = ("silent", "histogram")
         connections = [
             ConnectionTrace(**(c | {key: np.asarray(c[key], dtype=np.int64) for key in arrays}))
             for c in plain["connections"]
         ]
         return cls(
-            shape=plain["shape"],
+            shape=Shape(**plain["shape"]),
+            vocabulary=plain["vocabulary"],
+            labels=plain["labels"],
+            program=plain["program"],
             lengths={int(k): v for k, v in plain["lengths"].items()},
             connections={c.name: c for c in connections},
             digital={d["name"]: DigitalTrace(**d) for d in plain["digital"]},

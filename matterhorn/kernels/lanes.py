@@ -1,7 +1,4 @@
-"""Vector instructions that loops do not reach: built in LLVM's own language, so any processor runs them.
-
-Kernels that use these are cached by their own file's date: after an edit here, delete ``__pycache__``.
-"""
+"""Vector instructions that loops do not reach: built in LLVM's own language, so any processor runs them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""How every kernel is compiled, and how long what was compiled is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+
+
+@cache
+def sources() -> str:
+    """Hash of all sources of this room: kernels call each other across files, and some are generated."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's cache on disk, whose key also holds :func:`sources`: numba itself looks at one file only."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), sources())
+
+
+def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:
+    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher._cache = _Cache(function)
+    return dispatcher
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorator: compiled on first use, kept on disk, without the interpreter's lock, with IEEE arithmetic."""
+    return _compiled(function, False)
+
+
+def contracted_kernel(function: Callable[..., Any]) -> Any:
+    """As :func:`kernel`, but a · b + c may be rounded once (for physics, where no bits are promised)."""
+    return _compiled(function, {"contract"})
