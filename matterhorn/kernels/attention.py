@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import kernel
-from .connection import SILENT, add_events, list_row
+from .connections import SILENT, add_events, list_row
 from .lanes import LANES, SCAN, lowest_bit, spiking
 
 NO_KEY = np.int32(-(2**29))
@@ -17,38 +17,39 @@ NO_KEY = np.int32(-(2**29))
 
 
 @kernel
-def share_levels(scores, table, step, top, shift, weights, levels):
-    """Levels of one row of attention probabilities: table softmax, division, quantiser.
+def probability_levels(scores, softmax, top, weights, levels):
+    """Levels of one row of attention probabilities: table softmax, division, quantizer.
 
-    ``scores int32 [n]`` (padded with :data:`NO_KEY`), ``table float32``, scratch ``weights float32 [n]`` → ``levels
-    uint8 [n]``.
+    ``scores int32 [n]`` (padded with :data:`NO_KEY`), scratch ``weights float32 [n]`` → ``levels uint8 [n]``.
     """
+    table, scale = softmax.table, softmax.scale
     count, last = scores.shape[0], np.int32(table.shape[0] - 1)
     highest = NO_KEY
     for j in range(count):
         highest = max(highest, scores[j])
-    sums = np.int32(0)
+    sums = np.int64(0)
     for j in range(count):
         weights[j] = table[min(np.int32(highest - scores[j]), last)]
     for j in range(count):
-        sums += np.int32(weights[j])
-    total = np.float32(max(sums, np.int32(1)))
-    if shift:
+        sums += np.int64(weights[j])
+    total = np.float32(max(sums, np.int64(1)))
+    if softmax.by_shifts:
         power = np.float32(1)
         while power < total:
             power *= np.float32(2)
         total = power
     high = np.float32(top)
     for j in range(count):
-        level = np.rint((weights[j] / total) / step)
+        level = np.rint((weights[j] / total) / scale)
         level = high if level > high else level
         levels[j] = np.uint8(np.int32(level))
 
 
 @kernel
-def share_slots(row, length, silent, dead_zone, top, slots):
-    """Slots of one row of levels (see ``steps.encode``): ``uint8 [length]`` → ``uint8``, the rest is left."""
-    low, width, high = np.uint8(silent - dead_zone), np.uint8(2 * dead_zone), np.uint8(top)
+def probability_slots(row, length, code, slots):
+    """Slots of one row of levels (see ``digital.encode``): ``uint8 [length]`` → ``uint8``, the rest is left."""
+    low = np.uint8(code.silent[0] - code.dead_zone)
+    width, high = np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for j in range(length):
         above = np.uint8(row[j] - low)
         slots[j] = SILENT if above <= width else np.uint8(high - row[j])
@@ -67,7 +68,7 @@ def key_offsets(keys, begin, left, constant, offsets, length):
 
 @kernel
 def value_offsets(values, begin, left, length, constant, offsets):
-    """What the silent state of the probabilities adds to each mixed value. → ``int32 [size]``."""
+    """What the silent state of the probabilities adds to each context value. → ``int32 [size]``."""
     offsets[:] = 0
     if constant != 0:
         for j in range(length):
@@ -76,21 +77,22 @@ def value_offsets(values, begin, left, length, constant, offsets):
 
 
 @kernel
-def attend_bytes(queries, keys, values, starts, heads, query_code, share_code, constant, softmax, levels, out):
+def attend_bytes(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
     """Attention over keys and values in bytes.
 
     Args:
-        queries: slots uint8 ``[N, width]``. keys, values: int8 ``[N, width]``. starts: int64 ``[sequences + 1]``.
-        query_code: (read int16 ``[width]``, unit, top). share_code: (silent, read, unit, dead zone, top, constant).
-        constant: int32 ``[width]``, what the queries' silent state stands for. softmax: (table, step of P, shift).
-        levels: uint8, heads · L² of each sequence end to end. out: int32 ``[N, width]``.
+        queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
+        rows, starts: int64 ``[sequences + 1]``, where each sequence begins among queries and among keys.
+        query_code, probability_code: :class:`.layout.CodeLayout`. softmax: :class:`.layout.SoftmaxLayout`.
+        levels: uint8, of the probabilities, heads · queries · keys of each sequence end to end.
+        out: int32 ``[Q, width]``, potentials of the context.
 
     Returns False where a slot is outside the window.
     """
-    (read, unit, top), (table, step, shift) = query_code, softmax
-    silent, share_read, share_unit, dead_zone, share_top, share_constant = share_code
+    unit, top, constant = query_code.unit, query_code.top, query_code.constant
+    silent_term, probability_reference = probability_code.constant[0], np.int32(probability_code.reference[0])
     size, place, worst = queries.shape[1] // heads, 0, np.uint8(0)
-    mixed, base = np.empty(size, np.int32), np.empty(size, np.int32)
+    context, base = np.empty(size, np.int32), np.empty(size, np.int32)
     for s in range(starts.shape[0] - 1):
         begin, length = starts[s], starts[s + 1] - starts[s]
         room = -(-length // 16) * 16
@@ -103,31 +105,31 @@ def attend_bytes(queries, keys, values, starts, heads, query_code, share_code, c
                 for d in range(size):
                     transposed[d, j] = keys[begin + j, left + d]
             key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
-            value_offsets(values, begin, left, length, share_constant, base)
-            for i in range(begin, begin + length):
+            value_offsets(values, begin, left, length, silent_term, base)
+            for i in range(rows[s], rows[s + 1]):
                 scores[:] = offsets
                 for d in range(size):
                     slot = queries[i, left + d]
                     if slot != SILENT:
                         worst = max(worst, slot)
-                        factor = np.int32(unit * (top - np.int32(slot)) - read[left + d])
+                        factor = np.int32(unit * (top - np.int32(slot)) - query_code.reference[left + d])
                         for j in range(room):
                             scores[j] += factor * transposed[d, j]
-                share_levels(scores, table, step, share_top, shift, weights, row)
+                probability_levels(scores, softmax, probability_code.top, weights, row)
                 levels[place : place + length] = row[:length]
                 place += length
-                share_slots(row, length, silent, dead_zone, share_top, slots)
-                mixed[:] = base
+                probability_slots(row, length, probability_code, slots)
+                context[:] = base
                 for start in range(0, slots.shape[0], SCAN):
                     mask = spiking(slots, start)
                     while mask != 0:
                         j = start + lowest_bit(mask)
                         mask &= mask - np.uint64(1)
-                        factor = np.int32(share_unit * np.int32(row[j]) - share_read)
+                        factor = np.int32(probability_code.unit * np.int32(row[j]) - probability_reference)
                         for d in range(size):
-                            mixed[d] += factor * np.int32(values[begin + j, left + d])
+                            context[d] += factor * np.int32(values[begin + j, left + d])
                 for d in range(size):
-                    out[i, left + d] = mixed[d]
+                    out[i, left + d] = context[d]
     return worst <= top
 
 
@@ -153,9 +155,9 @@ def pack_values(values, begin, left, length, size, bits):
 
 
 @kernel
-def add_row(slots, read, unit, top, bits, offset, order, kappa, bounds, out):
+def add_row(slots, reference, unit, top, bits, offset, order, kappa, bounds, out):
     """One row of events against ±1 bits: offset + Σ κ · (2 · bit − 1) → ``out``. False: a slot outside the window."""
-    events, chunks = list_row(slots, read, unit, top, order, kappa, bounds, 0, 0)
+    events, chunks = list_row(slots, reference, unit, top, order, kappa, bounds, 0, 0)
     if events < 0:
         return False
     total = np.int32(0)
@@ -166,13 +168,13 @@ def add_row(slots, read, unit, top, bits, offset, order, kappa, bounds, out):
 
 
 @kernel
-def attend_bits(queries, keys, values, starts, heads, query_code, share_code, constant, softmax, levels, out):
-    """Attention over keys and values packed to a bit each. Arguments as ``attend_bytes``."""
-    (read, unit, top), (table, step, shift) = query_code, softmax
-    silent, share_read, share_unit, dead_zone, share_top, share_constant = share_code
+def attend_bits(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
+    """Attention over keys and values packed to a bit each (|κ| at most 127). Arguments as ``attend_bytes``."""
+    unit, top, constant = query_code.unit, query_code.top, query_code.constant
+    silent_term, own_unit, own_top = probability_code.constant[0], probability_code.unit, probability_code.top
     size, place = queries.shape[1] // heads, 0
     value_words = -(-size // LANES)
-    base, mixed = np.zeros(value_words * LANES, np.int32), np.empty(value_words * LANES, np.int32)
+    base, context = np.zeros(value_words * LANES, np.int32), np.empty(value_words * LANES, np.int32)
     for s in range(starts.shape[0] - 1):
         begin, length = starts[s], starts[s + 1] - starts[s]
         words, most = -(-length // LANES), max(length, size)
@@ -181,23 +183,23 @@ def attend_bits(queries, keys, values, starts, heads, query_code, share_code, co
         key_bits, value_bits = np.empty((size, words), np.uint64), np.empty((length, value_words), np.uint64)
         offsets, scores = np.full(words * LANES, NO_KEY, np.int32), np.empty(words * LANES, np.int32)
         weights, row, slots = np.empty(room, np.float32), np.empty(room, np.uint8), np.empty(length, np.uint8)
-        share_reads = np.full(length, share_read, np.int16)
+        references = np.full(length, probability_code.reference[0], np.int16)
         for h in range(heads):
             left = h * size
             pack_keys(keys, begin, left, length, key_bits)
             pack_values(values, begin, left, length, size, value_bits)
             key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
-            value_offsets(values, begin, left, length, share_constant, base[:size])
-            own_read = read[left : left + size]
-            for i in range(begin, begin + length):
+            value_offsets(values, begin, left, length, silent_term, base[:size])
+            own_reference = query_code.reference[left : left + size]
+            for i in range(rows[s], rows[s + 1]):
                 own = queries[i, left : left + size]
-                if not add_row(own, own_read, unit, top, key_bits, offsets, order, kappa, bounds, scores):
+                if not add_row(own, own_reference, unit, top, key_bits, offsets, order, kappa, bounds, scores):
                     return False
-                share_levels(scores[:room], table, step, share_top, shift, weights, row)
+                probability_levels(scores[:room], softmax, own_top, weights, row)
                 levels[place : place + length] = row[:length]
                 place += length
-                share_slots(row, length, silent, dead_zone, share_top, slots)
-                add_row(slots, share_reads, share_unit, share_top, value_bits, base, order, kappa, bounds, mixed)
+                probability_slots(row, length, probability_code, slots)
+                add_row(slots, references, own_unit, own_top, value_bits, base, order, kappa, bounds, context)
                 for d in range(size):
-                    out[i, left + d] = mixed[d]
+                    out[i, left + d] = context[d]
     return True

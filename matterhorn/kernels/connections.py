@@ -1,13 +1,14 @@
-"""Connections: counting and listing events, and adding packed rows of weights for each of them."""
+"""Connections: listing events and adding packed rows of weights for each of them; the plain integer product."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..coding import SILENT as SILENT_SLOT
 from .compile import kernel
 from .lanes import LANES, SCAN, add_one, add_six, add_two, lowest_bit, spiking
 
-SILENT = np.uint8(255)
+SILENT = np.uint8(SILENT_SLOT)
 NARROW = 127
 """Largest Σ|κ| of a chunk of events: its sums fit int8."""
 CHUNKS = 256
@@ -15,40 +16,11 @@ CHUNKS = 256
 
 
 @kernel
-def count_spikes(slots):
-    """Number of spikes. ``uint8 [rows, n] → int``."""
-    events = 0
-    for i in range(slots.shape[0]):
-        row = 0
-        for j in range(slots.shape[1]):
-            row += slots[i, j] != SILENT
-        events += row
-    return events
-
-
-@kernel
-def kernels_of(slots, read, unit, top, kappa):
-    """κ of every neuron, 0 where silent. ``slots uint8 [rows, n]``, ``read int16 [n]`` → ``kappa int8 [rows, n]``.
-
-    Returns False where a slot is outside the window.
-    """
-    worst = np.uint8(0)
-    for i in range(slots.shape[0]):
-        for j in range(slots.shape[1]):
-            slot = slots[i, j]
-            quiet = slot == SILENT
-            value = np.int16(unit * (top - np.int16(slot)) - read[j])
-            kappa[i, j] = np.int8(0) if quiet else np.int8(value)
-            worst = max(worst, np.uint8(0) if quiet else slot)
-    return worst <= top
-
-
-@kernel
-def list_row(slots, read, unit, top, order, kappa, bounds, event, chunk):
+def list_row(slots, reference, unit, top, order, kappa, bounds, event, chunk):
     """List one row's events from place ``event`` on, cut into chunks from ``chunk`` on.
 
-    ``slots uint8 [n]``, ``read int16 [n]`` → row numbers ``order int32``, ``kappa int8``, ``bounds int32``: chunk c
-    holds events bounds[c] … bounds[c + 1] − 1. Returns (next event, next chunk); next event is −1 where a slot is
+    ``slots uint8 [n]``, ``reference int16 [n]`` → row numbers ``order int32``, ``kappa int8``, ``bounds int32``: chunk
+    c holds events bounds[c] … bounds[c + 1] − 1. Returns (next event, next chunk); next event is −1 where a slot is
     outside the window.
     """
     neurons, first, room = slots.shape[0], event, NARROW
@@ -67,7 +39,7 @@ def list_row(slots, read, unit, top, order, kappa, bounds, event, chunk):
             slot = np.int64(slots[j])
             if slot > top:
                 return np.int64(-1), np.int64(chunk)
-            value = unit * (top - slot) - np.int64(read[j])
+            value = unit * (top - slot) - np.int64(reference[j])
             size = abs(value)
             if size > room:
                 chunk += 1
@@ -107,32 +79,42 @@ def add_events(bits, order, kappa, bounds, chunks, coefficient, base, start, out
 
 
 @kernel
-def integrate(slots, read, unit, top, planes, factors, floor, offset, out):
+def integrate(slots, code, planes, out):
     """Events through packed weights.
 
-    Args:
-        slots: uint8 ``[rows, in]``. read: int16 ``[in]``. unit, top: of the code.
-        planes: uint64 ``[planes, in, words]``, bit planes of the weights; w = floor + Σ_p factors[p] · bit_p.
-        offset: int32 ``[64 · words]``, what the silent state adds.
-        out: int32 ``[rows, 64 · words]``.
-
-    Returns False where a slot is outside the window.
+    ``slots uint8 [rows, in]``, ``code`` and ``planes`` as in :mod:`.layout`, |κ| at most :data:`NARROW` → potentials
+    ``out int32 [rows, 64 · words]``. Returns False where a slot is outside the window.
     """
     neurons = slots.shape[1]
     order, kappa = np.empty(neurons, np.int32), np.empty(neurons, np.int8)
     bounds = np.empty(neurons + 2, np.int32)
     for i in range(slots.shape[0]):
-        events, chunks = list_row(slots[i], read, unit, top, order, kappa, bounds, 0, 0)
+        events, chunks = list_row(slots[i], code.reference, code.unit, code.top, order, kappa, bounds, 0, 0)
         if events < 0:
             return False
         total = 0
         for e in range(events):
             total += np.int64(kappa[e])
-        row = out[i]
-        add_events(planes[0], order, kappa, bounds, chunks, factors[0], offset, np.int32(floor * total), row)
-        for p in range(1, planes.shape[0]):
-            add_events(planes[p], order, kappa, bounds, chunks, factors[p], row, np.int32(0), row)
+        row, start = out[i], np.int32(planes.floor * total)
+        add_events(planes.bits[0], order, kappa, bounds, chunks, planes.factors[0], planes.offset, start, row)
+        for p in range(1, planes.bits.shape[0]):
+            add_events(planes.bits[p], order, kappa, bounds, chunks, planes.factors[p], row, np.int32(0), row)
     return True
+
+
+@kernel
+def product(kappa, rows, offset, out):
+    """The closed form: out[i, j] = offset[j] + Σ_k κ[i, k] · w[k, j], in integers.
+
+    ``kappa int16 [n, in]``, ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
+    """
+    for i in range(kappa.shape[0]):
+        out[i] = offset
+        for k in range(kappa.shape[1]):
+            value = np.int32(kappa[i, k])
+            if value != 0:
+                for j in range(rows.shape[1]):
+                    out[i, j] += value * np.int32(rows[k, j])
 
 
 def words_for(columns: int) -> int:

@@ -1,4 +1,4 @@
-"""Digital steps, fused into one pass each: the bits of the torch definitions in :mod:`matterhorn.nn.digital`.
+"""Digital steps, fused into one pass each. The torch definitions in :mod:`matterhorn.nn.digital` give the same bits.
 
 Sums are of integers, so their order is free; floating-point operations are single IEEE ones, in the definition's order.
 """
@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .compile import kernel
-from .connection import SILENT
+from .connections import SILENT
 from .lanes import LANES, reached
 
 FRACTION = np.float32(4096)
@@ -18,17 +18,17 @@ LIMIT = np.float32(127)
 
 
 @kernel
-def quantise(x, pitch, zero, top, levels):
+def quantize(x, pitch, zero, top, levels):
     """clamp(round(x / p) + z). ``x float32 [rows, n]``, ``pitch float32 [n]`` → ``levels uint8 [rows, n]``.
 
     Returns False where x is no number.
     """
-    real, low, high = True, np.float32(0), np.float32(top)
+    real, low, high, middle = True, np.float32(0), np.float32(top), np.float32(zero)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             value = x[i, j]
             real &= value == value
-            level = np.rint(value / pitch[j]) + zero
+            level = np.rint(value / pitch[j]) + middle
             level = low if level < low else level
             level = high if level > high else level
             levels[i, j] = np.uint8(np.int32(level))
@@ -55,10 +55,10 @@ def reach(potentials, left, thresholds, levels):
 
 
 @kernel
-def encode(levels, silent, dead_zone, top, slots):
-    """Slots of levels: T − q, or SILENT within the dead zone. ``uint8 [rows, n]``, ``silent int16 [n]``."""
-    low = (silent - np.int16(dead_zone)).astype(np.uint8)
-    width, high = np.uint8(2 * dead_zone), np.uint8(top)
+def encode(levels, code, slots):
+    """Slots of levels: T − q, or SILENT within the dead zone. ``uint8 [rows, n] → uint8 [rows, n]``."""
+    low = (code.silent - np.int16(code.dead_zone)).astype(np.uint8)
+    width, high = np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for i in range(levels.shape[0]):
         for j in range(levels.shape[1]):
             above = np.uint8(levels[i, j] - low[j])
@@ -66,18 +66,31 @@ def encode(levels, silent, dead_zone, top, slots):
 
 
 @kernel
-def code(x, pitch, zero, silent, dead_zone, top, levels, slots):
-    """Real values → levels and slots, :func:`quantise` and :func:`encode` in one call."""
-    real = quantise(x, pitch, zero, top, levels)
-    encode(levels, silent, dead_zone, top, slots)
+def code_values(x, pitch, code, levels, slots):
+    """Real values → levels and slots, :func:`quantize` and :func:`encode` in one call."""
+    real = quantize(x, pitch, code.zero, code.top, levels)
+    encode(levels, code, slots)
     return real
 
 
 @kernel
-def fire(potentials, left, thresholds, silent, dead_zone, top, levels, slots):
+def fire(potentials, left, thresholds, code, levels, slots):
     """Potentials → levels and slots, :func:`reach` and :func:`encode` in one call."""
     reach(potentials, left, thresholds, levels)
-    encode(levels, silent, dead_zone, top, slots)
+    encode(levels, code, slots)
+
+
+@kernel
+def store(potentials, left, thresholds, bits, operand):
+    """Potentials, the columns from ``left`` on → stored keys or values: ±1 for one bit, else a signed integer.
+
+    ``potentials int32 [rows, all]``, ``thresholds [2^bits − 1, n]`` → ``operand int8 [rows, n]``, contiguous.
+    """
+    reach(potentials, left, thresholds, operand.view(np.uint8))
+    middle = np.int8(1 << (bits - 1))
+    for i in range(operand.shape[0]):
+        for j in range(operand.shape[1]):
+            operand[i, j] = 2 * operand[i, j] - 1 if bits == 1 else operand[i, j] - middle
 
 
 @kernel
@@ -110,7 +123,7 @@ def head(x, weights, scale, bias, out):
 
 @kernel
 def power_of_two(x):
-    """The power of two next to x > 0: above √2·2ⁿ the larger one (see ``nn.digital``)."""
+    """The power of two next to x > 0: above √2·2ⁿ the larger one."""
     mantissa, exponent = math.frexp(x)
     return math.ldexp(1.0, exponent - 1 if mantissa < math.sqrt(0.5) else exponent)
 
@@ -140,36 +153,38 @@ def norm_row(values, integers, weight, bias, eps, shift, out):
 
 
 @kernel
-def settle(potentials, scale, shift_by, residual, weight, bias, eps, shift, out):
-    """Read-out, residual and LayerNorm: norm(a · scale + shift_by + residual).
+def settle(potentials, readout, residual, out):
+    """Read-out, residual and LayerNorm: norm(a · scale + bias + residual).
 
-    ``potentials int32 [rows, n]``, ``residual``, ``out float32 [rows, n]``. Returns False where a value is no number.
+    ``potentials int32 [rows, n or more]``, ``residual``, ``out float32 [rows, n]``. Returns False where a value is no
+    number.
     """
     columns, real = residual.shape[1], True
     values, integers = np.empty(columns, np.float32), np.empty(columns, np.int32)
+    scale, bias = readout.scale, readout.bias
     for i in range(residual.shape[0]):
         for j in range(columns):
-            values[j] = (np.float32(potentials[i, j]) * scale[j] + shift_by[j]) + residual[i, j]
-        real &= norm_row(values, integers, weight, bias, eps, shift, out[i])
+            values[j] = (np.float32(potentials[i, j]) * scale[j] + bias[j]) + residual[i, j]
+        real &= norm_row(
+            values, integers, readout.weight, readout.shift, readout.eps, readout.by_shifts, out[i]
+        )
     return real
 
 
 @kernel
-def embed(tables, scales, tokens, places, types, weight, bias, eps, out):
+def embed(word, position, segment, tokens, places, types, weight, shift, eps, out):
     """Embeddings and their norm.
 
-    ``tables``: word, position, segment, int8 ``[rows, n]``, ``scales`` float32 ``[rows]`` of each; numbers int64
-    ``[N]`` → ``out float32 [N, n]``. Returns False where a value is no number.
+    ``word``, ``position``, ``segment``: :class:`.layout.Table`; numbers int64 ``[N]``; the norm's weight and shift
+    float32 ``[n]`` → ``out float32 [N, n]``. Returns False where a value is no number.
     """
-    word, position, segment = tables
-    word_scale, position_scale, segment_scale = scales
     columns, real = out.shape[1], True
     values, integers = np.empty(columns, np.float32), np.empty(columns, np.int32)
     for i in range(out.shape[0]):
         t, p, s = tokens[i], places[i], types[i]
         for j in range(columns):
             values[j] = (
-                np.float32(word[t, j]) * word_scale[t] + np.float32(position[p, j]) * position_scale[p]
-            ) + np.float32(segment[s, j]) * segment_scale[s]
-        real &= norm_row(values, integers, weight, bias, eps, False, out[i])
+                np.float32(word.rows[t, j]) * word.scale[t] + np.float32(position.rows[p, j]) * position.scale[p]
+            ) + np.float32(segment.rows[s, j]) * segment.scale[s]
+        real &= norm_row(values, integers, weight, shift, eps, False, out[i])
     return real

@@ -1,17 +1,18 @@
-"""Quantised modules for training (straight-through) and the digital steps that every engine shares."""
+"""Quantized modules for training (straight-through), and the definitions of the digital steps. Needs torch."""
 
-from .attention import QuantisedAttention
-from .digital import DigitalLinear, FixedLayerNorm, QuantisedEmbeddings
-from .linear import QuantisedLinear, quantise_weights
-from .quantisers import ActivationQuantiser, StoredQuantiser
+from .digital import DigitalLinear, FixedLayerNorm, QuantizedEmbeddings, quantize_int8
+from .linear import QuantizedLinear, quantize_weights
+from .quantizers import ActivationQuantizer, Events, Sent, StoredQuantizer
 
 __all__ = [
-    "ActivationQuantiser",
+    "ActivationQuantizer",
     "DigitalLinear",
+    "Events",
     "FixedLayerNorm",
-    "QuantisedAttention",
-    "QuantisedEmbeddings",
-    "QuantisedLinear",
-    "StoredQuantiser",
-    "quantise_weights",
+    "QuantizedEmbeddings",
+    "QuantizedLinear",
+    "Sent",
+    "StoredQuantizer",
+    "quantize_int8",
+    "quantize_weights",
 ]

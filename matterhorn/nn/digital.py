@@ -1,7 +1,7 @@
-"""The digital steps: everything that is not a connection, defined once, shared by all engines.
+"""The digital steps, everything that is not a connection: the definitions that the compiled loops of all backends equal.
 
-Each is built from sums of integers (exact in any order) and single IEEE operations, so the same input gives the same
-bits whatever the batch, the number of threads or the machine.
+Each is built from sums of integers (exact in any order) and single IEEE operations, so that the same input gives the
+same bits whatever the batch, the number of threads or the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIMIT = 127.0
 """Largest magnitude of the residual stream in fixed point."""
 
 EXP_ONE = 2.0**14
-"""exp(0) in the softmax's table; 512 of them still add up exactly in float32."""
+"""exp(0) in the softmax's table."""
 
 
 def fixed_point(x: Tensor) -> Tensor:
@@ -71,12 +71,12 @@ def softmax_weights(scores: Tensor, keys: Tensor, table: Tensor) -> Tensor:
     return table[distance] * keys
 
 
-def normalise(weights: Tensor, *, shift: bool = False) -> Tensor:
+def normalize(weights: Tensor, *, shift: bool = False) -> Tensor:
     """Softmax numerators → probabilities e / Σe. float32 ``[..., queries, keys]``.
 
-    ``shift``: Σe is rounded up to a power of two.
+    Σe is exact at any length and rounded once, to float32; ``shift``: and then up to a power of two.
     """
-    total = weights.sum(-1, keepdim=True).clamp(min=1)
+    total = weights.sum(-1, keepdim=True, dtype=torch.float64).clamp(min=1).to(torch.float32)
     if shift:
         mantissa, exponent = torch.frexp(total)
         total = torch.ldexp(torch.ones_like(total), exponent - (mantissa == 0.5).to(exponent.dtype))
@@ -100,15 +100,15 @@ class FixedLayerNorm(nn.LayerNorm):
         return y
 
 
-def bytes_of(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows as signed bytes and a scale each: w ≈ scale · n. ``[rows, n] → (int8 [rows, n], float32 [rows])``."""
+def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows in 8 bits, with a scale each: w ≈ scale · n. ``[rows, n] → (int8 [rows, n], float32 [rows])``."""
     scale = weight.abs().amax(1).clamp(min=1e-8) / 127
     return (weight / scale[:, None]).round().to(torch.int8), scale
 
 
-def digital_linear(x: Tensor, integers: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """8-bit weights on fixed-point inputs, summed exactly. ``[..., in] → float32 [..., out]``."""
-    sums = fixed_point(x) @ integers.to(torch.float64).T
+def digital_linear(x: Tensor, weights: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """8-bit weights ``[out, in]`` on fixed-point inputs, summed exactly. ``[..., in] → float32 [..., out]``."""
+    sums = fixed_point(x) @ weights.to(torch.float64).T
     return (sums / FRACTION).to(torch.float32) * scale + bias
 
 
@@ -117,32 +117,32 @@ class DigitalLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in] → [..., out]``."""
-        integers, scale = bytes_of(self.weight.detach())
+        weights, scale = quantize_int8(self.weight.detach())
         if not self.training:
-            return digital_linear(x, integers, scale, self.bias)
-        rounded = integers * scale[:, None]
+            return digital_linear(x, weights, scale, self.bias)
+        rounded = weights * scale[:, None]
         return F.linear(x, self.weight + (rounded - self.weight).detach(), self.bias)
 
 
 class FixedDigitalLinear(nn.Module):
-    """:class:`DigitalLinear` that is no longer trained. Buffers: ``integers`` int8, ``scale``, ``bias`` float32."""
+    """A :class:`DigitalLinear` that is no longer trained. Buffers: ``weights`` int8, ``scale``, ``bias`` float32."""
 
-    integers: Tensor
+    weights: Tensor
     scale: Tensor
     bias: Tensor
 
-    def __init__(self, integers: Tensor, scale: Tensor, bias: Tensor):
+    def __init__(self, weights: Tensor, scale: Tensor, bias: Tensor):
         super().__init__()
-        self.register_buffer("integers", integers)
+        self.register_buffer("weights", weights)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in] → [..., out]``."""
-        return digital_linear(x, self.integers, self.scale, self.bias)
+        return digital_linear(x, self.weights, self.scale, self.bias)
 
 
-class QuantisedEmbeddings(nn.Module):
+class QuantizedEmbeddings(nn.Module):
     """Word, position and segment embeddings in 8 bits with a scale per row, frozen; their norm is ordinary.
 
     Tables are buffers: ``word`` int8 ``[vocabulary, width]`` and ``word_scale`` float32 ``[vocabulary]``, etc.
@@ -159,15 +159,19 @@ class QuantisedEmbeddings(nn.Module):
 
     def fill(self, name: str, weight: Tensor) -> None:
         """Take over a float table ``[rows, width]``."""
-        integers, scale = bytes_of(weight.detach())
-        getattr(self, name).copy_(integers)
-        getattr(self, f"{name}_scale").copy_(scale)
+        rows, scale = quantize_int8(weight.detach())
+        self.get_buffer(name).copy_(rows)
+        self.get_buffer(f"{name}_scale").copy_(scale)
 
     def rows(self, name: str, index: Tensor) -> Tensor:
         """Rows of one table as float32 ``[..., width]``."""
-        return getattr(self, name)[index] * getattr(self, f"{name}_scale")[index][..., None]
+        table, scale = self.get_buffer(name), self.get_buffer(f"{name}_scale")
+        return table[index] * scale[index][..., None]
 
     def forward(self, tokens: Tensor, types: Tensor) -> Tensor:
         """Token and type numbers ``[batch, L]`` → ``[batch, L, width]``."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        return self.norm(self.rows("word", tokens) + self.rows("position", places) + self.rows("segment", types))
+        normed: Tensor = self.norm(
+            self.rows("word", tokens) + self.rows("position", places) + self.rows("segment", types)
+        )
+        return normed

@@ -11,31 +11,30 @@ from torch.nn import functional as F
 
 from .fusion import fused
 
-WEIGHT_KINDS = ("1", "ternary", "2", "4")
 
-
-def quantise_weights(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+def quantize_weights(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Integer weights and the scale of each row: w ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
 
-    ``"1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 below
-    0.7·mean|w|, α = mean|w| of the rest (TWN, arXiv 1605.04711). ``"2"``, ``"4"``: rounded to −2^(b−1) … 2^(b−1) − 1
-    with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153).
+    ``"int1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 below
+    0.7·mean|w|, α = mean|w| of the rest (TWN, arXiv 1605.04711). ``"int2"``, ``"int4"``: rounded to −2^(b−1) …
+    2^(b−1) − 1 with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153).
     """
-    if kind == "1":
-        centred = weight - weight.mean(1, keepdim=True)
-        return torch.where(centred >= 0, 1.0, -1.0), centred.abs().mean(1)
+    if kind == "int1":
+        centered = weight - weight.mean(1, keepdim=True)
+        return torch.where(centered >= 0, 1.0, -1.0), centered.abs().mean(1)
     size = weight.abs()
     if kind == "ternary":
         kept = size > 0.7 * size.mean(1, keepdim=True)
         return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
-    low, high = -(2 ** (int(kind) - 1)), 2 ** (int(kind) - 1) - 1
+    bits = int(kind.removeprefix("int"))
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     scale = (2 * size.mean(1) / high**0.5).clamp(min=1e-8)
     return (weight / scale[:, None]).round().clamp(low, high), scale
 
 
 @fused
 def _integers_in(weight: Tensor, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    integers, scale = quantise_weights(weight, kind)
+    integers, scale = quantize_weights(weight, kind)
     return integers.to(dtype), scale
 
 
@@ -55,16 +54,20 @@ class _StraightWeights(Function):
         return integers, scale
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:  # type: ignore[override]
         (scale,) = ctx.saved_tensors
         return _unscale(grad, scale), None, None
 
 
-class QuantisedLinear(nn.Module):
+class QuantizedLinear(nn.Module):
     """A connection in training: integer levels in, real potentials out.
 
-    The product runs on integers (exact in bfloat16 and float32 alike), the scale s·α follows it, so evaluation in
-    float32 is exact integer arithmetic up to one rounding per multiplication and addition.
+    The product runs on integers (exact in bfloat16 and float32 alike) and the scale s·α follows it, so that evaluation
+    in float32 is exact integer arithmetic up to one rounding per multiplication and addition.
+
+    Attributes:
+        weight: latent weights ``[out, in]``. bias: ``[out]``.
+        deviation: what a real array adds to the integer weights in training, ``[out, in]``; None: nothing.
     """
 
     def __init__(self, fan_in: int, fan_out: int, kind: str):
@@ -73,43 +76,42 @@ class QuantisedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
         self.bias = nn.Parameter(torch.zeros(fan_out))
         self.deviation: Tensor | None = None
-        """What a real array adds to the integer weights in training, ``[out, in]``; none: nothing."""
         nn.init.normal_(self.weight, std=0.02)
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Integer weights (float ``[out, in]``) and scales ``[out]``."""
-        return quantise_weights(self.weight, self.kind)
+        return quantize_weights(self.weight, self.kind)
 
-    def forward(self, levels: Tensor, step: Tensor) -> Tensor:
-        """``levels [..., in]`` relative to the zero point, their step → potentials ``[..., out]``."""
+    def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
+        """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``."""
         if self.training:
             device = self.weight.device.type
             lean = torch.is_autocast_enabled(device)
             dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
-            integers, scale = _StraightWeights.apply(self.weight, self.kind, dtype)
+            integers, alpha = _StraightWeights.apply(self.weight, self.kind, dtype)
             if self.deviation is not None:
                 integers = integers + self.deviation.to(dtype)
         else:
-            integers, scale = self.integers()
-        return F.linear(levels, integers) * (step.detach() * scale) + self.bias
+            integers, alpha = self.integers()
+        return F.linear(levels, integers) * (scale.detach() * alpha) + self.bias
 
 
 class FixedLinear(nn.Module):
-    """A connection of a quantised network that is no longer trained: integer weights and scales as they were converted.
+    """A connection that is no longer trained: integer weights and scales as they were converted.
 
-    Buffers: ``integers`` float ``[out, in]``, ``scale`` (step included) and ``bias`` float32 ``[out]``.
+    Buffers: ``weights`` float ``[out, in]``, ``scale`` (that of the levels included) and ``bias`` float32 ``[out]``.
     """
 
-    integers: Tensor
+    weights: Tensor
     scale: Tensor
     bias: Tensor
 
-    def __init__(self, integers: Tensor, scale: Tensor, bias: Tensor):
+    def __init__(self, weights: Tensor, scale: Tensor, bias: Tensor):
         super().__init__()
-        self.register_buffer("integers", integers.to(torch.float32))
+        self.register_buffer("weights", weights.to(torch.float32))
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias)
 
-    def forward(self, levels: Tensor, step: Tensor) -> Tensor:
-        """``levels [..., in]`` relative to the zero point → potentials ``[..., out]``; ``step`` is in the scale."""
-        return F.linear(levels, self.integers) * self.scale + self.bias
+    def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
+        """``levels [..., in]`` relative to the zero point → potentials ``[..., out]``; ``scale`` is in the scale."""
+        return F.linear(levels, self.weights) * self.scale + self.bias

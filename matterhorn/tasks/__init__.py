@@ -1,1 +1,1 @@
-"""GLUE tasks, recipes, fine-tuning and distillation. Every setting of a run is in its recipe file."""
+"""Rows and metrics: GLUE as data, tokens, evaluation with an engine, result files. Needs no torch."""

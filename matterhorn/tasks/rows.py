@@ -1,20 +1,16 @@
-"""Reading GLUE rows, from a folder of TSV files or from the hub, and making batches of them."""
+"""Reading GLUE rows, from a folder of TSV files or from the hub, and holding some of them out."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from ..errors import InputError
-from ..models.checkpoint import tokenizer_file
-from .tasks import Task
+from .task import Task
+
+WHOLE_SENTENCE, PIECE = 15, 3
+"""Words from which a row counts as a sentence, and as a telling piece of one."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +25,15 @@ class Examples:
 
     def subset(self, rows: list[int]) -> Examples:
         """The named rows, in that order."""
-        return Examples([self.texts[i] for i in rows], [self.labels[i] for i in rows])
+        return Examples([self.texts[i] for i in rows], [self.labels[i] for i in rows] if self.labels else [])
 
 
 def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examples:
-    """Rows of one split (``train``, ``dev``, …), from ``glue_dir`` if given, else from the hub through ``datasets``."""
+    """Rows of one split (``train``, ``dev``, …), from ``glue_dir`` if given, else from the hub through ``datasets``.
+
+    Raises:
+        InputError: there is no such split, or its rows cannot be read.
+    """
     if glue_dir is None:
         return _from_hub(task, split)
     if split not in task.files:
@@ -42,9 +42,10 @@ def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examp
 
 
 def read_tsv(task: Task, path: Path, *, labelled: bool = True) -> Examples:
-    """Read one GLUE file; errors name the file and the row (counted from 1, the header included).
+    """Read one GLUE file. Rows to predict (not ``labelled``) may be empty, as some of QQP's are.
 
-    Rows to predict (not ``labelled``) may be empty, as some of QQP's are.
+    Raises:
+        InputError: names the file and the row (counted from 1, the header included).
     """
     if not path.is_file():
         raise InputError("no such file", file=path, cure="give --glue-dir the folder that holds SST-2/, MRPC/ …")
@@ -95,8 +96,11 @@ def _label(task: Task, text: str, path: Path, place: str) -> float:
 
 
 def _from_hub(task: Task, split: str) -> Examples:
-    import datasets
-
+    try:
+        import datasets
+    except ImportError as error:
+        cure = 'give --glue-dir, or pip install "matterhorn-snn[train]"'
+        raise InputError("the hub needs the package datasets", field="glue_dir", cure=cure) from error
     name = task.hub_splits.get(split, {"dev": "validation"}.get(split, split))
     try:
         rows = datasets.load_dataset("nyu-mll/glue", task.hub, split=name)
@@ -113,6 +117,9 @@ def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = Fals
 
     ``fragments``: rows are pieces of common sentences (SST-2). Then whole sentences are held out, and every longer
     piece of them, or of what they are a piece of, is dropped, so that the selection rows are as unseen as dev rows.
+
+    Raises:
+        InputError: rows are fragments, and none of them is a whole sentence.
     """
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
@@ -131,85 +138,3 @@ def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = Fals
     long = [i for i in rest if len(text[i].split()) > WHOLE_SENTENCE]
     parents = {i for i in long if any(sentence in text[i] for sentence in sentences)}
     return examples.subset([i for i in rest if i not in parents]), examples.subset(kept)
-
-
-WHOLE_SENTENCE, PIECE = 15, 3
-"""Words from which a row counts as a sentence, and as a telling piece of one."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Tokenised rows: ``ids[i]`` and ``types[i]`` are lists of one length each (no ``types``: for a model that knows
-    none); ``labels`` as in :class:`Examples`, or a list of probabilities of classes each."""
-
-    ids: list[list[int]]
-    types: list[list[int]]
-    labels: list[Any]
-    pad: int
-    is_regression: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def subset(self, rows: list[int]) -> Tokens:
-        """The named rows, in that order."""
-        ids, types, labels = ([own[i] for i in rows] if own else [] for own in (self.ids, self.types, self.labels))
-        return replace(self, ids=ids, types=types, labels=labels)
-
-    def batch(self, rows: list[int]) -> dict[str, Tensor]:
-        """Padded tensors of some rows: input_ids, token_type_ids, attention_mask ``[n, L]``, labels ``[n]`` (classes or
-        scores) or ``[n, classes]`` (probabilities)."""
-        lengths = torch.tensor([len(self.ids[i]) for i in rows])
-        longest = int(lengths.max())
-
-        def pad(lists: list[list[int]], filler: int) -> Tensor:
-            return torch.tensor([lists[i] + [filler] * (longest - len(lists[i])) for i in rows])
-
-        batch = {
-            "input_ids": pad(self.ids, self.pad),
-            "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
-        }
-        if self.types:
-            batch["token_type_ids"] = pad(self.types, 0)
-        if self.labels:
-            classes = not self.is_regression and not isinstance(self.labels[0], list)
-            kind = torch.int64 if classes else torch.float32
-            batch["labels"] = torch.tensor([self.labels[i] for i in rows], dtype=kind)
-        return batch
-
-
-def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a network, spiking or not."""
-    return PreTrainedTokenizerFast.from_pretrained(tokenizer_file(folder).parent)
-
-
-def tokenize(examples: Examples, tokenizer: Any, task: Task, max_length: int, *, types: bool = True) -> Tokens:
-    """Tokenise rows with a Hugging Face fast tokenizer, cut to ``max_length`` tokens (the longer sentence first).
-
-    ``types`` are asked for: a tokenizer loaded without its model's class leaves them out. False for a model that knows
-    none, or that does without.
-    """
-    pairs = list(zip(*examples.texts, strict=True))
-    columns = [list(column) for column in pairs]
-    coded = tokenizer(*columns, truncation=True, max_length=max_length, return_token_type_ids=types)
-    ids, kinds = coded["input_ids"], coded["token_type_ids"] if types else []
-    return Tokens(ids, kinds, examples.labels, tokenizer.pad_token_id, task.is_regression)
-
-
-def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:
-    """Rows in batches of like length, shortest first: for evaluation, the same on every machine."""
-    order = sorted(range(len(tokens)), key=lambda i: (len(tokens.ids[i]), i))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50) -> Iterator[list[int]]:
-    """One epoch of batches of like length in random order: rows are sorted within random pools of 50 batches."""
-    draw = random.Random(seed)
-    order = list(range(len(tokens)))
-    draw.shuffle(order)
-    batches = []
-    for start in range(0, len(order), pool * batch_size):
-        rows = sorted(order[start : start + pool * batch_size], key=lambda i: len(tokens.ids[i]))
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    draw.shuffle(batches)
-    yield from batches

@@ -7,15 +7,13 @@ from importlib import resources
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from ..errors import InputError
+from ..units import Strict
 
 
-class Task(BaseModel):
+class Task(Strict):
     """One GLUE task. ``classes`` are the labels as the files write them, ``labels`` as people read them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     folder: str
@@ -53,7 +51,11 @@ def tasks() -> dict[str, Task]:
 
 
 def get_task(name: str) -> Task:
-    """A task by its name, in any of the usual spellings (``SST-2``, ``sst2``)."""
+    """A task by its name, in any of the usual spellings (``SST-2``, ``sst2``).
+
+    Raises:
+        InputError: there is no such task.
+    """
     key = name.lower().replace("-", "").replace("_", "")
     if key not in tasks():
         raise InputError(f"unknown task {name!r}", field="task", cure=f"choose one of {', '.join(tasks())}")

@@ -1,0 +1,67 @@
+"""Arrays as kernels take them: named tuples of what travels together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CodeLayout(NamedTuple):
+    """A population's code, spread over its ``n`` neurons.
+
+    Attributes:
+        silent: silent levels, int16 ``[n]``. reference: silent values in steps of κ, int16 ``[n]``.
+        unit: steps of κ per level. top: T. dead_zone: k.
+        zero: zero point. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
+    """
+
+    silent: NDArray[np.int16]
+    reference: NDArray[np.int16]
+    unit: int
+    top: int
+    dead_zone: int
+    zero: int
+    constant: NDArray[np.int32]
+
+
+class Planes(NamedTuple):
+    """Weights as bit planes: w = floor + Σ_p factors[p] · bit_p, a bit per synapse and plane.
+
+    Attributes:
+        bits: uint64 ``[planes, in, words]``, 64 columns to a word. factors: int32 ``[planes]``.
+        offset: what the silent state adds, int32 ``[64 · words]``.
+    """
+
+    bits: NDArray[np.uint64]
+    factors: NDArray[np.int32]
+    floor: int
+    offset: NDArray[np.int32]
+
+
+class Readout(NamedTuple):
+    """From potentials to the residual stream: real value a · scale + bias, then a norm's weight and shift; all float32
+    ``[n]``. ``by_shifts``: divisions are shifts."""
+
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    eps: float
+    by_shifts: bool
+
+
+class Table(NamedTuple):
+    """Rows in bytes with a scale each: int8 ``[rows, n]``, float32 ``[rows]``."""
+
+    rows: NDArray[np.int8]
+    scale: NDArray[np.float32]
+
+
+class SoftmaxLayout(NamedTuple):
+    """``table``: exp in steps of the score's scale, float32. ``scale``: of the probabilities' levels, float32."""
+
+    table: NDArray[np.float32]
+    scale: np.float32
+    by_shifts: bool

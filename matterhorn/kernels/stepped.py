@@ -1,0 +1,43 @@
+"""The simulation slot by slot, as plain as it can be written: what all faster ways are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import kernel
+from .connections import SILENT
+
+
+@kernel
+def integrate_steps(slots, code, rows, offset, out):
+    """Membranes integrate slot by slot: a spike in slot t adds its row of weights times the ramp at t.
+
+    The ramp that all synapses of a row see is κ(t) = unit · (T − t) − reference. ``slots uint8 [n, in]``,
+    ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
+    """
+    for i in range(slots.shape[0]):
+        out[i] = offset
+        for slot in range(code.top + 1):
+            for k in range(slots.shape[1]):
+                if slots[i, k] == slot:
+                    ramp = np.int32(code.unit * (code.top - slot) - code.reference[k])
+                    for j in range(rows.shape[1]):
+                        out[i, j] += ramp * np.int32(rows[k, j])
+
+
+@kernel
+def fire_steps(potentials, thresholds, code, slots):
+    """A threshold falls level by level, slot by slot, and fires each neuron once; in masked slots a neuron that
+    crosses stays quiet, and is done.
+
+    ``potentials int32 [rows, n]``, ``thresholds int16`` or ``int32 [T, n]``, rising → ``slots uint8 [rows, n]``.
+    """
+    for i in range(potentials.shape[0]):
+        for j in range(potentials.shape[1]):
+            slots[i, j] = SILENT
+            for slot in range(code.top + 1):
+                level = code.top - slot
+                if level == 0 or potentials[i, j] >= thresholds[level - 1, j]:
+                    if abs(level - code.silent[j]) > code.dead_zone:
+                        slots[i, j] = slot
+                    break

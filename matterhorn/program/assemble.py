@@ -1,0 +1,154 @@
+"""From arrays by name to a program, every array checked for its shape and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ..coding import EIGHTHS, Code
+from ..errors import InputError
+from ..kernels.layout import Readout, SoftmaxLayout, Table
+from ..topology import POPULATIONS, SOURCE, STATIC, Population as Kind
+from .config import Config
+from .program import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Program, Store, frozen
+
+TABLES = ("word", "position", "segment")
+
+
+class _Taker:
+    """Takes arrays by name, each once, with the type and shape that it must have."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]):
+        self.arrays = arrays
+        self.taken: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, name: str, kind: Any, *shape: int | None) -> NDArray[Any]:
+        """``shape``: None where any length will do."""
+        if name not in self.arrays:
+            raise InputError("missing array", field=name, cure="convert again")
+        values = self.arrays[name]
+        if len(values.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, values.shape, strict=True)):
+            wanted = ["any" if n is None else n for n in shape]
+            raise InputError(f"shape {list(values.shape)} instead of {wanted}", field=name, cure="convert again")
+        if not np.can_cast(values.dtype, kind, "same_kind"):
+            raise InputError(f"{values.dtype} instead of {np.dtype(kind)}", field=name, cure="convert again")
+        self.taken[name] = frozen(values.astype(kind, copy=False))
+        return self.taken[name]
+
+
+def assemble(
+    config: Config,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    labels: tuple[str, ...],
+    task: str | None,
+    tokenizer: Tokenizer | None,
+    path: Path | None,
+) -> Program:
+    """See :meth:`.program.Program.from_arrays`."""
+    take = _Taker(arrays)
+    width = config.hidden_size
+    sizes = (config.vocab_size, config.max_position_embeddings, config.type_vocab_size)
+    tables = [
+        Table(take(f"embeddings.{name}", np.int8, n, width), take(f"embeddings.{name}_scale", np.float32, n))
+        for name, n in zip(TABLES, sizes, strict=True)
+    ]
+    embeddings = Embeddings(*tables, norm=_norm(take, "embeddings.norm", width))
+    blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
+    pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
+    return Program(config, embeddings, blocks, pooler, classifier, labels, task, tokenizer, path, take.taken)
+
+
+def _block(take: _Taker, config: Config, index: int) -> Block:
+    name, shape = f"blocks.{index}", config.shape
+    populations = {kind.name: _population(take, f"{name}.{kind.name}", config, kind) for kind in POPULATIONS}
+    connections = {own: _connection(take, f"{name}.{own}", config, own) for own in STATIC}
+    for own, connection in connections.items():
+        _check_reach(f"{name}.{own}", connection, populations[SOURCE[own]])
+    keys, values = (_store(take, f"{name}.{own}", config) for own in ("keys", "values"))
+    norms = {own: _norm(take, f"{name}.{own}", config.hidden_size) for own in ("attention_norm", "feed_forward_norm")}
+    table = take(f"{name}.table", np.float32, None)
+    joined = (("query",), ("key", "value")) if shape.is_cut(index) else (("query", "key", "value"),)
+    arrays = {
+        "-".join(group): Array.of(f"block.{index}.{'-'.join(group)}", [connections[own] for own in group], source)
+        for group in (*joined, ("output",), ("ffn1",), ("ffn2",))
+        for source in (SOURCE[group[0]],)
+    }
+    return Block(
+        connections=connections,
+        populations=populations,
+        keys=keys,
+        values=values,
+        table=table,
+        attention_norm=norms["attention_norm"],
+        feed_forward_norm=norms["feed_forward_norm"],
+        arrays=arrays,
+        softmax=SoftmaxLayout(table, populations["probabilities"].scale, config.digital == "shift"),
+        attention_readout=_readout(connections["output"], norms["attention_norm"], config),
+        feed_forward_readout=_readout(connections["ffn2"], norms["feed_forward_norm"], config),
+    )
+
+
+def _population(take: _Taker, name: str, config: Config, kind: Kind) -> Population:
+    neurons, bits = config.shape.neurons(kind.name), config.activation_bits
+    levels = neurons if config.silence_per == "neuron" else 1
+    silent = take(f"{name}.silent", np.int16, levels)
+    value = take(f"{name}.silent_value", np.int16, levels)
+    fraction = bool((value != EIGHTHS * silent).any())
+    try:
+        code = Code(bits, silent, config.zone(kind.name), value if fraction else None)
+    except InputError as error:
+        raise InputError(str(error), field=name) from error
+    return Population(
+        name=kind.name,
+        neurons=neurons,
+        code=code,
+        scale=np.float32(take(f"{name}.scale", np.float32)),
+        gain=take(f"{name}.gain", np.float32, neurons) if kind.gains else None,
+        thresholds=take(f"{name}.thresholds", np.int32, neurons, code.top) if kind.fires else None,
+    )
+
+
+def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection:
+    fan_in, fan_out = config.shape.fans(own)
+    return Connection(
+        kind=config.weights,
+        weights=take(f"{name}.weights", np.int8, fan_out, fan_in),
+        offset=take(f"{name}.offset", np.int32, fan_out),
+        scale=take(f"{name}.scale", np.float32, fan_out),
+        bias=take(f"{name}.bias", np.float32, fan_out),
+    )
+
+
+def _check_reach(name: str, connection: Connection, source: Population) -> None:
+    """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there)."""
+    code = source.code
+    largest = int(np.abs(connection.weights.astype(np.int32)).sum(1).max()) * 2 * code.unit * code.top
+    if largest > REACH:
+        cure = "use fewer activation or weight bits"
+        raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)
+
+
+def _store(take: _Taker, name: str, config: Config) -> Store:
+    bits = config.kv_bits
+    thresholds = take(f"{name}.thresholds", np.int32, config.hidden_size, 2**bits - 1)
+    return Store(bits, np.float32(take(f"{name}.scale", np.float32)), thresholds)
+
+
+def _norm(take: _Taker, name: str, width: int) -> Norm:
+    return Norm(take(f"{name}.weight", np.float32, width), take(f"{name}.bias", np.float32, width))
+
+
+def _head(take: _Taker, name: str, fan_out: int, fan_in: int) -> Head:
+    weights = take(f"{name}.weights", np.int8, fan_out, fan_in)
+    return Head(weights, take(f"{name}.scale", np.float32, fan_out), take(f"{name}.bias", np.float32, fan_out))
+
+
+def _readout(connection: Connection, norm: Norm, config: Config) -> Readout:
+    by_shifts, eps = config.digital == "shift", float(config.layer_norm_eps)
+    return Readout(connection.scale, connection.bias, norm.weight, norm.bias, eps, by_shifts)

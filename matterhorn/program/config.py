@@ -1,0 +1,104 @@
+"""Shape and number formats of a network: what a quantized network and the program made of it have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from ..coding import MAX_BITS
+from ..errors import InputError
+from ..topology import POPULATION, Shape
+
+WEIGHTS = ("int1", "ternary", "int2", "int4")
+"""Widths of the weights in the blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Shape and number formats.
+
+    Args:
+        vocab_size … pad_token_id: as in BERT.
+        weights: of every linear map in the blocks: one of :data:`WEIGHTS`.
+        activation_bits: width b of a level (1 … 6); a window has 2^b slots.
+        kv_bits: of stored keys and values (1, or 2 … 6).
+        dead_zone: k, levels on either side of the silent one that are silent too.
+        dead_zones: populations with a narrower dead zone of their own, e.g. ``{"probabilities": 1}``: a wide one leaves
+            few levels for a range as wide as theirs.
+        silence_per: "neuron" (each has a silent level of its own) or "tensor".
+        digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
+        first_only: the head reads the first token only, so that the last block computes only that one.
+
+    Raises:
+        InputError: a value that is not possible; it names the field.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 384
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 12
+    intermediate_size: int = 1536
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+    weights: str = "int1"
+    activation_bits: int = 4
+    kv_bits: int = 1
+    dead_zone: int = 0
+    dead_zones: Mapping[str, int] = MappingProxyType({})
+    silence_per: str = "neuron"
+    digital: str = "exact"
+    first_only: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dead_zones", MappingProxyType(dict(self.dead_zones or {})))
+        widest = (2**self.activation_bits - 1) // 2 if self.activation_bits in range(1, MAX_BITS + 1) else 0
+        allowed: dict[str, Any] = {
+            "weights": WEIGHTS,
+            "activation_bits": range(1, MAX_BITS + 1),
+            "kv_bits": range(1, MAX_BITS + 1),
+            "dead_zone": range(widest + 1),
+            "silence_per": ("neuron", "tensor"),
+            "digital": ("exact", "shift"),
+        }
+        for field, values in allowed.items():
+            value = getattr(self, field)
+            if value not in values:
+                listed = ", ".join(map(str, values))
+                options = f"{values.start} … {values.stop - 1}" if isinstance(values, range) else f"one of: {listed}"
+                raise InputError(f"{value!r} is not possible", field=field, cure=f"give {options}")
+        if any(name not in POPULATION or k not in range(widest + 1) for name, k in self.dead_zones.items()):
+            cure = f"give 0 … {widest} for any of {', '.join(POPULATION)}"
+            raise InputError(f"{dict(self.dead_zones)!r} is not possible", field="dead_zones", cure=cure)
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")
+
+    def zone(self, population: str) -> int:
+        """Dead zone of a population."""
+        return min(self.dead_zone, self.dead_zones.get(population, self.dead_zone))
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the encoder."""
+        return Shape(
+            self.num_hidden_layers,
+            self.hidden_size,
+            self.num_attention_heads,
+            self.intermediate_size,
+            self.first_only,
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """All fields as plain values, for JSON."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return own | {"dead_zones": dict(self.dead_zones)}
+
+    def __reduce__(self) -> Any:
+        return _config, (self.plain(),)
+
+
+def _config(plain: dict[str, Any]) -> Config:
+    return Config(**plain)

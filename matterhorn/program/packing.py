@@ -1,0 +1,77 @@
+"""Few-bit integers packed into bytes: a 1-bit weight is one bit on disk, an evenly spaced threshold two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.connections import words_for
+from ..kernels.lanes import LANES
+from ..kernels.layout import Planes
+
+BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
+"""Bits on disk of one weight."""
+
+LOWEST = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
+"""Smallest weight."""
+
+
+def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
+    """Integers ``[rows, n]`` → uint8 ``[rows, ⌈n·bits/8⌉]``, high bits first. 1-bit weights are ±1, stored as 1, 0."""
+    codes = (weights > 0 if kind == "int1" else weights - LOWEST[kind]).astype(np.uint8)
+    bits = (codes[..., None] >> np.arange(BITS[kind], dtype=np.uint8)[::-1]) & 1
+    return np.packbits(bits.reshape(len(codes), -1), axis=1)
+
+
+def unpack(packed: NDArray[np.uint8], kind: str, columns: int) -> NDArray[np.int8]:
+    """Undo :func:`pack`: uint8 → int8 ``[rows, columns]``."""
+    bits = np.unpackbits(packed, axis=1, count=columns * BITS[kind]).reshape(len(packed), columns, BITS[kind])
+    codes: NDArray[np.int8] = bits[..., 0].view(np.int8) if BITS[kind] == 1 else _whole(bits, BITS[kind])
+    return (2 * codes - 1 if kind == "int1" else codes + np.int8(LOWEST[kind])).astype(np.int8)
+
+
+def _whole(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
+    return (bits << np.arange(width, dtype=np.uint8)[::-1]).sum(-1, dtype=np.int8)
+
+
+def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
+    """Integers that lie within a unit or two of even spacing, ``[n, T]`` → their ends int32 ``[n, 2]`` and what those
+    between are off, packed in two bits each; None where they do not."""
+    if rows.shape[1] < 2:
+        return None
+    ends = rows[:, [0, -1]].astype(np.int64)
+    off = rows - _evenly(ends, rows.shape[1])
+    if int(off.min()) < LOWEST["int2"] or int(off.max()) > -1 - LOWEST["int2"]:
+        return None
+    return ends.astype(np.int32), pack(off.astype(np.int8), "int2")
+
+
+def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int) -> NDArray[np.int32]:
+    """Undo :func:`pack_even`: int32 ``[n, T]``."""
+    return (_evenly(ends.astype(np.int64), columns) + unpack(off, "int2", columns)).astype(np.int32)
+
+
+def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
+    first, last = ends[:, :1], ends[:, 1:]
+    spaced: NDArray[np.int64] = first + (last - first) * np.arange(columns) // max(1, columns - 1)
+    return spaced
+
+
+def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
+    """Weights ``[out, in]`` as the event kernel takes them, with ``offset [out]``."""
+    rows = weights.T.astype(np.int16)  # [in, out]
+    floor, top = int(rows.min()), int(rows.max())
+    if bool((rows != 0).all()) and floor >= -1 and top <= 1:
+        floor, factors, codes = -1, [2], (rows > 0).astype(np.uint16)
+    else:
+        factors = [2**p for p in range(max(1, (top - floor).bit_length()))]
+        codes = (rows - floor).astype(np.uint16)
+    padded = np.zeros((len(factors), len(rows), LANES * words_for(rows.shape[1])), np.uint8)
+    for p in range(len(factors)):
+        padded[p, :, : rows.shape[1]] = (codes >> p) & 1
+    wide = np.zeros(padded.shape[2], np.int32)
+    wide[: len(offset)] = offset
+    bits: NDArray[Any] = np.packbits(padded, axis=2, bitorder="little").view("<u8").astype(np.uint64)
+    return Planes(np.ascontiguousarray(bits), np.array(factors, np.int32), floor, wide)

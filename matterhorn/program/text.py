@@ -1,0 +1,71 @@
+"""Texts to token numbers, with a program's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ..errors import InputError
+from .config import Config
+
+
+class Encoded(TypedDict):
+    """Padded int64 arrays ``[texts, L]``: what an engine takes."""
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    token_type_ids: NDArray[np.int64]
+
+
+Text = str | tuple[str, str]
+
+
+def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
+    """See :meth:`.program.Program.encode`."""
+    listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
+    if not listed:
+        raise InputError("no texts", field="texts", cure="give at least one")
+    for number, text in enumerate(listed, 1):
+        parts = (text,) if isinstance(text, str) else text
+        if not all(part.strip() for part in parts):
+            raise InputError("empty text", field=f"text {number}", cure="give a sentence")
+    coded = reader(tokenizer, max_length).encode_batch(listed)
+    longest = max(len(one.ids) for one in coded)
+    if longest > config.max_position_embeddings:
+        number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
+        cure = f"give at most {config.max_position_embeddings} tokens, or max_length to cut it"
+        raise InputError(f"text of {longest} tokens is too long", field=f"text {number}", cure=cure)
+    return pad([one.ids for one in coded], [one.type_ids for one in coded], config.pad_token_id)
+
+
+def reader(tokenizer: Tokenizer, max_length: int | None) -> Tokenizer:
+    """A tokenizer like the given one that pads nothing and cuts at ``max_length`` (of a pair the longer text first)."""
+    if tokenizer.padding is None and tokenizer.truncation == _truncation(max_length):
+        return tokenizer
+    own = Tokenizer.from_str(tokenizer.to_str())
+    own.no_padding()
+    if max_length is None:
+        own.no_truncation()
+    else:
+        own.enable_truncation(max_length, strategy="longest_first")
+    return own
+
+
+def _truncation(max_length: int | None) -> dict[str, object] | None:
+    if max_length is None:
+        return None
+    return {"max_length": max_length, "stride": 0, "strategy": "longest_first", "direction": "right"}
+
+
+def pad(ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], filler: int) -> Encoded:
+    """Rows of token and type numbers as arrays of one length."""
+    longest = max(len(row) for row in ids)
+    shape = len(ids), longest
+    tokens, mask, kinds = np.full(shape, filler), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for i, (row, own) in enumerate(zip(ids, types, strict=True)):
+        tokens[i, : len(row)], mask[i, : len(row)], kinds[i, : len(row)] = row, 1, own
+    return {"input_ids": tokens, "attention_mask": mask, "token_type_ids": kinds}

@@ -1,0 +1,80 @@
+"""Rows as token numbers, and batches of them. All arrays are NumPy's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from .rows import Examples
+from .task import Task
+
+PAD = "[PAD]"
+"""The token that fills rows up, if the tokenizer knows it."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokenized rows: ``ids[i]`` and ``types[i]`` are lists of one length each; ``labels`` as in
+    :class:`~matterhorn.tasks.rows.Examples`; ``pad`` is the number of the token that fills rows up."""
+
+    ids: list[list[int]]
+    types: list[list[int]]
+    labels: list[float]
+    pad: int = 0
+    is_regression: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, rows: list[int]) -> Tokens:
+        """The named rows, in that order."""
+        ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
+        return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
+
+    def batch(self, rows: list[int]) -> dict[str, NDArray[np.int64]]:
+        """Padded arrays of some rows: int64 ``input_ids, attention_mask, token_type_ids [n, L]``. Without labels."""
+        lengths = np.array([len(self.ids[i]) for i in rows])
+        present = np.arange(lengths.max()) < lengths[:, None]
+        batch = {name: np.full(present.shape, fill) for name, fill in (("input_ids", self.pad), ("token_type_ids", 0))}
+        for own, name in ((self.ids, "input_ids"), (self.types, "token_type_ids")):
+            batch[name][present] = np.concatenate([own[i] for i in rows])
+        return batch | {"attention_mask": present.astype(np.int64)}
+
+    def labels_of(self, rows: list[int]) -> NDArray[np.generic]:
+        """Labels of some rows ``[n]``: int64 classes, or float32 scores."""
+        kind = np.float32 if self.is_regression else np.int64
+        return np.array([self.labels[i] for i in rows], dtype=kind)
+
+
+def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
+    """Tokenize rows, cut to ``max_length`` tokens (the longer sentence of a pair first). The tokenizer stays as it is."""
+    own = Tokenizer.from_str(tokenizer.to_str())
+    own.no_padding()
+    own.enable_truncation(max_length, strategy="longest_first")
+    coded = own.encode_batch([row[0] if len(row) == 1 else row for row in examples.texts])
+    ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
+    return Tokens(ids, types, examples.labels, own.token_to_id(PAD) or 0, task.is_regression)
+
+
+def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:
+    """Rows in batches of like length, shortest first: for evaluation, the same on every machine."""
+    order = sorted(range(len(tokens)), key=lambda i: (len(tokens.ids[i]), i))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50) -> Iterator[list[int]]:
+    """One epoch of batches of like length in random order: rows are sorted within random pools of 50 batches."""
+    draw = random.Random(seed)
+    order = list(range(len(tokens)))
+    draw.shuffle(order)
+    batches = []
+    for start in range(0, len(order), pool * batch_size):
+        rows = sorted(order[start : start + pool * batch_size], key=lambda i: len(tokens.ids[i]))
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    draw.shuffle(batches)
+    yield from batches
