@@ -1,4 +1,4 @@
-"""New rows made of given ones, without labels: the teacher says what has become of them."""
+"""New rows made of given ones. They have no labels: the teacher says what they mean."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .data import WHOLE_SENTENCE, Tokens
+from ..tasks.rows import WHOLE_SENTENCE
+from ..tasks.tokens import Tokens
 
-NEIGHBOURS, REPLACED = 12, 0.3
-"""Of :func:`reword`: how many tokens count as alike, and the share of tokens that are replaced."""
+NEIGHBORS, REPLACED = 12, 0.3
+"""Of :func:`reword`: how many tokens count as similar, and the share of tokens that are replaced."""
 
 LARGEST = 0.7
 """Of :func:`recombine`: at most this share of a sentence is exchanged."""
 
 PARTNERS = 10
-"""Of :func:`rematch`: how many second sentences count as like a first one."""
+"""Of :func:`rematch`: how many second sentences count as similar to a first one."""
 
 
 def reword(rows: Tokens, table: Tensor, words: list[int], count: int, seed: int) -> Tokens:
-    """New rows: given ones, long ones more often, with about a third of their words replaced by others of like meaning
-    (as TinyBERT augments its data, arXiv 1909.10351). No labels: the teacher says what has become of them.
+    """Given rows, long ones more often, with about a third of their words replaced by words of similar meaning (as
+    TinyBERT augments its data, arXiv 1909.10351).
 
-    A word that occurs twice in a row is replaced alike, so that two sentences go on sharing what they share.
+    A word that occurs twice in a row is replaced by the same word, so that two sentences go on sharing what they share.
 
     Args:
         table: embeddings of all tokens, ``[vocabulary, width]``.
         words: tokens that may be replaced and put in: those of the rows only, or a whole vocabulary, so that the
-            student meets words that no training row has. Alike are the :data:`NEIGHBOURS` of largest cosine.
+            student meets words that no training row has. Similar are the :data:`NEIGHBORS` of largest cosine.
     """
-    others = neighbours(rows, table, words)
+    others = neighbors(rows, table, words)
     draw = random.Random(seed)
     chosen = draw.choices(range(len(rows)), weights=[len(row) for row in rows.ids], k=count)
     ids = []
     for i in chosen:
         own = sorted(set(rows.ids[i]) & others.keys())
-        said = {word: draw.choice(others[word]) for word in own if draw.random() < REPLACED}
-        ids.append([said.get(token, token) for token in rows.ids[i]])
+        new = {word: draw.choice(others[word]) for word in own if draw.random() < REPLACED}
+        ids.append([new.get(token, token) for token in rows.ids[i]])
     return replace(rows, ids=ids, types=[rows.types[i] for i in chosen], labels=[])
 
 
 def recombine(rows: Tokens, count: int, seed: int) -> Tokens:
-    """New sentences: long rows in which a piece that is a row itself makes room for another row of the same length (as
-    TreeMix does with the parts of a parse tree, arXiv 2205.06153). No labels: the teacher says what has become of them.
+    """Long rows in which a piece that is a row itself makes room for another row of the same length (as TreeMix does
+    with the parts of a parse tree, arXiv 2205.06153).
 
     SST-2's rows are all the constituents of a few thousand sentences: what a student reads of them again and again are
     the same sentences, while those it will be asked about are new.
@@ -80,12 +81,12 @@ def _pieces(body: tuple[int, ...], pieces: set[tuple[int, ...]]) -> list[tuple[i
 
 
 def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
-    """New pairs: the first sentence of a row with the second one of another that is like it (as Augmented SBERT chooses
-    pairs for its teacher, arXiv 2010.08240). Whole sentences that somebody wrote, which no row had side by side. No
-    labels: the teacher says what they are to each other. Each pair comes once, so there may be fewer than ``count``.
+    """Pairs of the first sentence of one row and the second sentence of another that resembles it (as Augmented SBERT
+    chooses pairs for its teacher, arXiv 2010.08240): sentences that somebody wrote, which no row had side by side. Each
+    pair comes once, so there may be fewer than ``count``.
 
     Args:
-        table: embeddings of all tokens, ``[vocabulary, width]``. Alike are the :data:`PARTNERS` of largest cosine
+        table: embeddings of all tokens, ``[vocabulary, width]``. Similar are the :data:`PARTNERS` of largest cosine
             between sums of them, rare tokens weighing more.
 
     Raises:
@@ -123,11 +124,11 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
 
 
 def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:
-    """Given rows with one token dropped, said twice, put in from another row, or trading places with another of its
-    row: most are no longer good English, which a judge of grammar (CoLA) has to notice. No labels.
+    """Given rows with one token dropped, doubled, taken from another row, or swapped with another of its row: most are
+    no longer good English, which a judge of grammar (CoLA) has to notice.
 
     Args:
-        frame: tokens that stay where they are and are never put in (those that frame a row or part its sentences).
+        frame: tokens that stay where they are and are never put in: those around a row and between its sentences.
     """
     draw = random.Random(seed)
     ids, types = [], []
@@ -150,11 +151,11 @@ def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:
     return replace(rows, ids=ids, types=types, labels=[])
 
 
-def neighbours(rows: Tokens, table: Tensor, words: list[int]) -> dict[int, list[int]]:
+def neighbors(rows: Tokens, table: Tensor, words: list[int]) -> dict[int, list[int]]:
     """For each of the words that occurs in the rows, those most like it, nearest first."""
     present = sorted({token for row in rows.ids for token in row} & set(words))
     all_words = F.normalize(table[torch.tensor(words)].float(), dim=-1)
-    number = min(NEIGHBOURS, len(words) - 1)
+    number = min(NEIGHBORS, len(words) - 1)
     others: dict[int, list[int]] = {}
     for start in range(0, len(present), 1024):
         some = present[start : start + 1024]

@@ -1,4 +1,4 @@
-"""Training texts of several tasks without their labels: what a teacher says of them is lesson enough."""
+"""Training texts of several tasks without their labels: what a teacher says of them is enough to learn from."""
 
 from __future__ import annotations
 
@@ -6,20 +6,38 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+from tokenizers import Tokenizer
 
-from .data import Examples, Tokens, load_examples, tokenize
-from .recipe import Distilling
-from .tasks import get_task
+from ..tasks.rows import Examples, load_examples
+from ..tasks.task import get_task
+from ..tasks.tokens import Tokens, tokenize
+from .augment import edit, recombine, rematch, reword
+from .recipe import Recipe
+from .teacher import embedding_table
 
 
-def load_texts(
-    recipe: Distilling, tokenizer: PreTrainedTokenizerBase, glue_dir: Path | None, *, alone: bool = False
-) -> list[Tokens]:
+def distillation_rows(recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_dir: Path | None) -> Tokens:
+    """What the student of a task learns on: the task's rows, texts of other tasks, rows made of its own, and all of
+    them in other words."""
+    assert recipe.task is not None
+    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1)
+    if recipe.recombined:
+        more.append(recombine(rows, recipe.recombined, recipe.seed))
+    if recipe.edited:
+        more.append(edit(rows, special_tokens(tokenizer), recipe.edited, recipe.seed))
+    if recipe.rematched:
+        more.append(rematch(rows, embedding_table(recipe.backbone), recipe.rematched, recipe.seed))
+    given = join([rows, *more]) if more else rows
+    if not recipe.reworded:
+        return given
+    table, words = embedding_table(recipe.backbone), vocabulary(tokenizer)
+    return join([given, reword(given, table, words, recipe.reworded, recipe.seed)])
+
+
+def load_texts(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None, *, alone: bool = False) -> list[Tokens]:
     """Rows of each of the recipe's ``texts``, drawn with its seed; no labels.
 
-    Args:
-        alone: for a task with single sentences: the two of a pair are rows of their own.
+    ``alone``: for a task with single sentences: the two of a pair are rows of their own.
     """
     parts = []
     for name in recipe.texts:
@@ -33,11 +51,14 @@ def load_texts(
     return parts
 
 
-def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """All words and pieces of words in ASCII that a tokenizer knows: none that frames a row, parts sentences or is
-    kept free."""
-    frame = set(tokenizer.all_special_ids)
-    known = tokenizer.get_vocab().items()
+def special_tokens(tokenizer: Tokenizer) -> set[int]:
+    """Numbers of the tokens that are no text: those around a row, between its sentences, and kept free."""
+    return {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+
+
+def vocabulary(tokenizer: Tokenizer) -> list[int]:
+    """All words and pieces of words in ASCII that a tokenizer knows, none of them special."""
+    frame, known = special_tokens(tokenizer), tokenizer.get_vocab().items()
     return sorted(number for word, number in known if word.isascii() and word[0] != "[" and number not in frame)
 
 
@@ -45,14 +66,3 @@ def join(parts: list[Tokens]) -> Tokens:
     """All rows in one, without labels."""
     ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
     return replace(parts[0], ids=ids, types=types, labels=[])
-
-
-def texts_of(rows: Tokens, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, ...]]:
-    """Rows as text again, a string for each sentence, as far as the tokenizer can tell."""
-    frame = set(tokenizer.all_special_ids)
-    texts = []
-    for ids, types in zip(rows.ids, rows.types, strict=True):
-        sentences = [[token for token, own in zip(ids, types, strict=True) if own == kind] for kind in sorted({*types})]
-        words = [[token for token in sentence if token not in frame] for sentence in sentences]
-        texts.append(tuple(tokenizer.batch_decode(words)))
-    return texts

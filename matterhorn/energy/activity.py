@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..trace import DYNAMIC, ConnectionTrace, Trace
-
-Line = tuple[str, str, float]
-"""One line of a bill: connection or digital step, category, energy in J."""
+from ..program.trace import ConnectionTrace, Trace
+from ..topology import DYNAMIC, SOURCE, Site
 
 Form = Literal["word", "train", "spike"]
 """How a level travels: a dense word, a train of T steps (rate), or at most one spike in T + 1 slots (TTFS)."""
@@ -22,18 +23,17 @@ class Activity:
     """Counts of one connection under one code, over all sequences.
 
     Attributes:
-        vectors: input vectors, i.e. windows over neurons (context: one per token and head).
-        windows: neuron-windows of the source population. events: spikes (for words: values sent).
-        kernel: Σ|κ| in levels, i.e. slots for which rows are driven. operations: synaptic operations caused.
-        products: those of a dense network. offset: additions for the silent level of a dynamic connection.
-        adds: accumulates per synaptic operation. steps: time steps per window (0 for words). active: windows that
-            drive a row at all. key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
+        vectors: input vectors, i.e. windows over neurons (pv: one per token and head).
+        windows: neuron-windows that it reads. products: those of a dense network.
+        adds: accumulates per synaptic operation. steps: time steps per window (0 for words).
+        events: spikes (for words: values sent). kappa: Σ|κ| in levels, i.e. slots for which rows are driven.
+        operations: synaptic operations caused. active: windows that drive a row at all.
+        offset: additions for the silent level of a dynamic connection.
+        key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
     """
 
-    name: str
     block: int
-    role: str
-    population: str
+    connection: str
     form: Form
     fan_in: int
     fan_out: int
@@ -42,36 +42,47 @@ class Activity:
     operand_bits: int
     vectors: float
     windows: float
-    events: float
-    kernel: float
-    operations: float
     products: float
-    offset: float
     adds: int
     steps: int
-    active: float
+    events: float = 0.0
+    kappa: float = 0.0
+    operations: float = 0.0
+    active: float = 0.0
+    offset: float = 0.0
     key_bits: int = 1
     sign_bits: int = 0
 
     @property
-    def dynamic(self) -> bool:
-        """True where the stored operand is K or V."""
-        return self.role in DYNAMIC
+    def name(self) -> str:
+        """``block.<i>.<connection>``."""
+        return str(Site(self.block, self.connection))
 
     @property
-    def outputs(self) -> float:
-        """Output neuron-windows: every input vector makes one vector of outputs."""
-        return self.vectors * self.fan
+    def source(self) -> Site:
+        """The population that feeds it."""
+        return Site(self.block, SOURCE[self.connection])
+
+    @property
+    def dynamic(self) -> bool:
+        """True where the stored operand is K or V."""
+        return self.connection in DYNAMIC
 
     @property
     def fan(self) -> float:
         """Synapses that one event reaches."""
         return self.products / self.windows if self.windows else 0.0
 
+    @property
+    def outputs(self) -> float:
+        """Output neuron-windows: every input vector makes one vector of outputs."""
+        return self.vectors * self.fan
+
 
 @dataclass(frozen=True)
 class Coding:
-    """A code to evaluate a trace by. ``per_neuron``: the silent level is each row's mode, not the tensor's."""
+    """A code to evaluate a trace by. ``masked``: the silent level is the most frequent one; ``per_neuron``: of each
+    row, not of the tensor."""
 
     name: str
     form: Form
@@ -92,26 +103,21 @@ CODINGS: tuple[Coding, ...] = (
 
 def coding(name: str) -> Coding:
     """A code by its name."""
-    for candidate in CODINGS:
-        if candidate.name == name:
-            return candidate
-    names = ", ".join(c.name for c in CODINGS)
-    raise InputError(f"no code {name!r}", field="code", cure=f"give one of {names}")
+    known = {candidate.name: candidate for candidate in CODINGS}
+    if name not in known:
+        raise InputError(f"no code {name!r}", field="code", cure=f"give one of {', '.join(known)}")
+    return known[name]
 
 
 def as_traced(trace: Trace) -> list[Activity]:
-    """Activities exactly as they were counted while the network ran."""
+    """Activities exactly as they were counted while the program ran."""
     return [
         replace(
-            _frame(c, "spike", trace),
-            events=float(c.events),
-            kernel=float(c.kernel_sum),
-            operations=float(c.accumulates),
-            offset=float(c.offset_accumulates),
-            active=float(c.events),
+            _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
+            operations=float(c.accumulates), active=float(c.events),
         )
         for c in trace.connections.values()
-    ]
+    ]  # fmt: skip
 
 
 def recode(trace: Trace, code: Coding) -> list[Activity]:
@@ -122,27 +128,24 @@ def recode(trace: Trace, code: Coding) -> list[Activity]:
     re-coding cannot change.
     """
     masked = any(c.silent.any() for c in trace.connections.values())
-    activities = []
+    sources: dict[Site, list[ConnectionTrace]] = defaultdict(list)
     for c in trace.connections.values():
-        frame = _frame(c, code.form, trace)
-        levels = np.arange(c.histogram.shape[1])[None, :]
-        if code.form == "train":
-            activities.append(_trains(c, frame, levels))
-            continue
-        silent = np.zeros((1, 1)) if code.name == "ttfs" else silent_levels(c, per_neuron=code.per_neuron, own=masked)
-        distance = np.abs(levels - silent)
-        spiking = code.form == "spike"
-        activities.append(_spikes(c, frame, distance, code.dead_zone) if spiking else _words(c, frame, distance))
-    return activities
+        sources[Site(c.block, c.population)].append(c)
+    silent = {
+        site: np.zeros((1, 1), np.int64) if code.name in ("rate", "ttfs")
+        else silent_levels(max(readers, key=lambda c: c.windows), per_neuron=code.per_neuron, own=masked)
+        for site, readers in sources.items()
+    }  # fmt: skip
+    return [_recoded(c, code, silent[Site(c.block, c.population)], trace) for c in trace.connections.values()]
 
 
-def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> np.ndarray:
+def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> NDArray[np.int64]:
     """Silent level of each row ``[rows, 1]`` or of the tensor ``[1, 1]``.
 
     With ``own``, that of the network where it has it in this grain (chosen on other data); else the most frequent level
     of this data, the lowest if several. Keys come and go, so probabilities have one level in either grain.
     """
-    rows = per_neuron and c.role != "context"
+    rows = per_neuron and c.connection != "pv"
     if own and len(c.silent) == (len(c.histogram) if rows else 1):
         return c.silent[:, None]
     counts = c.histogram if rows else c.histogram.sum(0, keepdims=True)
@@ -150,49 +153,78 @@ def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> np.ndar
 
 
 def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
-    stored = trace.connections.get(f"block.{c.block}.scores", c)
-    vectors = trace.tokens * c.heads if c.role == "context" else c.windows / c.fan_in
+    """What no code changes."""
+    stored = trace.connections.get(str(Site(c.block, "qk")), c)
     top = 2**c.level_bits - 1
-    steps = {"word": 0, "train": top, "spike": top + 1}[form]
+    read = sum(n * trace.shape.tokens(c.block, c.connection, length) for length, n in trace.lengths.items())
     return Activity(
-        name=c.name, block=c.block, role=c.role, population=c.population, form=form, fan_in=c.fan_in,
-        fan_out=c.fan_out, heads=c.heads, level_bits=c.level_bits, operand_bits=c.operand_bits,
-        vectors=float(vectors), windows=float(c.windows), events=0.0, kernel=0.0, operations=0.0,
-        products=float(c.products),
-        offset=float(c.offset_accumulates), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
-        steps=steps, active=0.0, key_bits=stored.operand_bits,
+        block=c.block, connection=c.connection, form=form, fan_in=c.fan_in, fan_out=c.fan_out, heads=c.heads,
+        level_bits=c.level_bits, operand_bits=c.operand_bits, vectors=float(read * c.heads), windows=float(c.windows),
+        products=float(c.products), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
+        steps={"word": 0, "train": top, "spike": top + 1}[form], offset=float(c.offset_accumulates),
+        key_bits=stored.operand_bits,
     )  # fmt: skip
 
 
-def _per_window(c: ConnectionTrace, weight: np.ndarray) -> float:
-    """Σ over levels of ``weight`` [rows or 1, T + 1], scaled to all windows."""
+def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace: Trace) -> Activity:
+    """Spikes: one where |q − m| > k. Trains: level q is q spikes, each drives its row for one slot. Words: all travel;
+    on an analog array one drives its row relative to the silent level (cheapest)."""
+    frame = _frame(c, code.form, trace)
+    distance = np.abs(np.arange(c.histogram.shape[1])[None, :] - silent)
     total = float(c.histogram.sum())
-    return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
+
+    def over_windows(weight: NDArray[Any]) -> float:
+        return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
+
+    active = over_windows(distance > code.dead_zone)
+    kappa = over_windows(distance * (distance > code.dead_zone))
+    events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
+    offset = 0.0 if code.form == "word" else frame.offset
+    return replace(frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset)
 
 
-def _words(c: ConnectionTrace, frame: Activity, distance: np.ndarray) -> Activity:
-    """Every value travels. On an analog array a word drives its row relative to the silent level (cheapest)."""
-    return replace(
-        frame, events=float(c.windows), operations=float(c.products), offset=0.0,
-        kernel=_per_window(c, distance), active=_per_window(c, distance > 0),
-    )  # fmt: skip
-
-
-def _trains(c: ConnectionTrace, frame: Activity, levels: np.ndarray) -> Activity:
-    """Level q is q spikes in T steps; each spike drives its row for one slot."""
-    events, active = _per_window(c, levels), _per_window(c, levels > 0)
-    return replace(frame, events=events, kernel=events, operations=events * frame.fan, active=active)
-
-
-def _spikes(c: ConnectionTrace, frame: Activity, distance: np.ndarray, dead_zone: int) -> Activity:
-    """At most one spike: silent where |q − m| ≤ k."""
-    events = _per_window(c, distance > dead_zone)
-    kernel = _per_window(c, distance * (distance > dead_zone))
-    return replace(frame, events=events, kernel=kernel, operations=events * frame.fan, active=events)
-
-
-def silent_share(activities: list[Activity]) -> float:
+def silent_share(activities: Sequence[Activity]) -> float:
     """Share of neuron-windows without a spike; 0 for dense words."""
-    windows = sum(a.windows for a in activities)
     active = sum(a.windows if a.form == "word" else a.active for a in activities)
-    return 1 - active / windows if windows else 1.0
+    return _missing(active, sum(a.windows for a in activities))
+
+
+def quiet_share(activities: Sequence[Activity]) -> float:
+    """The same weighted by fan-out: share of synapses that nothing reaches in a window; 0 for dense words."""
+    reached = sum(a.active * a.fan if a.form == "train" else a.operations for a in activities)
+    return _missing(reached, sum(a.products for a in activities))
+
+
+def _missing(found: float, possible: float) -> float:
+    return 1 - found / possible if possible else 1.0
+
+
+def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
+    """Connections by the population that feeds them: one spike, several targets.
+
+    Raises:
+        InputError: connections that read the same windows count different spikes.
+    """
+    groups: dict[Site, list[Activity]] = defaultdict(list)
+    for activity in activities:
+        groups[activity.source].append(activity)
+    for site, sharing in groups.items():
+        if len({(a.windows, a.events) for a in sharing}) > len({a.windows for a in sharing}):
+            problem = "connections of one population count different spikes"
+            raise InputError(problem, field=str(site), cure="record the trace anew")
+    return dict(groups)
+
+
+def streams(sharing: Sequence[Activity]) -> list[tuple[Activity, list[Activity]]]:
+    """What one population sends, split by who reads it: (windows and events, readers).
+
+    There is one stream, but for the input of a block that computes only the first token: that one goes to query, key
+    and value, all others go to key and value.
+    """
+    found: list[tuple[Activity, list[Activity]]] = []
+    windows = events = 0.0
+    for a in sorted({a.windows: a for a in sharing}.values(), key=lambda a: a.windows):
+        rest = replace(a, windows=a.windows - windows, events=max(0.0, a.events - events))
+        found.append((rest, [reader for reader in sharing if reader.windows >= a.windows]))
+        windows, events = a.windows, a.events
+    return found

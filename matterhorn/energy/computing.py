@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable
 
 from ..errors import InputError
-from ..trace import DigitalTrace
-from .activity import Activity, Line
+from ..program.trace import DigitalTrace
+from .activity import Activity
 from .chip import Chip
 from .mapping import Mapping
+
+Line = tuple[str, str, float]
+"""One line of a bill: connection or digital step, category, energy in J."""
 
 
 def synapse_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
@@ -37,7 +40,7 @@ def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     assert unit is not None
     pairs = a.fan * a.operand_bits
     slot = unit.voltage.si**2 * (unit.g_on.si + unit.g_off.si) * unit.slot.si
-    yield a.name, "msu_conduction", a.kernel * pairs * slot
+    yield a.name, "msu_conduction", a.kappa * pairs * slot
     column_arrays = math.ceil(a.fan_out * a.operand_bits / unit.columns.si)
     pulses = a.events if a.form == "train" else a.active
     yield a.name, "msu_row_drivers", pulses * column_arrays * unit.row_driver.si

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Literal
 
 from ..errors import InputError
-from .activity import Activity
+from ..topology import Site
+from .activity import Activity, populations, streams
 from .chip import Chip
 from .mesh import Goals, Mesh, Tile, tree_length
 
@@ -20,6 +21,11 @@ Hardware = Literal["digital", "msu"]
 ORDER = ("query", "key", "value", "attention", "output", "norm", "ffn2", "ffn1")
 """Tile groups of a block in the order in which they are placed: FFN-2 beside the norm tile, as potentials are wide."""
 
+SENDERS = {"context": "attention", "hidden": "norm", "intermediate": "ffn1"}
+"""Tile groups that send populations; input comes from the norm tile of the block before."""
+
+RESULTS = {"key": "attention", "value": "attention", "output": "norm", "ffn2": "norm"}
+"""Tile groups that dense results of connections go to."""
 
 BAND = 6
 """Width in tiles of a placement band: of 2 … 99, within 5 % of the fewest hops for MiniLM, BERT-base and BERT-large."""
@@ -45,7 +51,7 @@ class Group:
     row_groups: int
     column_groups: int
     arrays: int
-    utilisation: float
+    utilization: float
     tiles: list[Tile] = field(default_factory=list)
 
     @property
@@ -81,7 +87,8 @@ class Flow:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A placed network: groups by connection name, flows of spikes by population, flows of results by connection."""
+    """A placed network: groups of tiles by name, flows of spikes by the names of all connections that read them, flows of
+    results by connection. ``static_tiles`` hold weights."""
 
     hardware: Hardware
     mesh: Mesh
@@ -89,9 +96,13 @@ class Mapping:
     static: Geometry
     digital: Geometry
     groups: dict[str, Group]
-    spikes: dict[str, Flow]
+    spikes: dict[tuple[str, ...], Flow]
     results: dict[str, Flow]
     static_tiles: int
+
+    def spike_flow(self, readers: Sequence[Activity]) -> Flow:
+        """Flow of the spikes that these connections read."""
+        return self.spikes[tuple(a.name for a in readers)]
 
     @property
     def area(self) -> float:
@@ -132,99 +143,85 @@ def geometry(chip: Chip, hardware: Hardware) -> Geometry:
 def split(activity: Activity, place: Geometry) -> Group:
     """Cut a weight matrix into tiles; weights of several bits take several columns."""
     columns = activity.fan_out * activity.operand_bits
-    group = Group(
-        row_groups=math.ceil(activity.fan_in / place.rows),
-        column_groups=math.ceil(columns / place.columns),
-        arrays=math.ceil(activity.fan_in / place.array_rows) * math.ceil(columns / place.columns),
-        utilisation=0.0,
-    )
-    used = activity.fan_in * columns / (group.arrays * place.array_rows * place.columns)
-    return Group(group.row_groups, group.column_groups, group.arrays, used)
+    column_groups = math.ceil(columns / place.columns)
+    arrays = math.ceil(activity.fan_in / place.array_rows) * column_groups
+    used = activity.fan_in * columns / (arrays * place.array_rows * place.columns)
+    return Group(math.ceil(activity.fan_in / place.rows), column_groups, arrays, used)
 
 
 def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longest: int) -> Mapping:
     """Place all blocks in serpentine order and count the hops of every flow.
 
     Args:
-        activities: connections (only their shapes are read). longest: tokens of the longest sequence; it decides how
-            many heads share the KV memory of an attention tile.
+        activities: connections (only their shapes and windows are read). longest: tokens of the longest sequence; it
+            decides how many heads share the KV memory of an attention tile.
+
+    Raises:
+        InputError: the chip has no such arrays, or its mesh is too small.
     """
     static, digital = geometry(chip, hardware), geometry(chip, "digital")
-    blocks = _by_block(activities)
-    layout: list[tuple[str, Group]] = [("embedding", Group(1, 1, 0, 1.0))]
+    blocks: dict[int, list[Activity]] = defaultdict(list)
+    for a in sorted(activities, key=lambda a: a.block):
+        blocks[a.block].append(a)
+    groups = {"embedding": Group(1, 1, 0, 1.0)}
     for index, block in blocks.items():
-        for part in ORDER:
-            layout.append((f"block.{index}.{part}", _group(part, block, chip, static, longest)))
-    total = sum(group.count for _, group in layout)
-    mesh = Mesh.for_tiles(total, BAND)
-    _check_size(mesh, chip)
-    groups: dict[str, Group] = {}
-    position = 0
-    for name, group in layout:
-        group.tiles = [mesh.tile(position + i) for i in range(group.count)]
-        position += group.count
-        groups[name] = group
-    spikes: dict[str, Flow] = {}
-    results: dict[str, Flow] = {}
-    previous = groups["embedding"]
-    for index, block in blocks.items():
-        parts = {part: groups[f"block.{index}.{part}"] for part in ORDER}
-        _spike_flows(block, parts, previous, static, spikes)
-        _result_flows(block, parts, results)
-        previous = parts["norm"]
-    held = sum(g.count for n, g in groups.items() if n.rsplit(".", 1)[-1] not in ("embedding", "attention", "norm"))
-    return Mapping(hardware, mesh, position, static, digital, groups, spikes, results, held)
-
-
-def _by_block(activities: Sequence[Activity]) -> dict[int, dict[str, Activity]]:
-    blocks: dict[int, dict[str, Activity]] = defaultdict(dict)
-    for activity in activities:
-        blocks[activity.block][activity.role] = activity
-    return dict(sorted(blocks.items()))
-
-
-def _group(part: str, block: dict[str, Activity], chip: Chip, static: Geometry, longest: int) -> Group:
-    if part == "norm":
-        return Group(1, 1, 0, 1.0)
-    if part == "attention":
-        scores = block["scores"]
-        per_head = 2 * longest * scores.fan_in * scores.operand_bits
-        per_tile = max(1, int(chip.kv.size.si // per_head))
-        tiles = math.ceil(scores.heads / per_tile)
-        return Group(1, tiles, 0, scores.heads / (per_tile * tiles))
-    return split(block[part], static)
-
-
-def _check_size(mesh: Mesh, chip: Chip) -> None:
+        own = {a.connection: split(a, static) for a in block if not a.dynamic}
+        own |= {"attention": _attention(block, chip, longest), "norm": Group(1, 1, 0, 1.0)}
+        groups |= {str(Site(index, part)): own[part] for part in ORDER}
+    tiles = sum(group.count for group in groups.values())
+    mesh = Mesh.for_tiles(tiles, BAND)
     if mesh.rows > chip.mesh.rows.si or mesh.columns > chip.mesh.columns.si:
         raise InputError(
             f"the network needs a mesh of {mesh.columns} x {mesh.rows} tiles, {chip.name} has "
             f"{chip.mesh.columns.text} x {chip.mesh.rows.text}",
             field="mesh", cure="choose a larger chip or smaller network, or --set mesh.rows and mesh.columns",
         )  # fmt: skip
+    free = iter(range(tiles))
+    for group in groups.values():
+        group.tiles = [mesh.tile(next(free)) for _ in range(group.count)]
+    spikes: dict[tuple[str, ...], Flow] = {}
+    results: dict[str, Flow] = {}
+    previous = groups["embedding"]
+    for index, block in blocks.items():
+        parts = {part: groups[str(Site(index, part))] for part in ORDER}
+        for sharing in populations(block).values():
+            for sent, readers in streams(sharing):
+                spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, parts, previous, static)
+        results |= {a.name: _result_flow(a.connection, parts) for a in block if a.connection in RESULTS}
+        previous = parts["norm"]
+    held = sum(groups[a.name].count for a in activities if not a.dynamic)
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held)
 
 
-def _spike_flows(
-    block: dict[str, Activity], parts: dict[str, Group], previous: Group, static: Geometry, flows: dict[str, Flow]
-) -> None:
-    """Flows of the block's five populations; probabilities stay in their attention tile."""
-    shared = [parts["query"], parts["key"], parts["value"]]
-    flows[block["query"].population] = _multicast(previous, shared, block["query"].fan_in, static)
-    flows[block["scores"].population] = _pairwise(parts["query"], parts["attention"])
-    flows[block["context"].population] = Flow(())
-    flows[block["output"].population] = _multicast(
-        parts["attention"], [parts["output"]], block["output"].fan_in, static
-    )
-    flows[block["ffn1"].population] = _multicast(parts["norm"], [parts["ffn1"]], block["ffn1"].fan_in, static)
-    flows[block["ffn2"].population] = _multicast(parts["ffn1"], [parts["ffn2"]], block["ffn2"].fan_in, static)
+def _attention(block: Sequence[Activity], chip: Chip, longest: int) -> Group:
+    """Tiles with the keys and values of as many heads as fit in each."""
+    qk = next(a for a in block if a.connection == "qk")
+    per_tile = max(1, int(chip.kv.size.si // (2 * longest * qk.fan_in * qk.operand_bits)))
+    tiles = math.ceil(qk.heads / per_tile)
+    return Group(1, tiles, 0, qk.heads / (per_tile * tiles))
 
 
-def _result_flows(block: dict[str, Activity], parts: dict[str, Group], flows: dict[str, Flow]) -> None:
-    """Flows of dense results from the first row group: K and V bits to attention, potentials to the norm tile."""
-    for role in ("key", "value"):
-        flows[block[role].name] = _pairwise(parts[role], parts["attention"])
-    for role in ("output", "ffn2"):
-        flows[block[role].name] = _gather(parts[role].row(0), parts["norm"].tiles[0])
+def _spike_flow(
+    sent: Activity, readers: Sequence[Activity], parts: dict[str, Group], previous: Group, static: Geometry
+) -> Flow:
+    """Where the spikes of one population go. Probabilities stay in their attention tile, and queries go to the one tile
+    that holds their head."""
+    population = sent.source.part
+    if population == "probabilities":
+        return Flow(())
+    if population == "queries":
+        return _pairwise(parts["query"], parts["attention"])
+    sender = previous if population == "input" else parts[SENDERS[population]]
+    return _multicast(sender, [parts[a.connection] for a in readers], sent.fan_in, static)
+
+
+def _result_flow(connection: str, parts: dict[str, Group]) -> Flow:
+    """Where dense results of the first row group go: K and V bits to attention, potentials to the norm tile."""
+    goal = parts[RESULTS[connection]]
+    if RESULTS[connection] == "attention":
+        return _pairwise(parts[connection], goal)
+    senders, goals = parts[connection].row(0), Goals((goal.tiles[0],))
+    return Flow(tuple(Route(1 / len(senders), sender, goals) for sender in senders))
 
 
 def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Geometry) -> Flow:
@@ -247,9 +244,3 @@ def _pairwise(sources: Group, targets: Group) -> Flow:
     senders = sources.row(0)
     goals = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
     return Flow(tuple(Route(1 / len(senders), s, Goals((g,))) for s, g in zip(senders, goals, strict=True)))
-
-
-def _gather(senders: Sequence[Tile], goal: Tile) -> Flow:
-    """One packet from every sender to one tile."""
-    goals = Goals((goal,))
-    return Flow(tuple(Route(1 / len(senders), sender, goals) for sender in senders))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from .activity import Activity, Line
+from .activity import Activity, populations, streams
 from .chip import Chip
-from .mapping import Mapping
-
-
-def packet_bits(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """Bits of a spike packet: header, sender's tile, sender's neuron. Its time is its value and needs none."""
-    tile = math.ceil(math.log2(max(2, mapping.tiles)))
-    neuron = math.ceil(math.log2(max(2, mapping.static.columns)))
-    return chip.noc.hop.header.si + tile + neuron + a.sign_bits
+from .computing import Line
+from .mapping import Flow, Mapping
+from .mesh import Tile, tree
 
 
 def packet_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """One spike packet over one hop, J."""
+    """One spike packet over one hop, J. Its bits are header, sender's tile and sender's neuron; its time is its value
+    and needs none."""
     hop = chip.noc.hop
-    wire = chip.noc.wire.si * mapping.edge
-    return hop.energy.si + packet_bits(a, chip, mapping) * (hop.bit.si + wire)
+    tile = math.ceil(math.log2(max(2, mapping.tiles)))
+    neuron = math.ceil(math.log2(max(2, mapping.static.columns)))
+    bits = hop.header.si + tile + neuron + a.sign_bits
+    return hop.energy.si + bits * (hop.bit.si + chip.noc.wire.si * mapping.edge)
 
 
 def dense_bit_energy(chip: Chip, mapping: Mapping) -> float:
@@ -29,8 +28,9 @@ def dense_bit_energy(chip: Chip, mapping: Mapping) -> float:
     return chip.noc.dense.si + chip.noc.wire.si * mapping.edge
 
 
-def population_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """What a population sends over one hop, J. A train may go as raw bits where these are cheaper than packets."""
+def sent_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
+    """What a connection's source sends it over one hop, J. A train may go as raw bits where these are cheaper than
+    packets."""
     bit = dense_bit_energy(chip, mapping)
     if a.form == "word":
         return a.windows * a.level_bits * bit
@@ -41,31 +41,30 @@ def population_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
 
 
 def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> Iterable[Line]:
-    """Movement of one population, shared among the connections that it feeds by the hops each would need."""
+    """Movement of one population. One packet serves all connections that read it: on counted routes they share its
+    energy by their tiles; with fixed hops each pays for its own deliveries."""
     category = "dense_movement" if sharing[0].form == "word" else "spike_movement"
-    energy = population_energy(sharing[0], chip, mapping)
     if chip.noc.route == "counted":
-        hops = mapping.spikes[sharing[0].population].hops
-        tiles = [mapping.groups[a.name].count if a.name in mapping.groups else 1 for a in sharing]
-        for a, count in zip(sharing, tiles, strict=True):
-            yield a.name, category, energy * hops * count / sum(tiles)
+        for sent, readers in streams(sharing):
+            energy = sent_energy(sent, chip, mapping) * mapping.spike_flow(readers).hops
+            tiles = [mapping.groups[a.name].count if a.name in mapping.groups else 1 for a in readers]
+            for a, count in zip(readers, tiles, strict=True):
+                yield a.name, category, energy * count / sum(tiles)
         return
     for a in sharing:
-        deliveries = a.fan if chip.noc.delivery == "synapse" else _tiles_reached(a, mapping)
-        yield a.name, category, energy * chip.noc.hops.si * deliveries
+        reached = mapping.groups[a.name].column_groups if a.name in mapping.groups else 1
+        deliveries = a.fan if chip.noc.delivery == "synapse" else reached
+        yield a.name, category, sent_energy(a, chip, mapping) * chip.noc.hops.si * deliveries
 
 
 def result_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
     """Dense results over one hop, J: K and V bits for the attention tile, potentials for the norm tile."""
-    if a.role in ("key", "value"):
-        return a.outputs * a.key_bits * dense_bit_energy(chip, mapping)
-    if a.role in ("output", "ffn2"):
-        return a.outputs * chip.state.bits.si * dense_bit_energy(chip, mapping)
-    return 0.0
+    bits = {"key": a.key_bits, "value": a.key_bits, "output": chip.state.bits.si, "ffn2": chip.state.bits.si}
+    return a.outputs * bits.get(a.connection, 0) * dense_bit_energy(chip, mapping)
 
 
 def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
-    """Dense results of a static connection: partial sums one hop to the neighbouring row group, then the whole to its
+    """Dense results of a static connection: partial sums one hop to the neighboring row group, then the whole to its
     tile. K and V are compared with their thresholds and written there."""
     if a.dynamic:
         return
@@ -74,11 +73,23 @@ def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     if chip.noc.route == "counted":
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0
     yield a.name, "dense_movement", parts + hops * result_energy(a, chip, mapping)
-    if a.role in ("key", "value"):
+    if a.connection in ("key", "value"):
         yield a.name, "computing", a.outputs * chip.logic.compare.si
         yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
 
 
-def _tiles_reached(a: Activity, mapping: Mapping) -> float:
-    """Tiles that one packet is delivered to."""
-    return float(mapping.groups[a.name].column_groups) if a.name in mapping.groups else 1.0
+def tile_heat(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> dict[Tile, float]:
+    """J that links into each tile take, on counted routes. Partial sums between row groups are not drawn."""
+    flows: list[tuple[Flow, float]] = [
+        (mapping.spike_flow(readers), sent_energy(sent, chip, mapping))
+        for sharing in populations(activities).values()
+        for sent, readers in streams(sharing)
+    ]
+    flows += [(mapping.results[a.name], result_energy(a, chip, mapping)) for a in activities
+              if a.name in mapping.results]  # fmt: skip
+    heat: dict[Tile, float] = defaultdict(float)
+    for flow, energy in flows:
+        for route in flow.routes:
+            for _, tile in tree(route.sender, route.goals.tiles):
+                heat[tile] += energy * route.share
+    return dict(heat)

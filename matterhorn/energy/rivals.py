@@ -8,29 +8,26 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ..trace import Trace
+from ..program.trace import Trace
+from ..units import Strict
 from .activity import CODINGS, Activity, recode
-from .bill import Bill, make_bill
+from .billing import Bill, make_bill
 from .chip import Chip
 from .mapping import Hardware, Mapping, hardware_of, place
 from .shapes import SHAPES, lay
 
 
-class Figure(BaseModel):
+class Figure(Strict):
     """A published or deduced number and where it comes from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: float = Field(ge=0)
     source: str = Field(min_length=3)
 
 
-class Rival(BaseModel):
+class Rival(Strict):
     """One operating point; see ``rivals.yaml``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     layers: int = Field(ge=1)
@@ -40,13 +37,19 @@ class Rival(BaseModel):
     sign_bits: int = Field(ge=0, le=1)
     analog: bool
     form: Literal["train", "spike"]
-    kernel: Figure
+    kappa: Figure
     published_block_mj: Figure | None
 
     @property
     def published_mj(self) -> float | None:
         """Published energy of all encoder blocks, mJ."""
         return self.published_block_mj.value * self.layers if self.published_block_mj else None
+
+    @property
+    def silent_share(self) -> float | None:
+        """Share of neuron-windows without a spike, and of quiet synapses too, as one rate holds for all neurons;
+        unknown for trains."""
+        return 1 - self.spikes.value if self.form == "spike" else None
 
 
 @cache
@@ -70,15 +73,17 @@ class RivalBill:
 
 
 def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
-    """Bills of one sentence on the BERT-base shape.
+    """Bills of one sentence of ``length`` tokens on the BERT-base shape.
 
-    Only shapes and digital steps are taken from the trace: rivals are granted the same digital functions as ours.
+    Only shapes and digital steps are taken from the trace: rivals are granted the same digital functions as ours, and
+    compute only the first token in the last block where ours does.
     """
+    base = replace(SHAPES["bert-base"], first_only=trace.shape.first_only)
     mappings: dict[tuple[int, int, Hardware], Mapping] = {}
     answers = []
     for rival in rivals():
-        laid = lay(trace, replace(SHAPES["bert-base"], layers=rival.layers), length)
-        activities = [_activity(rival, base) for base in recode(laid, CODINGS[0])]
+        laid = lay(trace, replace(base, layers=rival.layers), length)
+        activities = [_activity(rival, dense) for dense in recode(laid, CODINGS[0])]
         bills: dict[Hardware, Bill] = {}
         for hardware in hardware_of(chip):
             key = (rival.layers, int(rival.weight_bits.value), hardware)
@@ -89,10 +94,10 @@ def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
     return answers
 
 
-def _activity(rival: Rival, base: Activity) -> Activity:
-    events = base.windows * rival.spikes.value
+def _activity(rival: Rival, dense: Activity) -> Activity:
+    events = dense.windows * rival.spikes.value
     return replace(
-        base, form=rival.form, events=events, kernel=events * rival.kernel.value, operations=events * base.fan,
-        active=min(base.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
-        operand_bits=base.operand_bits if base.dynamic else int(rival.weight_bits.value),
+        dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
+        active=min(dense.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
+        operand_bits=dense.operand_bits if dense.dynamic else int(rival.weight_bits.value),
     )  # fmt: skip

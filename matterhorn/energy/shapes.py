@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from ..trace import DYNAMIC, ConnectionTrace, DigitalTrace, Trace
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a BERT-like encoder."""
-
-    layers: int
-    width: int
-    heads: int
-    ffn: int
-
-    @property
-    def head_size(self) -> int:
-        """Width of one head."""
-        return self.width // self.heads
-
-    def fans(self, role: str) -> tuple[int, int]:
-        """Rows and columns of a connection; dynamic ones per key and head."""
-        return {
-            "scores": (self.head_size, 1),
-            "context": (1, self.head_size),
-            "ffn1": (self.width, self.ffn),
-            "ffn2": (self.ffn, self.width),
-        }.get(role, (self.width, self.width))
-
+from ..program.trace import ConnectionTrace, DigitalTrace, Trace
+from ..topology import Shape, Site
 
 SHAPES = {
     "minilm-l6": Shape(6, 384, 12, 1536),
@@ -45,79 +22,82 @@ PAPER_LENGTH = 128
 
 
 def as_wide(shape: Shape, trace: Trace) -> Shape:
-    """The shape with as many FFN neurons per neuron of its width as the traced network has: a student that is wider
-    than its teacher there is billed for it at every size."""
-    return replace(shape, ffn=shape.width * trace.shape["ffn"] // trace.shape["width"])
+    """The shape with as many intermediate neurons per neuron of its width as the traced network has, and cut to the
+    first token where that is: a student that is wider than its teacher is billed for it at every size."""
+    own = trace.shape
+    return replace(shape, intermediate=shape.width * own.intermediate // own.width, first_only=own.first_only)
 
 
 def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:
-    """One sentence of ``length`` tokens on ``shape``, each block with the shares of the block at the same depth.
+    """One sentence of ``length`` tokens on ``shape``, each block with the shares of a block at the same depth.
 
-    Histograms keep their distribution: rows are repeated or dropped to the new number of neurons, and scaled to the new
-    number of windows. Events, Σ|κ| and offsets scale with windows, accumulates with products.
+    Histograms keep their distribution: rows are repeated or dropped to the new number of neurons. Events and Σ|κ| scale
+    with windows, accumulates with products, offsets with the keys or values that they are added up over. A block that
+    computes only the first token has the shares of the last one, and lends them to no other.
     """
-    laid = Trace(shape={**trace.shape, "layers": shape.layers, "width": shape.width, "heads": shape.heads,
-                        "ffn": shape.ffn})  # fmt: skip
+    laid = Trace(shape, trace.vocabulary, trace.labels)
     laid.add_lengths([length])
-    depth = 1 + max(c.block for c in trace.connections.values())
-    for block in range(shape.layers):
-        origin = block * depth // shape.layers
-        for connection in trace.connections.values():
-            if connection.block == origin:
-                moved = _connection(connection, block, shape, length)
+    origins = _origins(trace.shape, shape)
+    for block, origin in enumerate(origins):
+        for c in trace.connections.values():
+            if c.block == origin:
+                moved = _connection(c, block, trace, shape, length)
                 laid.connections[moved.name] = moved
-    _digital(trace, laid, shape, length, depth)
+    for step in trace.digital.values():
+        targets = [block for block, origin in enumerate(origins) if origin == step.block]
+        if step.block < 0 or step.block >= trace.shape.layers:
+            targets = [-1 if step.block < 0 else shape.layers]
+        for block in targets:
+            scaled = _digital(step, block, trace, shape, length)
+            laid.digital[scaled.name] = scaled
     return laid
 
 
-def _connection(c: ConnectionTrace, block: int, shape: Shape, length: int) -> ConnectionTrace:
-    fan_in, fan_out = shape.fans(c.role)
-    heads = shape.heads if c.role in DYNAMIC else 1
-    windows = length * fan_in * heads * (length if c.role == "context" else 1)
-    products = windows * fan_out * (length if c.role == "scores" else 1)
+def _origins(old: Shape, new: Shape) -> list[int]:
+    """For each block of the new shape, the block of the old one whose shares it has."""
+    whole = [block for block in range(old.layers) if not old.is_cut(block)] or [old.layers - 1]
+    count = new.layers - new.first_only
+    last = [old.layers - 1] if new.first_only else []
+    return [whole[block * len(whole) // count] for block in range(count)] + last
+
+
+def _connection(c: ConnectionTrace, block: int, trace: Trace, shape: Shape, length: int) -> ConnectionTrace:
+    fan_in, fan_out = shape.fans(c.connection)
+    heads = shape.heads_of(c.connection)
+    windows = shape.windows(block, c.connection, length)
+    products = windows * shape.fan_out(c.connection, length)
     share = windows / c.windows if c.windows else 0.0
-    rows = shape.heads if c.role == "context" else heads * fan_in
-    picked = np.arange(rows) % len(c.histogram) if c.role != "context" else np.arange(rows) * len(c.histogram) // rows
-    silent = c.silent if len(c.silent) != len(c.histogram) else c.silent[picked]
-    return ConnectionTrace(
-        name=f"block.{block}.{c.role}", block=block, role=c.role,
-        population=f"block.{block}.{c.population.rsplit('.', 1)[-1]}",
-        fan_in=fan_in, fan_out=fan_out, heads=heads,
-        level_bits=c.level_bits, operand_bits=c.operand_bits, dead_zone=c.dead_zone, silent=silent,
-        histogram=c.histogram[picked], windows=windows, events=round(c.events * share),
-        kernel_sum=c.kernel_sum * share, products=products,
+    stored = length * shape.width / (trace.tokens * trace.shape.width)
+    old = len(c.histogram)
+    picked = np.arange(heads) * old // heads if c.connection == "pv" else np.arange(heads * fan_in) % old
+    return replace(
+        c, block=block, fan_in=fan_in, fan_out=fan_out, heads=heads,
+        silent=c.silent[picked] if len(c.silent) == old else c.silent, histogram=c.histogram[picked],
+        windows=windows, events=round(c.events * share), kappa_sum=c.kappa_sum * share, products=products,
         accumulates=round(c.accumulates * products / c.products) if c.products else 0,
-        offset_accumulates=round(c.offset_accumulates * share),
+        offset_accumulates=round(c.offset_accumulates * stored),
     )  # fmt: skip
 
 
-def _digital(trace: Trace, laid: Trace, shape: Shape, length: int, depth: int) -> None:
-    """Digital steps: each is scaled by what it works on, and repeated for all blocks at its depth."""
-    for step in trace.digital.values():
-        inside = 0 <= step.block < depth
-        targets = (
-            [b for b in range(shape.layers) if b * depth // shape.layers == step.block] if inside else [step.block]
-        )
-        elements, vectors = _scales(step, trace, shape, length)
-        for target in targets:
-            name = step.name.replace(f"block.{step.block}.", f"block.{target}.", 1)
-            laid.digital[name] = DigitalTrace(
-                name, target, step.operation, round(step.elements * elements), round(step.vectors * vectors)
-            )
+def _digital(step: DigitalTrace, block: int, trace: Trace, shape: Shape, length: int) -> DigitalTrace:
+    """A digital step, scaled by what it works on."""
+    old_elements, old_vectors = _work(step, step.block, trace.shape, trace.lengths)
+    elements, vectors = _work(step, block, shape, {length: 1})
+    inside = 0 <= block < shape.layers
+    return DigitalTrace(
+        str(Site(block, Site.parse(step.name).part)) if inside else step.name, block, step.operation,
+        round(step.elements * elements / old_elements), round(step.vectors * vectors / old_vectors),
+    )  # fmt: skip
 
 
-def _scales(step: DigitalTrace, trace: Trace, shape: Shape, length: int) -> tuple[float, float]:
-    """Factors for elements and vectors: a head works per sentence, a pooler on width², probabilities on heads · n²."""
-    old, tokens, sequences = trace.shape, trace.tokens, trace.sequences
-    wider = shape.width / old["width"]
+def _work(step: DigitalTrace, block: int, shape: Shape, lengths: Mapping[int, int]) -> tuple[int, int]:
+    """What elements and vectors of a step grow with: a head works per sentence (a pooler on width²), softmax and
+    probabilities on pairs of tokens, all else on the tokens that its block computes."""
     if step.operation == "head":
-        square = step.elements == sequences * old["width"] ** 2
-        return (wider**2 if square else wider) / sequences, 1 / sequences
+        return shape.width ** (2 if step.name == "pooler" else 1) * sum(lengths.values()), sum(lengths.values())
+    part = "input" if "input" in step.name else "hidden"
+    tokens = sum(count * shape.tokens(block, part, length) for length, count in lengths.items())
     if step.operation == "softmax" or "probabilities" in step.name:
-        pairs = sum(n * n * count for n, count in trace.lengths.items())
-        heads = shape.heads / old["heads"]
-        per_vector = heads if step.operation == "softmax" else 1.0
-        return heads * length**2 / pairs, per_vector * length / tokens
-    if step.elements == tokens * old["ffn"]:
-        wider = shape.ffn / old["ffn"]
-    return wider * length / tokens, length / tokens
+        pairs = sum(count * shape.tokens(block, part, length) * length for length, count in lengths.items())
+        return shape.heads * pairs, tokens * (shape.heads if step.operation == "softmax" else 1)
+    return tokens * (shape.intermediate if step.operation == "activation" else shape.width), tokens

@@ -1,18 +1,24 @@
-"""Comparisons on one chip: all codes on both kinds of array, the waterfall, the tornado and the break-even maps."""
+"""Comparisons: codes on both kinds of array, networks side by side, waterfall, tornado and break-even maps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..quantity import si_factor
-from ..trace import Trace
-from .activity import CODINGS, Activity, Coding, coding, recode, silent_share
-from .bill import Bill, make_bill
+from ..program.trace import Trace
+from ..topology import Shape
+from ..units import si_factor
+from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share, recode, silent_share
+from .billing import Bill, make_bill
 from .chip import Chip
-from .library import with_value
+from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
-from .shapes import Shape, lay
+from .shapes import lay
+
+COMPARISON_FORMAT = 1
+"""Of the document that ``matterhorn compare --json`` prints."""
 
 SWING = 0.5
 """Relative change of a constant in the tornado."""
@@ -25,6 +31,7 @@ class Encoding:
     coding: Coding
     hardware: Hardware
     silent_share: float
+    quiet_share: float
     bill: Bill
 
 
@@ -47,16 +54,60 @@ def map_trace(trace: Trace, chip: Chip, hardware: Hardware) -> Mapping:
     return place(recode(trace, CODINGS[0]), chip, hardware, max(trace.lengths))
 
 
+def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = None) -> Bill:
+    """What a run cost on a chip, from the counts in its trace as they are.
+
+    Args:
+        chip: or its name, or the path of a YAML file. hardware: ``digital`` or ``msu``; None: synapse units where the
+            chip has them.
+
+    Raises:
+        InputError: there is no such chip, it has no such arrays, or the network does not fit its mesh.
+
+    Example::
+
+        print(bill(engine(**inputs, trace=True).trace, chip="rram-22nm"))
+    """
+    on = load(chip) if isinstance(chip, str) else chip
+    return make_bill(as_traced(trace), trace, on, map_trace(trace, on, hardware or hardware_of(on)[-1]))
+
+
 def encodings(trace: Trace, chip: Chip) -> list[Encoding]:
     """Bills of all codes on all kinds of array of a chip."""
-    activities = {code.name: recode(trace, code) for code in CODINGS}
-    bills = []
+    activities = {code: recode(trace, code) for code in CODINGS}
+    found = []
     for hardware in hardware_of(chip):
         mapping = map_trace(trace, chip, hardware)
-        for code in CODINGS:
-            acts = activities[code.name]
-            bills.append(Encoding(code, hardware, silent_share(acts), make_bill(acts, trace, chip, mapping)))
-    return bills
+        for code, acts in activities.items():
+            total = make_bill(acts, trace, chip, mapping)
+            found.append(Encoding(code, hardware, silent_share(acts), quiet_share(acts), total))
+    return found
+
+
+def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
+    """One row per network and kind of array: J and s per sentence of its own code, and J of a dense 4-bit twin."""
+    rows = []
+    for name, trace in traces.items():
+        for hardware in hardware_of(chip):
+            mapping = map_trace(trace, chip, hardware)
+            own = make_bill(as_traced(trace), trace, chip, mapping)
+            dense = make_bill(recode(trace, coding("dense")), trace, chip, mapping)
+            rows.append({
+                "network": name,
+                "chip": chip.name,
+                "hardware": hardware,
+                "code": own_name(trace),
+                "silent_share": trace.silent_share,
+                "quiet_share": trace.quiet_share,
+                "per_sentence_j": own.per_sentence,
+                "dense_per_sentence_j": dense.per_sentence,
+                "times_dense": dense.total / own.total,
+                "movement_share": own.movement_share,
+                "latency_per_sentence_s": own.latency / own.sequences,
+                "area_m2": own.area,
+                "tiles": mapping.tiles,
+            })  # fmt: skip
+    return rows
 
 
 def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
@@ -69,20 +120,14 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
 
 def waterfall(trace: Trace, chip: Chip) -> list[tuple[str, float]]:
     """Energy (J) step by step: plain TTFS, mask, dead zone, silence per neuron, synapse units where there are any."""
-    zone = own_name(trace, per_neuron=False)
-    steps: list[tuple[str, str, Hardware]] = [
-        ("TTFS", "ttfs", "digital"),
-        ("mask", "mttfs-k0", "digital"),
-        ("dead zone", zone, "digital"),
-        ("silence per neuron", own_name(trace, per_neuron=True), "digital"),
-    ]
+    tensor, neuron = (own_name(trace, per_neuron=per_neuron) for per_neuron in (False, True))
+    steps = {"TTFS": "ttfs", "mask": "mttfs-k0", "dead zone": tensor, "silence per neuron": neuron}
+    mapping = map_trace(trace, chip, "digital")
+    found = [(step, make_bill(recode(trace, coding(name)), trace, chip, mapping).total) for step, name in steps.items()]
     if chip.msu:
-        steps.append(("synapse units", own_name(trace, per_neuron=True), "msu"))
-    mappings = {hardware: map_trace(trace, chip, hardware) for hardware in hardware_of(chip)}
-    return [
-        (label, make_bill(recode(trace, coding(name)), trace, chip, mappings[hardware]).total)
-        for label, name, hardware in steps
-    ]
+        units = make_bill(recode(trace, coding(neuron)), trace, chip, map_trace(trace, chip, "msu"))
+        found.append(("synapse units", units.total))
+    return found
 
 
 def tornado(
@@ -95,7 +140,7 @@ def tornado(
     mapping = map_trace(trace, chip, hardware)
     swings = []
     for key, quantity in chip.quantities():
-        if si_factor(quantity.unit)[1] in ("1", "bit", "m", "m2") and not key.endswith(("noc.hops",)):
+        if si_factor(quantity.unit)[1] in ("1", "bit", "m", "m2") and key != "noc.hops":
             continue
         low, high = (
             make_bill(activities, trace, with_value(chip, key, quantity.si * factor), mapping).total
@@ -110,7 +155,7 @@ def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]
     changed = []
     for a in activities:
         scale = (1 - share) * a.windows / a.events if a.events else 0.0
-        changed.append(replace(a, events=a.events * scale, kernel=a.kernel * scale, operations=a.operations * scale,
+        changed.append(replace(a, events=a.events * scale, kappa=a.kappa * scale, operations=a.operations * scale,
                                active=a.active * scale))  # fmt: skip
     return changed
 
@@ -133,7 +178,4 @@ def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors
 def break_even_lengths(trace: Trace, shape: Shape, chip: Chip, silences: Sequence[float], lengths: Sequence[int]
                        ) -> list[list[float]]:  # fmt: skip
     """The same ratio for sentences of several lengths: ``[length][silent share]``."""
-    rows = []
-    for length in lengths:
-        rows += break_even_hops(lay(trace, shape, length), chip, silences, [1.0])
-    return rows
+    return [break_even_hops(lay(trace, shape, length), chip, silences, [1.0])[0] for length in lengths]

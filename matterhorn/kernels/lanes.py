@@ -39,18 +39,29 @@ def lowest_bit(typingctx: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@instruction
-def spiking(typingctx: Any, slots: Any, start: Any) -> Any:
-    """Which of the 32 slots (uint8, contiguous) from ``start`` are spikes: a word with a bit for each."""
+def _scanner(lanes: int, quiet: int) -> Any:
+    """A look at ``lanes`` integers at once, of 8 or 16 bits and contiguous: which of them are not ``quiet``."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), _vector(_I8, SCAN).as_pointer())
-        quiet = _splat(builder, ir.Constant(_I8, -1), _I8, SCAN)
-        mask = builder.icmp_unsigned("!=", builder.load(place, align=1), quiet)
-        return builder.zext(builder.bitcast(mask, ir.IntType(SCAN)), _I64)
+    @instruction
+    def scan(typingctx: Any, values: Any, start: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.VectorType(ir.IntType(values.dtype.bitwidth), lanes)
+            data = make_array(signature.args[0])(context, builder, args[0]).data
+            found = builder.load(builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer()), align=1)
+            mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [quiet] * lanes))
+            word = builder.bitcast(mask, ir.IntType(lanes))
+            return word if lanes == LANES else builder.zext(word, _I64)
 
-    return types.uint64(slots, types.intp), generate
+        return types.uint64(values, types.intp), generate
+
+    return scan
+
+
+spiking = _scanner(SCAN, -1)
+"""``spiking(slots, start)``: which of the 32 slots (uint8) from ``start`` are spikes: a word with a bit for each."""
+
+driven = _scanner(LANES, 0)
+"""``driven(kappa, start)``: which of the 64 κ (int8 or int16) from ``start`` are not 0: a word with a bit for each."""
 
 
 def _adder(words: int) -> Any:
@@ -159,3 +170,95 @@ def reached(typingctx: Any, potentials: Any, thresholds: Any, column: Any, out: 
         return context.get_dummy_value()
 
     return types.void(potentials, thresholds, types.intp, out, types.intp), generate
+
+
+EVENTS = 4
+"""Events that :func:`add_rows` takes at a time."""
+
+_SUMS = ir.VectorType(ir.FloatType(), LANES)
+_ONCE = ("contract",)
+"""A product and the sum after it may be rounded once."""
+
+
+def _load(builder: Any, place: Any) -> Any:
+    return builder.load(builder.bitcast(place, _SUMS.as_pointer()), align=4)
+
+
+def _rounded(builder: Any, value: Any) -> Any:
+    """To whole numbers, halves to even."""
+    kind = ir.FunctionType(_SUMS, [_SUMS])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{LANES}f32"), [value])
+
+
+@instruction
+def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, last: Any, out: Any, start: Any) -> Any:
+    """``out[start + j] = Σ_e kept[e] · matrix[order[e], j]`` over events ``first … last − 1``, for 64 columns j.
+
+    Their number is a multiple of :data:`EVENTS`. ``matrix float32 [rows, 64]``, ``order uint16``, ``kept`` and ``out
+    float32``, all contiguous. Two sums run side by side, so that additions need not wait for each other.
+    """
+    place = types.intp
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, numbers, lengths, target = (
+            make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 1, 2, 5)
+        )
+        sums = [cgutils.alloca_once(builder, _SUMS) for _ in range(2)]
+        for total in sums:
+            builder.store(ir.Constant(_SUMS, None), total)
+        with cgutils.for_range_slice(builder, args[3], args[4], ir.Constant(_I64, EVENTS), _I64) as (at, _):
+            for i in range(EVENTS):
+                event, total = builder.add(at, ir.Constant(_I64, i)), sums[i % 2]
+                row = builder.zext(builder.load(builder.gep(numbers, [event])), _I64)
+                values = _load(builder, builder.gep(rows, [builder.mul(row, ir.Constant(_I64, LANES))]))
+                length = _splat(builder, builder.load(builder.gep(lengths, [event])), ir.FloatType())
+                product = builder.fmul(values, length, flags=_ONCE)
+                builder.store(builder.fadd(builder.load(total), product, flags=_ONCE), total)
+        both = builder.fadd(*(builder.load(total) for total in sums))
+        out_place = builder.bitcast(builder.gep(target, [args[6]]), _SUMS.as_pointer())
+        builder.store(both, out_place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(matrix, order, kept, place, place, out, place), generate
+
+
+@instruction
+def add_counts(
+    typingctx: Any, sums: Any, place: Any, offset: Any, counts: Any, half: Any, worth: Any, total: Any, start: Any
+) -> Any:
+    """``total[start + j] += worth · clamp(round((sums[place + j] + offset[j]) · counts), −half, half − 1)`` for 64 j.
+
+    Arrays float32 and contiguous, ``half`` a whole number; halves are rounded to even.
+    """
+    real = types.float32
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        own, shift, summed = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 6))
+        factor, most, value_of_one = (_splat(builder, args[i], ir.FloatType()) for i in (3, 4, 5))
+        least, most = builder.fneg(most), builder.fsub(most, ir.Constant(_SUMS, [1.0] * LANES))
+        value = builder.fadd(_load(builder, builder.gep(own, [args[1]])), _load(builder, shift))
+        value = builder.fmul(value, factor)
+        value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+        value = builder.select(builder.fcmp_ordered(">", value, most), most, value)
+        target = builder.bitcast(builder.gep(summed, [args[7]]), _SUMS.as_pointer())
+        product = builder.fmul(_rounded(builder, value), value_of_one, flags=_ONCE)
+        builder.store(builder.fadd(builder.load(target, align=4), product, flags=_ONCE), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.intp, offset, real, real, real, total, types.intp), generate
+
+
+@instruction
+def to_steps(typingctx: Any, total: Any, start: Any, scale: Any, shift: Any, out: Any, place: Any) -> Any:
+    """``out[place + j] = round(shift[j] + scale[j] · total[start + j])`` for 64 columns j; ``out`` int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        arrays = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 3, 4))
+        own, factor, more, answer = arrays
+        value = builder.fmul(_load(builder, factor), _load(builder, builder.gep(own, [args[1]])), flags=_ONCE)
+        value = _rounded(builder, builder.fadd(value, _load(builder, more), flags=_ONCE))
+        target = builder.bitcast(builder.gep(answer, [args[5]]), _vector(_I32).as_pointer())
+        builder.store(builder.fptosi(value, _vector(_I32)), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(total, types.intp, scale, shift, out, types.intp), generate

@@ -1,32 +1,21 @@
-"""Whole networks: the quantised one as a Hugging Face model, conversion from BERT, and the spiking one.
+"""The quantized network: from a full-precision encoder, calibrated, trained elsewhere, converted to a program. Needs
+torch and transformers."""
 
-Importing this package registers ``matterhorn`` with the Auto classes.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-from .auto import register
+from .calibrate import calibrate
 from .config import MatterhornConfig
-from .from_bert import from_bert
+from .convert import convert
+from .equalize import equalize
+from .quantize import quantize
+from .quantized import QuantizedForSequenceClassification
+from .restore import restore, restore_trainable
 
-if TYPE_CHECKING:
-    from .quantised import MatterhornForSequenceClassification
-
-__all__ = ["MatterhornConfig", "MatterhornForSequenceClassification", "from_bert"]
-
-
-def _classifier() -> type:
-    from .quantised import MatterhornForSequenceClassification
-
-    return MatterhornForSequenceClassification
-
-
-def __getattr__(name: str) -> Any:
-    if name == "MatterhornForSequenceClassification":
-        return _classifier()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-register(MatterhornConfig.model_type, MatterhornConfig, _classifier)
+__all__ = [
+    "MatterhornConfig",
+    "QuantizedForSequenceClassification",
+    "calibrate",
+    "convert",
+    "equalize",
+    "quantize",
+    "restore",
+    "restore_trainable",
+]

@@ -1,140 +1,167 @@
-"""Conversion: a quantised network to a spiking one, exact to the bit.
+"""Conversion: a quantized network to a program, exact to the bit.
 
 The silent state's share of each sum, Σ_j w_ij (r_j − z), is folded into an integer offset; the way from a potential to
-the next level is folded into integer thresholds, found by bisection on the very expression the quantised network uses.
+the next level is folded into integer thresholds, found by bisection on the very expression the quantized network uses.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..errors import InputError
-from ..nn import ActivationQuantiser, DigitalLinear, QuantisedLinear, StoredQuantiser
-from ..nn.digital import bytes_of, exp_table
-from .checkpoint import EMBEDDINGS_FILE, save_spiking
+from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_int8
+from ..nn.digital import exp_table
+from ..program import Program
+from ..program.program import REACH
+from ..topology import POPULATIONS, STATIC
+from .block import Block
 from .config import MatterhornConfig
-from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
-from .spiking import REACH, SOURCES, Connection, Firing, Head, Population, SpikingBlock, SpikingNetwork, Store
+from .quantized import QuantizedForSequenceClassification
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Arrays = dict[str, NDArray[Any]]
+Readout = Callable[[Tensor], Tensor]
+"""From integer potentials ``[neurons]`` to real ones, or from those to levels."""
 
 
-def convert_folder(source: Path, output: Path, *, task: str | None, embeddings: str = EMBEDDINGS_FILE) -> None:
-    """Convert the quantised network in ``source`` and write the spiking checkpoint, tokenizer included, to ``output``.
+@torch.no_grad()
+def convert(
+    network: QuantizedForSequenceClassification,
+    *,
+    labels: Sequence[str] | None = None,
+    task: str | None = None,
+    tokenizer: Tokenizer | PreTrainedTokenizerFast | None = None,
+) -> Program:
+    """The program that gives the same levels and the same logits as a quantized network, to the bit.
 
-    ``task``, ``embeddings``: see :func:`~.checkpoint.save_spiking`.
+    Args:
+        labels: names of the outputs (default: those of the network's config). task: what it was trained for.
+        tokenizer: goes with the program; a fast tokenizer of Hugging Face is taken too.
+
+    Raises:
+        InputError: the network has not been calibrated, or its potentials could grow too large.
+
+    >>> from transformers import BertConfig, BertForSequenceClassification
+    >>> from matterhorn.models import quantize
+    >>> sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    >>> teacher = BertForSequenceClassification(BertConfig(vocab_size=50, **sizes))
+    >>> network = quantize(teacher, batches=[{"input_ids": np.array([[2, 7, 3], [2, 9, 3]])}])
+    >>> program = convert(network, labels=["no", "yes"])
+    >>> program.blocks[0].connections["query"].weights.shape, program.labels
+    ((16, 16), ('no', 'yes'))
     """
-    config = source / "config.json"
+    network.check_calibrated()
+    if network.device.type != "cpu":  # other devices round differently
+        network = deepcopy(network).cpu()
+    tables = network.embeddings.state_dict()
+    arrays = _under("embeddings", {name: _numpy(value) for name, value in tables.items()})
+    for number, block in enumerate(network.layers()):
+        arrays |= _under(f"blocks.{number}", _block(block))
+    arrays |= _under("pooler", _head(network.pooler)) | _under("classifier", _head(network.classifier))
+    return Program.from_arrays(
+        network.config.formats,
+        arrays,
+        labels=network.config.labels if labels is None else tuple(labels),
+        task=task,
+        tokenizer=getattr(tokenizer, "backend_tokenizer", tokenizer),
+    )
+
+
+def convert_folder(source: Path, *, task: str | None = None) -> Program:
+    """The program of the quantized network that was saved in a folder, with the tokenizer beside it, if there is one.
+
+    Raises:
+        InputError: there is none, or it cannot be converted.
+    """
+    config, words = source / "config.json", source / "tokenizer.json"
     if not config.is_file():
         raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
     kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     if kind != MatterhornConfig.model_type:
-        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantised network")
-    tokenizer = [source / f for f in ("tokenizer.json", "tokenizer_config.json") if (source / f).is_file()]
-    network = convert(MatterhornForSequenceClassification.from_pretrained(source).eval())
-    save_spiking(network, output, task=task, embeddings=embeddings, extra=tokenizer)
+        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantized network")
+    tokenizer = Tokenizer.from_file(str(words)) if words.is_file() else None
+    return convert(QuantizedForSequenceClassification.from_pretrained(source), task=task, tokenizer=tokenizer)
 
 
-@torch.no_grad()
-def convert(model: MatterhornForSequenceClassification) -> SpikingNetwork:
-    """The spiking network that gives the same levels and the same logits, to the bit."""
-    tables = [_table(block) for block in model.layers()]
-    network = SpikingNetwork(model.config, [len(table) for table in tables])
-    network.embeddings.load_state_dict(model.embeddings.state_dict())
-    for source, target, table in zip(model.layers(), network.layers(), tables, strict=True):
-        target.table.copy_(table)
-        _convert_block(source, target)
-    _head(model.pooler, network.pooler)
-    _head(model.classifier, network.classifier)
-    check_reach(network)
-    return network
+def _block(block: Block) -> Arrays:
+    """A block's arrays, by their names in a program."""
+    found: Arrays = {}
+    read: dict[str, Readout] = {}
+    for name in STATIC:
+        arrays, read[name] = _connection(block.connection(name), block.feed(name))
+        found |= _under(name, arrays)
+    step = block.context_scale / block.population("probabilities").unit
+    fired: dict[str, Readout] = {
+        "queries": read["query"],
+        "context": lambda potentials: potentials.to(torch.float32) * step,
+        "intermediate": read["ffn1"],
+    }
+    for kind in POPULATIONS:
+        population = block.population(kind.name)
+        found |= _under(kind.name, _population(population))
+        if kind.fires:
+            found[f"{kind.name}.thresholds"] = _thresholds(
+                population.levels, fired[kind.name], block.shape.neurons(kind.name), population.top
+            )
+    for name, store, readout in (("keys", block.keys, read["key"]), ("values", block.values, read["value"])):
+        limits = _thresholds(store.levels, readout, block.shape.width, 2**store.bits - 1)
+        found |= _under(name, {"scale": _numpy(store.positive_scale), "thresholds": limits})
+    for name, norm in (("attention_norm", block.attention_norm), ("feed_forward_norm", block.feed_forward_norm)):
+        found |= _under(name, {"weight": _numpy(norm.weight), "bias": _numpy(norm.bias)})
+    table = exp_table(float(block.score_scale) / block.population("queries").unit, shift=block.shift)
+    return found | {"table": table.numpy()}
 
 
-def check_reach(network: SpikingNetwork) -> None:
-    """Refuse a network whose potentials could leave the integers that float32 holds exactly."""
-    feeds = network.populations()
-    for name, connection in network.connections().items():
-        block, role = name.rsplit(".", 1)
-        code = feeds[f"{block}.{SOURCES[role]}"].code
-        largest = int(connection.weights.to(torch.int64).abs().sum(1).max()) * 2 * code.unit * code.top
-        if largest > REACH:
-            problem, cure = f"potentials up to {largest}, over {REACH}", "use fewer activation or weight bits"
-            raise InputError(problem, field=name, cure=cure)
+def _connection(source: QuantizedLinear, feed: ActivationQuantizer) -> tuple[Arrays, Readout]:
+    """Integer weights, what the silent state adds, and the way from potentials to real values."""
+    integers, alpha = source.integers()
+    code = feed.code
+    constant = torch.from_numpy(code.reference.astype(np.float64) - code.unit * feed.zero).expand(integers.shape[1])
+    scale, bias = feed.positive_scale * alpha / code.unit, source.bias
+    arrays = {
+        "weights": _numpy(integers.to(torch.int8)),
+        "offset": _numpy((integers.to(torch.float64) @ constant).to(torch.int32)),
+        "scale": _numpy(scale),
+        "bias": _numpy(bias),
+    }
+    return arrays, lambda potentials: potentials.to(torch.float32) * scale + bias
 
 
-def _table(block: Block) -> Tensor:
-    attention = block.attention
-    return exp_table(float(attention.score_scale) / attention.queries.code.unit, shift=attention.shift)
+def _population(source: ActivationQuantizer) -> Arrays:
+    arrays = {
+        "silent": _numpy(source.silent),
+        "silent_value": _numpy(source.silent_value),
+        "scale": _numpy(source.positive_scale),
+    }
+    return arrays if source.gain is None else arrays | {"gain": _numpy(source.positive_gain)}
 
 
-def _convert_block(source: Block, target: SpikingBlock) -> None:
-    for name, path in POPULATIONS.items():
-        _population(cast(ActivationQuantiser, source.get_submodule(path)), getattr(target, name))
-    for role, path in CONNECTIONS.items():
-        feed = cast(ActivationQuantiser, source.get_submodule(POPULATIONS[SOURCES[role]]))
-        linear = cast(QuantisedLinear, source.get_submodule(path))
-        _connection(linear, getattr(target, role), getattr(target, SOURCES[role]), feed)
-    attention = source.attention
-    _firing(target.queries, attention.queries, target.query)
-    _firing(target.middle, source.feed_forward.middle, target.ffn1)
-    _store(target.keys, attention.keys, target.key)
-    _store(target.values, attention.values, target.value)
-    _mixed(target.mixed, attention.mixed, attention.probabilities, attention.values)
-    target.attention_norm.load_state_dict(source.attention_norm.state_dict())
-    target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
+def _head(source: DigitalLinear) -> Arrays:
+    weights, scale = quantize_int8(source.weight)
+    return {"weights": _numpy(weights), "scale": _numpy(scale), "bias": _numpy(source.bias)}
 
 
-def _population(source: ActivationQuantiser, target: Population) -> None:
-    target.silent.copy_(source.silent)
-    target.reads.copy_(source.reads)
-    target.step.copy_(source.positive_step)
-    if target.gain is not None:
-        target.gain.copy_(source.positive_gain)
-
-
-def _connection(source: QuantisedLinear, target: Connection, population: Population, feed: ActivationQuantiser) -> None:
-    integers, scale = source.integers()
-    target.weights.copy_(integers)
-    constant = population.constant.to(torch.float64).expand(integers.shape[1])
-    target.offset.copy_(integers.to(torch.float64) @ constant)
-    target.scale.copy_(feed.positive_step * scale / population.code.unit)
-    target.bias.copy_(source.bias)
-
-
-def _firing(target: Firing, quantiser: ActivationQuantiser, connection: Connection) -> None:
-    target.thresholds.copy_(
-        find_thresholds(lambda a: quantiser.levels(connection.values(a)), len(connection.bias), quantiser.top)
-    )
-
-
-def _store(target: Store, quantiser: StoredQuantiser, connection: Connection) -> None:
-    def level(potentials: Tensor) -> Tensor:
-        operand = quantiser.operand(connection.values(potentials))
-        return operand > 0 if quantiser.bits == 1 else operand - quantiser.low
-
-    target.step.copy_(quantiser.positive_step)
-    target.thresholds.copy_(find_thresholds(level, len(connection.bias), 2**quantiser.bits - 1))
-
-
-def _mixed(
-    target: Firing, quantiser: ActivationQuantiser, probabilities: ActivationQuantiser, values: StoredQuantiser
-) -> None:
-    """Thresholds of the mixed values: P·V has one scale, each neuron its gain."""
-    scale = (probabilities.positive_step * values.positive_step) / probabilities.code.unit
-    target.thresholds.copy_(
-        find_thresholds(lambda a: quantiser.levels(a.to(torch.float32) * scale), len(target.thresholds), quantiser.top)
-    )
+def _thresholds(level: Readout, readout: Readout, neurons: int, top: int) -> NDArray[np.int32]:
+    return _numpy(find_thresholds(lambda potentials: level(readout(potentials)), neurons, top))
 
 
 def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int = REACH) -> Tensor:
-    """Smallest integer potential at which each level is reached, ``[neurons, top]`` int32.
+    """Smallest integer potential at which each level is reached, int32 ``[neurons, top]``.
 
     Args:
-        level: potentials ``[neurons]`` (integers) → levels; must not fall with the potential.
+        level: potentials ``[neurons]`` (integers) → levels; must not fall as the potential rises.
         reach: potentials lie within ±reach; a level that is not reached there gets ``reach + 1``.
     """
     low = torch.full((neurons, top), -reach, dtype=torch.int64)
@@ -150,8 +177,10 @@ def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, r
     return high.to(torch.int32)
 
 
-def _head(source: DigitalLinear, target: Head) -> None:
-    integers, scale = bytes_of(source.weight)
-    target.weights.copy_(integers)
-    target.scale.copy_(scale)
-    target.bias.copy_(source.bias)
+def _under(name: str, arrays: Arrays) -> Arrays:
+    return {f"{name}.{part}": value for part, value in arrays.items()}
+
+
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().numpy()
+    return array

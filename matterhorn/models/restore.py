@@ -1,113 +1,133 @@
-"""The quantised network behind a spiking checkpoint, to compare with or to train on: levels and real numbers.
+"""The quantized network behind a program, to compare with or to train on: levels and real numbers.
 
-It is rebuilt from weights, scales, biases and steps alone; thresholds, offsets and tables of the spiking network play
-no part, so that comparing the two tests them.
+It is rebuilt from weights, scales, biases and silent levels alone; thresholds, offsets and tables of the program play no
+part, so that comparing the two tests them.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..coding import EIGHTHS
 from ..errors import InputError
-from ..nn import StoredQuantiser
+from ..nn import StoredQuantizer
 from ..nn.digital import FixedDigitalLinear
-from ..nn.linear import FixedLinear, QuantisedLinear
-from .quantised import CONNECTIONS, POPULATIONS, Block, MatterhornForSequenceClassification
-from .spiking import SOURCES, Connection, Head, SpikingBlock, SpikingNetwork
+from ..nn.linear import FixedLinear
+from ..program import Program
+from ..program import program as parts
+from ..topology import SOURCE, STATIC
+from .block import Block
+from .config import MatterhornConfig
+from .quantized import QuantizedForSequenceClassification
 
 LEAST_SIZE = 0.02
 """Of latent weights that :func:`spread` draws: above what rounding does to a row's mean."""
 
 
 @torch.no_grad()
-def restore_quantised(network: SpikingNetwork) -> MatterhornForSequenceClassification:
-    """The quantised network, in eval mode. It gives levels and logits; it cannot be trained on."""
-    model = MatterhornForSequenceClassification(network.config)
-    model.embeddings.load_state_dict(network.embeddings.state_dict())
-    for source, target in zip(network.layers(), model.layers(), strict=True):
-        _populations(source, target)
-        for role, path in CONNECTIONS.items():
-            connection, unit = getattr(source, role), getattr(source, SOURCES[role]).code.unit
-            fixed = FixedLinear(connection.weights, connection.scale * unit, connection.bias)
-            target.set_submodule(path, fixed)
-        target.attention_norm.load_state_dict(source.attention_norm.state_dict())
-        target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
-    model.set_submodule("pooler", _head(network.pooler))
-    model.set_submodule("classifier", _head(network.classifier))
-    return model.eval()
+def restore(program: Program) -> QuantizedForSequenceClassification:
+    """The quantized network, in eval mode. It gives levels and logits; it cannot be trained on."""
+    network = _without_weights(program)
+    for source, target in zip(program.blocks, network.layers(), strict=True):
+        for name in STATIC:
+            own, unit = source.connections[name], source.populations[SOURCE[name]].code.unit
+            target.add_module(name, FixedLinear(_tensor(own.weights), _tensor(own.scale) * unit, _tensor(own.bias)))
+    network.pooler, network.classifier = _head(program.pooler), _head(program.classifier)  # type: ignore[assignment]
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def restore_trainable(network: SpikingNetwork) -> MatterhornForSequenceClassification:
-    """A network to train on: latent weights that are quantised to the spiking network's, all equally far from a flip.
+def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
+    """A network to train on: latent weights that are quantized to the program's, all equally far from a flip.
 
-    One-bit and ternary weights only: the scale of wider ones is not known from their levels.
+    Raises:
+        InputError: weights are neither one-bit nor ternary: the scale of wider ones is not known from their levels.
     """
-    model = MatterhornForSequenceClassification(network.config)
-    model.embeddings.load_state_dict(network.embeddings.state_dict())
-    model.embeddings.requires_grad_(False)
-    for source, target in zip(network.layers(), model.layers(), strict=True):
-        _populations(source, target)
-        for role, path in CONNECTIONS.items():
-            connection, population = getattr(source, role), getattr(source, SOURCES[role])
-            linear = cast(QuantisedLinear, target.get_submodule(path))
-            linear.weight.copy_(_latent(connection, connection.scale * population.code.unit / population.step))
-            linear.bias.copy_(connection.bias)
-        target.attention_norm.load_state_dict(source.attention_norm.state_dict())
-        target.feed_forward_norm.load_state_dict(source.feed_forward_norm.state_dict())
-    for head, digital in ((network.pooler, model.pooler), (network.classifier, model.classifier)):
-        digital.weight.copy_(head.weights * head.scale[:, None])
-        digital.bias.copy_(head.bias)
-    return model
+    network = _without_weights(program)
+    for source, target in zip(program.blocks, network.layers(), strict=True):
+        for name in STATIC:
+            own, feed, linear = source.connections[name], source.populations[SOURCE[name]], target.connection(name)
+            scale = _tensor(own.scale) * feed.code.unit / float(feed.scale)
+            linear.weight.copy_(_latent(_tensor(own.weights).to(torch.float32), scale, own.kind))
+            linear.bias.copy_(_tensor(own.bias))
+    for head, digital in ((program.pooler, network.pooler), (program.classifier, network.classifier)):
+        digital.weight.copy_(_tensor(head.weights) * _tensor(head.scale)[:, None])
+        digital.bias.copy_(_tensor(head.bias))
+    return network
 
 
 @torch.no_grad()
-def spread(model: MatterhornForSequenceClassification) -> MatterhornForSequenceClassification:
+def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceClassification:
     """Give one-bit latent weights sizes as of a normal distribution, drawn from torch's generator; what they are
-    quantised to stays the same.
+    quantized to stays the same.
 
-    A packed network does not tell how near each weight was to a flip. Restored all equally far, hardly any
-    flips within a thousand steps, and the network learns little but biases, gains and norms.
+    A program does not tell how near each weight was to a flip. Restored all equally far, hardly any flips within a
+    thousand steps, and the network learns little but biases, gains and norms.
     """
-    for layer in model.layers():
-        for path in CONNECTIONS.values():
-            linear = cast(QuantisedLinear, layer.get_submodule(path))
-            if linear.kind == "1":
-                signs, scale = linear.integers()
-                sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
-                above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (signs > 0, signs < 0))
-                linear.weight.copy_((above - below) * scale[:, None] * signs.shape[1] / 2)
-    return model
+    for linear in network.connections().values():
+        if linear.kind == "int1":
+            signs, scale = linear.integers()
+            sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
+            above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (signs > 0, signs < 0))
+            linear.weight.copy_((above - below) * scale[:, None] * signs.shape[1] / 2)
+    return network
 
 
-def _latent(connection: Connection, scale: Tensor) -> Tensor:
-    """Real weights ``[out, in]`` that :func:`~matterhorn.nn.quantise_weights` turns into a connection's integers and
-    scale ``[out]``: for one bit with a mean of 0 in each row, as its signs are taken around the mean."""
-    integers = connection.weights.to(torch.float32)
-    if connection.kind == "ternary":
+def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:
+    """Real weights ``[out, in]`` that :func:`~matterhorn.nn.quantize_weights` turns into these integers and scales
+    ``[out]``: for one bit with a mean of 0 in each row, as its signs are taken around the mean."""
+    if kind == "ternary":
         return integers * scale[:, None]
-    if connection.kind != "1":
+    if kind != "int1":
         cure = "start from a network of one-bit or ternary weights, or from a run"
-        raise InputError(f"weights of {connection.kind} bits", field="start_from", cure=cure)
+        raise InputError(f"{kind} weights", field="start_from", cure=cure)
     share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
     return torch.where(integers > 0, scale[:, None] / (2 * share), -scale[:, None] / (2 * (1 - share)))
 
 
-def _populations(source: SpikingBlock, target: Block) -> None:
-    """Steps, gains and silent levels."""
-    for name, path in POPULATIONS.items():
-        population, quantiser = getattr(source, name), target.get_submodule(path)
-        for buffer in ("silent", "reads", "step"):
-            getattr(quantiser, buffer).copy_(getattr(population, buffer))
-        if population.gain is not None:
-            quantiser.gain.copy_(population.gain)  # type: ignore[operator]
-    for name in ("keys", "values"):
-        stored: StoredQuantiser = getattr(target.attention, name)
-        stored.step.copy_(getattr(source, name).step)
+def _without_weights(program: Program) -> QuantizedForSequenceClassification:
+    """A network with a program's embeddings, norms, scales, gains and silent levels."""
+    names = dict(enumerate(program.labels))
+    config = MatterhornConfig(
+        **program.config.plain(), id2label=names, label2id={name: number for number, name in names.items()}
+    )
+    network = QuantizedForSequenceClassification(config)
+    tables = {name: value for name, value in program.arrays().items() if name.startswith("embeddings.")}
+    network.embeddings.load_state_dict({name.removeprefix("embeddings."): _tensor(v) for name, v in tables.items()})
+    network.embeddings.requires_grad_(False)
+    for source, target in zip(program.blocks, network.layers(), strict=True):
+        _populations(source, target)
+        for own, norm in (
+            (source.attention_norm, target.attention_norm),
+            (source.feed_forward_norm, target.feed_forward_norm),
+        ):
+            norm.weight.copy_(_tensor(own.weight))
+            norm.bias.copy_(_tensor(own.bias))
+    return network
 
 
-def _head(head: Head) -> FixedDigitalLinear:
-    return FixedDigitalLinear(head.weights, head.scale, head.bias)
+def _populations(source: parts.Block, target: Block) -> None:
+    """Scales, gains and silent levels."""
+    for name, population in source.populations.items():
+        quantizer, code = target.population(name), population.code
+        quantizer.scale.fill_(float(population.scale))
+        quantizer.silent.copy_(_tensor(code.silent))
+        quantizer.silent_value.copy_(_tensor(code.reference * (EIGHTHS // code.unit)))
+        if population.gain is not None and quantizer.gain is not None:
+            quantizer.gain.copy_(_tensor(population.gain))
+    stores: tuple[tuple[parts.Store, StoredQuantizer], ...] = ((source.keys, target.keys), (source.values, target.values))
+    for store, stored in stores:
+        stored.scale.fill_(float(store.scale))
+
+
+def _head(head: parts.Head) -> FixedDigitalLinear:
+    return FixedDigitalLinear(_tensor(head.weights), _tensor(head.scale), _tensor(head.bias))
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """An own copy."""
+    return torch.from_numpy(array.copy())

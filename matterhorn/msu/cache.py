@@ -6,11 +6,11 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
-from torch import Tensor
 
 from .circuit import Wires
 from .wires import effective_conductances
@@ -30,19 +30,20 @@ class WireCache:
     folder: Path
     limit: int = LIMIT
 
-    def effective(self, arrays: Tensor, wires: Wires) -> Tensor:
+    def effective(self, arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
         """:func:`~matterhorn.msu.wires.effective_conductances`, from disk where it is known."""
         path = self.folder / f"{content_key(arrays, wires)}.npy"
         if path.is_file():
             path.touch()
-            return torch.from_numpy(np.load(path)).view(arrays.shape)
+            known: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            return known
         solved = effective_conductances(arrays, wires)
-        self._store(path, solved.numpy())
+        self._store(path, solved)
         return solved
 
-    def _store(self, path: Path, array: np.ndarray) -> None:
+    def _store(self, path: Path, array: NDArray[np.float32]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.tmp")
         with temporary.open("wb") as stream:
             np.save(stream, array)
         temporary.replace(path)
@@ -54,8 +55,8 @@ class WireCache:
                 file.unlink(missing_ok=True)
 
 
-def content_key(arrays: Tensor, wires: Wires) -> str:
+def content_key(arrays: NDArray[np.float32], wires: Wires) -> str:
     """Hash of the conductances and the wires around them."""
-    digest = hashlib.sha256(repr((tuple(arrays.shape), wires.word_line.si, wires.bit_line.si)).encode())
-    digest.update(arrays.contiguous().numpy().tobytes())
+    digest = hashlib.sha256(repr((arrays.shape, arrays.dtype.str, wires.word_line.si, wires.bit_line.si)).encode())
+    digest.update(np.ascontiguousarray(arrays).data)
     return digest.hexdigest()

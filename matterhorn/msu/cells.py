@@ -1,109 +1,150 @@
-"""What the cells of a chip really hold: one draw per chip for writing, sticking, drifting; then a function of time."""
+"""What cells and neurons of a chip really are: one draw per chip for writing, sticking, drifting; then a function of time."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from .correction import Correction
+from .circuit import Circuit
+from .correction import AS_WRITTEN, Correction
 from .device import Device
+from .mapping import Layout, difference, digit_base, pair_conductances, split_digits
+
+Stuck = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Which cells are stuck at the lowest and which at the highest conductance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Cells of a connection, all tensors float32 ``[slices, tiles, banks, rows, columns]``, siemens.
+    """Cells of a connection, float32 ``[slices, tiles, banks, rows, columns]``, siemens.
 
     Attributes:
         target: what they were told to hold. written: what they held right after writing.
         exponent: ν of each cell's drift (0 for stuck and unformed cells).
     """
 
-    target: Tensor
-    written: Tensor
-    exponent: Tensor
+    target: NDArray[np.float32]
+    written: NDArray[np.float32]
+    exponent: NDArray[np.float32]
+
+    def held(self, device: Device, seconds: float) -> NDArray[np.float32]:
+        """Conductances ``seconds`` after writing: G · (t / start)^-ν once t > start."""
+        if device.drift is None or seconds <= device.drift.start.si:
+            return self.written
+        return self.written * (seconds / device.drift.start.si) ** -self.exponent
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Neurons of a connection, ``[slices, tiles, out]``: gain by capacitor mismatch, comparator offset in volts."""
+
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Streams:
     """Each part draws from a stream of its own, so switching one off leaves the others as they were."""
 
-    programming: torch.Generator
-    drift: torch.Generator
-    stuck: torch.Generator
+    programming: np.random.Generator
+    drift: np.random.Generator
+    stuck: np.random.Generator
+    neurons: np.random.Generator
 
     @classmethod
-    def of(cls, generator: torch.Generator) -> Streams:
-        """Branches of one generator."""
-        return cls(*(_branch(generator) for _ in range(3)))
+    def of(cls, chip: str) -> Streams:
+        """The streams of what ``chip`` names."""
+        return cls(*(stream(f"{chip}:{part}") for part in ("programming", "drift", "stuck", "neurons")))
+
+
+def stream(name: str) -> np.random.Generator:
+    """Random numbers that follow from a name alone."""
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")))
 
 
 def write(
-    target: Tensor,
-    formed: Tensor,
+    target: NDArray[np.float32],
+    formed: NDArray[np.bool_],
     device: Device,
     streams: Streams,
-    stuck: tuple[Tensor, Tensor] | None = None,
-    correction: Correction | None = None,
+    stuck: Stuck,
+    correction: Correction = AS_WRITTEN,
 ) -> Cells:
     """Draw a chip; cells that were never ``formed`` stay at 0 S.
 
     Args:
-        stuck: cells stuck low and high where they are known already (:func:`stuck_cells`), else they are drawn.
-        correction: how often what is off is written again.
+        stuck: of :func:`stuck_cells`. correction: how often what is off is written again.
     """
-    written = target
+    written, (low, high) = target, stuck
     if device.programming is not None:
         spread = device.programming.spread(target, device.high) * formed
         written = _once(target, spread, streams.programming)
-        if correction is not None and correction.verify_writes:
-            written = _verified(written, target, spread, device, streams.programming, correction)
-    exponent = torch.zeros(()).expand(target.shape)
+        _verify(written, target, spread, device, streams.programming, correction)
+    exponent = np.broadcast_to(np.float32(0), target.shape)
     if device.drift is not None:
         share = target / device.high
-        noise = torch.randn(target.shape, generator=streams.drift, dtype=target.dtype)
-        exponent = (device.drift.exponent(share) + device.drift.exponent_spread(share) * noise).abs() * formed
+        noise = streams.drift.standard_normal(target.shape, dtype=np.float32)
+        exponent = np.abs(device.drift.exponent(share) + device.drift.exponent_spread(share) * noise)
+        exponent = exponent * (formed & ~low & ~high)
     if device.stuck is not None:
-        low, high = stuck_cells(formed, device, streams) if stuck is None else stuck
-        written = written.masked_fill(low, device.low).masked_fill(high, device.high)
-        exponent = exponent.masked_fill(low | high, 0)
+        written = np.where(low, np.float32(device.low), np.where(high, np.float32(device.high), written))
     return Cells(target, written, exponent)
 
 
-def stuck_cells(formed: Tensor, device: Device, streams: Streams) -> tuple[Tensor, Tensor]:
+def stuck_cells(formed: NDArray[np.bool_], device: Device, streams: Streams) -> Stuck:
     """Which cells are stuck at the lowest and at the highest conductance, like ``formed``; once per stream."""
     if device.stuck is None:
-        return torch.zeros_like(formed), torch.zeros_like(formed)
-    draw = torch.rand(formed.shape, generator=streams.stuck, dtype=torch.float32)
+        return np.zeros_like(formed), np.zeros_like(formed)
+    draw = streams.stuck.random(formed.shape, dtype=np.float32)
     return formed & (draw < device.stuck.low.si), formed & (draw >= 1 - device.stuck.high.si)
 
 
-def _once(target: Tensor, spread: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(target.shape, generator=generator, dtype=target.dtype)
-    return (target + spread * noise).clamp(min=0)
+def _once(target: NDArray[np.float32], spread: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
+    noisy = target + spread * rng.standard_normal(target.shape, dtype=np.float32)
+    return np.maximum(noisy, 0, dtype=np.float32)
 
 
-def _verified(
-    written: Tensor, target: Tensor, spread: Tensor, device: Device, generator: torch.Generator, how: Correction
-) -> Tensor:
+def _verify(
+    written: NDArray[np.float32],
+    target: NDArray[np.float32],
+    spread: NDArray[np.floating],
+    device: Device,
+    rng: np.random.Generator,
+    how: Correction,
+) -> None:
     """Write again what a read, itself noisy, finds off by more than the tolerance."""
-    written, limit = written.clone(), how.tolerance * (device.high - device.low)
+    limit = how.tolerance * (device.high - device.low)
     relative = device.read.relative.si if device.read is not None else 0.0
     for _ in range(how.verify_writes):
-        noise = torch.randn(target.shape, generator=generator, dtype=target.dtype)
-        off = (written * (1 + relative * noise) - target).abs() > limit
-        written[off] = _once(target[off], spread[off], generator)
-    return written
+        noise = rng.standard_normal(target.shape, dtype=np.float32)
+        off = np.abs(written * (1 + relative * noise) - target) > limit
+        written[off] = _once(target[off], spread[off], rng)
 
 
-def held(cells: Cells, device: Device, seconds: float) -> Tensor:
-    """Conductances ``seconds`` after writing: G · (t / start)^-ν once t > start."""
-    if device.drift is None or seconds <= device.drift.start.si:
-        return cells.written
-    return cells.written * (seconds / device.drift.start.si) ** -cells.exponent
+def draw_neurons(layout: Layout, circuit: Circuit, streams: Streams) -> Neurons:
+    """The neurons of a chip."""
+    shape = (layout.slices, layout.tiles, layout.fan_out)
+    capacity, offset = streams.neurons.standard_normal((2, *shape))
+    mismatch = circuit.mismatch.spread.si if circuit.mismatch is not None else 0.0
+    volts = circuit.comparator.offset.si if circuit.comparator is not None else 0.0
+    return Neurons(gain=1 / (1 + mismatch * capacity), offset=volts * offset)
 
 
-def _branch(generator: torch.Generator) -> torch.Generator:
-    seed = int(torch.randint(2**62, (), generator=generator, dtype=torch.int64))
-    return torch.Generator().manual_seed(seed)
+def weight_deviation(
+    weights: NDArray[np.integer], device: Device, rng: np.random.Generator, seconds: float = 0.0
+) -> NDArray[np.float32]:
+    """Written minus intended weights of a newly drawn chip, ``seconds`` after writing: float32 ``[out, in]``.
+
+    The same draw of programming noise, stuck cells and drift as in :class:`~matterhorn.msu.ArrayBank`, for integer
+    weights ``[out, in]``, without arrays around them: for training with a new chip in every pass.
+    """
+    slices, base = digit_base(weights, device)
+    unit = (device.high - device.low) / (base - 1)
+    target = pair_conductances(split_digits(weights, slices, base), unit, device)
+    streams, formed = Streams.of(str(rng.integers(2**63))), np.ones(target.shape, np.bool_)
+    cells = write(target, formed, device, streams, stuck_cells(formed, device, streams))
+    off = difference(cells.held(device, seconds) - target)[..., 0] / unit
+    return np.tensordot(np.float32(base) ** np.arange(slices, dtype=np.float32), off, axes=1)

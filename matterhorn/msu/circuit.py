@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
-from ..quantity import Quantity, Strict
-from .device import Device
-from .ranges import Count, Duration, Resistance, Share, Voltage
+from ..units import Quantity, Strict
+from .device import Count, Device, Duration, Resistance, Share, Voltage
+from .readout import TimeToDigital
 
 
 class Wires(Strict):
@@ -111,6 +112,66 @@ def resized(circuit: Circuit, rows: int, columns: int) -> Circuit:
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(problem, field="rows, columns") from error
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A circuit in the units of a connection: steps of κ for times, weight times step of κ for potentials.
+
+    Attributes:
+        step: duration of one step of κ, s.
+        full_scale: potential of one array that charges its capacitor to the swing.
+    """
+
+    circuit: Circuit
+    step: float
+    full_scale: float
+
+    @property
+    def leak_rate(self) -> float:
+        """Step of κ over leak time constant; 0 for no leak."""
+        return self.step / self.circuit.leak.time_constant.si if self.circuit.leak is not None else 0.0
+
+    @property
+    def droop(self) -> float:
+        """Slot over leak time constant."""
+        return self.leak_rate * self.circuit.slot.si / self.step
+
+    @property
+    def pulse_jitter(self) -> float:
+        """Spread of the length of a pulse, in steps of κ."""
+        return self.circuit.jitter.pulse.si / self.step if self.circuit.jitter is not None else 0.0
+
+    @property
+    def ramp_jitter(self) -> float:
+        """Spread of the moment at which a comparator's answer is noted, s."""
+        return self.circuit.jitter.ramp.si if self.circuit.jitter is not None else 0.0
+
+    @property
+    def rail(self) -> float:
+        """Potential at which integrators stop; infinite for none."""
+        rail = self.circuit.saturation
+        return float("inf") if rail is None else rail.voltage.si * self.potential_per_volt
+
+    @property
+    def converter(self) -> TimeToDigital | None:
+        """The time-to-digital converter, if there is one."""
+        if self.circuit.conversion is None:
+            return None
+        return TimeToDigital(self.full_scale, 2 ** int(self.circuit.conversion.bits.value))
+
+    @property
+    def conversion_jitter(self) -> float:
+        """Spread of a converter's answer, as a potential."""
+        converter = self.converter
+        if converter is None or self.circuit.conversion is None:
+            return 0.0
+        return self.ramp_jitter / self.circuit.conversion.clock.si * converter.count
+
+    @property
+    def potential_per_volt(self) -> float:
+        """What one volt of an integrator stands for."""
+        return self.full_scale / self.circuit.swing.si
 
 
 DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")

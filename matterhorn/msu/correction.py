@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
-from .mapping import Layout
+from .mapping import Layout, place_values
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,20 @@ AS_WRITTEN = Correction()
 """One write, rows as they come."""
 
 
-def row_order(target: Tensor, low: Tensor, high: Tensor, span: tuple[float, float], importance: Tensor) -> Tensor:
+def row_order(
+    target: NDArray[np.floating],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    span: tuple[float, float],
+    importance: NDArray[np.floating],
+) -> NDArray[np.int64]:
     """Which row of weights each word line of one array takes: int64 ``[rows]``, the cheapest assignment of all.
 
     Row i on word line p is off by the stuck cells of p; that costs ``importance[i] · Σ (target[i, c] − stuck[p, c])²``.
 
     Args:
-        target: conductances ``[rows, cells]``, S. low, high: which cells ``[rows, cells]`` are stuck at ``span``.
+        target: conductances ``[rows, cells]``, S.
+        low, high: how much it counts that a cell ``[rows, cells]`` is stuck at either end of ``span``; 0: it is not.
         importance: ``[rows]``; the mean square of what drives a row makes the cost that of its neurons' error.
     """
     try:
@@ -50,32 +57,35 @@ def row_order(target: Tensor, low: Tensor, high: Tensor, span: tuple[float, floa
     except ImportError as error:
         cure = 'pip install "matterhorn-snn[msu]"'
         raise InputError("choosing rows needs scipy", field="place_rows", cure=cure) from error
-    off = (target - span[0]).square() @ low.to(target.dtype).T + (target - span[1]).square() @ high.to(target.dtype).T
-    cost = importance.to(torch.float64)[:, None] * (off / (span[1] - span[0]) ** 2).to(torch.float64)
-    rows, lines = linear_sum_assignment(cost.numpy())
-    order = torch.empty(len(rows), dtype=torch.int64)
-    order[torch.from_numpy(lines)] = torch.from_numpy(rows)
+    share = (target.astype(np.float64) - span[0]) / (span[1] - span[0])
+    cost = importance[:, None] * (share**2 @ low.T + (share - 1) ** 2 @ high.T)
+    rows, lines = linear_sum_assignment(cost)
+    order = np.empty(len(rows), np.int64)
+    order[lines] = rows
     return order
 
 
 def input_order(
-    target: Tensor, stuck: tuple[Tensor, Tensor], span: tuple[float, float], layout: Layout, importance: Tensor
-) -> Tensor:
+    target: NDArray[np.float32],
+    stuck: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    span: tuple[float, float],
+    layout: Layout,
+    importance: NDArray[np.floating],
+) -> NDArray[np.int64]:
     """Inputs in the order in which their rows lie in the arrays, int64 ``[fan_in]``; each keeps to its array.
 
     Args:
         target: siemens ``[slices, tiles, banks, rows, columns]``; stuck: low and high, bool of the same shape.
         importance: ``[fan_in]``.
     """
-    spare = layout.tiles * layout.rows - layout.fan_in
-    place = float(layout.base) ** torch.arange(layout.slices)
-    weight = place.repeat_interleave(layout.banks * 2 * layout.pairs)
-    parts: list[Tensor] = []
+    heavy = np.repeat(place_values(layout) ** 2, layout.banks * 2 * layout.pairs)
+    parts: list[NDArray[np.int64]] = []
     for tile in range(layout.tiles):
-        first = spare if tile == 0 else 0
-        start = tile * layout.rows + first - spare
-        own, low, high = (x[:, tile].transpose(1, 2).transpose(0, 1).flatten(1)[first:] for x in (target, *stuck))
-        heavy = weight.square()
+        first = layout.spare if tile == 0 else 0
+        start = tile * layout.rows + first - layout.spare
+        own, low, high = (
+            np.moveaxis(cells[:, tile], 2, 0).reshape(layout.rows, -1)[first:] for cells in (target, *stuck)
+        )
         scale = importance[start : start + len(own)]
         parts.append(start + row_order(own, low * heavy, high * heavy, span, scale))
-    return torch.cat(parts)
+    return np.concatenate(parts)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-import torch
-from pydantic import Field, model_validator
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
 
-from ..quantity import Quantity, Strict, si_factor
-from .ranges import Conductance, Count, Duration, Share, Steepness, Temperature
+from ..units import Quantity, Strict, si_factor, within
+
+Conductance = Annotated[Quantity, within("S", 0.0, 1e-2)]
+Resistance = Annotated[Quantity, within("ohm", 1e-3, 1e5)]
+Voltage = Annotated[Quantity, within("V", 1e-6, 10.0)]
+Duration = Annotated[Quantity, within("s", 1e-15, 1e9)]
+Temperature = Annotated[Quantity, within("K", 1.0, 500.0)]
+Share = Annotated[Quantity, within("1", 0.0, 1.0)]
+Steepness = Annotated[Quantity, within("1/V", 1e-6, 20.0)]
+
+
+def _whole(quantity: Quantity) -> Quantity:
+    if quantity.unit != "1" or quantity.value != int(quantity.value) or quantity.value < 1:
+        raise ValueError("give a whole number ≥ 1 with unit 1")
+    return quantity
+
+
+Count = Annotated[Quantity, AfterValidator(_whole)]
+
+Cells = NDArray[np.floating]
+"""A number for each cell, an array of any shape."""
 
 
 class Polynomial(Strict):
@@ -24,13 +44,13 @@ class Polynomial(Strict):
     unit: Literal["S", "mS", "uS", "nS"]
     source: str = Field(min_length=3)
 
-    def __call__(self, conductance: Tensor, high: float) -> Tensor:
+    def __call__(self, conductance: Cells, high: float) -> Cells:
         """Value in siemens, never below 0. ``conductance`` and ``high`` in siemens."""
         x = conductance / (high if self.argument == "1" else si_factor(self.argument)[0])
-        value = torch.zeros_like(x)
+        value = np.zeros_like(x)
         for coefficient in reversed(self.coefficients):
             value = value * x + coefficient
-        return (value * si_factor(self.unit)[0]).clamp(min=0)
+        return np.maximum(value * si_factor(self.unit)[0], 0)
 
 
 class LogLine(Strict):
@@ -42,9 +62,9 @@ class LogLine(Strict):
     high: float = Field(ge=0, le=1)
     source: str = Field(min_length=3)
 
-    def __call__(self, share: Tensor) -> Tensor:
+    def __call__(self, share: Cells) -> Cells:
         """Value at ``share = G / G_high``."""
-        return (self.slope * share.clamp(min=1e-7).log() + self.intercept).clamp(self.low, self.high)
+        return np.clip(self.slope * np.log(np.maximum(share, 1e-7)) + self.intercept, self.low, self.high)
 
 
 class Programming(Strict):
@@ -63,10 +83,10 @@ class Flicker(Strict):
     read_time: Duration
     source: str = Field(min_length=3)
 
-    def __call__(self, share: Tensor, seconds: float) -> Tensor:
+    def __call__(self, share: Cells, seconds: float) -> Cells:
         """Relative spread at ``share = G / G_high``, ``seconds`` after programming."""
-        growth = torch.tensor((seconds + self.read_time.si) / (2 * self.read_time.si)).clamp(min=1).log().sqrt()
-        return (self.coefficient * share.clamp(min=1e-7) ** -self.exponent).clamp(max=self.ceiling.si) * growth
+        growth = math.sqrt(math.log(max((seconds + self.read_time.si) / (2 * self.read_time.si), 1)))
+        return np.minimum(self.coefficient * np.maximum(share, 1e-7) ** -self.exponent, self.ceiling.si) * growth
 
 
 class Read(Strict):
@@ -74,6 +94,11 @@ class Read(Strict):
 
     relative: Share
     flicker: Flicker | None = None
+
+    def spread(self, share: Cells, seconds: float) -> Cells:
+        """Spread of one read as a share of a cell's conductance, at ``share = G / G_high``."""
+        white = np.full_like(share, self.relative.si)
+        return white if self.flicker is None else np.hypot(white, self.flicker(share, seconds))
 
 
 class Drift(Strict):
@@ -125,6 +150,11 @@ class Device(Strict):
         """Ratio of the highest to the lowest conductance."""
         return self.high / self.low if self.low else float("inf")
 
+    @property
+    def steepness(self) -> float:
+        """α of the nonlinearity, 1/V; 0 for linear cells."""
+        return self.nonlinearity.si if self.nonlinearity is not None else 0.0
+
     @model_validator(mode="after")
     def _sound(self) -> Device:
         if self.low >= self.high:
@@ -137,8 +167,7 @@ class Device(Strict):
 
 
 def deviating(device: Device, share: float) -> Device:
-    """The device with programming noise of one relative spread for all cells, σ = share · G, and nothing else of it."""
+    """The device with programming noise of one relative spread for all cells, σ = share · G, in place of its own."""
     source = "asked for: one relative deviation for all cells"
-    quantity = Quantity(value=share, unit="1", source=source)
-    spread = Polynomial(coefficients=[0.0, quantity.value], argument="S", unit="S", source=source)
+    spread = Polynomial(coefficients=[0.0, share], argument="S", unit="S", source=source)
     return device.model_copy(update={"name": f"{device.name}-{share:g}", "programming": Programming(spread=spread)})

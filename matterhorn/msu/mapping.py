@@ -8,9 +8,10 @@ slice. Rows beyond one array go to further arrays (tiles), outputs beyond its bi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .circuit import Circuit
@@ -46,23 +47,28 @@ class Layout:
         return -(-self.fan_out // self.pairs)
 
     @property
+    def spare(self) -> int:
+        """Rows that nothing drives, the first ones of the first array."""
+        return self.tiles * self.rows - self.fan_in
+
+    @property
     def arrays(self) -> int:
         """All arrays of the connection."""
         return self.slices * self.tiles * self.banks
 
 
-def lay_out(weights: Tensor, device: Device, circuit: Circuit) -> Layout:
+def lay_out(weights: NDArray[np.integer], device: Device, circuit: Circuit) -> Layout:
     """Choose digits and tiles for integer weights ``[fan_out, fan_in]``."""
     slices, base = digit_base(weights, device)
     fan_out, fan_in = weights.shape
     return Layout(fan_in, fan_out, int(circuit.rows.value), circuit.pairs, slices, base, base - 1)
 
 
-def digit_base(weights: Tensor, device: Device) -> tuple[int, int]:
+def digit_base(weights: NDArray[np.integer], device: Device) -> tuple[int, int]:
     """Digits per weight, and what they count in, for the widest of the weights ``[fan_out, fan_in]``."""
-    if weights.dim() != 2 or weights.is_floating_point():
+    if weights.ndim != 2 or weights.dtype.kind not in "iu":
         raise InputError("weights must be an integer matrix [out, in]", field="weights", cure="give levels, not reals")
-    top = int(weights.to(torch.int64).abs().max())
+    top = max(int(weights.max()), -int(weights.min()))
     if top == 0:
         raise InputError("all weights are 0", field="weights", cure="leave this connection out")
     base = top + 1 if device.levels is None else min(int(device.levels.value), top + 1)
@@ -72,50 +78,53 @@ def digit_base(weights: Tensor, device: Device) -> tuple[int, int]:
     return slices, base
 
 
-def digits(weights: Tensor, layout: Layout) -> Tensor:
+def digits(weights: NDArray[np.integer], layout: Layout) -> NDArray[np.float32]:
     """Signed digits in the shape of the arrays: ``[fan_out, fan_in] → float32 [slices, tiles, banks, rows, pairs]``."""
-    return to_arrays(split_digits(weights, layout.slices, layout.base).transpose(1, 2), layout)
+    return to_arrays(split_digits(weights, layout.slices, layout.base).swapaxes(1, 2), layout)
 
 
-def split_digits(weights: Tensor, slices: int, base: int) -> Tensor:
+def split_digits(weights: NDArray[np.integer], slices: int, base: int) -> NDArray[np.float32]:
     """Signed digits, lowest first: ``[fan_out, fan_in] → float32 [slices, fan_out, fan_in]``."""
-    magnitude, sign = weights.to(torch.int64).abs(), weights.to(torch.int64).sign()
-    return torch.stack([magnitude // base**s % base * sign for s in range(slices)]).to(torch.float32)
+    magnitude, sign = np.abs(weights.astype(np.int32)), np.sign(weights)
+    return np.stack([magnitude // base**s % base * sign for s in range(slices)]).astype(np.float32)
 
 
-def to_arrays(maps: Tensor, layout: Layout) -> Tensor:
+def to_arrays(maps: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Cut maps into arrays, zeros where an array has cells to spare.
 
     ``[slices, fan_in, fan_out] → [slices, tiles, banks, rows, pairs]``. Spare rows come first, away from the neurons,
     spare pairs last, away from the drivers.
     """
     wide = layout.banks * layout.pairs - layout.fan_out
-    tall = layout.tiles * layout.rows - layout.fan_in
-    padded = torch.nn.functional.pad(maps, (0, wide, tall, 0))
-    return padded.view(-1, layout.tiles, layout.rows, layout.banks, layout.pairs).transpose(2, 3)
+    padded = np.pad(maps, ((0, 0), (layout.spare, 0), (0, wide)))
+    return padded.reshape(-1, layout.tiles, layout.rows, layout.banks, layout.pairs).swapaxes(2, 3)
 
 
-def from_arrays(arrays: Tensor, layout: Layout) -> Tensor:
+def from_arrays(arrays: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Inverse for outputs: ``[slices, tiles, banks, rows, pairs] → [slices, tiles, rows, fan_out]``."""
-    joined = arrays.transpose(2, 3).reshape(-1, layout.tiles, layout.rows, layout.banks * layout.pairs)
+    joined = arrays.swapaxes(2, 3).reshape(-1, layout.tiles, layout.rows, layout.banks * layout.pairs)
     return joined[..., : layout.fan_out]
 
 
-def to_tiles(lengths: Tensor, layout: Layout) -> Tensor:
+def to_tiles(lengths: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Pulses to the arrays whose rows they drive: ``[n, fan_in] → [tiles, n, rows]``."""
-    spare = layout.tiles * layout.rows - layout.fan_in
-    padded = torch.nn.functional.pad(lengths, (spare, 0))
-    return padded.view(-1, layout.tiles, layout.rows).transpose(0, 1)
+    padded = np.pad(lengths, ((0, 0), (layout.spare, 0)))
+    return padded.reshape(-1, layout.tiles, layout.rows).swapaxes(0, 1)
 
 
-def from_tiles(matrix: Tensor, layout: Layout) -> Tensor:
+def from_tiles(matrix: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Rows of all tiles in one matrix: ``[tiles, rows, fan_out] → [fan_in, fan_out]``."""
-    return matrix.flatten(0, 1)[-layout.fan_in :]
+    return matrix.reshape(-1, matrix.shape[-1])[layout.spare :]
 
 
-def formed_cells(layout: Layout) -> Tensor:
+def place_values(layout: Layout) -> NDArray[np.float32]:
+    """What a digit of each slice is worth, ``[slices]``."""
+    return np.float32(layout.base) ** np.arange(layout.slices, dtype=np.float32)
+
+
+def formed_cells(layout: Layout) -> NDArray[np.bool_]:
     """Which cells belong to a weight: bool ``[1, tiles, banks, rows, columns]``."""
-    return to_arrays(torch.ones(1, layout.fan_in, layout.fan_out), layout).bool().repeat_interleave(2, dim=-1)
+    return np.repeat(to_arrays(np.ones((1, layout.fan_in, layout.fan_out), np.bool_), layout), 2, axis=-1)
 
 
 def unit_conductance(layout: Layout, device: Device) -> float:
@@ -123,20 +132,22 @@ def unit_conductance(layout: Layout, device: Device) -> float:
     return (device.high - device.low) / layout.digit_top
 
 
-def target_conductances(digit: Tensor, layout: Layout, device: Device) -> Tensor:
+def target_conductances(digit: NDArray[np.float32], layout: Layout, device: Device) -> NDArray[np.float32]:
     """Conductances to write: digits ``[..., rows, pairs] → [..., rows, columns]`` in siemens, columns = 2 · pairs.
 
     Plus and minus cell of a pair are neighbours. The cell that carries the sign holds G_low + |d| · ΔG, the other one
     G_low; a pair without a weight stays unformed, at 0 S.
     """
-    return pair_conductances(digit, unit_conductance(layout, device), device).flatten(-2) * formed_cells(layout)
+    pairs = pair_conductances(digit, unit_conductance(layout, device), device)
+    return pairs.reshape(*digit.shape[:-1], -1) * formed_cells(layout)
 
 
-def pair_conductances(digit: Tensor, unit: float, device: Device) -> Tensor:
+def pair_conductances(digit: NDArray[np.float32], unit: float, device: Device) -> NDArray[np.float32]:
     """Plus and minus cell of each digit: ``[...] → [..., 2]``, siemens."""
-    return torch.stack([device.low + unit * digit.clamp(min=0), device.low + unit * (-digit).clamp(min=0)], dim=-1)
+    plus, minus = (device.low + unit * np.maximum(sign * digit, 0) for sign in (1, -1))
+    return np.stack([plus, minus], axis=-1)
 
 
-def difference(cells: Tensor) -> Tensor:
+def difference(cells: NDArray[Any]) -> NDArray[Any]:
     """G⁺ − G⁻ of each pair: ``[..., rows, columns] → [..., rows, pairs]``."""
     return cells[..., 0::2] - cells[..., 1::2]

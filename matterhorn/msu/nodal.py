@@ -6,13 +6,17 @@ with every voltage. Then each pattern is solved by itself: sparse LU, Newton whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .circuit import Wires
+
+Real = NDArray[np.float64]
 
 TOLERANCE = 1e-13
 """Newton stops when no node moves by more than this share of the read voltage."""
@@ -31,7 +35,21 @@ class Surroundings:
     alpha: float = 0.0
 
 
-def column_currents(cells: np.ndarray, around: Surroundings, signs: np.ndarray) -> np.ndarray:
+def pattern_currents(cells: NDArray[np.floating], around: Surroundings) -> Callable[[NDArray[Any]], Real]:
+    """G⁺ minus G⁻ currents of each pair, amperes ``[columns / 2]``, by pattern: none is solved twice."""
+    known: dict[bytes, Real] = {}
+
+    def current(signs: NDArray[Any]) -> Real:
+        key = signs.astype(np.int8).tobytes()
+        if key not in known:
+            currents = column_currents(cells, around, signs)
+            known[key] = currents[0::2] - currents[1::2]
+        return known[key]
+
+    return current
+
+
+def column_currents(cells: NDArray[np.floating], around: Surroundings, signs: NDArray[Any]) -> Real:
     """Currents into the neurons, amperes ``[columns]``, with rows driven at ``signs[i] · read_voltage``.
 
     ``cells`` are conductances at the read voltage, siemens ``[rows, columns]``.
@@ -54,12 +72,13 @@ def column_currents(cells: np.ndarray, around: Surroundings, signs: np.ndarray) 
         step = _solve(matrix, excess)
         voltage = voltage - step
         if np.abs(step).max() <= TOLERANCE * around.read_voltage or around.alpha == 0:
-            return voltage[-columns:] / around.wires.bit_line.si
+            currents: Real = voltage[-columns:] / around.wires.bit_line.si
+            return currents
     cure = "lower it or the wires' resistance"
     raise InputError("the cells' currents do not converge", field="nonlinearity", cure=cure)
 
 
-def _cell_law(around: Surroundings, conductance: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cell_law(around: Surroundings, conductance: Real, across: Real) -> tuple[Real, Real]:
     """Current and slope of I(v) = G · V_r · sinh(α v) / sinh(α V_r)."""
     if around.alpha == 0:
         return conductance * across, conductance
@@ -68,8 +87,8 @@ def _cell_law(around: Surroundings, conductance: np.ndarray, across: np.ndarray)
 
 
 def _fixed_part(
-    shape: tuple[int, ...], around: Surroundings, held: np.ndarray, volts: np.ndarray
-) -> tuple[Any, np.ndarray]:
+    shape: tuple[int, ...], around: Surroundings, held: NDArray[np.bool_], volts: Real
+) -> tuple[Any, Real]:
     """Matrix of wires and terminals, and the current that the drivers inject."""
     rows, columns = shape
     word = np.arange(rows * columns).reshape(rows, columns)
@@ -85,7 +104,7 @@ def _fixed_part(
     return matrix + _diagonal(grounded), source
 
 
-def _branch_matrix(first: np.ndarray, second: np.ndarray, conductance: np.ndarray | float, nodes: int) -> Any:
+def _branch_matrix(first: NDArray[np.int64], second: NDArray[np.int64], conductance: Real | float, nodes: int) -> Any:
     """Sparse nodal matrix of branches between nodes ``first`` and ``second``."""
     sparse = _scipy().sparse
     g = np.broadcast_to(conductance, first.shape)
@@ -93,11 +112,11 @@ def _branch_matrix(first: np.ndarray, second: np.ndarray, conductance: np.ndarra
     return sparse.coo_matrix((np.concatenate([g, g, -g, -g]), (row, column)), shape=(nodes, nodes)).tocsc()
 
 
-def _diagonal(values: np.ndarray) -> Any:
+def _diagonal(values: Real) -> Any:
     return _scipy().sparse.diags_array(values).tocsc()
 
 
-def _solve(matrix: Any, right: np.ndarray) -> np.ndarray:
+def _solve(matrix: Any, right: Real) -> Real:
     return _scipy().sparse.linalg.splu(matrix).solve(right)
 
 

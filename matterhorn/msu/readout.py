@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from ..coding import SILENT, Code
-from ..coding.spikes import is_silent
+from ..coding import Code, encode
 from ..errors import InputError
 
 
@@ -23,40 +22,41 @@ class Ramp:
         code: of the population that fires.
     """
 
-    thresholds: Tensor
+    thresholds: NDArray[np.float64]
     code: Code
 
     def __post_init__(self) -> None:
-        if self.thresholds.dim() != 2 or self.thresholds.shape[1] != self.code.top:
+        shape = self.thresholds.shape
+        if len(shape) != 2 or shape[1] != self.code.top:
             cure = f"give [out or 1, {self.code.top}]"
-            raise InputError(f"thresholds {list(self.thresholds.shape)}", field="thresholds", cure=cure)
-        if bool((self.thresholds.diff() < 0).any()):
+            raise InputError(f"thresholds {list(shape)}", field="thresholds", cure=cure)
+        if bool((np.diff(self.thresholds) < 0).any()):
             raise InputError("a ramp that does not fall", field="thresholds", cure="let them rise with the level")
 
     @classmethod
-    def linear(cls, scale: Tensor, shift: Tensor, code: Code) -> Ramp:
+    def linear(cls, scale: ArrayLike, shift: ArrayLike, code: Code) -> Ramp:
         """Thresholds halfway between levels of ``scale · potential + shift``; scalars or ``[out]``, scale > 0."""
-        levels = torch.arange(1, code.top + 1) - 0.5
-        return cls((levels - shift.reshape(-1, 1)) / scale.reshape(-1, 1), code)
+        levels = np.arange(1, code.top + 1) - 0.5
+        return cls((levels - np.reshape(shift, (-1, 1))) / np.reshape(scale, (-1, 1)), code)
 
     @property
-    def fall(self) -> Tensor:
+    def fall(self) -> NDArray[np.float64]:
         """Mean fall per slot, as a potential ``[out or 1]``; 0 where there is but one threshold."""
-        return (self.thresholds[:, -1] - self.thresholds[:, 0]) / max(self.code.top - 1, 1)
+        fall: NDArray[np.float64] = self.thresholds[:, -1] - self.thresholds[:, 0]
+        return fall / max(self.code.top - 1, 1)
 
 
-def next_slots(potentials: Tensor, ramp: Ramp, droop: float) -> Tensor:
+def next_slots(potentials: NDArray[np.float64], ramp: Ramp, droop: float) -> NDArray[np.uint8]:
     """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
     What never meets the threshold fires in the last slot (level 0). ``droop`` is slot over leak time constant: the held
     potential shrinks while the ramp falls.
     """
-    slots = torch.zeros(potentials.shape, dtype=torch.uint8)
-    for slot in range(ramp.code.top):
-        held = potentials * math.exp(-droop * (slot + 1)) if droop else potentials
-        slots += held < ramp.thresholds[:, ramp.code.top - 1 - slot]
-    levels = ramp.code.top - slots.to(torch.int16)
-    return slots.masked_fill(is_silent(levels, ramp.code), SILENT)
+    top = ramp.code.top
+    levels = np.full(potentials.shape, top, np.int16)
+    for slot in range(top):
+        levels -= potentials * math.exp(-droop * (slot + 1)) < ramp.thresholds[:, top - 1 - slot]
+    return encode(levels, ramp.code)
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class TimeToDigital:
     counts: int
 
     @property
-    def step(self) -> float:
+    def count(self) -> float:
         """Potential per count."""
         return 2 * self.full_scale / self.counts
 
-    def __call__(self, potentials: Tensor) -> Tensor:
+    def __call__(self, potentials: NDArray[np.float64]) -> NDArray[np.float64]:
         """Potentials as the counter tells them, in the same unit."""
         half = self.counts // 2
-        return (potentials / self.step).round().clamp(-half, half - 1) * self.step
+        return np.clip(np.rint(potentials / self.count), -half, half - 1) * self.count

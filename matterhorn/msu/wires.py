@@ -11,21 +11,22 @@ neighbours, between driver and first cell, and between last cell and neuron.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from .circuit import Wires
 
 
-def effective_conductances(arrays: Tensor, wires: Wires) -> Tensor:
+def effective_conductances(arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
     """Effective conductances of many arrays: ``[..., rows, columns]``, siemens in and out, solved in float64."""
     ohms = wires.word_line.si, wires.bit_line.si
-    stack = arrays.reshape(-1, *arrays.shape[-2:])
-    solved = [effective_conductance(array.to(torch.float64), *ohms).to(arrays.dtype) for array in stack]
-    return torch.stack(solved).view(arrays.shape)
+    solved = np.empty_like(arrays)
+    for place in np.ndindex(arrays.shape[:-2]):
+        solved[place] = effective_conductance(arrays[place].astype(np.float64), *ohms)
+    return solved
 
 
-def effective_conductance(cells: Tensor, word_line: float, bit_line: float) -> Tensor:
+def effective_conductance(cells: NDArray[np.float64], word_line: float, bit_line: float) -> NDArray[np.float64]:
     """Effective conductances of one array: ``float64 [rows, columns]``, siemens in and out; wire segments in ohm.
 
     Nodes of row i: word nodes w, bit nodes b, cells D_i = diag(G_i). Kirchhoff on the word line gives
@@ -36,26 +37,20 @@ def effective_conductance(cells: Tensor, word_line: float, bit_line: float) -> T
     rows, columns = cells.shape
     g_bit = 1 / bit_line
     line = _line_laplacian(columns, 1 / word_line)
-    injected = cells.new_zeros(columns, rows)
-    carried = cells.new_zeros(columns, columns)
+    injected, carried = np.zeros((columns, rows)), np.zeros((columns, columns))
     for row, conductance in enumerate(cells):
-        inverse = _inverse(line + torch.diag(conductance))
+        inverse = np.linalg.inv(line + np.diag(conductance))
         neighbours = 1 if row == 0 else 2
-        block = torch.diag(conductance + neighbours * g_bit) - torch.outer(conductance, conductance) * inverse
+        block = np.diag(conductance + neighbours * g_bit) - np.outer(conductance, conductance) * inverse
         injected[:, :row] = carried @ injected[:, :row]
         injected[:, row] = conductance * inverse[:, 0] / word_line
-        carried = g_bit * _inverse(block - g_bit * carried)
+        carried = g_bit * np.linalg.inv(block - g_bit * carried)
     return (carried @ injected).T
 
 
-def _line_laplacian(nodes: int, conductance: float) -> Tensor:
+def _line_laplacian(nodes: int, conductance: float) -> NDArray[np.float64]:
     """Laplacian of a chain of ``nodes`` whose first node is tied to a source through one more segment."""
-    diagonal = torch.full((nodes,), 2 * conductance, dtype=torch.float64)
+    diagonal = np.full(nodes, 2 * conductance)
     diagonal[-1] = conductance
-    beside = torch.full((nodes - 1,), -conductance, dtype=torch.float64)
-    return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
-
-
-def _inverse(symmetric: Tensor) -> Tensor:
-    """Inverse of a positive definite matrix."""
-    return torch.cholesky_inverse(torch.linalg.cholesky(symmetric))
+    beside = np.full(nodes - 1, -conductance)
+    return np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)

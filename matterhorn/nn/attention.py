@@ -29,9 +29,6 @@ def exact_shares(scores: Tensor, keys: Tensor, scale: Tensor, unit: int, *, shif
     return normalize(softmax_weights((scores * unit).round(), keys, table), shift=shift)
 
 
-def trained_shares(scores: Tensor, keys: Tensor, scale: Tensor, unit: int, *, shift: bool) -> Tensor:
-    """As :func:`exact_shares`, with the gradient of an ordinary softmax (and, but for ``shift``, its values)."""
-    shares = (scores * scale.detach()).masked_fill(~keys, -1e4).softmax(-1)
-    if shift:
-        shares = shares + (exact_shares(scores.detach(), keys, scale, unit, shift=True) - shares).detach()
-    return shares
+def trained_shares(scores: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
+    """The same as an ordinary softmax with a gradient; ``scores`` in levels."""
+    return (scores * scale.detach()).masked_fill(~keys, -1e4).softmax(-1)

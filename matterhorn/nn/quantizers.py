@@ -232,6 +232,10 @@ class StoredQuantizer(nn.Module):
         u = x / self.positive_scale
         return torch.where(u >= 0, 1.0, -1.0) if self.bits == 1 else u.round().clamp(self.low, self.high)
 
+    def levels(self, x: Tensor) -> Tensor:
+        """The operand counted from 0: how many thresholds x reaches."""
+        return self.operand(x) > 0 if self.bits == 1 else self.operand(x) - self.low
+
     def forward(self, x: Tensor) -> Tensor:
         """Integer operand as float, any shape; x ≈ s · v."""
         if self.training:

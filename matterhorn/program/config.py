@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +48,7 @@ class Config:
     activation_bits: int = 4
     kv_bits: int = 1
     dead_zone: int = 0
-    dead_zones: Mapping[str, int] = MappingProxyType({})
+    dead_zones: Mapping[str, int] = field(default_factory=dict)
     silence_per: str = "neuron"
     digital: str = "exact"
     first_only: bool = True
@@ -64,12 +64,12 @@ class Config:
             "silence_per": ("neuron", "tensor"),
             "digital": ("exact", "shift"),
         }
-        for field, values in allowed.items():
-            value = getattr(self, field)
+        for name, values in allowed.items():
+            value = getattr(self, name)
             if value not in values:
                 listed = ", ".join(map(str, values))
                 options = f"{values.start} … {values.stop - 1}" if isinstance(values, range) else f"one of: {listed}"
-                raise InputError(f"{value!r} is not possible", field=field, cure=f"give {options}")
+                raise InputError(f"{value!r} is not possible", field=name, cure=f"give {options}")
         if any(name not in POPULATION or k not in range(widest + 1) for name, k in self.dead_zones.items()):
             cure = f"give 0 … {widest} for any of {', '.join(POPULATION)}"
             raise InputError(f"{dict(self.dead_zones)!r} is not possible", field="dead_zones", cure=cure)
@@ -93,7 +93,7 @@ class Config:
 
     def plain(self) -> dict[str, Any]:
         """All fields as plain values, for JSON."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
         return own | {"dead_zones": dict(self.dead_zones)}
 
     def __reduce__(self) -> Any:

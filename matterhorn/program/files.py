@@ -59,10 +59,12 @@ def find(name: str | Path) -> Path:
     Raises:
         InputError: there is neither.
     """
-    places = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
-    for place in (*places, Path(name)):
-        if (place / CONFIG_FILE).is_file() or (place is not places and place == Path(name) and place.is_dir()):
+    named = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
+    for place in named:
+        if (place / CONFIG_FILE).is_file():
             return place
+    if Path(name).is_dir():
+        return Path(name)
     cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
     raise InputError(f"no model {str(name)!r}", field="model", cure=cure)
 
@@ -90,7 +92,7 @@ def load(name: str | Path) -> Program:
             replace_rows(tables, load_file(folder / ROWS_FILE))
     except SafetensorError as error:
         raise InputError(f"not a safetensors file ({error})", file=folder, cure="restore the file") from error
-    arrays = _from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
+    arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
     file = _tokenizer_file(folder, plain["embeddings"])
     try:
         return Program.from_arrays(
@@ -129,7 +131,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def save(program: Program, folder: Path, *, embeddings: str = EMBEDDINGS_FILE, beside: Mapping[str, str] | None = None) -> None:
+def save(
+    program: Program, folder: Path, *, embeddings: str = EMBEDDINGS_FILE, beside: Mapping[str, str] | None = None
+) -> None:
     """Write a program's folder, whole or not at all.
 
     Args:
@@ -234,8 +238,8 @@ def _to_disk(arrays: Arrays, config: Config) -> Arrays:
             value = value.astype(np.uint8) if int(value.min()) >= 0 and int(value.max()) < 256 else value
         elif name.endswith(".table"):  # whole numbers up to 2¹⁴
             value = value.astype(np.int16)
-        stored[name] = np.ascontiguousarray(value)
-    return stored
+        stored[name] = value
+    return {name: np.asarray(value, order="C") for name, value in stored.items()}  # as safetensors writes them
 
 
 def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
@@ -247,7 +251,7 @@ def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
     return thresholds.clip(-limit, limit).astype(np.int16)
 
 
-def _from_disk(stored: Arrays, config: Config) -> Arrays:
+def from_disk(stored: Arrays, config: Config) -> Arrays:
     """Undo :func:`_to_disk`."""
     arrays: Arrays = {}
     packed = tuple(f".{name}.weights" for name in STATIC)

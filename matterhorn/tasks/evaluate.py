@@ -1,33 +1,37 @@
-"""Running a spiking network over a data set: metric, silence, trace. Memory does not grow with the data."""
+"""Running a program over the rows of a task: metrics, silence, trace. Memory does not grow with the rows' number."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from ..engines import TraceRecorder, classify
-from ..engines.interface import Engine
-from ..models.spiking import SpikingNetwork
-from ..trace import Trace
-from .data import Tokens, sorted_batches
+from ..errors import InputError
+from ..program import Program, Trace
+from ..runtime import Engine
 from .metrics import compute_metrics
-from .tasks import Task
+from .task import Task
+from .tokens import Tokens, sorted_batches
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-Progress = Callable[[Iterable], Iterable]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Follows the batches, e.g. with a bar."""
 
 
-@dataclass
+class Prediction(NamedTuple):
+    """Logits float32 ``[rows, labels]``, the trace of the run, and seconds in the engine."""
+
+    logits: NDArray[np.float32]
+    trace: Trace
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Metrics (the main one first), the trace they came with, and the time the engine took."""
+    """Metrics (the main one first), the trace they came with, the engine's time, and the number of rows."""
 
     metrics: dict[str, float]
     trace: Trace
@@ -35,75 +39,87 @@ class Evaluation:
     n: int
 
     @property
+    def silent_share(self) -> float:
+        """Share of neuron-windows without an event, over all connections."""
+        return self.trace.silent_share
+
+    @property
+    def quiet_share(self) -> float:
+        """Share of synaptic operations that never happen."""
+        return self.trace.quiet_share
+
+    @property
     def events_per_token(self) -> float:
         """Spikes per token; one that feeds three connections counts once."""
-        sources = {c.population: c.events for c in self.trace.connections.values()}
-        return sum(sources.values()) / max(1, self.trace.tokens)
+        return self.trace.spikes / max(1, self.trace.tokens)
 
 
-def evaluate_spiking(
-    network: SpikingNetwork,
+def evaluate(
+    program: Program,
     tokens: Tokens,
     task: Task,
-    engine: Engine,
     *,
+    backend: str | Engine = "events",
     batch_size: int = 32,
     progress: Progress = iter,
-    accelerator: Accelerator | None = None,
+    shard: tuple[int, int] = (0, 1),
+    gather: Callable[[Prediction], Sequence[Prediction]] = lambda own: [own],
 ) -> Evaluation:
-    """Metrics and trace of a network on tokenised rows; with an accelerator, shared among its processes."""
-    logits, trace, seconds = predict_spiking(
-        network, tokens, engine, batch_size=batch_size, progress=progress, accelerator=accelerator
-    )
-    metrics = compute_metrics(task, logits.numpy(), torch.tensor(tokens.labels).numpy())
-    return Evaluation(metrics, trace, seconds, len(tokens))
+    """Metrics and trace of a program on tokenized rows with labels.
+
+    Args:
+        backend: name of a backend, or an engine that runs this program.
+        shard, gather: see :func:`predict`; ``gather`` brings the processes' predictions together.
+
+    Raises:
+        InputError: the program was trained for another task, or has other outputs.
+    """
+    check_task(program, task)
+    own = predict(program, tokens, backend=backend, batch_size=batch_size, progress=progress, shard=shard)
+    logits, trace, seconds = joined(gather(own))
+    return Evaluation(compute_metrics(task, logits, np.array(tokens.labels)), trace, seconds, len(tokens))
 
 
-def predict_spiking(
-    network: SpikingNetwork,
+def predict(
+    program: Program,
     tokens: Tokens,
-    engine: Engine,
     *,
+    backend: str | Engine = "events",
     batch_size: int = 32,
     progress: Progress = iter,
-    accelerator: Accelerator | None = None,
-) -> tuple[Tensor, Trace, float]:
-    """Logits ``[rows, outputs]``, trace, and seconds in the engine (of the slowest process)."""
-    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-    recorder = TraceRecorder(network)
-    logits = torch.zeros(len(tokens), len(network.classifier.bias))
-    seconds = 0.0
-    for rows in progress(sorted_batches(tokens, batch_size)[rank::world]):
+    shard: tuple[int, int] = (0, 1),
+) -> Prediction:
+    """Logits, trace and seconds. ``shard``: (which, of how many) parts of the batches; logits of others stay 0."""
+    engine = Engine(program, backend=backend) if isinstance(backend, str) else backend
+    logits = np.zeros((len(tokens), len(program.labels)), dtype=np.float32)
+    trace, seconds = Trace(program.shape, program.config.vocab_size, len(program.labels), program.hash), 0.0
+    for rows in progress(sorted_batches(tokens, batch_size)[shard[0] :: shard[1]]):
         batch = tokens.batch(rows)
         start = time.perf_counter()
-        inputs = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"].bool()
-        logits[rows] = classify(network, *inputs, engine, recorder)
+        output = engine(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], trace=True)
         seconds += time.perf_counter() - start
-    if world == 1:
-        return logits, recorder.trace, seconds
-    from accelerate.utils import gather_object
-
-    pieces = gather_object([(logits, recorder.trace, seconds)])
-    trace = pieces[0][1]
-    for _, other, _ in pieces[1:]:
-        trace.merge(other)
-    return sum(piece[0] for piece in pieces), trace, max(piece[2] for piece in pieces)
+        logits[rows] = output.logits
+        trace.merge(output.trace)
+    return Prediction(logits, trace, seconds)
 
 
-WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where launchers (torchrun, MPI) leave the number of processes."""
+def check_task(program: Program, task: Task) -> None:
+    """Whether a program can be asked a task's rows.
+
+    Raises:
+        InputError: it was trained for another task, or has other outputs.
+    """
+    if program.task not in (None, task.name):
+        problem = f"the model was trained for {program.task}, not for {task.name}"
+        raise InputError(problem, file=program.path, field="task", cure="give a model of this task")
+    if len(program.labels) != task.outputs:
+        problem = f"the model has {len(program.labels)} outputs, {task.name} wants {task.outputs}"
+        raise InputError(problem, file=program.path, field="task", cure="give a model of this task")
 
 
-def launched() -> Accelerator | None:
-    """The processes that ``accelerate launch`` started, if there are several."""
-    if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
-        return None
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=not torch.cuda.is_available())
-
-
-def batches_of(tokens: Tokens, batch_size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-    """Row numbers and tensors, batches of like length."""
-    for rows in sorted_batches(tokens, batch_size):
-        yield rows, tokens.batch(rows)
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """Shards as one: logits and traces add up, time is that of the slowest."""
+    first, *others = parts
+    for other in others:
+        first.trace.merge(other.trace)
+    return Prediction(sum(part.logits for part in parts), first.trace, max(part.seconds for part in parts))

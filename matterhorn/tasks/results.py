@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
-from .tasks import get_task, tasks
+from ..units import Strict
+from .task import get_task, tasks
+
+FORMAT: Literal[2] = 2
+"""Of result files; 2: quiet shares beside silent ones."""
 
 PATTERN = "results*.json"
 """Result files in a folder; further seeds lie beside the first, e.g. ``results-seed-2.json``."""
@@ -25,12 +29,6 @@ Score = Annotated[float, Field(ge=-1, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
 class Scores(Strict):
     """Metrics of one network on the dev rows, each in [-1, 1]."""
 
@@ -38,33 +36,34 @@ class Scores(Strict):
 
 
 class Verification(Strict):
-    """What ``matterhorn verify --json`` said."""
+    """What ``matterhorn verify`` found."""
 
     n: int = Field(gt=0)
     levels_compared: int
     levels_different: int
     events_different: int
     logits_different: int
-    engines: list[str]
+    backends: list[str]
 
 
 class SpikingScores(Scores):
-    """A spiking network: dead zone, width, metrics, share of neuron-windows without an event, spikes per token."""
+    """A spiking network: dead zone, neurons of a block's feed-forward layer, metrics, shares of neuron-windows without
+    an event and of synaptic operations that never happen, spikes per token."""
 
     k: int = Field(ge=0)
     silence_per: Literal["neuron", "tensor"] | None = None
-    ffn_neurons: int | None = Field(None, gt=0)
-    """Of each block; a student may have more than its teacher."""
-    engine: str | None = None
+    intermediate: int | None = Field(None, gt=0)
+    backend: str | None = None
     silent_share: Share | None = None
+    quiet_share: Share | None = None
     events_per_token: float | None = Field(None, ge=0)
     verify: Verification | None = None
 
 
 class Result(Strict):
-    """One run (one seed) of one task: the teacher, the quantised network without a dead zone, spiking at each k."""
+    """One run (one seed) of one task: the teacher, the quantized network without a dead zone, spiking at each k."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     task: str
     model: str
     backbone: str | None = None
@@ -73,7 +72,7 @@ class Result(Strict):
     metric: str
     seed: int | None = None
     teacher: Scores | None = None
-    quantised: Scores | None = None
+    quantized: Scores | None = None
     spiking: list[SpikingScores] = []
     command: str | None = None
     commit: str | None = None
@@ -88,7 +87,7 @@ class Result(Strict):
         if self.metric != get_task(self.task).metrics[0]:
             raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {get_task(self.task).metrics[0]}")
         allowed = metric_names(self.task)
-        places = {"teacher": self.teacher, "quantised": self.quantised}
+        places: dict[str, Scores | None] = {"teacher": self.teacher, "quantized": self.quantized}
         places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
         for place, scores in places.items():
             if scores is None:
@@ -103,6 +102,13 @@ class Result(Strict):
             raise ValueError(f"spiking: the same k twice ({zones})")
         return self
 
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; the folder is made where there is none."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".tmp")
+        fresh.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
+
 
 def metric_names(task: str) -> list[str]:
     """All figures a task may have, the main one first."""
@@ -110,16 +116,16 @@ def metric_names(task: str) -> list[str]:
 
 
 def read_result(path: Path) -> Result:
-    """Read one file; errors name the file and the field."""
+    """Read one file.
+
+    Raises:
+        InputError: names the file and the field.
+    """
     cure = "see docs/glue.md, or write it with matterhorn glue score"
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, cure=cure) from error
-    if not isinstance(plain, dict):
-        raise InputError("not an object", file=path, cure=cure)
+    plain = _read_object(path, cure)
+    if plain.get("format") != FORMAT:
+        problem = f"format {plain.get('format')}, not {FORMAT}"
+        raise InputError(problem, file=path, field="format", cure="write it anew with matterhorn glue score")
     try:
         return Result.model_validate(plain)
     except ValidationError as error:
@@ -131,8 +137,24 @@ def read_result(path: Path) -> Result:
         raise InputError(problem, file=path, field=field, cure=cure) from error
 
 
+def _read_object(path: Path, cure: str) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, cure=cure) from error
+    if not isinstance(plain, dict):
+        raise InputError("not an object", file=path, cure=cure)
+    return plain
+
+
 def read_results(paths: Iterable[Path]) -> list[Result]:
-    """Read files and all result files below folders. The same task, backbone, k, width and seed twice is refused."""
+    """Read files and all result files below folders.
+
+    Raises:
+        InputError: one cannot be read, or the same task, backbone, k, width and seed is there twice.
+    """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -145,11 +167,11 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
         else:
             raise InputError("no such file or folder", file=path, cure="give result files or a folder of them")
     results = []
-    seen: dict[tuple, Path] = {}
+    seen: dict[tuple[str | int | None, ...], Path] = {}
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            key = (result.task, result.backbone, scores.k, scores.ffn_neurons, result.seed)
+            key = (result.task, result.backbone, scores.k, scores.intermediate, result.seed)
             if key in seen:
                 problem = f"{result.task} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict
+from numpy.typing import NDArray
 
-from ..engines.interface import Engine
 from ..errors import InputError
-from ..models.checkpoint import load_spiking
-from .data import Examples, load_examples, read_tsv, tokenize, tokenizer_of
-from .evaluate import Progress, predict_spiking
-from .tasks import Task, get_task
+from ..program import Program
+from ..units import Strict
+from .evaluate import Progress, check_task, predict
+from .rows import Examples, load_examples, read_tsv
+from .task import Task, get_task
+from .tokens import tokens_for
 
 
-class Sheet(BaseModel):
+class Sheet(Strict):
     """One file of the submission."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
     split: str
@@ -52,11 +52,11 @@ class Filled:
 
 
 def submit(
-    models: Mapping[str, Path],
+    models: Mapping[str, Program],
     output: Path,
     glue_dir: Path | None,
-    engine: Engine,
     *,
+    backend: str = "events",
     max_length: int = 128,
     progress: Callable[[str], Progress] = lambda _: iter,
 ) -> list[Filled]:
@@ -65,28 +65,34 @@ def submit(
     The server wants every file, so one without a model or without rows holds a constant, and says so.
 
     Args:
-        models: spiking checkpoints by the name of their task.
+        models: programs by the name of their task.
         progress: a progress bar for the file named.
+
+    Raises:
+        InputError: the output is no zip, a model is one of another task, or test rows are not the official ones.
     """
     if output.suffix != ".zip":
         raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
+    for name, program in models.items():
+        check_task(program, get_task(name))
     filled, texts = [], {}
     for name, sheet in sheets().items():
-        task = get_task(sheet.task)
+        task, program = get_task(sheet.task), models.get(sheet.task)
         rows = _find_rows(task, sheet, glue_dir)
         problem = None
-        if rows is None or sheet.task not in models:
+        if rows is None or program is None:
             why = f"no test rows in {glue_dir}" if rows is None else f"no model for {sheet.task}"
-            number = sheet.rows if rows is None else len(rows)
             problem = f"{why}: every row says {_constant(task)}"
-            predictions = [_constant(task)] * number
+            predictions = [_constant(task)] * (sheet.rows if rows is None else len(rows))
         else:
-            predictions = _predict(models[sheet.task], task, rows, engine, max_length, progress(name))
+            tokens = tokens_for(program, rows, max_length, task=task)
+            logits, _, _ = predict(program, tokens, backend=backend, progress=progress(name))
+            predictions = as_predictions(task, logits)
             if len(rows) != sheet.rows:
                 problem = f"{len(rows)} rows, the server expects {sheet.rows}"
         lines = [f"{index}\t{prediction}" for index, prediction in enumerate(predictions)]
         texts[f"{name}.tsv"] = "\n".join(["index\tprediction", *lines, ""])
-        model = str(models[sheet.task]) if rows is not None and sheet.task in models else None
+        model = str(program.path) if rows is not None and program is not None else None
         filled.append(Filled(name, len(predictions), model, problem))
     _write_zip(output, texts)
     return filled
@@ -94,12 +100,8 @@ def submit(
 
 def _find_rows(task: Task, sheet: Sheet, glue_dir: Path | None) -> Examples | None:
     if glue_dir is None:
-        hub = (
-            task
-            if sheet.hub is None
-            else task.model_copy(update={"hub": sheet.hub, "hub_splits": {sheet.split: "test"}})
-        )
-        return load_examples(hub, sheet.split)
+        own = {"hub": sheet.hub, "hub_splits": {sheet.split: "test"}} if sheet.hub else {}
+        return load_examples(task.model_copy(update=own), sheet.split)
     names = sheet.files or [f"{task.folder}/{task.files[sheet.split]}"]
     path = next((glue_dir / name for name in names if (glue_dir / name).is_file()), None)
     if path is None:
@@ -121,20 +123,7 @@ def _check_indices(path: Path) -> None:
             raise InputError(f"index {index!r} instead of {number}", file=path, field=f"row {number + 2}", cure=cure)
 
 
-def _predict(
-    folder: Path, task: Task, rows: Examples, engine: Engine, max_length: int, progress: Progress
-) -> list[str]:
-    network = load_spiking(folder)
-    trained = getattr(network.config, "task", None)
-    if trained not in (None, task.name) or network.config.num_labels != task.outputs:
-        problem = f"a network for {trained} with {network.config.num_labels} outputs, not for {task.name}"
-        raise InputError(problem, file=folder, field="task", cure="give a model of this task")
-    tokens = tokenize(rows, tokenizer_of(folder), task, max_length)
-    logits, _, _ = predict_spiking(network, tokens, engine, progress=progress)
-    return as_predictions(task, logits.numpy())
-
-
-def as_predictions(task: Task, logits: np.ndarray) -> list[str]:
+def as_predictions(task: Task, logits: NDArray[Any]) -> list[str]:
     """Labels as the server writes them: 0 and 1, names, or scores from 0 to 5. ``logits [n, outputs]``."""
     if task.range is not None:
         return [f"{score:.3f}" for score in logits[:, 0].clip(*task.range)]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..errors import InputError
+from ..program import Program
+from ..program.text import pad, reader
 from .rows import Examples
 from .task import Task
 
@@ -36,29 +40,34 @@ class Tokens:
         ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
         return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
 
-    def batch(self, rows: list[int]) -> dict[str, NDArray[np.int64]]:
-        """Padded arrays of some rows: int64 ``input_ids, attention_mask, token_type_ids [n, L]``. Without labels."""
-        lengths = np.array([len(self.ids[i]) for i in rows])
-        present = np.arange(lengths.max()) < lengths[:, None]
-        batch = {name: np.full(present.shape, fill) for name, fill in (("input_ids", self.pad), ("token_type_ids", 0))}
-        for own, name in ((self.ids, "input_ids"), (self.types, "token_type_ids")):
-            batch[name][present] = np.concatenate([own[i] for i in rows])
-        return batch | {"attention_mask": present.astype(np.int64)}
-
-    def labels_of(self, rows: list[int]) -> NDArray[np.generic]:
-        """Labels of some rows ``[n]``: int64 classes, or float32 scores."""
-        kind = np.float32 if self.is_regression else np.int64
-        return np.array([self.labels[i] for i in rows], dtype=kind)
+    def batch(self, rows: list[int]) -> dict[str, NDArray[Any]]:
+        """Padded arrays of some rows: int64 ``input_ids, attention_mask, token_type_ids [n, L]`` and, where there are
+        any, ``labels [n]`` (int64 classes, or float32 scores)."""
+        coded = pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
+        batch: dict[str, NDArray[Any]] = {name: values for name, values in coded.items()}
+        if self.labels:
+            kind = np.float32 if self.is_regression else np.int64
+            batch["labels"] = np.array([self.labels[i] for i in rows], dtype=kind)
+        return batch
 
 
 def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
     """Tokenize rows, cut to ``max_length`` tokens (the longer sentence of a pair first). The tokenizer stays as it is."""
-    own = Tokenizer.from_str(tokenizer.to_str())
-    own.no_padding()
-    own.enable_truncation(max_length, strategy="longest_first")
+    own = reader(tokenizer, max_length)
     coded = own.encode_batch([row[0] if len(row) == 1 else row for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
     return Tokens(ids, types, examples.labels, own.token_to_id(PAD) or 0, task.is_regression)
+
+
+def tokens_for(program: Program, examples: Examples, max_length: int, *, task: Task) -> Tokens:
+    """Rows as a program reads them.
+
+    Raises:
+        InputError: it has no tokenizer.
+    """
+    if program.tokenizer is None:
+        raise InputError("no tokenizer", file=program.path, cure="give a program that was saved with its tokenizer")
+    return tokenize(examples, program.tokenizer, task, max_length)
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:

@@ -1,0 +1,131 @@
+"""What drives the rows of arrays: pulses of all tokens listed by array, with jitter, and what integrators keep of them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import contracted_kernel
+from .lanes import EVENTS, LANES, driven, lowest_bit
+from .msu_noise import add_noise
+
+SHORT = 0.05
+"""Pulses shorter than this share of the leak's time constant: a series up to x³ is as good as float32."""
+HALF, SIXTH, TWENTY_FOURTH = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
+
+
+class Pulses(NamedTuple):
+    """Pulses by token and array, each array's filled up with empty ones to a multiple of :data:`.lanes.EVENTS`.
+
+    Attributes:
+        order: row within the array, uint16. lengths: signed, in steps of κ, float32. kept: what is left of them when
+            they end, float32.
+        bounds: int64 ``[n, arrays + 1]``: array a of token i has pulses bounds[i, a] … bounds[i, a + 1] − 1.
+    """
+
+    order: NDArray[np.uint16]
+    lengths: NDArray[np.float32]
+    kept: NDArray[np.float32]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def room_for(cls, kappa: NDArray[np.integer], arrays: int) -> Pulses:
+        """Room for what :func:`list_pulses` makes of ``kappa [n, in]``."""
+        places = int(np.count_nonzero(kappa)) + len(kappa) * arrays * (EVENTS - 1)
+        bounds = np.empty((len(kappa), arrays + 1), np.int64)
+        return cls(np.empty(places, np.uint16), np.empty(places, np.float32), np.empty(places, np.float32), bounds)
+
+
+@contracted_kernel
+def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
+    """List the pulses of each token and array.
+
+    Args:
+        kappa: int8 or int16 ``[n, in]``, contiguous. top: no |κ| is larger.
+        rows: word lines of an array, the first ``spare`` of the first one unused.
+        jitter: spread of every pulse's length, in steps of κ. rate: step of κ over leak time constant.
+        key: uint64, of the jitter.
+
+    Returns the number of places filled.
+    """
+    order, lengths, kept, bounds = pulses
+    event, arrays, columns = 0, bounds.shape[1] - 1, kappa.shape[1]
+    flat = kappa.reshape(-1)
+    for i in range(kappa.shape[0]):
+        for a in range(arrays):
+            bounds[i, a] = event
+            first, last = max(0, a * rows - spare), min(columns, (a + 1) * rows - spare)
+            start, begun = first, event
+            while start < last:
+                place = i * columns + start
+                if start + LANES <= last:
+                    mask = driven(flat, place)
+                else:
+                    mask = np.uint64(0)
+                    for j in range(last - start):
+                        mask |= np.uint64(flat[place + j] != 0) << np.uint64(j)
+                while mask != 0:
+                    j = lowest_bit(mask)
+                    mask &= mask - np.uint64(1)
+                    order[event] = start + j + spare - a * rows
+                    lengths[event] = flat[place + j]
+                    event += 1
+                start += LANES
+            while (event - begun) % EVENTS != 0:
+                order[event], lengths[event] = 0, 0
+                event += 1
+        bounds[i, arrays] = event
+    if jitter > 0:
+        disturb(lengths[:event], np.float32(jitter**2), key)
+    if rate == 0:
+        kept[:event] = lengths[:event]
+    elif rate * (top + 8 * jitter) < SHORT:
+        leak = np.float32(rate)
+        for e in range(event):
+            x = leak * abs(lengths[e])
+            kept[e] = lengths[e] * (np.float32(1) - x * (HALF - x * (SIXTH - x * TWENTY_FOURTH)))
+    else:
+        for e in range(event):
+            x = rate * abs(np.float64(lengths[e]))
+            kept[e] = lengths[e] * (-math.expm1(-x) / x) if x > 0 else lengths[e]
+    return event
+
+
+@contracted_kernel
+def disturb(lengths, variance, key):
+    """Jitter: pulses that are sent come out longer or shorter."""
+    noise = np.zeros((len(lengths) // LANES + 1, LANES), np.float32)
+    add_noise(noise, np.full(len(noise), variance), np.ones(LANES, np.float32), np.float32(0), key, 0, 1)
+    drawn = noise.reshape(-1)
+    for e in range(len(lengths)):
+        lengths[e] += drawn[e] * np.float32(lengths[e] != 0)
+
+
+@contracted_kernel
+def measure(pulses, by_row, merged, power, size):
+    """How strongly every token drives every array.
+
+    Args:
+        by_row: float32 ``[slices, arrays, rows]``, what a row adds to the power of read noise.
+        merged: whether the power of all arrays is wanted as one.
+        power: float32 ``[slices, arrays, n]``, or ``[slices, 1, n]`` for all as one; Σ kept² · by_row is added.
+        size: float32 ``[n, arrays]``: Σ |kept|.
+    """
+    order, _, kept, bounds = pulses
+    for i in range(size.shape[0]):
+        for a in range(size.shape[1]):
+            first, last = bounds[i, a], bounds[i, a + 1]
+            total = np.float32(0)
+            for e in range(first, last, EVENTS):
+                total += (abs(kept[e]) + abs(kept[e + 1])) + (abs(kept[e + 2]) + abs(kept[e + 3]))
+            size[i, a] = total
+            for s in range(by_row.shape[0]):
+                own = by_row[s, a]
+                one, two = np.float32(0), np.float32(0)
+                for e in range(first, last, EVENTS):
+                    one += kept[e] * kept[e] * own[order[e]] + kept[e + 1] * kept[e + 1] * own[order[e + 1]]
+                    two += kept[e + 2] * kept[e + 2] * own[order[e + 2]] + kept[e + 3] * kept[e + 3] * own[order[e + 3]]
+                power[s, 0 if merged else a, i] += one + two

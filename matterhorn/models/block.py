@@ -1,0 +1,110 @@
+"""One block of the quantized network: the way of the data, in training and in evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from torch import Tensor, nn
+
+from ..nn import ActivationQuantizer, Events, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
+from ..nn.attention import exact_shares, join_heads, split_heads, trained_shares
+from ..program import Config
+from ..topology import POPULATIONS, SOURCE, STATIC
+
+
+class Block(nn.Module):
+    """One block, as :mod:`matterhorn.topology` draws it: a submodule for every population and every connection with
+    weights, by its name; ``keys`` and ``values`` are how those are stored."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.shape, self.shift = config.shape, config.digital == "shift"
+        shape, per_neuron = self.shape, config.silence_per == "neuron"
+        for kind in POPULATIONS:
+            neurons = shape.neurons(kind.name)
+            quantizer = ActivationQuantizer(
+                config.activation_bits,
+                signed=kind.signed,
+                neurons=neurons if per_neuron else 1,
+                dead_zone=config.zone(kind.name),
+                gains=neurons if kind.gains else 0,
+            )
+            self.add_module(kind.name, quantizer)
+        for name in STATIC:
+            self.add_module(name, QuantizedLinear(*shape.fans(name), config.weights))
+        self.keys, self.values = StoredQuantizer(config.kv_bits), StoredQuantizer(config.kv_bits)
+        self.attention_norm, self.feed_forward_norm = (
+            FixedLayerNorm(shape.width, config.layer_norm_eps, shift=self.shift) for _ in range(2)
+        )
+
+    def population(self, name: str) -> ActivationQuantizer:
+        """A population, typed."""
+        return cast(ActivationQuantizer, self.get_submodule(name))
+
+    def connection(self, name: str) -> QuantizedLinear:
+        """A connection, typed (of a restored network it is a :class:`~matterhorn.nn.linear.FixedLinear`)."""
+        return cast(QuantizedLinear, self.get_submodule(name))
+
+    def feed(self, name: str) -> ActivationQuantizer:
+        """The population that feeds a connection."""
+        return self.population(SOURCE[name])
+
+    @property
+    def score_scale(self) -> Tensor:
+        """Real score of one integer step of Q·Kᵀ: s_q · s_k / √size."""
+        return self.population("queries").positive_scale * self.keys.positive_scale / math.sqrt(self.shape.head_size)
+
+    @property
+    def context_scale(self) -> Tensor:
+        """Real value of one integer step of P·V."""
+        return self.population("probabilities").positive_scale * self.values.positive_scale
+
+    def forward(self, x: Tensor, present: Tensor, first_only: bool) -> tuple[Tensor, dict[str, Events]]:
+        """Run the block.
+
+        Args:
+            x: residual stream, float ``[batch, L, width]``. present: which tokens exist, bool ``[batch, L]``.
+            first_only: compute the first token only.
+
+        Returns:
+            The residual stream behind it, ``[batch, L or 1, width]``; in training each population's events.
+        """
+        sent: dict[str, Sent] = {}
+        rows = slice(1) if first_only else slice(None)
+
+        def send(population: str, real: Tensor) -> Tensor:
+            sent[population] = self.population(population)(real)
+            return sent[population].levels
+
+        def read(connection: str, rows: slice = slice(None)) -> Tensor:
+            levels = sent[SOURCE[connection]].levels[:, rows]
+            potentials: Tensor = self.connection(connection)(levels, self.feed(connection).positive_scale)
+            return potentials
+
+        send("input", x)
+        queries = split_heads(send("queries", read("query", rows)), self.shape.heads)
+        keys, values = (
+            split_heads(store(read(name)), self.shape.heads) for name, store in (("key", self.keys), ("value", self.values))
+        )
+        exist = present[:, None, None, :]
+        shares = self.shares(queries @ keys.transpose(-1, -2), exist)
+        probabilities = send("probabilities", shares) * exist
+        send("context", join_heads(probabilities @ values) * self.context_scale.detach())
+        x = self.attention_norm(read("output") + x[:, rows])
+        send("hidden", x)
+        send("intermediate", read("ffn1"))
+        x = self.feed_forward_norm(read("ffn2") + x)
+        return x, {name: one.events for name, one in sent.items() if one.events is not None}
+
+    def shares(self, scores: Tensor, keys: Tensor) -> Tensor:
+        """Integer scores ``[batch, heads, L, L]`` → attention probabilities. ``keys``: which exist.
+
+        In training they have the gradient of a softmax, and where divisions are shifts the values of those.
+        """
+        scale = self.score_scale
+        trained = trained_shares(scores, keys, scale) if self.training else None
+        if trained is not None and not self.shift:
+            return trained
+        exact = exact_shares(scores.detach(), keys, scale, self.population("queries").unit, shift=self.shift)
+        return exact if trained is None else trained + (exact - trained).detach()

@@ -1,0 +1,91 @@
+"""Fitting a full-precision encoder to few-bit weights and stored bits before training, where that costs nothing.
+
+A one-bit weight matrix has a scale per row (α). Gains of the sending neurons give one per column, |w_ij| ≈ α_i · g_j:
+the rank-one fit of OneBit (arXiv 2402.11295). Bits of keys and values lose mean and size of each channel: both go to
+where they are kept, into biases, the rows of the queries, and the gains of the context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import ActivationQuantizer
+from ..topology import TARGETS, Site
+from .block import Block
+from .calibrate import mask_of
+from .encoders import take_apart
+from .quantized import QuantizedForSequenceClassification
+from .watching import Batch, evaluating, tensors
+
+Moments = tuple[Tensor, Tensor]
+"""Mean of each channel and its mean distance from it, ``[width]`` each."""
+
+
+@torch.no_grad()
+def equalize(network: QuantizedForSequenceClassification, teacher: nn.Module, batch: Batch) -> None:
+    """Move scales and means of a network's fresh copy of its teacher's weights to where quantization keeps them.
+
+    But for the bits of keys and values the network would compute what it did before. ``batch``: training rows; the
+    teacher's keys and values on them are measured. Calibrate afterwards.
+    """
+    moments = channel_moments(teacher, batch)
+    for number, block in enumerate(network.layers()):
+        for name in ("input", "hidden"):
+            even_columns(block.population(name), [block.connection(target).weight for target in TARGETS[name]])
+        center_keys(block, *moments[Site(number, "key")])
+        center_values(block, *moments[Site(number, "value")])
+
+
+def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None:
+    """Give each column's mean magnitude over all receivers, ``weights [out, in]``, to the gain of its sender."""
+    assert population.gain is not None
+    size = torch.cat(weights).abs().mean(0).clamp(min=1e-8)
+    size = size / size.log().mean().exp()
+    population.gain.mul_(size)
+    for weight in weights:
+        weight.div_(size)
+
+
+def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
+    """Keys around 0, which softmax does not see; their sizes go into the queries. ``[width]`` each."""
+    key, query = block.connection("key"), block.connection("query")
+    key.bias.sub_(mean)
+    query.weight.mul_((size / size.mean())[:, None])
+    query.bias.mul_(size / size.mean())
+
+
+def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
+    """Values around 0, their mean in the output's bias (probabilities add up to one); their sizes go into the gains."""
+    value, output, context = block.connection("value"), block.connection("output"), block.population("context")
+    value.bias.sub_(mean)
+    output.bias.add_(output.weight @ mean)
+    assert context.gain is not None
+    context.gain.copy_(size / size.mean())
+    even_columns(context, [output.weight])
+
+
+def channel_moments(teacher: nn.Module, batch: Batch) -> dict[Site, Moments]:
+    """Mean and mean distance from it of each channel of a teacher's keys and values on existing tokens."""
+    device = next(teacher.parameters()).device
+    found: dict[Site, Moments] = {}
+    present = mask_of(batch).to(device)
+
+    def measure(site: Site) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            rows = output[present].float()
+            mean = rows.mean(0)
+            found[site] = mean, (rows - mean).abs().mean(0).clamp(min=1e-6)
+
+        return hook
+
+    with ExitStack() as hooks, evaluating(teacher), torch.no_grad():
+        for number, layer in enumerate(take_apart(teacher).layers):
+            for name in ("key", "value"):
+                handle = layer.connections[name].register_forward_hook(measure(Site(number, name)))
+                hooks.callback(handle.remove)
+        teacher(**tensors(batch, device))
+    return found

@@ -1,0 +1,51 @@
+"""Looking at what goes through a network: batches in, hooks on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..topology import Site
+
+Batch = Mapping[str, Tensor | NDArray[np.integer]]
+"""``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``, integers ``[batch, L]``."""
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@contextmanager
+def watching(modules: Mapping[Site, M], look: Callable[[Site, M, Tensor], None]) -> Iterator[None]:
+    """Within, ``look(site, module, x)`` sees what comes into each of the modules before it runs."""
+
+    def hook(site: Site) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, inputs: look(site, cast(M, module), inputs[0])
+
+    hooks = [module.register_forward_pre_hook(hook(site)) for site, module in modules.items()]
+    try:
+        yield
+    finally:
+        for one in hooks:
+            one.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within, a model is in evaluation; afterwards as it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """What a pass takes of a batch, as int64 tensors on a device."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return {name: torch.as_tensor(batch[name]).to(device, torch.int64) for name in names if name in batch}

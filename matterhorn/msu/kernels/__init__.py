@@ -1,1 +1,0 @@
-"""Reads of arrays as compiled loops: work proportional to the events, noise included."""

@@ -1,0 +1,102 @@
+"""A weight matrix as one chip holds it: what its arrays multiply by, and how noisy a read of it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import WireCache
+from .cells import Cells, Neurons
+from .circuit import Circuit
+from .device import Device
+from .mapping import Layout, difference, digits, from_arrays, from_tiles, place_values, unit_conductance
+from .wires import effective_conductances
+
+
+@dataclass(frozen=True, eq=False)
+class Physics:
+    """What a chip holds, ``seconds`` after it was written. Nothing of it changes; what is asked for is computed once.
+
+    Attributes:
+        weights: integers ``[fan_out, fan_in]``, in the order in which their rows lie in the arrays.
+        cells, neurons: as drawn. cache: where solved wires are kept.
+    """
+
+    weights: NDArray[np.integer]
+    layout: Layout
+    device: Device
+    circuit: Circuit
+    cells: Cells
+    neurons: Neurons
+    seconds: float = 0.0
+    cache: WireCache | None = None
+
+    @cached_property
+    def conductances(self) -> NDArray[np.float32]:
+        """What the cells hold now, siemens ``[slices, tiles, banks, rows, columns]``."""
+        return _still(self.cells.held(self.device, self.seconds))
+
+    @cached_property
+    def effective(self) -> NDArray[np.float32]:
+        """What each array multiplies by, in weights: ``[slices, tiles, rows, fan_out]``.
+
+        The digit plus the deviation of its cells, so that nothing is rounded where nothing deviates.
+        """
+        deviation = difference(self._seen - self.cells.target) / unit_conductance(self.layout, self.device)
+        matrix = from_arrays(digits(self.weights, self.layout) + deviation, self.layout)
+        return _still((matrix * self.neurons.gain[:, :, None]).astype(np.float32))
+
+    @cached_property
+    def variance(self) -> NDArray[np.float32] | None:
+        """Variance of one read of each pair, in weights squared, ``[slices, tiles, rows, fan_out]``; None for no noise.
+
+        Every cell fluctuates anew in each read. Its noise reaches its neuron with the attenuation that its signal
+        suffers in the wires (first order in their loss).
+        """
+        layout, device, read = self.layout, self.device, self.device.read
+        if read is None:
+            return None
+        spread = read.spread(self.conductances / device.high, self.seconds) * self._seen
+        squared = (spread / unit_conductance(layout, device)) ** 2
+        pairs = from_arrays(squared[..., 0::2] + squared[..., 1::2], layout)
+        return _still((pairs * self.neurons.gain[:, :, None] ** 2).astype(np.float32))
+
+    @cached_property
+    def column_gains(self) -> NDArray[np.float32]:
+        """What is left of each output, ``[fan_out]``: wires and drift shrink it, a digital scale can restore it.
+
+        The factor that best turns the integer weights into the effective ones, Σ_i w·e / Σ_i w².
+        """
+        weights = self.weights.T.astype(np.float64)
+        matrix = from_tiles(np.tensordot(place_values(self.layout), self.effective, axes=1), self.layout)
+        gains = (weights * matrix).sum(0) / np.maximum((weights * weights).sum(0), 1)
+        return _still(gains.astype(np.float32))
+
+    @property
+    def needs_patterns(self) -> bool:
+        """Whether no effective matrix exists: nonlinear cells or floating rows behind resistive wires."""
+        wires = self.circuit.wires
+        return wires is not None and (wires.undriven == "float" or self.device.nonlinearity is not None)
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether arrays may be read as one: nothing between their products and the sum is nonlinear."""
+        return self.circuit.saturation is None and self.circuit.conversion is None and not self.needs_patterns
+
+    @cached_property
+    def _seen(self) -> NDArray[np.float32]:
+        """Conductances as seen through the wires, siemens."""
+        if self.circuit.wires is None or self.needs_patterns:
+            return self.conductances
+        solve = effective_conductances if self.cache is None else self.cache.effective
+        return solve(self.conductances, self.circuit.wires)
+
+
+def _still(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, no longer to be written to."""
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,137 @@
+"""Reads by definition: what physics says of arrays and neurons, step by step in float64. Slow, obvious, true.
+
+A row latches its spike and plays |κ| steps at ± V_read; all pulses of a window end together, and the integrators are
+read then. So a plain first spike (m = 0) is a row that goes up at its spike and down at the end of the window.
+
+The compiled reads of :mod:`.events` are the same physics for what networks send; tests hold the two together. These
+ones serve what those cannot: sums beyond float32, floating rows and nonlinear cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .circuit import Conditions
+from .mapping import place_values, to_tiles, unit_conductance
+from .nodal import Surroundings, pattern_currents
+from .physics import Physics
+
+Real = NDArray[np.float64]
+
+TOGETHER = 2048
+"""Rows of a batch that pass through the arrays at a time, to bound memory."""
+
+
+def integrate(
+    physics: Physics, conditions: Conditions, kappa: NDArray[np.integer], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Potentials after read-out and after summing over arrays and digits.
+
+    Args:
+        kappa: ``[n, fan_in]``, in the order of the rows.
+
+    Returns:
+        ``[n, fan_out]``.
+    """
+    place, converter = place_values(physics.layout)[:, None, None], conditions.converter
+    answers = []
+    for start in range(0, max(len(kappa), 1), TOGETHER):
+        read = potentials(physics, conditions, kappa[start : start + TOGETHER], conditions.conversion_jitter, rng)
+        read = read if converter is None else converter(read)
+        answers.append((read.sum(1) * place).sum(0))
+    return np.concatenate(answers)
+
+
+def potentials(
+    physics: Physics,
+    conditions: Conditions,
+    kappa: NDArray[np.integer],
+    late: float | Real,
+    rng: np.random.Generator,
+) -> Real:
+    """What the comparators of each array see: ``[n, fan_in] → [slices, tiles, n, fan_out]``.
+
+    Args:
+        late: what the jitter of their ramp makes of it, a spread of potentials; for all or ``[fan_out]``.
+    """
+    lengths = to_tiles(pulse_lengths(kappa, conditions.pulse_jitter, rng), physics.layout)
+    offset = physics.neurons.offset * conditions.potential_per_volt
+    total = _charges(physics, conditions, lengths) + offset[:, :, None]
+    if physics.variance is None and not np.any(late):
+        return total
+    variance = np.square(late)
+    if physics.variance is not None:
+        variance = variance + remembered(lengths, conditions.leak_rate) ** 2 @ physics.variance.astype(np.float64)
+    return total + np.sqrt(variance) * rng.standard_normal(total.shape)
+
+
+def pulse_lengths(kappa: NDArray[np.integer], spread: float, rng: np.random.Generator) -> Real:
+    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``."""
+    lengths = kappa.astype(np.float64)
+    return lengths + spread * rng.standard_normal(lengths.shape) * (lengths != 0) if spread else lengths
+
+
+def remembered(lengths: Real, rate: float) -> Real:
+    """Length that is left of a pulse that ends when it is read: ∫_0^|l| e^(−rate·s) ds = (1 − e^(−rate·|l|)) / rate.
+
+    ``rate`` is step of κ over leak time constant; 0 forgets nothing.
+    """
+    return np.copysign(-np.expm1(-rate * np.abs(lengths)) / rate, lengths) if rate else lengths
+
+
+def _charges(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
+    """Potentials on the integrators, without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
+    rate, rail = conditions.leak_rate, conditions.rail
+    if physics.needs_patterns:
+        return _by_patterns(physics, rate, rail, lengths)
+    effective = physics.effective.astype(np.float64)
+    if physics.circuit.saturation is None:
+        return remembered(lengths, rate) @ effective
+    out = np.empty((len(effective), *lengths.shape[:2], effective.shape[-1]))
+    for s, tile, token in np.ndindex(out.shape[:3]):
+        matrix = effective[s, tile]
+        out[s, tile, token] = walk(lengths[tile, token], lambda on, matrix=matrix: on @ matrix, rate, rail)
+    return out
+
+
+def _by_patterns(physics: Physics, rate: float, rail: float, lengths: Real) -> Real:
+    """Each pattern of driven rows through the network of its array, as :mod:`.nodal` solves it."""
+    layout, circuit, device = physics.layout, physics.circuit, physics.device
+    assert circuit.wires is not None
+    around = Surroundings(circuit.wires, circuit.read_voltage.si, device.steepness)
+    unit = unit_conductance(layout, device) * circuit.read_voltage.si
+    out = np.empty((layout.slices, *lengths.shape[:2], layout.banks * layout.pairs))
+    gain = np.ones((layout.slices, layout.tiles, layout.banks * layout.pairs))
+    gain[..., : layout.fan_out] = physics.neurons.gain
+    for s, tile, bank in np.ndindex(layout.slices, layout.tiles, layout.banks):
+        current = pattern_currents(physics.conductances[s, tile, bank], around)
+        own = slice(bank * layout.pairs, (bank + 1) * layout.pairs)
+        factor = gain[s, tile, own] / unit
+        for token, pulses in enumerate(lengths[tile]):
+            out[s, tile, token, own] = walk(pulses, lambda on: current(on) * factor, rate, rail)
+    return out[..., : layout.fan_out]
+
+
+def walk(lengths: Real, current: Callable[[Real], Real], rate: float, rail: float) -> Real:
+    """Potentials of the neurons of an array that stop at ± ``rail`` and stay there until charge of the other sign comes.
+
+    Between two edges of pulses the drive does not change, so that a potential moves one way.
+
+    Args:
+        lengths: signed pulses of one token ``[rows]``, ending together.
+        current: what a drive of −1, 0 or 1 ``[rows]`` brings in one step ``[neurons]``.
+    """
+    size = np.abs(lengths)
+    edges = np.unique(np.concatenate([[0.0], size]))[::-1]
+    potential = np.zeros_like(current(np.zeros_like(lengths)))
+    for longer, shorter in pairwise(edges):
+        lasting = float(longer - shorter)
+        brought = -math.expm1(-rate * lasting) / rate if rate else lasting
+        arriving = brought * current(np.sign(lengths) * (size >= longer))
+        potential = np.clip(potential * math.exp(-rate * lasting) + arriving, -rail, rail)
+    return potential

@@ -1,0 +1,91 @@
+"""What a backend does: connections, attention and firing. All else is the same for all (:mod:`.forward`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..program.program import Array, Block, Population
+from ..topology import Site
+from .sequences import Sequences
+
+Slots = NDArray[np.uint8]
+"""Spikes: slot of each neuron, :data:`matterhorn.coding.SILENT` for none."""
+Levels = NDArray[np.uint8]
+Potentials = NDArray[np.int32]
+"""In steps of κ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """What attention works on.
+
+    Attributes:
+        queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``, as they are stored.
+        rows: int64 ``[batch + 1]``, where each sequence begins among the queries (one each in a block that is cut to
+            first tokens). starts: the same among keys and values.
+    """
+
+    queries: Slots
+    keys: NDArray[np.int8]
+    values: NDArray[np.int8]
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    heads: int
+    block: Block
+
+
+@dataclass(frozen=True, eq=False)
+class Attended:
+    """Potentials of the context, int32 ``[Q, width]``; levels of the probabilities, uint8, heads · queries · keys of
+    each sequence end to end."""
+
+    potentials: Potentials
+    levels: Levels
+
+
+class Backend(Protocol):
+    """A way to run a program. All but ``analog`` give the same bits."""
+
+    name: str
+    draws: bool
+    """Whether answers hold random numbers, so that the order of calls matters."""
+
+    def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
+        """Slots ``[rows, in]`` through weights → potentials ``[rows, out or more]``, in steps of κ."""
+        ...
+
+    def attend(self, given: Attention) -> Attended:
+        """Q·Kᵀ, softmax, P·V."""
+        ...
+
+    def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
+        """Potentials, the columns from ``left`` on → slots ``[rows, n]``."""
+        ...
+
+
+class Watcher(Protocol):
+    """Looks on while a program runs; must change nothing."""
+
+    def batch(self, sequences: Sequences) -> None:
+        """A batch begins."""
+        ...
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        """A population has fired: levels before masking, and slots, ``[rows, n]``; rows are existing tokens end to end,
+        or the first token of each sequence in a block that is cut to it. Probabilities come flat, heads · queries ·
+        keys of each sequence end to end."""
+        ...
+
+
+def window_error(source: Population) -> ValueError:
+    """A slot that no neuron can have: a watcher or caller has damaged an array."""
+    return ValueError(f"a spike of {source.name} outside its window of {source.code.slots} slots")
+
+
+def room(rows: int, columns: int, kind: type[Any]) -> NDArray[Any]:
+    """An array to write into."""
+    return np.empty((rows, columns), kind)

@@ -1,0 +1,227 @@
+"""The engine: runs a program through one of its backends. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..program.program import Program
+from ..program.text import Text
+from ..program.trace import Trace
+from .backend import Backend, Watcher
+from .events import EventsBackend
+from .exact import ExactBackend
+from .forward import run
+from .record import TraceRecorder, Watchers
+from .sequences import Sequences
+from .stepped import SteppedBackend
+
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "events": EventsBackend,
+    "exact": ExactBackend,
+    "stepped": SteppedBackend,
+}
+"""Backends that need nothing but a program."""
+
+TILE = 256
+"""Tokens that run together, about: their activations fit a core's second-level cache."""
+
+LONG_TILE = 1024
+"""The same on a chip, whose matrices outgrow the caches, so that more tokens share a pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """``logits`` float32 ``[batch, labels]``; ``trace``, if it was asked for."""
+
+    logits: NDArray[np.float32]
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a program says of one text: the label with the largest logit, and probabilities by label (None for a score:
+    then ``score`` is the answer). ``tokens``: of the text; ``trace``, if it was asked for."""
+
+    text: str
+    label: str
+    score: float
+    probabilities: dict[str, float] | None
+    tokens: int
+    trace: Trace | None = None
+
+
+class Engine:
+    """Runs a program.
+
+    >>> import matterhorn as mh
+    >>> engine = mh.Engine(mh.load("sst2"), backend="events", threads=1)
+    >>> engine.classify(["A quiet, patient film."])[0].label
+    'positive'
+
+    Args:
+        backend: ``events`` (work follows the events), ``exact`` (closed form), ``stepped`` (slot by slot) or ``analog``
+            (a model of synapse arrays); the first three give the same bits. Or a backend of one's own.
+        threads: parts of a batch that run side by side; by default ``OMP_NUM_THREADS``, else all processors.
+        chip: for ``analog``: what the program is written to, an :class:`matterhorn.msu.ArrayBank`.
+
+    Raises:
+        InputError: there is no such backend, or it lacks a chip.
+    """
+
+    def __init__(
+        self, program: Program, backend: str | Backend = "events", *, threads: int | None = None, chip: Any = None
+    ):
+        self.program, self.backend = program, backend_of(program, backend, chip)
+        self.threads = threads_of(threads)
+
+    def __call__(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        *,
+        trace: bool = False,
+        watcher: Watcher | None = None,
+    ) -> Output:
+        """Run a padded batch.
+
+        Args:
+            input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, as :meth:`Program.encode` or a Hugging
+                Face tokenizer gives them; padding lies behind the text. No mask: all tokens exist; no types: all 0.
+            trace: whether to count what happens.
+            watcher: sees every population's spikes, of the batch as a whole.
+
+        Raises:
+            InputError: shapes differ, a row begins with padding, or a number is outside the tables.
+        """
+        tokens, types, sequences = self._checked(input_ids, attention_mask, token_type_ids)
+        recorder = TraceRecorder(self.program) if trace else None
+        watching = [one for one in (recorder, watcher) if one is not None]
+        if watching:
+            whole = Watchers(watching)
+            whole.batch(sequences)
+            logits = run(self.program, self.backend, tokens, types, sequences, whole)
+            return Output(logits, recorder.trace if recorder else None)
+        return Output(self._in_tiles(tokens, types, sequences))
+
+    def classify(self, texts: str | Sequence[Text], *, trace: bool = False) -> list[Answer]:
+        """Labels and probabilities of texts, or of pairs of texts.
+
+        Args:
+            trace: whether each answer brings its own trace.
+
+        Raises:
+            InputError: a text is empty or too long, or the program has no tokenizer or no task.
+        """
+        listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
+        batches = [[text] for text in listed] if trace else [listed]
+        answers: list[Answer] = []
+        for batch in batches:
+            encoded = self.program.encode(batch)
+            output = self(**encoded, trace=trace)
+            tokens = encoded["attention_mask"].sum(1)
+            answers += map(self._answer, batch, output.logits, tokens, [output.trace] * len(batch))
+        return answers
+
+    def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
+        labels, best = self.program.labels, int(logits.argmax())
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        probabilities = dict(zip(labels, shares.tolist(), strict=True)) if len(labels) > 1 else None
+        said = text if isinstance(text, str) else "\t".join(text)
+        return Answer(said, labels[best], float(logits[best]), probabilities, int(tokens), trace)
+
+    def _checked(
+        self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Sequences]:
+        config = self.program.config
+        tokens = np.asarray(input_ids).astype(np.int64)
+        mask = np.ones_like(tokens) if attention_mask is None else np.asarray(attention_mask)
+        types = np.zeros_like(tokens) if token_type_ids is None else np.asarray(token_type_ids).astype(np.int64)
+        if tokens.ndim != 2 or tokens.shape != mask.shape or tokens.shape != types.shape:
+            shapes = f"shapes {list(tokens.shape)}, {list(mask.shape)}, {list(types.shape)}"
+            raise InputError(shapes, field="input_ids", cure="give three arrays [batch, L] of one shape")
+        if tokens.shape[1] > config.max_position_embeddings:
+            cure = f"give at most {config.max_position_embeddings}"
+            raise InputError(f"{tokens.shape[1]} tokens", field="input_ids", cure=cure)
+        sequences = Sequences.of(mask)
+        for name, numbers, rows in (("input_ids", tokens, config.vocab_size), ("token_type_ids", types, config.type_vocab_size)):
+            own = numbers.ravel()[sequences.index]
+            if not 0 <= int(own.min()) <= int(own.max()) < rows:
+                raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
+        return tokens, types, sequences
+
+    def _in_tiles(
+        self, tokens: NDArray[np.int64], types: NDArray[np.int64], sequences: Sequences
+    ) -> NDArray[np.float32]:
+        """Groups of sequences that stay in the caches, on several threads (in turn where the backend draws)."""
+        threads = 1 if self.backend.draws else self.threads
+        most = LONG_TILE if self.backend.draws else TILE
+        tiles = cut(sequences.lengths.tolist(), threads, most)
+        if len(tiles) == 1:
+            return run(self.program, self.backend, tokens, types, sequences)
+
+        def one(rows: slice) -> NDArray[np.float32]:
+            own = Sequences.of(_mask(sequences, rows))
+            return run(self.program, self.backend, tokens[rows], types[rows], own)
+
+        if threads == 1:
+            return np.concatenate([one(tile) for tile in tiles])
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate(list(pool.map(one, tiles)))
+
+
+def _mask(sequences: Sequences, rows: slice) -> NDArray[np.bool_]:
+    mask = np.zeros(sequences.shape, bool)
+    mask.ravel()[sequences.index] = True
+    return mask[rows]
+
+
+def backend_of(program: Program, backend: str | Backend, chip: Any = None) -> Backend:
+    """A backend by name."""
+    if not isinstance(backend, str):
+        return backend
+    if backend == "analog":
+        if chip is None:
+            cure = "give chip=ArrayBank.of(device, circuit)"
+            raise InputError("analog needs a chip", field="backend", cure=cure)
+        from .analog import AnalogBackend
+
+        return AnalogBackend(program, chip)
+    if chip is not None:
+        raise InputError(f"backend {backend!r} has no chip", field="chip", cure="leave it out, or take analog")
+    if backend not in BACKENDS:
+        raise InputError(f"no backend {backend!r}", field="backend", cure=f"choose one of {', '.join(BACKENDS)}, analog")
+    return BACKENDS[backend]()
+
+
+def threads_of(given: int | None) -> int:
+    """Threads to use: those given, else ``OMP_NUM_THREADS``, else all processors."""
+    if given is None:
+        named = os.environ.get("OMP_NUM_THREADS", "")
+        return int(named) if named.isdigit() and int(named) > 0 else os.cpu_count() or 1
+    if given < 1:
+        raise InputError(f"{given} threads", field="threads", cure="give 1 or more")
+    return given
+
+
+def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:
+    """Slices of consecutive sequences of about ``most`` tokens, fewer where threads would stand idle."""
+    size = min(most, max(1, -(-sum(lengths) // threads)))
+    tiles, start, tokens = [], 0, 0
+    for i, length in enumerate(lengths):
+        tokens += length
+        if tokens >= size:
+            tiles.append(slice(start, i + 1))
+            start, tokens = i + 1, 0
+    if start < len(lengths):
+        tiles.append(slice(start, len(lengths)))
+    return tiles

@@ -1,0 +1,129 @@
+"""The way of the data through a program. Only connections, attention and firing differ between backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..coding import encode
+from ..kernels import digital
+from ..program.program import Block, Embeddings, Head, Population, Program, Store
+from ..topology import Site
+from .backend import Attention, Backend, Levels, Potentials, Slots, Watcher, room
+from .sequences import Sequences
+
+Stream = NDArray[np.float32]
+"""The residual stream, ``[tokens, width]``, existing tokens end to end."""
+
+
+def run(
+    program: Program,
+    backend: Backend,
+    tokens: NDArray[np.int64],
+    types: NDArray[np.int64],
+    sequences: Sequences,
+    watcher: Watcher | None = None,
+) -> NDArray[np.float32]:
+    """Logits of a batch, ``[batch, labels]``. ``tokens``, ``types``: ``[batch, L]``."""
+    own = _Pass(program, backend, sequences, watcher)
+    x = own.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
+    for index, block in enumerate(program.blocks):
+        x = own.feed_forward(index, block, own.attention(index, block, x))
+    first = x if program.shape.first_only else x[sequences.first]
+    return own.head(np.clip(own.head(first, program.pooler), -1, 1), program.classifier)
+
+
+class _Pass:
+    """One batch on its way."""
+
+    def __init__(self, program: Program, backend: Backend, sequences: Sequences, watcher: Watcher | None):
+        self.backend, self.sequences, self.watcher = backend, sequences, watcher
+        self.shape, self.eps = program.shape, float(program.config.layer_norm_eps)
+
+    def attention(self, index: int, block: Block, x: Stream) -> Stream:
+        """The residual stream → the same after attention, residual and norm; first tokens only in a cut block."""
+        backend, arrays, width = self.backend, block.arrays, x.shape[1]
+        source, starts, rows = block.populations["input"], self.sequences.starts, self.sequences.starts
+        entry = self.code(index, x, source)
+        if self.shape.is_cut(index):
+            x, rows, left = np.ascontiguousarray(x[self.sequences.first]), self.sequences.ones, 0
+            potentials = backend.integrate(entry[self.sequences.first], arrays["query"], source)
+            stored = backend.integrate(entry, arrays["key-value"], source)
+        else:
+            potentials = stored = backend.integrate(entry, arrays["query-key-value"], source)
+            left = width
+        queries = self.fire(index, potentials, block.populations["queries"])
+        keys, values = _store(stored, left, block.keys), _store(stored, left + width, block.values)
+        found = backend.attend(Attention(queries, keys, values, rows, starts, self.shape.heads, block))
+        self.show_probabilities(index, block.populations["probabilities"], found.levels)
+        context = self.fire(index, found.potentials, block.populations["context"])
+        output = backend.integrate(context, arrays["output"], block.populations["context"])
+        return _settled(output, block.attention_readout, x)
+
+    def feed_forward(self, index: int, block: Block, x: Stream) -> Stream:
+        """The residual stream → the same after feed-forward, residual and norm."""
+        backend, populations = self.backend, block.populations
+        hidden = self.code(index, x, populations["hidden"])
+        potentials = backend.integrate(hidden, block.arrays["ffn1"], populations["hidden"])
+        intermediate = self.fire(index, potentials, populations["intermediate"])
+        output = backend.integrate(intermediate, block.arrays["ffn2"], populations["intermediate"])
+        return _settled(output, block.feed_forward_readout, x)
+
+    def embed(
+        self, table: Embeddings, tokens: NDArray[np.int64], places: NDArray[np.int64], types: NDArray[np.int64]
+    ) -> Stream:
+        """Token numbers, positions and types, ``[N]`` each → the residual stream."""
+        out = room(len(tokens), table.word.rows.shape[1], np.float32)
+        weight, shift = table.norm.weight, table.norm.bias
+        numbers = tokens, places, types
+        _real(digital.embed(table.word, table.position, table.segment, *numbers, weight, shift, self.eps, out))
+        return out
+
+    def code(self, index: int, x: Stream, population: Population) -> Slots:
+        """Real values → slots."""
+        levels, slots = (room(*x.shape, np.uint8) for _ in range(2))
+        _real(digital.code_values(x, population.pitch, population.layout, levels, slots))
+        if self.watcher:
+            self.watcher.spikes(Site(index, population.name), population, levels, slots)
+        return slots
+
+    def fire(self, index: int, potentials: Potentials, population: Population) -> Slots:
+        """Potentials → slots."""
+        slots = self.backend.fire(potentials, 0, population)
+        if self.watcher:
+            levels = np.empty_like(slots)
+            digital.reach(potentials, 0, population.limits, levels)
+            self.watcher.spikes(Site(index, population.name), population, levels, slots)
+        return slots
+
+    def show_probabilities(self, index: int, population: Population, levels: Levels) -> None:
+        """Let the watcher look at the attention probabilities."""
+        if self.watcher:
+            self.watcher.spikes(Site(index, population.name), population, levels, encode(levels, population.code))
+
+    def head(self, x: Stream, linear: Head) -> Stream:
+        """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → [rows, out]``."""
+        out = room(len(x), len(linear.bias), np.float32)
+        _real(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, out))
+        return out
+
+
+def _store(potentials: Potentials, left: int, stored: Store) -> NDArray[np.int8]:
+    """Keys or values from the columns from ``left`` on, int8 ``[rows, n]``."""
+    operand = room(len(potentials), len(stored.thresholds), np.int8)
+    digital.store(potentials, left, stored.limits, stored.bits, operand)
+    return operand
+
+
+def _settled(potentials: Potentials, readout: Any, residual: Stream) -> Stream:
+    """Read out, added to the residual stream, normalized."""
+    out = np.empty_like(residual)
+    _real(digital.settle(potentials, readout, residual, out))
+    return out
+
+
+def _real(real: bool) -> None:
+    if not real:
+        raise ValueError("a digital step met a value that is no number (the program's scales are damaged)")

@@ -1,0 +1,156 @@
+"""Watchers: one keeps counts for the trace, one keeps every slot, one shows all to several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.counting import count_rows, count_squares
+from ..program.packing import BITS
+from ..program.program import Population, Program
+from ..program.trace import ConnectionTrace, DigitalTrace, Trace
+from ..topology import CONNECTION, TARGETS, Site
+from .backend import Levels, Slots, Watcher
+from .sequences import Sequences
+
+
+class Watchers:
+    """Several watchers as one."""
+
+    def __init__(self, watchers: Sequence[Watcher]):
+        self.watchers = watchers
+
+    def batch(self, sequences: Sequences) -> None:
+        """See :class:`.backend.Watcher`."""
+        for watcher in self.watchers:
+            watcher.batch(sequences)
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        """See :class:`.backend.Watcher`."""
+        for watcher in self.watchers:
+            watcher.spikes(site, population, levels, slots)
+
+
+class SlotRecorder:
+    """Keeps the slots of every population of the last batch, in the order in which they fired."""
+
+    sequences: Sequences
+
+    def __init__(self) -> None:
+        self.slots: dict[Site, Slots] = {}
+
+    def batch(self, sequences: Sequences) -> None:
+        """See :class:`.backend.Watcher`."""
+        self.sequences, self.slots = sequences, {}
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        """See :class:`.backend.Watcher`."""
+        self.slots[site] = slots
+
+
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """One population on one batch: spikes of each sequence int64 ``[batch]``; Σ|κ| in levels; levels held, int64
+    ``[rows, T + 1]``."""
+
+    events: NDArray[np.int64]
+    kappa_sum: float
+    histogram: NDArray[np.int64]
+
+
+class TraceRecorder:
+    """Adds up the trace of a program. Padding is not counted: its neurons do not exist."""
+
+    def __init__(self, program: Program):
+        self.program, self.shape = program, program.shape
+        self.trace = Trace(self.shape, program.config.vocab_size, len(program.labels), program.hash)
+
+    def batch(self, sequences: Sequences) -> None:
+        """See :class:`.backend.Watcher`."""
+        self.sequences, self.lengths = sequences, sequences.lengths
+        self.trace.add_lengths(self.lengths.tolist())
+        self._digital()
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        """See :class:`.backend.Watcher`."""
+        cut = self.shape.is_cut(site.block)
+        rows = self.sequences.ones if cut and site.part != "input" else self.sequences.starts
+        whole = self._count(population, levels, slots, rows)
+        for name in TARGETS[site.part]:
+            counts = whole
+            if cut and site.part == "input" and not CONNECTION[name].every_token:
+                first = self.sequences.first
+                counts = self._count(population, levels[first], slots[first], self.sequences.ones)
+            self._add(self._row(Site(site.block, name), population), population, counts)
+
+    def _count(self, population: Population, levels: Levels, slots: Slots, rows: NDArray[np.int64]) -> _Counts:
+        code, top = population.layout, population.code.slots
+        if population.name == "probabilities":
+            histogram = np.zeros((self.shape.heads, top), np.int64)
+            events = np.empty(len(self.lengths), np.int64)
+            total = count_squares(levels, slots, code, rows, self.sequences.starts, histogram, events)
+        else:
+            histogram, each = np.zeros((levels.shape[1], top), np.int64), np.empty(len(levels), np.int64)
+            total = count_rows(levels, slots, code, histogram, each)
+            events = np.add.reduceat(each, rows[:-1])
+        return _Counts(events, float(total) / code.unit, histogram)
+
+    def _add(self, row: ConnectionTrace, population: Population, counts: _Counts) -> None:
+        lengths = self.lengths.tolist()
+        windows = np.array([self.shape.windows(row.block, row.connection, n) for n in lengths])
+        fan_out = np.array([self.shape.fan_out(row.connection, n) for n in lengths])
+        row.windows += int(windows.sum())
+        row.events += int(counts.events.sum())
+        row.kappa_sum += counts.kappa_sum
+        row.products += int((windows * fan_out).sum())
+        row.accumulates += int((counts.events * fan_out).sum())
+        if CONNECTION[row.connection].dynamic and bool(population.layout.constant.any()):
+            row.offset_accumulates += int(self.lengths.sum()) * self.shape.width
+        row.histogram += counts.histogram
+
+    def _row(self, site: Site, population: Population) -> ConnectionTrace:
+        if str(site) not in self.trace.connections:
+            config, kind = self.program.config, CONNECTION[site.part]
+            fan_in, fan_out = self.shape.fans(site.part)
+            rows = self.shape.heads if site.part == "pv" else population.neurons
+            self.trace.connections[str(site)] = ConnectionTrace(
+                block=site.block,
+                connection=site.part,
+                fan_in=fan_in,
+                fan_out=fan_out,
+                heads=self.shape.heads_of(site.part),
+                level_bits=config.activation_bits,
+                operand_bits=config.kv_bits if kind.dynamic else BITS[config.weights],
+                dead_zone=population.code.dead_zone,
+                silent=population.code.silent.reshape(-1).astype(np.int64),
+                histogram=np.zeros((rows, population.code.slots), np.int64),
+            )
+        return self.trace.connections[str(site)]
+
+    def _digital(self) -> None:
+        """Digital steps follow from the lengths alone."""
+        shape, lengths = self.shape, self.lengths
+        tokens, sequences, width, heads = int(lengths.sum()), len(lengths), shape.width, shape.heads
+        self._step("embedding", -1, "embedding", tokens * width, tokens)
+        self._step("embedding_norm", -1, "layer_norm", tokens * width, tokens)
+        for i in range(shape.layers):
+            own = sequences if shape.is_cut(i) else tokens
+            pairs = tokens if shape.is_cut(i) else int((lengths**2).sum())
+            for part in ("attention", "feed_forward"):
+                self._step(f"block.{i}.{part}_residual", i, "residual", own * width, own)
+                self._step(f"block.{i}.{part}_norm", i, "layer_norm", own * width, own)
+            self._step(f"block.{i}.softmax", i, "softmax", pairs * heads, own * heads)
+            self._step(f"block.{i}.input_quantize", i, "quantize", tokens * width, tokens)
+            self._step(f"block.{i}.hidden_quantize", i, "quantize", own * width, own)
+            self._step(f"block.{i}.probabilities_quantize", i, "quantize", pairs * heads, own)
+        self._step("pooler", shape.layers, "head", sequences * width * width, sequences)
+        self._step("classifier", shape.layers, "head", sequences * width * self.trace.labels, sequences)
+
+    def _step(self, name: str, block: int, operation: str, elements: int, vectors: int) -> None:
+        step = self.trace.digital.setdefault(name, DigitalTrace(name, block, operation))
+        step.elements += elements
+        step.vectors += vectors

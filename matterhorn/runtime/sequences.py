@@ -1,0 +1,66 @@
+"""Sequences of different lengths end to end: no work is done for padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Which tokens of a padded batch exist.
+
+    Attributes:
+        shape: (batch, L) of the padded batch.
+        index: int64 ``[N]``, places of the existing tokens in the flattened batch.
+        starts: int64 ``[batch + 1]``, where each sequence begins among them.
+    """
+
+    shape: tuple[int, int]
+    index: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: NDArray[Any]) -> Sequences:
+        """From ``[batch, L]``, not 0 where a token exists.
+
+        Raises:
+            InputError: a row begins with padding, or has no token.
+        """
+        present = np.asarray(mask) != 0
+        if present.size == 0 or not bool(present[:, 0].all()):
+            cure = "pad behind the text (padding_side = 'right') and leave out empty rows"
+            raise InputError("a row begins with padding", field="attention_mask", cure=cure)
+        starts = np.zeros(len(present) + 1, np.int64)
+        np.cumsum(present.sum(1), out=starts[1:])
+        return cls((present.shape[0], present.shape[1]), np.flatnonzero(present), starts)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sequence, ``[batch]``."""
+        return np.diff(self.starts)
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Where the first token of each sequence is, ``[batch]``."""
+        return self.starts[:-1]
+
+    @cached_property
+    def ones(self) -> NDArray[np.int64]:
+        """:attr:`starts` of sequences of one token each."""
+        return np.arange(len(self.starts))
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Position of each existing token in its padded row, ``[N]``."""
+        return self.index % self.shape[1]
+
+    def flat(self, x: NDArray[Any]) -> NDArray[Any]:
+        """``[batch, L, …] → [N, …]``, contiguous."""
+        return x.reshape(-1, *x.shape[2:])[self.index]

@@ -1,0 +1,154 @@
+"""Proof by running: every backend, and the network a program was made of, give the same levels, events and logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..coding import encode
+from ..errors import InputError
+from ..program.program import Population, Program
+from ..program.text import Encoded
+from ..topology import Site
+from .backend import Levels, Slots
+from .engine import Engine
+from .sequences import Sequences
+
+FORMAT = 1
+"""Of the JSON that ``matterhorn verify`` prints."""
+
+BACKENDS = ("stepped", "exact", "events")
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a batch should give: levels before masking by site, ``[batch, L, n]`` (probabilities ``[batch, heads, L,
+    L]``), and logits ``[batch, labels]``."""
+
+    levels: dict[Site, NDArray[Any]]
+    logits: NDArray[np.float32]
+
+
+Reference = Callable[[Encoded], Expected]
+"""Something to compare with, e.g. a quantized network (:func:`matterhorn.models.reference`)."""
+
+
+@dataclass
+class Verification:
+    """What was compared and what differed. ``first_difference`` names batch, backend, place and values."""
+
+    backends: list[str]
+    against: str
+    n: int = 0
+    levels_compared: int = 0
+    levels_different: int = 0
+    events_different: int = 0
+    logits_compared: int = 0
+    logits_different: int = 0
+    first_difference: dict[str, Any] | None = None
+
+    @property
+    def identical(self) -> bool:
+        """True where nothing differs (and something was compared)."""
+        return self.n > 0 and not (self.levels_different or self.events_different or self.logits_different)
+
+
+def verify(
+    program: Program,
+    batches: Iterable[Encoded],
+    *,
+    against: Reference | None = None,
+    backends: Sequence[str] = BACKENDS,
+    progress: Progress = iter,
+) -> Verification:
+    """Compare backends with a reference on all batches, bit by bit.
+
+    Args:
+        batches: what :meth:`Program.encode` gives.
+        against: what is right; None: the first of the backends, so that they are compared with one another.
+        backends: at least one, or two without a reference.
+
+    Raises:
+        InputError: there is nothing to compare.
+    """
+    named = list(backends) if against else list(backends[1:])
+    if not named:
+        raise InputError("nothing to compare", field="backends", cure="give one more backend, or against=")
+    first = None if against else Engine(program, backends[0])
+    report = Verification(named, "the quantized network" if against else f"the {backends[0]} backend")
+    engines = [Engine(program, name) for name in named]
+    for number, batch in enumerate(progress(batches)):
+        expected = against(batch) if against else None
+        keeper = _Keeper()
+        logits = expected.logits if expected else first(**batch, watcher=keeper).logits  # type: ignore[misc]
+        report.n += len(logits)
+        for engine in engines:
+            comparer = _Comparer(report, engine, expected, keeper.levels, number)
+            answer = engine(**batch, watcher=comparer).logits
+            report.logits_compared += logits.size
+            report.logits_different += int((answer != logits).sum())
+            comparer.note("logits", answer != logits, answer, logits)
+    return report
+
+
+class _Keeper:
+    """A watcher that keeps all levels of a batch."""
+
+    def __init__(self) -> None:
+        self.levels: dict[Site, Levels] = {}
+
+    def batch(self, sequences: Sequences) -> None:
+        self.levels = {}
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        self.levels[site] = levels
+
+
+class _Comparer:
+    """A watcher that compares what a backend does with what is expected."""
+
+    def __init__(
+        self, report: Verification, engine: Engine, expected: Expected | None, kept: dict[Site, Levels], batch: int
+    ):
+        self.report, self.engine, self.expected, self.kept, self.number = report, engine, expected, kept, batch
+
+    def batch(self, sequences: Sequences) -> None:
+        self.sequences = sequences
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        right = self.kept[site] if self.expected is None else self._flat(site, self.expected.levels[site])
+        wrong, wrong_slots = levels != right, slots != encode(right, population.code)
+        self.report.levels_compared += right.size
+        self.report.levels_different += int(wrong.sum())
+        self.report.events_different += int(wrong_slots.sum())
+        self.note(str(site), wrong | wrong_slots, levels, right)
+
+    def _flat(self, site: Site, padded: NDArray[Any]) -> Levels:
+        """The levels that a program computes, of all that a padded batch has."""
+        own = self.sequences
+        cut = self.engine.program.shape.is_cut(site.block)
+        if site.part == "probabilities":
+            places = [own.places[a:b] for a, b in zip(own.starts[:-1], own.starts[1:], strict=True)]
+            rows = [there[:1] if cut else there for there in places]
+            parts = [padded[s][:, r[:, None], c].ravel() for s, (r, c) in enumerate(zip(rows, places, strict=True))]
+            return np.concatenate(parts).astype(np.uint8)
+        flat = own.flat(padded).astype(np.uint8)
+        return flat[own.first] if cut and site.part != "input" else flat
+
+    def note(self, where: str, wrong: NDArray[np.bool_], got: NDArray[Any], right: NDArray[Any]) -> None:
+        """Keep the first difference."""
+        if self.report.first_difference is None and bool(wrong.any()):
+            place = tuple(int(i) for i in np.argwhere(wrong)[0])
+            self.report.first_difference = {
+                "batch": self.number,
+                "backend": self.engine.backend.name,
+                "where": where,
+                "index": list(place),
+                "expected": float(right[place]),
+                "got": float(got[place]),
+            }

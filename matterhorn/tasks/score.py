@@ -1,0 +1,120 @@
+"""Scoring a program on a task's dev rows, and the result file of a run."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..program import Program
+from .evaluate import Evaluation
+from .results import MISMATCHED, Result, Scores, SpikingScores
+from .rows import load_examples
+from .task import Task
+from .tokens import Tokens, tokens_for
+
+MISMATCHED_SPLIT = "dev_mismatched"
+
+Splits = Mapping[str, Tokens]
+"""``dev``, and MNLI's ``dev_mismatched`` where it is there."""
+
+
+def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: int, limit: int | None = None) -> Splits:
+    """A task's dev rows as a program reads them; ``limit``: only the first."""
+    splits = {}
+    second = task.files.get(MISMATCHED_SPLIT)
+    there = second and (glue_dir is None or (glue_dir / task.folder / second).is_file())
+    for split in ["dev", MISMATCHED_SPLIT] if there else ["dev"]:
+        examples = load_examples(task, split, glue_dir)
+        examples = examples if limit is None else examples.subset(list(range(min(limit, len(examples)))))
+        splits[split] = tokens_for(program, examples, max_length, task=task)
+    return splits
+
+
+def both(measure: Callable[[Tokens], dict[str, float]], splits: Splits) -> dict[str, float]:
+    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them."""
+    metrics = measure(splits["dev"])
+    if MISMATCHED_SPLIT in splits:
+        metrics = metrics | {MISMATCHED: measure(splits[MISMATCHED_SPLIT])["accuracy"]}
+    return metrics
+
+
+def spiking_scores(
+    program: Program, splits: Splits, run: Callable[[Tokens], Evaluation], backend: str
+) -> SpikingScores:
+    """Metrics and silence of a program. ``run``: evaluates it on tokens, through the backend that is named."""
+    done: list[Evaluation] = []
+
+    def measure(tokens: Tokens) -> dict[str, float]:
+        done.append(run(tokens))
+        return done[-1].metrics
+
+    metrics = both(measure, splits)
+    return SpikingScores(
+        metrics=metrics,
+        k=program.config.dead_zone,
+        silence_per="neuron" if program.config.silence_per == "neuron" else "tensor",
+        intermediate=program.config.intermediate_size,
+        backend=backend,
+        silent_share=done[0].silent_share,
+        quiet_share=done[0].quiet_share,
+        events_per_token=done[0].events_per_token,
+    )
+
+
+def result_of(
+    task: Task,
+    name: str,
+    n: int,
+    spiking: list[SpikingScores],
+    *,
+    recipe: Mapping[str, Any],
+    teacher: Scores | None = None,
+    quantized: Scores | None = None,
+    limit: int | None = None,
+) -> Result:
+    """The result file of a model.
+
+    Args:
+        name: what the model is called. n: its dev rows; ``limit``: only the first of them (then it is no dev score).
+        recipe: backbone and seed, if known.
+
+    Raises:
+        InputError: the recipe is one of another task.
+    """
+    if recipe.get("task", task.name) != task.name:
+        problem = f"the run is one of {recipe['task']}, not of {task.name}"
+        raise InputError(problem, field="task", cure="give a run of this task")
+    return Result(
+        task=task.name,
+        model=name,
+        backbone=recipe.get("backbone"),
+        n=n,
+        metric=task.metrics[0],
+        seed=recipe.get("seed"),
+        teacher=teacher,
+        quantized=quantized,
+        spiking=spiking,
+        command=f"matterhorn evaluate --task {task.name} --model {name} --json",
+        commit=_commit(),
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",
+        note=None if limit is None else f"only the first {limit} rows",
+    )
+
+
+def _commit() -> str | None:
+    """Commit of the sources that ran, if they are a git tree; ``+`` marks uncommitted changes."""
+    describe = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
