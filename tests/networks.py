@@ -1,0 +1,82 @@
+"""Small real networks that the tests share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertForSequenceClassification
+
+from matterhorn.models import QuantizedForSequenceClassification, calibrate, convert, quantize
+from matterhorn.program import Program
+
+torch.set_num_threads(1)
+
+LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+
+
+def small_bert(labels: int = 2, seed: int = 0, vocabulary: int = 200) -> BertForSequenceClassification:
+    """Two blocks of 32, four heads; large weights, so that levels spread."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        num_labels=labels,
+        initializer_range=0.2,
+    )
+    return BertForSequenceClassification(config).eval()
+
+
+def small_arrays(seed: int = 0, rows: int = 6, longest: int = 11, vocabulary: int = 200) -> dict[str, np.ndarray]:
+    """Random tokens of different lengths, padded, as an engine takes them: int64 ``[rows, longest]``."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    lengths = draw.integers(1, longest + 1, rows)
+    lengths[0] = longest
+    tokens = draw.integers(3, vocabulary, (rows, longest))
+    present = np.arange(longest) < lengths[:, None]
+    return {
+        "input_ids": tokens * present,
+        "attention_mask": present.astype(np.int64),
+        "token_type_ids": draw.integers(0, 2, (rows, longest)) * present,
+    }
+
+
+def small_batch(seed: int = 0, rows: int = 6, longest: int = 11, vocabulary: int = 200) -> dict[str, torch.Tensor]:
+    """:func:`small_arrays` as torch tensors."""
+    arrays = small_arrays(seed, rows, longest, vocabulary)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def small_network(
+    k: int = 0, *, mean: bool = False, seed: int = 0, labels: int = 2, **options: Any
+) -> QuantizedForSequenceClassification:
+    """A calibrated quantized network with a dead zone of ``k``; ``options`` go to :func:`matterhorn.quantize`."""
+    network = quantize(small_bert(labels, seed), dead_zone=k, **options).eval()
+    calibrate(network, [small_batch()], mean_silence=mean)
+    return network
+
+
+def small_program(k: int = 0, *, mean: bool = False, seed: int = 0, labels: int = 2, **options: Any) -> Program:
+    """The program of :func:`small_network`, with :func:`small_tokenizer`."""
+    network = small_network(k, mean=mean, seed=seed, labels=labels, **options)
+    return convert(network, task=None, tokenizer=small_tokenizer())
+
+
+@lru_cache
+def small_tokenizer() -> Tokenizer:
+    """Letters as tokens, BERT's way."""
+    from tokenizers import models, normalizers, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
