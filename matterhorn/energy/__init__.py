@@ -1,16 +1,16 @@
 """What a network costs on a chip: trace → activities → mapping → bill. Reads traces, never a network.
 
-:func:`load` a chip, :func:`place` a network on it, :func:`make_bill`; :func:`energy_answer` does all of it at once.
+:func:`bill` does all of it; :func:`energy_answer` says what the same run would cost otherwise.
 """
 
-from ..quantity import Quantity, engineering
-from .activity import CODINGS, Activity, Coding, as_traced, coding, recode, silent_share
+from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share, recode, silent_share
 from .answer import energy_answer
-from .bill import CATEGORIES, Bill, make_bill
+from .billing import CATEGORIES, Bill, make_bill
 from .chip import Chip
 from .library import load, shipped
 from .mapping import Mapping, place
-from .shapes import SHAPES, Shape, as_wide, lay
+from .shapes import SHAPES, as_wide, lay
+from .study import bill
 
 __all__ = [
     "CATEGORIES",
@@ -21,17 +21,16 @@ __all__ = [
     "Chip",
     "Coding",
     "Mapping",
-    "Quantity",
-    "Shape",
     "as_traced",
     "as_wide",
+    "bill",
     "coding",
     "energy_answer",
-    "engineering",
     "lay",
     "load",
     "make_bill",
     "place",
+    "quiet_share",
     "recode",
     "shipped",
     "silent_share",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..coding import most_frequent
 from ..errors import InputError
 from ..program.trace import ConnectionTrace, Trace
 from ..topology import DYNAMIC, SOURCE, Site
@@ -148,8 +149,8 @@ def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> NDArray
     rows = per_neuron and c.connection != "pv"
     if own and len(c.silent) == (len(c.histogram) if rows else 1):
         return c.silent[:, None]
-    counts = c.histogram if rows else c.histogram.sum(0, keepdims=True)
-    return counts.argmax(-1)[:, None]
+    levels: NDArray[np.int64] = most_frequent(c.histogram if rows else c.histogram.sum(0, keepdims=True))
+    return levels[:, None]
 
 
 def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..trace import Trace
-from .activity import as_traced, silent_share
-from .bill import Bill, make_bill
+from ..program.trace import Trace
+from .activity import as_traced
+from .billing import Bill, make_bill
 from .chip import Chip
 from .library import with_value
 from .mapping import hardware_of
 from .rivals import RivalBill, bill_rivals
 from .shapes import PAPER_LENGTH, SHAPES, as_wide, lay
-from .study import Encoding, encodings, map_trace, own_name, tornado, waterfall
+from .study import Encoding, bill, encodings, map_trace, own_name, tornado, waterfall
+
+ENERGY_FORMAT = 1
+"""Of the document that ``matterhorn energy --json`` prints."""
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 
@@ -20,8 +23,10 @@ NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
     "reading": "The network's own bill uses its counts as they are; other codes read silence as a whole level. Where "
     "it is read as a fraction of one, the two may differ by a few per cent.",
-    "width": "A student with more FFN neurons than its teacher is billed for them, on the BERT-base shape too; so "
-    "are other codes of the same network. Rivals have the usual number.",
+    "width": "A student with more intermediate neurons than its teacher is billed for them, on the BERT-base shape "
+    "too; so are other codes of the same network. Rivals have the usual number.",
+    "last_block": "Where a head reads the first token only, the last block computes only that one; rivals are granted "
+    "the same.",
     "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
 }
 
@@ -30,13 +35,12 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
     """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
     ``length`` tokens."""
     hardware = hardware_of(chip)[-1]
-    activities = as_traced(trace)
-    bill = make_bill(activities, trace, chip, map_trace(trace, chip, hardware))
+    own = bill(trace, chip)
     codes = encodings(trace, chip)
     laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
-    base = make_bill(as_traced(laid), laid, chip, map_trace(laid, chip, hardware))
-    competitors = bill_rivals(trace, chip, length)
+    base = bill(laid, chip)
     return {
+        "format": ENERGY_FORMAT,
         "model": model,
         "task": task,
         "chip": chip.name,
@@ -44,18 +48,19 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "code": own_name(trace),
         "n": trace.sequences,
         "tokens": trace.tokens,
-        "silent_share": silent_share(activities),
-        "total_j": bill.total,
-        "per_sentence_j": bill.per_sentence,
-        "per_token_j": bill.per_token,
-        "per_synaptic_operation_j": bill.per_operation,
-        "accumulate_only_j": bill.operations * chip.logic.accumulate.si,
-        "customary_j": bill.operations * chip.logic.customary.si,
-        "latency_s": bill.latency,
-        "power_w": bill.power,
-        "area_m2": bill.area,
-        "by_category": bill.by_category,
-        "by_connection": bill.by_connection,
+        "silent_share": trace.silent_share,
+        "quiet_share": trace.quiet_share,
+        "total_j": own.total,
+        "per_sentence_j": own.per_sentence,
+        "per_token_j": own.per_token,
+        "per_synaptic_operation_j": own.per_operation,
+        "accumulate_only_j": own.operations * chip.logic.accumulate.si,
+        "customary_j": own.operations * chip.logic.customary.si,
+        "latency_s": own.latency,
+        "power_w": own.power,
+        "area_m2": own.area,
+        "by_category": own.by_category,
+        "by_connection": own.by_connection,
         "encodings": [_encoding(e) for e in codes],
         "weight_band_j": weight_band(trace, chip),
         "bert_base_tokens": length,
@@ -63,10 +68,10 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "bert_base_encodings": [_encoding(e) for e in encodings(laid, chip)],
         "waterfall": [{"step": step, "total_j": joules} for step, joules in waterfall(laid, chip)],
         "tornado": [
-            {"key": s.key, "low_j": s.low, "high_j": s.high} for s in tornado(trace, activities, chip, hardware)
+            {"key": s.key, "low_j": s.low, "high_j": s.high} for s in tornado(trace, as_traced(trace), chip, hardware)
         ],
-        "rivals": [_rival(r, base) for r in competitors],
-        "verdict": verdict(codes, bill, chip),
+        "rivals": [_rival(r, base) for r in bill_rivals(trace, chip, length)],
+        "verdict": verdict(codes, own),
         "notes": NOTES,
     }
 
@@ -85,19 +90,19 @@ def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
     }
 
 
-def verdict(codes: list[Encoding], own: Bill, chip: Chip) -> list[str]:
+def verdict(codes: list[Encoding], own: Bill) -> list[str]:
     """What the bills say in words, first of all where a dense network wins."""
     dense = {e.hardware: e.bill.total for e in codes if e.coding.name == "dense"}
-    said = []
+    found = []
     for hardware, total in dense.items():
         losers = [e.coding.name for e in codes if e.hardware == hardware and e.bill.total > total]
         if losers:
-            said.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
+            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
     if own.total > min(dense.values()):
-        said.append("A dense 4-bit network costs less than this network.")
+        found.append("A dense 4-bit network costs less than this network.")
     best = min(codes, key=lambda e: e.bill.total)
-    said.append(f"The cheapest of all is {best.coding.name} on {NAMES[best.hardware]}.")
-    return said
+    found.append(f"The cheapest of all is {best.coding.name} on {NAMES[best.hardware]}.")
+    return found
 
 
 def _encoding(e: Encoding) -> dict[str, Any]:
@@ -106,6 +111,7 @@ def _encoding(e: Encoding) -> dict[str, Any]:
         "hardware": e.hardware,
         "total_j": e.bill.total,
         "silent_share": e.silent_share,
+        "quiet_share": e.quiet_share,
         "movement_share": e.bill.movement_share,
         "weight_share": e.bill.weight_share,
         "accumulate_only_share": e.bill.share("computing"),
@@ -125,9 +131,11 @@ def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:
         "published_mj": rival.published_mj,
         "published_source": rival.published_block_mj.source if rival.published_block_mj else None,
         "times_ours": own.total / base.total,
-        "by_hardware_j": {hardware: bill.total for hardware, bill in entry.bills.items()},
+        "by_hardware_j": {hardware: own.total for hardware, bill in entry.bills.items()},
         "movement_share": own.movement_share,
         "weight_share": own.weight_share,
+        "silent_share": rival.silent_share,
+        "quiet_share": rival.silent_share,
         "layers": rival.layers,
         "steps": rival.steps.value,
         "spikes_per_window": rival.spikes.value,

@@ -172,7 +172,7 @@ def window(a: Activity, chip: Chip, mapping: Mapping) -> float:
     """Mean window of a connection, s: its slots, or on a digital array one cycle per arriving row if that is longer."""
     if mapping.hardware == "msu" and not a.dynamic:
         assert chip.msu is not None
-        return max(a.steps, 2**a.level_bits - 1) * chip.msu.slot.si
+        return max(a.steps, (1 << a.level_bits) - 1) * chip.msu.slot.si
     groups = mapping.groups[a.name].row_groups if a.name in mapping.groups else 1
     rows = a.events / a.vectors / groups if a.vectors else 0.0
     return max(a.steps, rows) * chip.logic.cycle.si

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from ..quantity import Quantity, Strict
-from .ranges import (
-    Area,
-    BitEnergy,
-    Bits,
-    Conductance,
-    Count,
-    Energy,
-    Length,
-    Positive,
-    Power,
-    Time,
-    Voltage,
-    WireEnergy,
-)
+from ..units import Quantity, Strict, within
+
+Energy = Annotated[Quantity, within("J", 0, 1e-6)]
+BitEnergy = Annotated[Quantity, within("J/bit", 0, 1e-6)]
+WireEnergy = Annotated[Quantity, within("J/bit/m", 0, 1e-6)]
+Count = Annotated[Quantity, within("1", 0, 1e6)]
+Positive = Annotated[Quantity, within("1", 1, 1e6)]
+Bits = Annotated[Quantity, within("bit", 0, 1e12)]
+Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
+Area = Annotated[Quantity, within("m2", 1e-12, 1.0)]
+Length = Annotated[Quantity, within("m", 1e-9, 1e-6)]
+Power = Annotated[Quantity, within("W", 0, 1e3)]
+Voltage = Annotated[Quantity, within("V", 0, 10)]
+Conductance = Annotated[Quantity, within("S", 0, 1)]
 
 
 class Logic(Strict):
@@ -142,7 +141,7 @@ class Digital(Strict):
     softmax: Step
     residual: Step
     activation: Step
-    quantise: Step
+    quantize: Step
     head: Step
 
 
@@ -154,7 +153,7 @@ class Embedding(Strict):
 
 
 class Chip(Strict):
-    """A whole chip. ``msu`` is absent where there is none. ``non_commercial`` lists keys under such a licence."""
+    """A whole chip. ``msu`` is absent where there is none. ``non_commercial`` lists keys under such a license."""
 
     name: str
     title: str

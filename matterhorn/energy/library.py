@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from ..errors import InputError
-from ..quantity import parse, si_factor
+from ..units import Strict, parse, si_factor
 from .chip import Chip
 
 SHIPPED = Path(__file__).parent / "chips"
 DEFAULT = "rram-22nm"
+
+Part = TypeVar("Part", bound=Strict)
 
 
 def shipped() -> list[str]:
@@ -32,17 +34,13 @@ def load(name: str, overrides: Sequence[str] = ()) -> Chip:
     return _validated(plain, path)
 
 
-def with_value(chip: Chip, key: str, si: float) -> Chip:
-    """The same chip with one number replaced by another SI value (for sweeps); ranges are not checked again."""
-    *groups, last = key.split(".")
-    parts: list[Any] = [chip]
-    for group in groups:
-        parts.append(getattr(parts[-1], group))
-    quantity = getattr(parts[-1], last)
-    changed: Any = quantity.model_copy(update={"value": si / si_factor(quantity.unit)[0]})
-    for part, name in zip(reversed(parts), [last, *reversed(groups)], strict=True):
-        changed = part.model_copy(update={name: changed})
-    return changed
+def with_value(part: Part, key: str, si: float) -> Part:
+    """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again."""
+    first, _, below = key.partition(".")
+    inner = getattr(part, first)
+    if below:
+        return part.model_copy(update={first: with_value(inner, below, si)})
+    return part.model_copy(update={first: inner.model_copy(update={"value": si / si_factor(inner.unit)[0]})})
 
 
 def _locate(name: str) -> Path:

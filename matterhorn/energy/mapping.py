@@ -87,8 +87,8 @@ class Flow:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A placed network: groups of tiles by name, flows of spikes by the names of all connections that read them, flows of
-    results by connection. ``static_tiles`` hold weights."""
+    """A placed network: groups of tiles by name, flows of spikes by the names of all connections that read them, flows
+    of results by connection. ``static_tiles`` hold weights."""
 
     hardware: Hardware
     mesh: Mesh
