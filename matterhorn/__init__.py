@@ -1,2 +1,75 @@
-"""Spiking transformers with masked time-to-first-spike codes."""
+"""Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost.
+
+>>> import matterhorn as mh
+>>> program = mh.load("sst2")
+>>> mh.Engine(program, threads=1).classify(["A quiet, patient film."])[0].label
+'positive'
+
+The base install loads, runs, verifies and bills programs. ``quantize``, ``calibrate``, ``distill`` and ``convert`` need
+the extra ``train``: ``pip install "matterhorn-snn[train]"``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .distill import distill
+    from .energy import bill
+    from .models import calibrate, convert, quantize
+    from .program import Program, Trace, load
+    from .runtime import Engine, verify
+
 __version__ = "0.2.0"
+
+__all__ = [
+    "Engine",
+    "InputError",
+    "Program",
+    "Trace",
+    "bill",
+    "calibrate",
+    "convert",
+    "distill",
+    "load",
+    "quantize",
+    "verify",
+]
+
+_ROOMS = {
+    "Engine": "runtime",
+    "Program": "program",
+    "Trace": "program",
+    "bill": "energy",
+    "calibrate": "models",
+    "convert": "models",
+    "distill": "distill",
+    "load": "program",
+    "quantize": "models",
+    "verify": "runtime",
+}
+"""Where each name comes from; rooms are imported when a name of theirs is first asked for."""
+
+_TRAINING = {"models": ("torch", "transformers"), "distill": ("torch", "transformers", "accelerate")}
+"""What rooms need that the base install lacks."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = _ROOMS[name]
+    for package in _TRAINING.get(room, ()):
+        if find_spec(package) is None:
+            cure = 'pip install "matterhorn-snn[train]"'
+            raise InputError(f"{name} needs {package}, which is not installed", field=name, cure=cure)
+    found = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

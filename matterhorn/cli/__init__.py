@@ -6,23 +6,19 @@ import atexit
 import gc
 import sys
 
-from rich.console import Console
-from rich.markup import escape
-
 from ..errors import InputError
 from . import (  # noqa: F401 (registers the commands)
     bench,
-    checkpoints,
     energy,
     evaluate,
     export,
     glue,
     msu,
+    programs,
     publish,
     run,
     study,
     train,
-    warm,
 )
 from .app import app
 
@@ -33,5 +29,8 @@ def main() -> None:
     try:
         app()
     except InputError as error:
+        from rich.console import Console
+        from rich.markup import escape
+
         Console(stderr=True, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(2)

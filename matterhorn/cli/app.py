@@ -18,6 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+BackendName = Annotated[str, typer.Option("--backend", help="events, exact or stepped: the same bits.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name (matterhorn info) or a folder.")]
+
 
 @app.callback()
 def version(
@@ -27,9 +31,6 @@ def version(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def print_json(answer: dict[str, Any]) -> None:

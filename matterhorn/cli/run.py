@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-import csv
-from importlib import resources
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import BackendName, Json, ModelName, app, print_json
 
 if TYPE_CHECKING:
-    from ..engines.answer import Answer
+    from ..program import Program
+    from ..runtime import Answer
+
+FORMAT = 2
+"""Of the JSON document."""
 
 
 @app.command()
 def run(
     texts: Annotated[list[str] | None, typer.Argument(help="Sentences (a tab between the two of a pair).")] = None,
     file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
-    model: Annotated[str, typer.Option(help="A shipped model's name or a folder.")] = "sst2",
-    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
+    model: ModelName = "sst2",
+    backend: BackendName = "events",
     plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes into this picture.")] = None,
     json: Json = False,
 ) -> None:
     """Classify texts with a spiking network; with nothing given, the shipped model on the shipped sample."""
-    from ..engines import get_engine
-    from ..engines.answer import answer_text, load_tokenizer
-    from ..models.checkpoint import load_classifier
-    from ..zoo import find
+    from ..program.files import load_classifier
+    from ..program.samples import sample
+    from ..runtime import Engine
 
-    chosen, labels = _texts(texts, file)
-    folder = find(model)
-    network, tokenizer, runner = load_classifier(folder), load_tokenizer(folder), get_engine(engine)
-    answers = [answer_text(network, tokenizer, text, runner) for text in chosen]
+    expected: list[str] | None = None
+    if texts or file:
+        chosen = texts or _lines(file)  # type: ignore[arg-type]
+    else:
+        chosen, expected = sample()
+    program = load_classifier(model)
+    engine = Engine(program, backend)
+    answers, seconds = [], []
+    for number, text in enumerate(chosen, 1):
+        start = time.perf_counter()
+        answers += engine.classify([_pair(text, number)], trace=True)
+        seconds.append(time.perf_counter() - start)
     if plot:
-        from ..engines.answer import record_slots
-        from ..report.raster import plot_raster
-
-        plot_raster(network, record_slots(network, tokenizer, chosen[0], runner), chosen[0], plot)
-    answer = _summary(model, engine, answers, labels, network.labels)
-    print_json(answer) if json else _print(answer)
+        _plot(program, engine, _pair(chosen[0], 1), plot)
+    summary = _summary(model, backend, answers, seconds, expected)
+    print_json(summary) if json else _print(summary)
 
 
-def _texts(texts: list[str] | None, file: Path | None) -> tuple[list[str], list[int] | None]:
-    """Texts to run, and the sample's labels where it is the sample."""
-    if texts:
-        return texts, None
-    if file is None:
-        sample = resources.files("matterhorn").joinpath("samples", "sst2.tsv").read_text(encoding="utf-8")
-        rows = list(csv.DictReader(sample.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-        return [row["sentence"] for row in rows], [int(row["label"]) for row in rows]
+def _lines(file: Path) -> list[str]:
     if not file.is_file():
         raise InputError("no such file", file=file, cure="give a text file with one text a line")
     lines = [line.rstrip("\r") for line in file.read_text(encoding="utf-8").split("\n")]
@@ -61,54 +61,89 @@ def _texts(texts: list[str] | None, file: Path | None) -> tuple[list[str], list[
             raise InputError("empty text", file=file, field=f"line {number}", cure="drop the line")
     if not lines:
         raise InputError("no texts", file=file, cure="give a file with one text a line")
-    return lines, None
+    return lines
+
+
+def _pair(text: str, number: int) -> str | tuple[str, str]:
+    """One text, or two with a tab between."""
+    parts = [part.strip() for part in text.split("\t")]
+    if len(parts) > 2:
+        cure = "give one sentence, or two with a tab between"
+        raise InputError(f"{len(parts)} columns", field=f"text {number}", cure=cure)
+    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+def _plot(program: Program, engine: Any, text: str | tuple[str, str], path: Path) -> None:
+    from ..report.raster import plot_raster
+    from ..runtime import SlotRecorder
+
+    recorder = SlotRecorder()
+    engine(**program.encode([text]), watcher=recorder)
+    plot_raster(program, recorder, text if isinstance(text, str) else " | ".join(text), path)
 
 
 def _summary(
-    model: str, engine: str, answers: list[Answer], labels: list[int] | None, names: list[str]
+    model: str, backend: str, answers: list[Answer], seconds: list[float], expected: list[str] | None
 ) -> dict[str, Any]:
-    totals: dict[str, list[int]] = {}
-    for answer in answers:
-        for connection in answer.trace.connections.values():
-            counts = totals.setdefault(connection.name, [0, 0])
-            counts[0] += connection.windows
-            counts[1] += connection.events
-    windows, events = (sum(counts[i] for counts in totals.values()) for i in (0, 1))
-    rows: list[dict[str, Any]] = [{k: v for k, v in vars(answer).items() if k != "trace"} for answer in answers]
-    summary = {
+    """All answers, their shares of silence, and those of all together."""
+    traces = [answer.trace for answer in answers if answer.trace]
+    whole, *others = traces
+    rows = [_row(answer, spent) for answer, spent in zip(answers, seconds, strict=True)]
+    for other in others:
+        whole.merge(other)
+    summary: dict[str, Any] = {
+        "format": FORMAT,
         "model": model,
-        "engine": engine,
+        "backend": backend,
         "n": len(answers),
-        "silent_share": 1 - events / windows,
-        "seconds": sum(answer.seconds for answer in answers),
-        "connections": {name: 1 - e / w for name, (w, e) in totals.items()},
+        "silent_share": whole.silent_share,
+        "quiet_share": whole.quiet_share,
+        "seconds": sum(seconds),
+        "connections": {name: connection.silent_share for name, connection in whole.connections.items()},
         "texts": rows,
     }
-    if labels is not None:
-        for row, label in zip(rows, labels, strict=True):
-            row["expected"] = names[label]
+    if expected is not None:
+        for row, label in zip(rows, expected, strict=True):
+            row["expected"] = label
         summary["correct"] = sum(row["label"] == row["expected"] for row in rows)
     return summary
 
 
+def _row(answer: Answer, seconds: float) -> dict[str, Any]:
+    assert answer.trace is not None
+    return {
+        "text": answer.text,
+        "label": answer.label,
+        "confidence": answer.probabilities[answer.label] if answer.probabilities else None,
+        "score": answer.score,
+        "tokens": answer.tokens,
+        "spikes": answer.trace.spikes,
+        "silent_share": answer.trace.silent_share,
+        "quiet_share": answer.trace.quiet_share,
+        "seconds": seconds,
+    }
+
+
 def _print(summary: dict[str, Any]) -> None:
     from ..report.tables import percent, print_table
+    from ..topology import Site
 
-    columns = ["text", "label", "confidence", "tokens", "spikes", "silent", "ms"]
+    columns = ["text", "label", "confidence", "tokens", "spikes", "silent", "quiet", "ms"]
     rows: list[list[Any]] = []
     for row in summary["texts"]:
         wrong = "expected" in row and row["expected"] != row["label"]
         confidence = "" if row["confidence"] is None else percent(row["confidence"])
         label = row["label"] + (f" (expected {row['expected']})" if wrong else "")
         label = f"{row['score']:.3f}" if row["confidence"] is None else label
-        silent, spent = percent(row["silent_share"]), f"{1000 * row['seconds']:.0f}"
-        rows.append([row["text"], label, confidence, row["tokens"], row["events"], silent, spent])
-    print_table(f"{summary['model']} on {summary['n']} texts, engine {summary['engine']}", columns, rows)
-    blocks: dict[str, list[str]] = {}
+        shares, spent = (percent(row["silent_share"]), percent(row["quiet_share"])), f"{1000 * row['seconds']:.0f}"
+        rows.append([row["text"], label, confidence, row["tokens"], row["spikes"], *shares, spent])
+    print_table(f"{summary['model']} on {summary['n']} texts, backend {summary['backend']}", columns, rows)
+    blocks: dict[int, dict[str, str]] = {}
     for name, share in summary["connections"].items():
-        block = name.split(".")[1]
-        blocks.setdefault(block, [block]).append(percent(share))
-        roles = [n.split(".")[2] for n in summary["connections"] if n.split(".")[1] == block]
-    print_table("silent share per connection", ["block", *roles], blocks.values())
+        site = Site.parse(name)
+        blocks.setdefault(site.block, {})[site.part] = percent(share)
+    lines = [[str(block), *shares.values()] for block, shares in blocks.items()]
+    print_table("silent share per connection", ["block", *blocks[0]], lines)
     right = f", {summary['correct']} of {summary['n']} as labelled" if "correct" in summary else ""
-    typer.echo(f"silent share {percent(summary['silent_share'])}{right}, {summary['seconds']:.2f} s")
+    shares = f"silent share {percent(summary['silent_share'])}, quiet share {percent(summary['quiet_share'])}"
+    typer.echo(f"{shares}{right}, {summary['seconds']:.2f} s")

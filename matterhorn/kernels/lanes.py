@@ -184,6 +184,13 @@ def _load(builder: Any, place: Any) -> Any:
     return builder.load(builder.bitcast(place, _SUMS.as_pointer()), align=4)
 
 
+def _add_product(builder: Any, place: Any, value: Any, factor: Any) -> None:
+    """Add ``value · factor`` to the 64 numbers at a place."""
+    product = builder.fmul(value, _splat(builder, factor, ir.FloatType()), flags=_ONCE)
+    total = builder.fadd(_load(builder, place), product, flags=_ONCE)
+    builder.store(total, builder.bitcast(place, _SUMS.as_pointer()), align=4)
+
+
 def _rounded(builder: Any, value: Any) -> Any:
     """To whole numbers, halves to even."""
     kind = ir.FunctionType(_SUMS, [_SUMS])
@@ -234,18 +241,29 @@ def add_counts(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         own, shift, summed = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 6))
-        factor, most, value_of_one = (_splat(builder, args[i], ir.FloatType()) for i in (3, 4, 5))
+        factor, most = (_splat(builder, args[i], ir.FloatType()) for i in (3, 4))
         least, most = builder.fneg(most), builder.fsub(most, ir.Constant(_SUMS, [1.0] * LANES))
         value = builder.fadd(_load(builder, builder.gep(own, [args[1]])), _load(builder, shift))
         value = builder.fmul(value, factor)
         value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
         value = builder.select(builder.fcmp_ordered(">", value, most), most, value)
-        target = builder.bitcast(builder.gep(summed, [args[7]]), _SUMS.as_pointer())
-        product = builder.fmul(_rounded(builder, value), value_of_one, flags=_ONCE)
-        builder.store(builder.fadd(builder.load(target, align=4), product, flags=_ONCE), target, align=4)
+        _add_product(builder, builder.gep(summed, [args[7]]), _rounded(builder, value), args[5])
         return context.get_dummy_value()
 
     return types.void(sums, types.intp, offset, real, real, real, total, types.intp), generate
+
+
+@instruction
+def add_sums(typingctx: Any, sums: Any, place: Any, offset: Any, worth: Any, total: Any, start: Any) -> Any:
+    """``total[start + j] += worth · (sums[place + j] + offset[j])`` for 64 columns j; float32 and contiguous."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        own, shift, summed = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 4))
+        value = builder.fadd(_load(builder, builder.gep(own, [args[1]])), _load(builder, shift))
+        _add_product(builder, builder.gep(summed, [args[5]]), value, args[3])
+        return context.get_dummy_value()
+
+    return types.void(sums, types.intp, offset, types.float32, total, types.intp), generate
 
 
 @instruction

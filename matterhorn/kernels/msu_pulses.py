@@ -1,4 +1,4 @@
-"""What drives the rows of arrays: pulses of all tokens listed by array, with jitter, and what integrators keep of them."""
+"""What drives the rows of arrays: all tokens' pulses by array, with jitter, and what integrators keep of them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import LANES, add_counts, add_rows, to_steps
+from .lanes import LANES, add_counts, add_rows, add_sums, to_steps
 from .msu_noise import add_noise
 from .msu_walk import walk
 
@@ -103,8 +103,7 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
                         if read.count > 0:
                             add_counts(sums, at, offset, counts, half, np.float32(read.count) * place, total, to)
                         else:
-                            for j in range(LANES):
-                                total[to + j] += place * (sums[i - group, j] + offset[j])
+                            add_sums(sums, at, offset, place, total, to)
             place *= np.float32(read.base)
         if merged:
             if noisy:
@@ -112,8 +111,7 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
                 add_noise(total.reshape(n, LANES), power[0, 0], factor, more, key, b, blocks)
             offset = arrays.offset[0, 0, start:stop]
             for i in range(n):
-                for j in range(LANES):
-                    total[i * LANES + j] += offset[j]
+                add_sums(offset, 0, nothing, np.float32(1), total, i * LANES)
         write(total, b, blocks, scale.factor[start:stop], scale.shift[start:stop], scale.whole, flat)
 
 

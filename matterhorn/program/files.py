@@ -107,6 +107,15 @@ def load(name: str | Path) -> Program:
         raise InputError(str(error), file=folder / MODEL_FILE) from error
 
 
+def load_classifier(name: str | Path) -> Program:
+    """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
+    program = load(name)
+    if program.task == GENERAL:
+        cure = "train a task from it (start: general)"
+        raise InputError("a general encoder, no classifier", file=program.path, field="task", cure=cure)
+    return program
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A program's ``config.json``, checked for its format."""
     path = folder / CONFIG_FILE

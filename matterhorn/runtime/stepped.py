@@ -34,7 +34,7 @@ class SteppedBackend:
         potentials, levels = [], []
         for (begin, end), (first, last) in zip(pairwise(given.starts), pairwise(given.rows), strict=True):
             own = _split(given.queries[first:last], heads)
-            keys, values = (_split(x[begin:end], heads).astype(np.int64) for x in (given.keys, given.values))
+            keys, values = (_split(x[begin:end], heads).astype(np.float64) for x in (given.keys, given.values))
             ramp_of = queries.layout.reference.reshape(heads, 1, -1)
             constant = queries.layout.constant.reshape(heads, 1, -1)
             scores = _slot_by_slot(own, queries.layout, ramp_of, keys.swapaxes(1, 2))
@@ -55,21 +55,21 @@ class SteppedBackend:
 
 
 def _slot_by_slot(
-    slots: Slots, code: CodeLayout, reference: NDArray[np.int16], stored: NDArray[np.int64]
-) -> NDArray[np.int64]:
+    slots: Slots, code: CodeLayout, reference: NDArray[np.int16], stored: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Spikes ``[heads, rows, in]`` against stored operands ``[heads, in, out]``: a spike in slot t adds its operand
-    times the ramp at t."""
-    membrane = np.zeros((*slots.shape[:-1], stored.shape[-1]), np.int64)
+    times the ramp at t. All numbers are integers, far below what float64 holds exactly."""
+    membrane = np.zeros((*slots.shape[:-1], stored.shape[-1]))
     for slot in range(code.top + 1):
-        arriving = (slots == slot) * (code.unit * (code.top - slot) - reference.astype(np.int64))
+        arriving = (slots == slot) * (code.unit * (code.top - slot) - reference.astype(np.float64))
         membrane += arriving @ stored
     return membrane
 
 
-def _probability_levels(scores: NDArray[np.int64], softmax: SoftmaxLayout, population: Population) -> Levels:
+def _probability_levels(scores: NDArray[np.float64], softmax: SoftmaxLayout, population: Population) -> Levels:
     """Softmax by table, division, quantizer: ``[heads, rows, keys] → uint8``."""
     distance = np.minimum(scores.max(-1, keepdims=True) - scores, len(softmax.table) - 1)
-    weights = softmax.table[distance]
+    weights = softmax.table[distance.astype(np.int64)]
     total = np.maximum(weights.sum(-1, keepdims=True, dtype=np.float64), 1).astype(np.float32)
     if softmax.by_shifts:
         total = np.exp2(np.ceil(np.log2(total))).astype(np.float32)

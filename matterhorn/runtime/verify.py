@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..coding import encode
 from ..errors import InputError
 from ..program.program import Population, Program
-from ..program.text import Encoded
+from ..program.text import Encoded, Text
 from ..topology import Site
 from .backend import Levels, Slots
 from .engine import Engine
@@ -22,6 +22,8 @@ FORMAT = 1
 """Of the JSON that ``matterhorn verify`` prints."""
 
 BACKENDS = ("stepped", "exact", "events")
+BATCH = 32
+"""Texts that run together."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -34,8 +36,13 @@ class Expected:
     logits: NDArray[np.float32]
 
 
-Reference = Callable[[Encoded], Expected]
-"""Something to compare with, e.g. a quantized network (:func:`matterhorn.models.reference`)."""
+class Reference(Protocol):
+    """Something to compare with, e.g. a quantized network."""
+
+    def expected(self, batch: Encoded) -> Expected:
+        """What a batch should give."""
+        ...
+
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Verification:
 
 def verify(
     program: Program,
-    batches: Iterable[Encoded],
+    rows: Iterable[Encoded] | Sequence[Text],
     *,
     against: Reference | None = None,
     backends: Sequence[str] = BACKENDS,
@@ -69,7 +76,7 @@ def verify(
     """Compare backends with a reference on all batches, bit by bit.
 
     Args:
-        batches: what :meth:`Program.encode` gives.
+        rows: texts (or pairs), or batches as :meth:`Program.encode` gives them.
         against: what is right; None: the first of the backends, so that they are compared with one another.
         backends: at least one, or two without a reference.
 
@@ -82,8 +89,8 @@ def verify(
     first = None if against else Engine(program, backends[0])
     report = Verification(named, "the quantized network" if against else f"the {backends[0]} backend")
     engines = [Engine(program, name) for name in named]
-    for number, batch in enumerate(progress(batches)):
-        expected = against(batch) if against else None
+    for number, batch in enumerate(progress(_batches(program, rows))):
+        expected = against.expected(batch) if against else None
         keeper = _Keeper()
         logits = expected.logits if expected else first(**batch, watcher=keeper).logits  # type: ignore[misc]
         report.n += len(logits)
@@ -94,6 +101,13 @@ def verify(
             report.logits_different += int((answer != logits).sum())
             comparer.note("logits", answer != logits, answer, logits)
     return report
+
+
+def _batches(program: Program, rows: Iterable[Encoded] | Sequence[Text]) -> Iterable[Encoded]:
+    listed = list(rows)
+    if listed and not isinstance(listed[0], dict):
+        return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]  # type: ignore[arg-type]
+    return listed  # type: ignore[return-value]
 
 
 class _Keeper:

@@ -1,0 +1,24 @@
+"""Optional parts of the installation: asked for before any work, named in one line."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from ..errors import InputError
+
+
+def present(*packages: str) -> bool:
+    """Whether all these packages are installed."""
+    return all(find_spec(package) is not None for package in packages)
+
+
+def need(extra: str, *packages: str) -> None:
+    """Refuse to go on without an extra of the installation.
+
+    Raises:
+        InputError: one of its packages is not installed.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        cure = f'pip install "matterhorn-snn[{extra}]"'
+        raise InputError(f"this needs {missing[0]}, which is not installed", field=extra, cure=cure)

@@ -1,0 +1,179 @@
+"""``matterhorn info``, ``verify``, ``convert``, ``upgrade``, ``warm``: programs and their files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import Json, ModelName, app, print_json
+from .rows import GlueDir, MaxLength, load_rows, tracked
+
+if TYPE_CHECKING:
+    from ..program.program import Connection, Population
+
+FORMAT = 2
+"""Of the JSON documents."""
+
+Embeddings = Annotated[str, typer.Option(help="Embeddings file, relative to OUTPUT; models may share it.")]
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder of a quantized network, as matterhorn train wrote it.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the program.")],
+    task: Annotated[str | None, typer.Option(help="The task it was trained for, or general.")] = None,
+    embeddings: Embeddings = "embeddings.safetensors",
+) -> None:
+    """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
+    from ..program.files import GENERAL, save
+    from ..tasks import get_task
+    from .extras import need
+
+    need("train", "torch", "transformers")
+    from ..models.convert import convert_folder
+
+    name = task if task in (None, GENERAL) else get_task(task).name
+    save(convert_folder(source, task=name), output, embeddings=embeddings)
+    typer.echo(f"{output}: a program; check it with: matterhorn verify --model {output}")
+
+
+@app.command()
+def upgrade(
+    old: Annotated[Path, typer.Argument(help="Folder that an earlier version wrote.")],
+    new: Annotated[Path, typer.Argument(help="Folder for the same in today's format; made here.")],
+    embeddings: Annotated[str | None, typer.Option(help="Embeddings file, relative to NEW (default: as it was).")] = None,
+) -> None:
+    """Write anew what an earlier version wrote: a program, or a quantized network that is trained on."""
+    from ..program.upgrade import upgrade as write
+
+    typer.echo(f"{new}: {write(old, new, embeddings=embeddings)}, in today's format")
+
+
+@app.command()
+def verify(
+    task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
+    model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
+    glue_dir: GlueDir = None,
+    split: Annotated[str, typer.Option(help="Rows to compare on.")] = "dev",
+    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Compare with this quantized network instead.")] = None,
+    max_length: MaxLength = 128,
+    json: Json = False,
+) -> None:
+    """Compare the backends with the quantized network behind a program, bit by bit. Exit 0 if nothing differs.
+
+    Without the extra ``train`` there is no quantized network: then the backends are compared with one another.
+    """
+    from ..runtime import verify as compare
+    from ..tasks.tokens import sorted_batches
+    from .extras import present
+
+    program, tokens, _ = load_rows(model, task, split, glue_dir, max_length, limit)
+    batches = [tokens.encoded(rows) for rows in sorted_batches(tokens, 32)]
+    reference: Any = None
+    if against is not None or present("torch", "transformers"):
+        from ..models.restore import reference_for
+
+        reference = reference_for(program, against)
+    report = compare(program, batches, against=reference, progress=tracked("verify"))
+    answer = {"format": FORMAT, "model": model or program.task, "program": program.hash, **vars(report)}
+    if json:
+        print_json(answer)
+    else:
+        from ..report.tables import print_facts
+
+        print_facts("identical" if report.identical else "DIFFERENT", answer)
+    raise typer.Exit(0 if report.identical else 1)
+
+
+@app.command()
+def info(
+    model: Annotated[str | None, typer.Argument(help="A model's name or a folder; none: all that have a name.")] = None,
+    json: Json = False,
+) -> None:
+    """List the models that can be loaded by name, or describe one."""
+    from ..program.files import shipped
+
+    if model is not None:
+        return _describe_one(model, json)
+    rows = [_line(name) for name in shipped()]
+    if json:
+        return print_json({"format": FORMAT, "models": rows})
+    from ..report.tables import print_table
+
+    print_table("models", ["name", "task", "blocks", "width", "weights", "dead zone"], [list(r.values())[:6] for r in rows])
+
+
+def _line(name: str) -> dict[str, Any]:
+    from ..program.files import find, read_config
+
+    folder = find(name)
+    plain = read_config(folder)
+    network = plain["network"]
+    sizes = {"blocks": network["num_hidden_layers"], "width": network["hidden_size"]}
+    formats = {"weights": network["weights"], "dead_zone": network["dead_zone"]}
+    return {"name": name, "task": plain["task"], **sizes, **formats, "path": str(folder)}
+
+
+def _describe_one(model: str, json: bool) -> None:
+    from ..program.files import load
+
+    program = load(model)
+    folder, config = program.path, program.config
+    assert folder is not None
+    answer: dict[str, Any] = {
+        "format": FORMAT,
+        "name": model,
+        "path": str(folder),
+        "hash": program.hash,
+        "task": program.task,
+        "labels": list(program.labels),
+        **config.plain(),
+        "bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()},
+        "connections": [_connection(str(site), c) for site, c in program.connections().items()],
+        "populations": {str(site): _population(p) for site, p in program.populations().items()},
+    }
+    if json:
+        return print_json(answer)
+    from ..report.tables import print_facts, print_table
+
+    print_facts(model, {k: v for k, v in answer.items() if k not in ("connections", "populations")})
+    rows = [list(row.values()) for row in answer["connections"]]
+    print_table("connections", list(answer["connections"][0]), rows)
+    rows = [[name, *row.values()] for name, row in answer["populations"].items()]
+    print_table("populations", ["name", *next(iter(answer["populations"].values()))], rows)
+
+
+def _connection(name: str, connection: Connection) -> dict[str, Any]:
+    fan_out, fan_in = connection.weights.shape
+    return {"name": name, "fan_in": fan_in, "fan_out": fan_out, "weights": connection.kind}
+
+
+def _population(population: Population) -> dict[str, Any]:
+    silent = population.code.silent
+    return {
+        "scale": float(population.scale),
+        "zero": population.zero,
+        "silent_levels": silent.size,
+        "silent_min": int(silent.min()),
+        "silent_max": int(silent.max()),
+        "dead_zone": population.code.dead_zone,
+    }
+
+
+@app.command()
+def warm(model: ModelName = "sst2", json: Json = False) -> None:
+    """Compile all kernels, once after installation: later runs start in a second or two."""
+    from ..program.files import load
+    from ..runtime.warm import warm_up
+
+    start = time.perf_counter()
+    warm_up(load(model))
+    seconds = time.perf_counter() - start
+    if json:
+        print_json({"format": FORMAT, "seconds": seconds})
+    else:
+        typer.echo(f"kernels compiled in {seconds:.1f} s")

@@ -1,0 +1,164 @@
+"""A program's folder: written whole, read back equal, refused where it was cut or altered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from matterhorn.errors import InputError
+from matterhorn.program import Program, find, load, shipped
+from matterhorn.program.files import load_classifier, save
+
+from ..networks import small_program
+
+SHARED = "../shared/tables.safetensors"
+
+
+@pytest.fixture(scope="module")
+def program():
+    return small_program(k=2)
+
+
+@pytest.fixture
+def folder(program, tmp_path):
+    program.save(tmp_path / "own")
+    return tmp_path / "own"
+
+
+def with_arrays(program: Program, **changed: np.ndarray) -> Program:
+    names = {name.replace("__", "."): value for name, value in changed.items()}
+    about = {"labels": program.labels, "tokenizer": program.tokenizer}
+    return Program.from_arrays(program.config, program.arrays() | names, **about)
+
+
+def assert_same(one: Program, other: Program) -> None:
+    assert (one.config, one.labels, one.task) == (other.config, other.labels, other.task)
+    for name, value in one.arrays().items():
+        own = other.arrays()[name]
+        if name.endswith("thresholds"):  # out of reach stays out of reach, whatever the number
+            within = np.abs(value) < 2**15 - 1
+            value, own = value[within], own[within]
+        assert np.array_equal(value, own), name
+
+
+@pytest.mark.parametrize("options", [{"k": 2}, {"weights": "ternary"}, {"weights": "int4", "kv_bits": 3}, {"k": 1, "mean": True}])
+def test_a_program_survives_saving(options, tmp_path):
+    program = small_program(**options)
+    program.save(tmp_path / "p")
+    again = load(tmp_path / "p")
+    assert_same(program, again)
+    assert again.path == tmp_path / "p"
+    again.save(tmp_path / "q")
+    assert load(tmp_path / "q").hash == again.hash
+    assert np.array_equal(again.encode(["abc"])["input_ids"], program.encode(["abc"])["input_ids"])
+
+
+def test_embeddings_and_tokenizer_can_be_shared(program, tmp_path):
+    for name in ("one", "two"):
+        save(program, tmp_path / name, embeddings=SHARED)
+    (tmp_path / "shared" / "tokenizer.json").write_text(
+        json.dumps(json.loads(program.tokenizer.to_str()), ensure_ascii=False, separators=(",", ":"))
+    )
+    save(program, tmp_path / "three", embeddings=SHARED)
+    assert {path.name for path in (tmp_path / "three").iterdir()} == {"config.json", "model.safetensors"}
+    assert_same(program, load(tmp_path / "two"))
+    assert load(tmp_path / "three").tokenizer is not None
+
+
+def test_of_shared_embeddings_only_the_rows_that_differ_are_kept(program, tmp_path):
+    save(program, tmp_path / "one", embeddings=SHARED)
+    word, bias = (program.arrays()[f"embeddings.{name}"].copy() for name in ("word", "norm.bias"))
+    word[[3, 5]] += 1
+    bias[2] += 0.5
+    other = with_arrays(program, embeddings__word=word, embeddings__norm__bias=bias)
+    save(other, tmp_path / "two", embeddings=SHARED)
+    own = load_file(tmp_path / "two" / "own-rows.safetensors")
+    assert own["word.rows"].tolist() == [3, 5] and own["norm.bias.rows"].tolist() == [2] and len(own) == 4
+    assert_same(other, load(tmp_path / "two"))
+    (tmp_path / "two" / "own-rows.safetensors").unlink()
+    with pytest.raises(InputError, match=r"own-rows\.safetensors.*missing"):
+        load(tmp_path / "two")
+
+
+def test_embeddings_of_another_shape_cannot_be_shared(program, tmp_path):
+    save(program, tmp_path / "one", embeddings=SHARED)
+    config = dataclasses.replace(program.config, type_vocab_size=1)
+    tables = {f"embeddings.segment{end}": program.arrays()[f"embeddings.segment{end}"][:1] for end in ("", "_scale")}
+    smaller = Program.from_arrays(config, program.arrays() | tables, labels=program.labels)
+    with pytest.raises(InputError, match="another kind"):
+        save(smaller, tmp_path / "two", embeddings=SHARED)
+    assert not (tmp_path / "two").exists()
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_network(folder, **changes):
+    edit(folder, network=json.loads((folder / "config.json").read_text())["network"] | changes)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+BAD = {
+    "altered": (lambda f: flip(f / "model.safetensors"), "checksum"),
+    "cut": (lambda f: (f / "embeddings.safetensors").write_bytes(b"1234"), "checksum"),
+    "missing": (lambda f: (f / "model.safetensors").unlink(), "missing"),
+    "no config": (lambda f: (f / "config.json").unlink(), "no program here"),
+    "no json": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
+    "another kind": (lambda f: edit(f, model_type="bert"), "not a program"),
+    "not converted": (lambda f: edit(f, model_type="matterhorn"), "matterhorn convert"),
+    "an earlier version": (lambda f: edit(f, model_type="matterhorn-spiking", format=2), "matterhorn upgrade"),
+    "another format": (lambda f: edit(f, format=99), "format 99"),
+    "too wide": (lambda f: edit_network(f, dead_zone=9), "dead_zone"),
+    "a misspelt key": (lambda f: edit_network(f, deadzone=1), "deadzone"),
+    "another shape": (lambda f: edit_network(f, intermediate_size=32), "shape"),
+    "no labels": (lambda f: edit(f, labels=["one"]), "classifier"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_folders_are_refused(folder, fault):
+    spoil, message = BAD[fault]
+    spoil(folder)
+    with pytest.raises(InputError, match=message) as error:
+        load(folder)
+    assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_silent_level_out_of_range_is_refused(program):
+    silent = program.arrays()["blocks.0.hidden.silent"].copy()
+    silent[3] = 16
+    with pytest.raises(InputError, match=r"blocks\.0\.hidden.*silent"):
+        with_arrays(program, blocks__0__hidden__silent=silent, blocks__0__hidden__silent_value=8 * silent)
+
+
+def test_saving_replaces_at_once(folder):
+    before = sorted(path.name for path in folder.iterdir())
+    small_program(k=1).save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert load(folder).config.dead_zone == 1
+    assert [path.name for path in folder.parent.iterdir()] == ["own"]
+
+
+def test_models_are_found_by_name(folder, monkeypatch):
+    assert {"sst2", "stsb", "general"} <= set(shipped())
+    with pytest.raises(InputError, match="no model 'own'"):
+        find("own")
+    monkeypatch.setenv("MATTERHORN_MODELS", str(folder.parent))
+    assert find("own") == folder and "own" in shipped()
+    assert load("own").path == folder
+
+
+def test_a_general_encoder_has_no_classifier():
+    with pytest.raises(InputError, match="no classifier"):
+        load_classifier("general")

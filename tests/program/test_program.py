@@ -1,0 +1,134 @@
+"""A program is frozen: no array can be written to, no torch object is in it, its hash says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from matterhorn.errors import InputError
+from matterhorn.program import Config, Program
+
+from ..networks import small_program
+
+
+@pytest.fixture(scope="module")
+def program():
+    return small_program(k=2, mean=True)
+
+
+def parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Everything that can be reached from a value."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    yield value
+    if isinstance(value, Mapping):
+        inside = [*value.keys(), *value.values()]
+    elif isinstance(value, (list, tuple, set)):
+        inside = list(value)
+    else:
+        inside = list(getattr(value, "__dict__", {}).values())
+    for one in inside:
+        yield from parts(one, seen)
+
+
+@pytest.mark.parametrize("way", ["made", "pickled"])
+def test_no_array_can_be_written_to_and_no_torch_is_reachable(program, way):
+    own = program if way == "made" else pickle.loads(pickle.dumps(program))
+    found = list(parts(own, set()))
+    arrays = [part for part in found if isinstance(part, np.ndarray)]
+    assert len(arrays) > 200
+    for array in arrays:
+        assert not array.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    assert not [part for part in found if isinstance(part, (torch.Tensor, torch.nn.Module))]
+
+
+def test_fields_cannot_be_set(program):
+    for part in (program, program.config, program.blocks[0], program.blocks[0].populations["input"]):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            part.anything = 1
+    with pytest.raises(TypeError):
+        program.config.dead_zones["input"] = 0
+
+
+def test_changing_what_it_was_made_of_changes_nothing(program):
+    arrays = {name: value.copy() for name, value in program.arrays().items()}
+    own = Program.from_arrays(program.config, arrays, labels=program.labels)
+    for value in arrays.values():
+        value[...] = 0
+    assert own.hash == program.hash
+
+
+def test_the_hash_knows_every_array_the_config_and_the_labels(program):
+    seen = {program.hash}
+    for name, value in program.arrays().items():
+        changed = value.copy()
+        if name.endswith(("silent", "silent_value")):
+            continue  # (bound to each other: the next test)
+        changed.reshape(-1)[0] += 1
+        seen.add(Program.from_arrays(program.config, program.arrays() | {name: changed}, labels=program.labels).hash)
+    config = dataclasses.replace(program.config, layer_norm_eps=1e-5)
+    seen.add(Program.from_arrays(config, program.arrays(), labels=program.labels).hash)
+    seen.add(Program.from_arrays(program.config, program.arrays(), labels=("a", "b")).hash)
+    assert len(seen) == 3 + len([n for n in program.arrays() if not n.endswith(("silent", "silent_value"))])
+
+
+def test_missing_and_misshapen_arrays_are_named(program):
+    arrays = dict(program.arrays())
+    del arrays["blocks.1.output.weights"]
+    with pytest.raises(InputError, match=r"blocks\.1\.output\.weights: missing"):
+        Program.from_arrays(program.config, arrays, labels=program.labels)
+    arrays = program.arrays() | {"blocks.1.output.weights": np.zeros((3, 3), np.int8)}
+    with pytest.raises(InputError, match=r"blocks\.1\.output\.weights: shape \[3, 3\]"):
+        Program.from_arrays(program.config, arrays, labels=program.labels)
+
+
+def test_potentials_beyond_float32_are_refused(program):
+    wide = np.full(program.arrays()["blocks.0.query.weights"].shape, 127, np.int8)
+    config = dataclasses.replace(program.config, activation_bits=6)
+    with pytest.raises(InputError):
+        Program.from_arrays(config, program.arrays() | {"blocks.0.query.weights": wide}, labels=program.labels)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weights": "1"},
+        {"activation_bits": 0},
+        {"activation_bits": 10**12},
+        {"kv_bits": 9},
+        {"dead_zone": 8},
+        {"silence_per": "head"},
+        {"digital": "fast"},
+        {"dead_zones": {"probabilities": 9}},
+        {"dead_zones": {"nothing": 1}},
+        {"dead_zones": {"input": -1}},
+        {"hidden_size": 385},
+    ],
+)
+def test_impossible_configs_name_their_field(wrong):
+    with pytest.raises(InputError, match=f"^{next(iter(wrong))}"):
+        Config(**wrong)
+
+
+def test_zones_are_never_wider_than_the_networks():
+    config = Config(dead_zone=2, dead_zones={"probabilities": 1, "input": 3})
+    assert [config.zone(name) for name in ("probabilities", "input", "hidden")] == [1, 2, 2]
+
+
+def test_texts_become_padded_arrays(program):
+    one, two = program.encode(["abc", ("ab", "c")])["input_ids"].tolist()
+    assert len(one) == len(two) == 6 and one[-1] == 0 and two[-1] == 3
+    cut = program.encode(["abcdefgh", ("abcdef", "gh")], max_length=6)
+    assert cut["input_ids"].shape == (2, 6) and cut["token_type_ids"][1].tolist() == [0, 0, 0, 0, 1, 1]
+    for texts, message in (([], "no texts"), ([" "], "empty text"), (["ok", ("a", "")], "text 2"), ("a " * 99, "too long")):
+        with pytest.raises(InputError, match=message):
+            program.encode(texts)

@@ -1,0 +1,104 @@
+"""What earlier versions wrote is read by ``upgrade`` alone, and runs the same."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from matterhorn.errors import InputError
+from matterhorn.program import load
+from matterhorn.program.files import sha256
+from matterhorn.program.upgrade import upgrade
+
+from ..networks import small_network, small_program
+
+OLD = {"context": "mixed", "intermediate": "middle", "silent_value": "reads"}
+OLD_KEYS = {"weights": "weight_bits", "kv_bits": "stored_bits", "dead_zones": "narrower"}
+
+
+def old_name(name: str) -> str:
+    """An array's name in format 2."""
+    for now, before in OLD.items():
+        name = re.sub(rf"\b{now}\b", before, name)
+    sources = "input|queries|probabilities|mixed|hidden|middle|keys|values"
+    return re.sub(rf".({sources}).scale$", r".\1.step", name)
+
+
+def as_format(folder, number):
+    """Turn a program's folder into what format 1 or 2 was."""
+    plain = json.loads((folder / "config.json").read_text())
+    file = folder / "model.safetensors"
+    stored = load_file(file)
+    if number == 1:  # nothing was packed but weights
+        whole = load(folder).arrays()
+        stored = {k: v for k, v in stored.items() if k.endswith("weights") or k.split(".")[-1] not in ("ends", "off")}
+        stored = {k: v if k.endswith("weights") else whole[k] for k, v in stored.items()}
+        stored |= {k: v for k, v in whole.items() if k.endswith("thresholds")}
+    save_file({old_name(k): np.ascontiguousarray(v) if v.ndim else v for k, v in stored.items()}, file)
+    network = {OLD_KEYS.get(k, k): v for k, v in plain.pop("network").items() if k != "first_only"}
+    network["weight_bits"] = {"int1": "1", "ternary": "ternary", "int4": "4"}[network["weight_bits"]]
+    network["narrower"] = {old_name(k): v for k, v in network["narrower"].items()}
+    labels = {str(i): name for i, name in enumerate(plain.pop("labels"))}
+    plain |= {"format": number, "model_type": "matterhorn-spiking", "id2label": labels, **network}
+    plain["sha256"]["model.safetensors"] = sha256(file)
+    (folder / "config.json").write_text(json.dumps(plain))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("options", [{"k": 2, "mean": True, "dead_zones": {"context": 1}}, {"weights": "ternary"}])
+def test_programs_of_earlier_formats(tmp_path, number, options):
+    small_program(**options).save(tmp_path / "old")
+    right = load(tmp_path / "old")
+    as_format(tmp_path / "old", number)
+    with pytest.raises(InputError, match="matterhorn upgrade"):
+        load(tmp_path / "old")
+    assert upgrade(tmp_path / "old", tmp_path / "new") == f"a program of format {number}"
+    assert load(tmp_path / "new").hash == right.hash
+
+
+def test_an_altered_old_program_is_refused(tmp_path):
+    small_program().save(tmp_path / "old")
+    as_format(tmp_path / "old", 2)
+    with (tmp_path / "old" / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(InputError, match="altered"):
+        upgrade(tmp_path / "old", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_quantized_networks_of_earlier_versions(tmp_path):
+    import torch
+
+    from matterhorn.models import QuantizedForSequenceClassification
+
+    network = small_network(k=1)
+    network.save_pretrained(tmp_path / "old")
+    file, config = tmp_path / "old" / "model.safetensors", tmp_path / "old" / "config.json"
+    words = {"context": "mixed", "intermediate": "middle", "silent_value": "reads"}
+
+    def before(name: str) -> str:
+        parts = name.split(".")
+        if parts[-1] == "scale" and not parts[0] == "embeddings":
+            parts[-1] = "step"
+        return ".".join(words.get(part, part) for part in parts)
+
+    save_file({before(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+    plain = {OLD_KEYS.get(k, k): v for k, v in json.loads(config.read_text()).items()} | {"weight_bits": "1"}
+    config.write_text(json.dumps(plain))
+    assert upgrade(tmp_path / "old", tmp_path / "new") == "a quantized network"
+    again = QuantizedForSequenceClassification.from_pretrained(tmp_path / "new").eval()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_what_is_none_of_ours_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no network here"):
+        upgrade(tmp_path, tmp_path / "new")
+    small_program().save(tmp_path / "today")
+    with pytest.raises(InputError, match="of today"):
+        upgrade(tmp_path / "today", tmp_path / "new")
+    with pytest.raises(InputError, match="already there"):
+        upgrade(tmp_path / "today", tmp_path / "today")

@@ -1,0 +1,196 @@
+"""The engine: all backends give the same bits, whatever the network, the padding, the tiles, the threads."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from matterhorn.errors import InputError
+from matterhorn.runtime import Engine, SlotRecorder, verify
+from matterhorn.runtime.engine import cut
+from matterhorn.runtime.sequences import Sequences
+
+from ..networks import small_arrays, small_network, small_program
+
+BACKENDS = ("stepped", "exact", "events")
+
+OPTIONS = [
+    {},
+    {"k": 3},
+    {"k": 2, "mean": True},
+    {"k": 1, "weights": "int4", "kv_bits": 3},
+    {"k": 1, "digital": "shift", "weights": "ternary", "silence_per": "tensor"},
+    {"activation_bits": 6, "k": 5, "mean": True, "kv_bits": 2},
+    {"k": 3, "mean": True, "dead_zones": {"probabilities": 1, "queries": 0}},
+]
+
+
+@pytest.fixture(scope="module")
+def program():
+    return small_program(k=1)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_backends_equal_the_quantized_network(options):
+    network = small_network(**{"k": 0, **options})
+    program = small_program(**{"k": 0, **options})
+    batches = [small_arrays(), small_arrays(seed=4, rows=3, longest=1)]
+    report = verify(program, batches, against=network, backends=BACKENDS)
+    assert report.identical, report.first_difference
+    assert report.n == 9 and report.levels_compared > 10_000
+
+
+def test_packed_attention_gives_the_same(monkeypatch, program):
+    batch = small_arrays(longest=64)
+    plain = Engine(program, "stepped")(**batch).logits
+    monkeypatch.setattr("matterhorn.runtime.events.PACKED_FROM", 1)
+    assert np.array_equal(Engine(program, "events")(**batch).logits, plain)
+
+
+def test_the_last_block_computes_the_first_token_only(program):
+    recorder, batch = SlotRecorder(), small_arrays()
+    Engine(program, "exact")(**batch, watcher=recorder)
+    tokens, rows = int(batch["attention_mask"].sum()), len(batch["input_ids"])
+    sizes = {site.part: len(slots) for site, slots in recorder.slots.items() if site.block == 1}
+    assert sizes["input"] == tokens
+    assert sizes["queries"] == sizes["context"] == sizes["hidden"] == sizes["intermediate"] == rows
+    assert sizes["probabilities"] == 4 * tokens  # one query of each head against every key
+    assert {len(s) for site, s in recorder.slots.items() if site.block == 0 and site.part == "hidden"} == {tokens}
+
+
+def test_padding_behind_the_text_changes_nothing(program):
+    batch = small_arrays()
+    wide = {name: np.pad(array, ((0, 0), (0, 5))) for name, array in batch.items()}
+    wide["input_ids"][:, -5:] = 77
+    assert np.array_equal(Engine(program)(**wide).logits, Engine(program)(**batch).logits)
+
+
+def test_holes_in_a_mask_are_left_out(program):
+    batch = small_arrays()
+    batch["attention_mask"][0, 2] = 0
+    answers = [Engine(program, name)(**batch).logits for name in BACKENDS]
+    assert np.array_equal(answers[0], answers[1]) and np.array_equal(answers[0], answers[2])
+
+
+@pytest.mark.parametrize("spoil", ["left", "empty"])
+def test_rows_that_begin_with_padding_are_refused(program, spoil):
+    batch = small_arrays()
+    batch["attention_mask"][1, : 1 if spoil == "left" else None] = 0
+    with pytest.raises(InputError, match="begins with padding"):
+        Engine(program)(**batch)
+
+
+BAD = {
+    "shapes": ({"attention_mask": np.ones((6, 3))}, "shapes"),
+    "one row": ({"input_ids": np.ones(11, int)}, "shapes"),
+    "too long": ({"input_ids": np.ones((1, 65), int), "attention_mask": None, "token_type_ids": None}, "65 tokens"),
+    "no such token": ({"input_ids": np.full((6, 11), 200)}, "table of 200"),
+    "negative": ({"input_ids": np.full((6, 11), -1)}, "table of 200"),
+    "no such type": ({"token_type_ids": np.full((6, 11), 2)}, "table of 2"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_arrays_are_refused(program, fault):
+    change, message = BAD[fault]
+    with pytest.raises(InputError, match=message):
+        Engine(program)(**(small_arrays() | change))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "warp"}, "no backend 'warp'"),
+        ({"backend": "analog"}, "needs a chip"),
+        ({"backend": "exact", "chip": object()}, "has no chip"),
+        ({"threads": 0}, "0 threads"),
+    ],
+)
+def test_bad_engines_are_refused(program, arguments, message):
+    with pytest.raises(InputError, match=message):
+        Engine(program, **arguments)
+
+
+def test_tensors_are_taken_as_arrays_are(program):
+    batch = small_arrays()
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    assert np.array_equal(Engine(program)(**tensors).logits, Engine(program)(**batch).logits)
+
+
+def test_threads_and_tiles_change_nothing(monkeypatch, program):
+    batch = small_arrays(rows=9)
+    alone = Engine(program, threads=1)(**batch).logits
+    monkeypatch.setattr("matterhorn.runtime.engine.TILE", 8)
+    assert np.array_equal(Engine(program, threads=1)(**batch).logits, alone)
+    assert np.array_equal(Engine(program, threads=3)(**batch).logits, alone)
+    assert np.array_equal(Engine(program, threads=1)(**batch, trace=True).logits, alone)
+
+
+def test_tiles_hold_every_sequence_once():
+    tiles = cut([100, 200, 300, 10, 10], 1, 256)
+    assert [(tile.start, tile.stop) for tile in tiles] == [(0, 2), (2, 3), (3, 5)]
+    assert len(cut([10] * 8, 2)) == 2
+
+
+def test_a_program_is_shared_by_threads(program):
+    batch, found = small_arrays(rows=9), []
+    right = Engine(program, threads=1)(**batch).logits
+    work = [threading.Thread(target=lambda: found.append(Engine(program)(**batch).logits)) for _ in range(8)]
+    for one in work:
+        one.start()
+    for one in work:
+        one.join()
+    assert len(found) == 8 and all(np.array_equal(one, right) for one in found)
+
+
+def test_a_pickled_program_runs_the_same(program):
+    again = pickle.loads(pickle.dumps(program))
+    batch = small_arrays()
+    assert again.hash == program.hash
+    assert np.array_equal(Engine(again)(**batch).logits, Engine(program)(**batch).logits)
+
+
+def test_answers_have_labels_and_probabilities(program):
+    one, two = Engine(program).classify(["abc def", ("ab", "cd")], trace=True)
+    assert set(one.probabilities) == set(program.labels) and sum(one.probabilities.values()) == pytest.approx(1)
+    assert one.probabilities[one.label] == max(one.probabilities.values())
+    assert one.tokens == 8 and two.tokens == 7 and one.trace.tokens == 8
+    assert Engine(program).classify("abc def")[0].label == one.label
+
+
+def test_sequences_lie_end_to_end():
+    sequences = Sequences.of(np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0]]))
+    assert sequences.starts.tolist() == [0, 2, 4, 5] and sequences.lengths.tolist() == [2, 2, 1]
+    assert sequences.places.tolist() == [0, 1, 0, 2, 0]
+    assert sequences.flat(np.arange(1, 10).reshape(3, 3)).tolist() == [1, 2, 4, 6, 7]
+
+
+@pytest.mark.parametrize("fault", ["levels", "logits"])
+def test_verification_finds_what_differs(monkeypatch, fault):
+    network, program = small_network(k=1), small_program(k=1)
+    expected = network.expected
+
+    def spoiled(batch):
+        right = expected(batch)
+        if fault == "logits":
+            right.logits[0, 0] += 1
+        else:
+            site = next(iter(right.levels))
+            right.levels[site][0, 0, 0] += 1
+        return right
+
+    monkeypatch.setattr(network, "expected", spoiled)
+    report = verify(program, [small_arrays()], against=network, backends=["exact"])
+    assert not report.identical and getattr(report, f"{fault}_different") == 1
+    assert report.first_difference["backend"] == "exact"
+
+
+def test_backends_are_compared_with_one_another_where_there_is_no_network(program):
+    report = verify(program, ["abc def", "a"])
+    assert report.identical and report.backends == ["exact", "events"] and report.n == 2
+    with pytest.raises(InputError, match="nothing to compare"):
+        verify(program, ["a"], backends=["exact"])

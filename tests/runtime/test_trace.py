@@ -1,0 +1,142 @@
+"""The trace counts what happens, one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from matterhorn.coding import SILENT
+from matterhorn.errors import InputError
+from matterhorn.program import Program, Trace
+from matterhorn.runtime import Engine, SlotRecorder, TraceRecorder
+from matterhorn.topology import CONNECTIONS, SOURCE, Site
+
+from ..networks import small_arrays, small_program
+
+NAMES = [connection.name for connection in CONNECTIONS]
+
+
+def uncut(program: Program) -> Program:
+    """The same network, all tokens of the last block computed."""
+    config = dataclasses.replace(program.config, first_only=False)
+    return Program.from_arrays(config, program.arrays(), labels=program.labels)
+
+
+@pytest.fixture(scope="module", params=["first token", "all tokens"])
+def ran(request):
+    program = small_program(k=1) if request.param == "first token" else uncut(small_program(k=1))
+    recorder, batch = SlotRecorder(), small_arrays()
+    trace = Engine(program, "exact")(**batch, trace=True, watcher=recorder).trace
+    return program, batch["attention_mask"].sum(1), trace, recorder
+
+
+def brute_force(program, lengths, recorder, block, name):
+    """Count a connection's events one by one."""
+    own = recorder.slots[Site(block, SOURCE[name])]
+    code = program.blocks[block].populations[SOURCE[name]].code
+    cut = program.shape.first_only and block == 1
+    size, heads, place = 8, 4, 0
+    windows = events = accumulates = products = kappa = 0
+    for n in map(int, lengths):
+        queries = 1 if cut else n
+        if SOURCE[name] == "probabilities":
+            cells = [(slot, 0, size) for slot in own[place : place + heads * queries * n]]
+            place += heads * queries * n
+        else:
+            stored = n if SOURCE[name] == "input" else queries
+            read = n if name in ("key", "value") else queries
+            fan = {"qk": n, "ffn1": 64}.get(name, 32)
+            cells = [(own[place + i, c], c, fan) for i in range(read) for c in range(own.shape[1])]
+            place += stored
+        for slot, neuron, fan in cells:
+            windows += 1
+            products += fan
+            if slot != SILENT:
+                events += 1
+                accumulates += fan
+                kappa += abs(code.top - int(slot) - int(code.silent[neuron if code.silent.size > 1 else 0]))
+    return windows, events, accumulates, products, kappa
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_equal_brute_force(ran, name):
+    program, lengths, trace, recorder = ran
+    for block in (0, 1):
+        row = trace.connections[f"block.{block}.{name}"]
+        counted = (row.windows, row.events, row.accumulates, row.products, row.kappa_sum)
+        assert counted == brute_force(program, lengths, recorder, block, name)
+        assert row.histogram.sum() == row.windows
+
+
+def test_totals(ran):
+    program, lengths, trace, _ = ran
+    assert (trace.tokens, trace.sequences, trace.program) == (lengths.sum(), len(lengths), program.hash)
+    assert 0 < trace.silent_share < 1 and 0 < trace.quiet_share < 1
+    assert len(trace.connections) == 2 * len(NAMES)
+    rows = trace.connections.values()
+    assert trace.quiet_share == 1 - sum(r.accumulates for r in rows) / sum(r.products for r in rows)
+    assert trace.spikes == sum(r.events for r in rows if r.connection not in ("query", "value"))
+
+
+def test_a_cut_block_saves_events_and_changes_no_answer():
+    program, batch = small_program(k=1), small_arrays()
+    cut, whole = (Engine(p, "events")(**batch, trace=True) for p in (program, uncut(program)))
+    assert np.array_equal(cut.logits, whole.logits)
+    assert cut.trace.events < whole.trace.events
+    first = {name: (row.windows, row.events) for name, row in whole.trace.connections.items() if row.block == 0}
+    assert first == {name: (r.windows, r.events) for name, r in cut.trace.connections.items() if r.block == 0}
+
+
+def test_a_trace_adds_up_over_batches(ran):
+    program, lengths, trace, _ = ran
+    batch, recorder = small_arrays(), TraceRecorder(program)
+    for i in range(len(lengths)):
+        Engine(program, "exact")(**{k: v[i : i + 1] for k, v in batch.items()}, watcher=recorder)
+    merged = [Engine(program)(**{k: v[s] for k, v in batch.items()}, trace=True).trace for s in (slice(0, 4), slice(4, 6))]
+    merged[0].merge(merged[1])
+    for other in (recorder.trace, merged[0]):
+        assert other.lengths == trace.lengths
+        for name, row in trace.connections.items():
+            own = other.connections[name]
+            assert (row.events, row.windows, row.accumulates) == (own.events, own.windows, own.accumulates)
+            assert np.array_equal(row.histogram, own.histogram)
+        assert other.digital == trace.digital
+
+
+@pytest.mark.parametrize("backend", ["stepped", "events"])
+def test_backends_leave_the_same_trace(ran, backend):
+    program, _, trace, _ = ran
+    other = Engine(program, backend)(**small_arrays(), trace=True).trace
+    assert {n: c.events for n, c in other.connections.items()} == {n: c.events for n, c in trace.connections.items()}
+
+
+def test_saving_keeps_everything(ran, tmp_path):
+    trace = ran[2]
+    trace.save(tmp_path / "t.json.gz")
+    again = Trace.load(tmp_path / "t.json.gz")
+    assert (again.shape, again.lengths, again.program) == (trace.shape, trace.lengths, trace.program)
+    assert again.digital == trace.digital
+    for name, row in trace.connections.items():
+        for key, value in vars(row).items():
+            assert np.array_equal(value, getattr(again.connections[name], key)), (name, key)
+
+
+def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
+    trace, path = ran[2], tmp_path / "t.json.gz"
+    trace.save(path)
+    plain = json.loads(gzip.decompress(path.read_bytes()))
+    for change, message in (({"format": 2}, "format 2"), ({"connections": [{}]}, "not a trace")):
+        path.write_bytes(gzip.compress(json.dumps(plain | change).encode()))
+        with pytest.raises(InputError, match=message):
+            Trace.load(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a trace"):
+        Trace.load(path)
+    with pytest.raises(InputError, match="no such file"):
+        Trace.load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="different programs"):
+        trace.merge(dataclasses.replace(trace, program="another"))
