@@ -118,7 +118,8 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
     flat = torch.tensor([token for row in sentences for token in row])
     starts = torch.tensor([0, *map(len, sentences[:-1])]).cumsum(0)
     sums = F.embedding_bag(flat, table.float(), starts, mode="sum", per_sample_weights=rarity[flat])
-    ours, theirs = F.normalize(sums, dim=-1).split(len(firsts))
+    units = F.normalize(sums, dim=-1)
+    ours, theirs = units[: len(firsts)], units[len(firsts) :]
     number = min(PARTNERS, len(seconds))
     return [row for some in ours.split(1024) for row in (some @ theirs.T).topk(number).indices.tolist()]
 

@@ -1,44 +1,91 @@
-"""What a teacher says of training rows: asked anew for every batch, or once and remembered."""
+"""What a network is chosen by while it trains: metrics, divergence from its teacher; and how many weights flip."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from .data import Tokens, sorted_batches
-from .loop import Measure, predict_tokens
-from .metrics import compute_metrics
-from .tasks import Task
-
-Lesson = tuple[Tensor, tuple[Tensor, ...]]
-"""Logits ``[batch, outputs]`` and the hidden states after each block, ``[batch, L, width]`` each."""
+from ..nn import QuantizedLinear
+from ..tasks.metrics import compute_metrics
+from ..tasks.task import Task
+from ..tasks.tokens import Tokens, sorted_batches
 
 
-def ask(teacher: nn.Module, batch: dict[str, Tensor]) -> Lesson:
-    """One pass of the teacher over a batch (its labels are left out)."""
-    teacher.to(batch["input_ids"].device)
-    with torch.no_grad():
-        answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
-    return answer.logits, answer.hidden_states[1:]
+class Measured(NamedTuple):
+    """An evaluation: the score to choose by, the larger the better, and its figures."""
+
+    score: float
+    figures: dict[str, float]
 
 
-def beside_teacher(task: Task, teacher: nn.Module) -> Measure:
-    """What a student is chosen by: minus its divergence from the teacher on rows it did not learn; then the metrics.
+Measure = Callable[[nn.Module, Tokens, Accelerator], Measured]
+"""(model, rows, processes) → an evaluation."""
 
-    The divergence (KL of the answers; mean squared error for scores) uses all of an answer and tells students apart
-    that accuracy on a few hundred rows does not.
+
+def on_device(batch: Mapping[str, NDArray[Any]], device: torch.device | str) -> dict[str, Tensor]:
+    """Arrays of a batch as tensors."""
+    return {name: torch.as_tensor(values).to(device) for name, values in batch.items()}
+
+
+def predict(model: nn.Module, tokens: Tokens, accelerator: Accelerator | None = None, batch_size: int = 64) -> Tensor:
+    """Logits ``[rows, outputs]`` of a model in eval mode, in float32; with an accelerator, shared by its processes."""
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    pieces = []
+    with torch.inference_mode():
+        for rows in sorted_batches(tokens, batch_size)[rank::world]:
+            batch = on_device(tokens.batch(rows), device)
+            batch.pop("labels", None)
+            pieces.append((rows, model(**batch).logits.float().cpu()))
+    model.train(was_training)
+    if accelerator is not None and world > 1:
+        from accelerate.utils import gather_object
+
+        pieces = gather_object(pieces)
+    answers = torch.cat([logits for _, logits in pieces])
+    order = torch.tensor([row for rows, _ in pieces for row in rows])
+    return torch.empty_like(answers).index_copy(0, order, answers)
+
+
+def metrics_of(
+    model: nn.Module, task: Task, tokens: Tokens, accelerator: Accelerator | None = None
+) -> dict[str, float]:
+    """A task's metrics of a model on rows, the main one first."""
+    return compute_metrics(task, predict(model, tokens, accelerator).numpy(), torch.tensor(tokens.labels).numpy())
+
+
+def by_metric(task: Task) -> Measure:
+    """A teacher is chosen by its task's main metric."""
+
+    def measure(model: nn.Module, rows: Tokens, accelerator: Accelerator) -> Measured:
+        metrics = metrics_of(model, task, rows, accelerator)
+        return Measured(metrics[task.metrics[0]], metrics)
+
+    return measure
+
+
+def by_divergence(task: Task, teacher: nn.Module) -> Measure:
+    """A student is chosen by how little it diverges from its teacher on rows that it did not learn.
+
+    The divergence uses all of an answer, and tells students apart that accuracy on a few hundred rows does not.
     """
     taught: list[Tensor] = []
 
-    def measure(student: nn.Module, rows: Tokens, accelerator: Accelerator) -> dict[str, float]:
+    def measure(student: nn.Module, rows: Tokens, accelerator: Accelerator) -> Measured:
         if not taught:
-            taught.append(predict_tokens(teacher.to(accelerator.device), rows, accelerator))
-        own = predict_tokens(student, rows, accelerator)
+            taught.append(predict(teacher.to(accelerator.device), rows, accelerator))
+        own = predict(student, rows, accelerator)
+        found = divergence(own, taught[0])
         metrics = compute_metrics(task, own.numpy(), torch.tensor(rows.labels).numpy())
-        return {"nearness": -divergence(own, taught[0])} | metrics
+        return Measured(-found, {"divergence": found} | metrics)
 
     return measure
 
@@ -50,42 +97,21 @@ def divergence(own: Tensor, taught: Tensor) -> float:
     return float(F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean"))
 
 
-class Memory:
-    """A teacher that is asked once for every row; from then on a batch costs a copy instead of a pass.
+class Flips:
+    """Counts how many few-bit weights have changed: what a latent weight learns counts only once it flips."""
 
-    Rows are known by their tokens (and types). It takes 2 bytes × tokens × blocks × width, e.g. 4 GB for SST-2 and
-    MiniLM-L6. Answers are computed in batches sorted by length, so that a resumed run remembers the same bits.
-    """
+    def __init__(self, model: nn.Module):
+        self.before = _integers(model)
 
-    def __init__(self, teacher: nn.Module, rows: Tokens, batch_size: int = 64):
-        self.first: dict[tuple[int, ...], int] = {}
-        """Where the states of a row's first token are."""
-        self.said: dict[tuple[int, ...], Tensor] = {}
-        self.states = torch.empty(0)
-        filled, tokens = 0, sum(map(len, rows.ids))
-        for numbers in tqdm(sorted_batches(rows, batch_size), desc="teacher", mininterval=5):
-            batch = rows.batch(numbers)
-            logits, states = ask(teacher, batch)
-            if not filled:
-                self.states = torch.empty(tokens, len(states), states[0].shape[-1], dtype=torch.bfloat16)
-            present = batch["attention_mask"].bool()
-            for row, length, answer in zip(_rows(batch), present.sum(1).tolist(), logits, strict=True):
-                self.first[row], self.said[row] = filled, answer
-                filled += length
-            self.states[filled - int(present.sum()) : filled] = torch.stack(states, 2)[present].to(torch.bfloat16)
-
-    def __call__(self, batch: dict[str, Tensor]) -> Lesson:
-        """What the teacher said of these rows; states of absent tokens are 0."""
-        rows, device = _rows(batch), batch["input_ids"].device
-        states = self.states.new_zeros(*batch["input_ids"].shape, *self.states.shape[1:])
-        for place, row in enumerate(rows):
-            length = len(row) // 2
-            states[place, :length] = self.states[self.first[row] : self.first[row] + length]
-        return torch.stack([self.said[row] for row in rows]).to(device), states.to(device).unbind(2)
+    def since(self, model: nn.Module) -> dict[str, float]:
+        """Share of the few-bit weights that have changed since last time, as a figure; none of a network without."""
+        now = _integers(model)
+        changed = sum(int((a != b).sum()) for a, b in zip(now, self.before, strict=True))
+        self.before = now
+        return {"flipped": changed / sum(map(Tensor.numel, now))} if now else {}
 
 
-def _rows(batch: dict[str, Tensor]) -> list[tuple[int, ...]]:
-    """Existing tokens and types of each row, one after the other: what a row is known by."""
-    lengths = batch["attention_mask"].sum(1).tolist()
-    columns = batch["input_ids"].tolist(), batch["token_type_ids"].tolist()
-    return [tuple(ids[:n] + types[:n]) for ids, types, n in zip(*columns, lengths, strict=True)]
+@torch.no_grad()
+def _integers(model: nn.Module) -> list[Tensor]:
+    linears = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
+    return [linear.integers()[0].to(torch.int8) for linear in linears]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
 
-from ..models.quantised import MatterhornForSequenceClassification
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models import QuantizedForSequenceClassification
 from ..msu import Device, weight_deviation
-from ..nn.linear import QuantisedLinear
 
 TURNS = 3
 """A connection is written anew every so many passes, in turn: drawing all every time would cost as much as learning."""
 
 
 class Chips:
-    """Draws what the cells of a chip add to the integer weights of every static connection.
+    """Draws what the cells of a chip add to the integer weights of every connection, one chip after the other.
 
     Args:
         network: its connections take the deviation in training only.
@@ -23,18 +26,28 @@ class Chips:
             such a pass meets the chips it would have met.
     """
 
-    def __init__(self, network: MatterhornForSequenceClassification, device: Device, seed: int, renew: int):
-        self.connections = [module for module in network.modules() if isinstance(module, QuantisedLinear)]
-        self.device, self.seed, self.renew = device, seed, renew
-        self.generator = torch.Generator()
+    def __init__(self, network: QuantizedForSequenceClassification, device: Device, seed: int, renew: int):
+        self.connections = list(network.connections().values())
+        self.device, self.seed, self.renew, self.passes = device, seed, renew, 0
+        self.generator = np.random.Generator(np.random.PCG64(seed))
 
     @torch.no_grad()
-    def draw(self, passes: int) -> None:
-        """The chip after ``passes`` passes: a whole new one, or every third connection of the last written anew."""
-        whole = passes % self.renew == 0
+    def draw(self) -> None:
+        """The next chip: a whole new one, or every third connection of the last written anew."""
+        whole = self.passes % self.renew == 0
         if whole:
-            self.generator.manual_seed(1_000_003 * self.seed + passes)
+            self.generator = np.random.Generator(np.random.PCG64([self.seed, self.passes]))
         for number, connection in enumerate(self.connections):
-            if whole or (number - passes) % TURNS == 0:
+            if whole or (number - self.passes) % TURNS == 0:
                 integers, _ = connection.integers()
-                connection.deviation = weight_deviation(integers.to(torch.int8), self.device, self.generator)
+                drawn = weight_deviation(integers.to(torch.int8).cpu().numpy(), self.device, self.generator)
+                connection.deviation = torch.from_numpy(drawn).to(integers.device)
+        self.passes += 1
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """How many chips there were."""
+        return {"passes": torch.tensor(self.passes)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` gave; exactly so after a multiple of ``renew`` passes."""
+        self.passes = int(state["passes"])

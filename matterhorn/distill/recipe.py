@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -23,8 +23,6 @@ class Phase(Strict):
 
     epochs: float = Field(gt=0)
     learning_rate: float = Field(gt=0)
-    latent_rate: float = Field(1.0, gt=0)
-    """Learning rate of the latent weights behind few-bit ones, as a multiple of ``learning_rate``."""
     batch_size: int = Field(64, gt=0)
     """Rows of a step, per process."""
     warmup: float = Field(0.05, ge=0, lt=1)
@@ -33,9 +31,6 @@ class Phase(Strict):
     average: float = Field(0.0, ge=0, lt=1)
     """Decay of an exponential average of the weights, which then is evaluated and kept; 0: the last weights are.
     One-bit weights that keep flipping get the sign they have most of the time."""
-    mean_of: int = Field(0, ge=0)
-    """At the end the mean of the weights at the last so many evaluations is measured too (:mod:`~.averaging`). It may
-    send more events than each of them: look at its shares."""
     evaluate_every: int = Field(200, gt=0)
     """Steps between evaluations on the rows held out (the best is kept)."""
 
@@ -55,7 +50,7 @@ class Distilling(Phase):
     """Silent share to hold: scales follow their activations (:class:`~.silence.Silence`) and are not learned."""
     quiet_share: float | None = Field(None, gt=0, lt=1)
     """Quiet share to hold, likewise. With both, the one that asks for more silence decides."""
-    densities: dict[str, float] = {}
+    densities: dict[str, float] = Field({})
     """Place scales and silent levels at the start, so that densities of events of the populations are to each other as
     here, and the silent share is met. For a network that knew no dead zone: one that was trained with it is undone by
     any new placement."""
@@ -102,7 +97,7 @@ class Recipe(Strict):
     seed: int = 1
     max_length: int = Field(128, ge=8, le=512)
     selection_rows: int = Field(2000, gt=0)
-    texts: list[str] = []
+    texts: list[str] = Field([])
     """Tasks whose training texts are read without their labels: the teacher says what they mean."""
     texts_each: int = Field(20000, gt=0)
     """At most so many rows of each."""
@@ -115,10 +110,7 @@ class Recipe(Strict):
     """So many more texts, each a row with one token too many, too few or out of place (:func:`~.augment.edit`)."""
     rematched: int = Field(0, ge=0)
     """At most so many more pairs, each of two sentences that no row has side by side (:func:`~.augment.rematch`)."""
-    remember_teacher: bool = False
-    """Ask the teacher once for every row and keep its answers in memory (:class:`~.teacher.Memory`): faster from two
-    epochs on."""
-    network: dict[str, Any] = {}
+    network: dict[str, Any] = Field({})
     """Options of :func:`matterhorn.quantize`, e.g. ``weights``."""
     teacher: Teaching | None = None
     phases: list[Distilling] = Field(min_length=1)
@@ -182,11 +174,27 @@ def read_recipe(path: Path) -> Recipe:
         InputError: names file and field.
     """
     try:
-        return Recipe(**yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, TypeError, OSError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            problem = first["msg"].removeprefix("Value error, ")
-            raise InputError(problem, file=path, field=field or None, cure="mend the recipe") from error
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(plain, dict):
+            raise TypeError("no settings by name")
+    except (yaml.YAMLError, TypeError, OSError) as error:
         raise InputError(f"not a recipe ({error})", file=path, cure="see the shipped recipes") from error
+    return checked(Recipe, file=path, **plain)
+
+
+S = TypeVar("S", bound=Strict)
+
+
+def checked(kind: type[S], *, file: Path | None = None, **settings: Any) -> S:
+    """Settings of a kind.
+
+    Raises:
+        InputError: one is unknown or not possible; names it, and the file.
+    """
+    try:
+        return kind(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
+        raise InputError(problem, file=file, field=field or None, cure="mend it") from error

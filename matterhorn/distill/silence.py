@@ -1,92 +1,188 @@
-"""Holding shares of silence: every population's step follows its activations, as homeostasis holds a neuron's rate."""
+"""Holding shares of silence: every population's scale follows its activations, as homeostasis holds a neuron's rate."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from accelerate.utils import reduce
 from torch import Tensor
 
-from ..coding import READ_UNIT, silent_share
-from ..models.config import TARGETS, kind_of
-from ..models.from_bert import level_histograms
-from ..models.quantised import MatterhornForSequenceClassification
-from ..nn import ActivationQuantiser
-from ..nn.quantisers import STEP_MIN
+from ..coding import EIGHTHS
+from ..models import QuantizedForSequenceClassification
+from ..models.calibrate import existing, mask_of, run_batches
+from ..models.watching import Batch, watching
+from ..nn import ActivationQuantizer, Events
+from ..nn.quantizers import SCALE_MIN
+from ..topology import TARGETS, Shape, Site
 
 RATE = 0.1
-"""A population that is one hundredth short of silence widens its step by 0.1 % in a pass: by a tenth in 100."""
+"""A population that is one hundredth short of silence widens its scale by 0.1 % in a pass: by a tenth in 100."""
 
 FEWEST = 0.005
 """No population is asked for fewer events than one in two hundred windows: it would say nothing any more."""
 
+LATEST = 0.05
+"""Weight of the latest pass in the shares that are remembered."""
 
-class Shares:
-    """The share of silence that each population is to keep, and the steps that keep it.
 
-    Populations of a kind share a target: the mean of what they have at the start, their events scaled by one factor so
-    that all connections together reach the target. Without this, activations grow against their steps until most of a
-    dead zone is undone.
+@lru_cache
+def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
+    """What one neuron-window of a population stands for in sequences of ``length`` tokens: windows of connections, and
+    synaptic operations. In training the last block runs all tokens, of which a program computes only the first."""
+    all_tokens = Shape(shape.layers, shape.width, shape.heads, shape.intermediate, first_only=False)
+    own = all_tokens.windows(site.block, TARGETS[site.part][0], length)
+    read = {name: shape.windows(site.block, name, length) / own for name in TARGETS[site.part]}
+    return sum(read.values()), sum(share * shape.fan_out(name, length) for name, share in read.items())
+
+
+def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> tuple[float, float]:
+    """Silent and quiet share that a pass in training over sequences of ``length`` tokens would have as a program; the
+    mean over all processes."""
+    sent = torch.stack([one.events for one in events.values()]).detach().float()
+    loads = torch.tensor([load(shape, site, length) for site in events], device=sent.device)
+    windows = torch.tensor([float(one.windows) for one in events.values()], device=sent.device)
+    mean: Tensor = reduce((sent @ loads) / (windows @ loads), "mean")
+    silent, quiet = (1 - mean).tolist()
+    return silent, quiet
+
+
+class Silence:
+    """The share of silence that each population is to keep, and the scales that keep it.
+
+    Populations of a name share a target: the mean of what they have at the start, their events scaled by one factor so
+    that all connections together reach the share asked for. Without this, activations grow against their scales until
+    most of a dead zone is undone.
+
+    For a training loop of your own, make it before the optimizer, and let it :meth:`follow` the events of every pass.
 
     Args:
-        student: the network at the start of a round. batch: training rows to count on. target: over all connections.
-        batch_size: rows of a pass in training.
+        student: the network at the start. Its scales are not learned from here on.
+        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training.
+        silent_share, quiet_share: over all connections; with both, the one that leaves fewer events decides.
     """
 
     def __init__(
-        self, student: MatterhornForSequenceClassification, batch: dict[str, Tensor], target: float, batch_size: int
+        self,
+        student: QuantizedForSequenceClassification,
+        batch: Batch,
+        *,
+        batch_size: int,
+        silent_share: float | None = None,
+        quiet_share: float | None = None,
     ):
-        self.populations = student.populations()
-        histograms = level_histograms(student, [batch])
-        windows: dict[str, int] = defaultdict(int)
-        events: dict[str, float] = defaultdict(float)
-        for name, population in self.populations.items():
-            sent = TARGETS.get(kind_of(name), 1) * int(histograms[name].sum())
-            windows[kind_of(name)] += sent
-            events[kind_of(name)] += sent * (1 - silent_share(histograms[name], population.code))
-        factor = (1 - target) * sum(windows.values()) / max(1.0, sum(events.values()))
-        self.targets = {kind: 1 - max(FEWEST, factor * events[kind] / windows[kind]) for kind in windows}
-        passes = len(batch["input_ids"]) / batch_size
-        self.usual = {name: int(histograms[name].sum()) / passes for name in self.populations}
+        self.populations, self.asked = student.populations(), (silent_share, quiet_share)
+        self.seen: list[float] = []
+        """Silent and quiet share of late."""
+        windows, events = _count(student, batch)
+        lengths = mask_of(batch).sum(1)
+        length = round(float(lengths.float().mean()))
+        self.targets = self._targets(student.config.formats.shape, windows, events, length)
+        passes = len(lengths) / batch_size
+        self.usual = {site: count / passes for site, count in windows.items()}
         """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
         less silent than among many, so that counting passes alike would silence it further and further."""
-        self.centres = {name: _centres(population) for name, population in self.populations.items()}
-        self.floors = {name: _floor(p, self.centres[name][0]) for name, p in self.populations.items()}
+        self.centers = {site: _centers(population) for site, population in self.populations.items()}
+        """Real values that silent levels stand for and are read as, float ``[neurons or 1]`` each."""
+        self.floors = {site: _floor(p, self.centers[site][0]) for site, p in self.populations.items()}
+        for population in self.populations.values():
+            population.scale.requires_grad_(False)
+
+    def _targets(
+        self, shape: Shape, windows: dict[Site, int], events: dict[Site, int], length: int
+    ) -> dict[str, float]:
+        sent: dict[str, float] = defaultdict(float)
+        all_sent: dict[str, float] = defaultdict(float)
+        for site in windows:
+            sent[site.part] += events[site]
+            all_sent[site.part] += windows[site]
+        density = {name: sent[name] / all_sent[name] for name in sent}
+        factors = []
+        for which, share in enumerate(self.asked):
+            if share is not None:
+                loads = {site: load(shape, site, length)[which] * count for site, count in windows.items()}
+                present = sum(own * density[site.part] for site, own in loads.items())
+                factors.append((1 - share) * sum(loads.values()) / max(1.0, present))
+        return {name: 1 - max(FEWEST, min(factors) * density[name]) for name in density}
+
+    @property
+    def missing(self) -> float:
+        """How far the shares of late fall short of those asked for; below 0 where they do not."""
+        pairs = zip(self.asked, self.seen, strict=False)
+        return max((asked - seen for asked, seen in pairs if asked is not None), default=0.0)
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Let each step follow what the last pass in training sent."""
-        populations = self.populations.items()
-        shares = torch.stack([1 - p.events / p.windows for _, p in populations if p.events is not None]).detach()
-        for (name, population), share in zip(populations, reduce(shares, "mean"), strict=True):
-            weight = population.windows / self.usual[name]
-            missing = weight * (self.targets[kind_of(name)] - share)
-            population.step.mul_(1 + RATE * missing).clamp_(min=self.floors[name])
-            _centre(population, *self.centres[name])
+    def follow(self, events: Mapping[Site, Events], seen: tuple[float, float] | None = None) -> None:
+        """Let each scale follow what a pass in training sent.
+
+        Args:
+            events: of the pass. seen: its :func:`shares`, to be remembered for :attr:`missing`.
+        """
+        if seen is not None:
+            before = self.seen or seen
+            self.seen = [old + LATEST * (new - old) for old, new in zip(before, seen, strict=True)]
+        quiet = torch.stack([1 - events[site].events / events[site].windows for site in self.populations]).detach()
+        for (site, population), share in zip(self.populations.items(), reduce(quiet, "mean"), strict=True):
+            weight = events[site].windows / self.usual[site]
+            missing = weight * (self.targets[site.part] - share)
+            population.scale.mul_(1 + RATE * missing).clamp_(min=self.floors[site])
+            _center(population, *self.centers[site])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that it remembers, to go on from."""
+        numbers = {"seen": self.seen, "targets": list(self.targets.values())}
+        numbers |= {f"limits.{site}": [self.usual[site], self.floors[site]] for site in self.usual}
+        state = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
+        return state | {f"centers.{site}": torch.stack(pair) for site, pair in self.centers.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.seen = state["seen"].tolist()
+        self.targets = dict(zip(self.targets, state["targets"].tolist(), strict=True))
+        for site in self.centers:
+            self.centers[site] = state[f"centers.{site}"][0], state[f"centers.{site}"][1]
+            self.usual[site], self.floors[site] = state[f"limits.{site}"].tolist()
 
 
-def _centres(population: ActivationQuantiser) -> tuple[Tensor, Tensor]:
-    """Real values that silent levels stand for and are read as, float ``[neurons or 1]`` each."""
-    step = population.positive_step.detach()
-    return step * (population.silent - population.zero), step * (population.reads / READ_UNIT - population.zero)
+def _count(student: QuantizedForSequenceClassification, batch: Batch) -> tuple[dict[Site, int], dict[Site, int]]:
+    """Neuron-windows of existing tokens of every population, and events among them."""
+    windows: dict[Site, int] = {}
+    events: dict[Site, int] = {}
+    present = mask_of(batch).to(student.device)
+
+    def count(site: Site, population: ActivationQuantizer, x: Tensor) -> None:
+        levels = existing(population.levels(x), present, site.part)
+        windows[site] = levels.numel()
+        events[site] = int(((levels - population.silent).abs() > population.dead_zone).sum())
+
+    with watching(student.populations(), count):
+        run_batches(student, [batch])
+    return windows, events
 
 
-def _floor(population: ActivationQuantiser, silent: Tensor) -> float:
-    """The least step at which nine in ten silent levels are still levels.
+def _centers(population: ActivationQuantizer) -> tuple[Tensor, Tensor]:
+    scale = population.positive_scale.detach()
+    return scale * (population.silent - population.zero), scale * (population.silent_value / EIGHTHS - population.zero)
 
-    Below it dead zones pile up at the ends of the range together with the values: a smaller step then makes *more* of
-    them silent, and a step that follows silence runs away to nothing.
+
+def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
+    """The least scale at which nine in ten silent levels are still levels.
+
+    Below it dead zones pile up at the ends of the range together with the values: a smaller scale then makes *more* of
+    them silent, and a scale that follows silence runs away to nothing.
     """
     furthest = float(silent.abs().float().quantile(0.9)) / max(population.zero, population.top - population.zero)
-    return min(float(population.positive_step.detach()), max(STEP_MIN, furthest))
+    return min(float(population.positive_scale.detach()), max(SCALE_MIN, furthest))
 
 
-def _centre(population: ActivationQuantiser, silent: Tensor, read: Tensor) -> None:
-    """Silent levels and readings that are nearest to real values at the present step: a dead zone that widens must not
+def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:
+    """Silent levels and values that are nearest to real ones at the present scale: a dead zone that widens must not
     wander towards zero."""
-    k, step = population.dead_zone, population.positive_step
-    level = ((silent / step).round() + population.zero).clamp(0, population.top)
-    reading = (READ_UNIT * (read / step + population.zero)).round().clamp(0, READ_UNIT * population.top)
+    k, scale = population.dead_zone, population.positive_scale
+    silent, value = silent.to(scale.device), value.to(scale.device)
+    level = ((silent / scale).round() + population.zero).clamp(0, population.top)
+    nearest = (EIGHTHS * (value / scale + population.zero)).round().clamp(0, EIGHTHS * population.top)
     population.silent.copy_(level)
-    population.reads.copy_(reading.clamp(READ_UNIT * (level - k), READ_UNIT * (level + k)))
+    population.silent_value.copy_(nearest.clamp(EIGHTHS * (level - k), EIGHTHS * (level + k)))

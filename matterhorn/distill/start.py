@@ -1,132 +1,171 @@
-"""Where a run and its rounds begin: at a teacher, at another run, or at a shipped spiking network."""
+"""Where a run and its phases begin: at a teacher, at another run, or at a program."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from transformers import BertForSequenceClassification
+from torch import Tensor, nn
 
 from ..errors import InputError
-from ..models import MatterhornForSequenceClassification, from_bert
-from ..models.balance import balance
-from ..models.checkpoint import load_config, load_spiking
-from ..models.from_bert import calibrate_steps, settle_silence
-from ..models.placement import place_densities, place_steps
-from ..models.restore import restore_trainable, spread
-from ..models.widen import widen
-from ..zoo import ZOO, shipped
-from .data import Tokens, shuffled_batches
-from .recipe import Distilling, Round
+from ..models import (
+    MatterhornConfig,
+    QuantizedForSequenceClassification,
+    equalize,
+    quantize,
+    restore_trainable,
+)
+from ..models.calibrate import set_scales, settle_silence
+from ..models.placement import place_densities
+from ..models.restore import spread
+from ..program import Program, find, load
+from ..program.files import sha256
+from ..tasks.tokens import Tokens, shuffled_batches
+from .measure import on_device
+from .recipe import Distilling, Frozen, read_recipe
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
+
+RECIPE_FILE = "recipe.yaml"
+"""Of a run's folder."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Folders of a network, of the teacher it had (None: it had none, the backbone stands for it), and its task."""
+    """A network to go on from: its folder, or the program; the folder of the teacher it had (None: it had none, the
+    backbone stands for it), and its task."""
 
-    network: Path
+    network: Path | Program
     teacher: Path | None
     task: str | None
 
 
-def find_start(run: Path, name: str, dead_zone: int) -> Start:
-    """Another run of that name beside the folder ``run``, else the shipped spiking model of that name.
+def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
+    """The run of the recipe ``start`` in a folder beside the folder ``run``, or the program that it pins.
 
-    Of a run it takes the last round with that dead zone, else the last round: silence that a network has learned is
+    Of a run it takes the last phase with that dead zone, else the last phase: silence that a network has learned is
     kept, and one that is to begin without silence does not begin from silent ones.
+
+    Raises:
+        InputError: there is no such run, or its phases have not ended; the program is another one.
     """
-    folder = run.parent / name
-    if (folder == run or not folder.is_dir()) and name in shipped():
-        return Start(ZOO / name, None, load_config(ZOO / name).task)
-    rounds = finished_rounds(folder)
-    if not rounds:
-        cure = f"train that recipe first, or start from a shipped model ({', '.join(shipped())})"
-        raise InputError("no finished round", file=folder, field="start_from", cure=cure)
-    teacher, recipe = folder / "teacher" / "best", folder / "recipe.json"
-    task = json.loads(recipe.read_text()).get("task") if recipe.is_file() else None
-    alike = [place for place in rounds if place.name.endswith(f"-k{dead_zone}")]
-    return Start((alike or rounds)[-1] / "best", teacher if teacher.is_dir() else None, task)
+    if isinstance(start, Frozen):
+        path = find(Path(start.file).parent) / Path(start.file).name
+        if not path.is_file() or sha256(path) != start.sha256:
+            cure = "give the file that the recipe was made for"
+            raise InputError("not the file that was pinned", file=path, field="start", cure=cure)
+        program = load(path.parent)
+        return Start(program, None, program.task)
+    folder = run.parent / Path(start).name
+    phases = finished_phases(folder)
+    if not phases:
+        problem, cure = "no finished phase", f"train {start} first, with its output there"
+        raise InputError(problem, file=folder, field="start", cure=cure)
+    teacher = folder / "teacher" / "best"
+    alike = [place for place in phases if place.name.endswith(f"-k{dead_zone}")]
+    task = read_recipe(folder / RECIPE_FILE).task
+    return Start((alike or phases)[-1] / "best", teacher if teacher.is_dir() else None, task)
 
 
-def finished_rounds(run: Path) -> list[Path]:
-    """Folders of a run's rounds that have a network, in the order in which they ran."""
-    found = [path.parents[1] for path in run.glob("round-*/best/config.json")]
+def finished_phases(run: Path) -> list[Path]:
+    """Folders of a run's phases that have a network, in the order in which they ran."""
+    found = [path.parents[1] for path in run.glob("phase-*/best/config.json")]
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
-def is_packed(folder: Path) -> bool:
-    """Whether a folder holds a spiking checkpoint, of whose weights only what they are quantised to is kept."""
-    return bool(json.loads((folder / "config.json").read_text())["model_type"] == "matterhorn-spiking")
-
-
-def trained_network(folder: Path) -> MatterhornForSequenceClassification:
-    """The quantised network in a folder, or the one behind a spiking checkpoint."""
-    if is_packed(folder):
-        return restore_trainable(load_spiking(folder))
-    return MatterhornForSequenceClassification.from_pretrained(folder)
-
-
 def start_student(
-    recipe: Distilling,
-    settings: Round,
-    source: Path,
+    phase: Distilling,
+    source: Path | Program,
     learn: Tokens,
-    teacher: BertForSequenceClassification,
+    teacher: nn.Module,
+    options: Mapping[str, Any],
+    seed: int,
     *,
     other_task: bool = False,
-) -> MatterhornForSequenceClassification:
-    """The network a round starts from, with the round's dead zone and silent levels chosen on training rows for it.
-
-    Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing.
-    A silent network that goes back to no dead zone gets its steps anew: silence asked for others.
+) -> QuantizedForSequenceClassification:
+    """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it.
 
     Args:
-        source: folder of the teacher, or of a quantised or spiking network whose blocks it takes over.
+        source: folder of the teacher or of a quantized network, or a program; of networks it takes over the blocks.
+        options: of :func:`matterhorn.quantize`.
         other_task: that network was trained for another task: its head is not taken over.
     """
-    batches = [
-        learn.batch(rows)
-        for rows in itertools.islice(shuffled_batches(learn, settings.batch_size, recipe.seed), CALIBRATION_BATCHES)
-    ]
-    largest = max(batches, key=lambda batch: batch["input_ids"].numel())
-    student, trained_at = from_bert(teacher, **recipe.network), None
-    if json.loads((source / "config.json").read_text())["model_type"] == "bert":
-        balance(student, teacher, largest)
-        calibrate_steps(student, largest)
+    student = quantize(teacher, **options)
+    batches = _calibration_batches(learn, phase.batch_size, seed)
+    if isinstance(source, Path) and _model_type(source) != MatterhornConfig.model_type:
+        equalize(student, teacher, _largest(batches))
+        set_scales(student, _largest(batches))
+        give_dead_zone(student, phase, learn, seed, trained=False)
+        return student
+    if isinstance(source, Program):
+        before = spread(restore_trainable(source))
     else:
-        before = trained_network(source)
-        wide = widen(before, student.config.intermediate_size)
-        take_over(student, spread(wide) if is_packed(source) else wide, head=not other_task)
-        trained_at = before.config.dead_zone
-    student.set_dead_zone(settings.dead_zone)
-    if trained_at and not settings.dead_zone:
-        calibrate_steps(student, largest)
-    if settings.place_steps and settings.silent_target and settings.densities:
-        place_densities(student, mixture(recipe, learn), settings.silent_target, settings.densities)
-    elif settings.place_steps and settings.silent_target:
-        place_steps(student, mixture(recipe, learn), settings.silent_target)
-    elif trained_at != settings.dead_zone:
-        settle_silence(student, batches)
-    for population in student.populations().values():
-        population.step.requires_grad_(not (settings.hold_steps or settings.hold_shares))
+        before = QuantizedForSequenceClassification.from_pretrained(source)
+    take_over(student, before, head=not other_task)
+    student.config.dead_zone = before.config.dead_zone
+    give_dead_zone(student, phase, learn, seed, trained=True)
     return student
 
 
-def mixture(recipe: Distilling, learn: Tokens) -> dict[str, torch.Tensor]:
+def give_dead_zone(
+    student: QuantizedForSequenceClassification, phase: Distilling, learn: Tokens, seed: int, *, trained: bool
+) -> None:
+    """Bring a network to a phase's dead zone, scales and silent levels chosen on training rows for it.
+
+    Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing. A
+    silent network that goes back to no dead zone gets its scales anew: silence asked for others.
+
+    Args:
+        trained: whether the network was trained with the dead zone that it has.
+    """
+    before = student.config.dead_zone if trained else None
+    student.set_dead_zone(phase.dead_zone)
+    batches = _calibration_batches(learn, phase.batch_size, seed)
+    if before and not phase.dead_zone:
+        set_scales(student, _largest(batches))
+    share = phase.silent_share or phase.quiet_share
+    if phase.densities and share is not None:
+        place_densities(student, mixture(learn, seed), share, phase.densities)
+    elif before != phase.dead_zone:
+        settle_silence(student, batches)
+
+
+def mixture(learn: Tokens, seed: int) -> dict[str, Tensor]:
     """Training rows of all lengths in one batch."""
-    return learn.batch(random.Random(recipe.seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn))))
+    rows = random.Random(seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn)))
+    return on_device(learn.batch(rows), "cpu")
+
+
+def _calibration_batches(learn: Tokens, batch_size: int, seed: int) -> list[dict[str, Tensor]]:
+    drawn = itertools.islice(shuffled_batches(learn, batch_size, seed), CALIBRATION_BATCHES)
+    return [on_device(learn.batch(rows), "cpu") for rows in drawn]
+
+
+def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return max(batches, key=lambda batch: batch["input_ids"].numel())
+
+
+def _model_type(folder: Path) -> str:
+    kind: str = json.loads((folder / "config.json").read_text())["model_type"]
+    return kind
 
 
 def take_over(
-    student: MatterhornForSequenceClassification, source: MatterhornForSequenceClassification, *, head: bool
+    student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network, and its pooler and classifier with ``head``."""
+    """Copy the blocks of another network, and its pooler and classifier with ``head``.
+
+    Raises:
+        InputError: it has other sizes.
+    """
+    ours, theirs = (network.config.formats.shape for network in (student, source))
+    if ours != theirs:
+        raise InputError(f"a network of other sizes ({theirs}, not {ours})", field="start", cure="give another start")
     student.blocks.load_state_dict(source.blocks.state_dict())
     if head:
         student.pooler.load_state_dict(source.pooler.state_dict())

@@ -1,40 +1,86 @@
-"""Where a run stands, on disk: written whole or not at all, read without pickles, resumed exactly."""
+"""Where a phase stands, on disk: written whole or not at all, read without pickles, resumed exactly."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..errors import InputError
+
+FORMAT = 2
+"""Of checkpoints; 2: losses keep tensors, scores are the larger the better."""
+
 STATE, PLAIN = "state.safetensors", "state.json"
+
+
+class Loss(Protocol):
+    """What a phase minimizes, with all that it carries from step to step."""
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """(model, batch) → loss and figures to show."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it carries, to be saved."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a phase stands. ``best``: score of the network that is kept; ``history``: figures of all evaluations."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    done: bool = False
 
 
 def save_state(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    progress: dict[str, Any],
+    progress: Progress,
+    loss: Loss,
     average: nn.Module | None = None,
 ) -> None:
-    """Write model, optimizer, random state and ``progress`` (plain JSON values) to ``folder``, replacing it at once."""
+    """Write model, optimizer, random state, loss and progress to ``folder``, replacing it at once."""
     tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"loss/{k}": v for k, v in loss.state_dict().items()}
     if average is not None:
         tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["random"] = torch.get_rng_state()
-    fresh = folder.with_name(folder.name + ".tmp")
+
+    def write(fresh: Path) -> None:
+        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, fresh / STATE)
+        (fresh / PLAIN).write_text(json.dumps({"format": FORMAT, **asdict(progress)}))
+
+    replace_folder(folder, write)
+
+
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a fresh folder, and put that in the place of ``folder``."""
+    fresh, old = (folder.with_name(folder.name + end) for end in (".tmp", ".old"))
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, fresh / STATE)
-    (fresh / PLAIN).write_text(json.dumps(progress))
-    old = folder.with_name(folder.name + ".old")
+    write(fresh)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
@@ -43,21 +89,21 @@ def save_state(
 
 
 def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
-) -> dict[str, Any] | None:
-    """Bring model, average, optimizer and random state back to where :func:`save_state` left them.
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, average: nn.Module | None = None
+) -> Progress:
+    """Bring model, average, optimizer, loss and random state back to where :func:`save_state` left them.
 
-    None if nothing is there.
+    Without a checkpoint they stay as they are, and progress is none.
     """
     old = folder.with_name(folder.name + ".old")
     if not folder.exists() and old.exists():  # killed between the two renames
         os.replace(old, folder)
     if not folder.exists():
-        return None
+        return Progress()
     tensors = load_file(folder / STATE)
-    for prefix, module in (("model/", model), ("average/", average)):
-        if module is not None:
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    for prefix, owner in (("model/", model), ("average/", average), ("loss/", loss)):
+        if owner is not None:
+            owner.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     state = optimizer.state_dict()
     state["state"] = {}
     for key, value in tensors.items():
@@ -69,11 +115,18 @@ def load_state(
     return read_progress(folder)
 
 
-def read_progress(folder: Path) -> dict[str, Any]:
-    """The plain values that :func:`save_state` left in ``folder``."""
-    return json.loads((folder / PLAIN).read_text())
+def read_progress(folder: Path) -> Progress:
+    """Where the phase stands that left its state in ``folder``.
+
+    Raises:
+        InputError: it is of another version.
+    """
+    plain: dict[str, Any] = json.loads((folder / PLAIN).read_text())
+    if plain.pop("format", None) != FORMAT:
+        raise InputError(f"not of format {FORMAT}", file=folder / PLAIN, field="format", cure="train anew")
+    return Progress(**plain)
 
 
 def is_done(folder: Path) -> bool:
     """Whether the phase that left its state in ``folder`` came to its end."""
-    return (folder / PLAIN).is_file() and bool(read_progress(folder)["done"])
+    return (folder / PLAIN).is_file() and read_progress(folder).done

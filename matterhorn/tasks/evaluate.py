@@ -99,6 +99,7 @@ def predict(
         output = engine(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], trace=True)
         seconds += time.perf_counter() - start
         logits[rows] = output.logits
+        assert output.trace is not None
         trace.merge(output.trace)
     return Prediction(logits, trace, seconds)
 
@@ -122,4 +123,5 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     first, *others = parts
     for other in others:
         first.trace.merge(other.trace)
-    return Prediction(sum(part.logits for part in parts), first.trace, max(part.seconds for part in parts))
+    logits = np.sum([part.logits for part in parts], axis=0)
+    return Prediction(logits, first.trace, max(part.seconds for part in parts))

@@ -73,7 +73,7 @@ class Result(Strict):
     seed: int | None = None
     teacher: Scores | None = None
     quantized: Scores | None = None
-    spiking: list[SpikingScores] = []
+    spiking: list[SpikingScores] = Field([])
     command: str | None = None
     commit: str | None = None
     date: str | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ..errors import InputError
 from ..program import Program
@@ -29,7 +30,7 @@ class Sheet(Strict):
     task: str
     split: str
     rows: int
-    files: list[str] = []
+    files: list[str] = Field([])
     """Where its rows are, if not where the task says."""
     hub: str | None = None
 
@@ -73,8 +74,8 @@ def submit(
     """
     if output.suffix != ".zip":
         raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
-    for name, program in models.items():
-        check_task(program, get_task(name))
+    for name, model in models.items():
+        check_task(model, get_task(name))
     filled, texts = [], {}
     for name, sheet in sheets().items():
         task, program = get_task(sheet.task), models.get(sheet.task)
@@ -92,8 +93,8 @@ def submit(
                 problem = f"{len(rows)} rows, the server expects {sheet.rows}"
         lines = [f"{index}\t{prediction}" for index, prediction in enumerate(predictions)]
         texts[f"{name}.tsv"] = "\n".join(["index\tprediction", *lines, ""])
-        model = str(program.path) if rows is not None and program is not None else None
-        filled.append(Filled(name, len(predictions), model, problem))
+        path = str(program.path) if rows is not None and program is not None else None
+        filled.append(Filled(name, len(predictions), path, problem))
     _write_zip(output, texts)
     return filled
 

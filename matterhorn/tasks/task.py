@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Literal
 
 import yaml
+from pydantic import Field
 
 from ..errors import InputError
 from ..units import Strict
@@ -19,14 +20,14 @@ class Task(Strict):
     folder: str
     hub: str
     files: dict[str, str]
-    hub_splits: dict[str, str] = {}
+    hub_splits: dict[str, str] = Field({})
     header: list[str] | None = None
     quotes: Literal["plain", "doubled"] = "plain"
     text: list[str]
     hub_text: list[str] | None = None
     label: str
-    labels: list[str] = []
-    classes: list[str] = []
+    labels: list[str] = Field([])
+    classes: list[str] = Field([])
     range: tuple[float, float] | None = None
     metrics: list[str]
     fragments: bool = False

@@ -44,7 +44,7 @@ class Tokens:
         """Padded arrays of some rows: int64 ``input_ids, attention_mask, token_type_ids [n, L]`` and, where there are
         any, ``labels [n]`` (int64 classes, or float32 scores)."""
         coded = pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
-        batch: dict[str, NDArray[Any]] = {name: values for name, values in coded.items()}
+        batch: dict[str, NDArray[Any]] = {**coded}  # type: ignore[dict-item]
         if self.labels:
             kind = np.float32 if self.is_regression else np.int64
             batch["labels"] = np.array([self.labels[i] for i in rows], dtype=kind)
@@ -52,7 +52,7 @@ class Tokens:
 
 
 def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
-    """Tokenize rows, cut to ``max_length`` tokens (the longer sentence of a pair first). The tokenizer stays as it is."""
+    """Tokenize rows, cut to ``max_length`` tokens, of a pair the longer sentence first."""
     own = reader(tokenizer, max_length)
     coded = own.encode_batch([row[0] if len(row) == 1 else row for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
