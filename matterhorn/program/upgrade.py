@@ -29,12 +29,14 @@ from .files import (
 from .program import Program
 
 WORDS = (
+    (re.compile(r"\bfeed_forward\.input\b"), "hidden"),
+    (re.compile(r"\b(attention|feed_forward)\."), ""),
     (re.compile(r"\bmixed\b"), "context"),
     (re.compile(r"\bmiddle\b"), "intermediate"),
     (re.compile(r"\breads\b"), "silent_value"),
     (re.compile(r"\bstep\b"), "scale"),
 )
-"""Parts of array names, old and new."""
+"""Parts of array names, old and new; quantized networks had modules in modules."""
 
 KEYS = {"weight_bits": "weights", "stored_bits": "kv_bits", "narrower": "dead_zones"}
 """Keys of a config, old and new."""

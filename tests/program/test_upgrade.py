@@ -78,13 +78,21 @@ def test_quantized_networks_of_earlier_versions(tmp_path):
     network = small_network(k=1)
     network.save_pretrained(tmp_path / "old")
     file, config = tmp_path / "old" / "model.safetensors", tmp_path / "old" / "config.json"
-    words = {"context": "mixed", "intermediate": "middle", "silent_value": "reads"}
+    attention = ("input", "query", "key", "value", "queries", "keys", "values", "probabilities", "mixed", "output")
 
     def before(name: str) -> str:
-        parts = name.split(".")
-        if parts[-1] == "scale" and not parts[0] == "embeddings":
+        first, number, *parts = name.split(".")
+        if first != "blocks":
+            return name
+        if parts[-1] == "scale":
             parts[-1] = "step"
-        return ".".join(words.get(part, part) for part in parts)
+        parts = [OLD.get(part, part) for part in parts]
+        if parts[0] == "hidden":
+            parts[0] = "input"
+            parts.insert(0, "feed_forward")
+        elif parts[0] in (*attention, "middle", "ffn1", "ffn2"):
+            parts.insert(0, "attention" if parts[0] in attention else "feed_forward")
+        return ".".join([first, number, *parts])
 
     save_file({before(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
     plain = {OLD_KEYS.get(k, k): v for k, v in json.loads(config.read_text()).items()} | {"weight_bits": "1"}
