@@ -1,16 +1,16 @@
 """The memristive synapse unit: devices, arrays and neurons as physics, checked against SPICE.
 
 >>> bank = ArrayBank.of("rram-wan", "array-128", seed=3)
->>> connection = bank.program(weights, name="block.0.query")  # int8 [out, in]
->>> potentials = connection.at(86400).integrate(kernel)  # [..., in] -> [..., out], in weight times kernel step
+>>> connection = bank.program(weights, name="block.0.output")  # int8 [out, in]
+>>> potentials = connection.at(86400).integrate(kappa)  # [..., in] -> [..., out], in weight times step of κ
 """
 
 from .bank import ArrayBank
 from .cache import WireCache, default_folder
+from .cells import weight_deviation
 from .circuit import PARTS, Circuit, only, resized
 from .connection import ProgrammedConnection
 from .correction import Correction
-from .deviation import weight_deviation
 from .device import Device, deviating
 from .files import circuit_names, device_names, load_circuit, load_device
 from .readout import Ramp

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cache import WireCache
-from .cells import Streams, stuck_cells, write
+from .cells import Streams, draw_neurons, stuck_cells, write
 from .circuit import Circuit
 from .connection import ProgrammedConnection
 from .correction import AS_WRITTEN, Correction, input_order
 from .device import Device
 from .files import load_circuit, load_device
 from .mapping import digits, formed_cells, lay_out, target_conductances
-from .neurons import draw_neurons
+from .physics import Physics
 
 
 @dataclass(frozen=True)
@@ -45,56 +44,46 @@ class ArrayBank:
 
     def program(
         self,
-        weights: Tensor,
+        weights: NDArray[np.integer],
         *,
         name: str = "connection",
-        kernel_top: int = 15,
-        kernel_unit: int = 1,
+        kappa_top: int = 15,
+        kappa_unit: int = 1,
         full_scale: float | None = None,
-        importance: Tensor | None = None,
+        importance: NDArray[np.floating] | None = None,
     ) -> ProgrammedConnection:
         """Write integer weights ``[out, in]``.
 
         Args:
             name: which connection this is; part of the draw.
-            kernel_top: largest |κ| that will come, in kernel steps.
-            kernel_unit: kernel steps per level (``Code.unit``).
-            full_scale: largest potential of one array, in digit times kernel step, that its capacitor is sized for; by
+            kappa_top: largest |κ| that will come, in steps of κ.
+            kappa_unit: steps of κ per level (``Code.unit``).
+            full_scale: largest potential of one array, in digit times step of κ, that its capacitor is sized for; by
                 default the largest there can be. A smaller one uses offsets and converters better, and may saturate.
-            importance: of each input ``[in]``, for choosing rows: the mean square of its kernel. All alike by default.
+            importance: of each input ``[in]``, for choosing rows: the mean square of its κ. All alike by default.
         """
-        layout = lay_out(weights, self.device, self.circuit)
-        if kernel_top < 1 or kernel_unit < 1:
-            raise InputError("no pulse has a length", field="kernel_top, kernel_unit", cure="give numbers of 1 or more")
+        device, circuit, layout = self.device, self.circuit, lay_out(weights, self.device, self.circuit)
+        if kappa_top < 1 or kappa_unit < 1:
+            raise InputError("no pulse has a length", field="kappa_top, kappa_unit", cure="give numbers of 1 or more")
         if full_scale is not None and full_scale <= 0:
             raise InputError(f"{full_scale}", field="full_scale", cure="give a potential above 0")
-        generator = torch.Generator().manual_seed(_draw(self.seed, name))
-        streams, formed = Streams.of(generator), formed_cells(layout).expand(layout.slices, -1, -1, -1, -1)
-        stuck = stuck_cells(formed, self.device, streams)
-        target = target_conductances(digits(weights, layout), layout, self.device)
+        streams = Streams.of(f"{self.seed}:{name}")
+        target = target_conductances(digits(weights, layout), layout, device)
+        formed = np.broadcast_to(formed_cells(layout), target.shape)
+        stuck = stuck_cells(formed, device, streams)
         order = None
         if self.correction.place_rows:
-            important = torch.ones(layout.fan_in) if importance is None else importance
-            order = input_order(target, stuck, (self.device.low, self.device.high), layout, important)
+            important = np.ones(layout.fan_in) if importance is None else importance
+            order = input_order(target, stuck, (device.low, device.high), layout, important)
             weights = weights[:, order]
-            target = target_conductances(digits(weights, layout), layout, self.device)
+            target = target_conductances(digits(weights, layout), layout, device)
+        cells = write(target, formed, device, streams, stuck, self.correction)
+        neurons = draw_neurons(layout, circuit, streams)
         return ProgrammedConnection(
             name=name,
-            weights=weights,
-            layout=layout,
-            device=self.device,
-            circuit=self.circuit,
-            cells=write(target, formed, self.device, streams, stuck, self.correction),
-            neurons=draw_neurons(layout, self.circuit, generator),
-            kernel_top=kernel_top,
-            full_scale=full_scale or float(layout.rows * layout.digit_top * kernel_top),
-            step=self.circuit.slot.si / kernel_unit,
-            seconds=0.0,
-            cache=self.cache,
+            physics=Physics(weights, layout, device, circuit, cells, neurons, cache=self.cache),
+            kappa_top=kappa_top,
+            full_scale=full_scale or float(layout.rows * layout.digit_top * kappa_top),
+            step=circuit.slot.si / kappa_unit,
             order=order,
         )
-
-
-def _draw(seed: int, name: str) -> int:
-    """Seed of one connection of one chip."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""What cells and neurons of a chip really are: one draw per chip for writing, sticking, drifting; then a function of time."""
+"""What cells and neurons really are: one draw per chip for writing, sticking, drifting; then a function of time."""
 
 from __future__ import annotations
 

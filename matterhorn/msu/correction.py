@@ -38,8 +38,8 @@ AS_WRITTEN = Correction()
 
 def row_order(
     target: NDArray[np.floating],
-    low: NDArray[np.floating],
-    high: NDArray[np.floating],
+    low: NDArray[np.floating] | NDArray[np.bool_],
+    high: NDArray[np.floating] | NDArray[np.bool_],
     span: tuple[float, float],
     importance: NDArray[np.floating],
 ) -> NDArray[np.int64]:
@@ -57,7 +57,7 @@ def row_order(
     except ImportError as error:
         cure = 'pip install "matterhorn-snn[msu]"'
         raise InputError("choosing rows needs scipy", field="place_rows", cure=cure) from error
-    share = (target.astype(np.float64) - span[0]) / (span[1] - span[0])
+    share = (target - span[0]) / (span[1] - span[0])
     cost = importance[:, None] * (share**2 @ low.T + (share - 1) ** 2 @ high.T)
     rows, lines = linear_sum_assignment(cost)
     order = np.empty(len(rows), np.int64)
@@ -84,7 +84,8 @@ def input_order(
         first = layout.spare if tile == 0 else 0
         start = tile * layout.rows + first - layout.spare
         own, low, high = (
-            np.moveaxis(cells[:, tile], 2, 0).reshape(layout.rows, -1)[first:] for cells in (target, *stuck)
+            np.moveaxis(cells[:, tile], 2, 0).reshape(layout.rows, -1)[first:].astype(np.float64)
+            for cells in (target, *stuck)
         )
         scale = importance[start : start + len(own)]
         parts.append(start + row_order(own, low * heavy, high * heavy, span, scale))

@@ -1,6 +1,6 @@
-"""Reads by events: what a connection's arrays answer to int8 kernels, at a cost in proportion to the pulses.
+"""Reads by events: what arrays answer to pulses, by compiled loops, at a cost in proportion to the pulses.
 
-The same physics as the plain products of :mod:`.connection`, which also carry gradients; tests hold the two together.
+The same physics as the definition in :mod:`.plain`; tests hold the two together.
 """
 
 from __future__ import annotations
@@ -8,120 +8,125 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from .conditions import Conditions
-from .kernels.arrays import read_arrays
-from .kernels.events import count_events, list_events, measure, room
-from .kernels.lanes import LANES
-from .mapping import Layout
+from ..kernels.lanes import LANES
+from ..kernels.msu_pulses import Pulses, list_pulses, measure
+from ..kernels.msu_reads import Arrays, Readout, Scale, read_arrays
+from .circuit import Conditions
+from .mapping import Layout, place_values
+from .physics import Physics
 
-CHUNK = 1024
+Kappa = NDArray[np.integer]
+"""int8 or int16."""
+
+TILE = 1024
 """Tokens that pass through the arrays together: their sums stay in a core's second-level cache."""
 
-JITTER_STREAM = 0x5DEECE66D
-"""Told apart from the noise of reads by this in its seed."""
-
-
-@dataclass(frozen=True, eq=False)
-class ReadNoise:
-    """Of a neuron's read: variance Σ κ² · by_row · by_neuron, float32 ``[slices, tiles, rows]`` and ``[…, out]``."""
-
-    by_row: Tensor
-    by_neuron: Tensor
+JITTER = 0x5DEECE66D
+"""Told apart from the noise of reads by this in its key."""
 
 
 @dataclass(frozen=True, eq=False)
 class EventReads:
-    """Arrays as the kernels take them.
+    """A connection laid out for the kernels.
 
     Attributes:
-        matrix: float32 ``[slices, tiles, blocks, rows, 64]``, in weights; one slice where arrays are merged.
-        offset: float32 ``[slices, tiles, 64 · blocks]``, or ``[1, 1, 64 · blocks]`` where arrays are merged.
-        strongest: float32 ``[slices, tiles, blocks]``, the largest weight.
-        merged: whether nothing lies between products and their sum, so that arrays are one.
-        draws: whether reads are noisy. plain: the scale and shift that change nothing, ``[64 · blocks]``.
+        by_row: what a row adds to the power of read noise, float32 ``[slices, tiles, rows]``; ``arrays.by_neuron`` is
+            the other factor, and the variance of a read Σ κ² · by_row · by_neuron.
+        noisy: whether cells fluctuate.
     """
 
     layout: Layout
     conditions: Conditions
-    matrix: Tensor
-    noise: ReadNoise
-    offset: Tensor
-    strongest: Tensor
-    merged: bool
-    draws: bool
-    plain: tuple[np.ndarray, np.ndarray]
+    arrays: Arrays
+    read: Readout
+    by_row: NDArray[np.float32]
+    noisy: bool
 
     @classmethod
-    def of(
-        cls,
-        layout: Layout,
-        conditions: Conditions,
-        effective: Tensor,
-        noise: ReadNoise,
-        offset: Tensor,
-        *,
-        merged: bool,
-    ) -> EventReads:
-        """Lay out ``effective [slices, tiles, rows, out]`` and what belongs to its neurons ``[…, out]``."""
-        blocks = _wide(effective).unflatten(-1, (-1, LANES)).transpose(2, 3).float().contiguous()
-        noise = ReadNoise(noise.by_row.float().contiguous(), _wide(noise.by_neuron).float().contiguous())
-        shift = _wide(offset).float().contiguous()
-        strongest, draws = blocks.abs().amax((-2, -1)), bool(noise.by_row.any())
-        plain = np.ones(shift.shape[-1], np.float32), np.zeros(shift.shape[-1], np.float32)
-        return cls(layout, conditions, blocks, noise, shift, strongest, merged, draws, plain)
-
-    def __call__(
-        self, kernel: Tensor, generator: torch.Generator | None, digital: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
-        """int8 ``[n, in]`` → potentials float32 ``[n, out]``.
-
-        Args:
-            digital: scale and shift ``[out]``: with them, ``shift + scale · potential`` in whole numbers, int32.
-        """
-        rows, fan_out = kernel.contiguous().numpy(), self.layout.fan_out
-        out = np.empty((len(rows), self.matrix.shape[2] * LANES), np.int32)
-        plain = digital is None
-        scale, shift = self.plain if digital is None else (_wide(x).numpy() for x in digital)
-        for start in range(0, len(rows), CHUNK):
-            seed = int(torch.randint(2**62, (), generator=generator, dtype=torch.int64))
-            self._read(rows[start : start + CHUNK], seed, (scale, shift, not plain), out[start : start + CHUNK])
-        return torch.from_numpy(out.view(np.float32) if plain else out)[:, :fan_out]
-
-    def _read(
-        self, kernel: np.ndarray, seed: int, digital: tuple[np.ndarray, np.ndarray, bool], out: np.ndarray
-    ) -> None:
-        n, layout, given = len(kernel), self.layout, self.conditions
-        places = room(count_events(kernel), n, layout.tiles)
-        order, lengths, kept = (np.empty(places, kind) for kind in (np.uint16, np.float32, np.float32))
-        bounds = np.empty((n, layout.tiles + 1), np.int64)
-        spare, jitter_key = layout.tiles * layout.rows - layout.fan_in, np.uint64(seed ^ JITTER_STREAM)
-        pulses = given.pulse_jitter, given.leak_rate
-        list_events(kernel, layout.rows, spare, *pulses, jitter_key, order, lengths, kept, bounds)
-        by_row = self.noise.by_row.numpy()
-        power = np.zeros((len(by_row), 1 if self.merged else layout.tiles, n), np.float32)
-        reach = np.zeros((n, layout.tiles), np.float32)
-        if self.draws or given.rail < float("inf"):
-            measure(order, kept, bounds, by_row, self.merged, power, reach)
-        late, converter = given.conversion_jitter, given.converter
-        read_arrays(
-            self.matrix.numpy(),
-            (order, lengths, kept, bounds),
-            (power, reach),
-            (given.rail, given.leak_rate, self.strongest.numpy()),
-            (self.noise.by_neuron.numpy(), np.float32(late), self.draws or late > 0),
-            self.offset.numpy(),
-            (converter.step, converter.counts // 2, float(layout.base)) if converter else (0.0, 0, float(layout.base)),
-            self.merged,
-            digital,
-            np.uint64(seed),
-            out,
+    def of(cls, physics: Physics, conditions: Conditions) -> EventReads:
+        """Lay a connection out; where nothing lies between products and their sum, its arrays are one."""
+        layout, matrix, variance, merged = physics.layout, physics.effective, physics.variance, physics.mergeable
+        offset = physics.neurons.offset * conditions.potential_per_volt
+        noisy, place = variance is not None, place_values(layout)
+        if variance is None:
+            variance = np.zeros((*matrix.shape[:2], 1, matrix.shape[-1]), np.float32)
+        if merged:
+            matrix = np.tensordot(place, matrix, axes=1)[None]
+            offset = np.tensordot(place, offset, axes=1).sum(0)[None, None]
+            variance = np.tensordot(place**2, variance, axes=1).reshape(1, 1, -1, matrix.shape[-1])
+        by_row, by_neuron = outer_factors(variance)
+        blocks = _wide(matrix).reshape(*matrix.shape[:3], -1, LANES).swapaxes(2, 3)
+        arrays = Arrays(
+            matrix=np.ascontiguousarray(blocks),
+            strongest=np.abs(blocks).max((-2, -1)),
+            offset=_wide(offset),
+            by_neuron=_wide(by_neuron),
+            merged=merged,
         )
+        converter, late = conditions.converter, conditions.conversion_jitter
+        read = Readout(
+            rail=conditions.rail,
+            rate=conditions.leak_rate,
+            late=late,
+            noisy=noisy or late > 0,
+            count=converter.count if converter else 0.0,
+            half=converter.counts // 2 if converter else 0,
+            base=float(layout.base),
+        )
+        rows = np.ascontiguousarray(by_row.reshape(len(matrix), layout.tiles, -1), np.float32)
+        return cls(layout, conditions, arrays, read, rows, noisy)
+
+    def integrate(self, kappa: Kappa, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Potentials ``[n, fan_in] → float32 [n, fan_out]``."""
+        width = self.arrays.offset.shape[-1]
+        scale = Scale(np.ones(width, np.float32), np.zeros(width, np.float32), False)
+        return self._run(kappa, scale, rng).view(np.float32)
+
+    def in_steps(
+        self,
+        kappa: Kappa,
+        scale: NDArray[np.float32],
+        shift: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> NDArray[np.int32]:
+        """``shift + scale · potential`` in whole numbers, ``[n, fan_in] → int32 [n, fan_out]``."""
+        return self._run(kappa, Scale(_wide(scale), _wide(shift), True), rng)
+
+    def _run(self, kappa: Kappa, scale: Scale, rng: np.random.Generator) -> NDArray[np.int32]:
+        kappa = np.ascontiguousarray(kappa)
+        out = np.empty((len(kappa), self.arrays.offset.shape[-1]), np.int32)
+        for start in range(0, len(kappa), TILE):
+            part = slice(start, start + TILE)
+            self._read(kappa[part], scale, int(rng.integers(2**63)), out[part])
+        return out[:, : self.layout.fan_out]
+
+    def _read(self, kappa: Kappa, scale: Scale, seed: int, out: NDArray[np.int32]) -> None:
+        given, layout = self.conditions, self.layout
+        top = max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
+        pulses = Pulses.room_for(kappa, layout.tiles)
+        jitter_key = np.uint64(seed ^ JITTER)
+        list_pulses(kappa, top, layout.rows, layout.spare, given.pulse_jitter, given.leak_rate, jitter_key, pulses)
+        slices, tiles, _ = self.by_row.shape
+        power = np.zeros((slices, 1 if self.arrays.merged else tiles, len(kappa)), np.float32)
+        size = np.zeros((len(kappa), layout.tiles), np.float32)
+        if self.noisy or given.rail < float("inf"):
+            measure(pulses, self.by_row, self.arrays.merged, power, size)
+        read_arrays(self.arrays, pulses, power, size, self.read, scale, np.uint64(seed), out)
 
 
-def _wide(x: Tensor) -> Tensor:
-    """Zeros at the end, up to whole blocks of 64 neurons."""
-    spare = -x.shape[-1] % LANES
-    return torch.nn.functional.pad(x, (0, spare)) if spare else x
+def outer_factors(variance: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Row and column factors of the outer product with the same margins. ``[..., n, m] → [..., n], [..., m]``.
+
+    The noise of a sum over many rows needs Σ_i κ_i² s_ij; the outer product spares that second matrix product. It is
+    exact where all pairs are equally noisy (1-bit weights), and else right on average over rows and over columns.
+    """
+    total = np.maximum(variance.mean((-2, -1)), np.finfo(np.float32).tiny)
+    return variance.mean(-1), variance.mean(-2) / total[..., None]
+
+
+def _wide(x: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Float32, with zeros at the end up to whole blocks of 64 neurons."""
+    spare = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % LANES)]
+    return np.pad(x, spare).astype(np.float32)

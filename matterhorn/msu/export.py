@@ -11,7 +11,8 @@ import numpy as np
 from .connection import ProgrammedConnection
 from .mapping import unit_conductance
 
-FORMAT = "matterhorn-conductance-maps-1"
+FORMAT = 2
+"""Of the index of conductance maps."""
 
 
 def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path) -> Path:
@@ -31,21 +32,19 @@ def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path)
 
 
 def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[str, object]:
-    layout = connection.layout
-    spare = layout.tiles * layout.rows - layout.fan_in
+    layout, physics = connection.layout, connection.physics
     arrays: list[dict[str, object]] = []
     for place in np.ndindex(layout.slices, layout.tiles, layout.banks):
         piece, tile, bank = place
         file = f"{connection.name}.{piece}.{tile}.{bank}.npz"
-        target, held = connection.cells.target[place], connection.conductances[place]
-        np.savez_compressed(folder / file, target=target.float().numpy(), held=held.float().numpy())
-        first_row = spare if tile == 0 else 0
+        np.savez_compressed(folder / file, target=physics.cells.target[place], held=physics.conductances[place])
+        first_row = layout.spare if tile == 0 else 0
         entry = {
             "file": file,
             "digit": piece,
             "place_value": layout.base**piece,
             "first_row": first_row,
-            "first_input": tile * layout.rows + first_row - spare,
+            "first_input": tile * layout.rows + first_row - layout.spare,
             "inputs": layout.rows - first_row,
             "first_output": bank * layout.pairs,
             "outputs": min(layout.pairs, layout.fan_out - bank * layout.pairs),
@@ -55,11 +54,11 @@ def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[st
     return {
         **order,
         "name": connection.name,
-        "device": connection.device.name,
-        "circuit": connection.circuit.name,
+        "device": physics.device.name,
+        "circuit": physics.circuit.name,
         "fan_in": layout.fan_in,
         "fan_out": layout.fan_out,
-        "unit_conductance": unit_conductance(layout, connection.device),
-        "seconds": connection.seconds,
+        "unit_conductance": unit_conductance(layout, physics.device),
+        "seconds": physics.seconds,
         "arrays": arrays,
     }

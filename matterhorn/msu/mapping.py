@@ -150,4 +150,5 @@ def pair_conductances(digit: NDArray[np.float32], unit: float, device: Device) -
 
 def difference(cells: NDArray[Any]) -> NDArray[Any]:
     """G⁺ − G⁻ of each pair: ``[..., rows, columns] → [..., rows, pairs]``."""
-    return cells[..., 0::2] - cells[..., 1::2]
+    apart: NDArray[Any] = cells[..., 0::2] - cells[..., 1::2]
+    return apart

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .circuit import Wires
@@ -16,7 +15,7 @@ from .mapping import unit_conductance
 from .readout import Ramp
 
 EDGE = 1e-4
-"""Rise time of a pulse as a share of a kernel step; edges lie symmetrically about the ideal ones, so areas are kept."""
+"""Rise time of a pulse as a share of a step of κ; edges lie symmetrically about the ideal ones, so areas are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +24,23 @@ class ArrayCircuit:
 
     Attributes:
         cells: siemens ``[rows, columns]``; bit lines 2j and 2j + 1 feed neuron j.
-        lengths: signed pulses ``[rows]``, in kernel steps of ``step`` seconds, at ± ``read_voltage``.
+        lengths: signed pulses ``[rows]``, in steps of κ, ``step`` seconds each, at ± ``read_voltage``.
         alpha: steepness of the cells' currents, 1/V; 0 for linear ones.
         capacities: farad ``[neurons]``. offsets: volts ``[neurons]``. leak: seconds, None keeps all charge.
-        volts_per_potential: volts of one weight times kernel step. ramp: the threshold of each neuron.
+        volts_per_potential: volts of one weight times step of κ. ramp: the threshold of each neuron.
         slot: duration of a slot of the ramp, s. window: steps from the first possible pulse to the read-out.
     """
 
     title: str
-    cells: np.ndarray
-    lengths: np.ndarray
+    cells: NDArray[np.floating]
+    lengths: NDArray[np.floating]
     wires: Wires | None
     read_voltage: float
     alpha: float
     step: float
     window: int
-    capacities: np.ndarray
-    offsets: np.ndarray
+    capacities: NDArray[np.floating]
+    offsets: NDArray[np.floating]
     leak: float | None
     volts_per_potential: float
     ramp: Ramp
@@ -58,32 +57,31 @@ class ArrayCircuit:
         return self.read_time + (self.ramp.code.top + 1) * self.slot
 
 
-def array_circuit(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> ArrayCircuit:
-    """Circuit of a connection that sits in one array, driven by one kernel ``[fan_in]``."""
-    if connection.layout.arrays > 1:
+def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> ArrayCircuit:
+    """Circuit of a connection that sits in one array, driven by one window of κ ``[fan_in]``."""
+    layout, physics = connection.layout, connection.physics
+    circuit, device = physics.circuit, physics.device
+    if layout.arrays > 1:
         cure = "give weights that fit, or a circuit with more rows and columns"
-        raise InputError(f"{connection.name} takes {connection.layout.arrays} arrays", cure=cure)
-    circuit, device = connection.circuit, connection.device
+        raise InputError(f"{connection.name} takes {layout.arrays} arrays", cure=cure)
     if circuit.wires is not None and circuit.wires.undriven == "float":
         raise InputError(
             "rows left floating", field="wires.undriven", cure="netlists need undriven rows held at ground"
         )
-    rows, neurons = connection.layout.rows, connection.layout.fan_out
-    lengths = np.zeros(rows)
-    lengths[-connection.layout.fan_in :] = connection.placed(kernel).double().numpy()
-    volts = circuit.swing.si / connection.full_scale
-    capacity = circuit.read_voltage.si * connection.step * unit_conductance(connection.layout, device) / volts
+    lengths = np.pad(connection.placed(kappa).astype(np.float64), (layout.spare, 0))
+    volts = 1 / connection.conditions.potential_per_volt
+    capacity = circuit.read_voltage.si * connection.step * unit_conductance(layout, device) / volts
     return ArrayCircuit(
-        title=f"{connection.name}: {device.name} in {circuit.name}, {rows} rows, {neurons} neurons",
-        cells=connection.conductances[0, 0, 0].numpy()[:, : 2 * neurons],
+        title=f"{connection.name}: {device.name} in {circuit.name}, {layout.rows} rows, {layout.fan_out} neurons",
+        cells=physics.conductances[0, 0, 0][:, : 2 * layout.fan_out],
         lengths=lengths,
         wires=circuit.wires,
         read_voltage=circuit.read_voltage.si,
-        alpha=device.nonlinearity.si if device.nonlinearity is not None else 0.0,
+        alpha=device.steepness,
         step=connection.step,
-        window=max(connection.kernel_top, int(np.ceil(np.abs(lengths).max()))),
-        capacities=capacity / connection.neurons.gain[0, 0].numpy(),
-        offsets=connection.neurons.offset[0, 0].numpy(),
+        window=max(connection.kappa_top, int(np.abs(lengths).max())),
+        capacities=capacity / physics.neurons.gain[0, 0],
+        offsets=physics.neurons.offset[0, 0],
         leak=circuit.leak.time_constant.si if circuit.leak is not None else None,
         volts_per_potential=volts,
         ramp=ramp,
@@ -158,11 +156,10 @@ def _integrators(array: ArrayCircuit) -> Iterator[str]:
 
 def _comparators(array: ArrayCircuit) -> Iterator[str]:
     """Comparators: potential plus offset minus a ramp that falls one level per slot."""
-    falling = array.ramp.thresholds.double().flip(1)
-    first = falling[:, :1] + array.ramp.fall.double()[:, None]
-    corners = torch.cat([first, falling], dim=1).expand(len(array.capacities), -1) * array.volts_per_potential
+    falling = array.ramp.thresholds[:, ::-1]
+    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) * array.volts_per_potential
     times = array.read_time + array.slot * np.arange(corners.shape[1])
-    for neuron, volts in enumerate(corners.tolist()):
+    for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.capacities), len(times))).tolist()):
         points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))
         yield f"Vramp{neuron} q{neuron} 0 PWL(0 {volts[0]:.15e} {points})"
         yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-V(q{neuron})"

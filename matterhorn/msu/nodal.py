@@ -35,15 +35,15 @@ class Surroundings:
     alpha: float = 0.0
 
 
-def pattern_currents(cells: NDArray[np.floating], around: Surroundings) -> Callable[[NDArray[Any]], Real]:
-    """G⁺ minus G⁻ currents of each pair, amperes ``[columns / 2]``, by pattern: none is solved twice."""
+def pattern_currents(cells: NDArray[np.floating], around: Surroundings, unit: Real) -> Callable[[NDArray[Any]], Real]:
+    """Current of plus less current of minus cells by pattern, in ``unit`` amperes ``[pairs]``; none is solved twice."""
     known: dict[bytes, Real] = {}
 
     def current(signs: NDArray[Any]) -> Real:
         key = signs.astype(np.int8).tobytes()
         if key not in known:
             currents = column_currents(cells, around, signs)
-            known[key] = currents[0::2] - currents[1::2]
+            known[key] = (currents[0::2] - currents[1::2]) / unit
         return known[key]
 
     return current
@@ -86,9 +86,7 @@ def _cell_law(around: Surroundings, conductance: Real, across: Real) -> tuple[Re
     return scale * np.sinh(around.alpha * across), scale * around.alpha * np.cosh(around.alpha * across)
 
 
-def _fixed_part(
-    shape: tuple[int, ...], around: Surroundings, held: NDArray[np.bool_], volts: Real
-) -> tuple[Any, Real]:
+def _fixed_part(shape: tuple[int, ...], around: Surroundings, held: NDArray[np.bool_], volts: Real) -> tuple[Any, Real]:
     """Matrix of wires and terminals, and the current that the drivers inject."""
     rows, columns = shape
     word = np.arange(rows * columns).reshape(rows, columns)
@@ -117,7 +115,8 @@ def _diagonal(values: Real) -> Any:
 
 
 def _solve(matrix: Any, right: Real) -> Real:
-    return _scipy().sparse.linalg.splu(matrix).solve(right)
+    moved: Real = _scipy().sparse.linalg.splu(matrix).solve(right)
+    return moved
 
 
 def _scipy() -> Any:

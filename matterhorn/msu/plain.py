@@ -94,8 +94,7 @@ def _charges(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
         return remembered(lengths, rate) @ effective
     out = np.empty((len(effective), *lengths.shape[:2], effective.shape[-1]))
     for s, tile, token in np.ndindex(out.shape[:3]):
-        matrix = effective[s, tile]
-        out[s, tile, token] = walk(lengths[tile, token], lambda on, matrix=matrix: on @ matrix, rate, rail)
+        out[s, tile, token] = walk(lengths[tile, token], effective[s, tile].T.dot, rate, rail)
     return out
 
 
@@ -109,26 +108,28 @@ def _by_patterns(physics: Physics, rate: float, rail: float, lengths: Real) -> R
     gain = np.ones((layout.slices, layout.tiles, layout.banks * layout.pairs))
     gain[..., : layout.fan_out] = physics.neurons.gain
     for s, tile, bank in np.ndindex(layout.slices, layout.tiles, layout.banks):
-        current = pattern_currents(physics.conductances[s, tile, bank], around)
         own = slice(bank * layout.pairs, (bank + 1) * layout.pairs)
-        factor = gain[s, tile, own] / unit
+        current = pattern_currents(physics.conductances[s, tile, bank], around, unit / gain[s, tile, own])
         for token, pulses in enumerate(lengths[tile]):
-            out[s, tile, token, own] = walk(pulses, lambda on: current(on) * factor, rate, rail)
+            out[s, tile, token, own] = walk(pulses, current, rate, rail)
     return out[..., : layout.fan_out]
 
 
 def walk(lengths: Real, current: Callable[[Real], Real], rate: float, rail: float) -> Real:
-    """Potentials of the neurons of an array that stop at ± ``rail`` and stay there until charge of the other sign comes.
+    """Potentials of an array's neurons, which stop at ± ``rail`` and stay there until charge of the other sign comes.
 
     Between two edges of pulses the drive does not change, so that a potential moves one way.
 
     Args:
         lengths: signed pulses of one token ``[rows]``, ending together.
         current: what a drive of −1, 0 or 1 ``[rows]`` brings in one step ``[neurons]``.
+
+    Returns:
+        ``[neurons]``; one 0 for all where there is no pulse.
     """
     size = np.abs(lengths)
     edges = np.unique(np.concatenate([[0.0], size]))[::-1]
-    potential = np.zeros_like(current(np.zeros_like(lengths)))
+    potential: Real = np.zeros(())
     for longer, shorter in pairwise(edges):
         lasting = float(longer - shorter)
         brought = -math.expm1(-rate * lasting) / rate if rate else lasting

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ..coding import SILENT
-from ..coding.spikes import is_silent
+from ..coding import encode
 from ..errors import InputError
+from . import plain
 from .connection import ProgrammedConnection
 from .netlist import ArrayCircuit, array_circuit, netlist
 from .readout import Ramp
@@ -42,15 +41,13 @@ class Check:
         return asdict(self)
 
 
-def check(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> Check:
-    """Run the connection's one array for one kernel ``[fan_in]`` in both."""
-    array = array_circuit(connection, kernel, ramp)
+def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> Check:
+    """Run the connection's one array for one window of κ ``[fan_in]`` in both."""
+    array = array_circuit(connection, kappa, ramp)
     potentials, slots = simulate(array)
-    mine = (
-        connection.integrate(kernel[None].double())[0].double().numpy()
-        - connection.comparator_potentials.double().numpy()
-    )
-    same = connection.fire(kernel[None].double(), ramp)[0].numpy()
+    given, rng = connection.conditions, np.random.default_rng()
+    mine = plain.integrate(connection.physics, given, connection.placed(kappa)[None], rng)[0] - connection.offsets
+    same = connection.fire(kappa, ramp)
     return Check(
         rows=array.cells.shape[0],
         cols=array.cells.shape[1],
@@ -60,7 +57,7 @@ def check(connection: ProgrammedConnection, kernel: Tensor, ramp: Ramp) -> Check
     )
 
 
-def simulate(array: ArrayCircuit) -> tuple[np.ndarray, np.ndarray]:
+def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
     program = shutil.which("ngspice")
     if program is None:
@@ -78,19 +75,18 @@ def simulate(array: ArrayCircuit) -> tuple[np.ndarray, np.ndarray]:
     return _interpret(array, table)
 
 
-def _interpret(array: ArrayCircuit, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Columns of the table: time, then potential and margin of each neuron in volts."""
     time, volts, margins = table[:, 0], table[:, 1::2], table[:, 2::2]
     read = array.read_time * (1 + 1e-9) + array.step * 1e-4
     potentials = np.array([np.interp(read, time, v) for v in volts.T]) / array.volts_per_potential
     crossings = np.array([_first_rise(time, margin, read) for margin in margins.T])
     slots = np.ceil((crossings - array.read_time) / array.slot) - 1
-    levels = array.ramp.code.top - slots.clip(0, array.ramp.code.top)
-    quiet = is_silent(torch.from_numpy(levels.astype(np.int16)), array.ramp.code).numpy()
-    return potentials, np.where(quiet, SILENT, array.ramp.code.top - levels).astype(np.uint8)
+    levels = array.ramp.code.top - slots.clip(0, array.ramp.code.top).astype(np.int16)
+    return potentials, encode(levels, array.ramp.code)
 
 
-def _first_rise(time: np.ndarray, margin: np.ndarray, start: float) -> float:
+def _first_rise(time: NDArray[np.float64], margin: NDArray[np.float64], start: float) -> float:
     """When the margin first is 0 or more after ``start``; the last time if never."""
     after = np.flatnonzero((time >= start) & (margin >= 0))
     if len(after) == 0:

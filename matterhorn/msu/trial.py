@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ..coding import Code, encode, kernel, level_histogram, most_frequent
+from ..coding import Code, encode, level_histogram, most_frequent
+from ..coding import kappa as kappa_of
 from ..errors import InputError
 from .bank import ArrayBank
+from .cells import stream
 from .circuit import Circuit, only, resized
 from .connection import ProgrammedConnection
 from .device import Device
@@ -22,29 +23,29 @@ STATIC_CIRCUIT_PARTS = ("wires", "mismatch", "leak", "comparator")
 """What a netlist can hold: all that is drawn once per chip. Noise of each read, rails and converters stay out."""
 
 LARGEST = 512
-"""Largest weight or kernel that files may hold."""
+"""Largest weight or κ that files may hold."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A programmed array, the kernel that drives it and the ramp that reads it."""
+    """A programmed array, the κ that drive it and the ramp that reads it."""
 
     connection: ProgrammedConnection
-    kernel: Tensor
+    kappa: NDArray[np.integer]
     ramp: Ramp
 
 
-def make_trial(weights: Tensor, pulses: Tensor, device: Device, circuit: Circuit, code: Code, seed: int) -> Trial:
-    """An array just large enough for ``weights [out, in]``, its ramp spanning the potentials of ``pulses [in]``."""
+def make_trial(
+    weights: NDArray[np.integer], kappa: NDArray[np.integer], device: Device, circuit: Circuit, code: Code, seed: int
+) -> Trial:
+    """An array just large enough for ``weights [out, in]``, its ramp spanning the potentials of ``kappa [in]``."""
     fan_out, fan_in = weights.shape
-    bank = ArrayBank(
-        only(device, *STATIC_DEVICE_PARTS), resized(only(circuit, *STATIC_CIRCUIT_PARTS), fan_in, 2 * fan_out), seed
-    )
-    full_scale = max(float((weights.double() @ pulses.double()).abs().max()), 1.0)
-    top = max(int(pulses.abs().max()), 1)
-    connection = bank.program(weights, kernel_top=top, kernel_unit=code.unit, full_scale=full_scale)
-    middle = torch.tensor(code.top / 2, dtype=torch.float64)
-    return Trial(connection, pulses, Ramp.linear(middle / full_scale, middle, code))
+    circuit = resized(only(circuit, *STATIC_CIRCUIT_PARTS), fan_in, 2 * fan_out)
+    bank = ArrayBank(only(device, *STATIC_DEVICE_PARTS), circuit, seed)
+    full_scale = max(float(np.abs(weights.astype(np.int64) @ kappa).max()), 1.0)
+    top = max(int(np.abs(kappa).max()), 1)
+    connection = bank.program(weights, kappa_top=top, kappa_unit=code.unit, full_scale=full_scale)
+    return Trial(connection, kappa, Ramp.linear(code.top / 2 / full_scale, code.top / 2, code))
 
 
 def choose_trial(
@@ -53,7 +54,7 @@ def choose_trial(
     size: tuple[int, int],
     seed: int,
     seconds: float = 0.0,
-    kernel_file: Path | None = None,
+    kappa_file: Path | None = None,
     weights_file: Path | None = None,
 ) -> Trial:
     """A trial from npy files where given, else drawn for an array of ``size`` (word lines, bit lines)."""
@@ -61,18 +62,17 @@ def choose_trial(
     if columns % 2:
         raise InputError(f"{columns} bit lines", field="cols", cure="a neuron takes two, give an even number")
     weights = drawn_weights(rows, columns // 2, seed) if weights_file is None else _integers(weights_file, 2)
-    pulses, code = drawn_pulses(weights.shape[1], seed)
-    if kernel_file is not None:
-        pulses = _integers(kernel_file, 1)
-    if pulses.shape[0] != weights.shape[1]:
-        raise InputError(
-            f"{pulses.shape[0]} pulses for {weights.shape[1]} rows", file=kernel_file, cure="give one pulse per row"
-        )
-    trial = make_trial(weights, pulses, device, circuit, code, seed)
+    kappa, code = drawn_kappa(weights.shape[1], seed)
+    if kappa_file is not None:
+        kappa = _integers(kappa_file, 1)
+    if len(kappa) != weights.shape[1]:
+        problem = f"{len(kappa)} pulses for {weights.shape[1]} rows"
+        raise InputError(problem, file=kappa_file, cure="give one pulse per row")
+    trial = make_trial(weights, kappa, device, circuit, code, seed)
     return replace(trial, connection=trial.connection.at(seconds))
 
 
-def _integers(file: Path, dimensions: int) -> Tensor:
+def _integers(file: Path, dimensions: int) -> NDArray[np.int16]:
     try:
         array = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -81,19 +81,16 @@ def _integers(file: Path, dimensions: int) -> Tensor:
         raise InputError("wrong content", file=file, cure=f"give integers in {dimensions} dimension(s)")
     if array.size == 0 or np.abs(array.astype(np.int64)).max() > LARGEST:
         raise InputError("empty, or numbers beyond reason", file=file, cure=f"give integers up to ± {LARGEST}")
-    return torch.from_numpy(array.astype(np.int16))
+    return array.astype(np.int16)
 
 
-def drawn_weights(rows: int, neurons: int, seed: int) -> Tensor:
+def drawn_weights(rows: int, neurons: int, seed: int) -> NDArray[np.int8]:
     """1-bit weights, int8 ``[neurons, rows]``."""
-    generator = torch.Generator().manual_seed(seed)
-    return (2 * torch.randint(2, (neurons, rows), generator=generator) - 1).to(torch.int8)
+    return 2 * stream(f"{seed}:weights").integers(2, size=(neurons, rows), dtype=np.int8) - 1
 
 
-def drawn_pulses(rows: int, seed: int) -> tuple[Tensor, Code]:
-    """Kernel of rows whose levels are Laplace distributed, as a transformer's are: 4-bit M-TTFS, no dead zone."""
-    generator = torch.Generator().manual_seed(seed + 1)
-    uniform = torch.rand(rows, generator=generator) - 0.5
-    levels = (7 - 2.5 * uniform.sign() * (1 - 2 * uniform.abs()).log()).round().clamp(0, 15).to(torch.uint8)
+def drawn_kappa(rows: int, seed: int) -> tuple[NDArray[np.int16], Code]:
+    """κ of rows whose levels are Laplace distributed, as a transformer's are: 4-bit M-TTFS, no dead zone."""
+    levels = np.clip(np.rint(stream(f"{seed}:levels").laplace(7, 2.5, rows)), 0, 15).astype(np.uint8)
     code = Code(4, most_frequent(level_histogram(levels[:, None], 4))[0])
-    return kernel(encode(levels, code), code), code
+    return kappa_of(encode(levels, code), code), code
