@@ -1,24 +1,34 @@
-# make run: from nothing to the main job. make test: from nothing to all tests.
+# make run: from nothing to the main job. make test: from nothing to the tests. make test-all: the slow ones too.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
+TESTS := TORCH_COMPILE_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test install lint clean
-run: install
+.PHONY: run test test-all install lint clean
+run: .venv/base
 	$(BIN)/matterhorn run
 
 test: install lint
-	TORCH_COMPILE_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	$(TESTS) -m "not slow"
+
+test-all: install lint
+	$(TESTS)
 
 lint: install
 	$(BIN)/ruff check matterhorn tests
+	$(BIN)/ruff format --check matterhorn tests
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml
+.venv/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed: .venv/base
 	$(BIN)/pip install --quiet "$(TORCH)"
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	$(BIN)/matterhorn warm
