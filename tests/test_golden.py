@@ -1,0 +1,81 @@
+"""Bits that must not change: logits of every shipped model on 64 rows, by every backend, and the bill of their trace.
+
+``golden/logits.json`` was written at commit c0a6838, before programs were frozen arrays. Its traces are of networks
+whose last block still computed every token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matterhorn import Engine, Program, load
+from matterhorn.energy import as_traced, make_bill
+from matterhorn.energy import load as load_chip
+from matterhorn.energy.study import map_trace
+from matterhorn.msu import ArrayBank
+from matterhorn.tasks import get_task, load_examples, sorted_batches, tokens_for
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "logits.json").read_text())
+QUICK = ("sst2", "stsb-lean")
+
+pytestmark = pytest.mark.glue
+
+
+def digest(array: np.ndarray, kind: str) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array.astype(kind)).tobytes()).hexdigest()
+
+
+def rows_of(program: Program, name: str, glue_dir: Path) -> dict[str, np.ndarray]:
+    task = get_task(GOLDEN[name]["task"])
+    examples = load_examples(task, "dev", glue_dir).subset(list(range(GOLDEN[name]["rows"])))
+    batch = tokens_for(program, examples, 128, task=task).batch(list(range(len(examples))))
+    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+def every_token(program: Program) -> Program:
+    config = dataclasses.replace(program.config, first_only=False)
+    return Program.from_arrays(config, program.arrays(), labels=program.labels)
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in GOLDEN])
+def test_logits_and_bills_are_those_of_the_start(name, glue_dir):
+    golden, program = GOLDEN[name], load(name)
+    batch = rows_of(program, name, glue_dir)
+    assert digest(batch["input_ids"], "<i8") == golden["tokens"]
+    for backend, expected in golden["logits"].items():
+        chip = ArrayBank.of("ideal", "ideal-128") if backend == "analog" else None
+        logits = Engine(program, backend, threads=1, chip=chip)(**batch).logits
+        assert digest(logits, "<f4") == expected, backend
+    ran = Engine(every_token(program), "events", threads=1)(**batch, trace=True)
+    assert digest(ran.logits, "<f4") == golden["logits"]["events"]
+    assert (ran.trace.windows, ran.trace.events) == (golden["windows"], golden["events"])
+    chip = load_chip("rram-22nm")
+    for hardware, expected in golden["bills"].items():
+        bill = make_bill(as_traced(ran.trace), ran.trace, chip, map_trace(ran.trace, chip, hardware))
+        assert bill.total == pytest.approx(expected["total_j"], rel=1e-12)
+        assert bill.latency == pytest.approx(expected["latency_s"], rel=1e-12)
+        assert bill.by_category == pytest.approx(expected["by_category"], rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sst2", "stsb", "rte"])
+def test_backends_equal_the_quantized_network_on_whole_development_sets(name, glue_dir):
+    from matterhorn import verify
+    from matterhorn.models.restore import restore
+
+    program = load(name)
+    task = get_task(name)
+    tokens = tokens_for(program, load_examples(task, "dev", glue_dir), 128, task=task)
+    batches = [
+        {key: value for key, value in tokens.batch(rows).items() if key != "labels"}
+        for rows in sorted_batches(tokens, 32)
+    ]
+    report = verify(program, batches, against=restore(program))
+    assert report.identical, report.first_difference
+    assert report.n == len(tokens)
