@@ -128,7 +128,7 @@ def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there)."""
     code = source.code
-    largest = int(np.abs(connection.weights.astype(np.int32)).sum(1).max()) * 2 * code.unit * code.top
+    largest = int(np.abs(connection.weights).sum(1, dtype=np.int64).max()) * 2 * code.unit * code.top
     if largest > REACH:
         cure = "use fewer activation or weight bits"
         raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,17 +59,17 @@ def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
 
 def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
     """Weights ``[out, in]`` as the event kernel takes them, with ``offset [out]``."""
-    rows = weights.T.astype(np.int16)  # [in, out]
-    floor, top = int(rows.min()), int(rows.max())
-    if bool((rows != 0).all()) and floor >= -1 and top <= 1:
-        floor, factors, codes = -1, [2], (rows > 0).astype(np.uint16)
+    floor, top = int(weights.min()), int(weights.max())
+    columns, words = len(weights), words_for(len(weights))
+    if floor == -1 and top == 1 and np.count_nonzero(weights) == weights.size:
+        factors, codes = [2], weights > 0
     else:
         factors = [2**p for p in range(max(1, (top - floor).bit_length()))]
-        codes = (rows - floor).astype(np.uint16)
-    padded = np.zeros((len(factors), len(rows), LANES * words_for(rows.shape[1])), np.uint8)
+        codes = weights.astype(np.int16) - floor
+    bits = np.zeros((len(factors), weights.shape[1], LANES * words // 8), np.uint8)
     for p in range(len(factors)):
-        padded[p, :, : rows.shape[1]] = (codes >> p) & 1
-    wide = np.zeros(padded.shape[2], np.int32)
-    wide[: len(offset)] = offset
-    bits: NDArray[Any] = np.packbits(padded, axis=2, bitorder="little").view("<u8").astype(np.uint64)
-    return Planes(np.ascontiguousarray(bits), np.array(factors, np.int32), floor, wide)
+        packed = np.packbits(((codes >> p) & 1 if len(factors) > 1 else codes).T, axis=1, bitorder="little")
+        bits[p, :, : packed.shape[1]] = packed
+    wide = np.zeros(LANES * words, np.int32)
+    wide[:columns] = offset
+    return Planes(bits.view("<u8").astype(np.uint64), np.array(factors, np.int32), floor, wide)
