@@ -84,9 +84,8 @@ class Block(nn.Module):
 
         send("input", x)
         queries = split_heads(send("queries", read("query", rows)), self.shape.heads)
-        keys, values = (
-            split_heads(store(read(name)), self.shape.heads) for name, store in (("key", self.keys), ("value", self.values))
-        )
+        keys = split_heads(self.keys(read("key")), self.shape.heads)
+        values = split_heads(self.values(read("value")), self.shape.heads)
         exist = present[:, None, None, :]
         shares = self.shares(queries @ keys.transpose(-1, -2), exist)
         probabilities = send("probabilities", shares) * exist

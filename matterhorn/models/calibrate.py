@@ -84,7 +84,7 @@ def least_squares_scale(x: Tensor, low: int, high: int) -> Tensor:
 
 
 def existing(x: Tensor, present: Tensor, population: str) -> Tensor:
-    """Values of existing tokens, ``[n, neurons]``; of attention probabilities those between existing tokens, ``[n, 1]``.
+    """Values of existing tokens, ``[n, neurons]``; of probabilities those between existing tokens, ``[n, 1]``.
 
     ``x``: ``[batch, L, neurons]`` or ``[batch, heads, L, L]``. ``present``: bool ``[batch, L]``.
     """

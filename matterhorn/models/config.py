@@ -13,7 +13,7 @@ NAMES = tuple(field.name for field in fields(Config))
 """Options that a network and the program made of it have in common."""
 
 
-class MatterhornConfig(PretrainedConfig):
+class MatterhornConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Shape and number formats of a quantized network: every field of :class:`matterhorn.program.Config` is an option.
 
     Raises:

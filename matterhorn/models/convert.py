@@ -75,7 +75,7 @@ def convert(
         arrays,
         labels=network.config.labels if labels is None else tuple(labels),
         task=task,
-        tokenizer=getattr(tokenizer, "backend_tokenizer", tokenizer),
+        tokenizer=tokenizer if isinstance(tokenizer, Tokenizer | None) else tokenizer.backend_tokenizer,
     )
 
 

@@ -15,8 +15,8 @@ from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
 
 REACH, STRIDE, HALVINGS = 20.0, 1.3, 6
-"""Scales for a density are looked for between 20 times the present one and a twentieth, by strides of 1.3, each of which
-is bisected 6 times."""
+"""Scales for a density are looked for between 20 times the present one and a twentieth, by strides of 1.3, of which the
+last is bisected 6 times."""
 
 
 def place_densities(

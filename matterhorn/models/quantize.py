@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import InputError
 from .calibrate import calibrate
-from .config import NAMES, MatterhornConfig
+from .config import MatterhornConfig
 from .encoders import take_apart
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch

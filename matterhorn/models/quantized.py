@@ -16,6 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
+from ..runtime.verify import Expected
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import MatterhornConfig
@@ -24,8 +25,8 @@ from .watching import Batch, evaluating, tensors, watching
 
 @dataclass
 class QuantizedOutput(SequenceClassifierOutput):
-    """What a pass gives: ``logits`` ``[batch, labels]``, ``loss`` and ``hidden_states`` where asked for and, in training
-    only, ``events``: what every population sent, padding counted with the rest."""
+    """What a pass gives: ``logits`` ``[batch, labels]``; ``loss`` and ``hidden_states`` where asked for; in training
+    ``events``, what every population sent, padding counted with the rest."""
 
     events: dict[Site, Events] | None = None
 
@@ -38,7 +39,7 @@ class Pass(NamedTuple):
     events: dict[Site, Events]
 
 
-class QuantizedForSequenceClassification(PreTrainedModel):
+class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped-call]
     """A BERT-like classifier with few-bit weights, level-coded activations and stored few-bit keys and values.
 
     Make one with :func:`matterhorn.quantize`, calibrate and train it, then :func:`matterhorn.convert` it.
@@ -59,7 +60,7 @@ class QuantizedForSequenceClassification(PreTrainedModel):
         self.pooler = DigitalLinear(width, width)
         self.classifier = DigitalLinear(width, len(config.labels))
         self._scales_seen = False
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, QuantizedLinear)):
@@ -137,8 +138,8 @@ class QuantizedForSequenceClassification(PreTrainedModel):
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
         return QuantizedOutput(
             loss=None if labels is None else _loss(given.logits.float(), labels),
-            logits=given.logits,  # type: ignore[arg-type]
-            hidden_states=given.states if output_hidden_states else None,  # type: ignore[arg-type]
+            logits=given.logits,
+            hidden_states=given.states if output_hidden_states else None,
             events=given.events or None,
         )
 
@@ -153,7 +154,8 @@ class QuantizedForSequenceClassification(PreTrainedModel):
         """As :meth:`forward`, for calibration: scales may be set on the way."""
         present = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).bool()
         x = self.embeddings(input_ids, torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        states, events, shape = [x], {}, self.config.formats.shape
+        states, shape = [x], self.config.formats.shape
+        events: dict[Site, Events] = {}
         for i, block in enumerate(self.layers()):
             x, sent = block(x, present, shape.is_cut(i) and not every_token)
             states.append(x)
@@ -162,24 +164,24 @@ class QuantizedForSequenceClassification(PreTrainedModel):
         return Pass(logits, tuple(states), events)
 
     @torch.no_grad()
-    def levels(self, batch: Batch) -> tuple[dict[Site, NDArray[np.uint8]], NDArray[np.float32]]:
-        """Levels of every population before masking, and the logits, as NumPy: what a program must equal.
+    def expected(self, batch: Batch) -> Expected:
+        """Levels of every population before masking, and the logits: what a program must equal, for
+        :func:`matterhorn.verify` (``against=network.expected``).
 
-        Levels are ``[batch, L, neurons]``, of probabilities ``[batch, heads, L, keys]``; L is 1 where a block computes
-        the first token only.
+        Levels are uint8 ``[batch, L, neurons]``, of probabilities ``[batch, heads, L, L]``.
 
         Raises:
             InputError: the network has not been calibrated.
         """
         self.check_calibrated()
-        found: dict[Site, NDArray[np.uint8]] = {}
+        levels: dict[Site, NDArray[np.uint8]] = {}
 
         def keep(site: Site, population: ActivationQuantizer, x: Tensor) -> None:
-            found[site] = population.levels(x).to(torch.uint8).cpu().numpy()
+            levels[site] = population.levels(x).to(torch.uint8).cpu().numpy()
 
         with watching(self.populations(), keep), evaluating(self):
-            logits = self.run(**tensors(batch, self.device)).logits
-        return found, logits.cpu().numpy()
+            logits = self.run(**tensors(batch, self.device), every_token=True).logits
+        return Expected(levels, logits.cpu().numpy())
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The quantized network behind a program, to compare with or to train on: levels and real numbers.
 
-It is rebuilt from weights, scales, biases and silent levels alone; thresholds, offsets and tables of the program play no
-part, so that comparing the two tests them.
+It is rebuilt from weights, scales, biases and silent levels alone; thresholds, offsets and tables of the program play
+no part, so that comparing the two tests them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..coding import EIGHTHS
 from ..errors import InputError
-from ..nn import StoredQuantizer
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
 from ..program import Program
@@ -37,7 +36,9 @@ def restore(program: Program) -> QuantizedForSequenceClassification:
             own, unit = source.connections[name], source.populations[SOURCE[name]].code.unit
             target.add_module(name, FixedLinear(_tensor(own.weights), _tensor(own.scale) * unit, _tensor(own.bias)))
     network.pooler, network.classifier = _head(program.pooler), _head(program.classifier)  # type: ignore[assignment]
-    return network.eval().requires_grad_(False)
+    network.requires_grad_(False)
+    network.train(False)
+    return network
 
 
 @torch.no_grad()
@@ -119,9 +120,8 @@ def _populations(source: parts.Block, target: Block) -> None:
         quantizer.silent_value.copy_(_tensor(code.reference * (EIGHTHS // code.unit)))
         if population.gain is not None and quantizer.gain is not None:
             quantizer.gain.copy_(_tensor(population.gain))
-    stores: tuple[tuple[parts.Store, StoredQuantizer], ...] = ((source.keys, target.keys), (source.values, target.values))
-    for store, stored in stores:
-        stored.scale.fill_(float(store.scale))
+    target.keys.scale.fill_(float(source.keys.scale))
+    target.values.scale.fill_(float(source.values.scale))
 
 
 def _head(head: parts.Head) -> FixedDigitalLinear:

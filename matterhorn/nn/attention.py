@@ -9,7 +9,8 @@ from .digital import exp_table, normalize, softmax_weights
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """``[batch, L, width] → [batch, heads, L, width / heads]``."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))  # type: ignore[no-untyped-call]
+    return split.transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The digital steps, everything that is not a connection: the definitions that the compiled loops of all backends equal.
+"""The digital steps, everything that is not a connection: the definitions that the compiled loops equal.
 
 Each is built from sums of integers (exact in any order) and single IEEE operations, so that the same input gives the
 same bits whatever the batch, the number of threads or the machine.

@@ -54,7 +54,7 @@ class _StraightWeights(Function):
         return integers, scale
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:
         (scale,) = ctx.saved_tensors
         return _unscale(grad, scale), None, None
 
@@ -88,12 +88,13 @@ class QuantizedLinear(nn.Module):
             device = self.weight.device.type
             lean = torch.is_autocast_enabled(device)
             dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
-            integers, alpha = _StraightWeights.apply(self.weight, self.kind, dtype)
+            integers, alpha = _StraightWeights.apply(self.weight, self.kind, dtype)  # type: ignore[no-untyped-call]
             if self.deviation is not None:
                 integers = integers + self.deviation.to(dtype)
         else:
             integers, alpha = self.integers()
-        return F.linear(levels, integers) * (scale.detach() * alpha) + self.bias
+        potentials: Tensor = F.linear(levels, integers) * (scale.detach() * alpha) + self.bias
+        return potentials
 
 
 class FixedLinear(nn.Module):

@@ -92,7 +92,7 @@ class _MaskedRound(Function):
         return v, events
 
     @staticmethod
-    def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent = ctx.saved_tensors
         low, high, k = ctx.range
         grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k)
@@ -107,9 +107,9 @@ class ActivationQuantizer(nn.Module):
         signed: zero point in the middle (2^(bits−1)) instead of at 0.
         neurons: how many neurons have a silent level of their own; 1: one for the tensor.
         dead_zone: k, levels on either side of the silent one that send nothing.
-        gains: how many neurons have a learned gain of their own before they are quantized (receivers read g·x); 0: none.
-            It folds into the neuron's thresholds and costs nothing, and gives few-bit weights a scale per column where
-            their α is a scale per row (OneBit, arXiv 2402.11295).
+        gains: how many neurons have a learned gain of their own before they are quantized (receivers read g·x); 0:
+            none. It folds into the neuron's thresholds and costs nothing, and gives few-bit weights a scale per column
+            where their α is a scale per row (OneBit, arXiv 2402.11295).
     """
 
     silent: Tensor
@@ -168,7 +168,7 @@ class ActivationQuantizer(nn.Module):
         silent, value = self.silent - self.zero, self.silent_value / EIGHTHS - self.zero
         if self.training:
             low, high = -self.zero, self.top - self.zero
-            levels, events = _MaskedRound.apply(
+            levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
                 self.amplify(x), self.positive_scale, low, high, silent.to(x.dtype), value.to(x.dtype), self.dead_zone
             )
             return Sent(levels, Events(events, x.numel()))
@@ -205,7 +205,7 @@ class _StoredRound(Function):
         return v
 
     @staticmethod
-    def backward(ctx: Any, grad_v: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad_v: Tensor) -> Any:
         u, v, s = ctx.saved_tensors
         low, high = ctx.range
         grad_x, grad_s = _stored_round_grad(grad_v, u, v, s, low, high)
@@ -229,16 +229,20 @@ class StoredQuantizer(nn.Module):
 
     def operand(self, x: Tensor) -> Tensor:
         """Integer operand as float; the one place that defines x → stored value in evaluation."""
-        u = x / self.positive_scale
-        return torch.where(u >= 0, 1.0, -1.0) if self.bits == 1 else u.round().clamp(self.low, self.high)
+        u: Tensor = x / self.positive_scale
+        operand: Tensor = torch.where(u >= 0, 1.0, -1.0) if self.bits == 1 else u.round().clamp(self.low, self.high)
+        return operand
 
     def levels(self, x: Tensor) -> Tensor:
         """The operand counted from 0: how many thresholds x reaches."""
-        return self.operand(x) > 0 if self.bits == 1 else self.operand(x) - self.low
+        operand = self.operand(x)
+        return (operand + 1) / 2 if self.bits == 1 else operand - self.low
 
     def forward(self, x: Tensor) -> Tensor:
         """Integer operand as float, any shape; x ≈ s · v."""
         if self.training:
-            operand: Tensor = _StoredRound.apply(x, self.positive_scale, self.low, self.high)
+            operand: Tensor = _StoredRound.apply(  # type: ignore[no-untyped-call]
+                x, self.positive_scale, self.low, self.high
+            )
             return operand
         return self.operand(x)

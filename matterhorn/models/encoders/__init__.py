@@ -6,7 +6,8 @@ from ...errors import InputError
 from . import bert
 from .encoder import Encoder, Layer
 
-ADAPTERS = (bert,)
+ADAPTERS = {bert.NAME: bert.read}
+"""How to take a model apart, by the name of its class in transformers."""
 
 __all__ = ["ADAPTERS", "Encoder", "Layer", "take_apart"]
 
@@ -17,9 +18,8 @@ def take_apart(model: object) -> Encoder:
     Raises:
         InputError: there is no adapter for it.
     """
-    for adapter in ADAPTERS:
-        parts = adapter.read(model)
+    for read in ADAPTERS.values():
+        parts = read(model)
         if parts is not None:
             return parts
-    supported = ", ".join(adapter.NAME for adapter in ADAPTERS)
-    raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {supported}")
+    raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {', '.join(ADAPTERS)}")

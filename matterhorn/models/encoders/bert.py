@@ -61,7 +61,7 @@ def read(model: object) -> Encoder | None:
         embeddings_norm=tables.LayerNorm,
         layers=tuple(_layer(layer) for layer in bert.encoder.layer),
         pooler=cast(nn.Linear, bert.get_submodule("pooler.dense")),
-        classifier=cast(nn.Linear, model.classifier),
+        classifier=model.classifier,
     )
 
 
