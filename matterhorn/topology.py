@@ -33,8 +33,8 @@ class Population(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """One linear map. ``dynamic``: its stored operand (keys or values) is written anew for each sequence; fans are those
-    of one head then. ``every_token``: it is read for every token even where only the first one's answer is wanted."""
+    """One linear map. ``dynamic``: its stored operand (keys or values) is written anew for each sequence, and fans are
+    those of one head. ``every_token``: it is read for every token even where only the first one's answer is wanted."""
 
     name: str
     source: str
@@ -147,8 +147,8 @@ class Shape:
         return 1 if self.is_cut(block) and not every else length
 
     def windows(self, block: int, connection: str, length: int) -> int:
-        """Neuron-windows of a connection's source that it reads in one sequence: one per neuron and token; of ``pv`` one
-        per pair of tokens and head."""
+        """Neuron-windows that a connection reads in one sequence: one per neuron and token; of ``pv`` one per pair of
+        tokens and head."""
         fan_in, _ = self.fans(connection)
         pairs = length if connection == "pv" else 1
         return self.tokens(block, connection, length) * fan_in * self.heads_of(connection) * pairs

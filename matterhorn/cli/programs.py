@@ -12,7 +12,7 @@ from .app import Json, ModelName, app, print_json
 from .rows import GlueDir, MaxLength, load_rows, tracked
 
 if TYPE_CHECKING:
-    from ..program.program import Connection, Population
+    from ..program.parts import Connection, Population
 
 FORMAT = 2
 """Of the JSON documents."""
@@ -44,7 +44,9 @@ def convert(
 def upgrade(
     old: Annotated[Path, typer.Argument(help="Folder that an earlier version wrote.")],
     new: Annotated[Path, typer.Argument(help="Folder for the same in today's format; made here.")],
-    embeddings: Annotated[str | None, typer.Option(help="Embeddings file, relative to NEW (default: as it was).")] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(help="Embeddings file, relative to NEW (default: as it was).")
+    ] = None,
 ) -> None:
     """Write anew what an earlier version wrote: a program, or a quantized network that is trained on."""
     from ..program.upgrade import upgrade as write
@@ -104,7 +106,9 @@ def info(
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table
 
-    print_table("models", ["name", "task", "blocks", "width", "weights", "dead zone"], [list(r.values())[:6] for r in rows])
+    print_table(
+        "models", ["name", "task", "blocks", "width", "weights", "dead zone"], [list(r.values())[:6] for r in rows]
+    )
 
 
 def _line(name: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Code:
     @property
     def top(self) -> int:
         """T, the highest level."""
-        return 2**self.bits - 1
+        return (1 << self.bits) - 1
 
     @property
     def slots(self) -> int:

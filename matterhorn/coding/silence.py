@@ -16,7 +16,8 @@ def level_histogram(levels: NDArray[np.integer], bits: int) -> NDArray[np.int64]
     """Count levels per neuron. Integers ``[..., neurons] → int64 [neurons, T + 1]``."""
     rows, width = levels.reshape(-1, levels.shape[-1]), 2**bits
     cells = rows.astype(np.int64) + width * np.arange(rows.shape[1])
-    return np.bincount(cells.ravel(), minlength=width * rows.shape[1]).reshape(-1, width)
+    counts: NDArray[np.int64] = np.bincount(cells.ravel(), minlength=width * rows.shape[1])
+    return counts.reshape(-1, width)
 
 
 def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -24,9 +25,7 @@ def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:
     return histogram.argmax(-1)
 
 
-def mean_of_silent(
-    histogram: NDArray[np.integer], silent: NDArray[np.integer], dead_zone: int
-) -> NDArray[np.int64]:
+def mean_of_silent(histogram: NDArray[np.integer], silent: NDArray[np.integer], dead_zone: int) -> NDArray[np.int64]:
     """Mean of the levels that fall silent, in eighths of a level (int64 ``[n]``); the silent level where none did."""
     levels = np.arange(histogram.shape[-1])
     silenced = histogram * (np.abs(levels - silent[..., None]) <= dead_zone)

@@ -29,8 +29,8 @@ class _Cache(FunctionCache):
 
 
 def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
-    if not numba.config.DISABLE_JIT:
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    if hasattr(dispatcher, "_cache"):  # it has not where compiling is switched off
         dispatcher._cache = _Cache(function)
     return dispatcher
 

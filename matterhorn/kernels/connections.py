@@ -92,7 +92,7 @@ def integrate(slots, code, planes, out):
         events, chunks = list_row(slots[i], code.reference, code.unit, code.top, order, kappa, bounds, 0, 0)
         if events < 0:
             return False
-        total = 0
+        total = np.int64(0)
         for e in range(events):
             total += np.int64(kappa[e])
         row, start = out[i], np.int32(planes.floor * total)

@@ -165,9 +165,7 @@ def settle(potentials, readout, residual, out):
     for i in range(residual.shape[0]):
         for j in range(columns):
             values[j] = (np.float32(potentials[i, j]) * scale[j] + bias[j]) + residual[i, j]
-        real &= norm_row(
-            values, integers, readout.weight, readout.shift, readout.eps, readout.by_shifts, out[i]
-        )
+        real &= norm_row(values, integers, readout.weight, readout.shift, readout.eps, readout.by_shifts, out[i])
     return real
 
 

@@ -30,7 +30,8 @@ def fire_steps(potentials, thresholds, code, slots):
     """A threshold falls level by level, slot by slot, and fires each neuron once; in masked slots a neuron that
     crosses stays quiet, and is done.
 
-    ``potentials int32 [rows, n or more]``, ``thresholds int16`` or ``int32 [T, n]``, rising → ``slots uint8 [rows, n]``.
+    ``potentials int32 [rows, n or more]``, ``thresholds int16`` or ``int32 [T, n]``, rising → ``slots uint8 [rows,
+    n]``.
     """
     for i in range(potentials.shape[0]):
         for j in range(slots.shape[1]):

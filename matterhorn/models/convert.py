@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_int8
 from ..nn.digital import exp_table
 from ..program import Program
-from ..program.program import REACH
+from ..program.parts import REACH
 from ..topology import POPULATIONS, STATIC
 from .block import Block
 from .config import MatterhornConfig

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
 from ..program import Program
-from ..program import program as parts
+from ..program import parts
 from ..topology import SOURCE, STATIC
 from .block import Block
 from .config import MatterhornConfig

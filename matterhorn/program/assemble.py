@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 from ..coding import EIGHTHS, Code
 from ..errors import InputError
 from ..kernels.layout import Readout, SoftmaxLayout, Table
-from ..topology import POPULATIONS, SOURCE, STATIC, Population as Kind
+from ..topology import POPULATIONS, SOURCE, STATIC
+from ..topology import Population as Kind
 from .config import Config
-from .program import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Program, Store, frozen
+from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store, frozen
+from .program import Program
 
 TABLES = ("word", "position", "segment")
 
@@ -54,11 +56,11 @@ def assemble(
     take = _Taker(arrays)
     width = config.hidden_size
     sizes = (config.vocab_size, config.max_position_embeddings, config.type_vocab_size)
-    tables = [
+    word, position, segment = (
         Table(take(f"embeddings.{name}", np.int8, n, width), take(f"embeddings.{name}_scale", np.float32, n))
         for name, n in zip(TABLES, sizes, strict=True)
-    ]
-    embeddings = Embeddings(*tables, norm=_norm(take, "embeddings.norm", width))
+    )
+    embeddings = Embeddings(word, position, segment, _norm(take, "embeddings.norm", width))
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
     return Program(config, embeddings, blocks, pooler, classifier, labels, task, tokenizer, path, take.taken)

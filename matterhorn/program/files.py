@@ -26,7 +26,8 @@ from ..errors import InputError
 from ..topology import STATIC
 from .config import Config
 from .packing import pack, pack_even, unpack, unpack_even
-from .program import REACH, Program
+from .parts import REACH
+from .program import Program
 
 FORMAT = 3
 """3: new names of populations and connections, labels as a list."""
@@ -42,7 +43,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def folders() -> list[Path]:
-    """Where models are looked for by name: ``$MATTERHORN_MODELS``, what the package carries, the checkout's ``models``."""
+    """Where models are looked for by name: ``$MATTERHORN_MODELS``, the package's own, the checkout's ``models``."""
     named = os.environ.get("MATTERHORN_MODELS", "")
     package = Path(__file__).parents[1]
     return [*(Path(part) for part in named.split(os.pathsep) if part), package / "shipped", package.parent / "models"]

@@ -31,7 +31,8 @@ def unpack(packed: NDArray[np.uint8], kind: str, columns: int) -> NDArray[np.int
 
 
 def _whole(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
-    return (bits << np.arange(width, dtype=np.uint8)[::-1]).sum(-1, dtype=np.int8)
+    whole: NDArray[np.int8] = (bits << np.arange(width, dtype=np.uint8)[::-1]).sum(-1, dtype=np.int8)
+    return whole
 
 
 def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
@@ -62,13 +63,13 @@ def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
     floor, top = int(weights.min()), int(weights.max())
     columns, words = len(weights), words_for(len(weights))
     if floor == -1 and top == 1 and np.count_nonzero(weights) == weights.size:
-        factors, codes = [2], weights > 0
+        factors, codes = [2], (weights > 0).astype(np.int16)
     else:
         factors = [2**p for p in range(max(1, (top - floor).bit_length()))]
         codes = weights.astype(np.int16) - floor
     bits = np.zeros((len(factors), weights.shape[1], LANES * words // 8), np.uint8)
     for p in range(len(factors)):
-        packed = np.packbits(((codes >> p) & 1 if len(factors) > 1 else codes).T, axis=1, bitorder="little")
+        packed = np.packbits(((codes >> p) & 1).T, axis=1, bitorder="little")
         bits[p, :, : packed.shape[1]] = packed
     wide = np.zeros(LANES * words, np.int32)
     wide[:columns] = offset

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..program.program import Array, Block, Population
+from ..program.parts import Array, Block, Population
 from ..topology import Site
 from .sequences import Sequences
 
@@ -87,5 +87,5 @@ def window_error(source: Population) -> ValueError:
 
 
 def room(rows: int, columns: int, kind: type[Any]) -> NDArray[Any]:
-    """An array to write into."""
+    """An array ``[rows, columns]`` to write into."""
     return np.empty((rows, columns), kind)

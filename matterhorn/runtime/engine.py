@@ -153,7 +153,10 @@ class Engine:
             cure = f"give at most {config.max_position_embeddings}"
             raise InputError(f"{tokens.shape[1]} tokens", field="input_ids", cure=cure)
         sequences = Sequences.of(mask)
-        for name, numbers, rows in (("input_ids", tokens, config.vocab_size), ("token_type_ids", types, config.type_vocab_size)):
+        for name, numbers, rows in (
+            ("input_ids", tokens, config.vocab_size),
+            ("token_type_ids", types, config.type_vocab_size),
+        ):
             own = numbers.ravel()[sequences.index]
             if not 0 <= int(own.min()) <= int(own.max()) < rows:
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
@@ -199,7 +202,9 @@ def backend_of(program: Program, backend: str | Backend, chip: Any = None) -> Ba
     if chip is not None:
         raise InputError(f"backend {backend!r} has no chip", field="chip", cure="leave it out, or take analog")
     if backend not in BACKENDS:
-        raise InputError(f"no backend {backend!r}", field="backend", cure=f"choose one of {', '.join(BACKENDS)}, analog")
+        raise InputError(
+            f"no backend {backend!r}", field="backend", cure=f"choose one of {', '.join(BACKENDS)}, analog"
+        )
     return BACKENDS[backend]()
 
 

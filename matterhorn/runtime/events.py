@@ -6,7 +6,7 @@ import numpy as np
 
 from ..kernels.attention import attend_bits
 from ..kernels.connections import NARROW, integrate
-from ..program.program import Array, Population
+from ..program.parts import Array, Population
 from .backend import Attended, Attention, Potentials, Slots, room, window_error
 from .exact import ExactBackend, attended
 

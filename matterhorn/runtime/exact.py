@@ -8,7 +8,7 @@ from ..coding import SILENT, kappa
 from ..kernels.attention import attend_bytes
 from ..kernels.connections import product
 from ..kernels.digital import fire
-from ..program.program import Array, Population
+from ..program.parts import Array, Population
 from .backend import Attended, Attention, Potentials, Slots, room, window_error
 
 
@@ -42,7 +42,7 @@ def attended(kernel: object, given: Attention) -> Attended:
     populations, heads = given.block.populations, given.heads
     queries, probabilities = populations["queries"], populations["probabilities"]
     squares = int((np.diff(given.rows) * np.diff(given.starts)).sum())
-    levels, potentials = np.empty(heads * squares, np.uint8), room(*given.queries.shape, np.int32)
+    levels, potentials = np.empty(heads * squares, np.uint8), np.empty(given.queries.shape, np.int32)
     if not kernel(  # type: ignore[operator]
         given.queries,
         given.keys,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..coding import encode
 from ..kernels import digital
-from ..program.program import Block, Embeddings, Head, Population, Program, Store
+from ..program.parts import Block, Embeddings, Head, Population, Store
+from ..program.program import Program
 from ..topology import Site
 from .backend import Attention, Backend, Levels, Potentials, Slots, Watcher, room
 from .sequences import Sequences
@@ -83,7 +84,7 @@ class _Pass:
 
     def code(self, index: int, x: Stream, population: Population) -> Slots:
         """Real values → slots."""
-        levels, slots = (room(*x.shape, np.uint8) for _ in range(2))
+        levels, slots = (np.empty(x.shape, np.uint8) for _ in range(2))
         _real(digital.code_values(x, population.pitch, population.layout, levels, slots))
         if self.watcher:
             self.watcher.spikes(Site(index, population.name), population, levels, slots)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.counting import count_rows, count_squares
 from ..program.packing import BITS
-from ..program.program import Population, Program
+from ..program.parts import Population
+from ..program.program import Program
 from ..program.trace import ConnectionTrace, DigitalTrace, Trace
 from ..topology import CONNECTION, TARGETS, Site
 from .backend import Levels, Slots, Watcher

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..coding import encode
 from ..kernels.layout import CodeLayout, SoftmaxLayout
 from ..kernels.stepped import fire_steps, integrate_steps
-from ..program.program import Array, Population
+from ..program.parts import Array, Population
 from .backend import Attended, Attention, Levels, Potentials, Slots, room
 
 
@@ -73,7 +73,7 @@ def _probability_levels(scores: NDArray[np.float64], softmax: SoftmaxLayout, pop
     total = np.maximum(weights.sum(-1, keepdims=True, dtype=np.float64), 1).astype(np.float32)
     if softmax.by_shifts:
         total = np.exp2(np.ceil(np.log2(total))).astype(np.float32)
-    levels = np.rint((weights / total) / softmax.scale)
+    levels: NDArray[np.float32] = np.rint((weights / total) / softmax.scale)
     return levels.clip(0, population.code.top).astype(np.uint8)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..coding import encode
 from ..errors import InputError
-from ..program.program import Population, Program
+from ..program.parts import Population
+from ..program.program import Program
 from ..program.text import Encoded, Text
 from ..topology import Site
 from .backend import Levels, Slots
@@ -42,7 +43,6 @@ class Reference(Protocol):
     def expected(self, batch: Encoded) -> Expected:
         """What a batch should give."""
         ...
-
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from matterhorn.coding import Code, encode
-from matterhorn.program.program import Array, Connection, Population
+from matterhorn.program.parts import Array, Connection, Population
 
 WEIGHTS = {"int1": (-1, 1), "ternary": (-1, 0, 1), "int2": (-2, -1, 0, 1), "int4": tuple(range(-8, 8))}
 
@@ -23,7 +23,9 @@ def connection(kind: str, fan_in: int, fan_out: int, seed: int = 0) -> Connectio
 def made(weights: np.ndarray, offset: np.ndarray | None = None, kind: str = "int1") -> Connection:
     fan_out = len(weights)
     offset = np.zeros(fan_out, np.int32) if offset is None else offset
-    return Connection(kind, weights.astype(np.int8), offset, np.ones(fan_out, np.float32), np.zeros(fan_out, np.float32))
+    return Connection(
+        kind, weights.astype(np.int8), offset, np.ones(fan_out, np.float32), np.zeros(fan_out, np.float32)
+    )
 
 
 def array(connection: Connection) -> Array:

@@ -13,7 +13,7 @@ from matterhorn.kernels import digital
 from matterhorn.kernels.attention import NO_KEY, probability_levels
 from matterhorn.kernels.layout import Readout, SoftmaxLayout, Table
 from matterhorn.nn.digital import digital_linear, exp_table, layer_norm, normalize, softmax_weights
-from matterhorn.program.program import Population, Store
+from matterhorn.program.parts import Population, Store
 
 from .arrays import draw
 

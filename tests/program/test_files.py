@@ -45,7 +45,9 @@ def assert_same(one: Program, other: Program) -> None:
         assert np.array_equal(value, own), name
 
 
-@pytest.mark.parametrize("options", [{"k": 2}, {"weights": "ternary"}, {"weights": "int4", "kv_bits": 3}, {"k": 1, "mean": True}])
+@pytest.mark.parametrize(
+    "options", [{"k": 2}, {"weights": "ternary"}, {"weights": "int4", "kv_bits": 3}, {"k": 1, "mean": True}]
+)
 def test_a_program_survives_saving(options, tmp_path):
     program = small_program(**options)
     program.save(tmp_path / "p")

@@ -129,6 +129,11 @@ def test_texts_become_padded_arrays(program):
     assert len(one) == len(two) == 6 and one[-1] == 0 and two[-1] == 3
     cut = program.encode(["abcdefgh", ("abcdef", "gh")], max_length=6)
     assert cut["input_ids"].shape == (2, 6) and cut["token_type_ids"][1].tolist() == [0, 0, 0, 0, 1, 1]
-    for texts, message in (([], "no texts"), ([" "], "empty text"), (["ok", ("a", "")], "text 2"), ("a " * 99, "too long")):
+    for texts, message in (
+        ([], "no texts"),
+        ([" "], "empty text"),
+        (["ok", ("a", "")], "text 2"),
+        ("a " * 99, "too long"),
+    ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)

@@ -96,7 +96,9 @@ def test_a_trace_adds_up_over_batches(ran):
     batch, recorder = small_arrays(), TraceRecorder(program)
     for i in range(len(lengths)):
         Engine(program, "exact")(**{k: v[i : i + 1] for k, v in batch.items()}, watcher=recorder)
-    merged = [Engine(program)(**{k: v[s] for k, v in batch.items()}, trace=True).trace for s in (slice(0, 4), slice(4, 6))]
+    merged = [
+        Engine(program)(**{k: v[s] for k, v in batch.items()}, trace=True).trace for s in (slice(0, 4), slice(4, 6))
+    ]
     merged[0].merge(merged[1])
     for other in (recorder.trace, merged[0]):
         assert other.lengths == trace.lengths

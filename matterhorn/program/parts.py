@@ -1,0 +1,204 @@
+"""The parts of a program: connections, populations, stores, norms, heads, blocks. All arrays are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..coding import Code
+from ..kernels.layout import CodeLayout, Planes, Readout, SoftmaxLayout, Table
+from ..topology import POPULATION
+from .packing import bit_planes
+
+REACH = 2**24 - 1
+"""No potential is larger: float32 holds every integer up to here, and a network that goes beyond is refused."""
+
+Array_ = TypeVar("Array_", bound=NDArray[Any])
+
+
+def frozen(values: Array_) -> Array_:
+    """A contiguous array that cannot be written to: the same if it is one already, else a copy."""
+    if not values.flags.writeable and values.flags.c_contiguous:
+        return values
+    own = np.array(values, order="C")
+    own.flags.writeable = False
+    return own  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """A synapse matrix.
+
+    Attributes:
+        kind: width of the weights (:data:`.config.WEIGHTS`). weights: int8 ``[out, in]``.
+        offset: what the silent state adds, int32 ``[out]``.
+        scale, bias: from integer potentials to real ones, float32 ``[out]`` (where a spike follows at once, thresholds
+            stand for them).
+    """
+
+    kind: str
+    weights: NDArray[np.int8]
+    offset: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """Connections that share their rows, as they lie together in hardware and for the kernels.
+
+    Attributes:
+        source: population whose events drive the rows. rows: int8 ``[in, out]``. offset: int32 ``[out]``.
+        planes: the same weights, packed, for the event kernel.
+    """
+
+    name: str
+    source: str
+    rows: NDArray[np.int8]
+    offset: NDArray[np.int32]
+    planes: Planes
+
+    @classmethod
+    def of(cls, name: str, parts: Sequence[Connection], source: str) -> Array:
+        """Lay connections with one source side by side."""
+        weights = np.concatenate([part.weights for part in parts])
+        offset = np.concatenate([part.offset for part in parts])
+        planes = bit_planes(weights, offset)
+        packed = Planes(frozen(planes.bits), frozen(planes.factors), planes.floor, frozen(planes.offset))
+        return cls(name, source, frozen(weights.T), frozen(offset), packed)
+
+    @property
+    def weights(self) -> NDArray[np.int8]:
+        """``[out, in]``."""
+        return self.rows.T
+
+    @property
+    def fan_out(self) -> int:
+        """Columns."""
+        return int(self.rows.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons that send events.
+
+    Attributes:
+        name: one of :data:`matterhorn.topology.POPULATIONS`. neurons: how many.
+        scale: real value of a level. gain: float32 ``[neurons]``: receivers read g · x (None: x).
+        thresholds: int32 ``[neurons, T]``, of those that fire straight from potentials: level ≥ l where the potential
+            reaches threshold l. Gains are folded into them.
+        layout, pitch, limits: the same for the kernels. ``pitch``: distance of two levels before the gain, s/g, float32
+            ``[neurons]``; ``limits [T, neurons]``, int16 where all thresholds fit.
+    """
+
+    name: str
+    neurons: int
+    code: Code
+    scale: np.float32
+    gain: NDArray[np.float32] | None = None
+    thresholds: NDArray[np.int32] | None = None
+    layout: CodeLayout = field(init=False)
+    pitch: NDArray[np.float32] = field(init=False)
+    limits: NDArray[Any] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        code, n = self.code, self.neurons
+        silent, reference = (_spread(x, n, np.int16) for x in (code.silent, code.reference))
+        constant = _spread(code.reference.astype(np.int32) - code.unit * self.zero, n, np.int32)
+        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, self.zero, constant)
+        pitch = self.scale if self.gain is None else self.scale / self.gain
+        object.__setattr__(self, "layout", layout)
+        object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
+        object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds, n))
+
+    @property
+    def zero(self) -> int:
+        """Zero point: the level that stands for 0."""
+        return zero_point(self.name, self.code.bits)
+
+
+def zero_point(population: str, bits: int) -> int:
+    """Level that stands for 0: the middle of a signed population, else 0."""
+    return 2 ** (bits - 1) if POPULATION[population].signed else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Keys or values, stored in ``bits`` per element: ±1 for one bit, else a signed integer.
+
+    ``scale``: real value of one step; ``thresholds`` int32 ``[n, 2^bits − 1]``; ``limits``: the same for the kernels.
+    """
+
+    bits: int
+    scale: np.float32
+    thresholds: NDArray[np.int32]
+    limits: NDArray[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", _limits(self.thresholds, len(self.thresholds)))
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """Weight and bias of a LayerNorm, float32 ``[n]``."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A digital linear map: weights int8 ``[out, in]``; scale, bias float32 ``[out]``."""
+
+    weights: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Word, position and segment embeddings in 8 bits with a scale per row, and their norm."""
+
+    word: Table
+    position: Table
+    segment: Table
+    norm: Norm
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One block: connections and populations by their names in :mod:`matterhorn.topology`.
+
+    Attributes:
+        keys, values: how potentials are stored. softmax: exp by table, and the scale of probabilities.
+        arrays: connections laid out for running: ``query-key-value`` (in a block that is cut to the first token:
+            ``query`` and ``key-value``), ``output``, ``ffn1``, ``ffn2``.
+        attention_readout, feed_forward_readout: from the potentials of ``output`` and ``ffn2`` to the residual stream.
+    """
+
+    connections: Mapping[str, Connection]
+    populations: Mapping[str, Population]
+    keys: Store
+    values: Store
+    table: NDArray[np.float32]
+    attention_norm: Norm
+    feed_forward_norm: Norm
+    arrays: Mapping[str, Array]
+    softmax: SoftmaxLayout
+    attention_readout: Readout
+    feed_forward_readout: Readout
+
+
+def _spread(values: NDArray[Any], neurons: int, kind: type[np.generic]) -> NDArray[Any]:
+    """One value per neuron, contiguous and frozen."""
+    return frozen(np.broadcast_to(values.astype(kind).reshape(-1), (neurons,)))
+
+
+def _limits(thresholds: NDArray[np.int32], neurons: int) -> NDArray[Any]:
+    """Thresholds for the kernels, ``[T, neurons]``: int16 where all fit, else int32."""
+    narrow = int(np.abs(thresholds).max()) < 2**15 - 1
+    return frozen(thresholds.T.astype(np.int16 if narrow else np.int32))
