@@ -1,16 +1,19 @@
-"""A model card: what a shipped network is, what it reaches, what it was trained on, and the command that shows it."""
+"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..tasks.results import Result, Scores, Verification
 
 if TYPE_CHECKING:
-    from ..training.recipe import Recipe
-    from ..training.results import Result, Scores, Verification
+    from ..distill.recipe import Recipe
+    from ..distill.state import Progress
 
 BASE_MODELS = {"minilm-l6": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0")}
-"""Packaged backbones: name on the hub, licence. Of others the licence is not known here, so their cards name none."""
+"""Packaged backbones: name on the hub, license. Of others the license is not known here, so their cards name none."""
 
 WARNINGS = {
     "minilm-l6": "The backbone's makers trained it on sentence pairs (NLI, Quora, SQuAD among others): keep that in\n"
@@ -20,43 +23,50 @@ WARNINGS = {
 NAMES = {"matthews": "Matthews correlation", "f1": "F1", "pearson": "Pearson", "spearman": "Spearman"}
 """Metrics as they are written; others only get a capital."""
 
+WEIGHTS = {"int1": "1-bit", "ternary": "ternary", "int2": "2-bit", "int4": "4-bit"}
 
-def model_card(result: Result, recipe: Recipe, histories: list[dict[str, Any]]) -> str:
-    """The card in Markdown.
 
-    ``histories``: of each round, in order, its evaluations (``history``), ``best`` and ``best_step``.
+def model_card(
+    result: Result, recipe: Recipe, phases: Sequence[Progress] = (), *, not_replayable: str | None = None
+) -> str:
+    """The card in Markdown, with front matter for the hub.
+
+    Args:
+        result: figures of one program. phases: how each phase of the recipe went, in order.
+        not_replayable: where the recipe does not lead to these weights again: why, as the end of a sentence.
     """
-    spiking, metric = result.spiking[0], result.metric
-    base_model, licence = BASE_MODELS.get(recipe.backbone, (recipe.backbone, None))
+    program, metric, network = result.spiking[0], result.metric, recipe.network
+    base_model, license_name = BASE_MODELS.get(recipe.backbone, (recipe.backbone, None))
     template = resources.files(__package__).joinpath("card.md").read_text(encoding="utf-8")
-    weights = str(recipe.network.get("weight_bits", "1"))
-    others = [f"\n| {_name(other)} | {value:.4f} |" for other, value in spiking.metrics.items() if other != metric]
+    others = [f"\n| {_name(other)} | {value:.4f} |" for other, value in program.metrics.items() if other != metric]
     return template.format(
-        licence=f"license: {licence}\n" if licence else "",
+        license=f"license: {license_name}\n" if license_name else "",
         base_model=base_model,
         model=result.model,
         task=result.task,
         backbone=recipe.backbone,
-        weights=f"{weights}-bit" if weights.isdigit() else weights,
-        bits=recipe.network.get("activation_bits", 4),
-        silence_per=spiking.silence_per,
-        dead_zone=_dead_zone(spiking.k, recipe.network.get("narrower", {})),
+        weights=WEIGHTS[str(network.get("weights", "int1"))],
+        bits=network.get("activation_bits", 4),
+        silence_per=program.silence_per or "neuron",
+        dead_zone=_dead_zone(program.k, network.get("dead_zones", {})),
         metric=_name(metric),
         n=result.n,
-        value=f"{spiking.metrics[metric]:.4f}",
+        value=f"{program.metrics[metric]:.4f}",
         teacher=_figure(result.teacher, metric),
-        quantised=_figure(result.quantised, metric),
+        quantized=_figure(result.quantized, metric),
         others="".join(others),
-        width=spiking.ffn_neurons or "not noted",
-        silent_share=f"{spiking.silent_share:.4f}",
-        events=f"{spiking.events_per_token:.0f}",
-        verified=_verified(spiking.verify, result.n),
+        intermediate=program.intermediate or "not noted",
+        silent_share=_share(program.silent_share),
+        quiet_share=_share(program.quiet_share),
+        events="not noted" if program.events_per_token is None else f"{program.events_per_token:.0f}",
+        verified=_verified(program.verify, result.n),
         seed=result.seed,
         date=result.date,
         selection_rows=recipe.selection_rows,
         texts=_texts(recipe),
-        start=f" It starts from the run `{recipe.start_from}`." if recipe.start_from else "",
-        rounds=" ".join(_round(number, recipe, history) for number, history in enumerate(histories)),
+        start=_start(recipe),
+        phases="".join(_phase(number, recipe, progress) for number, progress in enumerate(phases)),
+        replay=f" Its history cannot be replayed: {not_replayable}." if not_replayable else "",
         command=result.command,
         warning="\n" + WARNINGS[recipe.backbone] if recipe.backbone in WARNINGS else "",
     )
@@ -70,48 +80,53 @@ def _figure(scores: Scores | None, metric: str) -> str:
     return f"{scores.metrics[metric]:.4f}" if scores else "not measured"
 
 
+def _share(share: float | None) -> str:
+    return "not noted" if share is None else f"{share:.4f}"
+
+
 def _dead_zone(k: int, narrower: dict[str, int]) -> str:
-    return f"{k}" + "".join(f" ({kind}: {min(k, own)})" for kind, own in narrower.items())
+    return f"{k}" + "".join(f" ({population}: {min(k, own)})" for population, own in narrower.items())
 
 
 def _verified(report: Verification | None, n: int) -> str:
     if report is None:
         return "not yet"
     rows = f"{report.n} rows" if report.n == n else f"{report.n} of {n} rows"
-    engines = ", ".join(report.engines)
+    backends = ", ".join(report.backends)
     return (
         f"{rows}, {report.levels_compared:,} levels, {report.levels_different} different; "
-        f"logits different: {report.logits_different} ({engines})"
+        f"logits different: {report.logits_different} ({backends})"
     )
 
 
+def _start(recipe: Recipe) -> str:
+    if recipe.start is None:
+        return ""
+    return f" It starts from {recipe.start if isinstance(recipe.start, str) else recipe.start.file}."
+
+
 def _texts(recipe: Recipe) -> str:
-    told = ""
-    if recipe.tutor:
-        told += f"\nThe teacher learned from a tutor, {recipe.tutor.backbone}, a larger model that was fine-tuned"
-        told += "\non training rows and said what all of them mean."
+    sentences = []
     if recipe.texts:
         tasks = ", ".join(recipe.texts)
-        told += f"\nThe network also learned on up to {recipe.texts_each:,} training rows each of {tasks}: no labels."
+        sentences.append(f"The network also learned on up to {recipe.texts_each:,} training rows each of {tasks}:")
+        sentences[-1] += " no labels."
     if recipe.recombined:
-        told += f"\n{recipe.recombined:,} more rows are training rows with a piece exchanged for another row."
+        sentences.append(f"{recipe.recombined:,} more rows are training rows with a piece exchanged for another row's.")
     if recipe.edited:
-        told += f"\n{recipe.edited:,} more rows are training rows with a token too many, too few or out of place."
+        sentences.append(f"{recipe.edited:,} more rows are training rows with a token too many, too few or misplaced.")
     if recipe.rematched:
-        told += f"\nUp to {recipe.rematched:,} more rows are pairs of sentences from different training rows."
+        sentences.append(f"Up to {recipe.rematched:,} more rows are pairs of sentences from different training rows.")
     if recipe.reworded:
-        told += f"\n{recipe.reworded:,} more rows are training rows in other words, without labels too."
-    return told
+        sentences.append(f"{recipe.reworded:,} more rows are training rows in other words, without labels too.")
+    return "".join(f"\n{sentence}" for sentence in sentences)
 
 
-def _round(number: int, recipe: Recipe, history: dict[str, Any]) -> str:
-    zone, tried = recipe.rounds[number].dead_zone, len(history["history"])
-    figure = f"divergence {-history['best']:.3f} from the teacher" if history["best"] < 0 else f"{history['best']:.3f}"
-    means = [
-        entry["mean_of"] for entry in history["history"] if entry["step"] == history["best_step"] and "mean_of" in entry
-    ]
-    mean = f" (mean of the weights at the last {means[0]})" if means else ""
+def _phase(number: int, recipe: Recipe, progress: Progress) -> str:
+    zone, best = recipe.phases[number].dead_zone, progress.best_step
+    figures = next((entry for entry in progress.history if entry["step"] == best), {})
+    reached = f", divergence {figures['divergence']:.3f} from the teacher" if "divergence" in figures else ""
     return (
-        f"Round {number} (k = {zone}): best of {tried} evaluations at step {history['best_step']}{mean}, "
-        f"{figure} on the rows held out."
+        f" Phase {number} (k = {zone}): best of {len(progress.history)} evaluations at step {best}{reached} on the "
+        "rows held out."
     )

@@ -137,7 +137,7 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         self.check_calibrated()
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
         return QuantizedOutput(
-            loss=None if labels is None else _loss(given.logits.float(), labels),
+            loss=None if labels is None else loss_of(given.logits.float(), labels),
             logits=given.logits,
             hidden_states=given.states if output_hidden_states else None,
             events=given.events or None,
@@ -184,7 +184,8 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         return Expected(levels, logits.cpu().numpy())
 
 
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy; mean squared error for one output. Logits ``[batch, outputs]``, labels ``[batch]``."""
     if logits.shape[-1] == 1:
         return F.mse_loss(logits.squeeze(-1), labels.float())
     return F.cross_entropy(logits, labels)

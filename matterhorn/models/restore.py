@@ -16,8 +16,7 @@ from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
-from ..program import Program
-from ..program import parts
+from ..program import Program, parts
 from ..topology import SOURCE, STATIC
 from .block import Block
 from .config import MatterhornConfig

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import torch
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def fused(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a pure function on first use; without a C++ compiler (or with TORCH_COMPILE_DISABLE=1) run it as it is.
 
     Only training goes through this: evaluation is plain PyTorch, so that its bits do not depend on a compiler. The
@@ -18,12 +21,12 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.cache
-    def compiled() -> Callable[..., Any]:
+    def compiled() -> Callable[P, R]:
         can_compile = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
         return torch.compile(function, dynamic=True) if can_compile else function
 
     @functools.wraps(function)
-    def run(*arguments: Any) -> Any:
-        return compiled()(*arguments)
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
+        return compiled()(*arguments, **options)
 
     return run

@@ -1,0 +1,28 @@
+"""Networks and programs as models of Hugging Face: importing this room makes both known to the Auto classes."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
+
+from ..models import MatterhornConfig, QuantizedForSequenceClassification
+from .card import model_card
+from .configuration import ProgramConfig
+from .modeling import ProgramForSequenceClassification
+
+__all__ = ["ProgramConfig", "ProgramForSequenceClassification", "model_card", "register"]
+
+
+def register() -> None:
+    """Make quantized networks and programs known to the Auto classes; done once on import."""
+    for config, model in (
+        (MatterhornConfig, QuantizedForSequenceClassification),
+        (ProgramConfig, ProgramForSequenceClassification),
+    ):
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModelForSequenceClassification.register(config, model, exist_ok=True)
+        AutoTokenizer.register(  # type: ignore[no-untyped-call]
+            config, fast_tokenizer_class=PreTrainedTokenizerFast, exist_ok=True
+        )
+
+
+register()
