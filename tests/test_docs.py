@@ -1,0 +1,133 @@
+"""The pages of documentation: links lead somewhere, commands exist, examples run, words are the ones of the glossary."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pages import PAGES, ROOT, anchors, blocks, commands, links
+
+CARDS = sorted((ROOT / "models").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", *CARDS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        assert place.exists(), target
+        if anchor:
+            assert place.suffix == ".md" and anchor in anchors(place), target
+
+
+NAMED = sorted({tuple(words) for page in PAGES for words in commands(page)})
+
+
+@pytest.mark.parametrize("words", NAMED, ids=" ".join)
+def test_commands_exist_with_their_options(words):
+    from typer.main import get_command
+
+    from matterhorn.cli.app import app
+
+    command, context, rest = get_command(app), None, [word for word in words if word != "…"]
+    while hasattr(command, "commands"):
+        context = command.make_context(rest[0], [], parent=context, resilient_parsing=True)
+        found = command.get_command(context, rest[0])
+        assert found is not None, rest
+        command, rest = found, rest[1:]
+        if not rest and hasattr(command, "commands"):  # "matterhorn glue": a group by name
+            return
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    given = {word.partition("=")[0] for word in rest if word.startswith("--")}
+    assert given <= known | {"--help"}
+
+
+def test_examples_of_the_energy_page_run(capsys):
+    for block in blocks(ROOT / "docs" / "energy.md", "python"):
+        exec(block.text, {})  # noqa: S102
+    assert "{" in capsys.readouterr().out
+
+
+def test_examples_of_the_synapse_unit_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rng = np.random.Generator(np.random.PCG64(0))
+    names = {
+        "rng": rng,
+        "weights": rng.integers(0, 2, (8, 20)).astype(np.int8) * 2 - 1,
+        "kappa": rng.integers(-8, 8, (3, 20)).astype(np.int8),
+        "sample": rng.integers(-8, 8, (30, 20)).astype(np.int8),
+    }
+    for block in blocks(ROOT / "docs" / "msu.md", "python"):
+        exec(block.text, names)  # noqa: S102
+    assert names["potentials"].shape == (3, 8)
+    assert names["answers"][0].label in ("negative", "positive")
+
+
+# Words. What is removed may be named in the table of what was removed, in the changelog, and where old files are read.
+
+GONE = {
+    "British spelling": r"\w*(quanti|equali|normali|initiali|optimi|tokeni|factori|seriali|minimi|maximi)s(e|ed|er|ers|es|ing|ation)\b",
+    "British spelling, too": r"(colour|neighbour|behaviour|favour|licence|\bcentre(d|s)?\b|\bdistils?\b)",
+    "κ": r"\bkernel_(sum|top|unit)\b|\bper_kernel\b|\bREAD_UNIT\b|\bread_level\b",
+    "settings": r"\b(stored_bits|silent_target|hold_shares|hold_steps|place_steps|event_price|label_weight)\b"
+    r"|\b(remember_teacher|mean_of|latent_rate)\b|[\"'`](narrower|start_from|rounds)[\"'`]",
+    "names": r"\b(nearness|beside_teacher|bytes_of|ffn_neurons|least_cost|get_engine|weights_of|silence_reads)\b",
+    "populations and connections": r"[\"'`](mixed|middle|reads)[\"'`]|block\.\w+\.(mixed|middle|scores)\b|\.reads\b",
+    "rooms": r"matterhorn[./](engines|training|zoo|quantity|trace)\b|--engine\b",
+}
+
+OWN_PLACES = r"(?<![\w.~])/(work|root|home|mnt|opt|Users)/|pythonhosted|pypi\.org"
+"""Places of one machine or network."""
+
+EXEMPT = {"upgrade.py", "test_upgrade.py", "test_docs.py"}
+
+
+def written() -> list[Path]:
+    """What people read: pages and code."""
+    kinds = {".py", ".md", ".yaml", ".yml", ".js", ".html", ".css", ".toml"}
+    rooms = [path for room in ("matterhorn", "tests") for path in sorted((ROOT / room).rglob("*"))]
+    tools = [ROOT / "pyproject.toml", *sorted((ROOT / ".github").rglob("*")), *sorted(ROOT.glob(".pre-commit*"))]
+    return [path for path in [*PAGES, *rooms, *tools] if path.suffix in kinds and path.name not in EXEMPT]
+
+
+def without_the_table(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return text.partition("## What was removed")[0] if path.name == "architecture.md" else text
+
+
+@pytest.mark.parametrize("kind", [*GONE])
+def test_words_that_are_gone_are_not_used(kind):
+    word, found = re.compile(GONE[kind]), []
+    for path in written():
+        for number, line in enumerate(without_the_table(path).splitlines(), 1):
+            found += [f"{path.relative_to(ROOT)}:{number}: {match[0]}" for match in word.finditer(line)]
+    assert not found, "\n".join(found)
+
+
+def test_nothing_speaks_of_one_machine():
+    place, found = re.compile(OWN_PLACES), []
+    for path in written():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found += [f"{path.relative_to(ROOT)}:{number}: {match[0]}" for match in place.finditer(line)]
+    assert not found, "\n".join(found)
+
+
+def test_the_glossary_has_every_population_and_connection():
+    from matterhorn.topology import CONNECTIONS, POPULATIONS
+
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for part in (*POPULATIONS, *CONNECTIONS):
+        assert f"`{part.name}`" in text
+
+
+def test_rooms_of_the_page_are_those_of_the_contract():
+    import tomllib
+
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [set(re.findall(r"\w+", line)) for line in contract["contracts"][0]["layers"]]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rows = [set(re.findall(r"`(\w+)`", line.split("|")[1])) for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [layer - {"exchange"} for layer in layers]

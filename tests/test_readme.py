@@ -1,0 +1,96 @@
+"""Everything in the README runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+import matterhorn as mh
+from tests.networks import small_bert, small_network
+from tests.pages import ROOT, blocks, shell_lines
+
+README = ROOT / "README.md"
+LINES = shell_lines(README)
+
+ELSEWHERE = {"train", "publish", "bench", "study", "upgrade"}
+"""Commands that take minutes or need a finished run. That they exist with these options ``tests/test_docs.py`` checks;
+what they do, tests of their own."""
+
+TEXTS = ["a fine film .", "a dull , empty mess .", "a quiet , patient film .", "nothing here is new ."] * 12
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A working folder that has what the README takes for granted: a BERT, GLUE rows, a run."""
+    monkeypatch.chdir(tmp_path)
+    words = mh.load("sst2").tokenizer
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    small_bert(vocabulary=words.get_vocab_size()).save_pretrained("my-bert")
+    tokenizer.save_pretrained("my-bert")
+    rows = Path("glue", "SST-2", "dev.tsv")
+    rows.parent.mkdir(parents=True)
+    lines = [f"{text}\t{label}" for text, label in zip(TEXTS[:6], (1, 0) * 3, strict=True)]
+    rows.write_text("\n".join(["sentence\tlabel", *lines, ""]), encoding="utf-8")
+    small_network(3).save_pretrained("runs/sst2/phase-1-k3/best")
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("default")  # those of torch and transformers are not ours
+def test_the_blocks_of_python_run_in_order(folder, capsys):
+    names = {"texts": TEXTS}
+    for block in blocks(README, "python"):
+        exec(compile("\n" * block.line + block.text, str(README), "exec"), names)  # noqa: S102
+    program = names["program"]
+    assert "rram" in capsys.readouterr().out or program.hash
+    assert program.config.dead_zone == 3 and program.labels and program.tokenizer is not None
+    assert mh.load("my-snn").hash == program.hash
+    assert names["model"](**{k: names["rows"][0][k] for k in ("input_ids", "attention_mask")}).logits.shape[-1] == 2
+
+
+def quick() -> list[list[str]]:
+    return [words for words in LINES if words[0] == "matterhorn" and not ELSEWHERE & set(words[1:3])]
+
+
+@pytest.mark.parametrize("words", quick(), ids=" ".join)
+def test_commands_run(folder, words):
+    if words[1:3] == ["msu", "check"] and shutil.which("ngspice") is None:
+        pytest.skip("no ngspice")
+    own = {"MATTERHORN_GLUE_DIR": str(folder / "glue"), "PYTHONPATH": str(ROOT), "MATTERHORN_MODELS": str(ROOT / "models")}
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_of_the_list_is_run_here_or_elsewhere():
+    assert {words[0] for words in LINES} == {"make", "pip", "matterhorn"}
+    assert len(quick()) >= 8
+
+
+def test_make_knows_its_targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for words in LINES:
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), words
+
+
+def test_installs_name_the_package_and_its_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    installs = [words[2] for words in LINES if words[0] == "pip"]
+    assert installs[0] == project["name"]
+    for text in installs:
+        name, _, named = text.rstrip("]").partition("[")
+        assert name == project["name"] and set(filter(None, named.split(","))) <= extras
+
+
+def test_the_first_lines_say_how_to_run_and_test_it():
+    first = blocks(README, "sh")[0]
+    assert first.line <= 4 and [words[1] for words in LINES[:3]] == ["run", "test", "test-all"]
