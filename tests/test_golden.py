@@ -19,7 +19,9 @@ from matterhorn.energy import as_traced, make_bill
 from matterhorn.energy import load as load_chip
 from matterhorn.energy.study import map_trace
 from matterhorn.msu import ArrayBank
-from matterhorn.tasks import get_task, load_examples, sorted_batches, tokens_for
+from matterhorn.program.text import Encoded
+from matterhorn.tasks import get_task, load_examples
+from matterhorn.tasks.tokens import sorted_batches, tokens_for
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "logits.json").read_text())
 QUICK = ("sst2", "stsb-lean")
@@ -31,11 +33,10 @@ def digest(array: np.ndarray, kind: str) -> str:
     return hashlib.sha256(np.ascontiguousarray(array.astype(kind)).tobytes()).hexdigest()
 
 
-def rows_of(program: Program, name: str, glue_dir: Path) -> dict[str, np.ndarray]:
+def rows_of(program: Program, name: str, glue_dir: Path) -> Encoded:
     task = get_task(GOLDEN[name]["task"])
     examples = load_examples(task, "dev", glue_dir).subset(list(range(GOLDEN[name]["rows"])))
-    batch = tokens_for(program, examples, 128, task=task).batch(list(range(len(examples))))
-    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids")}
+    return tokens_for(program, examples, 128, task=task).encoded(list(range(len(examples))))
 
 
 def every_token(program: Program) -> Program:
@@ -72,10 +73,7 @@ def test_backends_equal_the_quantized_network_on_whole_development_sets(name, gl
     program = load(name)
     task = get_task(name)
     tokens = tokens_for(program, load_examples(task, "dev", glue_dir), 128, task=task)
-    batches = [
-        {key: value for key, value in tokens.batch(rows).items() if key != "labels"}
-        for rows in sorted_batches(tokens, 32)
-    ]
+    batches = [tokens.encoded(rows) for rows in sorted_batches(tokens, 32)]
     report = verify(program, batches, against=restore(program))
     assert report.identical, report.first_difference
     assert report.n == len(tokens)
