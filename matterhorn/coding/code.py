@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class Code:
         """The silent value in steps of κ, like ``silent``: κ of a spike counts from here."""
         return self.silent if self.silent_value is None else self.silent_value
 
-    @property
+    @cached_property
     def reach(self) -> int:
         """No |κ| is larger."""
         return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))

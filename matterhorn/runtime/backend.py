@@ -25,17 +25,31 @@ class Attention:
 
     Attributes:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``, as they are stored.
-        rows: int64 ``[batch + 1]``, where each sequence begins among the queries (one each in a block that is cut to
-            first tokens). starts: the same among keys and values.
+        sequences: where each begins and ends. cut: whether only first tokens ask (one query a sequence).
     """
 
     queries: Slots
     keys: NDArray[np.int8]
     values: NDArray[np.int8]
-    rows: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    sequences: Sequences
+    cut: bool
     heads: int
     block: Block
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Where each sequence begins among the queries, ``[batch + 1]``."""
+        return self.sequences.ones if self.cut else self.sequences.starts
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each sequence begins among keys and values, ``[batch + 1]``."""
+        return self.sequences.starts
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a query and a key."""
+        return len(self.keys) if self.cut else self.sequences.pairs
 
 
 @dataclass(frozen=True, eq=False)

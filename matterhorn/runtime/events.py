@@ -32,7 +32,6 @@ class EventsBackend(ExactBackend):
         """See :class:`.backend.Backend`. Packed bits pay where rows of keys are long."""
         populations = given.block.populations
         reach = max(populations[name].code.reach for name in ("queries", "probabilities"))
-        longest = int(np.diff(given.starts).max())
-        if given.block.keys.bits != 1 or longest < PACKED_FROM or reach > NARROW:
+        if given.block.keys.bits != 1 or given.sequences.longest < PACKED_FROM or reach > NARROW:
             return super().attend(given)
         return attended(attend_bits, given)

@@ -41,8 +41,7 @@ def attended(kernel: object, given: Attention) -> Attended:
     """Run a kernel of :mod:`matterhorn.kernels.attention`."""
     populations, heads = given.block.populations, given.heads
     queries, probabilities = populations["queries"], populations["probabilities"]
-    squares = int((np.diff(given.rows) * np.diff(given.starts)).sum())
-    levels, potentials = np.empty(heads * squares, np.uint8), np.empty(given.queries.shape, np.int32)
+    levels, potentials = np.empty(heads * given.pairs, np.uint8), np.empty(given.queries.shape, np.int32)
     if not kernel(  # type: ignore[operator]
         given.queries,
         given.keys,

@@ -46,18 +46,17 @@ class _Pass:
     def attention(self, index: int, block: Block, x: Stream) -> Stream:
         """The residual stream → the same after attention, residual and norm; first tokens only in a cut block."""
         backend, arrays, width = self.backend, block.arrays, x.shape[1]
-        source, starts, rows = block.populations["input"], self.sequences.starts, self.sequences.starts
+        source, cut, left = block.populations["input"], self.shape.is_cut(index), width
         entry = self.code(index, x, source)
-        if self.shape.is_cut(index):
-            x, rows, left = np.ascontiguousarray(x[self.sequences.first]), self.sequences.ones, 0
+        if cut:
+            x, left = x[self.sequences.first], 0
             potentials = backend.integrate(entry[self.sequences.first], arrays["query"], source)
             stored = backend.integrate(entry, arrays["key-value"], source)
         else:
             potentials = stored = backend.integrate(entry, arrays["query-key-value"], source)
-            left = width
         queries = self.fire(index, potentials, block.populations["queries"])
         keys, values = _store(stored, left, block.keys), _store(stored, left + width, block.values)
-        found = backend.attend(Attention(queries, keys, values, rows, starts, self.shape.heads, block))
+        found = backend.attend(Attention(queries, keys, values, self.sequences, cut, self.shape.heads, block))
         self.show_probabilities(index, block.populations["probabilities"], found.levels)
         context = self.fire(index, found.potentials, block.populations["context"])
         output = backend.integrate(context, arrays["output"], block.populations["context"])

@@ -46,6 +46,16 @@ class Sequences:
         """Tokens of each sequence, ``[batch]``."""
         return np.diff(self.starts)
 
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(self.lengths.max())
+
+    @cached_property
+    def pairs(self) -> int:
+        """Pairs of a token with one of its own sequence."""
+        return int((self.lengths**2).sum())
+
     @property
     def first(self) -> NDArray[np.int64]:
         """Where the first token of each sequence is, ``[batch]``."""
