@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+from json import loads
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
-from .rows import GlueDir, MaxLength, glue_folder, tracked
+from .app import BackendName, Json, app, print_json
+from .extras import need
+from .rows import GlueDir, MaxLength, glue_folder, launched, shared, tracked
+
+if TYPE_CHECKING:
+    from ..program import Program
+    from ..tasks import Task
+    from ..tasks.results import Result, Scores
+    from ..tasks.score import Splits
+
+FORMAT = 1
+"""Of the JSON of ``submit``."""
 
 glue = typer.Typer(name="glue", help="All of GLUE: score runs, make the table, fill the test server's zip.")
 app.add_typer(glue, no_args_is_help=True)
@@ -24,15 +36,14 @@ def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX (booktabs).")] = False,
 ) -> None:
-    """Teacher, quantised, spiking at each k, silent share and drop of every task, beside the published rivals."""
+    """Teacher, quantized, spiking at each k, both shares and drop of every task, beside the published rivals."""
+    from ..program import find
     from ..report import glue_table
-    from ..training.results import read_results
-    from ..training.tasks import tasks
-    from ..zoo import find, shipped
+    from ..tasks.results import read_results
 
     if json + markdown + latex > 1:
         raise InputError("more than one format", field="--json, --markdown, --latex", cure="give one of them")
-    results = read_results(paths or [find(name) for name in shipped() if name in tasks()])
+    results = read_results(paths or [find(name) for name in _shipped_tasks()])
     if json:
         print_json(glue_table.as_json(results))
     elif markdown or latex:
@@ -48,49 +59,81 @@ def table(
 
 @glue.command()
 def score(
-    source: Annotated[str, typer.Argument(help="A run's folder, a network's folder, or a shipped model's name.")],
+    source: Annotated[str, typer.Argument(help="A run's folder, a network's folder, or a model's name.")],
     task: Annotated[str, typer.Option(help="GLUE task.")],
     output: Annotated[Path, typer.Option(help="Write the result file here (results.json).")],
     glue_dir: GlueDir = None,
     teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: the run's).")] = None,
-    quantised: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
+    quantized: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in the file (default: the task).")] = None,
     seed: Annotated[int | None, typer.Option(help="The run's seed (default: its recipe's).")] = None,
-    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
+    backend: BackendName = "events",
     limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
     max_length: MaxLength = 128,
     json: Json = False,
 ) -> None:
     """Evaluate a run's networks on the dev rows and write the result file that ``glue table`` reads."""
-    from ..report import glue_table
-    from ..training.evaluate import launched
-    from ..training.score import find_sources
-    from ..training.score import score as run
-    from ..training.tasks import get_task
-    from ..zoo import find
+    from ..program import find
+    from ..tasks import get_task
+    from ..tasks.evaluate import evaluate
+    from ..tasks.score import dev_rows, recipe_beside, result_of, spiking_scores
 
-    chosen, sources = get_task(task), find_sources(find(source))
-    sources.teacher, sources.quantised = teacher or sources.teacher, quantised or sources.quantised
-    if seed is not None:
-        sources.recipe |= {"seed": seed}
-    accelerator = launched()
-    result = run(
-        chosen, name or chosen.name, sources, glue_folder(glue_dir), engine=engine, max_length=max_length,
-        limit=limit, progress=tracked("score"), accelerator=accelerator,
-    )  # fmt: skip
+    chosen, folder, accelerator = get_task(task), find(source), launched()
+    recipe = recipe_beside(folder, chosen) | ({} if seed is None else {"seed": seed})
+    programs, own_teacher, own_quantized = _networks(folder)
+    splits = dev_rows(programs[0], chosen, glue_folder(glue_dir), max_length, limit)
+    spiking = []
+    for program in programs:
+        run = partial(evaluate, program, task=chosen, backend=backend, progress=tracked("score"), **shared(accelerator))
+        spiking.append(spiking_scores(program, splits, run, backend))
+    result = result_of(
+        chosen,
+        name or chosen.name,
+        len(splits["dev"]),
+        spiking,
+        recipe=recipe,
+        teacher=_scores(teacher or own_teacher, chosen, splits, accelerator),
+        quantized=_scores(quantized or own_quantized, chosen, splits, accelerator),
+        limit=limit,
+    )
     if accelerator and not accelerator.is_main_process:
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_name(output.name + ".tmp")
-    fresh.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    fresh.replace(output)
-    if json:
-        print_json(result.model_dump())
-    else:
-        from ..report.tables import print_table
+    result.save(output)
+    print_json(result.model_dump()) if json else print_result(result)
 
-        title, columns, rows = glue_table.tables([result])[0]
-        print_table(title, columns, [row for row in rows if row[0] == chosen.name])
+
+def _networks(folder: Path) -> tuple[list[Program], Path | None, Path | None]:
+    """Programs to score, and the folders of a run's teacher and of its network without a dead zone."""
+    from ..program.files import CONFIG_FILE, MODEL_TYPE, load_classifier
+
+    config = folder / CONFIG_FILE
+    if config.is_file() and loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE:
+        return [load_classifier(folder)], None, None
+    need("train", "torch", "transformers", "accelerate")
+    from ..distill.score import find_networks
+    from ..models.convert import convert_folder
+
+    found = find_networks(folder)
+    return [convert_folder(place) for place in found.converting], found.teacher, found.quantized
+
+
+def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -> Scores | None:
+    """Metrics of a teacher or a quantized network, if there is one."""
+    if folder is None:
+        return None
+    need("train", "torch", "transformers", "accelerate")
+    from ..distill.score import scores_of
+
+    return scores_of(folder, task, splits, accelerator)
+
+
+def print_result(result: Result) -> None:
+    """Print one result's line of the table."""
+    from ..report import glue_table
+    from ..report.tables import print_table
+
+    title, columns, rows = glue_table.tables([result])[0]
+    print_table(title, columns, [row for row in rows if row[0] == result.task])
 
 
 @glue.command()
@@ -100,18 +143,18 @@ def submit(
         list[str] | None, typer.Option("--model", help="TASK=MODEL, again for each task (default: the shipped models).")
     ] = None,
     glue_dir: GlueDir = None,
-    engine: Annotated[str, typer.Option(help="exact, events or stepped.")] = "exact",
+    backend: BackendName = "events",
     max_length: MaxLength = 128,
     json: Json = False,
 ) -> None:
     """Predict the test rows and write the zip that the GLUE server takes; what is not predicted is named."""
-    from ..engines import get_engine
-    from ..training.submit import submit as run
+    from ..program.files import load_classifier
+    from ..tasks.submit import submit as run
 
-    folders = _models(models)
-    filled = run(folders, output, glue_folder(glue_dir), get_engine(engine), max_length=max_length, progress=tracked)
+    programs = {task: load_classifier(model) for task, model in _models(models).items()}
+    filled = run(programs, output, glue_folder(glue_dir), backend=backend, max_length=max_length, progress=tracked)
     if json:
-        print_json({"output": str(output), "files": [vars(file) for file in filled]})
+        print_json({"format": FORMAT, "output": str(output), "files": [vars(file) for file in filled]})
     else:
         from ..report.tables import print_table
 
@@ -122,17 +165,23 @@ def submit(
             typer.echo(f"warning: {file.name}.tsv: {file.problem}", err=True)
 
 
-def _models(given: list[str] | None) -> dict[str, Path]:
-    """Model folders by task: those given as TASK=MODEL, else the shipped ones."""
-    from ..training.tasks import get_task, tasks
-    from ..zoo import find, shipped
+def _models(given: list[str] | None) -> dict[str, str]:
+    """Models by task: those given as TASK=MODEL, else the shipped ones."""
+    from ..tasks import get_task
 
     if not given:
-        return {name: find(name) for name in shipped() if name in tasks()}
-    folders = {}
+        return {name: name for name in _shipped_tasks()}
+    models = {}
     for text in given:
         task, equals, model = text.partition("=")
         if not equals:
             raise InputError(f"{text!r} is not TASK=MODEL", field="--model", cure="write e.g. --model sst2=runs/mine")
-        folders[get_task(task).name] = find(model)
-    return folders
+        models[get_task(task).name] = model
+    return models
+
+
+def _shipped_tasks() -> list[str]:
+    from ..program import shipped
+    from ..tasks import tasks
+
+    return [name for name in shipped() if name in tasks()]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .app import Json, app, print_json
 from .rows import GlueDir, glue_folder, tracked
+
+if TYPE_CHECKING:
+    from ..program import Program
+    from ..tasks.results import Verification
+    from ..tasks.tokens import Tokens
 
 
 @app.command()
@@ -22,18 +29,70 @@ def publish(
     verify_rows: Annotated[int | None, typer.Option(min=1, help="Verify on so many dev rows (default: all).")] = None,
     json: Json = False,
 ) -> None:
-    """Convert a run's network, score it on the dev rows, verify it, and write its recipe, figures and model card."""
-    from ..report import glue_table
-    from ..training.publish import publish as write
+    """Convert a run's network of the widest dead zone, score it on the dev rows, verify it, and write the program with
+    its recipe, figures and model card. All or nothing."""
+    from .extras import need
 
-    result = write(
-        run, output, glue_folder(glue_dir), embeddings=embeddings, verify_rows=verify_rows, progress=tracked("publish")
+    need("train", "torch", "transformers", "accelerate")
+    from ..distill.recipe import as_yaml, read_recipe
+    from ..distill.score import find_networks, scores_of
+    from ..distill.start import RECIPE_FILE, finished_phases
+    from ..distill.state import is_done, read_progress
+    from ..hf import model_card
+    from ..models.convert import convert_folder
+    from ..program.files import save
+    from ..tasks import get_task
+    from ..tasks.evaluate import evaluate
+    from ..tasks.score import dev_rows, result_of, spiking_scores
+
+    recipe = read_recipe(run / RECIPE_FILE)
+    if recipe.task is None:
+        cure = "give the folder of a run of one task, as matterhorn train wrote it"
+        raise InputError("a run for no task", file=run, field="task", cure=cure)
+    networks, task = find_networks(run), get_task(recipe.task)
+    phases = [place / "last" for place in finished_phases(run)]
+    for place in phases:
+        if not is_done(place):
+            cure = "go on with the same matterhorn train"
+            raise InputError("this phase is not finished", file=place.parent, cure=cure)
+    folder = networks.converting[-1]
+    program = convert_folder(folder, task=task.name)
+    splits = dev_rows(program, task, glue_folder(glue_dir), recipe.max_length)
+
+    run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
+    spiking = spiking_scores(program, splits, run_it, "events")
+    spiking = spiking.model_copy(update={"verify": _verified(program, splits["dev"], folder, verify_rows)})
+    full = [scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)]
+    about = {"backbone": recipe.backbone, "seed": recipe.seed}
+    result = result_of(
+        task, output.name, len(splits["dev"]), [spiking], recipe=about, teacher=full[0], quantized=full[1]
     )
+    beside = {
+        RECIPE_FILE: as_yaml(recipe),
+        "results.json": result.as_json(),
+        "README.md": model_card(result, recipe, [read_progress(place) for place in phases]),
+    }
+    save(program, output, embeddings=embeddings, beside=beside)
     if json:
         print_json(result.model_dump())
         return
-    from ..report.tables import print_table
+    from .glue import print_result
 
-    title, columns, rows = glue_table.tables([result])[0]
-    print_table(title, columns, [row for row in rows if row[0] == result.task])
+    print_result(result)
     typer.echo(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {output}")
+
+
+def _verified(program: Program, tokens: Tokens, network: Path, rows: int | None) -> Verification:
+    """What the backends gave on dev rows, beside the quantized network; an error where anything differs."""
+    from ..models.restore import reference_for
+    from ..runtime import verify
+    from ..tasks.results import Verification
+    from ..tasks.tokens import sorted_batches
+
+    if rows is not None and rows < len(tokens):
+        tokens = tokens.subset([place * len(tokens) // rows for place in range(rows)])
+    batches = [tokens.encoded(numbers) for numbers in sorted_batches(tokens, 32)]
+    report = verify(program, batches, against=reference_for(program, network), progress=tracked("verify"))
+    if not report.identical:
+        raise InputError(f"backends differ: {report.first_difference}", file=network, cure="report this as a bug")
+    return Verification(**{name: getattr(report, name) for name in Verification.model_fields})

@@ -1,4 +1,4 @@
-"""What the commands that run over a data set share: which model, which rows, a progress bar."""
+"""What the commands that run over a data set share: which model, which rows, which processes, a progress bar."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..models.spiking import SpikingNetwork
-    from ..training.data import Tokens
-    from ..training.tasks import Task
+    from accelerate import Accelerator
+
+    from ..program import Program
+    from ..tasks import Task
+    from ..tasks.tokens import Tokens
 
 GlueDir = Annotated[
     Path | None,
     typer.Option(help="Folder of GLUE files (default: $MATTERHORN_GLUE_DIR; without either, the hub)."),
 ]
 MaxLength = Annotated[int, typer.Option(help="Rows are cut to this many tokens.")]
+
+WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Where launchers (torchrun, MPI) leave the number of processes."""
 
 
 def glue_folder(given: Path | None) -> Path | None:
@@ -30,42 +35,59 @@ def glue_folder(given: Path | None) -> Path | None:
     return given or (Path(named) if named else None)
 
 
-def load_tokens(
+def load_rows(
     model: str | None, task: str | None, split: str, glue_dir: Path | None, max_length: int, limit: int | None
-) -> tuple[SpikingNetwork, Tokens, Task]:
-    """A spiking network and the tokenised rows of a task it was trained for."""
-    from ..models.checkpoint import load_classifier
-    from ..training.data import load_examples, tokenize, tokenizer_of
-    from ..training.tasks import get_task
-    from ..zoo import find
+) -> tuple[Program, Tokens, Task]:
+    """A program and the tokenized rows of a task it was trained for."""
+    from ..program.files import load_classifier
+    from ..tasks import get_task, load_examples
+    from ..tasks.evaluate import check_task
+    from ..tasks.tokens import tokens_for
 
-    if model is None:
-        model = "sst2" if task is None else get_task(task).name
-    folder = find(model)
-    network = load_classifier(folder)
-    name = task or network.config.task
+    program = load_classifier(model or ("sst2" if task is None else get_task(task).name))
+    name = task or program.task
     if name is None:
-        raise InputError("the model does not say its task", field="task", cure="give --task")
+        raise InputError("the model does not say its task", file=program.path, field="task", cure="give --task")
     chosen = get_task(name)
-    if network.config.task not in (None, chosen.name):
-        problem = f"model {model!r} was trained for {network.config.task}, not for {chosen.name}"
-        raise InputError(problem, field="task", cure="give a model of this task")
-    if network.config.num_labels != chosen.outputs:
-        problem = f"model {model!r} has {network.config.num_labels} outputs, {chosen.name} wants {chosen.outputs}"
-        raise InputError(problem, field="task", cure="give a model of this task")
+    check_task(program, chosen)
     examples = load_examples(chosen, split, glue_folder(glue_dir))
     if limit is not None:
         examples = examples.subset(list(range(min(limit, len(examples)))))
-    tokenizer = tokenizer_of(folder)
-    return network, tokenize(examples, tokenizer, chosen, max_length), chosen
+    return program, tokens_for(program, examples, max_length, task=chosen), chosen
 
 
-def tracked(title: str) -> Callable[[Iterable], Iterable]:
+def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """A progress bar on stderr where a person looks on."""
-    from rich.console import Console
-    from rich.progress import track
 
-    def follow(items: Iterable) -> Iterable:
-        return track(items, title, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    def follow(items: Iterable[Any]) -> Iterable[Any]:
+        if not sys.stderr.isatty():
+            return items
+        from rich.console import Console
+        from rich.progress import track
+
+        return track(items, title, console=Console(stderr=True))
 
     return follow
+
+
+def launched() -> Accelerator | None:
+    """The processes that ``accelerate launch`` started, if there are several."""
+    if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
+        return None
+    from .extras import need
+
+    need("train", "torch", "accelerate")
+    import torch
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+
+def shared(accelerator: Accelerator | None) -> dict[str, Any]:
+    """Arguments of :func:`matterhorn.tasks.evaluate.evaluate` that share its rows among the processes."""
+    if accelerator is None:
+        return {}
+    from accelerate.utils import gather_object
+
+    shard = accelerator.process_index, accelerator.num_processes
+    return {"shard": shard, "gather": lambda own: gather_object([own])}

@@ -121,7 +121,8 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
     units = F.normalize(sums, dim=-1)
     ours, theirs = units[: len(firsts)], units[len(firsts) :]
     number = min(PARTNERS, len(seconds))
-    return [row for some in ours.split(1024) for row in (some @ theirs.T).topk(number).indices.tolist()]
+    parts = torch.split(ours, 1024)  # type: ignore[no-untyped-call]
+    return [row for some in parts for row in (some @ theirs.T).topk(number).indices.tolist()]
 
 
 def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:

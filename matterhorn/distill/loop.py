@@ -45,7 +45,8 @@ class Descent:
 
 def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Accelerator) -> Descent:
     """A descent of ``total`` steps, at its start."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(phase.average)) if phase.average else None
+    running = get_ema_multi_avg_fn(phase.average)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=running) if phase.average else None
     _leave_alone(model, torch.int16)
     return Descent(model, adam(model, phase), average, accelerator, total)
 
@@ -155,7 +156,8 @@ def multiplies_bf16() -> bool:
 def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
     """Keep tensors of a type that gloo cannot send (silent levels) out of DDP's exchange: every process has them."""
     names = [name for name, value in model.state_dict().items() if value.dtype == dtype]
-    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
+    parallel = nn.parallel.DistributedDataParallel
+    parallel._set_params_and_buffers_to_ignore_for_model(model, names)  # type: ignore[no-untyped-call]
 
 
 def _schedule(step: int, total: int, warmup: float) -> float:

@@ -61,8 +61,7 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
     if is_quantized:
         network = QuantizedForSequenceClassification.from_pretrained(folder)
     else:
-        network = load_teacher(folder, task).float()
-    network.eval()
+        network = load_teacher(folder, task)
     return Scores(metrics=both(lambda tokens: metrics_of(network, task, tokens, accelerator), splits))
 
 

@@ -174,7 +174,8 @@ def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
     them silent, and a scale that follows silence runs away to nothing.
     """
     furthest = float(silent.abs().float().quantile(0.9)) / max(population.zero, population.top - population.zero)
-    return min(float(population.positive_scale.detach()), max(SCALE_MIN, furthest))
+    present = float(population.positive_scale.detach())
+    return min(present, max(float(SCALE_MIN), furthest))
 
 
 def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:

@@ -46,8 +46,16 @@ def embedding_table(name: str) -> Tensor:
 
 
 def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """A backbone's tokenizer; its ``backend_tokenizer`` is the one of ``tokenizers``."""
-    return AutoTokenizer.from_pretrained(locate(name))
+    """A backbone's tokenizer; its ``backend_tokenizer`` is the one of ``tokenizers``.
+
+    Raises:
+        InputError: there is no such backbone.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(locate(name))
+    except OSError as error:
+        problem, cure = str(error).splitlines()[0], "give a folder, or a name that the hub knows and go online"
+        raise InputError(problem, file=name, field="backbone", cure=cure) from error
 
 
 def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassification:

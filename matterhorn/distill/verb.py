@@ -109,8 +109,7 @@ def distill(
             shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
-    student.eval()
-    return student
+    return student.train(False)
 
 
 def as_tokens(batches: Iterable[Batch]) -> Tokens:

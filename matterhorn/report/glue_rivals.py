@@ -7,24 +7,24 @@ from importlib import resources
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ..units import Strict
 
 RIVAL_TASKS = ("qqp", "mnli", "sst2", "qnli", "rte", "mrpc", "stsb")
 """The seven tasks that spiking language models are compared on."""
 
 
-class Published(BaseModel):
+class Published(Strict):
     """A row of a published table, points in [0, 100]."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str
-    kind: Literal["teacher", "quantised", "spiking"]
+    kind: Literal["teacher", "quantized", "spiking"]
     source: str = Field(min_length=3)
     scores: dict[str, float]
     mean: float
     drop: float | None = None
-    unconfirmed: list[str] = []
+    unconfirmed: list[str] = Field([])
 
     @model_validator(mode="after")
     def _check(self) -> Published:

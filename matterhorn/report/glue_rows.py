@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..training.results import Result, Scores, SpikingScores, metric_names
-from ..training.tasks import tasks
+from ..tasks.results import Result, Scores, SpikingScores, metric_names
+from ..tasks.task import tasks
 from .glue_rivals import RIVAL_TASKS
 
-FIGURES = ("teacher", "quantised", "spiking", "silent_share", "drop")
+FIGURES = ("teacher", "quantized", "spiking", "silent_share", "quiet_share", "drop")
 
 GROUPS = {
     "all present": tuple(tasks()),
@@ -22,7 +22,7 @@ GROUPS = {
 """Sets of tasks that means are taken over."""
 
 Key = tuple[str | None, int | None, int | None]
-"""Backbone, dead zone k, FFN neurons of a block."""
+"""Backbone, dead zone k, neurons of a block's feed-forward layer."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class Row:
     backbone: str | None = None
     n: int | None = None
     k: int | None = None
-    ffn_neurons: int | None = None
+    intermediate: int | None = None
     teacher: float | None = None
-    quantised: float | None = None
+    quantized: float | None = None
     spiking: float | None = None
     silent_share: float | None = None
+    quiet_share: float | None = None
     events_per_token: float | None = None
     drop: float | None = None
     seeds: list[int | None] = field(default_factory=list)
@@ -61,9 +62,10 @@ class Mean:
     tasks: list[str]
     missing: list[str]
     teacher: float
-    quantised: float | None
+    quantized: float | None
     spiking: float
     silent_share: float | None
+    quiet_share: float | None
     drop: float
 
 
@@ -73,12 +75,12 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     rows = []
     for task in tasks():
         own = [result for result in results if result.task == task]
-        keys: set[Key] = {(r.backbone, s.k, s.ffn_neurons) for r in own for s in r.spiking}
+        keys: set[Key] = {(r.backbone, s.k, s.intermediate) for r in own for s in r.spiking}
         keys |= {(r.backbone, None, None) for r in own if not r.spiking}
         for key in sorted(keys, key=lambda key: (key[0] or "", *(-1 if n is None else n for n in key[1:]))):
             runs = [r for r in own if r.backbone == key[0] and (key[1] is None or _spiking(r, key))]
             main, *others = (_row(task, name, key, runs) for name in metric_names(task))
-            main.also.update({row.metric: row for row in others if row.teacher or row.quantised or row.spiking})
+            main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
             rows.append(main)
         if not own:
             rows.append(Row(task, metric_names(task)[0]))
@@ -86,26 +88,26 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
 
 
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
-    return next((scores for scores in run.spiking if (scores.k, scores.ffn_neurons) == key[1:]), None)
+    return next((scores for scores in run.spiking if (scores.k, scores.intermediate) == key[1:]), None)
 
 
 def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     columns: dict[str, list[float | None]] = {name: [] for name in (*FIGURES, "events_per_token")}
     for run in runs:
         spiking = _spiking(run, key)
-        teacher, quiet = _metric(run.teacher, metric), _metric(spiking, metric)
+        teacher, own = _metric(run.teacher, metric), _metric(spiking, metric)
         columns["teacher"].append(teacher)
-        columns["quantised"].append(_metric(run.quantised, metric))
-        columns["spiking"].append(quiet)
-        columns["silent_share"].append(spiking.silent_share if spiking else None)
-        columns["events_per_token"].append(spiking.events_per_token if spiking else None)
-        columns["drop"].append(None if teacher is None or quiet is None else teacher - quiet)
+        columns["quantized"].append(_metric(run.quantized, metric))
+        columns["spiking"].append(own)
+        for name in ("silent_share", "quiet_share", "events_per_token"):
+            columns[name].append(getattr(spiking, name, None))
+        columns["drop"].append(None if teacher is None or own is None else teacher - own)
     known = {name: [value for value in column if value is not None] for name, column in columns.items()}
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
-    backbone, k, ffn = key
-    return Row(task, metric, backbone, runs[0].n, k, ffn, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
+    backbone, k, intermediate = key
+    return Row(task, metric, backbone, runs[0].n, k, intermediate, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
 
 
 def _metric(scores: Scores | None, name: str) -> float | None:

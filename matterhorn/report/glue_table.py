@@ -6,27 +6,32 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..training.results import Result
+from ..tasks.results import Result
 from .glue_rivals import RIVAL_TASKS, Published, published
 from .glue_rows import FIGURES, Mean, Row, means_of, rows_of
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
+FORMAT = 2
+"""Of the JSON; 2: quiet shares beside silent ones."""
+
 DASH = "–"
 UNCONFIRMED = "?"
 NOTES = (
-    "Development sets, points; FFN: neurons of a block's FFN; silent: share of neuron-windows; events: per token; "
-    "drop: teacher − spiking; ± is the sample standard deviation over seeds.",
+    "Development sets, points; FFN: intermediate neurons of a block; silent: share of neuron-windows without an event; "
+    "quiet: share of synaptic operations that never happen; events: per token; drop: teacher − spiking; "
+    "± is the sample standard deviation over seeds.",
     f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
     "Their backbone is BERT-base: compare drops rather than scores.",
 )
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
-    """``{tasks, means, rivals}``, figures as shares of one."""
+    """``{format, tasks, means, rivals}``, figures as shares of one."""
     rows = rows_of(results)
     return {
+        "format": FORMAT,
         "tasks": [row.as_json() for row in rows],
         "means": [asdict(mean) for mean in means_of(rows)],
         "rivals": [rival.as_json() for rival in published()],
@@ -37,7 +42,9 @@ def tables(results: Sequence[Result]) -> list[Table]:
     """Ours by task, means over tasks, and the rivals beside ours."""
     rows = rows_of(results)
     means = means_of(rows)
-    columns = ["task", "metric", "teacher", "quantised", "k", "FFN", "spiking", "silent", "events", "drop", "seeds"]
+    columns = [
+        "task", "metric", "teacher", "quantized", "k", "FFN", "spiking", "silent", "quiet", "events", "drop", "seeds",
+    ]  # fmt: skip
     lines = [line for row in rows for line in [_line(row), *[_line(other) for other in row.also.values()]]]
     averages = (
         "Means over tasks",
@@ -78,10 +85,10 @@ def latex(results: Sequence[Result]) -> str:
 def _line(row: Row) -> list[str]:
     cells = {name: _points(getattr(row, name), row.spread.get(name)) for name in FIGURES}
     seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
-    k, ffn = (DASH if number is None else str(number) for number in (row.k, row.ffn_neurons))
+    k, intermediate = (DASH if number is None else str(number) for number in (row.k, row.intermediate))
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
-    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantised"], k, ffn,
-            cells["spiking"], cells["silent_share"], events, cells["drop"], seeds]  # fmt: skip
+    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
+            cells["spiking"], cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 
 
 def _mean_line(mean: Mean) -> list[str]:

@@ -72,9 +72,11 @@ def evaluate(
         shard, gather: see :func:`predict`; ``gather`` brings the processes' predictions together.
 
     Raises:
-        InputError: the program was trained for another task, or has other outputs.
+        InputError: the program was trained for another task or has other outputs, or rows have no labels.
     """
     check_task(program, task)
+    if not tokens.labels:
+        raise InputError("rows without labels", field="split", cure="give a split that has them, e.g. dev")
     own = predict(program, tokens, backend=backend, batch_size=batch_size, progress=progress, shard=shard)
     logits, trace, seconds = joined(gather(own))
     return Evaluation(compute_metrics(task, logits, np.array(tokens.labels)), trace, seconds, len(tokens))
@@ -94,9 +96,9 @@ def predict(
     logits = np.zeros((len(tokens), len(program.labels)), dtype=np.float32)
     trace, seconds = Trace(program.shape, program.config.vocab_size, len(program.labels), program.hash), 0.0
     for rows in progress(sorted_batches(tokens, batch_size)[shard[0] :: shard[1]]):
-        batch = tokens.batch(rows)
+        batch = tokens.encoded(rows)
         start = time.perf_counter()
-        output = engine(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], trace=True)
+        output = engine(**batch, trace=True)
         seconds += time.perf_counter() - start
         logits[rows] = output.logits
         assert output.trace is not None

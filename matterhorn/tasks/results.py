@@ -106,8 +106,12 @@ class Result(Strict):
         """Write the file, whole or not at all; the folder is made where there is none."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".tmp")
-        fresh.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        fresh.write_text(self.as_json(), encoding="utf-8")
         fresh.replace(path)
+
+    def as_json(self) -> str:
+        """The file's text."""
+        return self.model_dump_json(indent=1) + "\n"
 
 
 def metric_names(task: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ..errors import InputError
 from ..program import Program
@@ -69,6 +70,20 @@ def spiking_scores(
     )
 
 
+def recipe_beside(folder: Path, task: Task) -> dict[str, Any]:
+    """What the recipe in the folder of a run or a program says; empty where there is none.
+
+    Raises:
+        InputError: it is one of another task.
+    """
+    path = folder / "recipe.yaml"
+    recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if recipe.get("task", task.name) != task.name:
+        problem = f"the run is one of {recipe['task']}, not of {task.name}"
+        raise InputError(problem, file=path, field="task", cure="give a run of this task")
+    return recipe
+
+
 def result_of(
     task: Task,
     name: str,
@@ -85,13 +100,7 @@ def result_of(
     Args:
         name: what the model is called. n: its dev rows; ``limit``: only the first of them (then it is no dev score).
         recipe: backbone and seed, if known.
-
-    Raises:
-        InputError: the recipe is one of another task.
     """
-    if recipe.get("task", task.name) != task.name:
-        problem = f"the run is one of {recipe['task']}, not of {task.name}"
-        raise InputError(problem, field="task", cure="give a run of this task")
     return Result(
         task=task.name,
         model=name,

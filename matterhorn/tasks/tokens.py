@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..program import Program
-from ..program.text import pad, reader
+from ..program.text import Encoded, pad, reader
 from .rows import Examples
 from .task import Task
 
@@ -40,11 +40,14 @@ class Tokens:
         ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
         return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
 
+    def encoded(self, rows: list[int]) -> Encoded:
+        """Padded int64 arrays of some rows, as an engine takes them: ``input_ids, attention_mask, token_type_ids``,
+        ``[n, L]``."""
+        return pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
+
     def batch(self, rows: list[int]) -> dict[str, NDArray[Any]]:
-        """Padded arrays of some rows: int64 ``input_ids, attention_mask, token_type_ids [n, L]`` and, where there are
-        any, ``labels [n]`` (int64 classes, or float32 scores)."""
-        coded = pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
-        batch: dict[str, NDArray[Any]] = {**coded}  # type: ignore[dict-item]
+        """The same and, where there are any, ``labels [n]``: int64 classes, or float32 scores."""
+        batch: dict[str, NDArray[Any]] = {**self.encoded(rows)}  # type: ignore[dict-item]
         if self.labels:
             kind = np.float32 if self.is_regression else np.int64
             batch["labels"] = np.array([self.labels[i] for i in rows], dtype=kind)

@@ -1,21 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.training.data import (
-    Examples,
-    Tokens,
-    hold_out,
-    load_examples,
-    read_tsv,
-    shuffled_batches,
-    sorted_batches,
-    tokenize,
-    tokenizer_of,
-)
-from matterhorn.training.tasks import get_task, tasks
-from matterhorn.zoo import find
+from matterhorn.tasks.rows import Examples, hold_out, load_examples, read_tsv
+from matterhorn.tasks.task import get_task, tasks
 
 
 def write(path, text):
@@ -47,6 +38,13 @@ def test_cola_without_a_header(tmp_path):
     assert examples.labels == [1, 0] and examples.texts[0] == ("She sleeps.",)
 
 
+def test_rows_to_predict_may_be_empty_and_have_no_labels(tmp_path):
+    write(tmp_path / "QQP" / "test.tsv", "id\tquestion1\tquestion2\n0\ta dog ?\t\n1\ta cat ?\ta dog ?\n")
+    rows = load_examples(get_task("qqp"), "test", tmp_path)
+    assert rows.texts == [("a dog ?", ""), ("a cat ?", "a dog ?")] and rows.labels == []
+    assert rows.subset([1]).texts == [("a cat ?", "a dog ?")]
+
+
 FAULTS = {
     "columns": ("text\tlabel\nfine\t1\n", "sentence"),
     "label": ("sentence\tlabel\nfine\t1\nbad\t2\n", "row 3.*label '2'"),
@@ -71,9 +69,17 @@ def test_scores_out_of_range_are_refused(tmp_path):
         read_tsv(get_task("stsb"), path)
 
 
-def test_missing_file_says_how_to_name_it(tmp_path):
+def test_missing_file_and_split_say_how_to_name_them(tmp_path):
     with pytest.raises(InputError, match="--glue-dir"):
         load_examples(get_task("rte"), "dev", tmp_path)
+    with pytest.raises(InputError, match="no split 'final'; choose one of"):
+        load_examples(get_task("rte"), "final", tmp_path)
+
+
+def test_the_hub_needs_a_package_that_one_can_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r'give --glue-dir, or pip install "matterhorn-snn\[train\]"'):
+        load_examples(get_task("rte"), "dev")
 
 
 def test_held_out_sentences_leave_no_pieces_behind():
@@ -89,6 +95,11 @@ def test_held_out_sentences_leave_no_pieces_behind():
             assert text not in sentence and sentence not in text
 
 
+def test_pieces_alone_cannot_be_chosen_by():
+    with pytest.raises(InputError, match="no whole sentences"):
+        hold_out(Examples([("a piece",)] * 20, [0.0] * 20), 4, seed=1, fragments=True)
+
+
 def test_hold_out_is_seeded_and_disjoint():
     examples = Examples([(str(i),) for i in range(100)], list(range(100)))
     learn, chosen = hold_out(examples, 50, seed=3)
@@ -97,32 +108,7 @@ def test_hold_out_is_seeded_and_disjoint():
     assert hold_out(examples, 50, seed=3)[1].labels == chosen.labels != hold_out(examples, 50, seed=4)[1].labels
 
 
-def test_every_row_is_in_one_batch_and_lengths_are_alike():
-    tokens = Tokens([[1] * (1 + i % 17) for i in range(203)], [[0] * (1 + i % 17) for i in range(203)], [], 0, False)
-    for batches in (sorted_batches(tokens, 16), list(shuffled_batches(tokens, 16, 5))):
-        assert sorted(row for batch in batches for row in batch) == list(range(203))
-    batch = tokens.batch([0, 5])
-    assert batch["attention_mask"].tolist() == [[1, 0, 0, 0, 0, 0], [1] * 6]
-    spread = [
-        max(len(tokens.ids[i]) for i in b) - min(len(tokens.ids[i]) for i in b) for b in shuffled_batches(tokens, 16, 5)
-    ]
-    assert sum(spread) / len(spread) < 4
-
-
 def test_real_rows(glue_dir):
     counts = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500, "rte": 277, "wnli": 71, "qnli": 5463, "mnli": 9815}
     for name, count in counts.items():
         assert len(load_examples(get_task(name), "dev", glue_dir)) == count
-
-
-def test_rows_of_two_sentences_have_types_whatever_class_loads_the_tokenizer():
-    task, rows = get_task("rte"), Examples([("a dog runs", "a cat sleeps")], [1.0])
-    tokens = tokenize(rows, tokenizer_of(find("sst2")), task, 128)
-    assert tokens.types == [[0, 0, 0, 0, 0, 1, 1, 1, 1]]
-
-
-def test_a_network_of_a_round_that_is_not_done_has_no_tokenizer(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "matterhorn"}')
-    with pytest.raises(InputError, match="no tokenizer") as caught:
-        tokenizer_of(tmp_path)
-    assert "once it is done" in str(caught.value.cure)

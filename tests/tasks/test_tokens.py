@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from matterhorn.errors import InputError
+from matterhorn.program import find, load
+from matterhorn.tasks.rows import Examples, load_examples
+from matterhorn.tasks.task import get_task
+from matterhorn.tasks.tokens import Tokens, shuffled_batches, sorted_batches, tokenize, tokens_for
+
+from ..networks import small_program, small_tokenizer
+
+PAIRS = get_task("rte")
+
+
+def test_pairs_have_types_and_the_longer_sentence_is_cut():
+    rows = Examples([("a b c d e f g h", "i j"), ("a b", "c")], [1, 0])
+    tokens = tokenize(rows, small_tokenizer(), PAIRS, 9)
+    assert [len(row) for row in tokens.ids] == [9, 6]
+    assert tokens.types == [[0] * 6 + [1] * 3, [0] * 4 + [1] * 2] and tokens.labels == [1, 0]
+    assert small_tokenizer().truncation is None  # a tokenizer that others use stays as it is
+
+
+def test_a_batch_is_padded_and_typed():
+    tokens = Tokens([[2, 5, 3], [2, 3]], [[0, 1, 1], [0, 0]], [1, 0], pad=7)
+    batch = tokens.batch([0, 1])
+    assert batch["input_ids"].tolist() == [[2, 5, 3], [2, 3, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert {values.dtype for values in batch.values()} == {np.dtype("int64")} and batch["labels"].tolist() == [1, 0]
+    scores = Tokens([[2, 3]], [[0, 0]], [2.5], is_regression=True).batch([0])["labels"]
+    assert scores.dtype == np.float32 and scores[0] == 2.5
+    assert "labels" not in Tokens([[2, 3]], [[0, 0]], []).batch([0])
+
+
+def test_every_row_is_in_one_batch_and_lengths_are_alike():
+    tokens = Tokens([[1] * (1 + i % 17) for i in range(203)], [[0] * (1 + i % 17) for i in range(203)], [])
+    for batches in (sorted_batches(tokens, 16), list(shuffled_batches(tokens, 16, 5))):
+        assert sorted(row for batch in batches for row in batch) == list(range(203))
+    lengths = [[len(tokens.ids[i]) for i in rows] for rows in shuffled_batches(tokens, 16, 5)]
+    assert np.mean([max(own) - min(own) for own in lengths]) < 4
+
+
+def test_a_program_without_a_tokenizer_says_so():
+    program = small_program()
+    assert tokens_for(program, Examples([("a b",)], []), 8, task=PAIRS).ids == [[2, 5, 6, 3]]
+    bare = program.from_arrays(program.config, program.arrays(), labels=program.labels)
+    with pytest.raises(InputError, match="no tokenizer"):
+        tokens_for(bare, Examples([("a b",)], []), 8, task=PAIRS)
+
+
+@pytest.mark.parametrize("name", ["mrpc", "qnli", "cola"])
+def test_tokens_of_real_rows_are_those_of_transformers(glue_dir, name):
+    task = get_task(name)
+    rows = load_examples(task, "dev", glue_dir).subset(list(range(400)))
+    other = PreTrainedTokenizerFast.from_pretrained(find("sst2").parent / "minilm-l6")
+    columns = [list(column) for column in zip(*rows.texts, strict=True)]
+    wanted = other(*columns, truncation=True, max_length=48, return_token_type_ids=True)
+    tokens = tokens_for(load("sst2"), rows, 48, task=task)
+    assert (tokens.ids, tokens.types, tokens.pad) == (wanted["input_ids"], wanted["token_type_ids"], other.pad_token_id)
