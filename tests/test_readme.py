@@ -27,24 +27,25 @@ what they do, tests of their own."""
 TEXTS = ["a fine film .", "a dull , empty mess .", "a quiet , patient film .", "nothing here is new ."] * 12
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
     """A working folder that has what the README takes for granted: a BERT, GLUE rows, a run."""
-    monkeypatch.chdir(tmp_path)
+    place = tmp_path_factory.mktemp("reader")
     words = mh.load("sst2").tokenizer
+    small_bert(vocabulary=words.get_vocab_size()).save_pretrained(place / "my-bert")
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
-    small_bert(vocabulary=words.get_vocab_size()).save_pretrained("my-bert")
-    tokenizer.save_pretrained("my-bert")
-    rows = Path("glue", "SST-2", "dev.tsv")
+    tokenizer.save_pretrained(place / "my-bert")
+    rows = place / "glue" / "SST-2" / "dev.tsv"
     rows.parent.mkdir(parents=True)
     lines = [f"{text}\t{label}" for text, label in zip(TEXTS[:6], (1, 0) * 3, strict=True)]
     rows.write_text("\n".join(["sentence\tlabel", *lines, ""]), encoding="utf-8")
-    small_network(3).save_pretrained("runs/sst2/phase-1-k3/best")
-    return tmp_path
+    small_network(3).save_pretrained(place / "runs/sst2/phase-1-k3/best")
+    return place
 
 
 @pytest.mark.filterwarnings("default")  # those of torch and transformers are not ours
-def test_the_blocks_of_python_run_in_order(folder, capsys):
+def test_the_blocks_of_python_run_in_order(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
     names = {"texts": TEXTS}
     for block in blocks(README, "python"):
         exec(compile("\n" * block.line + block.text, str(README), "exec"), names)
