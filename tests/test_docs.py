@@ -133,3 +133,17 @@ def test_rooms_of_the_page_are_those_of_the_contract():
     text = page.partition("## Rooms")[2].partition("\n## ")[0]
     rows = [set(re.findall(r"`(\w+)`", line.split("|")[1])) for line in text.splitlines() if line.startswith("| `")]
     assert rows == [layer - {"exchange"} for layer in layers]
+
+
+def test_the_table_of_results_is_the_one_that_the_command_prints():
+    from matterhorn.program import find, shipped
+    from matterhorn.report import glue_table
+    from matterhorn.tasks import tasks
+    from matterhorn.tasks.results import read_results
+
+    printed = glue_table.markdown(read_results([find(name) for name in shipped() if name in tasks()]))
+    ours, _, rest = printed.partition("Means over")
+    means = rest.partition("Published beside")[0]
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in (ours + means).splitlines() if line.startswith("|") and not line.startswith("| wnli")]
+    assert [line for line in wanted if line not in page] == []
