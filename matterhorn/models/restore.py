@@ -84,7 +84,7 @@ def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:
         return integers * scale[:, None]
     if kind != "int1":
         cure = "start from a network of one-bit or ternary weights, or from a run"
-        raise InputError(f"{kind} weights", field="start_from", cure=cure)
+        raise InputError(f"{kind} weights", field="start", cure=cure)
     share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
     return torch.where(integers > 0, scale[:, None] / (2 * share), -scale[:, None] / (2 * (1 - share)))
 

@@ -135,7 +135,7 @@ def unit_conductance(layout: Layout, device: Device) -> float:
 def target_conductances(digit: NDArray[np.float32], layout: Layout, device: Device) -> NDArray[np.float32]:
     """Conductances to write: digits ``[..., rows, pairs] → [..., rows, columns]`` in siemens, columns = 2 · pairs.
 
-    Plus and minus cell of a pair are neighbours. The cell that carries the sign holds G_low + |d| · ΔG, the other one
+    Plus and minus cell of a pair are neighbors. The cell that carries the sign holds G_low + |d| · ΔG, the other one
     G_low; a pair without a weight stays unformed, at 0 S.
     """
     pairs = pair_conductances(digit, unit_conductance(layout, device), device)

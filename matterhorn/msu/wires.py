@@ -6,7 +6,7 @@ elimination of the nodal equations, row by row from the far end of the bit lines
 would be, and several times faster, since every step is a dense product.
 
 Geometry: rows are driven at column 0, columns are read (at virtual ground) after the last row; one segment lies between
-neighbours, between driver and first cell, and between last cell and neuron.
+neighbors, between driver and first cell, and between last cell and neuron.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def effective_conductance(cells: NDArray[np.float64], word_line: float, bit_line
     Nodes of row i: word nodes w, bit nodes b, cells D_i = diag(G_i). Kirchhoff on the word line gives
     w = T_i⁻¹ (D_i b + g_w V_i e_0) with T_i = L_w + D_i (L_w: Laplacian of the line, tied to its driver); put into the
     bit nodes' equations that leaves b alone: M_i = D_i − D_i T_i⁻¹ D_i, injection D_i T_i⁻¹ e_0 g_w V_i, and ± g_b
-    between neighbouring rows, a block-tridiagonal system that is eliminated downwards.
+    between neighboring rows, a block-tridiagonal system that is eliminated downwards.
     """
     rows, columns = cells.shape
     g_bit = 1 / bit_line
@@ -40,8 +40,8 @@ def effective_conductance(cells: NDArray[np.float64], word_line: float, bit_line
     injected, carried = np.zeros((columns, rows)), np.zeros((columns, columns))
     for row, conductance in enumerate(cells):
         inverse = np.linalg.inv(line + np.diag(conductance))
-        neighbours = 1 if row == 0 else 2
-        block = np.diag(conductance + neighbours * g_bit) - np.outer(conductance, conductance) * inverse
+        neighbors = 1 if row == 0 else 2
+        block = np.diag(conductance + neighbors * g_bit) - np.outer(conductance, conductance) * inverse
         injected[:, :row] = carried @ injected[:, :row]
         injected[:, row] = conductance * inverse[:, 0] / word_line
         carried = g_bit * np.linalg.inv(block - g_bit * carried)
