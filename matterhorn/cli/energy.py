@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,13 @@ from ..errors import InputError
 from .app import Json, app, print_json
 
 if TYPE_CHECKING:
-    from ..trace import Trace
+    from ..program.trace import Trace
 
-ModelName = Annotated[str, typer.Option("--model", help="A shipped model or a folder of a converted network.")]
+DEFAULT_MODEL = "sst2"
+CHIPS_FORMAT = 2
+"""Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
+
+ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model or a program's folder [sst2].")]
 TaskName = Annotated[str | None, typer.Option("--task", help="The task whose data ran (default: the model's own).")]
 ChipName = Annotated[str, typer.Option("--chip", help="A shipped chip or a YAML file; see 'matterhorn chips'.")]
 TraceFile = Annotated[Path | None, typer.Option("--trace", help="A trace that was saved before (.json.gz).")]
@@ -21,45 +25,41 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a num
 Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-base sentence of codes and rivals.")]
 
 
-def obtain_trace(model: str, task: str | None, trace: Path | None) -> Trace:
-    """The trace in a file, the one beside a model's checkpoint, or a new one of the task's dev rows."""
-    if trace is not None:
-        return load_trace(trace)
-    from ..zoo import find
+def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trace:
+    """The trace in a file, the one beside a program, or a new one of the task's dev rows.
 
-    folder = find(model)
-    beside = folder / ("trace.json.gz" if task in (None, folder.name) else f"trace-{task}.json.gz")
-    return load_trace(beside) if beside.is_file() else record_trace(model, task)
+    Raises:
+        InputError: there is none, it is empty, or it is of another program than the given model.
+    """
+    from ..program import Trace, files
+
+    if file is None:
+        folder = files.find(model or DEFAULT_MODEL)
+        beside = folder / "trace.json.gz"
+        if task not in (None, folder.name) or not beside.is_file():
+            return record_trace(str(folder), task)
+        model, file = str(folder), beside
+    found = Trace.load(file)
+    if not found.sequences or not found.connections:
+        raise InputError("an empty trace", file=file, field="trace", cure="run at least one sentence")
+    if model is not None and found.program != files.load(model).hash:
+        problem = f"the trace of another program than {model}"
+        raise InputError(problem, file=file, field="trace", cure="record it anew, or give it without --model")
+    return found
 
 
 def record_trace(model: str, task: str | None) -> Trace:
-    """Run a model over its task's dev rows."""
-    from ..engines import get_engine
-    from ..training.evaluate import evaluate_spiking
-    from .rows import load_tokens, tracked
+    """Run a program over its task's dev rows."""
+    from ..tasks.evaluate import evaluate
+    from .rows import load_rows, tracked
 
-    network, tokens, chosen = load_tokens(model, task, "dev", None, 128, None)
-    return evaluate_spiking(network, tokens, chosen, get_engine("exact"), progress=tracked("trace")).trace
-
-
-def load_trace(path: Path) -> Trace:
-    """A trace from a file."""
-    from ..trace import Trace
-
-    if not path.is_file():
-        raise InputError("no such file", file=path, field="--trace", cure="give a trace (.json.gz)")
-    try:
-        found = Trace.load(path)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"not a trace ({error})", file=path, field="--trace", cure="record it anew") from error
-    if not found.sequences or not found.connections:
-        raise InputError("an empty trace", file=path, field="--trace", cure="run at least one sentence")
-    return found
+    program, tokens, chosen = load_rows(model, task, "dev", None, 128, None)
+    return evaluate(program, tokens, chosen, progress=tracked("trace")).trace
 
 
 @app.command()
 def energy(
-    model: ModelName = "sst2",
+    model: ModelName = None,
     task: TaskName = None,
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
@@ -70,22 +70,22 @@ def energy(
 ) -> None:
     """The bill of a network that ran, line by line, and what it would cost otherwise."""
     from ..energy import energy_answer, load
-    from ..report.energy_table import print_energy
 
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, task, trace)
-    name = trace.name.removesuffix(".json.gz") if trace else model
+    name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
     answer = energy_answer(ran, hardware, model=name, task=task or name, length=tokens)
     if html is not None:
         from ..report.energy_page import write_page
 
         write_page(html, answer, ran, hardware)
+        typer.echo(f"page: {html}", err=True)
     if as_json:
         print_json(answer)
     else:
+        from ..report.energy_table import print_energy
+
         print_energy(answer)
-        if html is not None:
-            typer.echo(f"page: {html}")
 
 
 @app.command()
@@ -97,15 +97,14 @@ def compare(
 ) -> None:
     """Networks × chips: energy per sentence of each network's own code, and of a dense one beside it."""
     from ..energy import load, shipped
-    from ..energy.comparison import compare_on
+    from ..energy.study import COMPARISON_FORMAT, compare_on
     from ..report.energy_table import print_comparison
 
-    names = models or ([] if traces else ["sst2"])
-    ran = {name: obtain_trace(name, None, None) for name in names}
-    ran |= {path.name.removesuffix(".json.gz"): load_trace(path) for path in traces or []}
+    ran = {name: obtain_trace(name, None, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
+    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, None, path) for path in traces or []}
     rows = [row for name in chips or shipped() for row in compare_on(ran, load(name))]
     if as_json:
-        print_json({"rows": rows})
+        print_json({"format": COMPARISON_FORMAT, "rows": rows})
     else:
         print_comparison(rows)
 
@@ -122,8 +121,7 @@ def list_chips(
 
     chips = [load(name, overrides or ())] if name else [load(known) for known in shipped()]
     if as_json:
-        answer: dict[str, Any] = {chip.name: chip.model_dump(exclude_none=True) for chip in chips}
-        print_json(answer)
+        print_json({"format": CHIPS_FORMAT, "chips": {c.name: c.model_dump(exclude_none=True) for c in chips}})
     elif name:
         print_chip(chips[0])
     else:

@@ -6,16 +6,16 @@ from typing import Any
 
 from ..program.trace import Trace
 from .activity import as_traced
-from .billing import Bill, make_bill
+from .billing import Bill
 from .chip import Chip
 from .library import with_value
 from .mapping import hardware_of
 from .rivals import RivalBill, bill_rivals
 from .shapes import PAPER_LENGTH, SHAPES, as_wide, lay
-from .study import Encoding, bill, encodings, map_trace, own_name, tornado, waterfall
+from .study import Encoding, bill, encodings, own_name, tornado, waterfall
 
-ENERGY_FORMAT = 1
-"""Of the document that ``matterhorn energy --json`` prints."""
+ENERGY_FORMAT = 2
+"""Of the document that ``matterhorn energy --json`` prints; 2: quiet shares, the topology's names."""
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 
@@ -52,8 +52,8 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "quiet_share": trace.quiet_share,
         "total_j": own.total,
         "per_sentence_j": own.per_sentence,
-        "per_token_j": own.per_token,
-        "per_synaptic_operation_j": own.per_operation,
+        "per_token_j": own.total / own.tokens,
+        "per_synaptic_operation_j": own.total / own.operations if own.operations else 0.0,
         "accumulate_only_j": own.operations * chip.logic.accumulate.si,
         "customary_j": own.operations * chip.logic.customary.si,
         "latency_s": own.latency,
@@ -82,12 +82,8 @@ def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
     reads = {"none": 0.0, "local": read.si, "far": chip.weights.far.si}
     if read.high is not None:
         reads["large_sram"] = read.high * read.si / read.value if read.value else read.si
-    mapping = map_trace(trace, chip, "digital")
-    activities = as_traced(trace)
-    return {
-        name: make_bill(activities, trace, with_value(chip, "weights.read", value), mapping).total
-        for name, value in sorted(reads.items(), key=lambda item: item[1])
-    }
+    ordered = sorted(reads.items(), key=lambda item: item[1])
+    return {name: bill(trace, with_value(chip, "weights.read", value), "digital").total for name, value in ordered}
 
 
 def verdict(codes: list[Encoding], own: Bill) -> list[str]:
@@ -131,7 +127,7 @@ def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:
         "published_mj": rival.published_mj,
         "published_source": rival.published_block_mj.source if rival.published_block_mj else None,
         "times_ours": own.total / base.total,
-        "by_hardware_j": {hardware: own.total for hardware, bill in entry.bills.items()},
+        "by_hardware_j": {kind: found.total for kind, found in entry.bills.items()},
         "movement_share": own.movement_share,
         "weight_share": own.weight_share,
         "silent_share": rival.silent_share,

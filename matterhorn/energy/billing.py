@@ -18,22 +18,10 @@ from .mapping import Hardware, Mapping
 from .movement import result_lines, spike_lines
 
 CATEGORIES = (
-    "computing",
-    "spike_movement",
-    "dense_movement",
-    "weight_access",
-    "kv_write",
-    "kv_read",
-    "msu_conduction",
-    "msu_row_drivers",
-    "msu_integrator",
-    "msu_comparator",
-    "msu_readout",
-    "msu_control",
-    "neuron_state",
-    "digital_functions",
-    "leakage",
-)
+    "computing", "spike_movement", "dense_movement", "weight_access", "kv_write", "kv_read", "msu_conduction",
+    "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state",
+    "digital_functions", "leakage",
+)  # fmt: skip
 """Every category of a bill, in the order in which they are shown."""
 
 STAGES = 6
@@ -109,16 +97,6 @@ class Bill:
     def per_sentence(self) -> float:
         """J per sequence."""
         return self.total / self.sequences
-
-    @property
-    def per_token(self) -> float:
-        """J per token."""
-        return self.total / self.tokens
-
-    @property
-    def per_operation(self) -> float:
-        """J per synaptic operation that the events cause."""
-        return self.total / self.operations if self.operations else 0.0
 
 
 def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> Bill:

@@ -12,7 +12,7 @@ from typing import Literal
 from ..errors import InputError
 from ..topology import Site
 from .activity import Activity, populations, streams
-from .chip import Chip
+from .chip import Chip, Msu
 from .mesh import Goals, Mesh, Tile, tree_length
 
 Hardware = Literal["digital", "msu"]
@@ -25,7 +25,7 @@ SENDERS = {"context": "attention", "hidden": "norm", "intermediate": "ffn1"}
 """Tile groups that send populations; input comes from the norm tile of the block before."""
 
 RESULTS = {"key": "attention", "value": "attention", "output": "norm", "ffn2": "norm"}
-"""Tile groups that dense results of connections go to."""
+"""Tile groups that dense results go to: bits of K and V to attention, potentials to the norm tile."""
 
 BAND = 6
 """Width in tiles of a placement band: of 2 … 99, within 5 % of the fewest hops for MiniLM, BERT-base and BERT-large."""
@@ -33,12 +33,11 @@ BAND = 6
 
 @dataclass(frozen=True)
 class Geometry:
-    """Rows and columns of one tile, of one array in it, its edge (m), area (m²) and leakage (W)."""
+    """Rows and columns of one tile, rows of one array in it, area (m²) and leakage (W)."""
 
     rows: int
     columns: int
     array_rows: int
-    edge: float
     area: float
     leakage: float
 
@@ -46,12 +45,11 @@ class Geometry:
 @dataclass
 class Group:
     """Tiles that hold one matrix: ``row_groups`` × ``column_groups``; the row groups of a column lie side by side, so
-    that their partial sums travel one hop each."""
+    that their partial sums travel one hop each. ``arrays`` of the tiles are in use."""
 
     row_groups: int
     column_groups: int
-    arrays: int
-    utilization: float
+    arrays: int = 0
     tiles: list[Tile] = field(default_factory=list)
 
     @property
@@ -117,8 +115,8 @@ class Mapping:
     @property
     def edge(self) -> float:
         """Mean edge of a tile, m."""
-        digital = self.tiles - self.static_tiles
-        return (self.static_tiles * self.static.edge + digital * self.digital.edge) / self.tiles
+        static = self.static_tiles / self.tiles
+        return static * math.sqrt(self.static.area) + (1 - static) * math.sqrt(self.digital.area)
 
 
 def hardware_of(chip: Chip) -> tuple[Hardware, ...]:
@@ -128,16 +126,12 @@ def hardware_of(chip: Chip) -> tuple[Hardware, ...]:
 
 def geometry(chip: Chip, hardware: Hardware) -> Geometry:
     """Geometry of the tiles that hold static weights."""
-    if hardware == "digital":
-        core = chip.core
-        rows = int(core.rows.si)
-        return Geometry(rows, int(core.columns.si), rows, math.sqrt(core.area.si), core.area.si, core.leakage.si)
-    if chip.msu is None:
+    part = chip.core if hardware == "digital" else chip.msu
+    if part is None:
         raise InputError(f"{chip.name} has no synapse unit", field="msu", cure="choose another chip, or add msu to it")
-    unit = chip.msu
-    rows = int(unit.rows.si)
-    tall = rows * int(unit.stacked.si)
-    return Geometry(tall, int(unit.columns.si), rows, math.sqrt(unit.area.si), unit.area.si, unit.leakage.si)
+    rows = int(part.rows.si)
+    stacked = int(part.stacked.si) if isinstance(part, Msu) else 1
+    return Geometry(stacked * rows, int(part.columns.si), rows, part.area.si, part.leakage.si)
 
 
 def split(activity: Activity, place: Geometry) -> Group:
@@ -145,8 +139,7 @@ def split(activity: Activity, place: Geometry) -> Group:
     columns = activity.fan_out * activity.operand_bits
     column_groups = math.ceil(columns / place.columns)
     arrays = math.ceil(activity.fan_in / place.array_rows) * column_groups
-    used = activity.fan_in * columns / (arrays * place.array_rows * place.columns)
-    return Group(math.ceil(activity.fan_in / place.rows), column_groups, arrays, used)
+    return Group(math.ceil(activity.fan_in / place.rows), column_groups, arrays)
 
 
 def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longest: int) -> Mapping:
@@ -163,10 +156,10 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
     blocks: dict[int, list[Activity]] = defaultdict(list)
     for a in sorted(activities, key=lambda a: a.block):
         blocks[a.block].append(a)
-    groups = {"embedding": Group(1, 1, 0, 1.0)}
+    groups = {"embedding": Group(1, 1)}
     for index, block in blocks.items():
         own = {a.connection: split(a, static) for a in block if not a.dynamic}
-        own |= {"attention": _attention(block, chip, longest), "norm": Group(1, 1, 0, 1.0)}
+        own |= {"attention": _attention(block, chip, longest), "norm": Group(1, 1)}
         groups |= {str(Site(index, part)): own[part] for part in ORDER}
     tiles = sum(group.count for group in groups.values())
     mesh = Mesh.for_tiles(tiles, BAND)
@@ -187,7 +180,8 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
         for sharing in populations(block).values():
             for sent, readers in streams(sharing):
                 spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, parts, previous, static)
-        results |= {a.name: _result_flow(a.connection, parts) for a in block if a.connection in RESULTS}
+        for connection, goal in RESULTS.items():
+            results[str(Site(index, connection))] = _pairwise(parts[connection], parts[goal])
         previous = parts["norm"]
     held = sum(groups[a.name].count for a in activities if not a.dynamic)
     return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held)
@@ -197,8 +191,7 @@ def _attention(block: Sequence[Activity], chip: Chip, longest: int) -> Group:
     """Tiles with the keys and values of as many heads as fit in each."""
     qk = next(a for a in block if a.connection == "qk")
     per_tile = max(1, int(chip.kv.size.si // (2 * longest * qk.fan_in * qk.operand_bits)))
-    tiles = math.ceil(qk.heads / per_tile)
-    return Group(1, tiles, 0, qk.heads / (per_tile * tiles))
+    return Group(1, math.ceil(qk.heads / per_tile))
 
 
 def _spike_flow(
@@ -213,15 +206,6 @@ def _spike_flow(
         return _pairwise(parts["query"], parts["attention"])
     sender = previous if population == "input" else parts[SENDERS[population]]
     return _multicast(sender, [parts[a.connection] for a in readers], sent.fan_in, static)
-
-
-def _result_flow(connection: str, parts: dict[str, Group]) -> Flow:
-    """Where dense results of the first row group go: K and V bits to attention, potentials to the norm tile."""
-    goal = parts[RESULTS[connection]]
-    if RESULTS[connection] == "attention":
-        return _pairwise(parts[connection], goal)
-    senders, goals = parts[connection].row(0), Goals((goal.tiles[0],))
-    return Flow(tuple(Route(1 / len(senders), sender, goals) for sender in senders))
 
 
 def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Geometry) -> Flow:
@@ -240,7 +224,7 @@ def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Ge
 
 
 def _pairwise(sources: Group, targets: Group) -> Flow:
-    """Each source tile sends to the one target tile that holds its head."""
+    """Each source tile sends to one target tile: the one that holds its head, or the only one."""
     senders = sources.row(0)
     goals = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
     return Flow(tuple(Route(1 / len(senders), s, Goals((g,))) for s, g in zip(senders, goals, strict=True)))

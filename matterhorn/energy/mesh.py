@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +10,7 @@ Tile = tuple[int, int]
 """Column and row of a tile."""
 
 Link = tuple[Tile, Tile]
-"""From one tile to its neighbour."""
+"""From one tile to its neighbor."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,6 @@ class Mesh:
         return (strip * self.band + column, row if strip % 2 == 0 else self.rows - 1 - row)
 
 
-def path(source: Tile, target: Tile) -> list[Link]:
-    """Links of the X-Y path; its length is the Manhattan distance."""
-    links: list[Link] = []
-    x, y = source
-    while x != target[0]:
-        step = x + (1 if target[0] > x else -1)
-        links.append(((x, y), (step, y)))
-        x = step
-    while y != target[1]:
-        step = y + (1 if target[1] > y else -1)
-        links.append(((x, y), (x, step)))
-        y = step
-    return links
-
-
 @dataclass(frozen=True, eq=False)
 class Goals:
     """Tiles that one packet must reach."""
@@ -72,25 +56,17 @@ class Goals:
 def tree_length(source: Tile, goals: Goals) -> int:
     """Number of links of :func:`tree`, without listing them."""
     x, y = source
-    left = right = x
-    upright = 0
-    for column, low, high in goals.spans:
-        left, right = min(left, column), max(right, column)
-        upright += max(high, y) - min(low, y)
-    return right - left + upright
+    columns = [x, *(column for column, _, _ in goals.spans)]
+    return max(columns) - min(columns) + sum(max(high, y) - min(low, y) for _, low, high in goals.spans)
 
 
-def tree(source: Tile, targets: Iterable[Tile]) -> list[Link]:
-    """Links of the multicast tree from a tile to all targets: along the source's row, then up and down each column."""
+def tree(source: Tile, goals: Goals) -> list[Link]:
+    """Links of the multicast tree from a tile to all goals: along the source's row, then up and down each column."""
     x, y = source
-    spans: dict[int, tuple[int, int]] = {}
-    for column, row in targets:
-        low, high = spans.get(column, (y, y))
-        spans[column] = (min(low, row), max(high, row))
-    left, right = min([x, *spans]), max([x, *spans])
-    links: list[Link] = [((c + 1, y), (c, y)) for c in range(left, x)]
-    links += [((c - 1, y), (c, y)) for c in range(x + 1, right + 1)]
-    for column, (low, high) in spans.items():
+    columns = [x, *(column for column, _, _ in goals.spans)]
+    links: list[Link] = [((c + 1, y), (c, y)) for c in range(min(columns), x)]
+    links += [((c - 1, y), (c, y)) for c in range(x + 1, max(columns) + 1)]
+    for column, low, high in goals.spans:
         links += [((column, r + 1), (column, r)) for r in range(low, y)]
         links += [((column, r - 1), (column, r)) for r in range(y + 1, high + 1)]
     return links

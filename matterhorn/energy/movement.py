@@ -90,6 +90,6 @@ def tile_heat(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> d
     heat: dict[Tile, float] = defaultdict(float)
     for flow, energy in flows:
         for route in flow.routes:
-            for _, tile in tree(route.sender, route.goals.tiles):
+            for _, tile in tree(route.sender, route.goals):
                 heat[tile] += energy * route.share
     return dict(heat)

@@ -15,7 +15,7 @@ from ..units import Strict
 from .activity import CODINGS, Activity, recode
 from .billing import Bill, make_bill
 from .chip import Chip
-from .mapping import Hardware, Mapping, hardware_of, place
+from .mapping import Hardware, hardware_of, place
 from .shapes import SHAPES, lay
 
 
@@ -78,18 +78,12 @@ def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
     Only shapes and digital steps are taken from the trace: rivals are granted the same digital functions as ours, and
     compute only the first token in the last block where ours does.
     """
-    base = replace(SHAPES["bert-base"], first_only=trace.shape.first_only)
-    mappings: dict[tuple[int, int, Hardware], Mapping] = {}
     answers = []
     for rival in rivals():
-        laid = lay(trace, replace(base, layers=rival.layers), length)
+        laid = lay(trace, replace(SHAPES["bert-base"], layers=rival.layers, first_only=trace.shape.first_only), length)
         activities = [_activity(rival, dense) for dense in recode(laid, CODINGS[0])]
-        bills: dict[Hardware, Bill] = {}
-        for hardware in hardware_of(chip):
-            key = (rival.layers, int(rival.weight_bits.value), hardware)
-            if key not in mappings:
-                mappings[key] = place(activities, chip, hardware, length)
-            bills[hardware] = make_bill(activities, laid, chip, mappings[key])
+        mappings = {hardware: place(activities, chip, hardware, length) for hardware in hardware_of(chip)}
+        bills = {hardware: make_bill(activities, laid, chip, mapping) for hardware, mapping in mappings.items()}
         answers.append(RivalBill(rival, bills))
     return answers
 

@@ -17,8 +17,8 @@ from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
 from .shapes import lay
 
-COMPARISON_FORMAT = 1
-"""Of the document that ``matterhorn compare --json`` prints."""
+COMPARISON_FORMAT = 2
+"""Of the document that ``matterhorn compare --json`` prints; 2: quiet shares."""
 
 SWING = 0.5
 """Relative change of a constant in the tornado."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..energy.activity import CODINGS, as_traced, coding, recode, silent_share
+from ..energy.activity import CODINGS, Coding, as_traced, recode, silent_share
 from ..energy.chip import Chip
-from ..energy.heat import tile_heat
-from ..energy.mapping import hardware_of
+from ..energy.mapping import Mapping, hardware_of
+from ..energy.movement import tile_heat
 from ..energy.shapes import SHAPES, as_wide, lay
 from ..energy.study import break_even_hops, break_even_lengths, map_trace
-from ..trace import ROLES, Trace
+from ..program.trace import Trace
+from ..topology import CONNECTION
 from .page_file import fill_page, write_page_file
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
@@ -27,43 +28,35 @@ def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> 
 
 def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
     """What the page shows beyond the answer: silence by layer, heat, tornado, break-even maps, the chip's numbers."""
-    hardware = hardware_of(chip)[-1]
-    activities = as_traced(trace)
-    mapping = map_trace(trace, chip, hardware)
+    mapping = map_trace(trace, chip, hardware_of(chip)[-1])
     base = as_wide(SHAPES["bert-base"], trace)
-    laid = lay(trace, base, length)
-    heat = tile_heat(activities, chip, mapping)
+    heat = tile_heat(as_traced(trace), chip, mapping)
+    columns, rows = range(mapping.mesh.columns), range(mapping.mesh.rows)
     return {
-        "silence": {code.name: _silence(trace, code.name) for code in CODINGS if code.masked},
-        "roles": list(ROLES),
+        "silence": {code.name: _silence(trace, code) for code in CODINGS if code.masked},
+        "connections": list(CONNECTION),
         "mesh": {
-            "columns": mapping.mesh.columns,
-            "rows": mapping.mesh.rows,
-            "joules": [[heat.get((x, y), 0.0) / trace.sequences for x in range(mapping.mesh.columns)]
-                       for y in range(mapping.mesh.rows)],
-            "labels": _labels(mapping.mesh.columns, mapping.mesh.rows, mapping.groups),
+            "joules": [[heat.get((x, y), 0.0) / trace.sequences for x in columns] for y in rows],
+            "labels": _labels(mapping),
         },
         "silences": SILENCES,
         "hop_factors": HOP_FACTORS,
-        "break_even_hops": break_even_hops(laid, chip, SILENCES, HOP_FACTORS),
+        "break_even_hops": break_even_hops(lay(trace, base, length), chip, SILENCES, HOP_FACTORS),
         "lengths": LENGTHS,
         "break_even_lengths": break_even_lengths(trace, base, chip, SILENCES, LENGTHS),
-        "chip": [
-            {"key": key, "value": quantity.text, "source": quantity.source} for key, quantity in chip.quantities()
-        ],
+        "chip": [{"key": key, "value": number.text, "source": number.source} for key, number in chip.quantities()],
         "chip_title": chip.title,
         "chip_about": chip.about.strip(),
-    }  # fmt: skip
+    }
 
 
-def _silence(trace: Trace, name: str) -> list[list[float]]:
-    """Silent share ``[block][role]``."""
-    found = {(a.block, a.role): silent_share([a]) for a in recode(trace, coding(name))}
-    blocks = sorted({block for block, _ in found})
-    return [[found[block, role] for role in ROLES] for block in blocks]
+def _silence(trace: Trace, code: Coding) -> list[list[float]]:
+    """Silent share ``[block][connection]``."""
+    found = {(a.block, a.connection): silent_share([a]) for a in recode(trace, code)}
+    return [[found[block, connection] for connection in CONNECTION] for block in range(trace.shape.layers)]
 
 
-def _labels(columns: int, rows: int, groups: dict[str, Any]) -> list[list[str]]:
+def _labels(mapping: Mapping) -> list[list[str]]:
     """Name of the group on every tile, empty where there is none."""
-    names = {tile: name for name, group in groups.items() for tile in group.tiles}
-    return [[names.get((x, y), "") for x in range(columns)] for y in range(rows)]
+    names = {tile: name for name, group in mapping.groups.items() for tile in group.tiles}
+    return [[names.get((x, y), "") for x in range(mapping.mesh.columns)] for y in range(mapping.mesh.rows)]

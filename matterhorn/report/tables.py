@@ -10,20 +10,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%)?\??|–")
+FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%| ?x| [afpnµm]?[JsWm]²?)?\??|–")
 """A cell with a number, its spread, its unit or its doubt, or with the dash of an unknown one."""
+
+WORDS = re.compile(" (?![a-zµA-Z])")
+"""Where a number may be broken: not before its unit."""
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and not broken,
     but that a spread may have a line of its own."""
     table = Table(
-        title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+        title=title or None, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
     )
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(FIGURE.fullmatch(row[index]) for row in cells)
-        longest = max(len(word) for row in cells for word in row[index].split()) if numeric else None
+        longest = max(len(word) for row in cells for word in WORDS.split(row[index])) if numeric else None
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=longest)
     for row in cells:
         table.add_row(*row)

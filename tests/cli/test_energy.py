@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
+from matterhorn import Engine, load
 from matterhorn.cli.app import app
+from matterhorn.cli.energy import CHIPS_FORMAT
+from matterhorn.energy.answer import ENERGY_FORMAT
+from matterhorn.energy.study import COMPARISON_FORMAT
 from matterhorn.errors import InputError
+from matterhorn.program.trace import Trace
+
+from ..energy import synthetic
+from ..energy.synthetic import near
 
 KEYS = {
-    "model", "task", "chip", "n", "total_j", "per_sentence_j", "by_category", "by_connection", "encodings",
-    "bert_base_per_sentence_j", "rivals",
+    "format", "model", "task", "chip", "n", "total_j", "per_sentence_j", "by_category", "by_connection", "encodings",
+    "bert_base_per_sentence_j", "rivals", "silent_share", "quiet_share",
 }  # fmt: skip
 
 
@@ -19,10 +28,19 @@ def run(*arguments: str):
 
 
 @pytest.fixture(scope="module")
-def saved(minilm, tmp_path_factory):
+def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("trace") / "sst2.json.gz"
-    minilm.save(path)
+    synthetic.minilm().save(path)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A trace of the shipped model, two sentences."""
+    program = load("sst2")
+    path = tmp_path_factory.mktemp("own") / "run.json.gz"
+    Engine(program)(**program.encode(["A quiet film.", "Loud."]), trace=True).trace.save(path)
+    return path
 
 
 def test_energy_as_json(saved):
@@ -31,16 +49,22 @@ def test_energy_as_json(saved):
     answer = json.loads(result.stdout)
     assert set(answer) >= KEYS
     assert answer["model"] == answer["task"] == "sst2" and answer["chip"] == "rram-22nm" and answer["n"] == 2
-    assert answer["per_sentence_j"] == pytest.approx(answer["total_j"] / answer["n"], rel=1e-12)
-    assert sum(answer["by_category"].values()) == pytest.approx(answer["total_j"], rel=1e-12)
-    assert sum(answer["by_connection"].values()) == pytest.approx(answer["total_j"], rel=1e-12)
+    assert answer["format"] == ENERGY_FORMAT
+    trace = synthetic.minilm()
+    assert (answer["silent_share"], answer["quiet_share"]) == (trace.silent_share, trace.quiet_share)
+    assert answer["per_sentence_j"] == near(answer["total_j"] / answer["n"])
+    assert answer["per_token_j"] == near(answer["total_j"] / trace.tokens)
+    assert answer["per_synaptic_operation_j"] == near(
+        answer["total_j"] / sum(c.accumulates for c in trace.connections.values())
+    )
+    assert sum(answer["by_category"].values()) == near(answer["total_j"])
+    assert sum(answer["by_connection"].values()) == near(answer["total_j"])
     codes = {(e["code"], e["hardware"]) for e in answer["encodings"]}
     for code in ("dense", "rate", "ttfs", "mttfs-k0", "mttfs-k1", "mttfs-k2", "mttfs-k3"):
         assert {(code, "digital"), (code, "msu")} <= codes
-    assert {"code", "hardware", "total_j", "silent_share", "movement_share", "weight_share"} <= set(
-        answer["encodings"][0]
-    )
-    assert {"name", "total_j", "published_mj"} <= set(answer["rivals"][0])
+    shares = {"silent_share", "quiet_share", "movement_share", "weight_share"}
+    assert {"code", "hardware", "total_j", *shares} <= set(answer["encodings"][0])
+    assert {"name", "total_j", "published_mj", *shares} <= set(answer["rivals"][0])
     assert all(r["total_j"] > answer["bert_base_per_sentence_j"] > 0 for r in answer["rivals"])
     assert 0 < answer["accumulate_only_j"] < answer["customary_j"]
     assert len(answer["tornado"]) == 10
@@ -61,26 +85,30 @@ def test_overrides_change_the_bill(saved):
 def test_the_tables_name_who_wins(saved):
     result = run("energy", "--trace", saved)
     assert result.exit_code == 0
-    assert "dense 4-bit network costs less than" in " ".join(result.stdout.split())
-    assert "Otters" in result.stdout
+    text = " ".join(result.stdout.split())
+    assert "dense 4-bit network costs less than" in text
+    assert "Otters" in text and "quiet" in text and f"{synthetic.minilm().quiet_share:.1%} quiet" in text
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
 
 
 def test_compare_and_chips(saved):
-    rows = json.loads(run("compare", "--trace", saved, "--chip", "rram-22nm", "--chip", "loihi", "--json").stdout)[
-        "rows"
-    ]
+    answer = json.loads(run("compare", "--trace", saved, "--chip", "rram-22nm", "--chip", "loihi", "--json").stdout)
+    rows = answer["rows"]
+    assert answer["format"] == COMPARISON_FORMAT
     assert {(r["chip"], r["hardware"]) for r in rows} == {("rram-22nm", "digital"), ("rram-22nm", "msu"),
                                                          ("loihi", "digital")}  # fmt: skip
+    assert {r["quiet_share"] for r in rows} == {synthetic.minilm().quiet_share}
     assert run("compare", "--trace", saved).exit_code == 0
     assert "rram-22nm" in run("chips").stdout
     assert "noc.hop.energy" in run("chips", "rram-22nm").stdout
-    assert json.loads(run("chips", "loihi", "--json").stdout)["loihi"]["logic"]["compare"]["value"] == 22
+    chips = json.loads(run("chips", "loihi", "--json").stdout)
+    assert chips["format"] == CHIPS_FORMAT and chips["chips"]["loihi"]["logic"]["compare"]["value"] == 22
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--trace", "nowhere.json.gz"), "nowhere.json.gz: --trace: no such file"),
+        (("--trace", "nowhere.json.gz"), "nowhere.json.gz: trace: no such file"),
         (("--chip", "abacus"), "chip: no chip 'abacus'"),
         (("--set", "noc.hop.energy=1 V"), "noc.hop.energy: unit 'V'"),
         (("--html", "/nowhere/page.html"), "cannot write"),
@@ -99,9 +127,38 @@ def test_a_broken_trace_is_named(tmp_path):
     assert "not a trace" in str(run("energy", "--trace", str(path)).exception)
 
 
-def test_the_trace_beside_a_model_is_found(minilm, tmp_path):
-    minilm.save(tmp_path / "trace.json.gz")
-    answer = json.loads(run("energy", "--model", str(tmp_path), "--json").stdout)
-    assert answer["n"] == minilm.sequences
-    missing = run("energy", "--model", str(tmp_path), "--task", "rte")
-    assert "no checkpoint here" in str(missing.exception)
+def test_an_empty_trace_is_refused(tmp_path):
+    path = tmp_path / "empty.json.gz"
+    Trace(synthetic.SMALL, 100, 2).save(path)
+    assert "an empty trace; run at least one sentence" in str(run("energy", "--trace", str(path)).exception)
+
+
+def test_a_trace_of_another_program_is_refused(own, saved):
+    assert json.loads(run("energy", "--model", "sst2", "--trace", str(own), "--json").stdout)["model"] == "sst2"
+    result = run("energy", "--model", "sst2", "--trace", saved)
+    assert isinstance(result.exception, InputError)
+    assert f"{saved}: trace: the trace of another program than sst2" in str(result.exception)
+
+
+def test_the_trace_beside_a_program_is_found(own, saved, tmp_path):
+    folder = tmp_path / "mine"
+    load("sst2").save(folder)
+    shutil.copy(own, folder / "trace.json.gz")
+    answer = json.loads(run("energy", "--model", str(folder), "--json").stdout)
+    assert answer["n"] == 2 and answer["model"] == str(folder)
+    rows = json.loads(run("compare", "--model", str(folder), "--chip", "loihi", "--json").stdout)["rows"]
+    assert [r["network"] for r in rows] == [str(folder)]
+    shutil.copy(saved, folder / "trace.json.gz")
+    assert "another program" in str(run("energy", "--model", str(folder)).exception)
+    assert "no model 'nobody'" in str(run("energy", "--model", "nobody").exception)
+
+
+def test_a_program_without_a_trace_runs_the_dev_rows(monkeypatch, tmp_path):
+    folder, rows = tmp_path / "mine", tmp_path / "SST-2" / "dev.tsv"
+    load("sst2").save(folder)
+    rows.parent.mkdir()
+    rows.write_text("sentence\tlabel\na quiet film\t1\nloud and long\t0\n")
+    monkeypatch.setenv("MATTERHORN_GLUE_DIR", str(tmp_path))
+    answer = json.loads(run("energy", "--model", str(folder), "--json").stdout)
+    assert answer["n"] == 2 and answer["tokens"] == 10 and 0 < answer["quiet_share"] < answer["silent_share"]
+    assert "trained for sst2, not for rte" in str(run("energy", "--model", str(folder), "--task", "rte").exception)

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import synthetic
-
 from matterhorn.energy import SHAPES, lay
-from matterhorn.trace import Trace
+from matterhorn.program.trace import Trace
+
+from . import synthetic
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +15,7 @@ def small() -> Trace:
 
 @pytest.fixture(scope="session")
 def minilm() -> Trace:
-    return synthetic.build(synthetic.Sizes(6, 384, 12, 1536), (12, 20), per_neuron=False, dead_zone=3)
+    return synthetic.minilm()
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from .activity import Activity
-from .bill import populations
-from .chip import Chip
-from .computing import fire_lines, synapse_lines
-from .mapping import Mapping, geometry, split
-from .mesh import Mesh
-from .movement import spike_lines
+from matterhorn.energy import Activity, Chip
+from matterhorn.energy.activity import populations
+from matterhorn.energy.computing import fire_lines, synapse_lines
+from matterhorn.energy.mapping import Mapping, geometry, split
+from matterhorn.energy.mesh import Mesh
+from matterhorn.energy.movement import spike_lines
 
 PUBLISHED_RATIOS = {1: 0.996, 3: 1.500, 7: 2.338, 15: 3.762}
 """E_SNN / E_QNN by T: rate-coded against bit-matched dense, SST-2 transformer, 4.75 hops."""
@@ -28,18 +27,17 @@ def connection(form: str, steps: int, *, sources: int, operand_bits: int, events
     bits = math.ceil(math.log2(steps + 1))
     word = form == "word"
     return Activity(
-        name="c", block=0, role="ffn1", population="p", form="word" if word else "train", fan_in=sources,
-        fan_out=sources, heads=1, level_bits=bits, operand_bits=operand_bits, vectors=1.0, windows=float(sources),
-        events=sources * events, kernel=0.0, operations=sources**2 * (used if word else events),
-        products=float(sources**2), offset=0.0, adds=min(bits, operand_bits) if word else 1,
-        steps=0 if word else steps, active=sources * used,
+        block=0, connection="ffn1", form="word" if word else "train", fan_in=sources, fan_out=sources, heads=1,
+        level_bits=bits, operand_bits=operand_bits, vectors=1.0, windows=float(sources), products=float(sources**2),
+        adds=min(bits, operand_bits) if word else 1, steps=0 if word else steps, events=sources * events,
+        operations=sources**2 * (used if word else events), active=sources * used,
     )  # fmt: skip
 
 
 def energy(activity: Activity, chip: Chip) -> float:
     """Computing, weight access and movement of one connection, J (the model of the paper has no other terms)."""
     place = geometry(chip, "digital")
-    mapping = Mapping("digital", Mesh(1, 1, 1), 1, place, place, {"c": split(activity, place)}, {}, {}, 1)
+    mapping = Mapping("digital", Mesh(1, 1, 1), 1, place, place, {activity.name: split(activity, place)}, {}, {}, 1)
     lines = [*synapse_lines(activity, chip, mapping), *fire_lines(activity, chip)]
     for sharing in populations([activity]).values():
         lines += spike_lines(sharing, chip, mapping)
@@ -47,8 +45,8 @@ def energy(activity: Activity, chip: Chip) -> float:
 
 
 def used_share(rate: float, steps: int) -> float:
-    """Share of non-zero levels of exponential activations, rounded to 0 … ``steps`` with a step such that the mean
-    level is ``rate`` · ``steps`` (a learned step adapts to the number of levels). Bisection on the decay, 1e-12."""
+    """Share of non-zero levels of exponential activations, rounded to 0 … ``steps`` with a scale such that the mean
+    level is ``rate`` · ``steps`` (a learned scale adapts to the number of levels). Bisection on the decay, 1e-12."""
     low, high = 0.0, 100.0
     while high - low > 1e-12:
         decay = (low + high) / 2

@@ -5,12 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from matterhorn.energy import SHAPES, lay, load, recode
-from matterhorn.energy.activity import coding
-from matterhorn.energy.mapping import place
-from matterhorn.energy.mesh import Goals, Mesh, path, tree, tree_length
+from matterhorn.energy import SHAPES, coding, lay, load, make_bill, place, recode
+from matterhorn.energy.mesh import Goals, Mesh, tree, tree_length
 from matterhorn.energy.study import map_trace
 from matterhorn.errors import InputError
+from matterhorn.topology import TARGETS
+
+from .routes import path
+from .synthetic import near
 
 
 def test_a_multicast_tree_is_the_union_of_xy_paths():
@@ -19,8 +21,9 @@ def test_a_multicast_tree_is_the_union_of_xy_paths():
         tiles = [tuple(int(v) for v in rng.integers(0, 9, 2)) for _ in range(rng.integers(2, 9))]
         source, *targets = tiles
         union = {link for target in targets for link in path(source, target)}
-        links = tree(source, targets)
-        assert set(links) == union and len(links) == len(union) == tree_length(source, Goals(tuple(targets)))
+        goals = Goals(tuple(targets))
+        links = tree(source, goals)
+        assert set(links) == union and len(links) == len(union) == tree_length(source, goals)
 
 
 def test_the_mesh_is_filled_without_gaps_or_doubles():
@@ -40,20 +43,26 @@ def test_hops_are_counted_for_all_shapes(minilm, shape, hardware):
     mapping = map_trace(laid, chip, hardware)
     sizes = SHAPES[shape]
     assert mapping.tiles == sum(g.count for g in mapping.groups.values()) <= mapping.mesh.columns * mapping.mesh.rows
-    for name, flow in mapping.spikes.items():
-        local = name.endswith("probabilities")
+    for readers, flow in mapping.spikes.items():
+        local = readers[0].endswith("pv")
         assert flow.hops == 0 if local else flow.hops >= 1
         assert local or sum(route.share for route in flow.routes) == pytest.approx(1)
-    entry = mapping.spikes["block.1.input"]
+    entry = mapping.spikes["block.1.query", "block.1.key", "block.1.value"]
     needed = 3 * -(-sizes.width // mapping.static.columns)
-    assert all(
-        len(route.goals.tiles) == needed <= len(tree(route.sender, route.goals.tiles)) + 1 for route in entry.routes
-    )
+    assert all(len(route.goals.tiles) == needed <= len(tree(route.sender, route.goals)) + 1 for route in entry.routes)
     query = mapping.groups["block.0.query"]
-    assert 0 < query.utilisation <= 1
-    assert query.arrays * mapping.static.array_rows * mapping.static.columns * query.utilisation == pytest.approx(
-        sizes.width**2
-    )
+    assert query.arrays == -(-sizes.width // mapping.static.array_rows) * -(-sizes.width // mapping.static.columns)
+
+
+def test_packets_that_only_keys_and_values_read_have_a_route_of_their_own(minilm):
+    mapping = map_trace(minilm, load("rram-22nm"), "digital")
+    names = {(block, part): tuple(f"block.{block}.{c}" for c in readers) for block in range(6)
+             for part, readers in TARGETS.items()}  # fmt: skip
+    assert set(mapping.spikes) == {*names.values(), ("block.5.key", "block.5.value")}
+    two, three = (mapping.spikes[key].routes for key in (("block.5.key", "block.5.value"), names[5, "input"]))
+    query = mapping.groups["block.5.query"].tiles
+    for some, every in zip(two, three, strict=True):
+        assert some.sender == every.sender and set(every.goals.tiles) - set(some.goals.tiles) == set(query)
 
 
 def test_a_network_that_does_not_fit_says_so(base):
@@ -67,11 +76,9 @@ def test_a_chip_without_synapse_units_says_so(small):
 
 
 def test_fixed_hops_are_an_option(base):
-    from matterhorn.energy import make_bill
-
     fixed = load("rram-22nm", ["noc.route=fixed"])
     twice = load("rram-22nm", ["noc.route=fixed", "noc.hops=9.5"])
     mapping = map_trace(base, fixed, "digital")
     spikes = recode(base, coding("mttfs-k2"))
     a, b = (make_bill(spikes, base, chip, mapping).by_category["spike_movement"] for chip in (fixed, twice))
-    assert b == pytest.approx(2 * a)
+    assert b == near(2 * a)

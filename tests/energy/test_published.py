@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import synthetic
 
-from matterhorn.energy import SHAPES, as_traced, as_wide, lay, load, make_bill, recode
-from matterhorn.energy.activity import coding
-from matterhorn.energy.reproduce import PUBLISHED_RATIOS, break_even, ratio
+from matterhorn.energy import SHAPES, as_traced, as_wide, coding, lay, load, make_bill, recode
 from matterhorn.energy.rivals import bill_rivals, rivals
 from matterhorn.energy.study import map_trace, tornado, waterfall, with_silence
+from matterhorn.topology import Shape
+
+from . import synthetic
+from .paper import PUBLISHED_RATIOS, break_even, ratio
+from .synthetic import near
 
 
 @pytest.mark.parametrize("steps", PUBLISHED_RATIOS)
@@ -66,21 +68,24 @@ def test_the_tornado_has_the_ten_widest(base):
 
 
 def test_a_student_that_is_wider_than_its_teacher_is_billed_so_on_every_shape(minilm):
-    wide = synthetic.build(synthetic.Sizes(6, 384, 12, 6144), (12,), per_neuron=False, dead_zone=3)
+    wide = synthetic.build(Shape(6, 384, 12, 6144), (12,), per_neuron=False, dead_zone=3)
     assert as_wide(SHAPES["bert-base"], minilm) == SHAPES["bert-base"]
-    assert as_wide(SHAPES["bert-base"], wide) == replace(SHAPES["bert-base"], ffn=12288)
+    assert as_wide(SHAPES["bert-base"], wide) == replace(SHAPES["bert-base"], intermediate=12288)
+    assert as_wide(SHAPES["bert-base"], synthetic.minilm(False)) == replace(SHAPES["bert-base"], first_only=False)
     assert lay(wide, as_wide(SHAPES["bert-base"], wide), 128).connections["block.3.ffn2"].windows == 128 * 12288
 
 
-def test_laying_a_trace_on_its_own_shape_changes_nothing(minilm):
-    laid = lay(minilm, SHAPES["minilm-l6"], 128)
-    for name, connection in laid.connections.items():
-        assert connection.silent_share == pytest.approx(minilm.connections[name].silent_share, abs=1e-3)
-    assert set(laid.digital) == set(minilm.digital)
-    steps = laid.digital
-    assert steps["block.3.softmax"].elements == 12 * 128**2
-    norm = steps["block.3.attention_norm"]
-    assert norm.elements == 128 * 384 and norm.vectors == 128
-    assert steps["block.3.probabilities_quantise"].elements == 12 * 128**2
-    assert steps["pooler"].elements == 384**2 and steps["pooler"].vectors == 1
-    assert steps["classifier"].elements == 384 * 2
+def test_rivals_are_granted_the_same_cut():
+    chip = load("rram-22nm")
+    whole, cut = ({r.rival.name: r.own for r in bill_rivals(synthetic.minilm(first), chip, 128)} for first in (0, 1))
+    for rival in rivals():
+        assert 1 - 1.5 / rival.layers < cut[rival.name].total / whole[rival.name].total < 1
+        ratio = cut[rival.name].operations / whole[rival.name].operations
+        widths = 12 * 768**2 + 2 * 128 * 768  # products of a token and block: weights, and attention to 128 tokens
+        last = (2 * 128 * 768**2 + (widths - 2 * 768**2)) / (128 * widths)
+        assert ratio == near(1 - (1 - last) / rival.layers)
+
+
+def test_a_rival_that_sends_at_most_one_spike_has_a_silent_share():
+    known = {r.name: r.silent_share for r in rivals() if r.silent_share is not None}
+    assert known == {"Otters": pytest.approx(0.263), "Otters++": pytest.approx(0.259)}

@@ -4,11 +4,14 @@ import json
 import re
 
 import pytest
-from browser import CHROMIUM, DRIVER, Browser
 from typer.testing import CliRunner
 
 from matterhorn.cli.app import app
-from matterhorn.quantity import engineering
+from matterhorn.topology import CONNECTION
+from matterhorn.units import engineering
+
+from ..energy import synthetic
+from .browser import CHROMIUM, DRIVER, Browser
 
 pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
 needs_browser = pytest.mark.skipif(
@@ -17,9 +20,9 @@ needs_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def page(minilm, tmp_path_factory):
+def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    minilm.save(folder / "run.json.gz")
+    synthetic.minilm().save(folder / "run.json.gz")
     arguments = ["energy", "--trace", str(folder / "run.json.gz"), "--html", str(folder / "page.html"), "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -40,6 +43,20 @@ def test_the_page_is_one_file_that_loads_nothing(page):
     assert "@import" not in head and "url(" not in head
 
 
+def test_the_page_holds_the_answer_and_the_silence_of_every_connection(page):
+    path, answer = page
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())[1])
+    assert data["answer"] == answer
+    assert data["connections"] == list(CONNECTION)
+    trace = synthetic.minilm()
+    shown = data["silence"][answer["code"]]
+    assert [len(row) for row in shown] == [8] * 6
+    assert shown[5][0] == pytest.approx(trace.connections["block.5.query"].silent_share)
+    joules = sum(sum(row) for row in data["mesh"]["joules"])
+    moved = answer["by_category"]["spike_movement"] + answer["by_category"]["dense_movement"]
+    assert 0 < joules < moved / answer["n"]  # partial sums between row groups are not drawn
+
+
 @needs_browser
 def test_figures_on_the_page_are_those_of_the_json(page, desk):
     path, answer = page
@@ -49,6 +66,7 @@ def test_figures_on_the_page_are_those_of_the_json(page, desk):
     assert text("headline") == engineering(answer["per_sentence_j"])
     assert text("card-token") == engineering(answer["per_token_j"])
     assert text("card-silent") == f"{100 * answer['silent_share']:.1f} %"
+    assert text("card-quiet") == f"{100 * answer['quiet_share']:.1f} %"
     otters = next(r for r in answer["rivals"] if r["name"] == "Otters")
     assert text("card-otters") == f"{otters['times_ours']:.2f}×"
     for rival in answer["rivals"]:
@@ -79,10 +97,12 @@ def test_the_slider_shows_the_other_dead_zones(page, desk):
                     "return document.getElementById('slider-energy').textContent"
                 )
                 wanted = next(
-                    e["total_j"] for e in answer["encodings"]
+                    e for e in answer["encodings"]
                     if (e["code"], e["hardware"]) == (f"mttfs-k{k}{suffix}", hardware)
                 )  # fmt: skip
-                assert found == engineering(wanted / answer["n"])
+                assert found == engineering(wanted["total_j"] / answer["n"])
+                quiet = desk.run("return document.getElementById('slider-quiet').textContent")
+                assert quiet == f"{100 * wanted['quiet_share']:.1f} %"
     assert desk.complaints() == []
 
 
@@ -100,8 +120,8 @@ def test_the_page_fits_a_phone(page):
 
 
 @needs_browser
-def test_a_digital_chip_has_a_page_too(minilm, tmp_path, desk):
-    minilm.save(tmp_path / "run.json.gz")
+def test_a_digital_chip_has_a_page_too(tmp_path, desk):
+    synthetic.minilm().save(tmp_path / "run.json.gz")
     arguments = ["energy", "--trace", str(tmp_path / "run.json.gz"), "--chip", "loihi", "--html",
                  str(tmp_path / "page.html")]  # fmt: skip
     assert CliRunner().invoke(app, arguments).exit_code == 0

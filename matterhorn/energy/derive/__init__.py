@@ -1,1 +1,2 @@
-"""How the figures of derived chips were found, each script with its output."""
+"""How the figures of derived chips were found: ``python -m matterhorn.energy.derive.rram_22nm`` (extra ``chips``) and
+``…derive.neurosim_22nm`` (extra ``chips-nc``) each write the JSON file beside them. No other code needs these rooms."""

@@ -14,30 +14,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-CONFIGURATION = {
-    "tech_node": 22e-9,
-    "cycle_period": 1e-9,
-    "rows": 128,
-    "cols": 128,
-    "cols_active_at_once": 128,
-    "average_input_value": 0.5,
-    "average_cell_value": 0.5,
-    "read_pulse_width": 1e-9,
-    "temporal_dac_bits": 4,
-}
-"""A 128 × 128 array with 4-bit inputs in time."""
-
-CELL = "nvmexplorer_RRAM.cell"
+FILE = Path(__file__).with_suffix(".json")
+"""Holds the figures, the cell, and the array that they are of: 128 × 128 with 4-bit inputs in time."""
 
 
-def measure(kind: str) -> dict[str, float]:
+def measure(kind: str, held: dict[str, Any]) -> dict[str, float]:
     """Row driver with one pulse of variable ``width``, or with a ``train`` of pulses: J, m²."""
     import hwcomponents_neurosim
     from hwcomponents_neurosim.main import MemoryCell, RowDrivers
 
-    cell = str(Path(hwcomponents_neurosim.__file__).parent / "cells" / CELL)
-    given = {**CONFIGURATION, "cell_config": cell, "temporal_spiking": kind == "train"}
+    cell = str(Path(hwcomponents_neurosim.__file__).parent / "cells" / held["cell"])
+    given = {**held["configuration"], "cell_config": cell, "temporal_spiking": kind == "train"}
     driver, memory = RowDrivers(**given), MemoryCell(**given)
     return {
         f"row_driver_{kind}_j": driver.read().energy,
@@ -46,25 +35,19 @@ def measure(kind: str) -> dict[str, float]:
     }
 
 
-def derive() -> dict[str, object]:
-    """All figures, each kind in its own process."""
+def derive(held: dict[str, Any]) -> dict[str, Any]:
+    """What the file holds, with figures and versions anew, each kind of driver in its own process."""
     figures: dict[str, float] = {}
     for kind in ("width", "train"):
-        module = "matterhorn.energy.derive.neurosim_22nm"
-        answer = subprocess.run([sys.executable, "-m", module, kind], check=True, capture_output=True, text=True)
+        answer = subprocess.run([sys.executable, __file__, kind], check=True, capture_output=True, text=True)
         figures |= json.loads(answer.stdout.splitlines()[-1])
-    packages = ("hwcomponents", "hwcomponents-neurosim")
-    return {
-        "licence": "CC BY-NC 4.0 (NeuroSim)",
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "configuration": CONFIGURATION,
-        "cell": CELL,
-        "figures": figures,
-    }
+    versions = {name: importlib.metadata.version(name) for name in held["versions"]}
+    return held | {"versions": versions, "figures": figures}
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(sys.argv[1])))
+    found = json.loads(FILE.read_text())
+    if sys.argv[1:]:
+        print(json.dumps(measure(sys.argv[1], found)))
     else:
-        Path(__file__).with_suffix(".json").write_text(json.dumps(derive(), indent=2) + "\n")
+        FILE.write_text(json.dumps(derive(found), indent=2) + "\n")

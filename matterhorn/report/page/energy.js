@@ -8,7 +8,7 @@ function eng(value, unit = "J") {
 }
 const times = (ratio) => `${ratio.toFixed(2)}×`;
 
-const COLOURS = {
+const COLORS = {
   computing: "#3b6fb6", spike_movement: "#e8590c", dense_movement: "#f6a13c", weight_access: "#c92a2a", kv_write: "#e599c4",
   kv_read: "#d6589a", msu_conduction: "#2b8a3e", msu_row_drivers: "#51cf66", msu_integrator: "#74c69d",
   msu_comparator: "#a7d7b8", msu_readout: "#c7e8d2", msu_control: "#187a6b", neuron_state: "#7950f2",
@@ -32,7 +32,7 @@ function header() {
   const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j;
   const otters = A.rivals.find((r) => r.name === "Otters");
   const cards = [
-    [percent(A.silent_share), "of neuron-windows are silent", "silent"],
+    [percent(A.silent_share), `of neuron-windows are silent, <i id="card-quiet">${percent(A.quiet_share)}</i> of synapses quiet`, "silent"],
     [times(dense.total_j / A.total_j), "this much would a dense 4-bit network draw on the same arrays", "dense"],
     [times(otters.times_ours), "this much would Otters draw: BERT-base, same chip", "otters"],
     [percent(movement), "of the energy moves data", "movement"],
@@ -55,6 +55,7 @@ function slider() {
   el("k-value").textContent = k;
   el("slider-energy").textContent = eng(chosen.total_j / A.n);
   el("slider-silent").textContent = percent(chosen.silent_share);
+  el("slider-quiet").textContent = percent(chosen.quiet_share);
   el("slider-gain").textContent = times(dense.total_j / chosen.total_j);
   const shown = [find("rate"), find("ttfs"), dense, chosen];
   const axis = joules(Math.max(...shown.map((e) => e.total_j / A.n)));
@@ -65,7 +66,7 @@ function slider() {
   }], { xaxis: { title: { text: axis.title }, rangemode: "tozero" }, margin: { b: 46 } });
   const z = D.silence[name];
   draw("silence", [{
-    type: "heatmap", z, x: D.roles, y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: !phone(),
+    type: "heatmap", z, x: D.connections, y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: !phone(),
     colorscale: [[0, "#fff3e6"], [0.5, "#f6a13c"], [0.85, "#3b6fb6"], [1, "#12263a"]], colorbar: { tickformat: ".0%", thickness: 12 },
     text: z.map((row) => row.map((v) => `${(100 * v).toFixed(0)}`)), texttemplate: "%{text}",
     hovertemplate: "%{y}, %{x}: %{z:.1%} silent<extra></extra>",
@@ -74,10 +75,10 @@ function slider() {
 
 function stacked(id, rows, label, total) {
   const axis = joules(Math.max(...rows.map((r) => r.total_j / total)));
-  const used = Object.keys(COLOURS).filter((c) => rows.some((r) => r.by_category[c] > 0));
-  el("legend").innerHTML = used.map((c) => `<span><i style="background:${COLOURS[c]}"></i>${pretty(c)}</span>`).join("");
+  const used = Object.keys(COLORS).filter((c) => rows.some((r) => r.by_category[c] > 0));
+  el("legend").innerHTML = used.map((c) => `<span><i style="background:${COLORS[c]}"></i>${pretty(c)}</span>`).join("");
   draw(id, used.map((c) => ({
-    type: "bar", orientation: "h", name: pretty(c), marker: { color: COLOURS[c] }, y: rows.map(label),
+    type: "bar", orientation: "h", name: pretty(c), marker: { color: COLORS[c] }, y: rows.map(label),
     x: rows.map((r) => r.by_category[c] / total / axis.scale),
     hovertext: rows.map((r) => `${label(r)}<br>${pretty(c)}: ${eng(r.by_category[c] / total)} (${percent(r.by_category[c] / r.total_j)})`),
     hoverinfo: "text",
@@ -150,8 +151,8 @@ function mesh() {
 
 function tornado() {
   const rows = [...A.tornado].reverse();
-  const bar = (side, colour, name) => ({
-    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / A.total_j - 1)), marker: { color: colour },
+  const bar = (side, color, name) => ({
+    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / A.total_j - 1)), marker: { color: color },
     hovertext: rows.map((r) => `${r.key} ${name}: ${eng(r[side] / A.n)}`), hoverinfo: "text",
   });
   draw("tornado", [bar("low_j", "#2b8a3e", "−50 %"), bar("high_j", "#c92a2a", "+50 %")],
