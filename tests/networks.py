@@ -19,20 +19,20 @@ LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
 
 
-def small_bert(labels: int = 2, seed: int = 0, vocabulary: int = 200) -> BertForSequenceClassification:
-    """Two blocks of 32, four heads; large weights, so that levels spread."""
+def small_bert(labels: int = 2, seed: int = 0, vocabulary: int = 200, **options: Any) -> BertForSequenceClassification:
+    """Two blocks of 32, four heads; large weights, so that levels spread. ``options`` go to its config."""
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=labels,
-        initializer_range=0.2,
-    )
-    return BertForSequenceClassification(config).eval()
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "num_labels": labels,
+        "initializer_range": 0.2,
+    }
+    return BertForSequenceClassification(BertConfig(**(sizes | options))).eval()
 
 
 def small_arrays(seed: int = 0, rows: int = 6, longest: int = 11, vocabulary: int = 200) -> dict[str, np.ndarray]:

@@ -106,19 +106,16 @@ def _start(recipe: Recipe) -> str:
 
 
 def _texts(recipe: Recipe) -> str:
-    sentences = []
-    if recipe.texts:
-        tasks = ", ".join(recipe.texts)
-        sentences.append(f"The network also learned on up to {recipe.texts_each:,} training rows each of {tasks}:")
-        sentences[-1] += " no labels."
-    if recipe.recombined:
-        sentences.append(f"{recipe.recombined:,} more rows are training rows with a piece exchanged for another row's.")
-    if recipe.edited:
-        sentences.append(f"{recipe.edited:,} more rows are training rows with a token too many, too few or misplaced.")
-    if recipe.rematched:
-        sentences.append(f"Up to {recipe.rematched:,} more rows are pairs of sentences from different training rows.")
-    if recipe.reworded:
-        sentences.append(f"{recipe.reworded:,} more rows are training rows in other words, without labels too.")
+    tasks, each = ", ".join(recipe.texts), f"{recipe.texts_each:,}"
+    learned = f"The network also learned on up to {each} training rows each of {tasks}: no labels."
+    made = {
+        "{:,} more rows are training rows with a piece exchanged for another row's.": recipe.recombined,
+        "{:,} more rows are training rows with one token too many, too few or out of place.": recipe.edited,
+        "Up to {:,} more rows are pairs of sentences from different training rows.": recipe.rematched,
+        "{:,} more rows are training rows in other words, without labels too.": recipe.reworded,
+    }
+    sentences = [learned] if recipe.texts else []
+    sentences += [sentence.format(count) for sentence, count in made.items() if count]
     return "".join(f"\n{sentence}" for sentence in sentences)
 
 

@@ -45,7 +45,7 @@ def quantize(
     >>> network = quantize(teacher, weights="ternary", kv_bits=2)
     >>> network(torch.tensor([[2, 7, 3]]))
     Traceback (most recent call last):
-    matterhorn.errors.InputError: block.0.input: a network whose scales are not set; run matterhorn.calibrate(network, …
+    matterhorn.errors.InputError: block.0.input: a network whose scales are not set; run matterhorn.calibrate...
     >>> network = quantize(teacher, batches=[{"input_ids": torch.tensor([[2, 7, 3], [2, 9, 3]])}])
     >>> network(torch.tensor([[2, 7, 3]])).logits.shape
     torch.Size([1, 2])

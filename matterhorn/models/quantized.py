@@ -165,8 +165,8 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
 
     @torch.no_grad()
     def expected(self, batch: Batch) -> Expected:
-        """Levels of every population before masking, and the logits: what a program must equal, for
-        :func:`matterhorn.verify` (``against=network.expected``).
+        """Levels of every population before masking, and the logits: what a program must equal (for
+        :func:`matterhorn.verify`).
 
         Levels are uint8 ``[batch, L, neurons]``, of probabilities ``[batch, heads, L, L]``.
 

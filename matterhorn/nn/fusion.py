@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -22,8 +23,9 @@ def fused(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.cache
     def compiled() -> Callable[P, R]:
-        can_compile = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-        return torch.compile(function, dynamic=True) if can_compile else function
+        has_compiler = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+        is_off = os.environ.get("TORCH_COMPILE_DISABLE") == "1"
+        return torch.compile(function, dynamic=True) if has_compiler and not is_off else function
 
     @functools.wraps(function)
     def run(*arguments: P.args, **options: P.kwargs) -> R:

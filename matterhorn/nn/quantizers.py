@@ -178,9 +178,9 @@ class ActivationQuantizer(nn.Module):
 
 @fused
 def _stored_round(x: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """x in units of s, and the operand: its sign where ``high`` is 1."""
+    """x in units of s, and the operand: its sign where ``low`` is −1, as of one bit."""
     u = x / s
-    return u, (u >= 0).to(x.dtype) * 2 - 1 if high == 1 else u.round().clamp(low, high)
+    return u, (u >= 0).to(x.dtype) * 2 - 1 if low == -1 else u.round().clamp(low, high)
 
 
 @fused
@@ -188,7 +188,7 @@ def _stored_round_grad(
     grad_v: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s as in LSQ."""
-    margin = 0.0 if high == 1 else 0.5
+    margin = 0.0 if low == -1 else 0.5
     grad_u = grad_v * ((u > low - margin) & (u < high + margin))
     grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
     return (grad_u / s).to(grad_v.dtype), grad_s / s

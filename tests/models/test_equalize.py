@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import torch
 
-from matterhorn.models import from_bert
-from matterhorn.models.balance import balance, channel_moments, even_columns
-from matterhorn.models.from_bert import calibrate_steps
-from matterhorn.models.quantised import MatterhornForSequenceClassification
-from matterhorn.nn import ActivationQuantiser, QuantisedLinear
+from matterhorn.models import QuantizedForSequenceClassification, equalize, quantize
+from matterhorn.models.calibrate import set_scales
+from matterhorn.models.equalize import channel_moments, even_columns
+from matterhorn.nn import ActivationQuantizer, QuantizedLinear, Sent
+from matterhorn.topology import Site
 
-from ..conftest import small_batch, small_bert
+from ..networks import small_batch, small_bert
 
 
-def hidden_error(student: MatterhornForSequenceClassification, teacher, batch) -> float:
+def hidden_error(student: QuantizedForSequenceClassification, teacher, batch) -> float:
     given = batch | {"output_hidden_states": True}
     with torch.no_grad():
         states = zip(student.eval()(**given).hidden_states[1:], teacher(**given).hidden_states[1:], strict=True)
@@ -21,7 +21,7 @@ def hidden_error(student: MatterhornForSequenceClassification, teacher, batch) -
 
 def test_columns_are_evened_and_the_product_stays():
     torch.manual_seed(0)
-    weight, population = torch.randn(20, 6) * torch.logspace(-1, 1, 6), ActivationQuantiser(4, signed=True, gains=6)
+    weight, population = torch.randn(20, 6) * torch.logspace(-1, 1, 6), ActivationQuantizer(4, signed=True, gains=6)
     x, before = torch.randn(5, 6), weight.clone()
     with torch.no_grad():
         even_columns(population, [weight])
@@ -30,46 +30,46 @@ def test_columns_are_evened_and_the_product_stays():
     assert float((population.positive_gain.max() / population.positive_gain.min()).detach()) > 20
 
 
-def test_without_quantisers_balance_changes_nothing_but_the_bits_of_keys_and_values(monkeypatch):
+def test_without_quantizers_equalize_changes_nothing_but_the_bits_of_keys_and_values(monkeypatch):
     teacher, batch = small_bert(), small_batch()
-    student = from_bert(teacher).eval()
+    student = quantize(teacher).eval()
 
-    def plain(self: ActivationQuantiser, x: torch.Tensor) -> torch.Tensor:
-        return self.amplify(x) if self.zero else x.clamp(min=0)
+    def plain(self: ActivationQuantizer, x: torch.Tensor) -> Sent:
+        return Sent(self.amplify(x) if self.zero else x.clamp(min=0), None)
 
-    monkeypatch.setattr(ActivationQuantiser, "forward", plain)
-    monkeypatch.setattr(QuantisedLinear, "integers", lambda self: (self.weight, torch.ones(len(self.weight))))
+    monkeypatch.setattr(ActivationQuantizer, "forward", plain)
+    monkeypatch.setattr(QuantizedLinear, "integers", lambda self: (self.weight, torch.ones(len(self.weight))))
 
-    def feed(model: MatterhornForSequenceClassification) -> tuple[torch.Tensor, ...]:
+    def feed(model: QuantizedForSequenceClassification) -> tuple[torch.Tensor, ...]:
         block, x = model.layers()[0], torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(0))
-        attention = block.attention
-        levels = attention.input(x)
         one = torch.tensor(1.0)
-        maps = attention.query, attention.key, attention.value
-        return *(own(levels, one) for own in maps), block.feed_forward(x)
+        levels = block.population("input")(x).levels
+        hidden = block.connection("ffn1")(block.population("hidden")(x).levels, one)
+        after = block.connection("ffn2")(block.population("intermediate")(hidden).levels, one)
+        return *(block.connection(name)(levels, one) for name in ("query", "key", "value")), after
 
     query, key, value, after = feed(student)
-    balance(student, teacher, batch)
+    equalize(student, teacher, batch)
     moments = channel_moments(teacher, batch)
     query2, key2, value2, after2 = feed(student)
-    mean, size = moments["0.key"]
+    mean, size = moments[Site(0, "key")]
     assert torch.allclose(key2, key - mean, atol=1e-4)
     assert torch.allclose(query2, query * size / size.mean(), atol=1e-4)
-    assert torch.allclose(value2, value - moments["0.value"][0], atol=1e-4)
+    assert torch.allclose(value2, value - moments[Site(0, "value")][0], atol=1e-4)
     assert torch.allclose(after2, after, atol=1e-4)
 
 
-def test_a_balanced_network_starts_nearer_to_its_teacher():
+def test_an_equalized_network_starts_nearer_to_its_teacher():
     batch, errors = small_batch(rows=32), []
-    for balanced in (False, True):
+    for equalized in (False, True):
         teacher = small_bert()
         for layer in teacher.bert.encoder.layer:  # channels of unlike size and mean, as real encoders have
             layer.attention.self.key.bias.data.uniform_(-2, 2)
             layer.attention.self.value.weight.data.mul_(torch.logspace(-1, 0.5, 32)[:, None])
             layer.intermediate.dense.weight.data.mul_(torch.logspace(-1, 0.5, 32))
-        student = from_bert(teacher)
-        if balanced:
-            balance(student, teacher, batch)
-        calibrate_steps(student, batch)
+        student = quantize(teacher)
+        if equalized:
+            equalize(student, teacher, batch)
+        set_scales(student, batch)
         errors.append(hidden_error(student, teacher, batch))
     assert errors[1] < 0.9 * errors[0]

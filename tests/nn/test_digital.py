@@ -5,13 +5,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from matterhorn.nn import DigitalLinear, QuantizedEmbeddings, quantize_int8
 from matterhorn.nn.digital import (
     EXP_ONE,
+    FixedDigitalLinear,
     FixedLayerNorm,
     digital_linear,
     exp_table,
     layer_norm,
-    normalise,
+    normalize,
     softmax_weights,
 )
 
@@ -31,9 +33,9 @@ def test_layer_norm_has_the_same_bits_in_any_batch_and_order():
     together = layer_norm(x, weight, bias, 1e-12)
     alone = torch.cat([layer_norm(row[None], weight, bias, 1e-12) for row in x])
     turned = torch.randperm(384, generator=torch.Generator().manual_seed(3))
-    mixed = layer_norm(x[:, turned], weight[turned], bias[turned], 1e-12)
+    shuffled = layer_norm(x[:, turned], weight[turned], bias[turned], 1e-12)
     assert torch.equal(together, alone)
-    assert torch.equal(together[:, turned], mixed)
+    assert torch.equal(together[:, turned], shuffled)
 
 
 def test_layer_norm_in_training_is_close_to_evaluation():
@@ -48,8 +50,8 @@ def test_shifted_norm_divides_by_a_power_of_two():
     per_row = ratio.nanmedian(-1).values
     assert bool(((per_row > 0.7) & (per_row < 1.42)).all())
     fixed = (x * 4096).round().double()
-    centred = fixed - fixed.mean(-1, keepdim=True)
-    factor = layer_norm(x, ones, zeros, 1e-12, shift=True).double() / centred
+    centered = fixed - fixed.mean(-1, keepdim=True)
+    factor = layer_norm(x, ones, zeros, 1e-12, shift=True).double() / centered
     exponent = factor.nanmedian(-1).values.log2()
     assert torch.allclose(exponent, exponent.round(), atol=1e-6)
 
@@ -59,7 +61,7 @@ def test_softmax_from_the_table_is_softmax(scale):
     scores = torch.randint(-200, 200, (3, 2, 7, 9), generator=torch.Generator().manual_seed(0))
     keys = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
     keys = keys[:, None, None, :]
-    shares = normalise(softmax_weights(scores, keys, exp_table(scale)))
+    shares = normalize(softmax_weights(scores, keys, exp_table(scale)))
     expected = (scores * scale).masked_fill(~keys, -torch.inf).softmax(-1)
     assert torch.allclose(shares, expected, atol=1e-3)
     assert bool((shares * ~keys == 0).all())
@@ -76,7 +78,7 @@ def test_exp_table_ends_in_zero_and_falls():
 
 def test_shifted_softmax_divides_by_a_power_of_two():
     weights = torch.tensor([[16384.0, 0.0], [16384.0, 16384.0], [16384.0, 1.0]])
-    shares = normalise(weights, shift=True)
+    shares = normalize(weights, shift=True)
     assert shares[:, 0].tolist() == [1.0, 0.5, 0.5]
 
 
@@ -87,3 +89,48 @@ def test_head_sums_exactly():
     expected = [[sum(round(float(v) * 4096) * int(n) for v, n in zip(r, w, strict=True)) for w in integers] for r in x]
     expected = torch.tensor(expected, dtype=torch.float64) / 4096 / 128
     assert torch.equal(digital_linear(x, integers, scale, bias), expected.to(torch.float32))
+
+
+@pytest.mark.parametrize("keys", [7, 1500, 4000])
+@pytest.mark.parametrize("shift", [False, True])
+def test_softmax_sums_exactly_at_any_length(keys, shift):
+    """More than 1024 keys add up beyond what float32 holds: the sum is rounded once, whatever the order."""
+    weights = torch.randint(0, int(EXP_ONE) + 1, (3, keys), generator=torch.Generator().manual_seed(keys)).float()
+    weights[:, 0] = EXP_ONE
+    shares = normalize(weights, shift=shift)
+    for row, own in zip(weights.tolist(), shares, strict=True):
+        total = np.float32(sum(map(int, row)))
+        if shift:
+            total = np.float32(2) ** np.float32(np.ceil(np.log2(float(total))))
+        assert np.array_equal(own.numpy(), np.array(row, np.float32) / total)
+    turned = torch.randperm(keys, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(normalize(weights[:, turned], shift=shift), shares[:, turned])
+
+
+def test_rows_in_8_bits_are_near_and_use_the_whole_range():
+    weight = rows(6, 50, scale=0.3)
+    integers, scale = quantize_int8(weight)
+    assert integers.dtype == torch.int8 and integers.abs().amax(1).tolist() == [127] * 6
+    assert bool(((weight - scale[:, None] * integers).abs() <= scale[:, None] / 2 + 1e-7).all())
+    zeros = quantize_int8(torch.zeros(2, 3))
+    assert not zeros[0].any() and bool((zeros[1] > 0).all())
+
+
+def test_a_digital_map_rounds_its_weights_in_training_too_and_learns_through_that():
+    linear, x = DigitalLinear(50, 3), rows(4, 50)
+    trained = linear.train()(x)
+    assert torch.allclose(trained, linear.eval()(x), atol=1e-3)
+    trained.sum().backward()
+    assert torch.allclose(linear.weight.grad, x.sum(0).expand(3, 50), atol=1e-5)
+    fixed = FixedDigitalLinear(*quantize_int8(linear.weight.detach()), linear.bias.detach())
+    assert torch.equal(fixed(x), linear(x))
+
+
+def test_embeddings_are_rows_in_8_bits_added_and_normed():
+    table = QuantizedEmbeddings(20, 9, 2, 16, 1e-12).eval()
+    floats = {"word": rows(20, 16), "position": rows(9, 16, seed=1), "segment": rows(2, 16, seed=2)}
+    for name, weight in floats.items():
+        table.fill(name, weight)
+    tokens, types = torch.tensor([[3, 19, 0]]), torch.tensor([[0, 1, 1]])
+    expected = floats["word"][tokens] + floats["position"][:3] + floats["segment"][types]
+    assert torch.allclose(table(tokens, types), F.layer_norm(expected, (16,)), atol=0.05)

@@ -1,99 +1,154 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from matterhorn.nn import ActivationQuantiser, QuantisedLinear, StoredQuantiser, quantise_weights
-from matterhorn.nn.quantisers import LEAK
+from matterhorn.coding import count_events, decode, encode
+from matterhorn.errors import InputError
+from matterhorn.nn import ActivationQuantizer, StoredQuantizer
+from matterhorn.nn.quantizers import LEAK
+
+
+def quantizer(bits: int = 4, *, scale: float = 1.0, signed: bool = True, **options) -> ActivationQuantizer:
+    made = ActivationQuantizer(bits, signed=signed, **options)
+    made.scale.data.fill_(scale)
+    return made
+
+
+def store(bits: int) -> StoredQuantizer:
+    made = StoredQuantizer(bits)
+    made.scale.data.fill_(1.0)
+    return made
+
+
+def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_levels_by_hand():
-    quantiser = ActivationQuantiser(4, signed=True)
-    quantiser.step.data.fill_(0.5)
+    own = quantizer(scale=0.5)
     x = torch.tensor([-9.0, -4.0, -0.26, 0.2, 0.26, 3.4, 9.0])
-    assert quantiser.levels(x).tolist() == [0, 0, 7, 8, 9, 15, 15]
-    quantiser.eval()
-    assert quantiser(x).tolist() == [-8, -8, -1, 0, 1, 7, 7]
+    assert own.levels(x).tolist() == [0, 0, 7, 8, 9, 15, 15]
+    assert own.eval()(x).levels.tolist() == [-8, -8, -1, 0, 1, 7, 7]
+
+
+@pytest.mark.parametrize("made", [ActivationQuantizer(4, signed=True), StoredQuantizer(1)])
+def test_a_new_scale_is_not_set(made):
+    assert bool(made.scale.isnan())
 
 
 def test_training_and_evaluation_give_the_same_levels():
-    quantiser = ActivationQuantiser(4, signed=True, neurons=3, dead_zone=2)
-    quantiser.silent.copy_(torch.tensor([8, 9, 5]))
-    quantiser.reads.copy_(torch.tensor([64, 70, 40]))
-    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 4
-    trained = quantiser.train()(x)
-    events = quantiser.events
-    assert torch.equal(trained, quantiser.eval()(x))
-    silent = (quantiser.levels(x) - quantiser.silent).abs() <= 2
-    assert float(events.detach()) == float((~silent).sum())
+    own = quantizer(neurons=3, dead_zone=2)
+    own.silent.copy_(torch.tensor([8, 9, 5]))
+    own.silent_value.copy_(torch.tensor([64, 70, 40]))
+    x = drawn(50, 3, scale=4)
+    trained, evaluated = own.train()(x), own.eval()(x)
+    assert torch.equal(trained.levels, evaluated.levels) and evaluated.events is None
+    silent = (own.levels(x) - own.silent).abs() <= 2
+    assert float(trained.events.events.detach()) == float((~silent).sum())
+    assert trained.events.windows == 150
+
+
+@given(
+    bits=st.integers(1, 6),
+    signed=st.booleans(),
+    zone=st.integers(0, 31),
+    mean=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_what_is_handed_on_is_what_the_code_says(bits, signed, zone, mean, seed):
+    """The torch quantizer and the NumPy code of the same population agree on levels read and on events."""
+    top = 2**bits - 1
+    own = quantizer(bits, signed=signed, neurons=5, dead_zone=min(zone, top // 2), scale=0.7)
+    draw = np.random.Generator(np.random.PCG64(seed))
+    silent = torch.from_numpy(draw.integers(0, top + 1, 5))
+    own.silent.copy_(silent)
+    off = torch.from_numpy(draw.integers(-8 * own.dead_zone, 8 * own.dead_zone + 1, 5)) if mean else 0
+    own.silent_value.copy_(8 * silent + off)
+    x = drawn(40, 5, seed=seed, scale=top / 2)
+    slots = encode(own.levels(x).to(torch.uint8).numpy(), own.code)
+    sent = own.train()(x)
+    assert np.array_equal(sent.levels.detach().numpy(), decode(slots, own.code) - own.zero)
+    assert int(sent.events.events) == count_events(slots)
+    assert own.unit == own.code.unit
+
+
+def test_a_code_outside_its_range_is_refused():
+    own = quantizer(dead_zone=1)
+    own.silent.fill_(16)
+    with pytest.raises(InputError, match="silent"):
+        _ = own.code
 
 
 def test_gradient_passes_within_range_only():
-    quantiser = ActivationQuantiser(2, signed=True).train()
     x = torch.tensor([-5.0, -1.0, 0.3, 5.0], requires_grad=True)
-    quantiser(x).sum().backward()
+    quantizer(2).train()(x).levels.sum().backward()
     assert x.grad.tolist() == [0, 1, 1, 0]
 
 
-def test_price_of_events_pushes_towards_silence():
-    quantiser = ActivationQuantiser(4, signed=True, dead_zone=1).train()
-    x = torch.tensor([-2.0, 0.1, 2.0, 6.0], requires_grad=True)
-    quantiser(x)
-    quantiser.events.backward()
-    assert x.grad[0] < 0 < x.grad[2]  # descent moves both towards zero
-    assert x.grad[1] == 0 == x.grad[3]
-    assert quantiser.step.grad < 0  # descent widens the step
-
-
-def test_one_bit_store_is_a_sign():
-    store = StoredQuantiser(1).eval()
-    assert store(torch.tensor([-3.0, -0.1, 0.0, 2.0])).tolist() == [-1, -1, 1, 1]
-    assert StoredQuantiser(4).eval()(torch.tensor([-30.0, 2.4, 30.0])).tolist() == [-8, 2, 7]
-
-
-@pytest.mark.parametrize(("kind", "values"), [("1", {-1, 1}), ("ternary", {-1, 0, 1}), ("2", {-2, -1, 0, 1})])
-def test_weights_take_the_values_of_their_kind(kind, values):
-    weight = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)) + 0.1
-    integers, scale = quantise_weights(weight, kind)
-    assert set(integers.unique().tolist()) == values
-    assert bool((scale > 0).all())
-
-
-def test_one_bit_scale_minimises_the_error():
-    weight = torch.randn(3, 200, generator=torch.Generator().manual_seed(1))
-    centred = weight - weight.mean(1, keepdim=True)
-    integers, scale = quantise_weights(weight, "1")
-    best = (centred - scale[:, None] * integers).square().sum(1)
-    for factor in (0.9, 1.1):
-        assert bool(((centred - factor * scale[:, None] * integers).square().sum(1) > best).all())
-
-
-def test_weight_gradient_is_that_of_the_scaled_weight():
-    linear = QuantisedLinear(8, 4, "1").train()
-    levels = torch.randint(-8, 8, (5, 8), generator=torch.Generator().manual_seed(0)).float()
-    linear(levels, torch.tensor(0.5)).sum().backward()
-    expected = 0.5 * levels.sum(0).expand(4, 8)
-    assert torch.allclose(linear.weight.grad, expected, atol=1e-5)
-
-
-def test_a_quarter_of_the_gradient_reaches_what_is_deep_in_the_dead_zone():
-    quantiser = ActivationQuantiser(4, signed=True, dead_zone=3).train()
-    x = torch.tensor([-9.0, -6.0, -3.2, -2.9, 0.4, 2.8, 3.1, 5.0, 7.6], requires_grad=True)
-    quantiser(x).sum().backward()
-    assert x.grad.tolist() == [0, 1, 1, LEAK, LEAK, LEAK, 1, 1, 0]
-
-
 def test_without_a_dead_zone_the_gradient_is_straight_through():
-    quantiser = ActivationQuantiser(4, signed=True).train()
     x = torch.tensor([-3.0, -0.4, 0.0, 1.4, 2.0], requires_grad=True)
-    quantiser(x).sum().backward()
+    quantizer().train()(x).levels.sum().backward()
     assert x.grad.tolist() == [1, 1, 1, 1, 1]
 
 
-def test_gains_are_learned_and_multiply_what_is_quantised():
-    quantiser = ActivationQuantiser(4, signed=True, gains=2).train()
-    quantiser.gain.data.copy_(torch.tensor([2.0, 0.5]))
+def test_a_quarter_of_the_gradient_reaches_what_is_deep_in_the_dead_zone():
+    x = torch.tensor([-9.0, -6.0, -3.2, -2.9, 0.4, 2.8, 3.1, 5.0, 7.6], requires_grad=True)
+    quantizer(dead_zone=3).train()(x).levels.sum().backward()
+    assert x.grad.tolist() == [0, 1, 1, LEAK, LEAK, LEAK, 1, 1, 0]
+
+
+def test_price_of_events_pushes_towards_silence():
+    own = quantizer(dead_zone=1).train()
+    x = torch.tensor([-2.0, 0.1, 2.0, 6.0], requires_grad=True)
+    own(x).events.events.backward()
+    assert x.grad[0] < 0 < x.grad[2]  # descent moves both towards zero
+    assert x.grad[1] == 0 == x.grad[3]
+    assert own.scale.grad < 0  # descent widens the scale
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_gradient_of_a_scale_is_that_of_lsq(signed):
+    """d(s · v)/ds with v rounded straight through: v − u within range, v outside (arXiv 1902.08153, eq. 3)."""
+    own, x, grad = quantizer(scale=0.3, signed=signed).train(), drawn(200, scale=2), drawn(200, seed=1)
+    own(x).levels.backward(grad)
+    u, low, high = x / 0.3, -own.zero, own.top - own.zero
+    v = u.round().clamp(low, high)
+    slope = torch.where((u > low - 0.5) & (u < high + 0.5), v - u, v)
+    expected = (grad * slope).sum() / 0.3 / (200 * high) ** 0.5
+    assert float(own.scale.grad) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_gains_are_learned_and_multiply_what_is_quantized():
+    own = quantizer(gains=2)
+    own.gain.data.copy_(torch.tensor([2.0, 0.5]))
     x = torch.tensor([[1.4, 4.4], [-3.0, 1.2]])
-    assert quantiser(x).tolist() == quantiser.eval()(x).tolist() == [[3, 2], [-6, 1]]
-    quantiser.train()(x).sum().backward()
-    assert torch.allclose(quantiser.gain.grad, x.sum(0))
+    assert own.train()(x).levels.tolist() == own.eval()(x).levels.tolist() == [[3, 2], [-6, 1]]
+    own.train()(x).levels.sum().backward()
+    assert torch.allclose(own.gain.grad, x.sum(0))
+
+
+def test_one_bit_store_is_a_sign():
+    assert store(1).eval()(torch.tensor([-3.0, -0.1, 0.0, 2.0])).tolist() == [-1, -1, 1, 1]
+    assert store(4).eval()(torch.tensor([-30.0, 2.4, 30.0])).tolist() == [-8, 2, 7]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_store_gives_the_same_operand_in_training_and_its_levels_count_from_zero(bits):
+    own, x = store(bits), drawn(1000, scale=5)
+    assert torch.equal(own.train()(x), own.eval()(x))
+    levels = own.levels(x)
+    assert sorted(set(levels.tolist())) == list(range(2**bits))
+    assert torch.equal(levels.argsort(stable=True), own.operand(x).argsort(stable=True))
+
+
+def test_gradients_of_a_store_are_those_of_lsq():
+    x = torch.tensor([-30.0, -2.2, 0.4, 6.9, 8.0], requires_grad=True)
+    own = store(4).train()
+    own(x).sum().backward()
+    assert x.grad.tolist() == [0, 1, 1, 1, 0]
+    expected = (-8 + 7 + sum(round(u) - u for u in (-2.2, 0.4, 6.9))) / (5 * 7) ** 0.5
+    assert float(own.scale.grad) == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from matterhorn.nn.attention import exact_shares, join_heads, split_heads, trained_shares
+
+
+def some_scores() -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.randint(-60, 60, (3, 2, 5, 7), generator=draw).float()
+    return scores, (torch.arange(7) < torch.tensor([7, 4, 1])[:, None])[:, None, None, :]
+
+
+def test_heads_are_parts_of_the_width_and_come_back_together():
+    x = torch.arange(2 * 3 * 8.0).reshape(2, 3, 8)
+    split = split_heads(x, 4)
+    assert split.shape == (2, 4, 3, 2) and split[1, 2, 0].tolist() == x[1, 0, 4:6].tolist()
+    assert torch.equal(join_heads(split), x)
+
+
+@pytest.mark.parametrize("unit", [1, 8])
+def test_shares_from_the_table_are_those_of_a_softmax(unit):
+    scores, keys = some_scores()
+    scores = scores + (3 / unit if unit > 1 else 0)
+    scale = torch.tensor(0.07)
+    exact, trained = exact_shares(scores, keys, scale, unit, shift=False), trained_shares(scores, keys, scale)
+    assert torch.allclose(exact, trained, atol=2e-3)
+    assert bool((exact * ~keys == 0).all() and (trained * ~keys == 0).all())
+
+
+def test_shares_pass_a_gradient_on_in_training_only():
+    scores, keys = some_scores()
+    scores.requires_grad_()
+    trained_shares(scores, keys, torch.tensor(0.07))[..., 0].sum().backward()
+    assert bool(scores.grad.any())
+    assert not exact_shares(scores, keys, torch.tensor(0.07), 1, shift=True).requires_grad

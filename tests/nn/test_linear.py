@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from matterhorn.nn import QuantizedLinear, quantize_weights
+from matterhorn.nn.linear import FixedLinear
+
+KINDS = {"int1": {-1, 1}, "ternary": {-1, 0, 1}, "int2": {-2, -1, 0, 1}, "int4": set(range(-8, 8))}
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def some_levels(rows: int, columns: int) -> torch.Tensor:
+    return torch.randint(-8, 8, (rows, columns), generator=torch.Generator().manual_seed(0)).float()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_take_the_values_of_their_kind(kind):
+    integers, scale = quantize_weights(drawn(16, 640) ** 3 + 0.1, kind)
+    assert set(integers.unique().tolist()) == KINDS[kind]
+    assert bool((scale > 0).all())
+
+
+def test_one_bit_scale_minimizes_the_error():
+    weight = drawn(3, 200, seed=1)
+    centered = weight - weight.mean(1, keepdim=True)
+    integers, scale = quantize_weights(weight, "int1")
+    best = (centered - scale[:, None] * integers).square().sum(1)
+    for factor in (0.9, 1.1):
+        assert bool(((centered - factor * scale[:, None] * integers).square().sum(1) > best).all())
+
+
+def test_ternary_weights_are_zero_below_seven_tenths_of_the_mean():
+    weight = torch.tensor([[0.1, -0.1, 1.0, -3.0]])  # mean magnitude 1.05, 0.7 of it 0.735
+    integers, scale = quantize_weights(weight, "ternary")
+    assert integers.tolist() == [[0, 0, 1, -1]] and scale.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weight_gradient_is_that_of_the_scaled_weight(kind):
+    linear, levels = QuantizedLinear(8, 4, kind).train(), some_levels(5, 8)
+    linear(levels, torch.tensor(0.5)).sum().backward()
+    assert torch.allclose(linear.weight.grad, 0.5 * levels.sum(0).expand(4, 8), atol=1e-5)
+
+
+def test_training_and_evaluation_agree():
+    linear, levels = QuantizedLinear(8, 4, "int1"), some_levels(5, 8)
+    assert torch.equal(linear.train()(levels, torch.tensor(0.5)), linear.eval()(levels, torch.tensor(0.5)))
+
+
+def test_what_cells_stray_by_counts_in_training_only():
+    linear, levels = QuantizedLinear(8, 4, "int1"), some_levels(5, 8)
+    plain = linear.train()(levels, torch.tensor(1.0))
+    linear.deviation = torch.full((4, 8), 0.25)
+    strayed = linear(levels, torch.tensor(1.0))
+    scale = linear.integers()[1]
+    assert torch.allclose(strayed - plain, 0.25 * levels.sum(1, keepdim=True) * scale, atol=1e-5)
+    assert torch.equal(linear.eval()(levels, torch.tensor(1.0)), plain)
+
+
+def test_a_fixed_connection_gives_what_it_was_made_of():
+    linear, levels = QuantizedLinear(8, 4, "int1").eval(), some_levels(5, 8)
+    linear.bias.data.copy_(drawn(4))
+    integers, scale = linear.integers()
+    fixed = FixedLinear(integers.to(torch.int8), (scale * 0.5).detach(), linear.bias.detach())
+    assert torch.equal(fixed(levels, torch.tensor(9.0)), linear(levels, torch.tensor(0.5)))
