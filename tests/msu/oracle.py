@@ -48,15 +48,15 @@ def integrator_volts(currents_at, window, capacity, leak, rail, steps):
     return volts
 
 
-def array_volts(cells, kernel, *, read_voltage, step, window, capacity, word_ohm, bit_ohm, leak=1e9, rail=np.inf):
+def array_volts(cells, kappa, *, read_voltage, step, window, capacity, word_ohm, bit_ohm, leak=1e9, rail=np.inf):
     """Voltages of an array's integrators after pulses of |κ| steps that all end at ``window`` steps."""
     known = {}
 
     def currents_at(time):
-        on = np.abs(kernel) * step > window * step - time
+        on = np.abs(kappa) * step > window * step - time
         key = on.tobytes()
         if key not in known:
-            known[key] = column_currents(cells, read_voltage * np.sign(kernel) * on, word_ohm, bit_ohm)
+            known[key] = column_currents(cells, read_voltage * np.sign(kappa) * on, word_ohm, bit_ohm)
         return known[key][0::2] - known[key][1::2]
 
     return integrator_volts(currents_at, window * step, capacity, leak, rail, steps=4 * window)

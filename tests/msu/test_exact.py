@@ -1,74 +1,90 @@
 """An ideal chip computes integers, to the bit."""
 
-import pytest
-import torch
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
-from matterhorn.coding import SILENT, Code, encode, kernel
+import numpy as np
+import pytest
+
+from matterhorn.coding import SILENT, Code, encode, kappa
 from matterhorn.errors import InputError
-from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, resized
+from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized
+
+from .drawn import integers, pulses, signed
 
 IDEAL = ArrayBank.of("ideal", "ideal-128")
 
 
 def sums(weights, kappa):
-    return kappa.to(torch.int64) @ weights.to(torch.int64).T
+    return kappa.astype(np.int64) @ weights.astype(np.int64).T
 
 
-def drawn(rows, top, *shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(-top, top + 1, (*shape, rows), generator=generator)
+def by_definition(connection, kappa):
+    rows = connection.placed(kappa).reshape(-1, kappa.shape[-1])
+    found = plain.integrate(connection.physics, connection.conditions, rows, np.random.default_rng())
+    return found.reshape(*kappa.shape[:-1], -1)
 
 
 @pytest.mark.parametrize("top", [1, 7, 127])
 @pytest.mark.parametrize(("out", "rows"), [(5, 7), (64, 128), (100, 300)])
 def test_integer_weights_of_any_width(out, rows, top):
-    weights = drawn(rows, top, out).to(torch.int8)
-    kappa = drawn(rows, 15, 2, 3, seed=1)
-    found = IDEAL.program(weights).integrate(kappa)
-    assert found.shape == (2, 3, out)
-    assert torch.equal(found.to(torch.int64), sums(weights, kappa))
+    weights, drawn = integers(out, rows, top=top).astype(np.int8), integers(2, 3, rows, top=15, seed=1)
+    connection = IDEAL.program(weights)
+    found = connection.integrate(drawn)
+    assert found.shape == (2, 3, out) and found.dtype == np.float32
+    assert (found == sums(weights, drawn)).all()
+    assert (by_definition(connection, drawn) == sums(weights, drawn)).all()
 
 
-def test_one_bit_weights_at_full_width():
-    weights = (2 * drawn(3072, 0, 768).to(torch.int8) + 1) * torch.where(drawn(3072, 9, 768) > 0, 1, -1).to(torch.int8)
-    kappa = drawn(3072, 120, 4, seed=2)
-    found = IDEAL.program(weights, kernel_top=120, kernel_unit=8).integrate(kappa.to(torch.int16))
-    assert found.dtype == torch.float32
-    assert torch.equal(found.to(torch.int64), sums(weights, kappa))
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int64])
+def test_one_bit_weights_at_full_width(kind):
+    weights, drawn = signed(768, 3072), integers(4, 3072, top=120, seed=2).astype(kind)
+    found = IDEAL.program(weights, kappa_top=120, kappa_unit=8).integrate(drawn)
+    assert found.dtype == np.float32
+    assert (found == sums(weights, drawn)).all()
+
+
+def test_pulses_longer_than_a_byte_holds():
+    """Six bits in eighths of a level: up to 504 steps."""
+    weights, drawn = signed(70, 300), integers(5, 300, top=504, seed=2)
+    found = IDEAL.program(weights, kappa_top=504, kappa_unit=8).integrate(drawn)
+    assert found.dtype == np.float32 and (found == sums(weights, drawn)).all()
+    drawn[0, 0] = 2**15
+    with pytest.raises(InputError, match="shorter"):
+        IDEAL.program(weights).integrate(drawn)
 
 
 def test_sums_beyond_float32_are_kept_exact():
-    weights = torch.full((2, 3072), 127, dtype=torch.int8)
+    weights = np.full((2, 3072), 127, np.int8)
     weights[1, ::2] = -128
-    kappa = torch.full((1, 3072), 255) - torch.arange(3072) % 7
-    found = IDEAL.program(weights, kernel_top=255).integrate(kappa)
-    assert found.dtype == torch.float64
-    assert torch.equal(found.to(torch.int64), sums(weights, kappa))
+    drawn = 255 - np.arange(3072)[None] % 7
+    found = IDEAL.program(weights, kappa_top=255).integrate(drawn)
+    assert found.dtype == np.float64
+    assert (found == sums(weights, drawn)).all()
 
 
 @pytest.mark.parametrize("name", ["rram-ye-28nm", "rram-wan", "rram-milo", "pcm"])
 def test_every_device_is_exact_without_its_noise(name):
-    weights, kappa = drawn(200, 7, 90).to(torch.int8), drawn(200, 15, 11, seed=3)
+    weights, drawn = integers(90, 200, top=7).astype(np.int8), integers(11, 200, top=15, seed=3)
     bank = ArrayBank(only(load_device(name)), load_circuit("ideal-128"), seed=5)
-    assert torch.equal(bank.program(weights).integrate(kappa).to(torch.int64), sums(weights, kappa))
+    assert (bank.program(weights).integrate(drawn) == sums(weights, drawn)).all()
 
 
 def test_binary_cells_take_one_slice_per_bit():
-    connection = ArrayBank.of("rram-ye-28nm", "ideal-128").program(drawn(20, 7, 9).to(torch.int8))
-    assert (connection.layout.slices, connection.layout.base) == (3, 2)
-    assert ArrayBank.of("rram-ye-28nm", "ideal-128").program(drawn(20, 1, 9).to(torch.int8)).layout.slices == 1
+    layout = ArrayBank.of("rram-ye-28nm", "ideal-128").program(integers(9, 20, top=7).astype(np.int8)).layout
+    assert (layout.slices, layout.base) == (3, 2)
+    assert ArrayBank.of("rram-ye-28nm", "ideal-128").program(signed(9, 20)).layout.slices == 1
 
 
 @pytest.mark.parametrize("dead_zone", [0, 2])
 def test_spikes_of_a_masked_code_give_the_masked_sum(dead_zone):
-    generator = torch.Generator().manual_seed(4)
-    levels = torch.randint(0, 16, (6, 96), generator=generator, dtype=torch.uint8)
-    code = Code(4, torch.randint(3, 12, (96,), generator=generator), dead_zone)
-    weights = drawn(96, 1, 10).to(torch.int8)
-    slots = encode(levels, code)
-    read = torch.where(slots == SILENT, code.silent, levels.long())
-    expected = sums(weights, read) - sums(weights, code.silent.expand(6, 96))
-    assert torch.equal(IDEAL.program(weights).integrate(kernel(slots, code)).to(torch.int64), expected)
+    rng = np.random.default_rng(4)
+    levels = rng.integers(0, 16, (6, 96)).astype(np.uint8)
+    code = Code(4, rng.integers(3, 12, 96), dead_zone)
+    weights, slots = signed(10, 96), encode(levels, code)
+    read = np.where(slots == SILENT, code.silent, levels)
+    expected = sums(weights, read) - sums(weights, np.broadcast_to(code.silent, (6, 96)))
+    assert (IDEAL.program(weights).integrate(kappa(slots, code)) == expected).all()
 
 
 def test_arrays_read_one_by_one_give_the_same_sum():
@@ -77,50 +93,51 @@ def test_arrays_read_one_by_one_give_the_same_sum():
     bits = circuit.conversion.bits.model_copy(update={"value": 16})
     conversion = circuit.conversion.model_copy(update={"bits": bits})
     circuit = only(circuit, "conversion").model_copy(update={"conversion": conversion})
-    weights, kappa = drawn(300, 1, 70).to(torch.int8), drawn(300, 15, 9, seed=6)
-    found = ArrayBank(load_device("ideal"), circuit).program(weights, full_scale=2.0**15).integrate(kappa)
-    assert torch.equal(found.to(torch.int64), sums(weights, kappa))
+    weights, drawn = signed(70, 300), integers(9, 300, top=15, seed=6)
+    connection = ArrayBank(load_device("ideal"), circuit).program(weights, full_scale=2.0**15)
+    assert (connection.integrate(drawn) == sums(weights, drawn)).all()
+    assert (by_definition(connection, drawn) == sums(weights, drawn)).all()
 
 
 @pytest.mark.parametrize("silent", [0, 7])
 def test_a_falling_threshold_rounds_to_the_next_level(silent):
-    weights, kappa = drawn(60, 1, 33).to(torch.int8), drawn(60, 15, 40, seed=7)
-    code = Code(4, torch.tensor(silent), dead_zone=1)
-    scale, shift = torch.rand(33) * 0.05 + 0.03, torch.rand(33) + 6.3
-    levels = (sums(weights, kappa) * scale + shift + 0.5).floor().clamp(0, 15).to(torch.uint8)
-    assert torch.equal(IDEAL.program(weights).fire(kappa, Ramp.linear(scale, shift, code)), encode(levels, code))
+    weights, drawn = signed(33, 60), integers(40, 60, top=15, seed=7)
+    rng, code = np.random.default_rng(1), Code(4, np.int16(silent), dead_zone=1)
+    scale, shift = rng.random(33) * 0.05 + 0.03, rng.random(33) + 6.3
+    levels = np.floor(sums(weights, drawn) * scale + shift + 0.5).clip(0, 15).astype(np.uint8)
+    assert (IDEAL.program(weights).fire(drawn, Ramp.linear(scale, shift, code)) == encode(levels, code)).all()
 
 
 def test_what_does_not_fit_is_refused():
-    wide = IDEAL.program(torch.ones(3, 200, dtype=torch.int8))
-    ramp = Ramp.linear(torch.tensor(0.1), torch.tensor(7.0), Code.ttfs(4))
+    ones = np.ones((3, 200), np.int8)
+    wide, ramp = IDEAL.program(ones), Ramp.linear(0.1, 7.0, Code.ttfs(4))
     with pytest.raises(InputError, match="do not fit one array"):
-        wide.fire(torch.ones(1, 200), ramp)
-    assert ArrayBank(load_device("ideal"), resized(load_circuit("ideal-128"), 200, 6)).program(
-        torch.ones(3, 200, dtype=torch.int8)
-    ).fire(torch.ones(1, 200), ramp).shape == (1, 3)
+        wide.fire(ones[:1], ramp)
+    enough = resized(load_circuit("ideal-128"), 200, 6)
+    assert ArrayBank(load_device("ideal"), enough).program(ones).fire(ones[:1], ramp).shape == (1, 3)
     with pytest.raises(InputError, match="199 neurons"):
-        wide.integrate(torch.ones(1, 199))
+        wide.integrate(ones[:, 1:])
+    with pytest.raises(InputError, match="give integers"):
+        wide.integrate(np.ones((1, 200)))
     with pytest.raises(InputError, match="integer matrix"):
-        IDEAL.program(torch.ones(3, 4))
+        IDEAL.program(np.ones((3, 4)))
     with pytest.raises(InputError, match="all weights are 0"):
-        IDEAL.program(torch.zeros(3, 4, dtype=torch.int8))
+        IDEAL.program(np.zeros((3, 4), np.int8))
     with pytest.raises(InputError, match="seconds"):
         wide.at(-1)
     with pytest.raises(InputError, match="at most 1024"):
         resized(load_circuit("ideal-128"), 2000, 4)
 
 
-@pytest.mark.parametrize("top", [1, 7, 127])
-def test_products_in_integers_are_those_in_reals(top):
-    """Whole pulses (int8) take two int8 products: exact for integers, to 16 bits for what a chip really holds."""
-    weights = drawn(300, top, 100).to(torch.int8)
-    weights[0, 0] = -128 if top == 127 else -top
-    kappa = drawn(300, 120, 40, seed=8).to(torch.int8)
-    ideal = IDEAL.program(weights, kernel_top=120)
-    assert torch.equal(ideal.integrate(kappa).to(torch.int64), sums(weights, kappa))
-    real = ArrayBank.of("rram-wan", "ideal-128", seed=2).program(weights, kernel_top=120)
-    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
-    narrow, wide = real.integrate(kappa, generators[0]), real.integrate(kappa.to(torch.int16), generators[1])
-    assert not torch.equal(narrow, wide)
-    assert float((narrow - wide).abs().max()) < 2e-4 * float(wide.abs().max())
+def test_a_connection_is_pickled_and_shared_by_threads():
+    circuit = only(load_circuit("array-128"), "saturation", "leak", "comparator")
+    connection = ArrayBank(only(load_device("rram-wan"), "programming"), circuit, 3).program(signed(70, 150)).at(1e6)
+    kappa = pulses(40, 150)
+    expected = connection.integrate(kappa)
+    assert (pickle.loads(pickle.dumps(connection)).integrate(kappa) == expected).all()
+    fresh = connection.at(1e6)
+    with ThreadPoolExecutor(4) as pool:
+        assert all((found == expected).all() for found in pool.map(fresh.integrate, [kappa] * 8))
+    for array in (connection.conductances, connection.effective, connection.column_gains):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
