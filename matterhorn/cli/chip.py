@@ -9,13 +9,7 @@ import typer
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..models.spiking import SpikingNetwork
     from ..msu import ArrayBank
-    from ..study import Run
-    from ..training.data import Tokens
-    from ..training.tasks import Task
 
 DeviceName = Annotated[str, typer.Option("--device", help="Name of a device, or a YAML file.")]
 CircuitName = Annotated[str, typer.Option("--circuit", help="Name of a circuit, or a YAML file.")]
@@ -23,7 +17,7 @@ Seconds = Annotated[float, typer.Option(min=0, help="Time since programming, s."
 Deviation = Annotated[
     float | None, typer.Option(min=0, max=1, help="Programming noise of all cells, as a share of their conductance.")
 ]
-Seed = Annotated[int, typer.Option(help="Which chip (the first of several).")]
+Seed = Annotated[int, typer.Option(help="Which chip (the first of several), and what is drawn besides.")]
 Chips = Annotated[int, typer.Option(min=1, max=1000, help="How many chips.")]
 VerifyWrites = Annotated[int, typer.Option(min=0, max=1000, help="Write cells that are off again, so often at most.")]
 Tolerance = Annotated[float, typer.Option(help="What such a check leaves alone, as a share of the conductance range.")]
@@ -54,34 +48,18 @@ def chip(
     return ArrayBank(cells, load_circuit(circuit), seed, WireCache(default_folder()), correction)
 
 
-def chip_run(model: str | None, network: SpikingNetwork, tokens: Tokens, task: Task) -> Run:
-    """A network and rows to score chips on, capacitors sized for the sentences that come with the package."""
-    from ..study import Run
-
-    return Run(network, tokens, task, sizes(model or task.name, network))
-
-
-def sizes(model: str, network: SpikingNetwork) -> dict[str, Tensor]:
-    """Kernels that capacitors are sized for, those of the sentences that come with the package."""
-    from ..engines.answer import load_tokenizer
-    from ..study import sizing_sample
-    from ..zoo import find
-
-    return sizing_sample(network, load_tokenizer(find(model)))
-
-
-def refuse_chip_options(context: typer.Context, engine: str) -> None:
-    """Chip options make no sense for engines without a chip."""
+def refuse_chip_options(context: typer.Context, backend: str) -> None:
+    """Chip options make no sense for backends without a chip."""
     for name in ("deviation", "device", "circuit", "seed", "seconds", "chips", "verify_writes", "place_rows"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             option = "--" + name.replace("_", "-")
-            raise InputError(f"engine {engine!r} has no chip", field=option, cure="give --engine analog, or drop it")
+            raise InputError(f"backend {backend!r} has no chip", field=option, cure="give --backend analog, or drop it")
 
 
-def told(bank: ArrayBank, seconds: float, values: list[float]) -> dict[str, Any]:
+def about_chips(bank: ArrayBank, seconds: float, values: list[float]) -> dict[str, Any]:
     """What an answer says about the chips and their scores."""
-    from ..study.chips import spread
+    from ..study import spread
 
     return {
         "device": bank.device.name,

@@ -1,4 +1,4 @@
-"""``matterhorn msu``: devices, netlists and the comparison with ngspice."""
+"""``matterhorn msu``: devices, netlists, the comparison with ngspice, conductance maps."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json
+from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
 
 if TYPE_CHECKING:
-    from ..msu.trial import Trial
+    from ..msu import Circuit, Device
 
 msu = typer.Typer(name="msu", help="The memristive synapse unit: devices, netlists, SPICE.", no_args_is_help=True)
 app.add_typer(msu)
 
-DeviceName = Annotated[str, typer.Option("--device", help="Name of a device, or a YAML file.")]
-CircuitName = Annotated[str, typer.Option("--circuit", help="Name of a circuit, or a YAML file.")]
+FORMAT = 1
+"""Of what these commands print as JSON."""
+
 Rows = Annotated[int, typer.Option(min=1, max=1024, help="Word lines of the array.")]
 Cols = Annotated[int, typer.Option(min=2, max=1024, help="Bit lines of the array, two per neuron.")]
 Wires = Annotated[bool, typer.Option("--wires/--no-wires", help="Resistance of word and bit lines.")]
-Seed = Annotated[int, typer.Option(help="Which chip, and which weights and pulses where none are given.")]
-Seconds = Annotated[float, typer.Option(min=0, help="Time since programming, s.")]
-Kernel = Annotated[Path | None, typer.Option(help="Pulses: npy with the signed kernel of each row, integers.")]
+Kappa = Annotated[Path | None, typer.Option(help="Pulses: npy with the signed κ of each row, integers.")]
 Weights = Annotated[Path | None, typer.Option(help="Weights: npy, integers [outputs, rows].")]
 
 
 @msu.command()
-def devices(as_json: Json = False) -> None:
+def devices(json: Json = False) -> None:
     """List the devices that come with the package."""
     from ..msu import device_names, load_device
-    from ..quantity import engineering
+    from ..units import engineering
 
     found = [load_device(name) for name in device_names()]
-    if as_json:
-        print_json({device.name: device.model_dump(exclude_none=True) for device in found})
+    if json:
+        listed = {device.name: device.model_dump(exclude_none=True) for device in found}
+        print_json({"format": FORMAT, "devices": listed})
         return
     for device in found:
         span = f"{engineering(device.low, 'S')} … {engineering(device.high, 'S')}"
@@ -52,7 +53,7 @@ def netlist(
     wires: Wires = True,
     seed: Seed = 0,
     seconds: Seconds = 0.0,
-    kernel: Kernel = None,
+    kappa: Kappa = None,
     weights: Weights = None,
     text: Annotated[str | None, typer.Option(help="A sentence: its spikes drive the array.")] = None,
     model: Annotated[str, typer.Option(help="With --text: a shipped model's name or a folder.")] = "sst2",
@@ -62,16 +63,22 @@ def netlist(
     """Write one array with its neurons and pulses as an ngspice netlist."""
     from ..msu.netlist import array_circuit
     from ..msu.netlist import netlist as written
+    from ..msu.trial import choose_trial
 
     if not out.resolve().parent.is_dir():
         raise InputError("no such folder", file=out, field="--out", cure="name a file in a folder that exists")
+    if text is not None and not kappa is weights is None:
+        raise InputError("a sentence brings its own", field="--kappa, --weights", cure="drop --text or these")
+    specs = _specs(device, circuit, wires)
     if text is None:
-        trial = _trial(device, circuit, rows, cols, wires, seed, seconds, kernel, weights)
+        trial = choose_trial(*specs, (rows, cols), seed, kappa, weights)
     else:
-        if kernel is not None or weights is not None:
-            raise InputError("a sentence brings its own", field="--kernel, --weights", cure="drop --text or these")
-        trial = _real_trial(model, text, connection, token, (device, circuit, rows, cols, wires, seed, seconds))
-    array = array_circuit(trial.connection, trial.kernel, trial.ramp)
+        from ..program import load
+        from ..study.sentence import real_trial
+
+        trial = real_trial(load(model), text, connection, token, (rows, cols), *specs, seed)
+    trial = trial.at(seconds)
+    array = array_circuit(trial.connection, trial.kappa, trial.ramp)
     out.write_text(written(array, out.with_suffix(".data").name), encoding="ascii")
     typer.echo(f"{out}: run it by ngspice -b {out}")
 
@@ -85,55 +92,73 @@ def check(
     wires: Wires = True,
     seed: Seed = 0,
     seconds: Seconds = 0.0,
-    kernel: Kernel = None,
+    kappa: Kappa = None,
     weights: Weights = None,
-    as_json: Json = False,
+    json: Json = False,
 ) -> None:
     """Compare the model with ngspice on one array: potentials and spike slots."""
     from ..msu.spice import check as compare
+    from ..msu.trial import choose_trial
 
-    trial = _trial(device, circuit, rows, cols, wires, seed, seconds, kernel, weights)
-    found = compare(trial.connection, trial.kernel, trial.ramp)
-    if as_json:
-        print_json(found.as_dict())
+    trial = choose_trial(*_specs(device, circuit, wires), (rows, cols), seed, kappa, weights).at(seconds)
+    found = compare(trial.connection, trial.kappa, trial.ramp)
+    if json:
+        print_json({"format": FORMAT, **found.as_dict()})
         return
     typer.echo(f"array {found.rows} x {found.cols}, wires {'on' if found.wires else 'off'}")
     typer.echo(f"largest difference of potentials: {100 * found.max_error_full_scale:.2g} % of full scale")
     typer.echo(f"neurons that spike in another slot: {found.slots_different}")
 
 
-def _trial(
-    device: str,
-    circuit: str,
-    rows: int,
-    cols: int,
-    wires: bool,
-    seed: int,
-    seconds: float,
-    kernel: Path | None,
-    weights: Path | None,
-) -> Trial:
+@msu.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder for the maps; made where there is none.")],
+    model: Annotated[str, typer.Option(help="A shipped model's name or a folder.")] = "sst2",
+    connections: Annotated[
+        list[str] | None, typer.Option("--connection", help="Only this connection; may be given several times.")
+    ] = None,
+    device: DeviceName = "rram-wan",
+    circuit: CircuitName = "array-128",
+    deviation: Deviation = None,
+    seed: Seed = 0,
+    seconds: Seconds = 0.0,
+    verify_writes: VerifyWrites = 0,
+    tolerance: Tolerance = 0.03,
+    place_rows: PlaceRows = False,
+    json: Json = False,
+) -> None:
+    """Write conductance maps of a network: an npz for each array, and an index.json that says what sits where.
+
+    What shares its rows is one connection, e.g. ``block.0.query-key-value``.
+    """
+    from ..msu.export import export_maps
+    from ..program import load
+    from ..runtime.analog import static_arrays, write
+    from ..study import sizing_sample
+
+    bank = chip(device, circuit, seed, deviation, verify_writes, tolerance, place_rows)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("not a folder", file=folder, cure="name a folder")
+    program = load(model)
+    known = static_arrays(program)
+    chosen = connections or list(known)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        cure = f"give one of {', '.join(known)}"
+        raise InputError(f"no connection {unknown[0]!r}", field="--connection", cure=cure)
+    sample = sizing_sample(program)
+    pairs = [known[name] for name in chosen]
+    written = [write(bank, array, source.code, sample[array.name]).at(seconds) for array, source in pairs]
+    index = export_maps(written, folder)
+    arrays = sum(connection.layout.arrays for connection in written)
+    if json:
+        print_json({"format": FORMAT, "index": str(index), "connections": len(written), "arrays": arrays})
+        return
+    typer.echo(f"{index}: {len(written)} connections on {arrays} arrays")
+
+
+def _specs(device: str, circuit: str, wires: bool) -> tuple[Device, Circuit]:
     from ..msu import load_circuit, load_device
-    from ..msu.trial import choose_trial
 
     spec = load_circuit(circuit)
-    spec = spec if wires else spec.model_copy(update={"wires": None})
-    return choose_trial(load_device(device), spec, (rows, cols), seed, seconds, kernel, weights)
-
-
-def _real_trial(
-    model: str, text: str, connection: str, token: int, chip: tuple[str, str, int, int, bool, int, float]
-) -> Trial:
-    """The first rows and neurons of a real connection, driven by a real token."""
-    from ..engines.answer import load_tokenizer
-    from ..models.checkpoint import load_spiking
-    from ..msu import load_circuit, load_device
-    from ..study.sentence import real_array
-    from ..zoo import find
-
-    device, circuit, rows, cols, wires, seed, seconds = chip
-    spec = load_circuit(circuit)
-    spec = spec if wires else spec.model_copy(update={"wires": None})
-    folder = find(model)
-    array = real_array(load_spiking(folder), load_tokenizer(folder), text, connection, token, (rows, cols))
-    return array.trial(load_device(device), spec, seed, seconds)
+    return load_device(device), spec if wires else spec.model_copy(update={"wires": None})

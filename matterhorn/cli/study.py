@@ -10,9 +10,9 @@ import typer
 
 from ..errors import InputError
 from .app import Json, print_json
-from .chip import PlaceRows, Seed, Tolerance, VerifyWrites, chip_run
+from .chip import PlaceRows, Seed, Tolerance, VerifyWrites
 from .msu import msu
-from .rows import GlueDir, load_tokens, tracked
+from .rows import GlueDir, load_rows, tracked
 
 
 @msu.command()
@@ -39,7 +39,7 @@ def study(
     With ``--output FILE`` scores are kept in FILE.part on the way: killed and started again, the study goes on.
     """
     from ..msu import Correction, WireCache, default_folder
-    from ..study import Journal, load_plan, run_plan
+    from ..study import Journal, Run, load_plan, run_plan
 
     plan = load_plan(points)
     if properties:
@@ -52,14 +52,14 @@ def study(
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
     correction = Correction(verify_writes, tolerance, place_rows)
-    network, tokens, chosen = load_tokens(model, task, "dev", glue_dir, 128, rows)
+    program, tokens, chosen = load_rows(model, task, "dev", glue_dir, 128, rows)
     about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
     plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
-    sources = {"network": network.config.sha256, "plan": plain, **about, **settings}
+    sources = {"program": program.hash, "plan": plain, **about, **settings}
     journal = Journal(output.with_name(output.name + ".part"), sources) if output is not None else None
     found = run_plan(
-        chip_run(model, network, tokens, chosen),
+        Run.of(program, tokens, chosen),
         plan,
         chips,
         seed=seed,
@@ -68,18 +68,18 @@ def study(
         journal=journal,
         progress=tracked("study"),
     )
-    answer = {**about, **found, "verify_writes": verify_writes, "place_rows": place_rows}
+    answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
     if output is not None and journal is not None:
         output.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
         journal.close()
     if html is not None:
-        from ..report.study_page import write_study_page
+        from ..report.study import write_study_page
 
         write_study_page(html, answer)
     if json:
         print_json(answer)
         return
-    from ..report.study_table import print_study
+    from ..report.study import print_study
 
     print_study(answer)
     for path in (output, html):

@@ -160,7 +160,9 @@ class ProgrammedConnection:
 
 def _narrow(kappa: NDArray[np.integer]) -> Kappa:
     """κ as the compiled reads take it."""
+    if kappa.dtype in (np.int8, np.int16):
+        return kappa
     top = max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
     if top >= 2**15:
         raise InputError(f"|κ| = {top}", field="kappa", cure=f"give pulses shorter than {2**15} steps")
-    return kappa.astype(np.int8 if top < 2**7 else np.int16, copy=False)
+    return kappa.astype(np.int8 if top < 2**7 else np.int16)

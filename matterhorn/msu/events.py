@@ -100,7 +100,7 @@ class EventReads:
         for start in range(0, len(kappa), TILE):
             part = slice(start, start + TILE)
             self._read(kappa[part], scale, int(rng.integers(2**63)), out[part])
-        return out[:, : self.layout.fan_out]
+        return np.ascontiguousarray(out[:, : self.layout.fan_out])
 
     def _read(self, kappa: Kappa, scale: Scale, seed: int, out: NDArray[np.int32]) -> None:
         given, layout = self.conditions, self.layout

@@ -72,11 +72,11 @@ def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8
                 f"ngspice failed: {' '.join(last)}", cure="run `matterhorn msu netlist` and ngspice by hand"
             )
         table = np.loadtxt(output)
-    return _interpret(array, table)
+    return interpret(array, table)
 
 
-def _interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Columns of the table: time, then potential and margin of each neuron in volts."""
+def interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Potentials at read-out and slots from a table: time, then potential and margin of each neuron in volts."""
     time, volts, margins = table[:, 0], table[:, 1::2], table[:, 2::2]
     read = array.read_time * (1 + 1e-9) + array.step * 1e-4
     potentials = np.array([np.interp(read, time, v) for v in volts.T]) / array.volts_per_potential

@@ -34,6 +34,10 @@ class Trial:
     kappa: NDArray[np.integer]
     ramp: Ramp
 
+    def at(self, seconds: float) -> Trial:
+        """The same, so long after programming."""
+        return replace(self, connection=self.connection.at(seconds))
+
 
 def make_trial(
     weights: NDArray[np.integer], kappa: NDArray[np.integer], device: Device, circuit: Circuit, code: Code, seed: int
@@ -53,23 +57,26 @@ def choose_trial(
     circuit: Circuit,
     size: tuple[int, int],
     seed: int,
-    seconds: float = 0.0,
     kappa_file: Path | None = None,
     weights_file: Path | None = None,
 ) -> Trial:
     """A trial from npy files where given, else drawn for an array of ``size`` (word lines, bit lines)."""
-    rows, columns = size
-    if columns % 2:
-        raise InputError(f"{columns} bit lines", field="cols", cure="a neuron takes two, give an even number")
-    weights = drawn_weights(rows, columns // 2, seed) if weights_file is None else _integers(weights_file, 2)
+    rows, neurons = size[0], neurons_of(size[1])
+    weights = drawn_weights(rows, neurons, seed) if weights_file is None else _integers(weights_file, 2)
     kappa, code = drawn_kappa(weights.shape[1], seed)
     if kappa_file is not None:
         kappa = _integers(kappa_file, 1)
     if len(kappa) != weights.shape[1]:
         problem = f"{len(kappa)} pulses for {weights.shape[1]} rows"
         raise InputError(problem, file=kappa_file, cure="give one pulse per row")
-    trial = make_trial(weights, kappa, device, circuit, code, seed)
-    return replace(trial, connection=trial.connection.at(seconds))
+    return make_trial(weights, kappa, device, circuit, code, seed)
+
+
+def neurons_of(columns: int) -> int:
+    """Neurons of an array with so many bit lines."""
+    if columns % 2:
+        raise InputError(f"{columns} bit lines", field="cols", cure="a neuron takes two, give an even number")
+    return columns // 2
 
 
 def _integers(file: Path, dimensions: int) -> NDArray[np.int16]:

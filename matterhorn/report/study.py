@@ -1,13 +1,14 @@
-"""A study in the terminal."""
+"""A study in the terminal, and as a page whose figures are those of the JSON answer, embedded."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from .tables import percent
+from .page_file import fill_page, write_page_file
+from .tables import percent, print_table
 
 
 def shown(needed: dict[str, Any], points: list[dict[str, Any]], unit: str) -> str:
@@ -39,22 +40,24 @@ def print_study(answer: dict[str, Any]) -> None:
         f"{answer['metric']} {percent(answer['clean'])} without any chip"
     )
     for study in answer["studies"].values():
-        unit = "" if study["unit"] == "1" else f", {study['unit']}"
-        table = Table(title=f"{study['title']}{unit}", title_justify="left")
-        for heading in ("value", "mean", "spread", "worst", "yield"):
-            table.add_column(heading, justify="right")
-        for p in study["points"]:
-            shares = [percent(p[key]) for key in ("mean", "spread", "worst")]
-            table.add_row(f"{p['value']:g}", *shares, f"{p['yield']:.0%}")
-        console.print(table)
-    table = Table(title="The device you need: each alone costs less than one point", title_justify="left")
-    table.add_column("property", overflow="fold")
-    table.add_column("needed", overflow="fold")
-    for study in answer["studies"].values():
-        table.add_row(study["title"], shown(study["needed"], study["points"], study["unit"]))
-    console.print(table)
+        title = study["title"] + ("" if study["unit"] == "1" else f", {study['unit']}")
+        print_table(title, ("value", "mean", "spread", "worst", "yield"), [_row(point) for point in study["points"]])
+    rows = [(s["title"], shown(s["needed"], s["points"], s["unit"])) for s in answer["studies"].values()]
+    print_table("The device you need: each alone costs less than one point", ("property", "needed"), rows)
     console.print(
         "· yield: share of chips within one point of the score without a chip; spread: one standard deviation."
     )
     if caveat(answer):
         console.print(f"[bold]· {caveat(answer)}[/bold]")
+
+
+def _row(point: dict[str, Any]) -> list[str]:
+    shares = [percent(point[key]) for key in ("mean", "spread", "worst")]
+    return [f"{point['value']:g}", *shares, f"{point['yield']:.0%}"]
+
+
+def write_study_page(path: Path, answer: dict[str, Any]) -> None:
+    """Write the page of an answer of ``matterhorn msu study``."""
+    words = {name: shown(s["needed"], s["points"], s["unit"]) for name, s in answer["studies"].items()}
+    data = {"answer": answer, "needed": words, "caveat": caveat(answer)}
+    write_page_file(path, fill_page("study", f"{answer['model']} on memristors", data))

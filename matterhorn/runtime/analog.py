@@ -1,4 +1,4 @@
-"""A chip's answer: every static connection through the arrays of one chip, all the rest as in ``exact``.
+"""A chip's answer: every connection with weights through the arrays of one chip, all the rest as in ``exact``.
 
 Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so they stay exact.
 """
@@ -6,42 +6,45 @@ Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from ..coding import Code, kernel
+from ..coding import SILENT, Code, kappa
 from ..errors import InputError
-from ..models.spiking import Connection, Population, SpikingNetwork
 from ..msu import ArrayBank, ProgrammedConnection
-from .exact import ExactEngine, narrow_kernel
-from .forward import classify
-from .kernels.connection import NARROW
-from .limits import check_sums
-from .prepare import joined, kernel_code
+from ..program import Program
+from ..program.parts import Array, Population
+from ..program.text import Encoded
+from ..topology import Site
+from .backend import Potentials, Slots, window_error
+from .engine import Engine
+from .exact import ExactBackend
 from .record import SlotRecorder
-
-Progress = Callable[[Iterable], Iterable]
 
 WEAKEST = 1 / 32
 """A digital scale amplifies no output further than this share of its signal asks for."""
 
 
-class AnalogEngine(ExactEngine):
-    """Runs one network on one chip.
+class AnalogBackend(ExactBackend):
+    """Runs one program on one chip.
 
     Read-outs are divided by what the chip leaves of each output (``column_gains``, as a digital scale that is measured
-    at the time of use restores it) and rounded to whole kernel steps.
+    at the time of use restores it) and rounded to whole steps of κ.
 
     Args:
-        network: what is written; the engine runs no other.
-        bank: the chip. The same seed gives the same cells, also for connections programmed one by one elsewhere under
-            the names of :func:`static_connections`.
+        program: what is written; the backend runs no other.
+        bank: the chip. The same seed gives the same cells, also for arrays programmed one by one elsewhere under the
+            names of :func:`static_arrays`.
         seconds: time since programming.
-        sample: kernels per connection (:func:`sample_kernels`) for which capacitors are sized; None sizes them for the
-            largest potential there can be.
+        sample: κ by array (:func:`sample_kappa`) for which capacitors are sized; None sizes them for the largest
+            potential there can be.
         read_seed: of read noise and jitter, which are new in every read.
-        progress: follows the connections while they are written.
+        progress: follows the arrays while they are written.
+
+    Attributes:
+        written: what lies on the chip. scales: by what each output is multiplied, float32 ``[out]``.
     """
 
     name = "analog"
@@ -49,69 +52,58 @@ class AnalogEngine(ExactEngine):
 
     def __init__(
         self,
-        network: SpikingNetwork,
+        program: Program,
         bank: ArrayBank,
         *,
         seconds: float = 0.0,
-        sample: Mapping[str, Tensor] | None = None,
+        sample: Mapping[str, NDArray[np.integer]] | None = None,
         read_seed: int = 0,
-        progress: Progress = iter,
+        progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
     ) -> None:
-        self.generator = torch.Generator().manual_seed(read_seed)
-        self.programmed: dict[Connection, ProgrammedConnection] = {}
-        self.gains: dict[Connection, Tensor] = {}
-        for name, (connection, source) in progress(static_connections(network).items()):
-            kernels = None if sample is None else sample[name]
-            written = write(bank, name, connection, source.code, kernels).at(seconds)
-            self.programmed[connection] = written
-            self.gains[connection] = written.column_gains.clamp(min=WEAKEST)
+        self.rng = np.random.Generator(np.random.PCG64(read_seed))
+        self.written: dict[Array, ProgrammedConnection] = {}
+        self.scales: dict[Array, NDArray[np.float32]] = {}
+        for array, source in progress(static_arrays(program).values()):
+            written = write(bank, array, source.code, None if sample is None else sample[array.name]).at(seconds)
+            self.written[array] = written
+            self.scales[array] = np.reciprocal(np.maximum(written.column_gains, np.float32(WEAKEST)))
 
-    def integrate(self, slots: Tensor, code: Code, connection: Connection) -> Tensor:
-        """See :class:`~matterhorn.engines.Engine`."""
-        check_sums(connection, code)
-        if connection not in self.programmed:
-            raise InputError("a connection that is not on this chip", field="network", cure="build an engine for it")
-        rows = slots.reshape(-1, slots.shape[-1]).contiguous()
-        narrow = kernel_code(code, rows.shape[1]).reach <= NARROW
-        kappa = narrow_kernel(rows, code) if narrow else kernel(rows, code)
-        scale, shift = 1 / self.gains[connection], connection.offset.to(torch.float32)
-        sums = self.programmed[connection].in_steps(kappa, scale, shift, self.generator)
-        return sums.view(*slots.shape[:-1], -1)
+    def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
+        """See :class:`.backend.Backend`."""
+        if array not in self.written:
+            raise InputError("an array that is not on this chip", field="program", cure="make a backend for it")
+        if bool(((slots > source.code.top) & (slots != SILENT)).any()):
+            raise window_error(source)
+        shift = array.offset.astype(np.float32)
+        return self.written[array].in_steps(kappa(slots, source.code), self.scales[array], shift, self.rng)
 
 
-def static_connections(network: SpikingNetwork) -> dict[str, tuple[Connection, Population]]:
-    """What a chip holds, and which population drives it; query, key and value share their rows."""
-    found: dict[str, tuple[Connection, Population]] = {}
-    for i, block in enumerate(network.layers()):
-        found[f"block.{i}.query-key-value"] = joined(block), block.input
-        found[f"block.{i}.output"] = block.output, block.mixed
-        found[f"block.{i}.ffn1"] = block.ffn1, block.hidden
-        found[f"block.{i}.ffn2"] = block.ffn2, block.middle
-    return found
-
-
-def write(
-    bank: ArrayBank, name: str, connection: Connection, code: Code, kernels: Tensor | None = None
-) -> ProgrammedConnection:
-    """One connection on a chip, its capacitors sized (and rows chosen) for ``kernels [..., in]`` where given."""
-    reach = kernel_code(code, connection.weights.shape[1]).reach
-    importance = None if kernels is None else kernels.flatten(0, -2).double().square().mean(0)
-    written = bank.program(
-        connection.weights, name=name, kernel_top=reach, kernel_unit=code.unit, importance=importance
-    )
-    return written if kernels is None else written.sized_for(kernels)
-
-
-def sample_kernels(network: SpikingNetwork, tokens: Tensor, types: Tensor, present: Tensor) -> dict[str, Tensor]:
-    """Kernels int8 or wider ``[tokens, in]`` of each static connection when ``exact`` runs a batch.
-
-    Args:
-        tokens, types: int64 ``[batch, L]``. present: bool ``[batch, L]``.
-    """
-    recorder = SlotRecorder()
-    classify(network, tokens, types, present, ExactEngine(), recorder)
-    sources = {population: name for name, population in network.populations().items()}
+def static_arrays(program: Program) -> dict[str, tuple[Array, Population]]:
+    """What a chip holds, by name, and which population drives it."""
     return {
-        name: kernel(recorder.slots[sources[source]][present], source.code)
-        for name, (_, source) in static_connections(network).items()
+        array.name: (array, block.populations[array.source])
+        for block in program.blocks
+        for array in block.arrays.values()
     }
+
+
+def write(bank: ArrayBank, array: Array, code: Code, sample: NDArray[np.integer] | None = None) -> ProgrammedConnection:
+    """An array on a chip, its capacitors sized (and rows chosen) for the κ ``[tokens, in]`` of a sample, if given."""
+    importance = None if sample is None else (sample.astype(np.float64) ** 2).mean(0)
+    written = bank.program(
+        array.weights, name=array.name, kappa_top=code.reach, kappa_unit=code.unit, importance=importance
+    )
+    return written if sample is None else written.sized_for(sample)
+
+
+def sample_kappa(program: Program, batch: Encoded) -> dict[str, NDArray[np.int16]]:
+    """κ ``[tokens, in]`` that drive each array when a batch runs without a chip."""
+    recorder, found = SlotRecorder(), {}
+    Engine(program, "events")(**batch, watcher=recorder)
+    for index, block in enumerate(program.blocks):
+        for part, array in block.arrays.items():
+            slots = recorder.slots[Site(index, array.source)]
+            if part == "query":  # the block is cut: only first tokens ask
+                slots = slots[recorder.sequences.first]
+            found[array.name] = kappa(slots, block.populations[array.source].code)
+    return found

@@ -1,53 +1,56 @@
-"""Scores of one network on several chips."""
+"""Scores of one program on several chips."""
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
+from typing import Any
 
-import torch
-from tokenizers import Tokenizer
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from ..engines import Engine, classify
-from ..engines.analog import AnalogEngine, sample_kernels
-from ..engines.answer import encode_text
-from ..models.spiking import SpikingNetwork
 from ..msu import ArrayBank
-from ..training.data import Tokens
-from ..training.evaluate import batches_of
-from ..training.metrics import compute_metrics
-from ..training.tasks import Task
+from ..program import Program
+from ..program.samples import sample
+from ..runtime import Engine
+from ..runtime.analog import AnalogBackend, sample_kappa
+from ..tasks.metrics import compute_metrics
+from ..tasks.task import Task
+from ..tasks.tokens import Tokens, sorted_batches
 
-Progress = Callable[[Iterable], Iterable]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A network and the rows it is scored on. ``sample``: kernels that capacitors are sized for (None: the worst)."""
+    """A program and the rows it is scored on. ``sample``: κ that capacitors are sized for (None: the worst)."""
 
-    network: SpikingNetwork
+    program: Program
     tokens: Tokens
     task: Task
-    sample: Mapping[str, Tensor] | None = None
+    sample: Mapping[str, NDArray[np.integer]] | None = None
 
-    def score(self, engine: Engine) -> float:
-        """The task's main metric."""
-        logits = torch.empty(len(self.tokens), len(self.network.classifier.bias))
-        for rows, batch in batches_of(self.tokens, 32):
-            inputs = batch["input_ids"], batch["token_type_ids"], batch["attention_mask"].bool()
-            logits[rows] = classify(self.network, *inputs, engine)
-        labels = torch.tensor(self.tokens.labels).numpy()
-        return compute_metrics(self.task, logits.numpy(), labels)[self.task.metrics[0]]
+    @classmethod
+    def of(cls, program: Program, tokens: Tokens, task: Task) -> Run:
+        """Capacitors sized for the sentences that come with the package: no row of any benchmark sizes one."""
+        return cls(program, tokens, task, sizing_sample(program))
 
-    def on_chip(self, bank: ArrayBank, seconds: float = 0.0, progress: Progress = iter) -> AnalogEngine:
-        """The network written to a chip; its reads are seeded by the chip's seed."""
-        return AnalogEngine(
-            self.network, bank, seconds=seconds, sample=self.sample, read_seed=bank.seed, progress=progress
+    def score(self, engine: Engine | None = None) -> float:
+        """The task's main metric; without any chip if no engine is given."""
+        engine = engine or Engine(self.program, "events")
+        logits = np.empty((len(self.tokens), len(self.program.labels)), np.float32)
+        for rows in sorted_batches(self.tokens, 32):
+            batch = self.tokens.batch(rows)
+            logits[rows] = engine(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).logits
+        return compute_metrics(self.task, logits, np.array(self.tokens.labels))[self.task.metrics[0]]
+
+    def on_chip(self, bank: ArrayBank, seconds: float = 0.0, progress: Progress = iter) -> Engine:
+        """The program written to a chip; its reads are seeded by the chip's seed."""
+        backend = AnalogBackend(
+            self.program, bank, seconds=seconds, sample=self.sample, read_seed=bank.seed, progress=progress
         )
+        return Engine(self.program, backend)
 
     def scores(
         self, bank: ArrayBank, seeds: Iterable[int], seconds: float = 0.0, progress: Progress = iter
@@ -61,12 +64,6 @@ def spread(scores: list[float]) -> float:
     return statistics.stdev(scores) if len(scores) > 1 else 0.0
 
 
-def sizing_sample(network: SpikingNetwork, tokenizer: Tokenizer) -> dict[str, Tensor]:
-    """Kernels of the 24 sentences that come with the package: no row of any benchmark sizes a capacitor."""
-    text = resources.files("matterhorn").joinpath("samples", "sst2.tsv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    coded = [encode_text(tokenizer, row["sentence"], network.config.max_position_embeddings)[0][0] for row in rows]
-    tokens = torch.nn.utils.rnn.pad_sequence(coded, batch_first=True)
-    lengths = torch.tensor([len(one) for one in coded])
-    present = torch.arange(tokens.shape[1]) < lengths[:, None]
-    return sample_kernels(network, tokens, torch.zeros_like(tokens), present)
+def sizing_sample(program: Program) -> dict[str, NDArray[np.int16]]:
+    """κ by array, of the sentences that come with the package."""
+    return sample_kappa(program, program.encode(sample()[0]))

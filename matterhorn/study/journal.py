@@ -9,13 +9,16 @@ from typing import Any
 
 from ..errors import InputError
 
+FORMAT = 2
+"""Of the file; 2: chips drawn by NumPy."""
+
 
 class Journal:
     """A JSON file of scores by chip, and of what they depend on.
 
     Args:
         path: the file; written whole with every score, to a temporary name first.
-        about: whatever the scores depend on (the model's checksums, rows, plan, seed …), as plain JSON.
+        about: whatever the scores depend on (the program's hash, rows, plan, seed …), as plain JSON.
 
     Raises:
         InputError: the file holds the scores of something else.
@@ -31,9 +34,11 @@ class Journal:
         cure = "delete it, or name another output"
         try:
             kept = json.loads(self.path.read_text(encoding="utf-8"))
-            about, scores = kept["about"], kept["scores"]
+            known, about, scores = kept["format"], kept["about"], kept["scores"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"not a study's journal ({error})", file=self.path, cure=cure) from error
+        if known != FORMAT:
+            raise InputError(f"format {known}, not {FORMAT}", file=self.path, field="format", cure=cure)
         for field in self.about:
             if about.get(field) != self.about[field]:
                 raise InputError("scores of another study", file=self.path, field=field, cure=cure)
@@ -43,7 +48,8 @@ class Journal:
         """Keep one chip's score."""
         self.scores[chip] = score
         fresh = self.path.with_name(self.path.name + ".tmp")
-        fresh.write_text(json.dumps({"about": self.about, "scores": self.scores}, indent=1), encoding="utf-8")
+        kept = {"format": FORMAT, "about": self.about, "scores": self.scores}
+        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
         os.replace(fresh, self.path)
 
     def close(self) -> None:

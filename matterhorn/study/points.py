@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..msu import PARTS, Circuit, Device, deviating, load_circuit, load_device, only
 from ..msu.circuit import Comparator, Jitter, Wires
 from ..msu.device import Read, Stuck
-from ..quantity import Quantity, Strict
+from ..units import Quantity, Strict
 
 Property = Literal["deviation", "read", "drift", "stuck", "wires", "on_off", "offset", "jitter"]
 SOURCE = "varied by a study"

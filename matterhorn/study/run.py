@@ -1,18 +1,21 @@
-"""Running a plan: every value of every property on several chips."""
+"""Running a plan: every value of every property on several chips, and what device one needs."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
-from ..engines import ExactEngine
 from ..msu import ArrayBank, Correction, WireCache
 from ..msu.circuit import DRAWN, active
 from .chips import Progress, Run, spread
 from .journal import Journal
-from .needed import needed
 from .points import Plan, Property, Study, set_to
+
+FORMAT = 2
+"""Of the answer; 2: chips drawn by NumPy."""
 
 POINT = 0.01
 """One point of a metric: what a device may cost."""
@@ -31,7 +34,7 @@ def run_plan(
 ) -> dict[str, Any]:
     """The answer of ``matterhorn msu study``: scores, yield and what is needed, by property.
 
-    Chips without any part that does something score what the network does without a chip; where no part is drawn, one
+    Chips without any part that does something score what the program does without a chip; where no part is drawn, one
     chip stands for all.
 
     Args:
@@ -39,7 +42,7 @@ def run_plan(
         journal: chips that it knows are not scored again, new ones are noted.
         progress: follows single chips.
     """
-    clean = run.score(ExactEngine())
+    clean = run.score()
     scores: dict[tuple[str, float], list[float]] = {}
     for name, study, value, one in progress(list(_jobs(plan, chips))):
         chip = f"{name} {value:g} {seed + one}"
@@ -59,6 +62,7 @@ def run_plan(
                 journal.note(chip, score)
         known.append(score)
     return {
+        "format": FORMAT,
         "clean": clean,
         "chips": chips,
         "seed": seed,
@@ -70,6 +74,30 @@ def run_plan(
             for name, study in plan.studies.items()
         },
     }
+
+
+def needed(
+    values: list[float], losses: list[float], allowed: float, scale: Literal["linear", "log"] = "linear"
+) -> dict[str, Any]:
+    """How far a property may go: where the loss first passes ``allowed``, on a straight line between tried values.
+
+    Args:
+        values: tried ones, from the least harmful on. losses: of each, in the unit of ``allowed``.
+        scale: whether the line is straight in the value or in its logarithm.
+
+    Returns:
+        ``value`` (None where even the first one costs too much) and ``how``: ``interpolated``, ``beyond`` (even the
+        last value costs less: the limit lies further) or ``none``.
+    """
+    if losses[0] >= allowed:
+        return {"value": None, "how": "none"}
+    for (value, loss), (further, worse) in pairwise(zip(values, losses, strict=True)):
+        if worse >= allowed:
+            share = (allowed - loss) / (worse - loss)
+            if scale == "linear":
+                return {"value": value + share * (further - value), "how": "interpolated"}
+            return {"value": math.exp(math.log(value) + share * math.log(further / value)), "how": "interpolated"}
+    return {"value": values[-1], "how": "beyond"}
 
 
 def _jobs(plan: Plan, chips: int) -> Iterator[tuple[Property, Study, float, int]]:
