@@ -11,7 +11,6 @@ from . import (  # noqa: F401 (registers the commands)
     bench,
     energy,
     evaluate,
-    export,
     glue,
     msu,
     programs,
