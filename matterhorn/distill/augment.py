@@ -121,7 +121,7 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
     units = F.normalize(sums, dim=-1)
     ours, theirs = units[: len(firsts)], units[len(firsts) :]
     number = min(PARTNERS, len(seconds))
-    parts = torch.split(ours, 1024)  # type: ignore[no-untyped-call]
+    parts = torch.split(ours, 1024)
     return [row for some in parts for row in (some @ theirs.T).topk(number).indices.tolist()]
 
 

@@ -70,8 +70,8 @@ class Distilling(Phase):
 
     @model_validator(mode="after")
     def _share_to_place_for(self) -> Distilling:
-        if self.densities and self.silent_share is None:
-            raise ValueError("densities are placed for a silent_share: give one")
+        if self.densities and self.silent_share is None and self.quiet_share is None:
+            raise ValueError("densities are placed for a share: give silent_share or quiet_share")
         return self
 
 
@@ -194,7 +194,7 @@ def checked(kind: type[S], *, file: Path | None = None, **settings: Any) -> S:
     try:
         return kind(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a choice, the one that was meant
         field = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise InputError(problem, file=file, field=field or None, cure="mend it") from error

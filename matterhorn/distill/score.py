@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from torch import nn
 
 from ..errors import InputError
 from ..models import MatterhornConfig, QuantizedForSequenceClassification
@@ -57,11 +56,7 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
     if outputs != task.outputs:
         problem = f"the model has {outputs} outputs, {task.name} wants {task.outputs}"
         raise InputError(problem, file=folder / "config.json", field="id2label", cure="give a network of this task")
-    network: nn.Module
-    if is_quantized:
-        network = QuantizedForSequenceClassification.from_pretrained(folder)
-    else:
-        network = load_teacher(folder, task)
+    network = QuantizedForSequenceClassification.from_pretrained(folder) if is_quantized else load_teacher(folder, task)
     return Scores(metrics=both(lambda tokens: metrics_of(network, task, tokens, accelerator), splits))
 
 

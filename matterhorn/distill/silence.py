@@ -173,9 +173,9 @@ def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
     Below it dead zones pile up at the ends of the range together with the values: a smaller scale then makes *more* of
     them silent, and a scale that follows silence runs away to nothing.
     """
-    furthest = float(silent.abs().float().quantile(0.9)) / max(population.zero, population.top - population.zero)
-    present = float(population.positive_scale.detach())
-    return min(present, max(float(SCALE_MIN), furthest))
+    reach: int = max(population.zero, population.top - population.zero)
+    furthest = float(silent.abs().float().quantile(0.9)) / reach
+    return min(float(population.positive_scale.detach()), max(SCALE_MIN, furthest))
 
 
 def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:

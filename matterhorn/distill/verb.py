@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
 from ..tasks.tokens import Tokens
@@ -69,7 +70,7 @@ def distill(
         The student, ready to convert.
 
     Raises:
-        InputError: the student is not calibrated, or a setting is not possible.
+        InputError: the student is not calibrated, there are no rows, or a setting is not possible.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -96,6 +97,8 @@ def distill(
         hidden_weight=hidden_weight,
     )
     learn = rows if isinstance(rows, Tokens) else as_tokens(rows)
+    if not len(learn):
+        raise InputError("no rows", field="rows", cure="give at least one")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
@@ -109,7 +112,8 @@ def distill(
             shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
-    return student.train(False)
+    student.train(False)
+    return student
 
 
 def as_tokens(batches: Iterable[Batch]) -> Tokens:

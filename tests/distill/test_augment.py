@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+from matterhorn.distill.augment import PARTNERS, REPLACED, edit, neighbors, recombine, rematch, reword
 from matterhorn.errors import InputError
-from matterhorn.training.augment import PARTNERS, REPLACED, edit, neighbours, recombine, rematch, reword
-from matterhorn.training.data import Tokens
+from matterhorn.tasks.tokens import Tokens
 
 
 def rows_of(*ids: list[int]) -> Tokens:
-    return Tokens(list(ids), [[0] * len(row) for row in ids], [0.0] * len(ids), 0, is_regression=False)
+    return Tokens(list(ids), [[0] * len(row) for row in ids], [0.0] * len(ids))
 
 
 def test_reworded_pairs_keep_their_seam_and_what_they_share():
-    rows = Tokens([[2, 4, 5, 3, 6, 4, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0], 0, is_regression=False)
+    rows = Tokens([[2, 4, 5, 3, 6, 4, 3]], [[0, 0, 0, 0, 1, 1, 1]], [1.0])
     table = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     new = reword(rows, table, [4, 5, 6, 7, 8], 50, seed=1)
     for ids, types in zip(new.ids, new.types, strict=True):
@@ -24,9 +24,9 @@ def test_reworded_pairs_keep_their_seam_and_what_they_share():
 
 def test_reworded_rows_keep_their_frame_and_take_the_nearest_words():
     table = torch.tensor([[0.0, 0.0], [0, 0], [0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [-1, 0]])
-    rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 3]], [[0] * 3, [0] * 6], [1.0, 0.0], 0, is_regression=False)
+    rows = Tokens([[2, 4, 3], [2, 5, 6, 4, 7, 3]], [[0] * 3, [0] * 6], [1.0, 0.0])
     words = [4, 5, 6, 7]
-    others = neighbours(rows, table, words)
+    others = neighbors(rows, table, words)
     assert others[4][0] == 5 and others[5][0] == 4 and all(len(set(found)) == 3 for found in others.values())
     new = reword(rows, table, words, 300, seed=1)
     assert all(ids[0] == 2 and ids[-1] == 3 and len(ids) in (3, 6) for ids in new.ids) and not new.labels
@@ -54,7 +54,7 @@ def test_recombining_needs_pieces():
 
 
 def test_an_edit_is_one_token_and_leaves_the_frame():
-    pair = Tokens([[2, 4, 5, 6, 3, 7, 8, 3]], [[0] * 5 + [1] * 3], [1.0], 0, is_regression=False)
+    pair = Tokens([[2, 4, 5, 6, 3, 7, 8, 3]], [[0] * 5 + [1] * 3], [1.0])
     new = edit(pair, {0, 2, 3}, 200, seed=1)
     lengths = {len(row) for row in new.ids}
     assert lengths == {7, 8, 9} and not new.labels
@@ -71,7 +71,7 @@ def test_sentences_are_matched_anew_with_those_most_like_them():
     firsts = [[2, 20 + i, 3] for i in range(12)] + [[2, 4, 3], [2, 6, 3]]
     ids = [first + second for first, second in zip(firsts, seconds, strict=True)]
     types = [[0] * 3 + [1] * len(second) for second in seconds]
-    rows = Tokens(ids, types, [1.0] * len(ids), 0, is_regression=False)
+    rows = Tokens(ids, types, [1.0] * len(ids))
     new = rematch(rows, table, 10_000, seed=1)
     made = set(map(tuple, new.ids))
     assert len(made) == len(new.ids) <= PARTNERS * len(rows) and not made & set(map(tuple, ids)) and not new.labels

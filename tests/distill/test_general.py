@@ -1,194 +1,172 @@
-"""General distillation, and unlabelled texts beside a task's own rows."""
+"""General distillation, starts from it, and unlabelled texts beside a task's own rows."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import subprocess
+from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
-from transformers import BertTokenizerFast
 
-from matterhorn.coding import READ_UNIT
+from matterhorn.distill.measure import on_device
+from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
+from matterhorn.distill.run import train
+from matterhorn.distill.start import find_start, start_student
+from matterhorn.distill.teacher import backbone_tokenizer
+from matterhorn.distill.texts import distillation_rows, join, load_texts, special_tokens, vocabulary
 from matterhorn.errors import InputError
-from matterhorn.models import MatterhornForSequenceClassification, from_bert
-from matterhorn.models.checkpoint import save_spiking
-from matterhorn.models.convert import convert
-from matterhorn.training.data import Tokens, load_examples
-from matterhorn.training.recipe import GeneralRecipe, Recipe, Round, load_recipe
-from matterhorn.training.run import distillation_rows
-from matterhorn.training.start import find_start, start_student
-from matterhorn.training.tasks import get_task
-from matterhorn.training.texts import join, load_texts, vocabulary
-from matterhorn.zoo import ZOO
+from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
+from matterhorn.tasks.rows import load_examples
+from matterhorn.tasks.task import get_task
+from matterhorn.tasks.tokens import Tokens
 
-from ..conftest import small_bert
-from .test_run import command, lay_out
+from ..networks import small_bert
+from ..tiny import DENSITIES, lay_backbone, lay_out, lay_pairs, recipe
 
 PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
+ROWS = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32)
 
 
-def general(folder, **changes) -> dict:
-    settings = PHASE | {
-        "dead_zone": 2,
-        "logit_weight": 0,
-        "silent_target": 0.8,
-        "place_steps": True,
-        "hold_shares": True,
-    }
+def general(folder, **changes) -> Recipe:
+    phase = PHASE | {"dead_zone": 2, "logit_weight": 0, "silent_share": 0.8, "densities": DENSITIES}
     plain = {"backbone": str(folder / "backbone"), "texts": ["wnli"], "selection_rows": 40, "max_length": 32}
-    return plain | {"rounds": [settings]} | changes
+    return Recipe(**plain | {"phases": [phase]} | changes)
 
 
-def run(recipe, output):
-    done = subprocess.run(command(recipe, output), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done
+def of_task(folder, **changes) -> Recipe:
+    return Recipe(**recipe(folder, **changes))
 
 
-def test_an_encoder_is_distilled_and_a_task_starts_from_it(tmp_path):
-    recipe = lay_out(tmp_path)
-    (tmp_path / "general.yaml").write_text(yaml.safe_dump(general(tmp_path)))
-    run(tmp_path / "general.yaml", tmp_path / "runs" / "general")
-    state = json.loads((tmp_path / "runs" / "general" / "round-0-k2" / "last" / "state.json").read_text())
-    assert state["done"] and state["history"][-1]["nearness"] > 1.02 * state["history"][0]["nearness"]
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("general")
+    lay_backbone(folder / "backbone")
+    lay_pairs(folder / "glue")
+    return folder
+
+
+def tokenizer_in(folder):
+    return backbone_tokenizer(str(folder / "backbone")).backend_tokenizer
+
+
+def test_an_encoder_is_distilled_and_a_task_starts_from_it(laid):
+    train(general(laid), laid / "runs" / "general", laid / "glue")
+    state = json.loads((laid / "runs" / "general" / "phase-0-k2" / "last" / "state.json").read_text())
+    assert state["done"] and state["history"][-1]["hidden_error"] < 0.98 * state["history"][0]["hidden_error"]
     assert state["history"][-1]["silent"] == pytest.approx(0.8, abs=0.05)
 
-    plain = yaml.safe_load(recipe.read_text())
-    started = plain | {"start_from": "general", "texts": ["wnli"], "texts_each": 20, "remember_teacher": True}
-    recipe.write_text(
-        yaml.safe_dump(started | {"rounds": [PHASE | {"epochs": 0.1, "learning_rate": 1e-6, "dead_zone": 2}]})
-    )
-    run(recipe, tmp_path / "runs" / "task")
-    own, source = (
-        MatterhornForSequenceClassification.from_pretrained(tmp_path / "runs" / place / "round-0-k2" / "best")
+    short = PHASE | {"epochs": 0.1, "learning_rate": 1e-6, "dead_zone": 2}
+    own = of_task(laid, start="minilm/general", texts=["wnli"], texts_each=20, phases=[short])
+    train(own, laid / "runs" / "task", laid / "glue")
+    network, source = (
+        QuantizedForSequenceClassification.from_pretrained(laid / "runs" / place / "phase-0-k2" / "best")
         for place in ("task", "general")
     )
-    for name, population in own.populations().items():
-        assert torch.equal(population.silent, source.populations()[name].silent)
-    close = torch.allclose(own.blocks[0].attention.query.weight, source.blocks[0].attention.query.weight, atol=1e-4)
-    head = load_file(tmp_path / "runs" / "task" / "teacher" / "best" / "model.safetensors")["classifier.weight"]
-    assert close and torch.allclose(own.classifier.weight, head, atol=1e-4)  # of another task: the own teacher's
-
-    middle = 3 * source.config.intermediate_size
-    recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | {"network": {"intermediate_size": middle}}))
-    run(recipe, tmp_path / "runs" / "wide")
-    wide = MatterhornForSequenceClassification.from_pretrained(tmp_path / "runs" / "wide" / "round-0-k2" / "best")
-    rows = wide.blocks[0].feed_forward.ffn1.weight.unflatten(0, (3, -1))
-    assert torch.allclose(rows.mean(0), source.blocks[0].feed_forward.ffn1.weight, atol=1e-4)  # copies of its own
+    for site, population in network.populations().items():
+        assert torch.equal(population.silent, source.populations()[site].silent)
+    weights = [one.layers()[0].connection("query").weight for one in (network, source)]
+    head = load_file(laid / "runs" / "task" / "teacher" / "best" / "model.safetensors")["classifier.weight"]
+    assert torch.allclose(*weights, atol=1e-4)
+    assert torch.allclose(network.classifier.weight, head, atol=1e-4)  # of another task: the own teacher's
 
 
-def test_texts_are_drawn_with_the_seed_and_have_no_labels(tmp_path):
-    lay_out(tmp_path)
-    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
-    recipe = GeneralRecipe(**general(tmp_path, texts_each=30))
-    once, again = (load_texts(recipe, tokenizer, tmp_path / "glue")[0] for _ in range(2))
-    other = load_texts(recipe.model_copy(update={"seed": 2}), tokenizer, tmp_path / "glue")[0]
+def test_texts_are_drawn_with_the_seed_and_have_no_labels(laid):
+    tokenizer, own = tokenizer_in(laid), general(laid, texts_each=30)
+    once, again = (load_texts(own, tokenizer, laid / "glue")[0] for _ in range(2))
+    other = load_texts(own.model_copy(update={"seed": 2}), tokenizer, laid / "glue")[0]
     assert len(once) == 30 and once.ids == again.ids != other.ids and "labels" not in once.batch([0, 1])
-    own = Tokens([[2, 5, 3]], [[0, 0, 0]], [1.0], 0, is_regression=False)
-    both = join([own, once])
+    both = join([Tokens([[2, 5, 3]], [[0, 0, 0]], [1.0]), once])
     assert len(both) == 31 and both.ids[0] == [2, 5, 3] and "labels" not in both.batch([0, 30])
 
 
-def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(tmp_path):
-    lay_out(tmp_path)
-    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
-    recipe = GeneralRecipe(**general(tmp_path, texts=["wnli"], texts_each=1000))
-    (pairs,), (alone,) = (load_texts(recipe, tokenizer, tmp_path / "glue", alone=alone) for alone in (False, True))
-    assert all(row.count(tokenizer.sep_token_id) == 2 for row in pairs.ids)
-    assert all(
-        row.count(tokenizer.sep_token_id) == 1 and not any(kinds)
-        for row, kinds in zip(alone.ids, alone.types, strict=True)
-    )
-    given = load_examples(get_task("wnli"), "train", tmp_path / "glue").texts
+def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(laid):
+    tokenizer, own = tokenizer_in(laid), general(laid, texts_each=1000)
+    end = tokenizer.token_to_id("[SEP]")
+    (pairs,), (alone,) = (load_texts(own, tokenizer, laid / "glue", alone=alone) for alone in (False, True))
+    assert all(row.count(end) == 2 for row in pairs.ids)
+    assert all(row.count(end) == 1 and not any(kinds) for row, kinds in zip(alone.ids, alone.types, strict=True))
+    given = load_examples(get_task("wnli"), "train", laid / "glue").texts
     assert len(alone) == len({sentence for pair in given for sentence in pair})
     for task, parts in (("sst2", 1), ("wnli", 2)):  # a run reads them as its task has them
-        own = Recipe(**yaml.safe_load((tmp_path / "recipe.yaml").read_text()) | {"task": task, "texts": ["wnli"]})
-        learned = distillation_rows(own, Tokens([], [], [], 0, is_regression=False), tokenizer, tmp_path / "glue")
-        assert {row.count(tokenizer.sep_token_id) for row in learned.ids} == {parts}
+        run = of_task(laid, task=task, texts=["wnli"])
+        learned = distillation_rows(run, Tokens([], [], []), tokenizer, laid / "glue")
+        assert {row.count(end) for row in learned.ids} == {parts}
 
 
-def test_a_run_learns_on_pairs_matched_anew(tmp_path):
-    lay_out(tmp_path)
-    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
-    asked = yaml.safe_load((tmp_path / "recipe.yaml").read_text()) | {"task": "wnli", "reworded": 0, "rematched": 5}
-    ids = [[2, 5 + i, 3, 12 + i, 3] for i in range(4)]
-    rows = Tokens(ids, [[0, 0, 0, 1, 1]] * 4, [1.0] * 4, 0, is_regression=False)
-    learned = distillation_rows(Recipe(**asked), rows, tokenizer, tmp_path / "glue")
-    assert len(learned) == 4 + 5 and "labels" not in learned.batch([0, 4])
-    assert learned.ids[:4] == ids and all(row not in ids for row in learned.ids[4:])
+def test_a_run_learns_on_rows_made_of_its_own(laid):
+    own = of_task(laid, rematched=5, edited=7, reworded=6)
+    rows = Tokens([[2, 5 + i, 3, 12 + i, 3] for i in range(4)], [[0, 0, 0, 1, 1]] * 4, [1.0] * 4)
+    learned = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue")
+    assert len(learned) == 4 + 7 + 5 + 6 and "labels" not in learned.batch([0, 4]) and learned.ids[:4] == rows.ids
+    assert all(row not in rows.ids for row in learned.ids[11:16])
 
 
-def test_vocabulary_has_words_and_nothing_that_frames_a_row(tmp_path):
-    lay_out(tmp_path)
-    tokenizer = BertTokenizerFast.from_pretrained(tmp_path / "backbone")
-    words = tokenizer.convert_ids_to_tokens(vocabulary(tokenizer))
-    assert words and not {"[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"} & set(words)
+def test_vocabulary_has_words_and_nothing_that_frames_a_row(laid):
+    tokenizer, other = tokenizer_in(laid), backbone_tokenizer(str(laid / "backbone"))
+    assert special_tokens(tokenizer) == {*other.all_special_ids}
+    words = {tokenizer.id_to_token(number) for number in vocabulary(tokenizer)}
+    assert words and not {"[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"} & words
 
 
-def test_densities_need_every_kind(tmp_path):
-    path = tmp_path / "r.yaml"
-    path.write_text(yaml.safe_dump(general(tmp_path) | {"rounds": [PHASE | {"densities": {"input": 1.0}}]}))
-    with pytest.raises(InputError, match="positive density for each of input, queries"):
-        load_recipe(path)
+def test_a_backbone_that_is_nowhere_is_named():
+    with pytest.raises(InputError, match=r"nowhere/at-all: backbone: .*give a folder"):
+        backbone_tokenizer("nowhere/at-all")
 
 
-def test_labels_cannot_be_weighed_where_there_are_none(tmp_path):
-    path = tmp_path / "r.yaml"
-    plain = {"task": "rte", "texts": ["mnli"], "teacher": PHASE, "rounds": [PHASE | {"label_weight": 0.5}]}
-    path.write_text(yaml.safe_dump(plain))
-    with pytest.raises(InputError, match="no label_weight"):
-        load_recipe(path)
-    assert isinstance(load_recipe("general"), GeneralRecipe)
-
-
-def test_a_run_starts_from_the_round_with_its_dead_zone(tmp_path):
-    for number, k in enumerate((0, 3, 3)):
-        best = tmp_path / "first" / f"round-{number}-k{k}" / "best"
-        best.mkdir(parents=True)
-        (best / "config.json").write_text("{}")
-    found = {k: find_start(tmp_path / "second", "first", k).network.parent.name for k in (0, 3, 1)}
-    assert found == {0: "round-0-k0", 3: "round-2-k3", 1: "round-2-k3"}
-
-
-def test_a_run_goes_on_from_the_shipped_model_of_its_own_name_also_when_resumed(tmp_path):
-    best = tmp_path / "sst2" / "round-0-k3" / "best"
-    best.mkdir(parents=True)
-    (best / "config.json").write_text("{}")
-    start = find_start(tmp_path / "sst2", "sst2", 3)
-    assert start.network == ZOO / "sst2" and start.teacher is None and start.task == "sst2"
-    (tmp_path / "mnli").mkdir()
-    with pytest.raises(InputError, match="no finished round"):  # begun, not shipped in its place
-        find_start(tmp_path / "rte", "mnli", 3)
-
-
-def test_a_silent_network_gets_its_steps_anew_without_a_dead_zone_and_keeps_them_with_it(tmp_path):
+def test_a_silent_network_gets_its_scales_anew_without_a_dead_zone_and_keeps_them_with_it(tmp_path):
     teacher = small_bert()
-    silent = from_bert(teacher, dead_zone=2)
-    for population in silent.populations().values():
-        population.step.data.fill_(1e-4)
-        population.reads.add_(2 * READ_UNIT)
+    silent = quantize(teacher, dead_zone=2, batches=[ROWS.batch(list(range(32)))])
+    with torch.no_grad():
+        for population in silent.populations().values():
+            population.scale.fill_(1e-4)
+            population.silent_value.add_(2 * 8)
     silent.save_pretrained(tmp_path)
-    rows = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32, 0, is_regression=False)
-    recipe = GeneralRecipe(**general(tmp_path))
 
-    def steps(k: int) -> list[float]:
-        student = start_student(recipe, Round(dead_zone=k, **PHASE), tmp_path, rows, teacher)
-        return [float(population.step.detach().max()) for population in student.populations().values()]
+    def scales(k: int) -> list[float]:
+        student = start_student(Distilling(dead_zone=k, **PHASE), tmp_path, ROWS, teacher, {}, 1)
+        return [float(population.scale.detach().max()) for population in student.populations().values()]
 
-    assert max(steps(2)) < 2e-4 and min(steps(0)) > 1e-3
+    assert max(scales(2)) < 2e-4 and min(scales(0)) > 1e-3
 
 
-def test_weights_of_a_packed_network_can_flip_and_are_quantised_to_the_same(tmp_path):
-    teacher = small_bert()
-    silent = from_bert(teacher, dead_zone=2)
-    save_spiking(convert(silent), tmp_path, task=None)
-    rows = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32, 0, is_regression=False)
-    student = start_student(
-        GeneralRecipe(**general(tmp_path)), Round(dead_zone=2, **PHASE), tmp_path, rows, teacher, other_task=True
-    )
-    before, after = (network.layers()[0].feed_forward.ffn1 for network in (silent, student))
+@pytest.fixture
+def program(tmp_path):
+    network = quantize(small_bert(), dead_zone=2, batches=[ROWS.batch(list(range(32)))])
+    convert(network).save(tmp_path / "program")
+    return network, tmp_path / "program"
+
+
+def test_weights_of_a_program_can_flip_and_are_quantized_to_the_same(program):
+    network, folder = program
+    file = folder / "model.safetensors"
+    pinned = Frozen(file=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    start = find_start(folder.with_name("run"), pinned, 2)
+    phase = Distilling(dead_zone=2, **PHASE)
+    student = start_student(phase, start.network, ROWS, small_bert(), {}, 1, other_task=True)
+    before, after = (one.layers()[0].connection("ffn1") for one in (network, student))
     assert torch.equal(before.integers()[0], after.integers()[0])
     assert (after.weight.abs() < 0.25 * after.integers()[1][:, None]).float().mean() > 0.1
+    assert start.teacher is None and student(**on_device(ROWS.encoded([0, 1]), "cpu")).logits.isfinite().all()
+
+
+def test_a_program_that_is_not_the_one_pinned_is_refused(program):
+    file = program[1] / "model.safetensors"
+    with pytest.raises(InputError, match="start: not the file that was pinned"):
+        find_start(file.parent, Frozen(file=str(file), sha256="0" * 64), 2)
+
+
+def test_a_start_of_other_sizes_is_refused(program, tmp_path):
+    other = quantize(small_bert(vocabulary=60), batches=[ROWS.batch(list(range(32)))])
+    other.config.intermediate_size = 128
+    wide = type(other)(other.config)
+    wide.save_pretrained(tmp_path / "wide")
+    with pytest.raises(InputError, match="other sizes"):
+        start_student(Distilling(**PHASE), tmp_path / "wide", ROWS, small_bert(), {}, 1)
+
+
+def test_the_shipped_general_recipe_is_one(tmp_path):
+    assert load_recipe("general").task is None
+    with pytest.raises(InputError, match="texts, no teacher"):
+        load_recipe(lay_out(tmp_path, task=None, texts=["wnli"]))

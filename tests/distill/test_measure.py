@@ -1,46 +1,19 @@
 from __future__ import annotations
 
 import math
-import random
 
 import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.training.data import Tokens, shuffled_batches
-from matterhorn.training.lessons import Memory, ask, beside_teacher, divergence
-from matterhorn.training.tasks import get_task
-from matterhorn.training.teacher import freeze
+from matterhorn.distill.measure import Flips, by_divergence, by_metric, divergence
+from matterhorn.distill.teacher import freeze
+from matterhorn.tasks.task import get_task
+from matterhorn.tasks.tokens import Tokens
 
-from ..conftest import small_bert
+from ..networks import small_bert, small_network
 
-
-def some_rows(count: int = 150) -> Tokens:
-    """Rows of 3 to 12 tokens, some of them twice."""
-    draw = random.Random(0)
-    ids = [[2, *draw.choices(range(5, 200), k=draw.randint(1, 10)), 3] for _ in range(count)]
-    ids += ids[:20]
-    types = [[0] * (len(row) // 2) + [1] * (len(row) - len(row) // 2) for row in ids]
-    return Tokens(ids, types, [0.0] * len(ids), pad=0, is_regression=False)
-
-
-def test_a_teacher_remembered_says_what_a_teacher_asked_says():
-    teacher, rows = freeze(small_bert()), some_rows()
-    memory = Memory(teacher, rows, batch_size=16)
-    for numbers in shuffled_batches(rows, 8, seed=3):
-        batch = rows.batch(numbers)
-        (asked, states), (said, kept) = ask(teacher, batch), memory(batch)
-        assert torch.allclose(said, asked, atol=1e-5)
-        assert len(kept) == len(states)
-        present = batch["attention_mask"].bool()
-        for own, other in zip(kept, states, strict=True):
-            assert torch.allclose(own[present].float(), other[present], atol=0.02, rtol=0.01)
-            assert not own[~present].any()
-
-
-def test_remembering_is_the_same_every_time():
-    teacher, rows = freeze(small_bert()), some_rows()
-    assert torch.equal(Memory(teacher, rows).states, Memory(teacher, rows).states)
+ROWS = Tokens([[2, 5 + i % 90, 3] for i in range(100)], [[0] * 3] * 100, [i % 2 for i in range(100)])
 
 
 def test_divergence_is_that_of_the_answers():
@@ -51,11 +24,25 @@ def test_divergence_is_that_of_the_answers():
 
 
 def test_a_student_is_chosen_by_how_near_it_comes_to_its_teacher():
-    teacher, rows, task = freeze(small_bert(labels=2)), some_rows(), get_task("rte")
-    measure, accelerator = beside_teacher(task, teacher), Accelerator(cpu=True)
-    other = small_bert(labels=2)
+    teacher, accelerator = freeze(small_bert()), Accelerator(cpu=True)
+    measure, other = by_divergence(get_task("rte"), teacher), small_bert()
     with torch.no_grad():
         other.classifier.bias.add_(torch.tensor([2.0, 0.0]))
-    same, far = measure(teacher, rows, accelerator), measure(other, rows, accelerator)
-    assert list(same) == ["nearness", "accuracy"] and same["nearness"] == pytest.approx(0, abs=1e-6)
-    assert far["nearness"] < -0.01
+    same, far = measure(teacher, ROWS, accelerator), measure(other, ROWS, accelerator)
+    assert list(same.figures) == ["divergence", "accuracy"] and same.score == pytest.approx(0, abs=1e-6)
+    assert far.score == -far.figures["divergence"] < -0.01
+
+
+def test_a_teacher_is_chosen_by_its_main_metric():
+    measured = by_metric(get_task("mrpc"))(small_bert(), ROWS, Accelerator(cpu=True))
+    assert measured.score == measured.figures["accuracy"] and list(measured.figures) == ["accuracy", "f1"]
+
+
+def test_flips_are_counted_from_one_look_to_the_next():
+    network = small_network()
+    flips, linears = Flips(network), list(network.connections().values())
+    weights = sum(linear.weight.numel() for linear in linears)
+    with torch.no_grad():
+        linears[0].weight[0].neg_()
+    assert flips.since(network) == {"flipped": linears[0].weight.shape[1] / weights}
+    assert flips.since(network) == {"flipped": 0.0} and Flips(small_bert()).since(small_bert()) == {}

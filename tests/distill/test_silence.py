@@ -1,100 +1,162 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from matterhorn.models.config import TARGETS
-from matterhorn.training.shares import Shares
+from matterhorn.distill.silence import Silence, load, shares
+from matterhorn.models import convert
+from matterhorn.runtime import Engine
+from matterhorn.topology import TARGETS, Shape, Site
 
-from ..conftest import small_batch, small_network
+from ..networks import small_arrays, small_batch, small_network
 
-
-def share(network) -> float:
-    """Silence over all connections of the last pass in training."""
-    kinds = {name: TARGETS.get(name.rsplit(".", 1)[-1], 1) for name in network.populations()}
-    events = sum(kinds[name] * float(p.events.detach()) for name, p in network.populations().items())
-    return 1 - events / sum(kinds[name] * p.windows for name, p in network.populations().items())
+SHAPE = Shape(layers=2, width=32, heads=4, intermediate=64)
 
 
-def test_targets_add_up_and_kinds_keep_their_proportions():
-    network, batch = small_network(k=2), small_batch()
-    batch = {k: v for k, v in batch.items() if k != "labels"}
-    tight, loose = (Shares(network, batch, target, len(batch["input_ids"])).targets for target in (0.95, 0.9))
-    ratios = [(1 - tight[kind]) / (1 - loose[kind]) for kind in tight if loose[kind] < 0.99]
+def follow(network, silence, passes=1, batch=None):
+    """Shares that a pass in training sends, after some passes."""
+    batch = batch or small_batch()
+    for _ in range(passes):
+        with torch.no_grad():
+            events = network.train()(**batch, output_hidden_states=True).events
+        if silence is not None:
+            silence.follow(events)
+    return shares(SHAPE, events, batch["input_ids"].shape[1])
+
+
+def held(network, **asked) -> Silence:
+    return Silence(network, small_batch(), batch_size=len(small_batch()["input_ids"]), **asked)
+
+
+def test_a_window_stands_for_all_that_read_it():
+    assert load(SHAPE, Site(0, "input"), 9) == pytest.approx((3, 3 * 32))
+    assert load(SHAPE, Site(0, "queries"), 9) == pytest.approx((1, 9))
+    assert load(SHAPE, Site(0, "intermediate"), 9) == pytest.approx((1, 32))
+    assert load(SHAPE, Site(1, "input"), 8) == pytest.approx((2 + 1 / 8, 32 * (2 + 1 / 8)))  # query: first tokens only
+    assert load(SHAPE, Site(1, "hidden"), 8) == pytest.approx((1 / 8, 64 / 8))
+    assert load(SHAPE, Site(1, "probabilities"), 8) == pytest.approx((1 / 8, 8 / 8))
+
+
+def test_shares_in_training_are_those_of_the_program():
+    network = small_network(k=2)
+    whole = {name: values[:1].repeat(4, 1) for name, values in small_batch().items()}  # no padding, which would count
+    with torch.no_grad():
+        events = network.train()(**whole, output_hidden_states=True).events
+    arrays = {name: values[:1].repeat(4, 0) for name, values in small_arrays().items()}
+    trace = Engine(convert(network.eval()), "exact")(**arrays, trace=True).trace
+    wanted = trace.silent_share, trace.quiet_share
+    assert shares(SHAPE, events, 11) == pytest.approx(wanted, abs=0.03)  # all tokens stand for the first, last block
+
+
+@pytest.mark.parametrize("which", ["silent_share", "quiet_share"])
+def test_targets_add_up_and_populations_keep_their_proportions(which):
+    tight, loose = (held(small_network(k=2), **{which: share}).targets for share in (0.95, 0.9))
+    ratios = [(1 - tight[name]) / (1 - loose[name]) for name in tight if loose[name] < 0.99]
     assert ratios and max(ratios) - min(ratios) < 1e-6 and abs(ratios[0] - 0.5) < 1e-6
 
 
-def test_steps_follow_activations_that_grow():
-    network, batch = small_network(k=2), small_batch()
-    batch = {k: v for k, v in batch.items() if k != "labels"}
-    network.train()
-    network(**batch)
-    start = share(network)
-    shares = Shares(network, batch, start, len(batch["input_ids"]))
+def test_of_two_shares_the_one_that_leaves_fewer_events_decides():
+    both = held(small_network(k=2), silent_share=0.8, quiet_share=0.95).targets
+    assert both == held(small_network(k=2), quiet_share=0.95).targets
+    assert held(small_network(k=2), silent_share=0.95, quiet_share=0.8).targets == (
+        held(small_network(k=2), silent_share=0.95).targets
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_scales_follow_activations_that_grow(which):
+    network = small_network(k=2)
+    start = follow(network, None)
+    silence = held(network, **{("silent_share", "quiet_share")[which]: start[which]})
+    assert not any(population.scale.requires_grad for population in network.populations().values())
     with torch.no_grad():
         for block in network.layers():
             block.attention_norm.weight.mul_(2)
             block.feed_forward_norm.weight.mul_(2)
-    network(**batch)
-    grown = share(network)
-    assert grown < start - 0.05
-    for _ in range(600):
-        network(**batch)
-        shares.follow()
-    assert abs(share(network) - start) < 0.2 * (start - grown)
+    grown = follow(network, None)
+    assert grown[which] < start[which] - 0.05
+    reached = follow(network, silence, passes=600)
+    assert abs(reached[which] - start[which]) < 0.2 * (start[which] - grown[which])
+
+
+def sent(network, site: Site, share: float):
+    """Events of a pass, those of one population as told."""
+    with torch.no_grad():
+        events = network.train()(**small_batch(), output_hidden_states=True).events
+    return events | {site: events[site]._replace(events=torch.tensor(share * events[site].windows))}
 
 
 def test_a_dead_zone_that_widens_stays_where_it_was():
-    network, batch = small_network(k=2), small_batch()
-    batch = {k: v for k, v in batch.items() if k != "labels"}
-    population = network.populations()["block.0.input"]
-    population.silent[0], population.reads[0] = population.zero + 4, 8 * (population.zero + 4) + 3
-    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
-    centre = float(population.step.detach()) * 4.375
-    network.train()(**batch)
-    population.events = population.events + 0.05 * population.windows  # far short of silence: the step grows
+    network, site = small_network(k=2), Site(0, "input")
+    population = network.populations()[site]
+    population.silent[0], population.silent_value[0] = population.zero + 4, 8 * (population.zero + 4) + 3
+    silence = held(network, silent_share=0.9)
+    scale = float(population.scale.detach())
+    center = scale * 4.375
     for _ in range(60):
-        shares.follow()
-    step = float(population.step.detach())
-    assert step > 1.2 * centre / 4.375
-    assert abs(step * (float(population.reads[0]) / 8 - population.zero) - centre) < 0.1 * step
-    assert int(population.silent[0]) == population.zero + round(4 * centre / 4.375 / step)
+        silence.follow(sent(network, site, 0.5))  # far short of silence: the scale grows
+    grown = float(population.scale.detach())
+    assert grown > 1.2 * scale
+    assert abs(grown * (float(population.silent_value[0]) / 8 - population.zero) - center) < 0.1 * grown
+    assert int(population.silent[0]) == population.zero + round(4 * scale / grown)
 
 
-def test_a_step_does_not_run_away_when_activations_vanish():
-    """Queries that shrink to nothing took their step with them: silent levels piled up at the end of the range."""
-    network, batch = small_network(k=2), small_batch()
-    batch = {k: v for k, v in batch.items() if k != "labels"}
-    population = network.populations()["block.0.queries"]
+def test_a_scale_does_not_run_away_when_activations_vanish():
+    """Queries that shrink to nothing took their scale with them: silent levels piled up at the end of the range."""
+    network, site = small_network(k=2), Site(0, "queries")
+    population = network.populations()[site]
     population.silent.fill_(population.zero + 2)
-    population.reads.fill_(8 * (population.zero + 2))
-    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
-    start = float(population.step.detach())
+    population.silent_value.fill_(8 * (population.zero + 2))
+    silence, start = held(network, silent_share=0.9), float(population.scale.detach())
     for _ in range(400):
-        network.train()(**batch)
-        population.events = torch.zeros(())  # all silent: the step shrinks to hear something
-        shares.follow()
-    assert float(population.step.detach()) >= 2 / population.zero * start * 0.999
+        silence.follow(sent(network, site, 0.0))  # all silent: the scale shrinks to hear something
+    assert float(population.scale.detach()) >= 2 / population.zero * start * 0.999
     assert int(population.silent.max()) <= population.top
 
 
 def test_a_share_is_kept_over_rows_of_different_lengths():
-    """Short rows' attention is less silent than that of all rows together: steps must not give in to it."""
-    network, batch = small_network(k=1), small_batch()
-    batch = {k: v for k, v in batch.items() if k != "labels"}
-    short = {k: v[:, :3] for k, v in batch.items()}
-    network.train()
-    population = network.populations()["block.0.probabilities"]
-    sent = []
-    for rows in (short, batch):
-        network(**rows)
-        sent.append((float(population.events.detach()), population.windows))
-    assert sent[0][0] / sent[0][1] > 1.2 * sent[1][0] / sent[1][1]
-    shares = Shares(network, batch, 0.9, len(batch["input_ids"]))
-    shares.targets["probabilities"] = 1 - sum(events for events, _ in sent) / sum(windows for _, windows in sent)
-    step = float(population.step.detach())
-    for events, windows in sent * 50:
-        population.events, population.windows = torch.tensor(events), windows
-        for other in network.populations().values():
-            other.events = torch.zeros(()) if other.events is None else other.events
-        shares.follow()
-    assert abs(float(population.step.detach()) / step - 1) < 0.01
+    """Attention of short rows is less silent than that of all rows together: scales must not give in to it."""
+    network, site = small_network(k=1), Site(0, "probabilities")
+    silence, population = held(network, silent_share=0.9), network.populations()[site]
+    passes = []
+    for rows in ({name: values[:, :3] for name, values in small_batch().items()}, small_batch()):
+        with torch.no_grad():
+            passes.append(network.train()(**rows, output_hidden_states=True).events)
+    (short, few), (long, many) = ((float(one[site].events), one[site].windows) for one in passes)
+    assert short / few > 1.2 * long / many
+    silence.targets["probabilities"] = 1 - (short + long) / (few + many)
+    scale = float(population.scale.detach())
+    for _ in range(50):
+        for events in passes:
+            silence.follow(events)
+    assert abs(float(population.scale.detach()) / scale - 1) < 0.01
+
+
+def test_a_controller_goes_on_from_its_state():
+    through, stopped = small_network(k=2), small_network(k=2)
+    whole, first = held(through, silent_share=0.9), held(stopped, silent_share=0.9)
+    for network, silence in ((through, whole), (stopped, first)):
+        for _ in range(20):
+            silence.follow(network.train()(**small_batch(), output_hidden_states=True).events, (0.5, 0.4))
+    resumed = held(stopped, silent_share=0.7, quiet_share=0.2)  # counted anew, on other scales
+    resumed.load_state_dict(first.state_dict())
+    assert resumed.seen == whole.seen and resumed.targets == whole.targets
+    for network, silence in ((through, whole), (stopped, resumed)):
+        follow(network, silence, passes=20)
+    for site, population in through.populations().items():
+        assert torch.equal(population.scale, stopped.populations()[site].scale)
+        assert torch.equal(population.silent_value, stopped.populations()[site].silent_value)
+
+
+def test_what_is_missing_of_late():
+    silence = held(small_network(k=2), silent_share=0.9, quiet_share=0.8)
+    assert silence.missing == 0.0
+    events = small_network(k=2).train()(**small_batch(), output_hidden_states=True).events
+    silence.follow(events, (0.85, 0.85))
+    assert silence.missing == pytest.approx(0.05)
+    silence.follow(events, (1.0, 0.85))
+    assert silence.missing == pytest.approx(0.05 - 0.05 * 0.15)
+
+
+def test_every_population_has_a_target():
+    assert held(small_network(k=2), silent_share=0.9).targets.keys() == TARGETS.keys()

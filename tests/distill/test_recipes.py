@@ -1,0 +1,119 @@
+"""Recipes: the shipped ones lead from a backbone to every model, and what cannot be run is refused with its field."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from matterhorn.distill.recipe import (
+    Frozen,
+    Recipe,
+    as_yaml,
+    full_name,
+    load_recipe,
+    read_recipe,
+    shelf,
+    shipped_recipes,
+)
+from matterhorn.errors import InputError
+from matterhorn.models import MatterhornConfig
+from matterhorn.program import find
+from matterhorn.program.files import sha256
+from matterhorn.tasks.task import tasks
+
+from ..tiny import PHASE, recipe
+
+BIT_EPOCHS = {"cola": 50, "mnli": 6, "mrpc": 20, "sst2": 10, "stsb": 20, "qqp": 6, "qnli": 10, "rte": 20}
+"""arXiv 2205.13016."""
+
+
+def test_recipes_lie_in_families_and_nowhere_deeper():
+    assert {path.relative_to(shelf()).parts[0] for path in shelf().rglob("*.yaml")} == {"minilm", "bert-base"}
+    assert len(shipped_recipes()) == len(list(shelf().rglob("*"))) - 2
+    assert {f"minilm/{task}" for task in tasks() if task != "wnli"} | {"minilm/general"} <= {*shipped_recipes()}
+    assert {f"bert-base/{task}" for task in tasks()} <= {*shipped_recipes()}
+
+
+def test_every_recipe_starts_from_a_backbone_or_from_another_and_no_chain_comes_back():
+    starts = {name: load_recipe(name).start for name in shipped_recipes()}
+    for name in starts:
+        seen, place = [name], starts[name]
+        while place is not None:
+            if isinstance(place, Frozen):
+                folder, _, file = place.file.rpartition("/")
+                assert sha256(find(folder) / file) == place.sha256
+                break
+            assert place in starts, f"{seen[-1]} starts from {place}, which is not there"
+            assert place not in seen, f"a cycle: {[*seen, place]}"
+            seen.append(place)
+            place = starts[place]
+
+
+def test_a_start_is_of_the_same_backbone_and_shape():
+    for name in shipped_recipes():
+        own = load_recipe(name)
+        MatterhornConfig(**own.network)
+        if isinstance(own.start, str):
+            assert load_recipe(own.start).backbone == own.backbone and own.start.split("/")[0] == name.split("/")[0]
+
+
+@pytest.mark.parametrize("task", tasks())
+def test_bert_base_is_trained_as_bit_was(task):
+    own = load_recipe(f"bert-base/{task}")
+    assert own.task == task and own.backbone.endswith("bert-base-uncased")
+    first, last = own.phases
+    assert (first.dead_zone, last.dead_zone) == (0, 3) and first.epochs == BIT_EPOCHS.get(task, 20)
+    assert 1e-4 <= first.learning_rate <= 5e-4 and 8 <= first.batch_size <= 32 and first.evaluate_every == 100
+
+
+def test_a_recipe_is_the_same_from_the_file_it_is_written_to(tmp_path):
+    for name in ("minilm/cola", "minilm/general", "bert-base/rte"):
+        (tmp_path / "recipe.yaml").write_text(as_yaml(load_recipe(name)))
+        assert read_recipe(tmp_path / "recipe.yaml") == load_recipe(name)
+
+
+def test_a_task_alone_names_the_recipe_of_the_small_family():
+    assert load_recipe("sst2") == load_recipe("minilm/sst2") and full_name("sst2") == "minilm/sst2"
+    assert full_name("bert-base/sst2") == "bert-base/sst2"
+    with pytest.raises(InputError, match=r"no such recipe; give a \.yaml file or one of .*minilm/sst2"):
+        load_recipe("bert-base/squad")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "problem"),
+    [
+        ({"task": "imdb"}, "task", "unknown task"),
+        ({"epochs": 3}, "epochs", "Extra inputs"),
+        ({"teacher": PHASE | {"epochs": -1}}, "teacher.epochs", "greater than 0"),
+        ({"teacher": None}, None, "needs a teacher"),
+        ({"task": None}, None, "texts, no teacher"),
+        ({"phases": []}, "phases", "at least 1"),
+        ({"phases": [PHASE | {"densities": {"input": 1.0}, "silent_share": 0.9}]}, "phases.0.densities", "for each of"),
+        ({"phases": [PHASE | {"silent_share": 1.5}]}, "phases.0.silent_share", "less than 1"),
+        ({"phases": [PHASE | {"hold_steps": True}]}, "phases.0.hold_steps", "Extra inputs"),
+        ({"start": {"file": "sst2/model.safetensors", "sha256": "12"}}, "start.Frozen.sha256", "pattern"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, change, field, problem):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(recipe(tmp_path, **change)))
+    with pytest.raises(InputError, match=problem) as caught:
+        load_recipe(path)
+    assert caught.value.file == path and caught.value.field == field
+
+
+@pytest.mark.parametrize("text", ["- a\n", "task: [", "sst2"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"r\.yaml: not a recipe"):
+        load_recipe(path)
+
+
+def test_every_shipped_model_says_what_it_was_made_by():
+    for folder in find("sst2").parent.glob("*/recipe.yaml"):
+        plain = yaml.safe_load(folder.read_text())
+        assert plain["backbone"] == "minilm-l6" and plain["seed"] == 1 and plain["phases"]
+        if not {"tutor", "place_steps"} & {*plain, *plain["phases"][0]}:
+            Recipe(**plain)
+        assert "cannot be replayed" in folder.with_name("README.md").read_text()

@@ -1,0 +1,74 @@
+"""The verb: rows, a student and its teacher, no files."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import matterhorn as mh
+from matterhorn.distill import distill
+from matterhorn.distill.verb import as_tokens
+from matterhorn.models import convert, quantize
+from matterhorn.runtime import Engine
+from matterhorn.tasks.tokens import Tokens
+
+from ..networks import small_arrays, small_batch, small_bert
+
+ROWS = Tokens([[2, 5 + i % 90, 6 + i % 80, 3] for i in range(64)], [[0] * 4] * 64, [])
+
+
+def student():
+    return quantize(small_bert(), batches=[ROWS.batch(list(range(64)))])
+
+
+def test_a_student_learns_and_keeps_silent():
+    own, teacher = student(), small_bert()
+    teacher.train()
+    trained = distill(own, teacher, ROWS, dead_zone=2, silent_share=0.8, batch_size=16, steps=40, learning_rate=1e-3)
+    assert trained is own and not own.training and own.config.dead_zone == 2 and teacher.training
+    assert all(p.grad is None for p in teacher.parameters())
+    program = convert(own)
+    trace = Engine(program, "exact")(**ROWS.encoded(list(range(64))), trace=True).trace
+    assert trace.silent_share == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_quiet_share_can_be_held_too():
+    program = convert(distill(student(), small_bert(), ROWS, dead_zone=2, quiet_share=0.85, batch_size=16, steps=30))
+    trace = Engine(program, "exact")(**ROWS.encoded(list(range(64))), trace=True).trace
+    assert trace.quiet_share == pytest.approx(0.85, abs=0.06)
+
+
+def test_a_seed_says_the_same_again():
+    def weights(seed):
+        own = distill(student(), small_bert(), ROWS, dead_zone=0, batch_size=16, steps=6, seed=seed)
+        return own.layers()[0].connection("ffn1").weight.detach()
+
+    one, again, other = (weights(seed) for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+def test_an_average_is_what_the_student_ends_with():
+    rough, smooth = (
+        distill(student(), small_bert(), ROWS, dead_zone=0, batch_size=16, steps=8, average=average)
+        for average in (0.0, 0.9)
+    )
+    start = student()
+    paths = [own.layers()[0].connection("ffn1").weight.detach() for own in (start, rough, smooth)]
+    assert 0 < (paths[2] - paths[0]).norm() < (paths[1] - paths[0]).norm()
+
+
+def test_batches_are_rows_too():
+    tokens = as_tokens([small_arrays(), {"input_ids": torch.tensor([[2, 7, 3]])}])
+    batch = small_batch()
+    assert tokens.ids[0] == batch["input_ids"][0].tolist() and len(tokens) == 7
+    assert tokens.ids[1] == batch["input_ids"][1][: int(batch["attention_mask"][1].sum())].tolist()
+    assert (tokens.ids[6], tokens.types[6]) == ([2, 7, 3], [0, 0, 0])
+
+
+def test_what_cannot_be_distilled_is_named():
+    with pytest.raises(mh.InputError, match="scales are not set"):
+        distill(quantize(small_bert()), small_bert(), ROWS, dead_zone=1)
+    with pytest.raises(mh.InputError, match="silent_share: Input should be less than 1"):
+        distill(student(), small_bert(), ROWS, dead_zone=1, silent_share=1.2)
+    with pytest.raises(mh.InputError, match="no rows"):
+        distill(student(), small_bert(), [], dead_zone=1)

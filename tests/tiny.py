@@ -1,0 +1,118 @@
+"""A tiny backbone, tiny rows in GLUE's layout and tiny runs, for the tests of training and its commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from transformers import BertTokenizerFast
+
+from matterhorn.models import calibrate, quantize
+from matterhorn.tasks.task import get_task
+
+from .networks import small_batch, small_bert
+
+GOOD, BAD = ["fine", "bright", "warm", "clever", "lovely"], ["dull", "grey", "cold", "clumsy", "awful"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "and", *GOOD, *BAD]
+LINES = ["a fine film", "a dull film and cold", "warm and bright", "grey film and awful and cold", "clever and lovely"]
+PHASE: dict[str, Any] = {"epochs": 40 / 15, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
+DENSITIES = {"input": 1, "queries": 1, "probabilities": 1, "context": 2, "hidden": 2, "intermediate": 0.5}
+
+
+def lay_backbone(folder: Path) -> Path:
+    """A backbone with a tokenizer of :data:`WORDS`."""
+    small_bert(vocabulary=len(WORDS)).save_pretrained(folder)
+    lay_tokenizer(folder)
+    return folder
+
+
+def lay_tokenizer(folder: Path) -> None:
+    """The files of a tokenizer of :data:`WORDS`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+
+
+def lay_pairs(folder: Path, count: int = 300) -> Path:
+    """Rows of WNLI that can be learned: is a film good?"""
+    draw, rows = np.random.default_rng(0), ["sentence1\tsentence2\tlabel"]
+    for _ in range(count):
+        label = int(draw.integers(2))
+        words = draw.choice(GOOD if label else BAD, size=int(draw.integers(1, 5)))
+        rows.append(f"a film\t{' and '.join(words)}\t{label}")
+    (folder / "WNLI").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "dev"):
+        (folder / "WNLI" / f"{split}.tsv").write_text("\n".join(rows))
+    return folder
+
+
+def lay_dev(folder: Path, task: str, rows: int = 20) -> Path:
+    """Labelled dev rows of two sentences, in GLUE's columns."""
+    chosen = get_task(task)
+    labels = [str(number % 6) for number in range(6)] if chosen.is_regression else chosen.classes
+    lines = [f"{LINES[i % 5]}\t{LINES[i % 3]}\t{labels[i % len(labels)]}" for i in range(rows)]
+    for split in ("dev", "dev_mismatched"):
+        if split in chosen.files:
+            path = folder / chosen.folder / chosen.files[split]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(["\t".join([*chosen.text, chosen.label]), *lines]), encoding="utf-8")
+    return folder
+
+
+def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A recipe of :func:`lay_pairs` from :func:`lay_backbone`, both in ``folder``."""
+    phases = [PHASE, PHASE | {"dead_zone": 1, "silent_share": 0.85, "densities": DENSITIES, "average": 0.8}]
+    plain = {"task": "wnli", "backbone": str(folder / "backbone"), "max_length": 32, "selection_rows": 40}
+    return plain | {"teacher": PHASE, "phases": phases} | changes
+
+
+def lay_out(folder: Path, **changes: Any) -> Path:
+    """Backbone, rows and recipe; returns the recipe's path."""
+    lay_backbone(folder / "backbone")
+    lay_pairs(folder / "glue")
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe(folder, **changes)))
+    return path
+
+
+def lay_run(folder: Path, task: str) -> Path:
+    """A run's folder as ``matterhorn train`` leaves it, its networks untrained."""
+    small_bert(get_task(task).outputs, vocabulary=len(WORDS)).save_pretrained(folder / "teacher" / "best")
+    for number, k in enumerate((0, 1, 2)):
+        lay_network(folder / f"phase-{number}-k{k}" / "best", task, k)
+    plain = {"task": task, "backbone": "tiny", "seed": 5, "teacher": PHASE}
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(plain | {"phases": [PHASE | {"dead_zone": k} for k in range(3)]})
+    )
+    return folder
+
+
+def lay_network(folder: Path, task: str, k: int) -> Path:
+    """A quantized network with random weights and a tokenizer beside it."""
+    network = quantize(small_bert(get_task(task).outputs, vocabulary=len(WORDS)), dead_zone=k)
+    calibrate(network, [small_batch(vocabulary=len(WORDS))])
+    network.save_pretrained(folder)
+    lay_tokenizer(folder)
+    return folder
+
+
+def train_command(recipe: Path, output: Path) -> list[str]:
+    """Arguments of Python that train the recipe of :func:`lay_out`."""
+    glue = str(recipe.parent / "glue")
+    return ["-m", "matterhorn", "train", "--recipe", str(recipe), "--glue-dir", glue, "--output", str(output)]
+
+
+def environment() -> dict[str, str]:
+    """Of a process that trains."""
+    return os.environ | {"TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def train(recipe: Path, output: Path) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own."""
+    arguments = [sys.executable, *train_command(recipe, output)]
+    return subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=300)
