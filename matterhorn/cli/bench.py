@@ -4,79 +4,95 @@ from __future__ import annotations
 
 import json as json_module
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import Json, ModelName, app, print_json
+from .extras import need
+
+if TYPE_CHECKING:
+    from ..bench import Plan
 
 
 @app.command()
 def bench(
-    model: Annotated[str, typer.Option(help="A shipped model's name or a folder.")] = "sst2",
+    model: ModelName = "sst2",
     quick: Annotated[bool, typer.Option("--quick", help="The whole model and one layer, within a minute.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this part (network, layer, start-up …).")] = None,
     threads: Annotated[list[int] | None, typer.Option(help="Thread counts (default: 1 and all).")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the rows here (.json), as they come.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw time against silent share into this picture.")] = None,
     tables: Annotated[Path | None, typer.Option(help="Measure nothing: show this file's rows as Markdown.")] = None,
-    into: Annotated[Path | None, typer.Option(help="With --tables: between this page's marks, not on screen.")] = None,
     json: Json = False,
 ) -> None:
-    """Time our engines, Hugging Face, PyTorch int8 and time-stepped peers in turn: medians and ratios of one run."""
-    if tables:
-        return _show(tables, into, plot)
-    from ..bench import as_json, full_plan, quick_plan, run_plan
-    from ..bench.machine import this_machine
-    from ..zoo import find
+    """Time our backends, Hugging Face, PyTorch int8 and SpikingJelly in turn: medians and ratios of one run."""
+    if plot:
+        need("plot", "matplotlib")
+    if tables is None:
+        need("bench", "torch", "transformers")
+        answer = _measured(_plan(quick, only), model, threads, output)
+    else:
+        answer = _read(tables)
+    if plot:
+        from ..report.bench import plot_silence
 
-    counts = threads or sorted({1, os.cpu_count() or 1})
-    plan = quick_plan() if quick else full_plan()
-    plan = plan.only(only) if only else plan
-    machine, rows = this_machine(), []
-    for row in run_plan(plan, find(model), counts, lambda text: typer.echo(text, err=True)):
+        plot_silence(answer["rows"], plot)
+    print_json(answer) if json else _print(answer, markdown=tables is not None)
+
+
+def _plan(quick: bool, only: list[str] | None) -> Plan:
+    from ..bench import FULL, PARTS, QUICK
+
+    plan = QUICK if quick else FULL
+    for part in only or ():
+        if part not in PARTS:
+            raise InputError(f"no part {part!r}", field="only", cure=f"choose of {', '.join(PARTS)}")
+    return replace(plan, parts=only or plan.parts)
+
+
+def _measured(plan: Plan, model: str, threads: list[int] | None, output: Path | None) -> dict[str, Any]:
+    """Run a plan; the file is whole after every row."""
+    from ..bench import Row, as_json, run_plan
+    from ..bench.machine import this_machine
+    from ..program import load
+
+    counts, rows = threads or sorted({1, os.cpu_count() or 1}), list[Row]()
+    program, machine = load(model).hash, this_machine()
+    for row in run_plan(plan, model, counts, lambda text: typer.echo(text, err=True)):
         rows.append(row)
         if output:
-            _write(as_json(machine, counts, rows), output)
-    answer = as_json(machine, counts, rows)
-    if plot:
-        from ..report.bench_plot import plot_silence
-
-        plot_silence(answer["rows"], plot)
-    print_json(answer) if json else _print(answer)
+            fresh = output.with_name(output.name + ".tmp")
+            document = json_module.dumps(as_json(machine, program, counts, rows), indent=1)
+            fresh.write_text(document + "\n", encoding="utf-8")
+            fresh.replace(output)
+    return as_json(machine, program, counts, rows)
 
 
-def _write(answer: dict[str, Any], path: Path) -> None:
-    """Replace the file by one that is whole."""
-    fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
+def _read(path: Path) -> dict[str, Any]:
+    """What ``--output`` wrote."""
+    from ..bench import FORMAT
 
-
-def _show(measured: Path, page: Path | None, plot: Path | None) -> None:
-    """Tables and plot of a run that was kept."""
-    from ..report.bench_table import insert, page_of
-
+    cure = "give what matterhorn bench --output wrote"
     try:
-        answer = json_module.loads(measured.read_text(encoding="utf-8"))
-        text = page_of(answer)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(str(error), file=measured, cure="give what matterhorn bench --output wrote") from error
-    if plot:
-        from ..report.bench_plot import plot_silence
-
-        plot_silence(answer["rows"], plot)
-    if page:
-        page.write_text(insert(text, page.read_text(encoding="utf-8"), page), encoding="utf-8")
-    else:
-        typer.echo(text)
+        answer: dict[str, Any] = json_module.loads(path.read_text(encoding="utf-8"))
+        found = answer.get("format")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(str(error), file=path, cure=cure) from error
+    if found != FORMAT:
+        raise InputError(f"format {found}, not {FORMAT}", file=path, field="format", cure=cure)
+    return answer
 
 
-def _print(answer: dict[str, Any]) -> None:
-    from ..report.bench_table import tables
+def _print(answer: dict[str, Any], *, markdown: bool) -> None:
+    from ..report import bench as report
     from ..report.tables import print_table
 
-    for title, columns, rows in tables(answer["rows"]):
-        print_table(title, columns, rows)
+    if markdown:
+        typer.echo(report.page_of(answer))
+    else:
+        for title, columns, rows in report.tables(answer["rows"]):
+            print_table(title, columns, rows)

@@ -135,8 +135,8 @@ def _print(summary: dict[str, Any]) -> None:
         confidence = "" if row["confidence"] is None else percent(row["confidence"])
         label = row["label"] + (f" (expected {row['expected']})" if wrong else "")
         label = f"{row['score']:.3f}" if row["confidence"] is None else label
-        shares, spent = (percent(row["silent_share"]), percent(row["quiet_share"])), f"{1000 * row['seconds']:.0f}"
-        rows.append([row["text"], label, confidence, row["tokens"], row["spikes"], *shares, spent])
+        figures = percent(row["silent_share"]), percent(row["quiet_share"]), f"{1000 * row['seconds']:.0f}"
+        rows.append([row["text"], label, confidence, row["tokens"], row["spikes"], *figures])
     print_table(f"{summary['model']} on {summary['n']} texts, backend {summary['backend']}", columns, rows)
     blocks: dict[int, dict[str, str]] = {}
     for name, share in summary["connections"].items():

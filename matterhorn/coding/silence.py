@@ -16,8 +16,8 @@ def level_histogram(levels: NDArray[np.integer], bits: int) -> NDArray[np.int64]
     """Count levels per neuron. Integers ``[..., neurons] → int64 [neurons, T + 1]``."""
     rows, width = levels.reshape(-1, levels.shape[-1]), 2**bits
     cells = rows.astype(np.int64) + width * np.arange(rows.shape[1])
-    counts: NDArray[np.int64] = np.bincount(cells.ravel(), minlength=width * rows.shape[1])
-    return counts.reshape(-1, width)
+    counts: NDArray[np.int64] = np.bincount(cells.ravel(), minlength=width * rows.shape[1]).reshape(-1, width)
+    return counts
 
 
 def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:

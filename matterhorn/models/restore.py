@@ -6,6 +6,7 @@ no part, so that comparing the two tests them.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,6 +76,19 @@ def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceC
             above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (signs > 0, signs < 0))
             linear.weight.copy_((above - below) * scale[:, None] * signs.shape[1] / 2)
     return network
+
+
+def reference_for(program: Program, folder: Path | None = None) -> QuantizedForSequenceClassification:
+    """What a program is compared with: the quantized network saved in a folder, or the one behind it.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    if folder is None:
+        return restore(program)
+    if not (folder / "config.json").is_file():
+        raise InputError("no network here", file=folder, field="against", cure="give a folder of matterhorn train")
+    return QuantizedForSequenceClassification.from_pretrained(folder).eval()
 
 
 def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as as_bytes
 from tokenizers import Tokenizer
 
 from ..errors import InputError
@@ -156,14 +157,14 @@ def save(
     fresh.mkdir(parents=True)
     arrays = dict(program.arrays())
     tables = {k.removeprefix("embeddings."): v for k, v in arrays.items() if k.startswith("embeddings.")}
-    save_file(_to_disk(arrays, program.config), fresh / MODEL_FILE)
+    (fresh / MODEL_FILE).write_bytes(as_bytes(_to_disk(arrays, program.config)))
     own = "/" not in embeddings
     shelf = Path(os.path.normpath((fresh if own else folder) / embeddings))
     if own or not shelf.exists():
         shelf.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tables, shelf)
+        shelf.write_bytes(as_bytes(tables))
     elif rows := differing_rows(tables, load_file(shelf), shelf):
-        save_file(rows, fresh / ROWS_FILE)
+        (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
     _write_tokenizer(program, fresh, shelf.parent)
     checksums = {path.name: sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {embeddings: sha256(shelf)}
     plain = {

@@ -73,5 +73,5 @@ def _first_token(site: Site, slots: NDArray[np.uint8], recorder: SlotRecorder, p
     if site.part != "probabilities":
         return slots[0]
     keys = int(recorder.sequences.lengths[0])
-    squares: NDArray[np.uint8] = slots.reshape(program.shape.heads, -1, keys)
-    return squares[:, 0].ravel()
+    first: NDArray[np.uint8] = slots.reshape(program.shape.heads, -1, keys)[:, 0].ravel()
+    return first

@@ -29,14 +29,12 @@ class SteppedBackend:
     def attend(self, given: Attention) -> Attended:
         """See :class:`.backend.Backend`. Sequence by sequence, head by head, as the definitions have it."""
         size = given.queries.shape[1] // given.heads
-        potentials, levels = room(*given.queries.shape, np.int32), []
+        potentials, levels = np.empty(given.queries.shape, np.int32), []
         for (begin, end), (first, last) in zip(pairwise(given.starts), pairwise(given.rows), strict=True):
             for head in range(given.heads):
                 part = slice(head * size, (head + 1) * size)
-                queries, keys, values = (
-                    np.ascontiguousarray(x[:, part])
-                    for x in (given.queries[first:last], given.keys[begin:end], given.values[begin:end])
-                )
+                queries = np.ascontiguousarray(given.queries[first:last, part])
+                keys, values = (np.ascontiguousarray(x[begin:end, part]) for x in (given.keys, given.values))
                 probable, context = _head(given.block, queries, keys, values, part)
                 levels.append(probable.ravel())
                 potentials[first:last, part] = context

@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from matterhorn.zoo import ZOO, find
-
-SAMPLE = ZOO.parent / "samples" / "sst2.tsv"
+from matterhorn.program.files import find
+from matterhorn.program.samples import sample
 
 
 def matterhorn(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -31,63 +29,73 @@ def sample_dir(tmp_path_factory) -> Path:
     """The shipped sample in GLUE's layout."""
     folder = tmp_path_factory.mktemp("glue")
     (folder / "SST-2").mkdir()
-    (folder / "SST-2" / "dev.tsv").write_text(SAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    lines = [f"{text}\t{('negative', 'positive').index(label)}" for text, label in zip(*sample(), strict=True)]
+    (folder / "SST-2" / "dev.tsv").write_text("\n".join(["sentence\tlabel", *lines, ""]), encoding="utf-8")
     return folder
 
 
 def test_run_with_nothing_given():
-    told = answer("run")
-    assert told["n"] == 24 and told["correct"] >= 18
-    assert 0.5 < told["silent_share"] < 1
-    assert len(told["connections"]) == 6 * 8
-    assert all({"text", "label", "confidence", "events", "silent_share"} <= set(row) for row in told["texts"])
+    found = answer("run")
+    assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 2
+    assert 0.5 < found["silent_share"] < 1 and 0.5 < found["quiet_share"] < 1
+    assert len(found["connections"]) == 6 * 8
+    keys = {"text", "label", "confidence", "spikes", "silent_share", "quiet_share"}
+    assert all(keys <= set(row) for row in found["texts"])
 
 
 def test_run_draws_and_prints_a_table(tmp_path):
     picture = tmp_path / "spikes.png"
     done = matterhorn("run", "A fine film.", "--plot", str(picture))
-    assert done.returncode == 0 and "silent share" in done.stdout
+    assert done.returncode == 0 and "silent share" in done.stdout and "quiet share" in done.stdout
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_engines_say_the_same():
-    exact, stepped = (
-        answer("run", "A fine film.", "A bad one.", "--engine", engine) for engine in ("exact", "stepped")
-    )
-    for one, other in zip(exact["texts"], stepped["texts"], strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+def test_backends_say_the_same():
+    answers = [
+        answer("run", "A fine film.", "A bad one.", "--backend", name) for name in ("events", "exact", "stepped")
+    ]
+    for rows in zip(*(found["texts"] for found in answers), strict=True):
+        first, *others = ({k: v for k, v in row.items() if k != "seconds"} for row in rows)
+        assert all(other == first for other in others)
 
 
 def test_verify_finds_no_difference(sample_dir):
-    told = answer("verify", "--task", "sst2", "--glue-dir", str(sample_dir))
-    assert told["n"] == 24 and told["levels_compared"] > 1_000_000
-    assert told["levels_different"] == told["logits_different"] == told["events_different"] == 0
-    assert {"exact", "stepped"} <= set(told["engines"])
+    found = answer("verify", "--task", "sst2", "--glue-dir", str(sample_dir))
+    assert found["n"] == 24 and found["levels_compared"] > 1_000_000
+    assert found["levels_different"] == found["logits_different"] == found["events_different"] == 0
+    assert set(found["backends"]) == {"exact", "events", "stepped"} and found["against"] == "the quantized network"
 
 
 def test_evaluate_and_info(sample_dir):
-    told = answer("evaluate", "--task", "sst2", "--model", "sst2", MATTERHORN_GLUE_DIR=str(sample_dir))
-    keys = {"task", "model", "engine", "n", "metric", "value", "silent_share", "events_per_token", "seconds"}
-    assert keys <= set(told) and told["value"] >= 0.75
+    found = answer("evaluate", "--task", "sst2", "--model", "sst2", MATTERHORN_GLUE_DIR=str(sample_dir))
+    keys = {"format", "task", "model", "backend", "n", "metric", "value", "silent_share", "quiet_share", "seconds"}
+    assert keys <= set(found) and found["value"] >= 0.75
     info = answer("info", "sst2")
-    assert {"name", "path", "task", "connections"} <= set(info) and len(info["connections"]) == 36
+    assert {"name", "path", "hash", "task", "weights", "labels"} <= set(info) and len(info["connections"]) == 36
+    models = {row["name"]: row for row in answer("info")["models"]}
+    assert {"sst2", "general"} <= set(models) and models["sst2"]["weights"] == "int1"
 
 
-def test_the_shipped_model_is_small_and_has_a_card():
+def test_shipped_models_are_small_and_have_cards():
     folder = find("sst2")
-    shared = find("sst2") / json.loads((folder / "config.json").read_text())["embeddings"]
+    shared = folder / json.loads((folder / "config.json").read_text())["embeddings"]
     files = {path.resolve() for path in [*folder.iterdir(), shared]}
     assert sum(path.stat().st_size for path in files) < 16e6
-    assert sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file()) < 40e6
+    assert sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file()) < 40e6
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert all(word in card for word in ("Data", "Recipe", "Accuracy", "Silent share", "Seed", "Date"))
+    assert all(word in card for word in ("Data", "Recipe", "Accuracy", "Silent share", "Quiet share", "Seed", "Date"))
+
+
+def test_old_checkpoints_are_upgraded_by_one_command(tmp_path):
+    done = matterhorn("upgrade", str(find("sst2")), str(tmp_path / "new"))
+    assert done.returncode == 2 and "of today" in done.stderr
 
 
 BAD = {
     "no such model": (["run", "--model", "nothing"], "no model 'nothing'"),
     "empty text": (["run", ""], "empty text"),
     "too long": (["run", "word " * 600], "too long"),
-    "no such engine": (["run", "--engine", "warp"], "no engine 'warp'"),
+    "no such backend": (["run", "--backend", "warp"], "no backend 'warp'"),
     "no such file": (["run", "--file", "nowhere.txt"], "nowhere.txt: no such file"),
     "unknown task": (["evaluate", "--task", "imdb"], "unknown task 'imdb'"),
     "another task": (["evaluate", "--task", "rte", "--model", "sst2"], "was trained for sst2"),
@@ -121,6 +129,8 @@ def test_bad_lines_are_named(tmp_path):
 def test_shipped_numbers_hold(glue_dir):
     """What the model card says is what the command gives, to the last digit."""
     card = json.loads((find("sst2") / "results.json").read_text())
-    told = answer("evaluate", "--task", "sst2", "--model", "sst2", "--glue-dir", str(glue_dir))
-    spikes = card["spiking"][0]
-    assert (told["n"], told["metrics"], told["silent_share"]) == (card["n"], spikes["metrics"], spikes["silent_share"])
+    found = answer("evaluate", "--task", "sst2", "--model", "sst2", "--glue-dir", str(glue_dir))
+    spiking = card["spiking"][0]
+    assert (found["n"], found["metrics"]) == (card["n"], spiking["metrics"])
+    assert (found["silent_share"], found["quiet_share"]) == (spiking["silent_share"], spiking["quiet_share"])
+    assert found["events_per_token"] == spiking["events_per_token"]

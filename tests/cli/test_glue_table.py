@@ -11,21 +11,24 @@ from typer.testing import CliRunner
 
 from matterhorn.cli import app
 from matterhorn.errors import InputError
+from matterhorn.program import find
 from matterhorn.report import glue_table
 from matterhorn.report.glue_rivals import RIVAL_TASKS, published
 from matterhorn.report.glue_rows import means_of, rows_of
 from matterhorn.report.tables import print_table
-from matterhorn.training.results import read_result, read_results
-from matterhorn.training.tasks import tasks
-from matterhorn.zoo import ZOO
+from matterhorn.tasks.results import read_result, read_results
+from matterhorn.tasks.task import tasks
 
-KEYS = {"task", "metric", "teacher", "quantised", "spiking", "k", "silent_share", "drop", "seeds"}
+KEYS = {"task", "metric", "teacher", "quantized", "spiking", "k", "silent_share", "quiet_share", "drop", "seeds"}
+MODELS = find("mnli").parent
+"""Of the checkout."""
 
 
 def write(folder: Path, task: str, metric: str, seed: int, values: tuple[float, float, float], /, **more) -> Path:
-    """A result file: teacher, quantised and spiking at k = 3."""
-    teacher, quantised, spiking = ({"metrics": {metric: value}} for value in values)
+    """A result file: teacher, quantized and spiking at k = 3."""
+    teacher, quantized, spiking = ({"metrics": {metric: value}} for value in values)
     plain = {
+        "format": 2,
         "task": task,
         "model": f"{task}-{seed}",
         "backbone": "tiny",
@@ -33,8 +36,8 @@ def write(folder: Path, task: str, metric: str, seed: int, values: tuple[float, 
         "metric": metric,
         "seed": seed,
         "teacher": teacher,
-        "quantised": quantised,
-        "spiking": [spiking | {"k": 3, "silent_share": 0.9 + seed / 100}],
+        "quantized": quantized,
+        "spiking": [spiking | {"k": 3, "silent_share": 0.9 + seed / 100, "quiet_share": 0.8 + seed / 100}],
     }
     path = folder / task / f"results-seed-{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,11 +63,13 @@ def invoke(*arguments: str) -> str:
 
 def test_seeds_are_brought_together(folder):
     told = json.loads(invoke(str(folder), "--json"))
+    assert told["format"] == 2
     assert [row["task"] for row in told["tasks"]] == list(tasks())
     assert all(row.keys() >= KEYS for row in told["tasks"])
     row = next(row for row in told["tasks"] if row["task"] == "rte")
     assert row["seeds"] == [1, 2, 3] and row["k"] == 3
     assert row["spiking"] == pytest.approx(0.6566666666) and row["drop"] == pytest.approx((0.04 + 0.05 + 0.07) / 3)
+    assert row["silent_share"] == pytest.approx(0.92) and row["quiet_share"] == pytest.approx(0.82)
     assert row["spread"]["spiking"] == pytest.approx(statistics.stdev([0.66, 0.67, 0.64]))
     empty = next(row for row in told["tasks"] if row["task"] == "mrpc")
     assert empty["spiking"] is None and empty["seeds"] == [] and empty["metric"] == "accuracy"
@@ -74,6 +79,7 @@ def test_means_name_the_tasks_they_are_over(folder):
     means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
     small = means["small tasks"]
     assert small.tasks == ["sst2", "rte", "cola"] and small.missing == ["mrpc", "stsb"]
+    assert small.quiet_share == pytest.approx((0.81 + 0.82 + 0.81) / 3)
     assert small.drop == pytest.approx((0.02 + 0.16 / 3 + 0.04) / 3)
     assert means["the rivals' seven"].tasks == ["sst2", "rte"] and "large tasks" not in means
 
@@ -91,10 +97,10 @@ def test_the_mean_takes_the_largest_dead_zone_and_keeps_backbones_apart(folder):
 
 def test_networks_of_other_widths_have_rows_of_their_own_and_the_mean_takes_the_widest(tmp_path):
     for width, score in ((1536, 0.7), (6144, 0.8)):
-        spiking = [{"metrics": {"accuracy": score}, "k": 3, "ffn_neurons": width, "events_per_token": width / 2}]
+        spiking = [{"metrics": {"accuracy": score}, "k": 3, "intermediate": width, "events_per_token": width / 2}]
         write(tmp_path / str(width), "rte", "accuracy", 1, (0.9, 0.8, 0.7), spiking=spiking)
     rows = [row for row in rows_of(read_results([tmp_path])) if row.task == "rte"]
-    told = [(row.ffn_neurons, row.spiking, row.events_per_token, row.seeds) for row in rows]
+    told = [(row.intermediate, row.spiking, row.events_per_token, row.seeds) for row in rows]
     assert told == [(1536, 0.7, 768, [1]), (6144, 0.8, 3072, [1])]
     assert {mean.spiking for mean in means_of(rows)} == {0.8}
 
@@ -110,15 +116,15 @@ def test_text_markdown_and_latex_say_the_same(folder):
 
 def test_a_second_metric_has_its_own_line(tmp_path):
     both = {"metrics": {"accuracy": 0.8, "f1": 0.85}}
-    write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=both, quantised=None, spiking=[both | {"k": 3}])
+    write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=both, quantized=None, spiking=[both | {"k": 3}])
     row = next(row for row in rows_of(read_results([tmp_path])) if row.task == "mrpc")
-    assert row.also["f1"].teacher == 0.85 and row.also["f1"].drop == 0 and row.quantised is None
+    assert row.also["f1"].teacher == 0.85 and row.also["f1"].drop == 0 and row.quantized is None
     assert "f1" in invoke(str(tmp_path), "--markdown")
 
 
 def test_the_shipped_zoo_is_the_default():
     told = json.loads(invoke("--json"))
-    for path in ZOO.glob("*/results*.json"):
+    for path in MODELS.glob("*/results*.json"):
         shipped = read_result(path)
         row = next(row for row in told["tasks"] if row["task"] == shipped.task)
         assert shipped.seed in row["seeds"]
@@ -139,9 +145,10 @@ def test_rivals_are_data_with_sources_and_doubts():
     ("change", "field"),
     [
         ({"n": 0}, "n"),
+        ({"format": 1}, "format"),
         ({"teacher": {"metrics": {"accuracy": 89.3}}}, "teacher.metrics.accuracy"),
         ({"teacher": {"metrics": {"f1": 0.9}}}, "teacher.metrics"),
-        ({"quantised": {"metrics": {"accuracy": 0.9, "bleu": 0.1}}}, "quantised.metrics.bleu"),
+        ({"quantized": {"metrics": {"accuracy": 0.9, "bleu": 0.1}}}, "quantized.metrics.bleu"),
         ({"metric": "f1"}, "metric"),
         ({"task": "squad"}, "task"),
         ({"spiking": [{"metrics": {"accuracy": 0.9}}]}, "spiking.0.k"),
@@ -174,7 +181,7 @@ def test_bad_places_are_named(tmp_path, folder):
 
 def test_a_terminal_of_80_columns_breaks_no_figure(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    first, *others = read_results(sorted(ZOO.glob("*/results.json")))
+    first, *others = read_results(sorted(MODELS.glob("*/results.json")))
     again = first.model_copy(update={"seed": 2, "model": "again"})  # so that there is a spread
     for title, columns, rows in glue_table.tables([first, again, *others]):
         print_table(title, columns, rows)
