@@ -84,11 +84,6 @@ class Bill:
         return self.share("spike_movement", "dense_movement")
 
     @property
-    def weight_share(self) -> float:
-        """Share of reading weights from memory."""
-        return self.share("weight_access")
-
-    @property
     def power(self) -> float:
         """Mean power while running, W."""
         return self.total / self.latency if self.latency else 0.0

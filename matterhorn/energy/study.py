@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..program.trace import Trace
 from ..topology import Shape
@@ -24,8 +24,7 @@ SWING = 0.5
 """Relative change of a constant in the tornado."""
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(NamedTuple):
     """One code on one kind of array, with its bill."""
 
     coding: Coding
@@ -35,18 +34,12 @@ class Encoding:
     bill: Bill
 
 
-@dataclass(frozen=True)
-class Swing:
+class Swing(NamedTuple):
     """Total energy (J) with one constant ``SWING`` lower and higher."""
 
     key: str
     low: float
     high: float
-
-    @property
-    def width(self) -> float:
-        """Distance between the two, J."""
-        return abs(self.high - self.low)
 
 
 def map_trace(trace: Trace, chip: Chip, hardware: Hardware) -> Mapping:
@@ -147,7 +140,7 @@ def tornado(
             for factor in (1 - SWING, 1 + SWING)
         )
         swings.append(Swing(key, low, high))
-    return sorted(swings, key=lambda swing: -swing.width)[:count]
+    return sorted(swings, key=lambda swing: -abs(swing.high - swing.low))[:count]
 
 
 def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]:
