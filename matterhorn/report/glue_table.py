@@ -19,9 +19,9 @@ FORMAT = 2
 DASH = "–"
 UNCONFIRMED = "?"
 NOTES = (
-    "Development sets, points; FFN: intermediate neurons of a block; silent: share of neuron-windows without an event; "
-    "quiet: share of synaptic operations that never happen; events: per token; drop: teacher − spiking; "
-    "± is the sample standard deviation over seeds.",
+    "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
+    "silent: share of neuron-windows without an event; quiet: share of synaptic operations that never happen; "
+    "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds.",
     f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
     "Their backbone is BERT-base: compare drops rather than scores.",
 )
@@ -43,7 +43,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     rows = rows_of(results)
     means = means_of(rows)
     columns = [
-        "task", "metric", "teacher", "quantized", "k", "FFN", "spiking", "silent", "quiet", "events", "drop", "seeds",
+        "task", "metric", "teacher", "k = 0", "k", "FFN", "spiking", "silent", "quiet", "events", "drop", "seeds",
     ]  # fmt: skip
     lines = [line for row in rows for line in [_line(row), *[_line(other) for other in row.also.values()]]]
     averages = (

@@ -17,6 +17,10 @@ WORDS = re.compile(" (?![a-zµA-Z])")
 """Where a number may be broken: not before its unit."""
 
 
+SHORT = 8
+"""Letters of a word up to which it is not broken either."""
+
+
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and not broken,
     but that a spread may have a line of its own."""
@@ -26,8 +30,9 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(FIGURE.fullmatch(row[index]) for row in cells)
-        longest = max(len(word) for row in cells for word in WORDS.split(row[index])) if numeric else None
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=longest)
+        longest = max((len(word) for row in cells for word in WORDS.split(row[index])), default=0)
+        whole = longest if numeric or longest <= SHORT else None
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=whole)
     for row in cells:
         table.add_row(*row)
     Console().print(table, "")
