@@ -23,6 +23,12 @@ def test_links_lead_somewhere(page):
             assert place.suffix == ".md" and anchor in anchors(place), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page):
+    for name in set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|yaml))`", without_the_table(page))):
+        assert (ROOT / name).exists() or (ROOT / "matterhorn" / name).exists(), name
+
+
 NAMED = sorted({tuple(words) for page in PAGES for words in commands(page)})
 
 
