@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,7 +105,7 @@ def verify(
 
 def _batches(program: Program, rows: Iterable[Encoded] | Sequence[Text]) -> Iterable[Encoded]:
     listed = list(rows)
-    if listed and not isinstance(listed[0], dict):
+    if listed and not isinstance(listed[0], Mapping):
         return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]  # type: ignore[arg-type]
     return listed  # type: ignore[return-value]
 
