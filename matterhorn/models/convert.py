@@ -6,7 +6,6 @@ the next level is folded into integer thresholds, found by bisection on the very
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_int8
 from ..nn.digital import exp_table
 from ..program import Program
 from ..program.parts import REACH
 from ..topology import POPULATIONS, STATIC
 from .block import Block
-from .config import MatterhornConfig
-from .quantized import QuantizedForSequenceClassification
+from .quantized import QuantizedForSequenceClassification, read_network
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -85,14 +82,8 @@ def convert_folder(source: Path, *, task: str | None = None) -> Program:
     Raises:
         InputError: there is none, or it cannot be converted.
     """
-    config, words = source / "config.json", source / "tokenizer.json"
-    if not config.is_file():
-        raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    if kind != MatterhornConfig.model_type:
-        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantized network")
-    tokenizer = Tokenizer.from_file(str(words)) if words.is_file() else None
-    return convert(QuantizedForSequenceClassification.from_pretrained(source), task=task, tokenizer=tokenizer)
+    network, words = read_network(source), source / "tokenizer.json"
+    return convert(network, task=task, tokenizer=Tokenizer.from_file(str(words)) if words.is_file() else None)
 
 
 def _block(block: Block) -> Arrays:

@@ -7,26 +7,24 @@ where they are kept, into biases, the rows of the queries, and the gains of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ..nn import ActivationQuantizer
 from ..topology import TARGETS, Site
 from .block import Block
 from .calibrate import mask_of
-from .encoders import take_apart
+from .encoders import encoder_of
 from .quantized import QuantizedForSequenceClassification
-from .watching import Batch, evaluating, tensors
+from .watching import Batch, evaluating, tensors, watching
 
 Moments = tuple[Tensor, Tensor]
 """Mean of each channel and its mean distance from it, ``[width]`` each."""
 
 
 @torch.no_grad()
-def equalize(network: QuantizedForSequenceClassification, teacher: nn.Module, batch: Batch) -> None:
+def equalize(network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch) -> None:
     """Move scales and means of a network's fresh copy of its teacher's weights to where quantization keeps them.
 
     But for the bits of keys and values the network would compute what it did before. ``batch``: training rows; the
@@ -68,24 +66,19 @@ def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
     even_columns(context, [output.weight])
 
 
-def channel_moments(teacher: nn.Module, batch: Batch) -> dict[Site, Moments]:
+@torch.no_grad()
+def channel_moments(teacher: PreTrainedModel, batch: Batch) -> dict[Site, Moments]:
     """Mean and mean distance from it of each channel of a teacher's keys and values on existing tokens."""
-    device = next(teacher.parameters()).device
     found: dict[Site, Moments] = {}
-    present = mask_of(batch).to(device)
+    present = mask_of(batch).to(teacher.device)
 
-    def measure(site: Site) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            rows = output[present].float()
-            mean = rows.mean(0)
-            found[site] = mean, (rows - mean).abs().mean(0).clamp(min=1e-6)
+    def measure(site: Site, linear: nn.Module, x: Tensor) -> None:
+        rows = linear.forward(x)[present].float()
+        mean = rows.mean(0)
+        found[site] = mean, (rows - mean).abs().mean(0).clamp(min=1e-6)
 
-        return hook
-
-    with ExitStack() as hooks, evaluating(teacher), torch.no_grad():
-        for number, layer in enumerate(take_apart(teacher).layers):
-            for name in ("key", "value"):
-                handle = layer.connections[name].register_forward_hook(measure(Site(number, name)))
-                hooks.callback(handle.remove)
-        teacher(**tensors(batch, device))
+    parts = enumerate(encoder_of(teacher).parts(teacher))
+    stored = {Site(number, name): layer[name] for number, layer in parts for name in ("key", "value")}
+    with watching(stored, measure), evaluating(teacher):
+        teacher(**tensors(batch, teacher.device))
     return found

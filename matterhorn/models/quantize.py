@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from ..errors import InputError
 from .calibrate import calibrate
 from .config import MatterhornConfig
-from .encoders import take_apart
+from .encoders import encoder_of
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch
 
 
 def quantize(
-    teacher: nn.Module,
+    teacher: PreTrainedModel,
     *,
     weights: str = "int1",
     activation_bits: int = 4,
@@ -39,16 +38,18 @@ def quantize(
     Raises:
         InputError: the encoder, an option or its value is not supported.
 
+    >>> import torch
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     >>> teacher = BertForSequenceClassification(BertConfig(vocab_size=50, **sizes))
     >>> network = quantize(teacher, weights="ternary", kv_bits=2)
-    >>> network(torch.tensor([[2, 7, 3]]))
+    >>> tokens = torch.tensor([[2, 7, 3], [2, 9, 3]])
+    >>> network(tokens)
     Traceback (most recent call last):
     matterhorn.errors.InputError: block.0.input: a network whose scales are not set; run matterhorn.calibrate...
-    >>> network = quantize(teacher, batches=[{"input_ids": torch.tensor([[2, 7, 3], [2, 9, 3]])}])
-    >>> network(torch.tensor([[2, 7, 3]])).logits.shape
-    torch.Size([1, 2])
+    >>> network = quantize(teacher, batches=[{"input_ids": tokens}])
+    >>> network(tokens).logits.shape
+    torch.Size([2, 2])
     """
     options = {
         "weights": weights,
@@ -61,24 +62,17 @@ def quantize(
     }
     for name in unknown:
         raise InputError("no such option", field=name, cure=f"give any of: {', '.join(options)}")
-    encoder = take_apart(teacher)
-    network = QuantizedForSequenceClassification(MatterhornConfig(**encoder.config, **options))
-    with torch.no_grad():
-        for name, table in encoder.embeddings.items():
-            network.embeddings.fill(name, table)
-        _copy(network.embeddings.norm, encoder.embeddings_norm)
-        network.embeddings.requires_grad_(False)
-        for block, layer in zip(network.layers(), encoder.layers, strict=True):
-            for name, linear in layer.connections.items():
-                _copy(block.connection(name), linear)
-            _copy(block.attention_norm, layer.attention_norm)
-            _copy(block.feed_forward_norm, layer.feed_forward_norm)
-        _copy(network.pooler, encoder.pooler)
-        _copy(network.classifier, encoder.classifier)
+    encoder = encoder_of(teacher)
+    sizes = {own: getattr(teacher.config, theirs) for own, theirs in encoder.config.items()}
+    network = QuantizedForSequenceClassification(MatterhornConfig(**sizes, **options))
+    for own, theirs in encoder.tables.items():
+        network.embeddings.fill(own, teacher.get_parameter(f"{theirs}.weight"))
+    for own, theirs in encoder.modules.items():
+        network.get_submodule(own).load_state_dict(teacher.get_submodule(theirs).state_dict())
+    for block, parts in zip(network.layers(), encoder.parts(teacher), strict=True):
+        for own, part in parts.items():
+            block.get_submodule(own).load_state_dict(part.state_dict())
+    network.embeddings.requires_grad_(False)
     if batches is not None:
         calibrate(network, batches)
     return network
-
-
-def _copy(target: nn.Module, source: nn.Module) -> None:
-    target.load_state_dict(source.state_dict())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -182,6 +184,22 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         with watching(self.populations(), keep), evaluating(self):
             logits = self.run(**tensors(batch, self.device), every_token=True).logits
         return Expected(levels, logits.cpu().numpy())
+
+
+def read_network(folder: Path) -> QuantizedForSequenceClassification:
+    """The quantized network that was saved in a folder, in eval mode.
+
+    Raises:
+        InputError: there is none.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    if kind != MatterhornConfig.model_type:
+        raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantized network")
+    network: QuantizedForSequenceClassification = QuantizedForSequenceClassification.from_pretrained(folder)
+    return network
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -13,15 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
 from ..program import Program, parts
 from ..topology import SOURCE, STATIC
-from .block import Block
 from .config import MatterhornConfig
-from .quantized import QuantizedForSequenceClassification
+from .quantized import QuantizedForSequenceClassification, read_network
 
 LEAST_SIZE = 0.02
 """Of latent weights that :func:`spread` draws: above what rounding does to a row's mean."""
@@ -54,10 +52,8 @@ def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
             own, feed, linear = source.connections[name], source.populations[SOURCE[name]], target.connection(name)
             scale = _tensor(own.scale) * feed.code.unit / float(feed.scale)
             linear.weight.copy_(_latent(_tensor(own.weights).to(torch.float32), scale, own.kind))
-            linear.bias.copy_(_tensor(own.bias))
     for head, digital in ((program.pooler, network.pooler), (program.classifier, network.classifier)):
         digital.weight.copy_(_tensor(head.weights) * _tensor(head.scale)[:, None])
-        digital.bias.copy_(_tensor(head.bias))
     return network
 
 
@@ -84,11 +80,7 @@ def reference_for(program: Program, folder: Path | None = None) -> QuantizedForS
     Raises:
         InputError: the folder holds none.
     """
-    if folder is None:
-        return restore(program)
-    if not (folder / "config.json").is_file():
-        raise InputError("no network here", file=folder, field="against", cure="give a folder of matterhorn train")
-    return QuantizedForSequenceClassification.from_pretrained(folder).eval()
+    return restore(program) if folder is None else read_network(folder)
 
 
 def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:
@@ -104,37 +96,15 @@ def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:
 
 
 def _without_weights(program: Program) -> QuantizedForSequenceClassification:
-    """A network with a program's embeddings, norms, scales, gains and silent levels."""
+    """A network with all arrays of a program that it has too: embeddings, norms, biases, scales, gains, silence."""
     names = dict(enumerate(program.labels))
-    config = MatterhornConfig(
-        **program.config.plain(), id2label=names, label2id={name: number for number, name in names.items()}
-    )
-    network = QuantizedForSequenceClassification(config)
-    tables = {name: value for name, value in program.arrays().items() if name.startswith("embeddings.")}
-    network.embeddings.load_state_dict({name.removeprefix("embeddings."): _tensor(v) for name, v in tables.items()})
+    labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    network = QuantizedForSequenceClassification(MatterhornConfig(**program.config.plain(), **labels))
+    own = network.state_dict()
+    same = {name: _tensor(array) for name, array in program.arrays().items() if name in own}
+    network.load_state_dict(own | same)
     network.embeddings.requires_grad_(False)
-    for source, target in zip(program.blocks, network.layers(), strict=True):
-        _populations(source, target)
-        for own, norm in (
-            (source.attention_norm, target.attention_norm),
-            (source.feed_forward_norm, target.feed_forward_norm),
-        ):
-            norm.weight.copy_(_tensor(own.weight))
-            norm.bias.copy_(_tensor(own.bias))
     return network
-
-
-def _populations(source: parts.Block, target: Block) -> None:
-    """Scales, gains and silent levels."""
-    for name, population in source.populations.items():
-        quantizer, code = target.population(name), population.code
-        quantizer.scale.fill_(float(population.scale))
-        quantizer.silent.copy_(_tensor(code.silent))
-        quantizer.silent_value.copy_(_tensor(code.reference * (EIGHTHS // code.unit)))
-        if population.gain is not None and quantizer.gain is not None:
-            quantizer.gain.copy_(_tensor(population.gain))
-    target.keys.scale.fill_(float(source.keys.scale))
-    target.values.scale.fill_(float(source.values.scale))
 
 
 def _head(head: parts.Head) -> FixedDigitalLinear:

@@ -157,9 +157,10 @@ class QuantizedEmbeddings(nn.Module):
             self.register_buffer(f"{name}_scale", torch.zeros(rows))
         self.norm = FixedLayerNorm(width, eps)
 
+    @torch.no_grad()
     def fill(self, name: str, weight: Tensor) -> None:
         """Take over a float table ``[rows, width]``."""
-        rows, scale = quantize_int8(weight.detach())
+        rows, scale = quantize_int8(weight)
         self.get_buffer(name).copy_(rows)
         self.get_buffer(f"{name}_scale").copy_(scale)
 

@@ -17,7 +17,7 @@ from matterhorn.models import (
     quantize,
 )
 from matterhorn.models.calibrate import level_histograms
-from matterhorn.models.encoders import ADAPTERS
+from matterhorn.models.encoders import ENCODERS
 from matterhorn.nn import quantize_int8
 from matterhorn.topology import Site
 
@@ -92,7 +92,7 @@ def test_unknown_encoders_are_refused_in_one_line():
         with pytest.raises(InputError) as error:
             quantize(teacher)
         name = type(teacher).__name__
-        assert str(error.value) == f"teacher: a {name}; give one of: {', '.join(ADAPTERS)}"
+        assert str(error.value) == f"teacher: a {name}; give one of: {', '.join(ENCODERS)}"
 
 
 def test_a_decoder_is_refused():

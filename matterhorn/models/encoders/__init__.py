@@ -1,25 +1,26 @@
-"""Encoders that can be quantized: one small file each, that takes a model of Hugging Face apart."""
+"""Encoders that can be quantized: one small file each, that says where a model of Hugging Face has its parts."""
 
 from __future__ import annotations
 
+from transformers import PreTrainedModel
+
 from ...errors import InputError
-from . import bert
-from .encoder import Encoder, Layer
+from .bert import BERT
+from .encoder import Encoder
 
-ADAPTERS = {bert.NAME: bert.read}
-"""How to take a model apart, by the name of its class in transformers."""
-
-__all__ = ["ADAPTERS", "Encoder", "Layer", "take_apart"]
+ENCODERS = {encoder.model: encoder for encoder in (BERT,)}
 
 
-def take_apart(model: object) -> Encoder:
-    """The parts of a full-precision classifier.
+def encoder_of(model: PreTrainedModel) -> Encoder:
+    """What is known of a full-precision classifier.
 
     Raises:
-        InputError: there is no adapter for it.
+        InputError: it is none of :data:`ENCODERS`, or one with relative positions or a causal mask.
     """
-    for read in ADAPTERS.values():
-        parts = read(model)
-        if parts is not None:
-            return parts
-    raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {', '.join(ADAPTERS)}")
+    found = next((ENCODERS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in ENCODERS), None)
+    if found is None:
+        raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {', '.join(ENCODERS)}")
+    if model.config.is_decoder or getattr(model.config, "position_embedding_type", "absolute") != "absolute":
+        cure = "give one that looks both ways, with absolute positions"
+        raise InputError("an encoder with relative positions or a causal mask", field="teacher", cure=cure)
+    return found

@@ -1,35 +1,30 @@
-"""What a full-precision classifier is to us, whatever it is called where it comes from."""
+"""What there is to know of a full-precision encoder: where its parts are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One block: its linear maps by the names of our connections, and the norms behind attention and feed-forward."""
-
-    connections: Mapping[str, nn.Linear]
-    attention_norm: nn.LayerNorm
-    feed_forward_norm: nn.LayerNorm
+from torch import nn
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Parts of a full-precision classifier.
+    """Where a classifier of Hugging Face keeps what a quantized network has. All are our names → theirs.
 
     Attributes:
-        config: sizes and labels, as options of :class:`~matterhorn.models.MatterhornConfig`.
-        embeddings: float tables ``word``, ``position``, ``segment``, ``[rows, width]``.
+        model: name of its class. config: options of a network that its config has.
+        tables: embeddings. modules: all else outside the blocks. layers: where its blocks are; layer: parts of one.
     """
 
-    config: Mapping[str, Any]
-    embeddings: Mapping[str, Tensor]
-    embeddings_norm: nn.LayerNorm
-    layers: tuple[Layer, ...]
-    pooler: nn.Linear
-    classifier: nn.Linear
+    model: str
+    config: Mapping[str, str]
+    tables: Mapping[str, str]
+    modules: Mapping[str, str]
+    layers: str
+    layer: Mapping[str, str]
+
+    def parts(self, model: nn.Module) -> list[dict[str, nn.Module]]:
+        """Parts of every block, by our names."""
+        blocks = model.get_submodule(self.layers).children()
+        return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in blocks]
