@@ -42,14 +42,13 @@ def sent_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
 
 def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """Movement of one population. One packet serves all connections that read it: on counted routes they share its
-    energy by their tiles; with fixed hops each pays for its own deliveries."""
+    energy evenly, being of one size; with fixed hops each pays for its own deliveries."""
     category = "dense_movement" if sharing[0].form == "word" else "spike_movement"
     if chip.noc.route == "counted":
         for sent, readers in streams(sharing):
             energy = sent_energy(sent, chip, mapping) * mapping.spike_flow(readers).hops
-            tiles = [mapping.groups[a.name].count if a.name in mapping.groups else 1 for a in readers]
-            for a, count in zip(readers, tiles, strict=True):
-                yield a.name, category, energy * count / sum(tiles)
+            for a in readers:
+                yield a.name, category, energy / len(readers)
         return
     for a in sharing:
         reached = mapping.groups[a.name].column_groups if a.name in mapping.groups else 1

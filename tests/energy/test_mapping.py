@@ -65,6 +65,13 @@ def test_packets_that_only_keys_and_values_read_have_a_route_of_their_own(minilm
         assert some.sender == every.sender and set(every.goals.tiles) - set(some.goals.tiles) == set(query)
 
 
+@pytest.mark.parametrize(("longest", "tiles"), [(64, 1), (128, 2), (512, 6)])
+def test_attention_tiles_hold_the_keys_and_values_of_as_many_heads_as_fit(minilm, longest, tiles):
+    """12 heads of 2 · longest · 32 one-bit elements, 65,536 bits a tile."""
+    mapping = place(recode(minilm, coding("dense")), load("rram-22nm"), "digital", longest)
+    assert mapping.groups["block.0.attention"].count == tiles
+
+
 def test_a_network_that_does_not_fit_says_so(base):
     with pytest.raises(InputError, match=r"needs a mesh of .* tiles"):
         map_trace(base, load("rram-22nm", ["mesh.rows=4"]), "digital")

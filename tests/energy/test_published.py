@@ -65,6 +65,9 @@ def test_the_tornado_has_the_ten_widest(base):
     widths = [abs(swing.high - swing.low) for swing in found]
     assert widths == sorted(widths, reverse=True) and widths[0] > 0
     assert found[0].key.startswith("msu.")
+    total = make_bill(as_traced(base), base, chip, map_trace(base, chip, "msu")).total
+    linear = next(swing for swing in found if swing.key == "logic.multiply")
+    assert linear.low < total < linear.high and linear.low + linear.high == near(2 * total)
 
 
 def test_a_student_that_is_wider_than_its_teacher_is_billed_so_on_every_shape(minilm):
