@@ -33,13 +33,11 @@ def train(
 
     from ..distill.recipe import full_name, load_recipe
     from ..distill.run import train as run
-    from ..distill.tracking import tracking
 
     if threads:
         torch.set_num_threads(threads)
     settings = load_recipe(recipe)
     place = output or Path("runs") / (Path(recipe).stem if Path(recipe).suffix else full_name(recipe))
-    with tracking(tracker):
-        best = run(settings, place, glue_folder(glue_dir))
+    best = run(settings, place, glue_folder(glue_dir), tracker=tracker)
     if os.environ.get("RANK", "0") == "0":
         typer.echo(f"{best}: the quantized network; next: matterhorn publish {place} OUTPUT")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from ..errors import InputError
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import Flips, Measure, on_device
 from .recipe import Phase
-from .state import Loss, Progress, load_state, replace_folder, save_state
-from .tracking import TRACKER
+from .state import Progress, Stateful, load_state, replace_folder, save_state
+
+Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
+"""(model, batch) → what is minimized, and figures to show."""
 
 
 @dataclass
@@ -84,14 +89,22 @@ def run_phase(
     phase: Phase,
     folder: Path,
     seed: int,
+    *,
+    tracker: str | None = None,
+    remembered: Mapping[str, Stateful] = MappingProxyType({}),
 ) -> Progress:
-    """Train ``model`` in place; the weights that score best on ``selection`` land in ``folder/best``."""
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), log_with=TRACKER.get(), project_dir=folder.parent / "logs"
-    )
+    """Train ``model`` in place; the weights that score best on ``selection`` land in ``folder/best``.
+
+    ``tracker``: see :func:`check_tracker`; ``remembered``: what the loss remembers from pass to pass, by name.
+    """
+    cpu = not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
     total = max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / accelerator.num_processes)))
     descent = begin(model, phase, total, accelerator)
-    progress = load_state(folder / "last", model, descent.optimizer, loss, descent.average)
+    parts: dict[str, Stateful] = {"model": model, **remembered}
+    if descent.average is not None:
+        parts["average"] = descent.average
+    progress = load_state(folder / "last", parts, descent.optimizer)
     if progress.done:
         return progress
     descent.step, flips, clock = progress.step, Flips(model), time.monotonic()
@@ -113,7 +126,7 @@ def run_phase(
                 _show(progress.history[-1])
                 if progress.best_step == descent.step:
                     replace_folder(folder / "best", descent.kept.save_pretrained)
-                save_state(folder / "last", model, descent.optimizer, progress, loss, descent.average)
+                save_state(folder / "last", parts, descent.optimizer, progress)
             accelerator.wait_for_everyone()
             clock = time.monotonic()
     return progress
@@ -166,10 +179,26 @@ def _schedule(step: int, total: int, warmup: float) -> float:
     return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
 
 
+def check_tracker(name: str | None) -> None:
+    """Whether accelerate can report to a tracker (TensorBoard, Weights & Biases …).
+
+    Raises:
+        InputError: accelerate does not know it, or it is not installed.
+    """
+    if name is None:
+        return
+    if name not in LOGGER_TYPE_TO_CLASS:
+        cure = f"choose one of {', '.join(LOGGER_TYPE_TO_CLASS)}"
+        raise InputError(f"unknown tracker {name!r}", field="tracker", cure=cure)
+    if name not in [str(tracker) for tracker in get_available_trackers()]:
+        cure = f"pip install {'tensorboardX' if name == 'tensorboard' else name}"
+        raise InputError(f"tracker {name!r} is not installed", field="tracker", cure=cure)
+
+
 @contextmanager
 def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[None]:
-    """While the phase runs, its evaluations go to the tracker that was asked for."""
-    if TRACKER.get():
+    """While the phase runs, its evaluations go to the tracker that was asked for, if any."""
+    if accelerator.log_with:
         plain = {k: v for k, v in phase if isinstance(v, (int, float, str))}
         accelerator.init_trackers(folder.name, config=plain)
     yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,11 +10,19 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
+from ..models.watching import evaluating, tensors
 from ..nn import QuantizedLinear
 from ..tasks.metrics import compute_metrics
 from ..tasks.task import Task
 from ..tasks.tokens import Tokens, sorted_batches
+
+BATCH = 64
+"""Rows of a batch in evaluation."""
+
+Lesson = tuple[Tensor, tuple[Tensor, ...]]
+"""Logits ``[batch, outputs]`` and the hidden states behind each block, ``[batch, L, width]`` each."""
 
 
 class Measured(NamedTuple):
@@ -24,7 +32,7 @@ class Measured(NamedTuple):
     figures: dict[str, float]
 
 
-Measure = Callable[[nn.Module, Tokens, Accelerator], Measured]
+Measure = Callable[[PreTrainedModel, Tokens, Accelerator], Measured]
 """(model, rows, processes) → an evaluation."""
 
 
@@ -33,30 +41,26 @@ def on_device(batch: Mapping[str, NDArray[Any]], device: torch.device | str) -> 
     return {name: torch.as_tensor(values).to(device) for name, values in batch.items()}
 
 
-def predict(model: nn.Module, tokens: Tokens, accelerator: Accelerator | None = None, batch_size: int = 64) -> Tensor:
-    """Logits ``[rows, outputs]`` of a model in eval mode, in float32; with an accelerator, shared by its processes."""
-    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    pieces = []
-    with torch.inference_mode():
-        for rows in sorted_batches(tokens, batch_size)[rank::world]:
-            batch = on_device(tokens.batch(rows), device)
-            batch.pop("labels", None)
-            pieces.append((rows, model(**batch).logits.float().cpu()))
-    model.train(was_training)
-    if accelerator is not None and world > 1:
-        from accelerate.utils import gather_object
+def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
+    """What a teacher says of a batch (its labels are left out)."""
+    nn.Module.to(teacher, batch["input_ids"].device)
+    with torch.no_grad():
+        answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
+    return answer.logits, answer.hidden_states[1:]
 
-        pieces = gather_object(pieces)
-    answers = torch.cat([logits for _, logits in pieces])
-    order = torch.tensor([row for rows, _ in pieces for row in rows])
-    return torch.empty_like(answers).index_copy(0, order, answers)
+
+def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | None = None) -> Tensor:
+    """Logits float32 ``[rows, outputs]`` of a model in eval mode; with an accelerator, its processes share the rows."""
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    logits = torch.zeros(len(tokens), model.config.num_labels or 1, device=model.device)
+    with evaluating(model), torch.inference_mode():
+        for rows in sorted_batches(tokens, BATCH)[rank::world]:
+            logits[rows] = model(**tensors(tokens.batch(rows), model.device)).logits.float()
+    return (accelerator.reduce(logits) if accelerator else logits).cpu()
 
 
 def metrics_of(
-    model: nn.Module, task: Task, tokens: Tokens, accelerator: Accelerator | None = None
+    model: PreTrainedModel, task: Task, tokens: Tokens, accelerator: Accelerator | None = None
 ) -> dict[str, float]:
     """A task's metrics of a model on rows, the main one first."""
     return compute_metrics(task, predict(model, tokens, accelerator).numpy(), torch.tensor(tokens.labels).numpy())
@@ -65,21 +69,21 @@ def metrics_of(
 def by_metric(task: Task) -> Measure:
     """A teacher is chosen by its task's main metric."""
 
-    def measure(model: nn.Module, rows: Tokens, accelerator: Accelerator) -> Measured:
+    def measure(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         metrics = metrics_of(model, task, rows, accelerator)
         return Measured(metrics[task.metrics[0]], metrics)
 
     return measure
 
 
-def by_divergence(task: Task, teacher: nn.Module) -> Measure:
+def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
     """A student is chosen by how little it diverges from its teacher on rows that it did not learn.
 
     The divergence uses all of an answer, and tells students apart that accuracy on a few hundred rows does not.
     """
     taught: list[Tensor] = []
 
-    def measure(student: nn.Module, rows: Tokens, accelerator: Accelerator) -> Measured:
+    def measure(student: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         if not taught:
             taught.append(predict(teacher.to(accelerator.device), rows, accelerator))
         own = predict(student, rows, accelerator)
@@ -88,6 +92,32 @@ def by_divergence(task: Task, teacher: nn.Module) -> Measure:
         return Measured(-found, {"divergence": found} | metrics)
 
     return measure
+
+
+def by_hidden_error(teacher: PreTrainedModel) -> Measure:
+    """A student of no task is chosen by the mean squared error of its hidden states, summed over the blocks."""
+
+    def measure(student: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
+        sums = torch.zeros(2, device=accelerator.device)
+        with evaluating(student), torch.no_grad():
+            for numbers in sorted_batches(rows, BATCH)[accelerator.process_index :: accelerator.num_processes]:
+                batch = tensors(rows.batch(numbers), accelerator.device)
+                with torch.autocast(accelerator.device.type, torch.bfloat16):
+                    _, taught = ask(teacher, batch)
+                own = student(**batch, output_hidden_states=True).hidden_states[1:]
+                tokens = batch["attention_mask"].sum()
+                sums += torch.stack([hidden_error(own, taught, batch["attention_mask"]) * tokens, tokens])
+        total, count = accelerator.reduce(sums).tolist()
+        return Measured(-total / count, {"hidden_error": total / count})
+
+    return measure
+
+
+def hidden_error(own: Sequence[Tensor], taught: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean squared error of hidden states ``[batch, L, width]`` over existing tokens, summed over the blocks."""
+    present = mask.to(torch.float32)[..., None]
+    errors = [((a.float() - b.float()).square() * present).sum() for a, b in zip(own, taught, strict=True)]
+    return sum(errors, start=torch.zeros((), device=mask.device)) / (own[0].shape[-1] * present.sum())
 
 
 def divergence(own: Tensor, taught: Tensor) -> float:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
-from torch import nn
-from transformers import BertForSequenceClassification, PreTrainedTokenizerBase, set_seed
+from transformers import BertForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..models import QuantizedForSequenceClassification
 from ..msu import deviating, load_device
@@ -18,17 +17,16 @@ from ..program import Program
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
-from .general import by_hidden_error, general_rows, general_teacher
-from .loop import multiplies_bf16, run_phase
+from .loop import check_tracker, multiplies_bf16, run_phase
 from .loss import Distillation, Teacher
-from .measure import Measure, Measured, by_divergence
+from .measure import Measure, Measured, ask, by_divergence, by_hidden_error
 from .noise import Chips
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
 from .start import RECIPE_FILE, Start, find_start, mixture, start_student
 from .state import is_done
-from .teacher import ask, backbone_tokenizer, fine_tune, freeze, load_teacher, locate
-from .texts import distillation_rows
+from .teacher import backbone_tokenizer, fine_tune, freeze, load_teacher, locate
+from .texts import distillation_rows, general_rows
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -47,12 +45,15 @@ class Lesson:
     tokenizer: PreTrainedTokenizerBase
 
 
-def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None) -> Path:
+def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker: str | None = None) -> Path:
     """Run a recipe in ``folder`` (resuming what is there) and return the folder of the last phase's best network.
 
+    ``tracker``: report evaluations to one of accelerate's, e.g. tensorboard.
+
     Raises:
-        InputError: rows, backbone or start are missing.
+        InputError: rows, backbone, start or tracker are missing.
     """
+    check_tracker(tracker)
     folder.mkdir(parents=True, exist_ok=True)
     if PartialState(cpu=not torch.cuda.is_available()).is_main_process:
         (folder / RECIPE_FILE).write_text(as_yaml(recipe), encoding="utf-8")
@@ -60,17 +61,20 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None) -> Path:
     if recipe.task is None:
         lesson, source = _general_lesson(recipe, glue_dir), Path(locate(recipe.backbone))
     else:
-        lesson, source = _task_lesson(recipe, folder, glue_dir, start), folder / "teacher" / "best"
+        lesson, source = _task_lesson(recipe, folder, glue_dir, start, tracker), folder / "teacher" / "best"
     return run_phases(
         recipe,
         folder,
         start.network if start else source,
         lesson,
         other_task=start is not None and start.task != recipe.task,
+        tracker=tracker,
     )
 
 
-def _task_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None) -> Lesson:
+def _task_lesson(
+    recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None
+) -> Lesson:
     """Fine-tune the teacher of a task; its lesson."""
     assert recipe.task is not None
     task, tokenizer = get_task(recipe.task), backbone_tokenizer(recipe.backbone)
@@ -78,7 +82,7 @@ def _task_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Sta
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
-    fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None)
+    fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None, tracker)
 
     def teacher() -> BertForSequenceClassification:
         return load_teacher(folder / "teacher" / "best", task)
@@ -88,15 +92,26 @@ def _task_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Sta
 
 
 def _general_lesson(recipe: Recipe, glue_dir: Path | None) -> Lesson:
-    """The backbone teaches its hidden states on the texts of several tasks."""
+    """The backbone teaches its hidden states on the texts of several tasks, so that one-bit weights and silence are
+    learned once, before any task (TinyBERT's general distillation, arXiv 1909.10351)."""
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
-    teacher = partial(general_teacher, recipe)
+
+    def teacher() -> BertForSequenceClassification:
+        set_seed(recipe.seed)  # of its head, which the backbone has not
+        return BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
+
     return Lesson(teacher, learn, select, by_hidden_error(freeze(teacher())), tokenizer)
 
 
 def run_phases(
-    recipe: Recipe, folder: Path, start: Path | Program, lesson: Lesson, *, other_task: bool = False
+    recipe: Recipe,
+    folder: Path,
+    start: Path | Program,
+    lesson: Lesson,
+    *,
+    other_task: bool = False,
+    tracker: str | None = None,
 ) -> Path:
     """All phases of a recipe that are not done yet, each from where the last one ended; the last one's best network.
 
@@ -113,7 +128,8 @@ def run_phases(
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
             loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
             measure = with_shortfall(lesson.measure, loss.silence)
-            run_phase(student, loss, measure, lesson.learn, lesson.select, phase, place, recipe.seed)
+            rows = lesson.learn, lesson.select
+            run_phase(student, loss, measure, *rows, phase, place, recipe.seed, tracker=tracker, remembered=loss.parts)
         if PartialState().is_main_process:
             lesson.tokenizer.save_pretrained(place / "best")
         start = place / "best"
@@ -145,7 +161,7 @@ def with_shortfall(measure: Measure, silence: Silence | None) -> Measure:
     if silence is None:
         return measure
 
-    def judge(model: nn.Module, rows: Tokens, accelerator: Accelerator) -> Measured:
+    def judge(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         found = measure(model, rows, accelerator)
         shortfall = max(0.0, silence.missing - SILENCE_TOLERANCE)
         return found._replace(score=found.score - SHORTFALL_WEIGHT * shortfall)

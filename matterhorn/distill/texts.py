@@ -51,6 +51,14 @@ def load_texts(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None, *, a
     return parts
 
 
+def general_rows(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None) -> tuple[Tokens, Tokens]:
+    """Texts of the recipe's tasks, mixed, and the rows held out of them to choose by; no labels."""
+    rows = join(load_texts(recipe, tokenizer, glue_dir))
+    order = random.Random(recipe.seed).sample(range(len(rows)), len(rows))
+    held = min(recipe.selection_rows, len(rows) // 5)
+    return rows.subset(order[held:]), rows.subset(order[:held])
+
+
 def special_tokens(tokenizer: Tokenizer) -> set[int]:
     """Numbers of the tokens that are no text: those around a row, between its sentences, and kept free."""
     return {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}

@@ -9,17 +9,17 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from transformers import PreTrainedModel
 
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
 from ..tasks.tokens import Tokens
 from .loop import bar, begin, descend, token_batches
+from .measure import ask
 from .recipe import Distilling, checked
 from .run import loss_of
 from .start import give_dead_zone
-from .teacher import ask
 
 DENSITIES = {
     "input": 0.10,
@@ -34,7 +34,7 @@ DENSITIES = {
 
 def distill(
     student: QuantizedForSequenceClassification,
-    teacher: nn.Module,
+    teacher: PreTrainedModel,
     rows: Tokens | Iterable[Batch],
     *,
     dead_zone: int,

@@ -9,8 +9,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from matterhorn.distill.loss import Distillation
+from matterhorn.distill.measure import ask
 from matterhorn.distill.recipe import load_recipe
-from matterhorn.distill.teacher import ask, freeze
+from matterhorn.distill.teacher import freeze
 from matterhorn.models import quantize
 from matterhorn.tasks.task import get_task
 

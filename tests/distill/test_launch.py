@@ -17,9 +17,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from matterhorn.distill.loop import check_tracker
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.distill.run import train as train_here
-from matterhorn.distill.tracking import tracking
 from matterhorn.errors import InputError
 from matterhorn.models.convert import convert_folder
 from matterhorn.program import Trace
@@ -82,8 +82,7 @@ def test_two_processes_train(tmp_path):
 def test_a_tracker_gets_every_evaluation(tmp_path):
     pytest.importorskip("tensorboardX")
     recipe, output = lay_short(tmp_path), tmp_path / "run"
-    with tracking("tensorboard"):
-        train_here(load_recipe(recipe), output, tmp_path / "glue")
+    train_here(load_recipe(recipe), output, tmp_path / "glue", tracker="tensorboard")
     for place in PLACES:
         data = b"".join(file.read_bytes() for file in (output / "logs" / place).glob("events.*"))
         history = json.loads((output / place / "last" / "state.json").read_text())["history"]
@@ -92,12 +91,8 @@ def test_a_tracker_gets_every_evaluation(tmp_path):
 
 def test_a_tracker_that_is_missing_or_unknown_is_refused(monkeypatch):
     monkeypatch.setattr("accelerate.tracking._available_trackers", [])
-    with (
-        pytest.raises(InputError, match=r"tracker: tracker 'wandb' is not installed; pip install wandb"),
-        tracking("wandb"),
-    ):
-        pass
-    with pytest.raises(InputError, match="unknown tracker 'paper'"), tracking("paper"):
-        pass
-    with tracking(None):
-        pass
+    with pytest.raises(InputError, match=r"tracker: tracker 'wandb' is not installed; pip install wandb"):
+        check_tracker("wandb")
+    with pytest.raises(InputError, match="unknown tracker 'paper'"):
+        check_tracker("paper")
+    check_tracker(None)

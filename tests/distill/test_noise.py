@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from matterhorn.distill.loss import Distillation
+from matterhorn.distill.measure import ask
 from matterhorn.distill.noise import TURNS, Chips
-from matterhorn.distill.teacher import ask
 from matterhorn.msu import deviating, load_device
 
 from ..networks import small_batch, small_bert, small_network
