@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
-import numpy as np
+Input = TypeVar("Input")
+Run = Callable[[], object]
 
+Contestant = Callable[[Input], Run]
+"""Takes an input in a form of its own; what it gives back is timed."""
 
-@dataclass(frozen=True)
-class Timing:
-    """Median and interquartile range of one contestant, seconds."""
-
-    median_s: float
-    iqr_s: float
-    times: int
+LEAST = 3
+"""Rounds that are measured, however long they take."""
 
 
-def interleave(contestants: Mapping[str, Callable[[], object]], *, seconds: float, most: int = 25) -> dict[str, Timing]:
-    """Time each contestant in turn, round after round, for about ``seconds`` (3 … ``most`` rounds after a warm-up)."""
-    for run in contestants.values():
-        run()
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
-    deadline = time.perf_counter() + seconds
-    for turn in range(most):
-        if turn >= 3 and time.perf_counter() > deadline:
+def interleave(
+    contestants: Mapping[str, Contestant[Input]],
+    inputs: Iterable[Input],
+    *,
+    seconds: float,
+    most: int = 25,
+    pause: float = 0.0,
+) -> dict[str, list[float]]:
+    """Seconds of each call of contestants that run in turn, forwards and backwards, after a round that warms up.
+
+    Args:
+        inputs: one for each call; where all differ, nobody profits from having seen its own.
+        seconds: to spend, about; at least :data:`LEAST` rounds, no more than ``most``.
+        pause: seconds before each call, in which another's idle threads come to rest.
+    """
+    given, taken = iter(inputs), {name: list[float]() for name in contestants}
+    deadline = float("inf")
+    for turn in range(-1, most):
+        if turn == 0:
+            deadline = time.perf_counter() + seconds
+        if turn >= LEAST and time.perf_counter() > deadline:
             break
-        for name, run in contestants.items():
+        for name in list(contestants)[:: 1 if turn % 2 == 0 else -1]:
+            run = contestants[name](next(given))
+            time.sleep(pause)
             start = time.perf_counter()
             run()
             taken[name].append(time.perf_counter() - start)
-    return {name: _summary(values) for name, values in taken.items()}
-
-
-def _summary(values: list[float]) -> Timing:
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return Timing(float(middle), float(high - low), len(values))
+    return {name: times[1:] for name, times in taken.items()}

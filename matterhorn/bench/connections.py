@@ -1,89 +1,61 @@
-"""One connection with events drawn at a given silence, and one whole spiking layer against peers."""
+"""One connection with events drawn at a given silence, and one whole layer of spiking neurons."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+import numpy as np
+from numpy.typing import NDArray
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from ..coding import Code, kappa
+from ..program.parts import Array, Connection, Population
+from ..runtime import Backend
+from ..runtime.engine import BACKENDS
+from .clock import Contestant
 
-from ..coding import SILENT, Code, kernel
-from ..engines import Engine, get_engine
-from ..engines.events import EventsEngine
-from ..models.spiking import Connection, Firing
+Contestants = dict[str, Contestant[NDArray[np.uint8]]]
+"""They take slots ``[rows, in]``."""
 
-BITS = 4
+STEPS = 15
+"""T of a layer."""
 
 
-def random_connection(fan_in: int, fan_out: int) -> Connection:
+def random_array(fan_in: int, fan_out: int) -> Array:
     """±1 weights."""
-    connection = Connection(fan_in, fan_out, "1")
-    draw = torch.Generator().manual_seed(0)
-    connection.weights.copy_(2 * torch.randint(0, 2, (fan_out, fan_in), generator=draw) - 1)
-    return connection
+    weights = 2 * np.random.Generator(np.random.PCG64(0)).integers(0, 2, (fan_out, fan_in), np.int8) - 1
+    ones = np.ones(fan_out, np.float32)
+    return Array.of("random", [Connection("int1", weights, np.zeros(fan_out, np.int32), ones, ones)], "input")
 
 
-def random_slots(rows: int, neurons: int, silent_share: float) -> Tensor:
-    """Slots of levels four to six away from the silent one, where they are not silent."""
-    draw = torch.Generator().manual_seed(1)
-    distance = torch.randint(4, 7, (rows, neurons), generator=draw)
-    side = 2 * torch.randint(0, 2, (rows, neurons), generator=draw) - 1
-    slots = (7 - distance * side).to(torch.uint8)
-    return slots.masked_fill(torch.rand(rows, neurons, generator=draw) < silent_share, SILENT)
+def population(name: str, neurons: int) -> Population:
+    """The silent level in the middle, a dead zone of three; thresholds evenly spaced."""
+    thresholds = np.tile(np.linspace(-150, 150, STEPS).round().astype(np.int32), (neurons, 1))
+    return Population(name, neurons, Code(4, np.array(8, np.int16), 3), np.float32(1), thresholds=thresholds)
 
 
-def middle_code() -> Code:
-    """The silent level in the middle."""
-    return Code(BITS, torch.tensor(8))
+def connection_contestants(fan_in: int, fan_out: int) -> Contestants:
+    """Slots to potentials: dense products of others, ours in closed form and by events."""
+    from .opponents import products
+
+    array, source = random_array(fan_in, fan_out), population("input", fan_in)
+
+    def dense(other: Contestant[NDArray[np.int16]]) -> Contestant[NDArray[np.uint8]]:
+        return lambda slots: other(kappa(slots, source.code))
+
+    def ours(backend: Backend) -> Contestant[NDArray[np.uint8]]:
+        return lambda slots: lambda: backend.integrate(slots, array, source)
+
+    others = {name: dense(other) for name, other in products(array.weights).items()}
+    return others | {name: ours(BACKENDS[name]()) for name in ("exact", "events")}
 
 
-Contestants = dict[str, Callable[[], object]]
+def layer_contestants(width: int) -> Contestants:
+    """Slots to slots, connection and neurons: SpikingJelly step by step, ours on all backends."""
+    from .opponents import spikingjelly
 
+    array, source, target = random_array(width, width), population("input", width), population("queries", width)
+    jelly, steps = spikingjelly(width), np.arange(STEPS).reshape(-1, 1, 1)
 
-BASELINES = ("fp32", "int8-dynamic", "exact")
+    def ours(backend: Backend) -> Contestant[NDArray[np.uint8]]:
+        return lambda slots: lambda: backend.fire(backend.integrate(slots, array, source), 0, target)
 
-
-def connection_contestants(rows: int, fan_in: int, fan_out: int, silent_share: float) -> Contestants:
-    """A product in fp32, bf16 and PyTorch's dynamic int8, ours exact, ours by events."""
-    connection, code = random_connection(fan_in, fan_out), middle_code()
-    slots = random_slots(rows, fan_in, silent_share)
-    dense, weights = kernel(slots, code).to(torch.float32), connection.weights.to(torch.float32)
-
-    def ours(engine: Engine) -> Callable[[], object]:
-        return lambda: engine.integrate(slots, code, connection)
-
-    narrow, narrow_weights, eight = dense.to(torch.bfloat16), weights.to(torch.bfloat16), _dynamic(weights)
-    found: Contestants = {
-        "fp32": lambda: F.linear(dense, weights),
-        "bf16": lambda: F.linear(narrow, narrow_weights),
-        "int8-dynamic": lambda: eight(dense),
-    }
-    return found | {name: ours(get_engine(name)) for name in ("exact", "events")}
-
-
-def takes_events(engine: EventsEngine, rows: int, fan_in: int, fan_out: int, silent_share: float) -> bool:
-    """Whether the cost model has ``events`` add events here, or take the dense product."""
-    slots = random_slots(rows, fan_in, silent_share)
-    return engine.pays(slots, random_connection(fan_in, fan_out))
-
-
-def _dynamic(weights: Tensor) -> nn.Module:
-    linear = nn.Linear(weights.shape[1], weights.shape[0], bias=False)
-    linear.load_state_dict({"weight": weights})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear}, dtype=torch.qint8)
-
-
-def layer_contestants(rows: int, width: int, silent_share: float) -> Contestants:
-    """Connection and neurons: our engines."""
-    connection, code, slots = random_connection(width, width), middle_code(), random_slots(rows, width, silent_share)
-    population = Firing(width, BITS, signed=True, dead_zone=3, rows=width)
-    population.thresholds.copy_(torch.linspace(-150, 150, 15).round().expand(width, -1))
-
-    def ours(engine: Engine) -> Callable[[], object]:
-        return lambda: engine.fire(engine.integrate(slots, code, connection), population)
-
-    return {name: ours(get_engine(name)) for name in ("stepped", "exact", "events")}
+    found: Contestants = {"spikingjelly": lambda slots: jelly(slots == steps)}
+    return found | {name: ours(BACKENDS[name]()) for name in ("stepped", "exact", "events")}

@@ -1,63 +1,63 @@
-"""Real text to measure on: the sentences that come with the package, alone or strung together."""
+"""Inputs without end, none twice: batches of text, and slots at a given silence."""
 
 from __future__ import annotations
 
-import csv
-from functools import cache
-from importlib import resources
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import torch
-from tokenizers import Tokenizer
+import numpy as np
+from numpy.typing import NDArray
 
-from ..engines.answer import load_tokenizer
-from .networks import Batch
+from ..coding import SILENT
+from ..program import Program
+from ..program.samples import sample
+from ..program.text import Encoded, pad
 
-
-def sample() -> list[str]:
-    """The shipped sentences."""
-    text = resources.files("matterhorn").joinpath("samples", "sst2.tsv").read_text(encoding="utf-8")
-    return [row["sentence"] for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)]
-
-
-@cache
-def _tokenizer(folder: Path) -> Tokenizer:
-    return load_tokenizer(folder)
+LENGTHS = {
+    "sentences": (10, 14, 17, 20, 23, 26, 29, 32, 37, 44),
+    "pairs": (29, 36, 41, 46, 50, 56, 64, 79, 115, 157),
+    "128 tokens": (128,),
+    "512 tokens": (512,),
+}
+"""Tokens of a row. Of sentences as in SST-2 and of pairs as in RTE: from the 5th to the 95th percentile of its
+development rows, in tenths."""
 
 
-def batch_of(folder: Path, texts: list[str]) -> Batch:
-    """Texts as a padded batch, shortest first."""
-    tokenizer = _tokenizer(folder)
-    return _padded(sorted((tokenizer.encode(text).ids for text in texts), key=len))
+def spread(lengths: Sequence[int], rows: int) -> list[int]:
+    """``rows`` lengths spread evenly over the given ones, shortest first; one alone is of middle length."""
+    return [lengths[(2 * i + 1) * len(lengths) // (2 * rows)] for i in range(rows)]
 
 
-PAIRS = (31, 38, 44, 48, 52, 57, 63, 71, 88, 132)
-"""Tokens of pairs about as long as RTE's, in which two thirds have 40 … 80 and a few more than 100."""
+class Texts:
+    """The sample's sentences, strung together in changing order and cut: rows of any length, none twice."""
+
+    def __init__(self, program: Program, draw: np.random.Generator):
+        most, self.filler = program.config.max_position_embeddings, program.config.pad_token_id
+        coded = [program.encode(text, max_length=most)["input_ids"][0].tolist() for text in sample()[0]]
+        self.first, self.last = coded[0][0], coded[0][-1]
+        self.sentences = [row[1:-1] for row in coded]
+        self.draw, self.seen = draw, set[tuple[int, ...]]()
+
+    def batches(self, lengths: Sequence[int]) -> Iterator[Encoded]:
+        """Batches with a row of each length."""
+        while True:
+            rows = [self._row(length) for length in lengths]
+            yield pad(rows, [[0] * length for length in lengths], self.filler)
+
+    def _row(self, length: int) -> tuple[int, ...]:
+        words: list[int] = []
+        while len(words) < length:
+            words += [word for i in self.draw.permutation(len(self.sentences)) for word in self.sentences[i]]
+            words = words[int(self.draw.integers(len(self.sentences[0]))) :]
+        row = (self.first, *words[: length - 2], self.last)
+        if row in self.seen:
+            return self._row(length)
+        self.seen.add(row)
+        return row
 
 
-def pairs(folder: Path, rows: int) -> Batch:
-    """Sample sentences strung together to :data:`PAIRS`' lengths, shortest first; a single one is of middle length."""
-    lengths = [PAIRS[i % len(PAIRS)] for i in range(rows)] if rows > 1 else [PAIRS[len(PAIRS) // 2]]
-    return _padded(sorted((_cut(folder, i, length) for i, length in enumerate(lengths)), key=len))
-
-
-def sentences_of_length(folder: Path, rows: int, length: int) -> Batch:
-    """Sample sentences strung together until they have ``length`` tokens, cut there."""
-    return _padded([_cut(folder, i, length) for i in range(rows)])
-
-
-def _cut(folder: Path, first: int, length: int) -> list[int]:
-    """``length`` tokens of the sample from one of its sentences on."""
-    tokenizer, texts = _tokenizer(folder), sample()
-    text = texts[first % len(texts)]
-    while len(coded := tokenizer.encode(text).ids) < length:
-        first += 1
-        text = f"{text} {texts[first % len(texts)]}"
-    return [*coded[: length - 1], coded[-1]]
-
-
-def _padded(ids: list[list[int]]) -> Batch:
-    longest = max(map(len, ids))
-    tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
-    present = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
-    return {"input_ids": tokens, "token_type_ids": torch.zeros_like(tokens), "attention_mask": present}
+def spikes(draw: np.random.Generator, rows: int, neurons: int, silent_share: float) -> Iterator[NDArray[np.uint8]]:
+    """Slots ``[rows, neurons]`` of levels four to six away from the silent level 8, where they are not silent."""
+    while True:
+        side = 2 * draw.integers(0, 2, (rows, neurons), np.int8) - 1
+        slots = 7 - side * draw.integers(4, 7, (rows, neurons), np.int8)
+        yield np.where(draw.random((rows, neurons), np.float32) < silent_share, SILENT, slots).astype(np.uint8)

@@ -1,103 +1,92 @@
-"""Other packages' time-stepped layers of the same shape: a linear map and integrate-and-fire neurons over T steps."""
+"""Others that can do the same: Hugging Face, PyTorch's products, SpikingJelly. Needs torch."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification
 
-STEPS = 15
-Layer = Callable[[Tensor], object]
-"""Spikes ``[T, rows, width]`` → anything."""
+from ..program import Config
+from ..program.text import Encoded
+from .clock import Contestant, Run
 
 
-def spikingjelly_layer(width: int) -> Layer:
-    """SpikingJelly, multi-step mode."""
-    parts = import_module("spikingjelly.activation_based")
-    for name in ("layer", "neuron", "functional"):
-        import_module(f"spikingjelly.activation_based.{name}")
-    net = nn.Sequential(parts.layer.Linear(width, width, step_mode="m"), parts.neuron.IFNode(step_mode="m")).eval()
+def bert(config: Config) -> BertForSequenceClassification:
+    """A BERT of a program's shape with random weights (time does not depend on them), attention by sdpa."""
+    torch.manual_seed(0)
+    sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    options = {name: getattr(config, name) for name in sizes} | {"attn_implementation": "sdpa"}
+    model = BertForSequenceClassification(BertConfig(**options))
+    model.train(mode=False)
+    return model
 
-    def run(spikes: Tensor) -> object:
-        parts.functional.reset_net(net)
+
+def classifiers(config: Config) -> dict[str, Contestant[Encoded]]:
+    """Hugging Face in fp32 and, where the processor has it, bf16, and PyTorch's dynamic int8 of it."""
+    model = bert(config)
+    models: dict[str, nn.Module] = {"hf-fp32": model, "hf-int8-dynamic": _dynamic(model)}
+    models |= {"hf-bf16": bert(config).bfloat16()} if _has_bf16() else {}
+    return {name: classifier(one) for name, one in models.items()}
+
+
+def classifier(model: nn.Module) -> Contestant[Encoded]:
+    """A model of Hugging Face on batches."""
+
+    def given(batch: Encoded) -> Run:
+        own = {name: torch.from_numpy(array) for name, array in batch.items()}
+        return torch.inference_mode()(lambda: model(**own).logits)
+
+    return given
+
+
+def products(weights: NDArray[np.int8]) -> dict[str, Contestant[NDArray[np.int16]]]:
+    """A dense product of κ ``[rows, in]`` with weights ``[out, in]`` in fp32, bf16 and dynamic int8."""
+
+    def linear(kind: torch.dtype) -> nn.Module:
+        made = nn.Linear(weights.shape[1], weights.shape[0], bias=False, dtype=kind)
+        made.load_state_dict({"weight": torch.tensor(weights)})
+        return made
+
+    kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if _has_bf16() else {})
+    eight = _on(torch.float32, _dynamic(nn.Sequential(linear(torch.float32))))
+    return {name: _on(kind, linear(kind)) for name, kind in kinds.items()} | {"int8-dynamic": eight}
+
+
+def spikingjelly(width: int) -> Contestant[NDArray[np.bool_]]:
+    """A linear map and integrate-and-fire neurons on spikes ``[steps, rows, width]``, as SpikingJelly's multi-step mode
+    runs them. It was the fastest when we measured it beside snnTorch, norse and sinabs."""
+    parts = [import_module(f"spikingjelly.activation_based.{name}") for name in ("layer", "neuron", "functional")]
+    layer, neuron, functional = parts
+    net = nn.Sequential(layer.Linear(width, width, step_mode="m"), neuron.IFNode(step_mode="m")).eval()
+
+    def stepped(spikes: Tensor) -> object:
+        functional.reset_net(net)
         return net(spikes)
 
-    return run
+    return _on(torch.float32, stepped)
 
 
-def snntorch_layer(width: int) -> Layer:
-    """snnTorch, leaky neurons stepped one by one."""
-    snn: Any = import_module("snntorch")
-    linear, neuron = nn.Linear(width, width), snn.Leaky(beta=0.9)
+def _on(kind: torch.dtype, run: Callable[[Tensor], object]) -> Contestant[NDArray[Any]]:
+    def given(x: NDArray[Any]) -> Run:
+        own = torch.from_numpy(x).to(kind)
+        return torch.inference_mode()(lambda: run(own))
 
-    def run(spikes: Tensor) -> object:
-        membrane = neuron.init_leaky() if hasattr(neuron, "init_leaky") else neuron.reset_mem()
-        out = []
-        for step in spikes:
-            spike, membrane = neuron(linear(step), membrane)
-            out.append(spike)
-        return torch.stack(out)
-
-    return run
+    return given
 
 
-def norse_layer(width: int) -> Layer:
-    """norse, LIF cell stepped one by one."""
-    norse: Any = import_module("norse.torch")
-    linear, cell = nn.Linear(width, width), norse.LIFCell()
-
-    def run(spikes: Tensor) -> object:
-        state, out = None, []
-        for step in spikes:
-            spike, state = cell(linear(step), state)
-            out.append(spike)
-        return torch.stack(out)
-
-    return run
+def _has_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def sinabs_layer(width: int) -> Layer:
-    """sinabs, integrate-and-fire over the whole train."""
-    layers: Any = import_module("sinabs.layers")
-    linear, neuron = nn.Linear(width, width), layers.IAF()
-
-    def run(spikes: Tensor) -> object:
-        neuron.reset_states()
-        return neuron(linear(spikes.transpose(0, 1)))
-
-    return run
-
-
-PEERS: dict[str, Callable[[int], Layer]] = {
-    "spikingjelly": spikingjelly_layer,
-    "snntorch": snntorch_layer,
-    "norse": norse_layer,
-    "sinabs": sinabs_layer,
-}
-
-
-def peer_contestants(rows: int, width: int, say: Callable[[str], None]) -> dict[str, Callable[[], object]]:
-    """The peers that are installed; says in one line why one is left out."""
-    spikes = (torch.rand(STEPS, rows, width, generator=torch.Generator().manual_seed(0)) < 0.05).to(torch.float32)
-    found: dict[str, Callable[[], object]] = {}
-    for name, build in PEERS.items():
-        try:
-            layer = build(width)
-            with torch.inference_mode():
-                layer(spikes[:, :2])
-        except Exception as error:
-            say(f"{name} skipped: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-            continue
-        found[name] = _timed(layer, spikes)
-    return found
-
-
-def _timed(layer: Layer, spikes: Tensor) -> Callable[[], object]:
-    def run() -> object:
-        with torch.inference_mode():
-            return layer(spikes)
-
-    return run
+def _dynamic(model: nn.Module) -> nn.Module:
+    quantize: Callable[..., nn.Module] = torch.ao.quantization.quantize_dynamic
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return quantize(model, {nn.Linear}, dtype=torch.qint8)

@@ -1,96 +1,73 @@
-"""Memory: peaks in a process of their own, growth with the data set, and sizes of checkpoints."""
+"""What only a process of its own can tell: peaks of memory, and the way from shell to answer."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from ..models.spiking import SpikingNetwork
-from .rows import Row
+from ..program import Config, load
+from ..program.files import find, read_config
+from ..program.text import pad
+from ..runtime import Engine
+from .clock import Contestant, Run, interleave
+from .rows import Row, rows_of
 
 ROWS, LENGTH = 32, 128
-FEW, MANY, SHORT = 128, 1024, 32
-"""Rows of a small and a large data set, and tokens of a row, in which evaluation is looked at."""
+"""Of the batch whose memory is measured."""
 
 
-def memory_rows(folder: Path, network: SpikingNetwork) -> Iterator[Row]:
-    """Peaks beyond what the process held before the model (MB): one batch, and evaluation of few and of many rows;
-    bytes of the checkpoint against fp32."""
-    for engine in ("hf-fp32", "exact", "events"):
-        yield _row("memory", engine, _asked(folder, engine, ROWS), {"batch": ROWS, "tokens": ROWS * LENGTH})
-    for rows in (FEW, MANY):
-        yield _row(
-            "evaluation memory", "exact", _asked(folder, "evaluate", rows), {"rows": rows, "tokens": rows * SHORT}
-        )
-    yield _checkpoint(folder, network)
+def memory_rows(model: str) -> Iterator[Row]:
+    """Peaks of a process that loads a network and runs one batch, MB, and what of it its libraries took before."""
+    for name in ("hf-fp32", "exact", "events"):
+        figures = json.loads(_alone("-m", __name__, model, name))
+        yield Row("memory", name, {"batch": ROWS, "tokens": ROWS * LENGTH}, extra=figures)
 
 
-def _row(what: str, engine: str, extra: dict[str, float], shape: dict[str, int | str]) -> Row:
-    return Row(what, engine, shape, None, None, None, 1, {}, extra)
+def start_up_rows(model: str, seconds: float) -> Iterator[Row]:
+    """A text's way from shell to answer; and what torch and transformers take to be imported."""
+
+    def started(*command: str) -> Run:
+        return lambda: _alone(*command)
+
+    contestants: dict[str, Contestant[str]] = {
+        "import torch, transformers": lambda text: started("-c", "import torch, transformers"),
+        "matterhorn run": lambda text: started("-m", "matterhorn", "run", "--model", model, text),
+    }
+    texts = (f"Film number {number} is as fine as any." for number in range(1, 100))
+    yield from rows_of("start-up", {}, interleave(contestants, texts, seconds=seconds, most=9))
 
 
-def _asked(folder: Path, engine: str, rows: int) -> dict[str, float]:
-    command = [sys.executable, "-m", __name__, str(folder), engine, str(rows)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+def _alone(*command: str) -> str:
+    known = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *command], env=known, check=True, capture_output=True, text=True).stdout
 
 
-def _checkpoint(folder: Path, network: SpikingNetwork) -> Row:
-    sizes = {path.name: path.stat().st_size / 1e6 for path in folder.glob("*.safetensors")}
-    encoder = sum(4e-6 * (c.weights.numel() + 2 * len(c.bias)) for c in network.connections().values())
-    tables = sum(4e-6 * getattr(network.embeddings, name).numel() for name in network.embeddings.TABLES)
-    extra = {f"{name} MB": size for name, size in sizes.items()}
-    extra |= {"fp32 connections MB": encoder, "fp32 embeddings MB": tables}
-    return _row("checkpoint", "files", extra, {})
+def _peak(model: str, contestant: str) -> dict[str, float]:
+    """Run one batch in this process and read its high-water mark."""
+    config = Config(**read_config(find(model))["network"])
+    batch = pad([[number % config.vocab_size for number in range(LENGTH)]] * ROWS, [[0] * LENGTH] * ROWS, 0)
+    if contestant == "hf-fp32":
+        from . import opponents
 
-
-def _peak(folder: Path, engine: str, rows: int) -> dict[str, float]:
-    """Run one batch (or an evaluation) in this process and read its high-water mark."""
-    from ..models.checkpoint import load_spiking
-    from .networks import contestants, random_batch, shape_of
-
-    torch.set_num_threads(1)
-    before = _high_water()
-    network = load_spiking(folder)
-    shape = shape_of(network)
-    batch = random_batch(rows, LENGTH, shape.vocabulary)
-    if engine == "hf-fp32":
-        del network
-        bert = shape.bert()
-        with torch.inference_mode():
-            bert(**batch)
-    elif engine == "evaluate":
-        _evaluate(network, batch["input_ids"][:, :SHORT].tolist())
+        before = _high_water()
+        opponents.classifier(opponents.bert(config))(batch)()
     else:
-        contestants(network, {}, batch, (engine,))[engine]()
-    return {"peak MB": _high_water() - before}
+        before = _high_water()
+        Engine(load(model), contestant, threads=1)(**batch)
+    return {"peak MB": _high_water(), "libraries MB": before} if before else {}
 
 
 def _high_water() -> float:
-    """Most memory that this process ever held, MB. What ``getrusage`` says counts the parent before ``exec`` too."""
+    """Most memory that this process ever held, MB; 0 where that is not known (``getrusage`` counts the parent too)."""
     status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-
-
-def _evaluate(network: SpikingNetwork, ids: list[list[int]]) -> None:
-    from ..engines import get_engine
-    from ..training.data import Tokens
-    from ..training.evaluate import evaluate_spiking
-    from ..training.tasks import get_task
-
-    types, labels = [[0] * len(row) for row in ids], [float(i % 2) for i in range(len(ids))]
-    tokens = Tokens(ids, types, labels, 0, is_regression=False)
-    evaluate_spiking(network, tokens, get_task("sst2"), get_engine("exact"))
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.is_file() else None
+    return int(found[1]) / 1024 if found else 0.0
 
 
 if __name__ == "__main__":
-    print(json.dumps(_peak(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(_peak(sys.argv[1], sys.argv[2])))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from .clock import Timing
-from .machine import Machine
+import numpy as np
+
+from .. import __version__
+
+FORMAT = 2
+"""Of the JSON document; 2: contestants, quiet shares, no input twice."""
 
 
 @dataclass(frozen=True)
@@ -16,53 +24,49 @@ class Row:
     """One contestant at one task.
 
     Attributes:
-        what: the task (``network``, ``connection``, ``layer``, ``training step``, ``memory``, ``start-up`` …).
-        engine: who ran it.
-        shape: sizes by name. silent_share: of the events that came in (None where there are none).
-        median_s, iqr_s: seconds of one call. threads: that it ran on.
-        ratio_to: for each baseline of the same task, how many times faster this is (baseline's median / own).
+        what: the task (:data:`.suite.PARTS`). contestant: who ran it, one of our backends by its name.
+        shape: sizes by name. threads: that it ran on.
+        median_s, iqr_s: seconds of one call, over so many ``calls``.
+        silent_share, quiet_share: of what came in (None where there are no events).
+        ratio_to: for each other contestant, how many times as fast this one is (the other's median / own).
         extra: other figures, by name with unit.
     """
 
     what: str
-    engine: str
-    shape: dict[str, int | str]
-    silent_share: float | None
-    median_s: float | None
-    iqr_s: float | None
-    threads: int
-    ratio_to: dict[str, float] = field(default_factory=dict)
-    extra: dict[str, float] = field(default_factory=dict)
+    contestant: str
+    shape: Mapping[str, int | str]
+    threads: int = 1
+    median_s: float | None = None
+    iqr_s: float | None = None
+    calls: int = 0
+    silent_share: float | None = None
+    quiet_share: float | None = None
+    ratio_to: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)
 
 
-def rows_of(
-    what: str,
-    shape: Mapping[str, int | str],
-    timings: Mapping[str, Timing],
-    *,
-    baselines: Iterable[str],
-    threads: int,
-    silent_share: float | None = None,
-    extra: Mapping[str, dict[str, float]] = MappingProxyType({}),
-) -> list[Row]:
-    """A row for each contestant, with its ratios to the baselines that took part; ``extra`` by contestant."""
-    rivals = [name for name in baselines if name in timings]
-    return [
-        Row(
-            what,
-            name,
-            dict(shape),
-            silent_share,
-            timing.median_s,
-            timing.iqr_s,
-            threads,
-            {rival: timings[rival].median_s / timing.median_s for rival in rivals if rival != name},
-            extra.get(name, {}),
-        )
-        for name, timing in timings.items()
-    ]
+def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Sequence[float]], **more: Any) -> list[Row]:
+    """A row for each contestant of a task, of the seconds of its calls. ``more``: fields that are the same in all."""
+    rows, medians = [], {name: float(np.median(own)) for name, own in times.items()}
+    for name, own in times.items():
+        more |= {"median_s": medians[name], "iqr_s": float(np.subtract(*np.percentile(own, [75, 25])))}
+        more |= {"ratio_to": {other: medians[other] / medians[name] for other in times if other != name}}
+        rows.append(Row(what, name, shape, calls=len(own), **more))
+    return rows
 
 
-def as_json(machine: Machine, threads: list[int], rows: list[Row]) -> dict[str, Any]:
-    """``{machine, threads, rows}`` for the file and for machines."""
-    return {"machine": asdict(machine), "threads": threads, "rows": [asdict(row) for row in rows]}
+def as_json(program: str, threads: Sequence[int], rows: Sequence[Row]) -> dict[str, Any]:
+    """The document of a run. ``program``: hash of the one that was measured."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "format": FORMAT,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "versions": {"matterhorn-snn": __version__} | {name: version(name) for name in ("torch", "transformers")},
+        "program": program,
+        "threads": list(threads),
+        "rows": [asdict(row) for row in rows],
+    }

@@ -1,120 +1,76 @@
-"""Tables of a benchmark, for the terminal and for the docs: one line a task."""
+"""Tables and a picture of a benchmark: one line a task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from .tables import percent
 
+Rows = Sequence[dict[str, Any]]
 Table = tuple[str, list[str], list[list[str]]]
+"""Title, columns, cells."""
+
+COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "events ×"]
+"""The last says how many times as fast as a contestant ``events`` is."""
 
 FORMS = {
-    "network": "{layers} × {width}, {batch} × {longest}, {tokens} tokens: {data}",
+    "network": "{layers} × {width}, {rows} {of}",
     "connection": "{rows} × {in} → {out}",
     "layer": "{rows} × {in} → {out}, T = {steps}",
-    "training step": "{batch} × {tokens} tokens",
     "memory": "{batch} sequences, {tokens} tokens",
-    "evaluation memory": "{rows} rows, {tokens} tokens",
 }
 """How the sizes of a task are written."""
 
-RATIOS = {
-    "network": (("exact", "hf-fp32"), ("events", "hf-fp32"), ("events", "hf-int8-dynamic"), ("events", "exact")),
-    "connection": (("events", "fp32"), ("events", "int8-dynamic"), ("events", "exact")),
-    "training step": (("fine-tuning", "distillation"),),
-}
-"""Which ratios of medians a table shows: how many times faster the one is than the other."""
 
-
-def tables(rows: list[dict[str, Any]]) -> Iterator[Table]:
-    """A table for each kind of task: title, columns, cells. Contestants of a task stand in one line."""
+def tables(rows: Rows) -> Iterator[Table]:
+    """A table for each kind of task, a line for each contestant; what the line above has too is left out."""
     for what in dict.fromkeys(row["what"] for row in rows):
-        own = [row for row in rows if row["what"] == what]
-        yield (
-            _figures(what, own)
-            if any(row["silent_share"] is None and row["extra"] for row in own)
-            else _race(what, own)
-        )
+        lines, above = [], [""]
+        for row in (row for row in rows if row["what"] == what):
+            shares = ["" if row[share] is None else percent(row[share]) for share in ("silent_share", "quiet_share")]
+            task = [_task(row), str(row["threads"]), *shares]
+            other = row["ratio_to"].get("events")
+            ratio = "" if other is None else f"{1 / other:.2f}"
+            lines.append([*(task if task != above else [""] * 4), row["contestant"], _figure(row), ratio])
+            above = task
+        yield what, COLUMNS, lines
 
 
-def _race(what: str, rows: list[dict[str, Any]]) -> Table:
-    """A line for each task: medians (interquartile ranges) of all contestants, then ratios."""
-    engines = list(dict.fromkeys(row["engine"] for row in rows))
-    tasks: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        key = (*row["shape"].values(), row["threads"], row["silent_share"])
-        tasks.setdefault(key, {})[row["engine"]] = row
-    pairs = RATIOS.get(what, ())
-    ratios = [f"{one} × {other}" for one, other in pairs]
-    if what == "layer":
-        ratios = ["exact × fastest peer", "events × fastest peer"]
-    lines = []
-    for runs in tasks.values():
-        first = next(iter(runs.values()))
-        silent = "" if first["silent_share"] is None else f"{100 * first['silent_share']:.1f} %"
-        times = [_spread(runs[name]) if name in runs else "" for name in engines]
-        found = [_ratio(runs, one, other) for one, other in pairs]
-        if what == "layer":
-            found = [_fastest(runs.get(name)) for name in ("exact", "events")]
-        lines.append([FORMS[what].format(**first["shape"]), str(first["threads"]), silent, *times, *found])
-    return what, ["task", "threads", "silent", *engines, *ratios], lines
+def _task(row: dict[str, Any]) -> str:
+    return FORMS.get(row["what"], "").format(**row["shape"])
 
 
-def _figures(what: str, rows: list[dict[str, Any]]) -> Table:
-    """A line for each row, with its other figures."""
-    extras = list(dict.fromkeys(name for row in rows for name in row["extra"]))
-    lines = []
-    for row in rows:
-        figures = [f"{row['extra'][name]:.2f}" if name in row["extra"] else "" for name in extras]
-        lines.append([row["engine"], FORMS.get(what, "").format(**row["shape"]), _spread(row), *figures])
-    return what, ["what", "task", "median (IQR)", *extras], lines
-
-
-def markdown(table: Table) -> str:
-    """A table as Markdown."""
-    title, columns, rows = table
-    lines = [f"### {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *["| " + " | ".join(row) + " |" for row in rows], ""])
-
-
-MARKS = "<!-- bench: begin -->", "<!-- bench: end -->"
-"""Between these, a page holds the tables of a run."""
-
-
-def page_of(answer: dict[str, Any]) -> str:
-    """A run as Markdown: the machine, then every table."""
-    machine = answer["machine"]
-    rates = f"{machine['fp32_gmacs']:.0f} · 10⁹ fp32 and {machine['int8_gmacs']:.0f} · 10⁹ int8 products per second"
-    told = (
-        f"Measured {machine['date']} on {machine['processor']}, {machine['cores']} cores, load {machine['load']:.1f}, "
-        f"PyTorch {machine['torch']}. One thread: {rates}, {machine['copy_gbytes']:.1f} GB/s copied."
-    )
-    return "\n".join([told, "", *map(markdown, tables(answer["rows"]))])
-
-
-def insert(text: str, page: str, file: Path) -> str:
-    """The page with ``text`` between its marks."""
-    before, begin, rest = page.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not (begin and end):
-        raise InputError(f"no {MARKS[0]} … {MARKS[1]}", file=file, cure="put both marks where the tables go")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
-def _ratio(runs: dict[str, dict[str, Any]], one: str, other: str) -> str:
-    return f"{runs[other]['median_s'] / runs[one]['median_s']:.2f}" if one in runs and other in runs else ""
-
-
-def _fastest(row: dict[str, Any] | None) -> str:
-    return f"{min(row['ratio_to'].values()):.0f}" if row and row["ratio_to"] else ""
-
-
-def _spread(row: dict[str, Any]) -> str:
+def _figure(row: dict[str, Any]) -> str:
+    """Median (interquartile range) with a unit, or what else was measured."""
     if row["median_s"] is None:
-        return ""
-    scale, unit, digits = next(
-        form for form in ((1, "s", 2), (1e3, "ms", 2), (1e6, "µs", 0)) if row["median_s"] * form[0] >= 1
-    )
-    return f"{row['median_s'] * scale:.{digits}f} ({row['iqr_s'] * scale:.{digits}f}) {unit}"
+        return ", ".join(f"{name.removesuffix(' MB')} {value:.0f} MB" for name, value in row["extra"].items())
+    forms = ((1, "{:.2f} ({:.2f}) s"), (1e3, "{:.2f} ({:.2f}) ms"), (1e6, "{:.0f} ({:.0f}) µs"))
+    scale, form = next((form for form in forms if row["median_s"] * form[0] >= 1), forms[-1])
+    return form.format(row["median_s"] * scale, row["iqr_s"] * scale)
+
+
+def plot_silence(rows: Rows, path: Path) -> None:
+    """Time of a connection against silent share: a line for each contestant, a panel for each shape."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    own = [row for row in rows if row["what"] == "connection"]
+    shapes = list(dict.fromkeys(map(_task, own)))
+    figure, panels = pyplot.subplots(1, max(1, len(shapes)), figsize=(3 * max(1, len(shapes)), 3), squeeze=False)
+    for panel, shape in zip(panels[0], shapes, strict=False):
+        for name in dict.fromkeys(row["contestant"] for row in own):
+            here = [row for row in own if (_task(row), row["contestant"]) == (shape, name)]
+            shares, times = (
+                [scale * row[key] for row in here] for key, scale in (("silent_share", 100), ("median_s", 1e3))
+            )
+            panel.plot(shares, times, marker="o", label=name)
+        panel.set(xlabel="silent share, %", ylabel="ms", yscale="log")
+        panel.set_title(shape, fontsize=8)
+        panel.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
