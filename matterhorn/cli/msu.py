@@ -103,7 +103,7 @@ def check(
     trial = choose_trial(*_specs(device, circuit, wires), (rows, cols), seed, kappa, weights).at(seconds)
     found = compare(trial.connection, trial.kappa, trial.ramp)
     if json:
-        print_json({"format": FORMAT, **found.as_dict()})
+        print_json({"format": FORMAT, **found._asdict()})
         return
     typer.echo(f"array {found.rows} x {found.cols}, wires {'on' if found.wires else 'off'}")
     typer.echo(f"largest difference of potentials: {100 * found.max_error_full_scale:.2g} % of full scale")

@@ -180,23 +180,6 @@ _ONCE = ("contract",)
 """A product and the sum after it may be rounded once."""
 
 
-def _load(builder: Any, place: Any) -> Any:
-    return builder.load(builder.bitcast(place, _SUMS.as_pointer()), align=4)
-
-
-def _add_product(builder: Any, place: Any, value: Any, factor: Any) -> None:
-    """Add ``value · factor`` to the 64 numbers at a place."""
-    product = builder.fmul(value, _splat(builder, factor, ir.FloatType()), flags=_ONCE)
-    total = builder.fadd(_load(builder, place), product, flags=_ONCE)
-    builder.store(total, builder.bitcast(place, _SUMS.as_pointer()), align=4)
-
-
-def _rounded(builder: Any, value: Any) -> Any:
-    """To whole numbers, halves to even."""
-    kind = ir.FunctionType(_SUMS, [_SUMS])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{LANES}f32"), [value])
-
-
 @instruction
 def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, last: Any, out: Any, start: Any) -> Any:
     """``out[start + j] = Σ_e kept[e] · matrix[order[e], j]`` over events ``first … last − 1``, for 64 columns j.
@@ -217,7 +200,8 @@ def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, las
             for i in range(EVENTS):
                 event, total = builder.add(at, ir.Constant(_I64, i)), sums[i % 2]
                 row = builder.zext(builder.load(builder.gep(numbers, [event])), _I64)
-                values = _load(builder, builder.gep(rows, [builder.mul(row, ir.Constant(_I64, LANES))]))
+                source = builder.gep(rows, [builder.mul(row, ir.Constant(_I64, LANES))])
+                values = builder.load(builder.bitcast(source, _SUMS.as_pointer()), align=4)
                 length = _splat(builder, builder.load(builder.gep(lengths, [event])), ir.FloatType())
                 product = builder.fmul(values, length, flags=_ONCE)
                 builder.store(builder.fadd(builder.load(total), product, flags=_ONCE), total)
@@ -227,56 +211,3 @@ def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, las
         return context.get_dummy_value()
 
     return types.void(matrix, order, kept, place, place, out, place), generate
-
-
-@instruction
-def add_counts(
-    typingctx: Any, sums: Any, place: Any, offset: Any, counts: Any, half: Any, worth: Any, total: Any, start: Any
-) -> Any:
-    """``total[start + j] += worth · clamp(round((sums[place + j] + offset[j]) · counts), −half, half − 1)`` for 64 j.
-
-    Arrays float32 and contiguous, ``half`` a whole number; halves are rounded to even.
-    """
-    real = types.float32
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        own, shift, summed = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 6))
-        factor, most = (_splat(builder, args[i], ir.FloatType()) for i in (3, 4))
-        least, most = builder.fneg(most), builder.fsub(most, ir.Constant(_SUMS, [1.0] * LANES))
-        value = builder.fadd(_load(builder, builder.gep(own, [args[1]])), _load(builder, shift))
-        value = builder.fmul(value, factor)
-        value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-        value = builder.select(builder.fcmp_ordered(">", value, most), most, value)
-        _add_product(builder, builder.gep(summed, [args[7]]), _rounded(builder, value), args[5])
-        return context.get_dummy_value()
-
-    return types.void(sums, types.intp, offset, real, real, real, total, types.intp), generate
-
-
-@instruction
-def add_sums(typingctx: Any, sums: Any, place: Any, offset: Any, worth: Any, total: Any, start: Any) -> Any:
-    """``total[start + j] += worth · (sums[place + j] + offset[j])`` for 64 columns j; float32 and contiguous."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        own, shift, summed = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 4))
-        value = builder.fadd(_load(builder, builder.gep(own, [args[1]])), _load(builder, shift))
-        _add_product(builder, builder.gep(summed, [args[5]]), value, args[3])
-        return context.get_dummy_value()
-
-    return types.void(sums, types.intp, offset, types.float32, total, types.intp), generate
-
-
-@instruction
-def to_steps(typingctx: Any, total: Any, start: Any, scale: Any, shift: Any, out: Any, place: Any) -> Any:
-    """``out[place + j] = round(shift[j] + scale[j] · total[start + j])`` for 64 columns j; ``out`` int32."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 3, 4))
-        own, factor, more, answer = arrays
-        value = builder.fmul(_load(builder, factor), _load(builder, builder.gep(own, [args[1]])), flags=_ONCE)
-        value = _rounded(builder, builder.fadd(value, _load(builder, more), flags=_ONCE))
-        target = builder.bitcast(builder.gep(answer, [args[5]]), _vector(_I32).as_pointer())
-        builder.store(builder.fptosi(value, _vector(_I32)), target, align=4)
-        return context.get_dummy_value()
-
-    return types.void(total, types.intp, scale, shift, out, types.intp), generate

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import LANES, add_counts, add_rows, add_sums, to_steps
+from .lanes import EVENTS, LANES, add_rows
 from .msu_noise import add_noise
 from .msu_walk import walk
 
@@ -40,14 +40,15 @@ class Readout(NamedTuple):
     Attributes:
         rail: potential at which integrators stop, infinite for none. rate: step of κ over leak time constant.
         late: spread that the converter's jitter adds. noisy: whether reads draw anything.
-        count: potential per count of the converter, 0 for none. half: half of its counts. base: what slices count in.
+        per_count: potential per count of the converter, 0 for none. half: half of its counts.
+        base: what slices count in.
     """
 
     rail: float
     rate: float
     late: float
     noisy: bool
-    count: float
+    per_count: float
     half: int
     base: float
 
@@ -69,59 +70,78 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
         power, size: of :func:`.msu_pulses.measure`. key: uint64, of the noise.
         out: int32 ``[n, 64 · blocks]``; if not whole, the bits of float32.
     """
-    order, lengths, kept, bounds = pulses
-    matrix, merged, noisy = arrays.matrix, arrays.merged, read.noisy
+    matrix, merged, noisy, n = arrays.matrix, arrays.merged, read.noisy, out.shape[0]
     slices, count, blocks, rows, _ = matrix.shape
-    n, flat = out.shape[0], out.reshape(-1)
-    sums, sorted_events = np.empty((GROUP, LANES), np.float32), np.empty(rows + 3, np.int64)
-    nothing, total = np.zeros(LANES, np.float32), np.empty(n * LANES, np.float32)
-    more, half = np.float32(read.late * read.late), np.float32(read.half)
-    counts = np.float32(1 / read.count if read.count > 0 else 1)
+    sums, sorted_events = np.empty((GROUP, LANES), np.float32), np.empty(rows + EVENTS, np.int64)
+    nothing, total = np.zeros(LANES, np.float32), np.empty((n, LANES), np.float32)
+    more = np.float32(read.late * read.late)
     for b in range(blocks):
-        start, stop = b * LANES, (b + 1) * LANES
+        own = slice(b * LANES, (b + 1) * LANES)
         total[:] = 0
         place = np.float32(1)
         for s in range(slices):
             for a in range(count):
-                own = matrix[s, a, b]
                 reachable = np.float32(read.rail) / max(arrays.strongest[s, a, b], np.float32(1e-30))
-                offset = nothing if merged else arrays.offset[s, a, start:stop]
+                offset = nothing if merged else arrays.offset[s, a, own]
                 for group in range(0, n, GROUP):
                     end = min(group + GROUP, n)
-                    for i in range(group, end):
-                        first, last = bounds[i, a], bounds[i, a + 1]
-                        if size[i, a] > reachable:
-                            walk(own, order, lengths, first, last, read.rate, read.rail, sorted_events, sums[i - group])
-                        else:
-                            add_rows(own, order, kept, first, last, sums, (i - group) * LANES)
+                    add_pulses(matrix[s, a, b], pulses, a, group, end, size, reachable, read, sorted_events, sums)
                     if noisy and not merged:
                         where = ((group * slices + s) * count + a) * blocks + b
-                        powers, factor = power[s, a, group:end], arrays.by_neuron[s, a, start:stop]
-                        add_noise(sums, powers, factor, more, key, where, slices * count * blocks)
-                    for i in range(group, end):
-                        at, to = (i - group) * LANES, i * LANES
-                        if read.count > 0:
-                            add_counts(sums, at, offset, counts, half, np.float32(read.count) * place, total, to)
-                        else:
-                            add_sums(sums, at, offset, place, total, to)
+                        factor = arrays.by_neuron[s, a, own]
+                        add_noise(sums, power[s, a, group:end], factor, more, key, where, slices * count * blocks)
+                    if read.per_count > 0:
+                        add_counts(sums, offset, read, place, total[group:end])
+                    else:
+                        add_sums(sums, offset, place, total[group:end])
             place *= np.float32(read.base)
         if merged:
             if noisy:
-                factor = arrays.by_neuron[0, 0, start:stop]
-                add_noise(total.reshape(n, LANES), power[0, 0], factor, more, key, b, blocks)
-            offset = arrays.offset[0, 0, start:stop]
-            for i in range(n):
-                add_sums(offset, 0, nothing, np.float32(1), total, i * LANES)
-        write(total, b, blocks, scale.factor[start:stop], scale.shift[start:stop], scale.whole, flat)
+                add_noise(total, power[0, 0], arrays.by_neuron[0, 0, own], more, key, b, blocks)
+            total += arrays.offset[0, 0, own]
+        write(total, scale.factor[own], scale.shift[own], scale.whole, out[:, own])
 
 
 @contracted_kernel
-def write(total, block, blocks, factor, shift, whole, flat):
-    """Write the potentials of one block of 64 neurons, scaled, into the answers of all."""
-    for i in range(len(total) // LANES):
-        at = (i * blocks + block) * LANES
+def add_pulses(matrix, pulses, array, begin, end, size, reachable, read, sorted_events, sums):
+    """Potentials of 64 neurons of one array for the tokens ``begin … end − 1``; walked where a rail may be met."""
+    for i in range(begin, end):
+        first, last = pulses.bounds[i, array], pulses.bounds[i, array + 1]
+        if size[i, array] > reachable:
+            own = sums[i - begin]
+            walk(matrix, pulses.order, pulses.lengths, first, last, read.rate, read.rail, sorted_events, own)
+        else:
+            add_rows(matrix, pulses.order, pulses.kept, first, last, sums, (i - begin) * LANES)
+
+
+@contracted_kernel
+def add_counts(sums, offset, read, place, total):
+    """Add what the converter counts of ``sums + offset``, in potentials, times the place value. ``total [n, 64]``."""
+    counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
+    low, high = np.float32(-read.half), np.float32(read.half - 1)
+    for i in range(total.shape[0]):
+        for j in range(LANES):
+            value = np.rint((sums[i, j] + offset[j]) * counts)
+            value = low if value < low else value
+            value = high if value > high else value
+            total[i, j] += worth * value
+
+
+@contracted_kernel
+def add_sums(sums, offset, place, total):
+    """Add ``sums + offset``, times the place value. ``total [n, 64]``."""
+    for i in range(total.shape[0]):
+        for j in range(LANES):
+            total[i, j] += place * (sums[i, j] + offset[j])
+
+
+@contracted_kernel
+def write(total, factor, shift, whole, out):
+    """Write potentials ``total [n, 64]``, scaled."""
+    for i in range(total.shape[0]):
         if whole:
-            to_steps(total, i * LANES, factor, shift, flat, at)
+            for j in range(LANES):
+                out[i, j] = np.int32(np.rint(shift[j] + factor[j] * total[i, j]))
         else:
             for j in range(LANES):
-                flat[at + j] = np.float32(shift[j] + factor[j] * total[i * LANES + j]).view(np.int32)
+                out[i, j] = np.float32(shift[j] + factor[j] * total[i, j]).view(np.int32)

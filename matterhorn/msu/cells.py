@@ -82,7 +82,12 @@ def write(
     if device.programming is not None:
         spread = device.programming.spread(target, device.high) * formed
         written = _once(target, spread, streams.programming)
-        _verify(written, target, spread, device, streams.programming, correction)
+        limit = correction.tolerance * (device.high - device.low)
+        relative = device.read.relative.si if device.read is not None else 0.0
+        for _ in range(correction.verify_writes):  # what a read, itself noisy, finds off is written again
+            seen = written * (1 + relative * streams.programming.standard_normal(target.shape, dtype=np.float32))
+            off = np.abs(seen - target) > limit
+            written[off] = _once(target[off], spread[off], streams.programming)
     exponent = np.broadcast_to(np.float32(0), target.shape)
     if device.drift is not None:
         share = target / device.high
@@ -105,23 +110,6 @@ def stuck_cells(formed: NDArray[np.bool_], device: Device, streams: Streams) -> 
 def _once(target: NDArray[np.float32], spread: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
     noisy = target + spread * rng.standard_normal(target.shape, dtype=np.float32)
     return np.maximum(noisy, 0, dtype=np.float32)
-
-
-def _verify(
-    written: NDArray[np.float32],
-    target: NDArray[np.float32],
-    spread: NDArray[np.floating],
-    device: Device,
-    rng: np.random.Generator,
-    how: Correction,
-) -> None:
-    """Write again what a read, itself noisy, finds off by more than the tolerance."""
-    limit = how.tolerance * (device.high - device.low)
-    relative = device.read.relative.si if device.read is not None else 0.0
-    for _ in range(how.verify_writes):
-        noise = rng.standard_normal(target.shape, dtype=np.float32)
-        off = np.abs(written * (1 + relative * noise) - target) > limit
-        written[off] = _once(target[off], spread[off], rng)
 
 
 def draw_neurons(layout: Layout, circuit: Circuit, streams: Streams) -> Neurons:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..units import Quantity, Strict
 from .device import Count, Device, Duration, Resistance, Share, Voltage
-from .readout import TimeToDigital
 
 
 class Wires(Strict):
@@ -114,64 +112,41 @@ def resized(circuit: Circuit, rows: int, columns: int) -> Circuit:
         raise InputError(problem, field="rows, columns") from error
 
 
-@dataclass(frozen=True)
-class Conditions:
+class Conditions(NamedTuple):
     """A circuit in the units of a connection: steps of κ for times, weight times step of κ for potentials.
 
     Attributes:
-        step: duration of one step of κ, s.
-        full_scale: potential of one array that charges its capacitor to the swing.
+        potential_per_volt: what one volt of an integrator stands for. rail: where integrators stop; infinite for none.
+        leak_rate: step of κ over leak time constant; 0 for no leak. droop: slot over leak time constant.
+        pulse_jitter: spread of the length of a pulse. ramp_jitter: spread of the moment at which a comparator's answer
+            is noted, in slots.
+        per_count: potential per count of the time-to-digital converter, 0 for none. half: half of its counts.
+        late: spread of its answer, as a potential.
     """
 
-    circuit: Circuit
-    step: float
-    full_scale: float
+    potential_per_volt: float
+    rail: float
+    leak_rate: float
+    droop: float
+    pulse_jitter: float
+    ramp_jitter: float
+    per_count: float
+    half: int
+    late: float
 
-    @property
-    def leak_rate(self) -> float:
-        """Step of κ over leak time constant; 0 for no leak."""
-        return self.step / self.circuit.leak.time_constant.si if self.circuit.leak is not None else 0.0
-
-    @property
-    def droop(self) -> float:
-        """Slot over leak time constant."""
-        return self.leak_rate * self.circuit.slot.si / self.step
-
-    @property
-    def pulse_jitter(self) -> float:
-        """Spread of the length of a pulse, in steps of κ."""
-        return self.circuit.jitter.pulse.si / self.step if self.circuit.jitter is not None else 0.0
-
-    @property
-    def ramp_jitter(self) -> float:
-        """Spread of the moment at which a comparator's answer is noted, s."""
-        return self.circuit.jitter.ramp.si if self.circuit.jitter is not None else 0.0
-
-    @property
-    def rail(self) -> float:
-        """Potential at which integrators stop; infinite for none."""
-        rail = self.circuit.saturation
-        return float("inf") if rail is None else rail.voltage.si * self.potential_per_volt
-
-    @property
-    def converter(self) -> TimeToDigital | None:
-        """The time-to-digital converter, if there is one."""
-        if self.circuit.conversion is None:
-            return None
-        return TimeToDigital(self.full_scale, 2 ** int(self.circuit.conversion.bits.value))
-
-    @property
-    def conversion_jitter(self) -> float:
-        """Spread of a converter's answer, as a potential."""
-        converter = self.converter
-        if converter is None or self.circuit.conversion is None:
-            return 0.0
-        return self.ramp_jitter / self.circuit.conversion.clock.si * converter.count
-
-    @property
-    def potential_per_volt(self) -> float:
-        """What one volt of an integrator stands for."""
-        return self.full_scale / self.circuit.swing.si
+    @classmethod
+    def of(cls, circuit: Circuit, step: float, full_scale: float) -> Conditions:
+        """With steps of κ of ``step`` seconds, and arrays whose potential ``full_scale`` charges capacitors fully."""
+        per_volt, slot, conversion = full_scale / circuit.swing.si, circuit.slot.si, circuit.conversion
+        rail = circuit.saturation.voltage.si * per_volt if circuit.saturation is not None else float("inf")
+        forgets = circuit.leak.time_constant.si if circuit.leak is not None else float("inf")
+        pulse, ramp = (circuit.jitter.pulse.si, circuit.jitter.ramp.si) if circuit.jitter is not None else (0.0, 0.0)
+        half, clock = (
+            (2 ** (int(conversion.bits.value) - 1), conversion.clock.si) if conversion is not None else (0, 1.0)
+        )
+        per_count = full_scale / half if half else 0.0
+        times = step / forgets, slot / forgets, pulse / step, ramp / slot
+        return cls(per_volt, rail, *times, per_count, half, ramp / clock * per_count)
 
 
 DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")

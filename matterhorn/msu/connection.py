@@ -12,7 +12,7 @@ from ..errors import InputError
 from . import plain
 from .circuit import Conditions
 from .events import EventReads, Kappa
-from .mapping import Layout, digits, from_arrays, place_values, to_tiles
+from .mapping import Layout, digits, from_arrays, to_tiles
 from .physics import Physics
 from .readout import Ramp, next_slots
 
@@ -98,10 +98,9 @@ class ProgrammedConnection:
                 f"{self.name}: {self.layout.fan_in} inputs in {self.layout.slices} slices do not fit one array",
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
-        late = self.conditions.ramp_jitter / self.physics.circuit.slot.si * ramp.fall
-        rows, rng = self._rows(kappa), rng or np.random.default_rng()
-        potentials = plain.potentials(self.physics, self.conditions, rows, late, rng)[0, 0]
-        return next_slots(potentials, ramp, self.conditions.droop).reshape(*kappa.shape[:-1], self.layout.fan_out)
+        given, rows, rng = self.conditions, self._rows(kappa), rng or np.random.default_rng()
+        potentials = plain.potentials(self.physics, given, rows, given.ramp_jitter * ramp.fall, rng)[0, 0]
+        return next_slots(potentials, ramp, given.droop).reshape(*kappa.shape[:-1], self.layout.fan_out)
 
     @property
     def layout(self) -> Layout:
@@ -124,16 +123,9 @@ class ProgrammedConnection:
         return self.physics.column_gains
 
     @property
-    def offsets(self) -> NDArray[np.float64]:
-        """What the comparators' offsets add to the answer, ``[fan_out]``."""
-        offset = self.physics.neurons.offset * self.conditions.potential_per_volt
-        total: NDArray[np.float64] = np.tensordot(place_values(self.layout), offset, axes=1).sum(0)
-        return total
-
-    @property
     def conditions(self) -> Conditions:
         """The circuit in steps of κ and potentials."""
-        return Conditions(self.physics.circuit, self.step, self.full_scale)
+        return Conditions.of(self.physics.circuit, self.step, self.full_scale)
 
     @cached_property
     def _by_events(self) -> bool:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .mapping import Layout, place_values
 
+Real = NDArray[np.floating] | NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Correction:
@@ -36,13 +38,7 @@ AS_WRITTEN = Correction()
 """One write, rows as they come."""
 
 
-def row_order(
-    target: NDArray[np.floating],
-    low: NDArray[np.floating] | NDArray[np.bool_],
-    high: NDArray[np.floating] | NDArray[np.bool_],
-    span: tuple[float, float],
-    importance: NDArray[np.floating],
-) -> NDArray[np.int64]:
+def row_order(target: Real, low: Real, high: Real, span: tuple[float, float], importance: Real) -> NDArray[np.int64]:
     """Which row of weights each word line of one array takes: int64 ``[rows]``, the cheapest assignment of all.
 
     Row i on word line p is off by the stuck cells of p; that costs ``importance[i] · Σ (target[i, c] − stuck[p, c])²``.
@@ -66,11 +62,7 @@ def row_order(
 
 
 def input_order(
-    target: NDArray[np.float32],
-    stuck: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    span: tuple[float, float],
-    layout: Layout,
-    importance: NDArray[np.floating],
+    target: Real, stuck: tuple[Real, Real], span: tuple[float, float], layout: Layout, importance: Real
 ) -> NDArray[np.int64]:
     """Inputs in the order in which their rows lie in the arrays, int64 ``[fan_in]``; each keeps to its array.
 
@@ -84,8 +76,7 @@ def input_order(
         first = layout.spare if tile == 0 else 0
         start = tile * layout.rows + first - layout.spare
         own, low, high = (
-            np.moveaxis(cells[:, tile], 2, 0).reshape(layout.rows, -1)[first:].astype(np.float64)
-            for cells in (target, *stuck)
+            np.moveaxis(cells[:, tile], 2, 0).reshape(layout.rows, -1)[first:] for cells in (target, *stuck)
         )
         scale = importance[start : start + len(own)]
         parts.append(start + row_order(own, low * heavy, high * heavy, span, scale))

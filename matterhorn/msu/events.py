@@ -65,14 +65,13 @@ class EventReads:
             by_neuron=_wide(by_neuron),
             merged=merged,
         )
-        converter, late = conditions.converter, conditions.conversion_jitter
         read = Readout(
             rail=conditions.rail,
             rate=conditions.leak_rate,
-            late=late,
-            noisy=noisy or late > 0,
-            count=converter.count if converter else 0.0,
-            half=converter.counts // 2 if converter else 0,
+            late=conditions.late,
+            noisy=noisy or conditions.late > 0,
+            per_count=conditions.per_count,
+            half=conditions.half,
             base=float(layout.base),
         )
         rows = np.ascontiguousarray(by_row.reshape(len(matrix), layout.tiles, -1), np.float32)

@@ -14,6 +14,13 @@ from .device import Device
 
 HERE = Path(__file__).parent
 
+CURES = {
+    "extra_forbidden": "remove it or correct its spelling",
+    "missing": "every number needs value, unit and source",
+    "model_type": "write it as {value: …, unit: …, source: …}",
+}
+"""What to do about a field that pydantic refuses."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -29,12 +36,12 @@ def circuit_names() -> list[str]:
 
 def load_device(name: str | Path) -> Device:
     """A device by name (see :func:`device_names`) or from a file of one's own."""
-    return _read(_find(name, "devices", device_names()), Device)
+    return read_yaml(_find(name, "devices", device_names()), Device)
 
 
 def load_circuit(name: str | Path) -> Circuit:
     """A circuit by name (see :func:`circuit_names`) or from a file of one's own."""
-    return _read(_find(name, "circuits", circuit_names()), Circuit)
+    return read_yaml(_find(name, "circuits", circuit_names()), Circuit)
 
 
 def _find(name: str | Path, folder: str, known: list[str]) -> Path:
@@ -46,9 +53,16 @@ def _find(name: str | Path, folder: str, known: list[str]) -> Path:
     return path
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """A data file as the model of what must be in it.
+
+    Raises:
+        InputError: names the file, the field and the cure.
+    """
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read ({error.strerror})", file=path, cure="give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", file=path) from error
     if not isinstance(plain, dict):
@@ -59,13 +73,4 @@ def _read(path: Path, model: type[Model]) -> Model:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or None
         problem = first["msg"].removeprefix("Value error, ")
-        raise InputError(problem, file=path, field=field, cure=_cure(first["type"])) from error
-
-
-def _cure(kind: str) -> str:
-    cures = {
-        "extra_forbidden": "remove it or correct its spelling",
-        "missing": "every number needs value, unit and source",
-        "model_type": "write it as {value: …, unit: …, source: …}",
-    }
-    return cures.get(kind, "")
+        raise InputError(problem, file=path, field=field, cure=CURES.get(first["type"], "")) from error

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .circuit import Wires
+from .circuit import Circuit
 from .connection import ProgrammedConnection
 from .mapping import unit_conductance
 from .readout import Ramp
@@ -20,79 +20,67 @@ EDGE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class ArrayCircuit:
-    """What the netlist describes.
+    """What the netlist describes: a connection that sits in one array, and one window of pulses.
 
     Attributes:
         cells: siemens ``[rows, columns]``; bit lines 2j and 2j + 1 feed neuron j.
-        lengths: signed pulses ``[rows]``, in steps of κ, ``step`` seconds each, at ± ``read_voltage``.
-        alpha: steepness of the cells' currents, 1/V; 0 for linear ones.
-        capacities: farad ``[neurons]``. offsets: volts ``[neurons]``. leak: seconds, None keeps all charge.
-        volts_per_potential: volts of one weight times step of κ. ramp: the threshold of each neuron.
-        slot: duration of a slot of the ramp, s. window: steps from the first possible pulse to the read-out.
+        lengths: signed pulses ``[rows]``, in steps of κ.
     """
 
-    title: str
-    cells: NDArray[np.floating]
-    lengths: NDArray[np.floating]
-    wires: Wires | None
-    read_voltage: float
-    alpha: float
-    step: float
-    window: int
-    capacities: NDArray[np.floating]
-    offsets: NDArray[np.floating]
-    leak: float | None
-    volts_per_potential: float
+    connection: ProgrammedConnection
+    cells: NDArray[np.float64]
+    lengths: NDArray[np.float64]
     ramp: Ramp
-    slot: float
+
+    @property
+    def circuit(self) -> Circuit:
+        """Drivers, wires and neurons."""
+        return self.connection.physics.circuit
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """Of the comparators, volts ``[neurons]``."""
+        offsets: NDArray[np.float64] = self.connection.physics.neurons.offset[0, 0]
+        return offsets
+
+    @property
+    def volt(self) -> float:
+        """Potential that one volt stands for."""
+        return self.connection.conditions.potential_per_volt
 
     @property
     def read_time(self) -> float:
         """End of all pulses and start of the ramp, in seconds from the start of the netlist."""
-        return (self.window + 1) * self.step
+        longest = max(self.connection.kappa_top, int(np.abs(self.lengths).max()))
+        return (longest + 1) * self.connection.step
 
     @property
     def end_time(self) -> float:
         """End of the ramp."""
-        return self.read_time + (self.ramp.code.top + 1) * self.slot
+        return self.read_time + (self.ramp.code.top + 1) * self.circuit.slot.si
 
 
 def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> ArrayCircuit:
     """Circuit of a connection that sits in one array, driven by one window of κ ``[fan_in]``."""
-    layout, physics = connection.layout, connection.physics
-    circuit, device = physics.circuit, physics.device
+    layout, wires = connection.layout, connection.physics.circuit.wires
     if layout.arrays > 1:
         cure = "give weights that fit, or a circuit with more rows and columns"
         raise InputError(f"{connection.name} takes {layout.arrays} arrays", cure=cure)
-    if circuit.wires is not None and circuit.wires.undriven == "float":
+    if wires is not None and wires.undriven == "float":
         raise InputError(
             "rows left floating", field="wires.undriven", cure="netlists need undriven rows held at ground"
         )
+    cells = connection.conductances[0, 0, 0][:, : 2 * layout.fan_out].astype(np.float64)
     lengths = np.pad(connection.placed(kappa).astype(np.float64), (layout.spare, 0))
-    volts = 1 / connection.conditions.potential_per_volt
-    capacity = circuit.read_voltage.si * connection.step * unit_conductance(layout, device) / volts
-    return ArrayCircuit(
-        title=f"{connection.name}: {device.name} in {circuit.name}, {layout.rows} rows, {layout.fan_out} neurons",
-        cells=physics.conductances[0, 0, 0][:, : 2 * layout.fan_out],
-        lengths=lengths,
-        wires=circuit.wires,
-        read_voltage=circuit.read_voltage.si,
-        alpha=device.steepness,
-        step=connection.step,
-        window=max(connection.kappa_top, int(np.abs(lengths).max())),
-        capacities=capacity / physics.neurons.gain[0, 0],
-        offsets=physics.neurons.offset[0, 0],
-        leak=circuit.leak.time_constant.si if circuit.leak is not None else None,
-        volts_per_potential=volts,
-        ramp=ramp,
-        slot=circuit.slot.si,
-    )
+    return ArrayCircuit(connection, cells, lengths, ramp)
 
 
 def netlist(array: ArrayCircuit, output: str) -> str:
     """The netlist; run by ``ngspice -b``, it writes time, ramp margin and potential of each neuron to ``output``."""
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
-    lines = [f"* {array.title}"]
+    rows, columns = array.cells.shape
+    device, circuit = array.connection.physics.device.name, array.circuit.name
+    lines = [f"* {array.connection.name}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
     for part in parts:
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
     return "\n".join([*lines, *_commands(array, output), ".end", ""])
@@ -100,74 +88,78 @@ def netlist(array: ArrayCircuit, output: str) -> str:
 
 def _drivers(array: ArrayCircuit) -> Iterator[str]:
     """Row drivers: one pulse each, all ending together."""
-    half = EDGE * array.step / 2
-    stop = array.read_time
+    step, volts = array.connection.step, array.circuit.read_voltage.si
+    half, stop = EDGE * step / 2, array.read_time
     for row, length in enumerate(array.lengths):
         if length == 0:
             yield f"Vrow{row} r{row} 0 0"
             continue
-        start, level = stop - abs(length) * array.step, np.sign(length) * array.read_voltage
+        start, level = stop - abs(length) * step, np.sign(length) * volts
         points = [(0, 0), (start - half, 0), (start + half, level), (stop - half, level), (stop + half, 0)]
         yield f"Vrow{row} r{row} 0 PWL({' '.join(f'{t:.12e} {v:g}' for t, v in points)})"
 
 
 def _word_lines(array: ArrayCircuit) -> Iterator[str]:
     """Word lines: one segment before each cell."""
-    if array.wires is None:
+    if array.circuit.wires is None:
         return
     for row, column in np.ndindex(array.cells.shape):
         before = f"w{row}_{column - 1}" if column else f"r{row}"
-        yield f"Rw{row}_{column} {before} w{row}_{column} {array.wires.word_line.si:.12e}"
+        yield f"Rw{row}_{column} {before} w{row}_{column} {array.circuit.wires.word_line.si:.12e}"
 
 
 def _cells(array: ArrayCircuit) -> Iterator[str]:
     """Cells: resistors, or sources that follow I = G V_r sinh(a v) / sinh(a V_r)."""
+    alpha, volts = array.connection.physics.device.steepness, array.circuit.read_voltage.si
     for (row, column), conductance in np.ndenumerate(array.cells):
         if conductance == 0:
             continue
-        word, bit = (f"r{row}", f"g{column}") if array.wires is None else (f"w{row}_{column}", f"b{row}_{column}")
-        if array.alpha == 0:
-            yield f"Rc{row}_{column} {word} {bit} {1 / conductance:.15e}"
+        at = f"{row}_{column}"
+        word, bit = (f"r{row}", f"g{column}") if array.circuit.wires is None else (f"w{at}", f"b{at}")
+        if alpha == 0:
+            yield f"Rc{at} {word} {bit} {1 / conductance:.15e}"
         else:
-            scale = conductance * array.read_voltage / np.sinh(array.alpha * array.read_voltage)
-            yield f"Bc{row}_{column} {word} {bit} I={scale:.15e}*sinh({array.alpha:.12e}*V({word},{bit}))"
+            scale = conductance * volts / np.sinh(alpha * volts)
+            yield f"Bc{at} {word} {bit} I={scale:.15e}*sinh({alpha:.12e}*V({word},{bit}))"
 
 
 def _bit_lines(array: ArrayCircuit) -> Iterator[str]:
     """Bit lines: one segment after each cell, then the neuron's virtual ground, which measures the current."""
     rows, columns = array.cells.shape
-    if array.wires is not None:
+    if array.circuit.wires is not None:
         for row, column in np.ndindex(array.cells.shape):
             after = f"b{row + 1}_{column}" if row + 1 < rows else f"g{column}"
-            yield f"Rb{row}_{column} b{row}_{column} {after} {array.wires.bit_line.si:.12e}"
+            yield f"Rb{row}_{column} b{row}_{column} {after} {array.circuit.wires.bit_line.si:.12e}"
     for column in range(columns):
         yield f"Vsense{column} g{column} 0 0"
 
 
 def _integrators(array: ArrayCircuit) -> Iterator[str]:
     """Integrators: the difference of two bit-line currents on a capacitor."""
-    for neuron, capacity in enumerate(array.capacities):
+    connection, physics, leak = array.connection, array.connection.physics, array.circuit.leak
+    unit = unit_conductance(connection.layout, physics.device) * array.circuit.read_voltage.si * connection.step
+    for neuron, capacity in enumerate(unit * array.volt / physics.neurons.gain[0, 0]):
         yield f"Fplus{neuron} 0 n{neuron} Vsense{2 * neuron} 1"
         yield f"Fminus{neuron} n{neuron} 0 Vsense{2 * neuron + 1} 1"
         yield f"Cint{neuron} n{neuron} 0 {capacity:.15e} IC=0"
-        leak = array.leak / capacity if array.leak is not None else 1e18
-        yield f"Rleak{neuron} n{neuron} 0 {leak:.15e}"
+        ohms = leak.time_constant.si / capacity if leak is not None else 1e18
+        yield f"Rleak{neuron} n{neuron} 0 {ohms:.15e}"
 
 
 def _comparators(array: ArrayCircuit) -> Iterator[str]:
     """Comparators: potential plus offset minus a ramp that falls one level per slot."""
     falling = array.ramp.thresholds[:, ::-1]
-    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) * array.volts_per_potential
-    times = array.read_time + array.slot * np.arange(corners.shape[1])
-    for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.capacities), len(times))).tolist()):
+    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) / array.volt
+    times = array.read_time + array.circuit.slot.si * np.arange(corners.shape[1])
+    for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.offsets), len(times))).tolist()):
         points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))
         yield f"Vramp{neuron} q{neuron} 0 PWL(0 {volts[0]:.15e} {points})"
         yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-V(q{neuron})"
 
 
 def _commands(array: ArrayCircuit, output: str) -> list[str]:
-    vectors = " ".join(f"v(n{j}) v(d{j})" for j in range(len(array.capacities)))
-    step = min(array.slot, array.step)
+    vectors = " ".join(f"v(n{j}) v(d{j})" for j in range(len(array.offsets)))
+    step = min(array.circuit.slot.si, array.connection.step)
     return [
         ".options reltol=1e-7 abstol=1e-18 vntol=1e-12 chgtol=1e-22",
         f".tran {step:.12e} {array.end_time:.12e} 0 {step:.12e} uic",

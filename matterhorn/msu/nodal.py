@@ -69,7 +69,7 @@ def column_currents(cells: NDArray[np.floating], around: Surroundings, signs: ND
         excess = fixed @ voltage - source
         np.add.at(excess, first, current)
         np.add.at(excess, second, -current)
-        step = _solve(matrix, excess)
+        step = _sparse().linalg.splu(matrix.tocsc()).solve(excess)
         voltage = voltage - step
         if np.abs(step).max() <= TOLERANCE * around.read_voltage or around.alpha == 0:
             currents: Real = voltage[-columns:] / around.wires.bit_line.si
@@ -99,31 +99,21 @@ def _fixed_part(shape: tuple[int, ...], around: Surroundings, held: NDArray[np.b
     grounded[word[held, 0]] = g_word
     grounded[bit[-1]] += g_bit
     source[word[held, 0]] = g_word * volts[held]
-    return matrix + _diagonal(grounded), source
+    return matrix + _sparse().diags_array(grounded), source
 
 
 def _branch_matrix(first: NDArray[np.int64], second: NDArray[np.int64], conductance: Real | float, nodes: int) -> Any:
     """Sparse nodal matrix of branches between nodes ``first`` and ``second``."""
-    sparse = _scipy().sparse
     g = np.broadcast_to(conductance, first.shape)
     row, column = np.concatenate([first, second, first, second]), np.concatenate([first, second, second, first])
-    return sparse.coo_matrix((np.concatenate([g, g, -g, -g]), (row, column)), shape=(nodes, nodes)).tocsc()
+    return _sparse().coo_matrix((np.concatenate([g, g, -g, -g]), (row, column)), shape=(nodes, nodes)).tocsc()
 
 
-def _diagonal(values: Real) -> Any:
-    return _scipy().sparse.diags_array(values).tocsc()
-
-
-def _solve(matrix: Any, right: Real) -> Real:
-    moved: Real = _scipy().sparse.linalg.splu(matrix).solve(right)
-    return moved
-
-
-def _scipy() -> Any:
+def _sparse() -> Any:
     try:
         import scipy.sparse
         import scipy.sparse.linalg
     except ModuleNotFoundError as error:
         cure = "pip install 'matterhorn-snn[msu]'"
         raise InputError("floating rows and nonlinear cells need scipy", cure=cure) from error
-    return scipy
+    return scipy.sparse

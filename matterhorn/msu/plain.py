@@ -38,11 +38,12 @@ def integrate(
     Returns:
         ``[n, fan_out]``.
     """
-    place, converter = place_values(physics.layout)[:, None, None], conditions.converter
+    place, count, half = place_values(physics.layout)[:, None, None], conditions.per_count, conditions.half
     answers = []
     for start in range(0, max(len(kappa), 1), TOGETHER):
-        read = potentials(physics, conditions, kappa[start : start + TOGETHER], conditions.conversion_jitter, rng)
-        read = read if converter is None else converter(read)
+        read = potentials(physics, conditions, kappa[start : start + TOGETHER], conditions.late, rng)
+        if count:  # the time-to-digital converter rounds, and clips at full scale
+            read = np.clip(np.rint(read / count), -half, half - 1) * count
         answers.append((read.sum(1) * place).sum(0))
     return np.concatenate(answers)
 

@@ -1,4 +1,4 @@
-"""Read-out: potentials to the next spike by a falling threshold, or to numbers by a time-to-digital converter."""
+"""Read-out without a converter: potentials to the next spike by a falling threshold."""
 
 from __future__ import annotations
 
@@ -57,21 +57,3 @@ def next_slots(potentials: NDArray[np.float64], ramp: Ramp, droop: float) -> NDA
     for slot in range(top):
         levels -= potentials * math.exp(-droop * (slot + 1)) < ramp.thresholds[:, top - 1 - slot]
     return encode(levels, ramp.code)
-
-
-@dataclass(frozen=True)
-class TimeToDigital:
-    """A counter that runs while a ramp crosses ± full scale: ``counts`` steps, potentials beyond it clip."""
-
-    full_scale: float
-    counts: int
-
-    @property
-    def count(self) -> float:
-        """Potential per count."""
-        return 2 * self.full_scale / self.counts
-
-    def __call__(self, potentials: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Potentials as the counter tells them, in the same unit."""
-        half = self.counts // 2
-        return np.clip(np.rint(potentials / self.count), -half, half - 1) * self.count

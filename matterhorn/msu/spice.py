@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ from .netlist import ArrayCircuit, array_circuit, netlist
 from .readout import Ramp
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """How far model and ngspice are apart.
 
     Attributes:
@@ -36,24 +35,21 @@ class Check:
     slots_different: int
     wires: bool
 
-    def as_dict(self) -> dict[str, int | float | bool]:
-        """For JSON."""
-        return asdict(self)
-
 
 def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> Check:
     """Run the connection's one array for one window of κ ``[fan_in]`` in both."""
     array = array_circuit(connection, kappa, ramp)
     potentials, slots = simulate(array)
-    given, rng = connection.conditions, np.random.default_rng()
-    mine = plain.integrate(connection.physics, given, connection.placed(kappa)[None], rng)[0] - connection.offsets
+    rows, rng = connection.placed(kappa)[None], np.random.default_rng()
+    mine = plain.integrate(connection.physics, connection.conditions, rows, rng)[0]
+    mine -= array.offsets * array.volt
     same = connection.fire(kappa, ramp)
     return Check(
         rows=array.cells.shape[0],
         cols=array.cells.shape[1],
         max_error_full_scale=float(np.abs(potentials - mine).max() / np.abs(mine).max()),
         slots_different=int((slots != same).sum()),
-        wires=array.wires is not None,
+        wires=array.circuit.wires is not None,
     )
 
 
@@ -78,10 +74,10 @@ def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8
 def interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Potentials at read-out and slots from a table: time, then potential and margin of each neuron in volts."""
     time, volts, margins = table[:, 0], table[:, 1::2], table[:, 2::2]
-    read = array.read_time * (1 + 1e-9) + array.step * 1e-4
-    potentials = np.array([np.interp(read, time, v) for v in volts.T]) / array.volts_per_potential
+    read = array.read_time * (1 + 1e-9) + array.connection.step * 1e-4
+    potentials = np.array([np.interp(read, time, v) for v in volts.T]) * array.volt
     crossings = np.array([_first_rise(time, margin, read) for margin in margins.T])
-    slots = np.ceil((crossings - array.read_time) / array.slot) - 1
+    slots = np.ceil((crossings - array.read_time) / array.circuit.slot.si) - 1
     levels = array.ramp.code.top - slots.clip(0, array.ramp.code.top).astype(np.int16)
     return potentials, encode(levels, array.ramp.code)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..msu import PARTS, Circuit, Device, deviating, load_circuit, load_device, only
 from ..msu.circuit import Comparator, Jitter, Wires
 from ..msu.device import Read, Stuck
+from ..msu.files import read_yaml
 from ..units import Quantity, Strict
 
 Property = Literal["deviation", "read", "drift", "stuck", "wires", "on_off", "offset", "jitter"]
@@ -60,60 +59,45 @@ class Plan(Strict):
 
 def load_plan(path: Path | None = None) -> Plan:
     """The plan in a file; None takes the one that comes with the package."""
-    own = resources.files("matterhorn.study") / "points.yaml"
-    try:
-        text = own.read_text(encoding="utf-8") if path is None else path.read_text(encoding="utf-8")
-        return Plan.model_validate(yaml.safe_load(text))
-    except OSError as error:
-        raise InputError(f"cannot read ({error.strerror})", file=path, cure="give a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", file=path) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(first["msg"].removeprefix("Value error, "), file=path, field=field) from error
+    return read_yaml(path or Path(__file__).parent / "points.yaml", Plan)
+
+
+NEEDS: dict[str, tuple[str, ...]] = {"deviation": (), "on_off": (), "offset": ("comparator",)}
+"""Parts that a property needs, where it is not the part of its own name."""
 
 
 def set_to(name: Property, value: float, study: Study, plan: Plan) -> tuple[Device, Circuit, float]:
     """Device, circuit and seconds since programming at one value of a property."""
     device, circuit = load_device(study.device or plan.device), load_circuit(plan.circuit)
-    keep, seconds = set(study.keep), 0.0
     try:
-        if name == "drift":
-            keep, seconds = keep | {"drift"}, value
-        elif name == "read":
-            device = device.model_copy(update={"read": Read(relative=_quantity(value, "%")) if value else None})
-            keep |= {"read"}
-        elif name == "stuck":
-            half = _quantity(value / 2, "%")
-            device, keep = device.model_copy(update={"stuck": Stuck(low=half, high=half)}), keep | {"stuck"}
-        elif name == "on_off":
+        if name == "on_off":
             low = _quantity(device.high * 1e6 / value, "uS")
             device = Device.model_validate({**dict(device), "conductance_low": low})
+        elif name in ("read", "stuck"):
+            device = device.model_copy(update=_varied(name, value))
         else:
-            circuit, keep = _circuit(name, value, circuit), keep | {_PART.get(name, name)}
+            circuit = circuit.model_copy(update=_varied(name, value))
     except ValidationError as error:
         raise InputError(error.errors()[0]["msg"], field=f"studies.{name}.values", cure="leave it out") from error
-    device, circuit = only(device, *keep - {"deviation"}), only(circuit, *keep - {"deviation"})
+    keep = (*study.keep, *NEEDS.get(name, (name,)))
+    device, circuit = only(device, *keep), only(circuit, *keep)
     share = value if name == "deviation" else study.deviation
-    return (device if share is None else deviating(device, share / 100)), circuit, seconds
+    return device if share is None else deviating(device, share / 100), circuit, value if name == "drift" else 0.0
 
 
-_PART = {"offset": "comparator"}
-
-
-def _circuit(name: Property, value: float, circuit: Circuit) -> Circuit:
-    """The circuit with one of its parts at a value; 0 takes the part away."""
-    parts: dict[str, Any] = {}
+def _varied(name: Property, value: float) -> dict[str, Any]:
+    """Parts of a device or circuit at one value of a property; 0 takes a part away."""
+    if name == "read":
+        return {"read": Read(relative=_quantity(value, "%")) if value else None}
+    if name == "stuck":
+        return {"stuck": Stuck(low=_quantity(value / 2, "%"), high=_quantity(value / 2, "%"))}
     if name == "wires":
-        ohms = _quantity(value, "ohm")
-        parts["wires"] = Wires(word_line=ohms, bit_line=ohms) if value else None
-    elif name == "offset":
-        parts["comparator"] = Comparator(offset=_quantity(value, "mV")) if value else None
-    elif name == "jitter":
-        late = _quantity(value, "ps")
-        parts["jitter"] = Jitter(pulse=late, ramp=late) if value else None
-    return circuit.model_copy(update=parts)
+        return {"wires": Wires(word_line=_quantity(value, "ohm"), bit_line=_quantity(value, "ohm")) if value else None}
+    if name == "offset":
+        return {"comparator": Comparator(offset=_quantity(value, "mV")) if value else None}
+    if name == "jitter":
+        return {"jitter": Jitter(pulse=_quantity(value, "ps"), ramp=_quantity(value, "ps")) if value else None}
+    return {}
 
 
 def _quantity(value: float, unit: str) -> Quantity:

@@ -10,7 +10,7 @@ from matterhorn.errors import InputError
 from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized
 from matterhorn.msu.mapping import unit_conductance
 from matterhorn.msu.plain import remembered
-from matterhorn.msu.readout import TimeToDigital, next_slots
+from matterhorn.msu.readout import next_slots
 from matterhorn.msu.wires import effective_conductance
 
 from .drawn import quantity, signed
@@ -100,8 +100,9 @@ def test_what_was_computed_of_a_chip_serves_other_capacitors(monkeypatch):
     monkeypatch.setattr("matterhorn.msu.physics.effective_conductances", None)
     sized = connection.sized_for(KAPPA)
     assert sized.effective is connection.effective
-    off = connection.integrate(KAPPA) - connection.offsets - (sized.integrate(KAPPA) - sized.offsets)
-    assert np.abs(off).max() < 1e-4 and not np.allclose(sized.offsets, connection.offsets)
+    offset, own = (each.integrate(0 * KAPPA) for each in (connection, sized))
+    assert np.allclose(own, offset * sized.full_scale / connection.full_scale, rtol=1e-4) and offset.all()
+    assert np.allclose(sized.integrate(KAPPA) - own, connection.integrate(KAPPA) - offset, atol=1e-4)
     with pytest.raises(TypeError):
         connection.at(1).integrate(KAPPA)
 
@@ -175,7 +176,6 @@ def test_offset_is_one_voltage_per_neuron():
     connection = ArrayBank(load_device("ideal"), circuit).program(np.ones((4000, 2), np.int8), full_scale=30.0)
     found = connection.integrate(np.array([[0, 0], [7, 8]]))
     assert np.allclose(found[0], found[1] - 15, atol=1e-5)
-    assert np.allclose(found[0], connection.offsets, atol=1e-6)
     assert found[0].std() == pytest.approx(1e-3 / 0.2 * 30, rel=0.05)
 
 
@@ -198,10 +198,14 @@ def test_a_fraction_of_a_level_is_a_shorter_pulse():
 
 
 def test_time_to_digital_rounds_and_clips():
-    convert = TimeToDigital(full_scale=8.0, counts=16)
-    potentials = np.array([-20.0, -8.0, -0.6, 0.4, 3.2, 7.4, 9.0])
-    assert convert(potentials).tolist() == [-8, -8, -1, 0, 3, 7, 7]
+    """Eight bits over ± 64 are counts of a half."""
     circuit = only(load_circuit("array-128"), "conversion")
+    straight = ArrayBank(load_device("ideal"), circuit).program(np.array([[1]], np.int8), full_scale=64.0)
+    levels = np.array([[-200], [-65], [-64], [-3], [0], [2], [63], [64], [300]])
+    expected = [-64, -64, -64, -3, 0, 2, 63, 63.5, 63.5]
+    assert straight.integrate(levels)[:, 0].tolist() == defined(straight, levels)[:, 0].tolist() == expected
+    coarse = ArrayBank(load_device("ideal"), circuit).program(np.array([[1]], np.int8), full_scale=4 * 128.0)
+    assert coarse.integrate(np.array([[1], [2], [3], [5], [6], [-1]]))[:, 0].tolist() == [0, 0, 4, 4, 8, 0]
     connection = ArrayBank(load_device("ideal"), circuit).program(WEIGHTS, full_scale=64.0)
     assert np.abs(connection.integrate(KAPPA) - EXACT).max() <= 0.25
     clipping = ArrayBank(load_device("ideal"), circuit).program(WEIGHTS, full_scale=2.0)

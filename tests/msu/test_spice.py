@@ -79,12 +79,12 @@ def test_spikes_are_read_off_margins():
     one = trial(rows=4, columns=8)
     code = Code(4, np.int16(7), dead_zone=1)
     array = array_circuit(one.connection, one.kappa, type(one.ramp)(one.ramp.thresholds, code))
-    time = array.read_time + array.slot * np.arange(17.0)
+    time = array.read_time + array.circuit.slot.si * np.arange(17.0)
     met = np.array([-0.5, 2.5, 7.5, 99])  # in slots after the read-out
-    margins = time[:, None] - (array.read_time + array.slot * met)
+    margins = time[:, None] - (array.read_time + array.circuit.slot.si * met)
     table = np.column_stack([time, np.stack([np.full(margins.shape, 0.1), margins], axis=2).reshape(len(time), -1)])
     potentials, slots = interpret(array, table)
-    assert np.allclose(potentials, 0.1 / array.volts_per_potential)
+    assert np.allclose(potentials, 0.1 * array.volt)
     assert slots.tolist() == [0, 2, SILENT, 15]
 
 
