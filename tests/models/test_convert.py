@@ -83,9 +83,9 @@ def test_conversion_is_exact_whatever_the_shape_and_the_numbers(data):
             population.silent.copy_(torch.from_numpy(silent))
             off = draw.integers(-8 * k, 8 * k + 1, len(silent))
             population.silent_value.copy_(torch.from_numpy(8 * silent + off))
-    for gain in (population.gain for population in network.populations().values()):
-        if gain is not None:
-            gain.data.uniform_(0.5, 2)
+    for name, parameter in network.named_parameters():
+        if name.endswith(("bias", "gain")):
+            parameter.data.uniform_(0.5, 2)
     report = verify(convert(network), [batch], against=network)
     assert report.identical, report.first_difference
 

@@ -32,6 +32,10 @@ def test_columns_are_evened_and_the_product_stays():
 
 def test_without_quantizers_equalize_changes_nothing_but_the_bits_of_keys_and_values(monkeypatch):
     teacher, batch = small_bert(), small_batch()
+    with torch.no_grad():
+        for name, bias in teacher.named_parameters():
+            if name.endswith("bias"):
+                bias.uniform_(-1, 1)
     student = quantize(teacher).eval()
 
     def plain(self: ActivationQuantizer, x: torch.Tensor) -> Sent:
@@ -49,14 +53,20 @@ def test_without_quantizers_equalize_changes_nothing_but_the_bits_of_keys_and_va
         return *(block.connection(name)(levels, one) for name in ("query", "key", "value")), after
 
     query, key, value, after = feed(student)
+    output, context = student.layers()[0].connection("output"), student.layers()[0].population("context")
+    before = output.weight.detach().clone(), output.bias.detach().clone()
     equalize(student, teacher, batch)
     moments = channel_moments(teacher, batch)
     query2, key2, value2, after2 = feed(student)
     mean, size = moments[Site(0, "key")]
     assert torch.allclose(key2, key - mean, atol=1e-4)
     assert torch.allclose(query2, query * size / size.mean(), atol=1e-4)
-    assert torch.allclose(value2, value - moments[Site(0, "value")][0], atol=1e-4)
     assert torch.allclose(after2, after, atol=1e-4)
+    mean, size = moments[Site(0, "value")]
+    assert torch.allclose(value2, value - mean, atol=1e-4)
+    x = torch.randn(5, 32, generator=torch.Generator().manual_seed(1))
+    expected = (x * size / size.mean() + mean) @ before[0].T + before[1]
+    assert torch.allclose(output(context(x).levels, torch.tensor(1.0)), expected, atol=1e-4)
 
 
 def test_an_equalized_network_starts_nearer_to_its_teacher():

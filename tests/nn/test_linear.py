@@ -34,9 +34,9 @@ def test_one_bit_scale_minimizes_the_error():
 
 
 def test_ternary_weights_are_zero_below_seven_tenths_of_the_mean():
-    weight = torch.tensor([[0.1, -0.1, 1.0, -3.0]])  # mean magnitude 1.05, 0.7 of it 0.735
+    weight = torch.tensor([[0.2, -0.7, 0.8, -2.5]])  # mean magnitude 1.05, 0.7 of it 0.735
     integers, scale = quantize_weights(weight, "ternary")
-    assert integers.tolist() == [[0, 0, 1, -1]] and scale.tolist() == [2.0]
+    assert integers.tolist() == [[0, 0, 1, -1]] and scale.tolist() == [pytest.approx(1.65)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
