@@ -34,7 +34,10 @@ def test_devices_are_listed():
 
 
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice missing: apt-get install ngspice")
-@pytest.mark.parametrize(("size", "options", "wires"), [((64, 32), [], True), ((16, 8), ["--no-wires"], False)])
+@pytest.mark.parametrize(
+    ("size", "options", "wires"),
+    [pytest.param((64, 32), [], True, marks=pytest.mark.slow), ((32, 16), [], True), ((16, 8), ["--no-wires"], False)],
+)
 def test_model_and_ngspice_are_compared(size, options, wires):
     answer = json.loads(asked("check", "--rows", str(size[0]), "--cols", str(size[1]), *options, "--json"))
     assert (answer["format"], answer["rows"], answer["cols"], answer["wires"]) == (1, *size, wires)

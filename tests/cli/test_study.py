@@ -69,7 +69,7 @@ def test_evaluate_on_chips(glue):
     options = (
         ["--deviation", "0"],
         [*noisy, "4", "--chips", "2"],
-        [*noisy, "5", "--verify-writes", "30"],
+        [*noisy, "5", "--verify-writes", "9"],
         [*noisy, "5"],
     )
     answers = [

@@ -32,6 +32,7 @@ def test_the_page_is_one_file_that_loads_nothing(studied):
     assert "@import" not in head and "url(" not in head
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)")
 @pytest.mark.parametrize("width", [1200, 390])
 def test_figures_on_the_page_are_those_of_the_answer(studied, width):

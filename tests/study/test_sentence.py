@@ -24,7 +24,7 @@ def program():
     return load("sst2")
 
 
-def trial_of(program, connection="block.0.ffn1", token=2, size=(64, 32)):
+def trial_of(program, connection="block.0.ffn1", token=2, size=(32, 16)):
     chip = load_device("rram-wan"), load_circuit("array-128")
     return real_trial(program, TEXT, connection, token, size, *chip, 0)
 
@@ -36,8 +36,8 @@ def test_the_array_is_driven_as_the_network_is(program, name, token):
     source = {"output": "context", "key": "input", "ffn2": "intermediate"}[site.part]
     code = program.blocks[site.block].populations[source].code
     trial = trial_of(program, name, token)
-    assert np.array_equal(trial.kappa, kappa(recorder.slots[Site(site.block, source)], code)[token, :64])
-    weights = program.blocks[site.block].connections[site.part].weights[:16, :64]
+    assert np.array_equal(trial.kappa, kappa(recorder.slots[Site(site.block, source)], code)[token, :32])
+    weights = program.blocks[site.block].connections[site.part].weights[:8, :32]
     assert np.array_equal(trial.connection.physics.weights, weights)
     assert trial.at(60).connection.physics.seconds == 60
 
@@ -56,7 +56,7 @@ def test_ngspice_agrees_on_a_real_token(program):
         ({"connection": "block.0.qk"}, "no connection"),
         ({"token": 99}, "no token"),
         ({"connection": "block.5.ffn1", "token": 1}, "no token"),
-        ({"size": (64, 7)}, "two"),
+        ({"size": (32, 7)}, "two"),
     ],
 )
 def test_bad_choices_are_refused(program, options, problem):
