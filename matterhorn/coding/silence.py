@@ -22,7 +22,8 @@ def level_histogram(levels: NDArray[np.integer], bits: int) -> NDArray[np.int64]
 
 def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:
     """Silent level of each row: its mode, the lowest if several. ``[n, T + 1] → int64 [n]``."""
-    return histogram.argmax(-1)
+    modes: NDArray[np.int64] = histogram.argmax(-1)
+    return modes
 
 
 def mean_of_silent(histogram: NDArray[np.integer], silent: NDArray[np.integer], dead_zone: int) -> NDArray[np.int64]:

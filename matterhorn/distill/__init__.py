@@ -1,7 +1,20 @@
 """Training: recipes, the loop that runs their phases, silence that is held, rows made of others. Needs torch."""
 
+import sys
+from types import ModuleType
+
 from .recipe import Distilling, Phase, Recipe, load_recipe, read_recipe, shipped_recipes
 from .silence import Silence
 from .verb import distill
 
 __all__ = ["Distilling", "Phase", "Recipe", "Silence", "distill", "load_recipe", "read_recipe", "shipped_recipes"]
+
+
+class _Room(ModuleType):
+    """Importing a room hides the verb of its name in :mod:`matterhorn`: so the room can be called as the verb."""
+
+    __call__ = staticmethod(distill)
+
+
+sys.modules[__name__].__class__ = _Room
+__doc__ = f"{__doc__}\n\n{distill.__doc__}"

@@ -185,14 +185,9 @@ def check_tracker(name: str | None) -> None:
     Raises:
         InputError: accelerate does not know it, or it is not installed.
     """
-    if name is None:
-        return
-    if name not in LOGGER_TYPE_TO_CLASS:
-        cure = f"choose one of {', '.join(LOGGER_TYPE_TO_CLASS)}"
-        raise InputError(f"unknown tracker {name!r}", field="tracker", cure=cure)
-    if name not in [str(tracker) for tracker in get_available_trackers()]:
-        cure = f"pip install {'tensorboardX' if name == 'tensorboard' else name}"
-        raise InputError(f"tracker {name!r} is not installed", field="tracker", cure=cure)
+    if name is not None and name not in [str(tracker) for tracker in get_available_trackers()]:
+        cure = f"choose one of {', '.join(LOGGER_TYPE_TO_CLASS)}, and pip install it (tensorboard: tensorboardX)"
+        raise InputError(f"no tracker {name!r}", field="tracker", cure=cure)
 
 
 @contextmanager

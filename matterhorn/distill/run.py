@@ -13,19 +13,18 @@ from transformers import BertForSequenceClassification, PreTrainedModel, PreTrai
 
 from ..models import QuantizedForSequenceClassification
 from ..msu import deviating, load_device
-from ..program import Program
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
 from .loop import check_tracker, multiplies_bf16, run_phase
 from .loss import Distillation, Teacher
-from .measure import Measure, Measured, ask, by_divergence, by_hidden_error
+from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_metric
 from .noise import Chips
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
-from .start import RECIPE_FILE, Start, find_start, mixture, start_student
+from .start import RECIPE_FILE, find_start, mixture, start_student
 from .state import is_done
-from .teacher import backbone_tokenizer, fine_tune, freeze, load_teacher, locate
+from .teacher import backbone_tokenizer, freeze, load_teacher, locate, task_loss
 from .texts import distillation_rows, general_rows
 
 SILENCE_TOLERANCE = 0.005
@@ -55,38 +54,48 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker
     """
     check_tracker(tracker)
     folder.mkdir(parents=True, exist_ok=True)
-    if PartialState(cpu=not torch.cuda.is_available()).is_main_process:
+    main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    if main:
         (folder / RECIPE_FILE).write_text(as_yaml(recipe), encoding="utf-8")
     start = find_start(folder, recipe.start, recipe.phases[0].dead_zone) if recipe.start else None
     if recipe.task is None:
-        lesson, source = _general_lesson(recipe, glue_dir), Path(locate(recipe.backbone))
+        lesson = _general_lesson(recipe, glue_dir)
     else:
-        lesson, source = _task_lesson(recipe, folder, glue_dir, start, tracker), folder / "teacher" / "best"
-    return run_phases(
-        recipe,
-        folder,
-        start.network if start else source,
-        lesson,
-        other_task=start is not None and start.task != recipe.task,
-        tracker=tracker,
-    )
+        lesson = _task_lesson(recipe, folder, glue_dir, start.teacher if start else None, tracker)
+    source, own_head = (start.network, start.task == recipe.task) if start else (None, True)
+    place = folder
+    for number, phase in enumerate(recipe.phases):
+        place = folder / f"phase-{number}-k{phase.dead_zone}"
+        if not is_done(place / "last"):
+            teacher, rows = lesson.teacher(), (lesson.learn, lesson.select)
+            set_seed(recipe.seed)
+            student = start_student(phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head)
+            freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
+            loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
+            judge = with_shortfall(lesson.measure, loss.silence)
+            run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, remembered=loss.parts)
+        if main:
+            lesson.tokenizer.save_pretrained(place / "best")
+        source, own_head = place / "best", True
+    return place / "best"
 
 
 def _task_lesson(
-    recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None
+    recipe: Recipe, folder: Path, glue_dir: Path | None, start: Path | None, tracker: str | None
 ) -> Lesson:
-    """Fine-tune the teacher of a task; its lesson."""
-    assert recipe.task is not None
-    task, tokenizer = get_task(recipe.task), backbone_tokenizer(recipe.backbone)
+    """Fine-tune the teacher of a task from ``start`` (else from the backbone); its lesson."""
+    assert recipe.task is not None and recipe.teacher is not None
+    task, tokenizer, place = get_task(recipe.task), backbone_tokenizer(recipe.backbone), folder / "teacher"
     fast = tokenizer.backend_tokenizer
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
-    fine_tune(recipe, task, learn, select, folder / "teacher", start.teacher if start else None, tracker)
-
-    def teacher() -> BertForSequenceClassification:
-        return load_teacher(folder / "teacher" / "best", task)
-
+    set_seed(recipe.seed)
+    model = load_teacher(start or locate(recipe.backbone), task)
+    model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
+    run_phase(model, task_loss, by_metric(task), learn, select, recipe.teacher, place, recipe.seed, tracker=tracker)
+    tokenizer.save_pretrained(place / "best")
+    teacher = partial(load_teacher, place / "best", task)
     learn = distillation_rows(recipe, learn, fast, glue_dir)
     return Lesson(teacher, learn, select, by_divergence(task, freeze(teacher())), tokenizer)
 
@@ -102,39 +111,6 @@ def _general_lesson(recipe: Recipe, glue_dir: Path | None) -> Lesson:
         return BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
 
     return Lesson(teacher, learn, select, by_hidden_error(freeze(teacher())), tokenizer)
-
-
-def run_phases(
-    recipe: Recipe,
-    folder: Path,
-    start: Path | Program,
-    lesson: Lesson,
-    *,
-    other_task: bool = False,
-    tracker: str | None = None,
-) -> Path:
-    """All phases of a recipe that are not done yet, each from where the last one ended; the last one's best network.
-
-    ``start``: what the first phase starts from; ``other_task``: it was trained for another task.
-    """
-    for number, phase in enumerate(recipe.phases):
-        place = folder / f"phase-{number}-k{phase.dead_zone}"
-        if not is_done(place / "last"):
-            teacher = lesson.teacher()
-            set_seed(recipe.seed)
-            student = start_student(
-                phase, start, lesson.learn, teacher, recipe.network, recipe.seed, other_task=other_task and number == 0
-            )
-            freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
-            loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
-            measure = with_shortfall(lesson.measure, loss.silence)
-            rows = lesson.learn, lesson.select
-            run_phase(student, loss, measure, *rows, phase, place, recipe.seed, tracker=tracker, remembered=loss.parts)
-        if PartialState().is_main_process:
-            lesson.tokenizer.save_pretrained(place / "best")
-        start = place / "best"
-    assert isinstance(start, Path)
-    return start
 
 
 def loss_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import InputError
-from ..models import (
-    MatterhornConfig,
-    QuantizedForSequenceClassification,
-    equalize,
-    quantize,
-    restore_trainable,
-)
+from ..models import QuantizedForSequenceClassification, equalize, quantize, restore_trainable
 from ..models.calibrate import set_scales, settle_silence
 from ..models.placement import place_densities
 from ..models.restore import spread
@@ -81,33 +74,33 @@ def finished_phases(run: Path) -> list[Path]:
 
 def start_student(
     phase: Distilling,
-    source: Path | Program,
+    source: Path | Program | None,
     learn: Tokens,
     teacher: PreTrainedModel,
     options: Mapping[str, Any],
     seed: int,
     *,
-    other_task: bool = False,
+    head: bool = True,
 ) -> QuantizedForSequenceClassification:
     """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it.
 
     Args:
-        source: folder of the teacher or of a quantized network, or a program; of networks it takes over the blocks.
+        source: folder of a quantized network, or a program, whose blocks it takes over; None: it has the teacher's.
         options: of :func:`matterhorn.quantize`.
-        other_task: that network was trained for another task: its head is not taken over.
+        head: whether pooler and classifier of that network are taken over too; not of one that had another task.
     """
     student = quantize(teacher, **options)
-    batches = _calibration_batches(learn, phase.batch_size, seed)
-    if isinstance(source, Path) and _model_type(source) != MatterhornConfig.model_type:
-        equalize(student, teacher, _largest(batches))
-        set_scales(student, _largest(batches))
+    if source is None:
+        largest = _largest(_calibration_batches(learn, phase.batch_size, seed))
+        equalize(student, teacher, largest)
+        set_scales(student, largest)
         give_dead_zone(student, phase, learn, seed, trained=False)
         return student
     if isinstance(source, Program):
         before = spread(restore_trainable(source))
     else:
         before = QuantizedForSequenceClassification.from_pretrained(source)
-    take_over(student, before, head=not other_task)
+    take_over(student, before, head=head)
     student.config.dead_zone = before.config.dead_zone
     give_dead_zone(student, phase, learn, seed, trained=True)
     return student
@@ -149,11 +142,6 @@ def _calibration_batches(learn: Tokens, batch_size: int, seed: int) -> list[dict
 
 def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return max(batches, key=lambda batch: batch["input_ids"].numel())
-
-
-def _model_type(folder: Path) -> str:
-    kind: str = json.loads((folder / "config.json").read_text())["model_type"]
-    return kind
 
 
 def take_over(

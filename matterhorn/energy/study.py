@@ -57,9 +57,13 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     Raises:
         InputError: there is no such chip, it has no such arrays, or the network does not fit its mesh.
 
-    Example::
+    Example:
 
-        print(bill(engine(**inputs, trace=True).trace, chip="rram-22nm"))
+    >>> import matterhorn as mh
+    >>> engine = mh.Engine(mh.load("sst2"), threads=1)
+    >>> inputs = engine.program.encode(["A quiet, patient film."])
+    >>> mh.bill(engine(**inputs, trace=True).trace, chip="rram-22nm").total > 0
+    True
     """
     on = load(chip) if isinstance(chip, str) else chip
     return make_bill(as_traced(trace), trace, on, map_trace(trace, on, hardware or hardware_of(on)[-1]))

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
+from ..program.text import Encoded
 from ..runtime.verify import Expected
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
@@ -166,7 +167,7 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         return Pass(logits, tuple(states), events)
 
     @torch.no_grad()
-    def expected(self, batch: Batch) -> Expected:
+    def expected(self, batch: Batch | Encoded) -> Expected:
         """Levels of every population before masking, and the logits: what a program must equal (for
         :func:`matterhorn.verify`).
 
@@ -182,7 +183,7 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
             levels[site] = population.levels(x).to(torch.uint8).cpu().numpy()
 
         with watching(self.populations(), keep), evaluating(self):
-            logits = self.run(**tensors(batch, self.device), every_token=True).logits
+            logits = self.run(**tensors(cast(Batch, batch), self.device), every_token=True).logits
         return Expected(levels, logits.cpu().numpy())
 
 

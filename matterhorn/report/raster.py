@@ -70,8 +70,8 @@ def plot_raster(program: Program, recorder: SlotRecorder, title: str, path: Path
 
 def _first_token(site: Site, slots: NDArray[np.uint8], recorder: SlotRecorder, program: Program) -> NDArray[np.uint8]:
     """Slots of the first token's neurons; of probabilities those of all heads and keys."""
-    if site.part != "probabilities":
-        return slots[0]
-    keys = int(recorder.sequences.lengths[0])
-    first: NDArray[np.uint8] = slots.reshape(program.shape.heads, -1, keys)[:, 0].ravel()
+    first: NDArray[np.uint8] = slots[0]
+    if site.part == "probabilities":
+        keys = int(recorder.sequences.lengths[0])
+        first = slots.reshape(program.shape.heads, -1, keys)[:, 0].ravel()
     return first

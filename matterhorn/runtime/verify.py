@@ -82,6 +82,10 @@ def verify(
 
     Raises:
         InputError: there is nothing to compare.
+
+    >>> import matterhorn as mh
+    >>> mh.verify(mh.load("sst2"), ["A fine film."], backends=["events", "stepped"]).identical
+    True
     """
     named = list(backends) if against else list(backends[1:])
     if not named:

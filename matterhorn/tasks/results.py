@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -125,11 +125,13 @@ def read_result(path: Path) -> Result:
     Raises:
         InputError: names the file and the field.
     """
-    cure = "see docs/glue.md, or write it with matterhorn glue score"
-    plain = _read_object(path, cure)
-    if plain.get("format") != FORMAT:
-        problem = f"format {plain.get('format')}, not {FORMAT}"
-        raise InputError(problem, file=path, field="format", cure="write it anew with matterhorn glue score")
+    cure = "see docs/glue.md, or write it anew with matterhorn glue score"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", file=path, cure=cure) from error
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        raise InputError(f"not of format {FORMAT}", file=path, field="format", cure=cure)
     try:
         return Result.model_validate(plain)
     except ValidationError as error:
@@ -139,18 +141,6 @@ def read_result(path: Path) -> Result:
         if not field:
             field, _, problem = problem.partition(": ")
         raise InputError(problem, file=path, field=field, cure=cure) from error
-
-
-def _read_object(path: Path, cure: str) -> dict[str, Any]:
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path, cure=cure) from error
-    if not isinstance(plain, dict):
-        raise InputError("not an object", file=path, cure=cure)
-    return plain
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from matterhorn.program.files import find
 from matterhorn.program.samples import sample
 

@@ -164,7 +164,7 @@ def test_bad_files_are_named_with_their_field(tmp_path, change, field):
 
 def test_bad_places_are_named(tmp_path, folder):
     (tmp_path / "results-x.json").write_text("{")
-    with pytest.raises(InputError, match="not JSON"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_result(tmp_path / "results-x.json")
     with pytest.raises(InputError, match="no such file"):
         read_results([tmp_path / "nothing"])

@@ -144,7 +144,7 @@ def test_weights_of_a_program_can_flip_and_are_quantized_to_the_same(program):
     pinned = Frozen(file=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
     start = find_start(folder.with_name("run"), pinned, 2)
     phase = Distilling(dead_zone=2, **PHASE)
-    student = start_student(phase, start.network, ROWS, small_bert(), {}, 1, other_task=True)
+    student = start_student(phase, start.network, ROWS, small_bert(), {}, 1, head=False)
     before, after = (one.layers()[0].connection("ffn1") for one in (network, student))
     assert torch.equal(before.integers()[0], after.integers()[0])
     assert (after.weight.abs() < 0.25 * after.integers()[1][:, None]).float().mean() > 0.1

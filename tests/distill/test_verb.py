@@ -72,3 +72,9 @@ def test_what_cannot_be_distilled_is_named():
         distill(student(), small_bert(), ROWS, dead_zone=1, silent_share=1.2)
     with pytest.raises(mh.InputError, match="no rows"):
         distill(student(), small_bert(), [], dead_zone=1)
+
+
+def test_the_verb_is_there_whatever_of_its_room_was_imported_before():
+    assert callable(mh.distill) and "Raises:" in str(mh.distill.__doc__)
+    with pytest.raises(mh.InputError, match="no rows"):
+        mh.distill(student(), small_bert(), [], dead_zone=1)
