@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,7 +92,8 @@ def _verified(program: Program, tokens: Tokens, network: Path, rows: int | None)
     if rows is not None and rows < len(tokens):
         tokens = tokens.subset([place * len(tokens) // rows for place in range(rows)])
     batches = [tokens.encoded(numbers) for numbers in sorted_batches(tokens, 32)]
-    report = verify(program, batches, against=reference_for(program, network), progress=tracked("verify"))
+    reference: Any = reference_for(program, network)
+    report = verify(program, batches, against=reference, progress=tracked("verify"))
     if not report.identical:
         raise InputError(f"backends differ: {report.first_difference}", file=network, cure="report this as a bug")
     return Verification(**{name: getattr(report, name) for name in Verification.model_fields})
