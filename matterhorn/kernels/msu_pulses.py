@@ -119,13 +119,11 @@ def measure(pulses, by_row, merged, power, size):
         for a in range(size.shape[1]):
             first, last = bounds[i, a], bounds[i, a + 1]
             total = np.float32(0)
-            for e in range(first, last, EVENTS):
-                total += (abs(kept[e]) + abs(kept[e + 1])) + (abs(kept[e + 2]) + abs(kept[e + 3]))
+            for e in range(first, last):
+                total += abs(kept[e])
             size[i, a] = total
             for s in range(by_row.shape[0]):
-                own = by_row[s, a]
-                one, two = np.float32(0), np.float32(0)
-                for e in range(first, last, EVENTS):
-                    one += kept[e] * kept[e] * own[order[e]] + kept[e + 1] * kept[e + 1] * own[order[e + 1]]
-                    two += kept[e + 2] * kept[e + 2] * own[order[e + 2]] + kept[e + 3] * kept[e + 3] * own[order[e + 3]]
-                power[s, 0 if merged else a, i] += one + two
+                total = np.float32(0)
+                for e in range(first, last):
+                    total += kept[e] * kept[e] * by_row[s, a, order[e]]
+                power[s, 0 if merged else a, i] += total

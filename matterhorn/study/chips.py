@@ -41,8 +41,7 @@ class Run:
         engine = engine or Engine(self.program, "events")
         logits = np.empty((len(self.tokens), len(self.program.labels)), np.float32)
         for rows in sorted_batches(self.tokens, 32):
-            batch = self.tokens.batch(rows)
-            logits[rows] = engine(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).logits
+            logits[rows] = engine(**self.tokens.encoded(rows)).logits
         return compute_metrics(self.task, logits, np.array(self.tokens.labels))[self.task.metrics[0]]
 
     def on_chip(self, bank: ArrayBank, seconds: float = 0.0, progress: Progress = iter) -> Engine:

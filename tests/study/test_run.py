@@ -74,7 +74,7 @@ def test_scores_are_those_of_an_engine(run):
 
 def test_reads_are_seeded_by_the_chips_seed(run):
     bank = ArrayBank(only(load_device("rram-milo"), "read"), only(load_circuit("array-128"), "comparator"), 3)
-    batch = {key: array for key, array in run.tokens.batch([0, 1]).items() if key != "labels"}
+    batch = run.tokens.encoded([0, 1])
     first, again, other = (run.on_chip(replace(bank, seed=seed))(**batch).logits for seed in (3, 3, 4))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
