@@ -87,7 +87,7 @@ def _pytest(root: Path, tests: list[str], cache: Path) -> None:
     numba.config.CACHE_DIR = str(cache / "numba")
     os.environ |= {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": numba.config.CACHE_DIR}
     os.environ["XDG_CACHE_HOME"] = str(cache / "user")
-    loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins' modules that this process has imported already
+    loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported here already
     status = pytest.main(["-x", "-q", "-rfE", "-p", "no:cacheprovider", "--hypothesis-seed=0", *loaded, *tests])
     found = getattr(sys.modules.get("matterhorn"), "__file__", None) or ""
     os._exit(int(status) if found.startswith(str(root)) else 70)
