@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def test_links_lead_somewhere(page):
         assert place.exists(), target
         if anchor:
             assert place.suffix == ".md" and anchor in anchors(place), target
+
+
+def test_levels_that_pages_count_are_those_of_the_result_files():
+    files = [path for path in (ROOT / "models").glob("*/results.json") if path.parent.name != "stsb-lean"]  # once a task
+    checks = [run["verify"] for path in files for run in json.loads(path.read_text(encoding="utf-8"))["spiking"]]
+    assert len(checks) == 8 and not any(check["levels_different"] for check in checks)
+    total = f"{sum(check['levels_compared'] for check in checks):,} levels"
+    for page in (ROOT / "README.md", ROOT / "docs" / "results.md"):
+        assert total in page.read_text(encoding="utf-8"), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
