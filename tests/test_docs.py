@@ -25,7 +25,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_levels_that_pages_count_are_those_of_the_result_files():
-    files = [path for path in (ROOT / "models").glob("*/results.json") if path.parent.name != "stsb-lean"]  # once a task
+    files = [path for path in (ROOT / "models").glob("*/results.json") if path.parent.name != "stsb-lean"]
     checks = [run["verify"] for path in files for run in json.loads(path.read_text(encoding="utf-8"))["spiking"]]
     assert len(checks) == 8 and not any(check["levels_different"] for check in checks)
     total = f"{sum(check['levels_compared'] for check in checks):,} levels"
