@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .models import calibrate, convert, quantize
     from .program import Program, Trace, load
     from .runtime import Engine, verify
+    from .spiking import spike
 
 __version__ = "0.2.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "distill",
     "load",
     "quantize",
+    "spike",
     "verify",
 ]
 
@@ -50,11 +52,16 @@ _ROOMS = {
     "distill": "distill",
     "load": "program",
     "quantize": "models",
+    "spike": "spiking",
     "verify": "runtime",
 }
 """Where each name comes from; rooms are imported when a name of theirs is first asked for."""
 
-_TRAINING = {"models": ("torch", "transformers"), "distill": ("torch", "transformers", "accelerate")}
+_TRAINING = {
+    "models": ("torch", "transformers"),
+    "distill": ("torch", "transformers", "accelerate"),
+    "spiking": ("torch", "transformers", "accelerate"),
+}
 """What rooms need that the base install lacks."""
 
 

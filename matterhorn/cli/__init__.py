@@ -16,6 +16,7 @@ from . import (  # noqa: F401 (registers the commands)
     programs,
     publish,
     run,
+    spike,
     study,
     train,
 )

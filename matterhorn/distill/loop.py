@@ -23,8 +23,11 @@ from transformers import PreTrainedModel
 from ..errors import InputError
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import Flips, Measure, on_device
-from .recipe import Phase
+from .recipe import EVALUATIONS, Phase
 from .state import Progress, Stateful, load_state, replace_folder, save_state
+
+ENDLESS = 2**31
+"""Steps of a phase that only the clock ends."""
 
 Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
 """(model, batch) → what is minimized, and figures to show."""
@@ -39,7 +42,7 @@ class Descent:
     average: AveragedModel | None
     accelerator: Accelerator
     total: int
-    """Steps of the whole phase."""
+    """Steps of the whole phase; where the clock bounds it, as far as can be foreseen."""
     step: int = 0
 
     @property
@@ -99,7 +102,9 @@ def run_phase(
     """
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
-    total = max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / accelerator.num_processes)))
+    total = ENDLESS
+    if phase.minutes is None:
+        total = max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / accelerator.num_processes)))
     descent = begin(model, phase, total, accelerator)
     parts: dict[str, Stateful] = {"model": model, **remembered}
     if descent.average is not None:
@@ -107,16 +112,24 @@ def run_phase(
     progress = load_state(folder / "last", parts, descent.optimizer)
     if progress.done:
         return progress
-    descent.step, flips, clock = progress.step, Flips(model), time.monotonic()
+    descent.step, flips, began = progress.step, Flips(model), time.monotonic() - progress.seconds
+    evaluated = progress.seconds
     batches = token_batches(train, phase.batch_size, seed, progress.step, total, accelerator)
     with _reported(accelerator, folder, phase), bar(descent, folder.name) as shown:
         for figures in descend(descent, loss, batches, phase):
+            spent = time.monotonic() - began
+            if phase.minutes is not None:
+                descent.total = shown.total = foresee(descent.step, spent, 60 * phase.minutes)
             shown.update()
             shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
-            if descent.step % phase.evaluate_every and descent.step != total:
+            if phase.minutes is None:
+                due = descent.step % phase.evaluate_every == 0
+            else:
+                due = spent - evaluated >= 60 * phase.minutes / EVALUATIONS
+            progress.done = descent.step >= descent.total
+            if not (due or progress.done):
                 continue
-            progress.step, progress.seconds = descent.step, progress.seconds + time.monotonic() - clock
-            progress.done = descent.step == total
+            progress.step, progress.seconds, evaluated = descent.step, spent, spent
             found = measure(descent.kept, selection, accelerator)
             progress.history.append({"step": descent.step, **figures, **flips.since(model), **found.figures})
             accelerator.log(progress.history[-1], step=descent.step)
@@ -128,8 +141,14 @@ def run_phase(
                     replace_folder(folder / "best", descent.kept.save_pretrained)
                 save_state(folder / "last", parts, descent.optimizer, progress)
             accelerator.wait_for_everyone()
-            clock = time.monotonic()
+            if progress.done:
+                break
     return progress
+
+
+def foresee(step: int, spent: float, seconds: float) -> int:
+    """Steps that a phase of so many seconds will have, when ``step`` of them took ``spent``."""
+    return step if spent >= seconds else max(step + 1, round(step * seconds / spent))
 
 
 def token_batches(

@@ -14,6 +14,9 @@ from ..tasks.task import get_task
 from ..topology import POPULATION
 from ..units import Strict
 
+EVALUATIONS = 6
+"""Evaluations of a phase that the clock bounds."""
+
 FAMILY = "minilm"
 """A shipped recipe that is named by its task alone is one of this family."""
 
@@ -21,7 +24,10 @@ FAMILY = "minilm"
 class Phase(Strict):
     """One stretch of training: how fast, how long, which weights are kept."""
 
-    epochs: float = Field(gt=0)
+    epochs: float = Field(1.0, gt=0)
+    minutes: float | None = Field(None, gt=0)
+    """Train so long, evaluations included, instead of ``epochs``: the rate follows the clock, and there are
+    :data:`EVALUATIONS` of them."""
     learning_rate: float = Field(gt=0)
     batch_size: int = Field(64, gt=0)
     """Rows of a step, per process."""

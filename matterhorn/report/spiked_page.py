@@ -1,0 +1,117 @@
+"""The page that ``matterhorn spike`` leaves: what was kept, what it costs, and why it lost. One file, no scripts."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from ..units import engineering
+
+Row = Sequence[Any]
+
+
+def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: dict[str, Any]) -> str:
+    """The page's text.
+
+    Args:
+        answer: what ``matterhorn spike --json`` prints. diagnosis: what :mod:`matterhorn.spiking.diagnosis` found.
+        bill: the answer of ``matterhorn energy``.
+    """
+    verdict = f"{answer['metric']} {answer['value']:.3f} of {answer['teacher']:.3f}"
+    heading = (
+        f'<p class="kicker">{_text(answer["task"])}, {answer["n"]} rows</p><h1>{_text(answer["model"])}</h1>'
+        f'<p id="subtitle">As a spiking network it keeps {_text(verdict)} (95 %: {answer["low"]:.3f} to '
+        f"{answer['high']:.3f}), and says the same as the classifier on {answer['agreement']:.1%} of the rows.</p>"
+    )
+    parts = {
+        "TITLE": _text(f"{answer['model']} as a spiking network"),
+        "STYLE": _file("style.css"),
+        "HEADING": heading,
+        "MAIN": "\n".join([_cards(answer), _relax(diagnosis), _grid(diagnosis), _flips(diagnosis), _bill(bill)]),
+        "DATA": json.dumps({"answer": answer, "diagnosis": diagnosis}).replace("</", "<\\/"),
+        "SCRIPT": "",
+        "PLOTLY": "",
+    }
+    page = _file("frame.html")
+    for part, content in parts.items():
+        page = page.replace(f"<!--{part}-->", content, 1)
+    return page
+
+
+def _cards(answer: dict[str, Any]) -> str:
+    figures = {
+        f"{answer['value']:.3f}": f"{answer['metric']}; classifier {answer['teacher']:.3f}",
+        f"{answer['silent_share']:.3f}": f"silent share; quiet share {answer['quiet_share']:.3f}",
+        engineering(answer["joules"]): f"a sentence, on {answer['chip']}",
+        "0 differences" if answer["verified"] else "differs": "between backends and the quantized network",
+    }
+    cards = "".join(f"<div><b>{_text(b)}</b><span>{_text(span)}</span></div>" for b, span in figures.items())
+    return f'<section class="cards">{cards}</section>'
+
+
+def _relax(diagnosis: dict[str, Any]) -> str:
+    rows = [
+        (one["what"], _bar(one["cost"], diagnosis["relax"]), f"{one['divergence']:.3f}", f"{one['agreement']:.1%}")
+        + tuple("" if one.get(share) is None else f"{one[share]:.3f}" for share in ("silent_share", "quiet_share"))
+        for one in diagnosis["relax"]
+    ]
+    head = ("relaxed", "what the divergence falls by", "divergence left", "agreement", "silent share", "quiet share")
+    return _section(
+        "What to relax first",
+        "Each line changes one thing in the network as it is, without training it again, on a sample of the rows.",
+        _table(head, rows, raw=1),
+    )
+
+
+def _grid(diagnosis: dict[str, Any]) -> str:
+    by_part = diagnosis["by_part"]
+    parts, blocks = (list(dict.fromkeys(one[key] for one in by_part)) for key in ("part", "block"))
+    costs = {(one["block"], one["part"]): one["cost"] for one in by_part}
+    rows = [(part, *(f"{costs[block, part]:+.4f}" for block in blocks)) for part in parts]
+    return _section(
+        "Loss by block and connection",
+        "What the divergence from the classifier falls by when one quantizer alone is switched off.",
+        f'<div class="scroll">{_table(("", *(f"block {block}" for block in blocks)), rows)}</div>',
+    )
+
+
+def _flips(diagnosis: dict[str, Any]) -> str:
+    rows = [(f["row"], " | ".join(f["texts"]), f["label"], f["teacher"], f["spiking"]) for f in diagnosis["flipped"]]
+    table = _table(("row", "text", "label", "classifier", "spiking network"), rows)
+    about = f"{len(rows)} rows on which the two say different things."
+    return _section("Rows that flipped", about, f"<details><summary>All of them</summary>{table}</details>")
+
+
+def _bill(bill: dict[str, Any]) -> str:
+    lines = [(name, engineering(joules)) for name, joules in bill["by_category"].items()]
+    about = f"A sentence of the rows costs {engineering(bill['per_sentence_j'])} on {bill['chip']}; by category:"
+    return _section("Energy", about, _table(("", "all rows"), lines))
+
+
+def _section(title: str, about: str, content: str) -> str:
+    return f"<section><h2>{_text(title)}</h2><p>{_text(about)}</p>{content}</section>"
+
+
+def _table(head: Row, rows: Sequence[Row], raw: int | None = None) -> str:
+    """A table; the cells of column ``raw`` are HTML already."""
+    top = "".join(f"<th>{_text(name)}</th>" for name in head)
+    cells = ("".join(f"<td>{one if i == raw else _text(one)}</td>" for i, one in enumerate(row)) for row in rows)
+    return f"<table><tr>{top}</tr>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+
+
+def _bar(cost: float, of: Sequence[dict[str, Any]]) -> str:
+    widest = max(max(abs(one["cost"]) for one in of), 1e-9)
+    color = "var(--accent)" if cost > 0 else "var(--soft)"
+    width = 160 * abs(cost) / widest
+    return f'<svg width="220" height="14"><rect width="{width:.0f}" height="12" fill="{color}"/></svg> {cost:+.4f}'
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _file(name: str) -> str:
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")

@@ -1,0 +1,8 @@
+"""From a user's classifier and rows to a spiking network, in one call. Needs torch."""
+
+from .forecast import forecast
+from .plan import make_plan
+from .settings import Settings
+from .verb import Spiked, spike
+
+__all__ = ["Settings", "Spiked", "forecast", "make_plan", "spike"]

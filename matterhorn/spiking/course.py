@@ -1,0 +1,123 @@
+"""From a user's teacher to a trained student: where it starts, what it reads, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel, set_seed
+
+from ..distill.augment import rematch, reword
+from ..distill.loop import multiplies_bf16, run_phase
+from ..distill.measure import ask, by_divergence
+from ..distill.recipe import Distilling, Recipe
+from ..distill.run import loss_of, with_shortfall
+from ..distill.start import give_dead_zone, start_student
+from ..distill.state import is_done
+from ..distill.teacher import freeze
+from ..distill.texts import join, vocabulary
+from ..distill.verb import DENSITIES
+from ..models import QuantizedForSequenceClassification, quantize
+from ..models.general import GeneralEncoder, general_encoders, take_general
+from ..models.quantized import read_network
+from ..tasks import Task
+from ..tasks.tokens import Tokens
+from .settings import Settings
+
+REWORDED, REMATCHED = 12_000, 6_000
+"""Rows made of the given ones to distill on: in other words, and of pairs crossed anew. The teacher says what they
+mean, so that they need no labels."""
+
+FIRST_SHARE = 0.3
+"""Share of the time for learning few-bit weights without a dead zone, where no task-free encoder has learned them."""
+
+RATE, GENERAL_RATE, AVERAGE = 4e-4, 3e-4, 0.98
+
+
+def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder | None:
+    """The task-free encoder of a teacher's backbone with the formats that are asked for, if there is one."""
+    asked = {"weights": settings.weights, "kv_bits": settings.kv_bits, "dead_zone": settings.dead_zone}
+    for encoder in general_encoders():
+        if all(encoder.options.get(name) == value for name, value in asked.items()) and encoder.is_of(teacher):
+            return encoder
+    return None
+
+
+def phases_of(settings: Settings, general: GeneralEncoder | None) -> list[Distilling]:
+    """The phases of a course: without a dead zone and then with one, or the second alone where an encoder has both."""
+    shares = {"silent_share": settings.silent_share, "quiet_share": settings.quiet_share}
+    common = {"batch_size": settings.batch_size, "average": AVERAGE}
+    minutes = settings.minutes
+    if settings.dead_zone == 0:
+        return [Distilling(dead_zone=0, minutes=minutes, learning_rate=RATE, **common)]
+    if general is not None:
+        return [
+            Distilling(dead_zone=settings.dead_zone, minutes=minutes, learning_rate=GENERAL_RATE, **shares, **common)
+        ]
+    densities = DENSITIES if settings.silent_share or settings.quiet_share else {}
+    return [
+        Distilling(dead_zone=0, minutes=FIRST_SHARE * minutes, learning_rate=RATE, **common),
+        Distilling(
+            dead_zone=settings.dead_zone,
+            minutes=(1 - FIRST_SHARE) * minutes,
+            learning_rate=RATE,
+            densities=densities,
+            **shares,
+            **common,
+        ),
+    ]
+
+
+def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokenizer, seed: int) -> Tokens:
+    """Training rows and rows made of them, without labels: pairs crossed anew, and all in other words."""
+    table = teacher.get_input_embeddings().weight.detach().float()
+    parts = [rows]
+    if any(map(any, rows.types)):
+        parts.append(rematch(rows, table, REMATCHED, seed))
+    given = join(parts)
+    return join([given, reword(given, table, vocabulary(tokenizer), REWORDED, seed)])
+
+
+def begin(
+    teacher: PreTrainedModel, phase: Distilling, learn: Tokens, settings: Settings, general: GeneralEncoder | None
+) -> QuantizedForSequenceClassification:
+    """The student at the start of its first phase."""
+    if general is None:
+        return start_student(phase, None, learn, teacher, settings.options, settings.seed)
+    student = quantize(teacher, **general.options)
+    take_general(student, general)
+    give_dead_zone(student, phase, learn, settings.seed, trained=True)
+    return student
+
+
+def train(
+    teacher: PreTrainedModel,
+    learn: Tokens,
+    select: Tokens,
+    task: Task,
+    settings: Settings,
+    folder: Path,
+    general: GeneralEncoder | None,
+) -> QuantizedForSequenceClassification:
+    """Run all phases in a folder, going on where an earlier run was killed, and give the network that was best."""
+    source: Path | None = None
+    phases = phases_of(settings, general)
+    measure = by_divergence(task, teacher)
+    place = folder
+    for number, phase in enumerate(phases):
+        place = folder / f"phase-{number}-k{phase.dead_zone}"
+        if not is_done(place / "last"):
+            set_seed(settings.seed)
+            if source is None:
+                student = begin(teacher, phase, learn, settings, general)
+            else:
+                student = start_student(phase, source, learn, teacher, settings.options, settings.seed)
+            loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
+            judge = with_shortfall(measure, loss.silence)
+            run_phase(student, loss, judge, learn, select, phase, place, settings.seed, remembered=loss.parts)
+        source = place / "best"
+    return read_network(place / "best")

@@ -1,0 +1,176 @@
+"""Why a spiking network says something else than its teacher: rows that flipped, and what each quantizer costs.
+
+A quantizer's cost is what the divergence from the teacher falls by when it alone is switched off, in the network as it
+is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error sits
+now, not what training without the quantizer would reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..distill.measure import divergence, predict
+from ..models import QuantizedForSequenceClassification, convert
+from ..models.precision import full_precision
+from ..program.decision import decide
+from ..tasks import Examples, Task
+from ..tasks.evaluate import predict as run_program
+from ..tasks.tokens import Tokens
+from ..topology import DYNAMIC, POPULATIONS, STATIC, Site
+
+ROWS = 64
+"""Rows that a network is asked with quantizers off, spread over those given."""
+
+SAME_SCORE = 0.5
+"""Two scores of a regression count as the same within so many standard deviations of the teacher's scores."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What differs from the teacher, and where that comes from.
+
+    Attributes:
+        agreement: share of rows on which both say the same. divergence: mean KL divergence of the answers in nats (mean
+            squared error of scores).
+        flipped: rows on which they do not: ``row``, ``texts``, ``label``, ``teacher``, ``spiking``.
+        by_part: per block and part, the divergence without its quantizer and what it falls by (``cost``).
+        relax: the same for all quantizers of one kind, and for narrower dead zones with the shares that are left; the
+            largest cost first.
+    """
+
+    agreement: float
+    divergence: float
+    flipped: list[dict[str, Any]]
+    by_part: list[dict[str, Any]]
+    relax: list[dict[str, Any]]
+
+
+def diagnose(
+    student: QuantizedForSequenceClassification,
+    task: Task,
+    examples: Examples,
+    tokens: Tokens,
+    answers: tuple[NDArray[np.float32], NDArray[np.float32]],
+    progress: Any = iter,
+) -> Diagnosis:
+    """Compare a student with its teacher.
+
+    Args:
+        student: calibrated, its weights not fixed; as it was afterwards.
+        tokens: of the ``examples``. answers: logits of the teacher and of the program on them, ``[rows, outputs]``.
+    """
+    taught, own = answers
+    same = same_answer(task, taught, own)
+    spread = np.linspace(0, len(tokens) - 1, min(ROWS, len(tokens))).astype(int)
+    probe = _Probe(student, task, tokens.subset(spread.tolist()), taught[spread])
+    return Diagnosis(
+        agreement=float(same.mean()),
+        divergence=probe.distance(own, taught),
+        flipped=[_flip(task, examples, row, taught, own) for row in np.flatnonzero(~same).tolist()],
+        by_part=probe.by_part(progress),
+        relax=sorted([*probe.by_kind(), *probe.by_dead_zone()], key=lambda one: -float(one["cost"])),
+    )
+
+
+def same_answer(task: Task, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Rows on which two sets of logits ``[rows, outputs]`` say the same: the label, all labels, or much the same score
+    (:data:`SAME_SCORE`)."""
+    if task.is_regression:
+        within: NDArray[np.bool_] = (np.abs(a - b) <= SAME_SCORE * a.std(0)).all(1)
+        return within
+    same = np.asarray(decide(task.problem_type, a) == decide(task.problem_type, b))
+    return same if same.ndim == 1 else same.all(1)
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A student asked the same rows again and again, with something about it changed."""
+
+    student: QuantizedForSequenceClassification
+    task: Task
+    tokens: Tokens
+    taught: NDArray[np.float32]
+
+    def distance(self, own: NDArray[Any], taught: NDArray[Any]) -> float:
+        """Divergence of two sets of logits."""
+        return divergence(Tensor(own), Tensor(taught))
+
+    def ask(self) -> dict[str, float]:
+        """Agreement and divergence of the student as it is now."""
+        own = predict(self.student, self.tokens).numpy()
+        same = float(same_answer(self.task, self.taught, own).mean())
+        return {"agreement": same, "divergence": self.distance(own, self.taught)}
+
+    def without(self, sites: Iterable[Site], usual: float) -> dict[str, float]:
+        """The same with the quantizers of some sites off, and what the divergence falls by."""
+        with full_precision(self.student, list(sites)):
+            found = self.ask()
+        return found | {"cost": usual - found["divergence"]}
+
+    def by_part(self, progress: Any) -> list[dict[str, Any]]:
+        usual = self.ask()["divergence"]
+        parts = [kind.name for kind in POPULATIONS] + [*STATIC, "keys", "values"]
+        sites = [Site(block, part) for block in range(self.student.config.num_hidden_layers) for part in parts]
+        return [{"block": s.block, "part": s.part, **self.without([s], usual)} for s in progress(sites)]
+
+    def by_kind(self) -> list[dict[str, Any]]:
+        usual, config = self.ask()["divergence"], self.student.config
+        kinds: dict[str, Sequence[Site]] = {
+            f"weights: {config.weights}": list(self.student.connections()),
+            f"activation levels: {config.activation_bits} bits": list(self.student.populations()),
+            f"keys and values: {config.kv_bits} bits": list(self.student.stores()),
+        }
+        return [{"what": f"{name} → real", **self.without(sites, usual)} for name, sites in kinds.items()]
+
+    def by_dead_zone(self) -> list[dict[str, Any]]:
+        usual, k = self.ask()["divergence"], self.student.config.dead_zone
+        values = {site: population.silent_value.clone() for site, population in self.student.populations().items()}
+        found: list[dict[str, Any]] = []
+        try:
+            for narrower in reversed(range(k)):
+                self.student.set_dead_zone(narrower)
+                asked = self.ask()
+                trace = run_program(convert(self.student), self.tokens).trace
+                shares = {"silent_share": trace.silent_share, "quiet_share": trace.quiet_share}
+                what = f"dead zone: k = {k} → {narrower}"
+                found.append({"what": what, **asked, "cost": usual - asked["divergence"], **shares})
+        finally:
+            self.student.set_dead_zone(k)
+            for site, population in self.student.populations().items():
+                population.silent_value.copy_(values[site])
+        return found
+
+
+def _flip(
+    task: Task, examples: Examples, row: int, taught: NDArray[np.float32], own: NDArray[np.float32]
+) -> dict[str, Any]:
+    def said(logits: NDArray[np.float32]) -> Any:
+        answer = decide(task.problem_type, logits[row : row + 1])[0]
+        if task.kind == "single_label":
+            return task.labels[int(answer)]
+        if task.is_regression:
+            return [round(float(score), 3) for score in answer]
+        return [label for label, holds in zip(task.labels, answer, strict=True) if holds]
+
+    return {
+        "row": row,
+        "texts": list(examples.texts[row]),
+        "label": _written(task, examples.labels[row]) if examples.labels else None,
+        "teacher": said(taught),
+        "spiking": said(own),
+    }
+
+
+def _written(task: Task, label: Any) -> Any:
+    """A label of the rows as people read it."""
+    if task.kind == "single_label":
+        return task.labels[int(label)]
+    if task.is_regression:
+        return label
+    return [name for name, holds in zip(task.labels, label, strict=True) if holds]

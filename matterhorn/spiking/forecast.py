@@ -1,0 +1,99 @@
+"""What a run of ``spike`` will take on this machine, from a measured step, and what it may lose, from earlier runs."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+
+from ..distill.loop import begin as begin_descent
+from ..distill.loop import descend, token_batches
+from ..distill.measure import ask
+from ..distill.recipe import Distilling
+from ..distill.run import loss_of
+from ..distill.teacher import freeze
+from .course import begin, distillation_rows, find_general, phases_of
+from .plan import Plan
+
+STEPS = 4
+"""Steps that are taken; the first ones warm up and are not counted."""
+
+FORMAT = 1
+"""Of the document that ``matterhorn spike --dry-run --json`` prints."""
+
+
+def forecast(plan: Plan) -> dict[str, Any]:
+    """Time, memory and expected loss of a plan.
+
+    Returns:
+        ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most, of
+        this process so far), ``start``; and ``kept_low``, ``kept_high``: what runs from such a start, over as many
+        tokens, kept of their teachers' metric; None where none was measured.
+    """
+    settings = plan.settings
+    if plan.train is None:
+        return {"format": FORMAT, "start": "calibration", **expected("calibration", 0)}
+    teacher = freeze(plan.teacher.model)
+    general = find_general(teacher, settings)
+    learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
+    phase = phases_of(settings, general)[-1]
+    seconds = seconds_per_step(plan, phase)
+    steps = int(60 * settings.minutes / seconds)
+    tokens = int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids]))
+    start = general.name if general else "teacher"
+    return {
+        "format": FORMAT,
+        "start": start,
+        "rows": len(learn),
+        "minutes": settings.minutes,
+        "seconds_per_step": seconds,
+        "steps": steps,
+        "tokens": tokens,
+        "gigabytes": peak_gigabytes(),
+        **expected(start, tokens),
+    }
+
+
+def seconds_per_step(plan: Plan, phase: Distilling) -> float:
+    """Median time of a training step of a plan's last phase, in seconds."""
+    settings, teacher = plan.settings, freeze(plan.teacher.model)
+    learn = plan.tokens(plan.train) if plan.train else plan.tokens(plan.eval)
+    student = begin(teacher, phase, learn, settings, find_general(teacher, settings))
+    loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    descent = begin_descent(student, phase, STEPS, accelerator)
+    batches = token_batches(learn, phase.batch_size, settings.seed, 0, STEPS, accelerator)
+    times, began = [], time.monotonic()
+    for _ in descend(descent, loss, batches, phase):
+        times.append(time.monotonic() - began)
+        began = time.monotonic()
+    return float(np.median(times[STEPS // 2 :]))
+
+
+def peak_gigabytes() -> float:
+    """Largest resident memory of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def expected(start: str, tokens: int) -> dict[str, float | None]:
+    """Range of the share of the teacher's metric that measured runs kept, read off between the two nearest budgets."""
+    text = resources.files(__package__).joinpath("measured.yaml").read_text(encoding="utf-8")
+    runs = [run for run in yaml.safe_load(text)["runs"] if run["start"] == start]
+    if not runs:
+        return {"kept_low": None, "kept_high": None}
+    budgets = sorted({run["tokens"] for run in runs})
+    found = {}
+    for name, pick in (("kept_low", min), ("kept_high", max)):
+        kept = [pick(run["kept"] for run in runs if run["tokens"] == budget) for budget in budgets]
+        found[name] = float(np.interp(np.log1p(tokens), np.log1p(budgets), kept))
+    return found

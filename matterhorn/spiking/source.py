@@ -1,0 +1,58 @@
+"""The classifier that is to spike: a folder, a name on the hub, or a model at hand, with its tokenizer and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from tokenizers import Tokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import InputError
+from ..models.encoders import encoder_of
+from ..tasks.task import Kind
+
+
+class Classifier(NamedTuple):
+    """A full-precision classifier: what it is called, the model, its tokenizer, names of its outputs."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    labels: list[str]
+
+    @property
+    def kind(self) -> Kind | None:
+        """What its configuration says that it answers; None: nothing."""
+        given = self.model.config.problem_type
+        return None if given is None else cast(Kind, str(given).removesuffix("_classification"))
+
+
+def load_classifier(
+    model: str | Path | PreTrainedModel, tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None
+) -> Classifier:
+    """A fine-tuned classifier that can be quantized.
+
+    Args:
+        model: a folder, a name on the hub, or the model itself.
+        tokenizer: of a model that is given itself; else the one that lies beside the model.
+
+    Raises:
+        InputError: there is none, its encoder is not supported, or it has no fast tokenizer.
+    """
+    name = str(model) if isinstance(model, (str, Path)) else str(model.config.name_or_path or type(model).__name__)
+    try:
+        if isinstance(model, (str, Path)):
+            model = AutoModelForSequenceClassification.from_pretrained(str(model))
+        if tokenizer is None:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        cure = "give a folder with config, weights and tokenizer, or a name that the hub knows"
+        raise InputError(str(error).splitlines()[0], file=name, field="model", cure=cure) from error
+    encoder_of(model)
+    fast = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        cure = "give one with a tokenizer.json"
+        raise InputError("no fast tokenizer", file=name, field="tokenizer", cure=cure)
+    outputs = sorted((int(number), str(label)) for number, label in model.config.id2label.items())
+    return Classifier(name, model.float(), fast, [label for _, label in outputs])

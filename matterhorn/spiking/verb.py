@@ -1,0 +1,183 @@
+"""``matterhorn.spike``: from a fine-tuned classifier and rows to a spiking network that is verified and billed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..distill.measure import predict
+from ..distill.teacher import freeze
+from ..energy import energy_answer
+from ..energy import load as load_chip
+from ..errors import InputError
+from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
+from ..program import Program
+from ..runtime import verify
+from ..runtime.verify import Verification
+from ..tasks import Task
+from ..tasks.evaluate import predict as run_program
+from ..tasks.metrics import compute_metrics, interval
+from ..tasks.rows import hold_out
+from ..tasks.tables import Source
+from ..tasks.task import Kind
+from ..tasks.tokens import Tokens, sorted_batches
+from .course import distillation_rows, find_general
+from .course import train as run_course
+from .diagnosis import diagnose
+from .folder import Run, open_run
+from .plan import Plan, make_plan
+from .writing import write
+
+FORMAT = 1
+"""Of the document that ``matterhorn spike --json`` prints."""
+
+SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 100
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Spiked:
+    """What became of a classifier.
+
+    Attributes:
+        program: the spiking network. path: its folder.
+        answer: the figures, as ``matterhorn spike --json`` prints them.
+    """
+
+    program: Program
+    path: Path
+    answer: dict[str, Any]
+
+
+def spike(
+    model: str | Path | PreTrainedModel,
+    train: Source | None = None,
+    eval: Source | None = None,  # noqa: A002 - as in Hugging Face's Trainer
+    *,
+    text: str | Sequence[str] = "text",
+    label: str | Sequence[str] = "label",
+    output: str | Path,
+    tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None,
+    kind: Kind | None = None,
+    task: Task | None = None,
+    chip: str = "rram-22nm",
+    verify_rows: int = VERIFIED_ROWS,
+    restart: bool = False,
+    progress: Callable[[str], Progress] = lambda _: iter,
+    **settings: Any,
+) -> Spiked:
+    """Make a spiking network of a fine-tuned classifier, and tell what it loses and costs.
+
+    It is quantized, distilled on the training rows (without them: only calibrated, with no dead zone), converted,
+    verified against the quantized network, evaluated beside the classifier, and billed. The folder has the program, its
+    tokenizer, a card, results and a page. A run that was killed goes on when it is called again.
+
+    Args:
+        model: a folder, a name on the hub, or a model of Hugging Face (then ``tokenizer`` too).
+        train, eval: rows: a .csv, .tsv, .jsonl or .parquet file, a set of ``datasets``, or mappings. Labels of
+            ``train`` are read only to choose among networks; those of ``eval`` only to report.
+        text: column of the text, or the two of a pair. label: column of the label.
+        output: folder for the result: new, or one that an earlier run wrote.
+        kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.
+        task: columns, labels and metrics in place of ``text``, ``label`` and ``kind``.
+        chip: what it is billed on. verify_rows: so many rows of ``eval`` are verified.
+        settings: any field of :class:`matterhorn.spiking.Settings`, e.g. ``minutes=10``, ``silent_share=0.9``.
+
+    Raises:
+        InputError: the classifier, a row or a setting is not possible; before any work.
+    """
+    about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
+    plan = make_plan(model, train, eval, **about, **settings)
+    hardware = load_chip(chip)
+    run = open_run(Path(output), plan.identity, restart=restart)
+    began = time.monotonic()
+    student, start = trained(plan, run)
+    program = convert(student, labels=plan.task.labels, task=plan.task.name, tokenizer=plan.teacher.tokenizer)
+    rows = plan.tokens(plan.eval)
+    report = verified(program, student, rows, verify_rows, progress("verify"))
+    ran = run_program(program, rows, progress=progress("evaluate"))
+    taught = predict(plan.teacher.model, rows).numpy()
+    found = diagnose(student, plan.task, plan.eval, rows, (taught, ran.logits), progress("diagnose"))
+    bill = energy_answer(ran.trace, hardware, model=plan.teacher.name, task=plan.task.name)
+    answer = {
+        "format": FORMAT,
+        "model": plan.teacher.name,
+        "task": plan.task.name,
+        "kind": plan.task.kind,
+        "labels": plan.task.labels,
+        "n": len(rows),
+        **scores(plan.task, rows, taught, ran.logits),
+        "agreement": found.agreement,
+        "divergence": found.divergence,
+        "silent_share": ran.trace.silent_share,
+        "quiet_share": ran.trace.quiet_share,
+        "verified": report.identical,
+        "joules": bill["per_sentence_j"],
+        "chip": chip,
+        "start": start,
+        "seconds": time.monotonic() - began,
+        "settings": (plan.settings if plan.train else plan.settings.untrained).model_dump(),
+        "hash": program.hash,
+    }
+    write(run.output, program, answer, report, found, bill, plan.task)
+    run.finish()
+    return Spiked(program, run.output, answer)
+
+
+def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, str]:
+    """The student, distilled or calibrated alone, and what it started from."""
+    teacher, settings = freeze(plan.teacher.model), plan.settings
+    if plan.train is None:
+        rows = plan.tokens(plan.eval.subset(list(range(min(CALIBRATION_ROWS, len(plan.eval))))))
+        batches = [rows.encoded(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
+        student = quantize(teacher, **settings.untrained.options)
+        calibrate(student, batches)
+        return student, "calibration"
+    own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
+    learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
+    general = find_general(teacher, settings)
+    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, run.training, general)
+    return student, general.name if general else "teacher"
+
+
+def verified(
+    program: Program, student: QuantizedForSequenceClassification, rows: Tokens, count: int, progress: Progress
+) -> Verification:
+    """What all backends and the quantized network give on some rows.
+
+    Raises:
+        InputError: anything differs.
+    """
+    some = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
+    own = rows.subset(some.tolist())
+    batches = [own.encoded(numbers) for numbers in sorted_batches(own, 32)]
+    report = verify(program, batches, against=student, progress=progress)
+    if not report.identical:
+        raise InputError(f"backends differ: {report.first_difference}", field="verify", cure="report this as a bug")
+    return report
+
+
+def scores(task: Task, rows: Tokens, taught: NDArray[Any], own: NDArray[Any]) -> dict[str, Any]:
+    """Metric, its value for the program with an interval, and for the teacher."""
+    labels = np.array(rows.labels)
+    metrics, teacher = compute_metrics(task, own, labels), compute_metrics(task, taught, labels)
+    low, high = interval(task, own, labels)
+    main = task.metrics[0]
+    return {
+        "metric": main,
+        "value": metrics[main],
+        "low": low,
+        "high": high,
+        "teacher": teacher[main],
+        "metrics": metrics,
+        "teacher_metrics": teacher,
+    }

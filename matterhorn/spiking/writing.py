@@ -1,0 +1,70 @@
+"""The folder that ``spike`` leaves: program, tokenizer, card, results, figures, page."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..hf import model_card
+from ..program import Program
+from ..program.files import save
+from ..report.spiked_page import spiked_page
+from ..runtime.verify import Verification
+from ..tasks import Task
+from ..tasks.results import Result, Scores, SpikingScores
+from ..tasks.results import Verification as Verified
+from .diagnosis import Diagnosis
+from .folder import ANSWER_FILE
+
+PAGE_FILE, RESULTS_FILE = "index.html", "results.json"
+
+
+def write(
+    folder: Path,
+    program: Program,
+    answer: dict[str, Any],
+    report: Verification,
+    diagnosis: Diagnosis,
+    bill: dict[str, Any],
+    task: Task,
+) -> None:
+    """Write the folder, whole or not at all."""
+    result = result_of(folder.name, program, answer, report, task)
+    found = asdict(diagnosis)
+    beside = {
+        ANSWER_FILE: json.dumps(answer | {"diagnosis": found}, indent=1) + "\n",
+        RESULTS_FILE: result.as_json(),
+        PAGE_FILE: spiked_page(answer, found, bill),
+        "README.md": model_card(program, result, name=folder.name),
+    }
+    save(program, folder, beside=beside)
+
+
+def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:
+    """The result file."""
+    scores = SpikingScores(
+        metrics=answer["metrics"],
+        low=answer["low"],
+        high=answer["high"],
+        k=program.config.dead_zone,
+        silence_per="neuron",
+        intermediate=program.config.intermediate_size,
+        backend="events",
+        silent_share=answer["silent_share"],
+        quiet_share=answer["quiet_share"],
+        verify=Verified(**{field: getattr(report, field) for field in Verified.model_fields}),
+    )
+    return Result(
+        task=task.name,
+        model=name,
+        split="eval",
+        n=answer["n"],
+        metric=task.metrics[0],
+        seed=answer["settings"]["seed"],
+        teacher=Scores(metrics=answer["teacher_metrics"]),
+        spiking=[scores],
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    )
