@@ -1,0 +1,164 @@
+"""A user's way: a fine-tuned classifier and rows → a folder with a verified, billed spiking network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+import matterhorn as mh
+from matterhorn.errors import InputError
+from matterhorn.spiking import Spiked, forecast, make_plan, spike
+
+from ..networks import small_bert
+from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
+
+NAMES = {"two": ["bad", "good"], "three": ["mixed", "bad", "good"], "score": ["score"]}
+
+
+def lay_classifier(folder: Path, kind: str = "two") -> Path:
+    """A small classifier that was trained to tell good words from bad ones, with its tokenizer."""
+    names = dict(enumerate(NAMES[kind]))
+    labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    model = small_bert(len(names), vocabulary=len(WORDS), **labels)
+    if kind == "score":
+        model.config.problem_type = "regression"
+    model.save_pretrained(folder)
+    lay_tokenizer(folder)
+    return folder
+
+
+def lay_rows(path: Path, kind: str = "two", count: int = 60, seed: int = 0) -> Path:
+    """Rows of films that are good, bad or both."""
+    draw = np.random.default_rng(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "verdict"])
+        for number in range(count):
+            label = NAMES[kind][number % len(NAMES[kind])]
+            words = {"good": GOOD, "bad": BAD}.get(label, GOOD + BAD)
+            chosen = draw.choice(words, size=int(draw.integers(1, 6))).tolist()
+            said = label if kind != "score" else round(4 * sum(word in GOOD for word in chosen) / len(chosen) + 0.5, 1)
+            writer.writerow(["a film, " + " and ".join(chosen), said])
+    return path
+
+
+def run(tmp_path: Path, kind: str = "two", **options: Any) -> Spiked:
+    """``spike`` for a second."""
+    rows = lay_rows(tmp_path / "train.csv", kind), lay_rows(tmp_path / "dev.csv", kind, 30, seed=1)
+    settings: dict[str, Any] = {"minutes": 0.02, "verify_rows": 8, "silent_share": 0.8, "output": tmp_path / "out"}
+    model = lay_classifier(tmp_path / "model", kind)
+    return spike(model, *rows, text="review", label="verdict", **(settings | options))
+
+
+@pytest.mark.parametrize("kind", list(NAMES))
+def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
+    """Own labels kept, verified, billed; the program in the folder gives the figures that are told."""
+    done = run(tmp_path, kind)
+    answer = done.answer
+    assert answer["verified"] is True and answer["labels"] == NAMES[kind]
+    assert answer["n"] == 30 and answer["low"] <= answer["value"] <= answer["high"]
+    assert answer["joules"] > 0 and 0 <= answer["agreement"] <= 1
+    assert {path.name for path in done.path.iterdir()} >= {
+        *("README.md", "config.json", "index.html", "model.safetensors", "results.json", "spike.json", "tokenizer.json")
+    }
+    program = mh.load(done.path)
+    assert program.hash == answer["hash"] == done.program.hash and list(program.labels) == NAMES[kind]
+    mh.Engine(program, threads=1).classify(["a film, fine and warm"])
+    assert not list(tmp_path.glob("*.training"))
+
+
+def test_agreement_and_flips_are_those_of_the_answers(tmp_path: Path) -> None:
+    """Recounted from the classifier and the program themselves."""
+    done = run(tmp_path)
+    told = json.loads((done.path / "spike.json").read_text())
+    model = BertForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    with (tmp_path / "dev.csv").open(encoding="utf-8") as file:
+        texts = [row["review"] for row in csv.DictReader(file)]
+    encoded = done.program.encode(texts)
+    with torch.no_grad():
+        taught = model(**{name: torch.from_numpy(array) for name, array in encoded.items()}).logits.argmax(-1).numpy()
+    own = mh.Engine(done.program, threads=1)(**encoded).logits.argmax(-1)
+    assert told["agreement"] == pytest.approx((own == taught).mean())
+    assert [row["row"] for row in told["diagnosis"]["flipped"]] == np.flatnonzero(own != taught).tolist()
+
+
+def test_why_it_lost(tmp_path: Path) -> None:
+    """Every quantizer of every block has a cost; narrower dead zones leave less silence."""
+    found = json.loads((run(tmp_path, dead_zone=2).path / "spike.json").read_text())["diagnosis"]
+    assert len(found["by_part"]) == 2 * 14
+    zones = {one["what"]: one["silent_share"] for one in found["relax"] if "silent_share" in one}
+    shares = [zones[f"dead zone: k = 2 → {k}"] for k in (0, 1)]
+    assert shares == sorted(shares)
+    costs = [one["cost"] for one in found["relax"]]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_calibration_alone(tmp_path: Path) -> None:
+    """Without training rows there is no dead zone, and it is exact as ever."""
+    rows = lay_rows(tmp_path / "dev.csv", count=30)
+    model = lay_classifier(tmp_path / "model")
+    columns = {"text": "review", "label": "verdict"}
+    done = spike(model, eval=rows, output=tmp_path / "out", weights="int4", kv_bits=4, verify_rows=8, **columns)
+    assert done.answer["verified"] and done.answer["start"] == "calibration"
+    assert done.program.config.dead_zone == 0 and done.program.config.weights == "int4"
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped behind training, it does not train again; with other settings it is refused, unless restarted."""
+    monkeypatch.setattr("matterhorn.spiking.verb.write", _stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr("matterhorn.distill.loop.descend", _stop)
+    with pytest.raises(InputError, match="another silent_share"):
+        run(tmp_path, silent_share=0.7)
+    assert run(tmp_path).answer["verified"]
+
+
+def _stop(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_nothing_foreign_is_replaced(tmp_path: Path) -> None:
+    """A folder with something else in it is refused before any work."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="holds something else"):
+        run(tmp_path)
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"weights": "int3"}, "weights"),
+        ({"deadzone": 3}, "deadzone"),
+        ({"chip": "none"}, "none"),
+        ({"text": "body"}, "body"),
+        ({"label": "rating"}, "rating"),
+    ],
+)
+def test_refused_before_any_work(
+    tmp_path: Path, options: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line that names the setting or the column."""
+    monkeypatch.setattr("matterhorn.spiking.verb.trained", _stop)
+    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", seed=1)
+    given = {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
+    with pytest.raises(InputError, match=problem):
+        spike(lay_classifier(tmp_path / "model"), *rows, **given)
+
+
+def test_what_it_will_take(tmp_path: Path) -> None:
+    """Twice the minutes are twice the steps."""
+    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", seed=1)
+    columns = {"text": "review", "label": "verdict"}
+    found = forecast(make_plan(lay_classifier(tmp_path / "model"), *rows, minutes=1, **columns))
+    assert found["steps"] == int(60 / found["seconds_per_step"]) and found["gigabytes"] > 0
