@@ -31,10 +31,9 @@ def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: in
     """A task's dev rows as a program reads them; ``limit``: only the first."""
     splits = {}
     second = task.files.get(MISMATCHED_SPLIT)
-    there = second and (glue_dir is None or (glue_dir / task.folder / second).is_file())
+    there = second and (glue_dir is None or (glue_dir / second).is_file())
     for split in ["dev", MISMATCHED_SPLIT] if there else ["dev"]:
-        examples = load_examples(task, split, glue_dir)
-        examples = examples if limit is None else examples.subset(list(range(min(limit, len(examples)))))
+        examples = load_examples(task, split, glue_dir).first(limit)
         splits[split] = tokens_for(program, examples, max_length, task=task)
     return splits
 
