@@ -40,7 +40,7 @@ def publish(
     from ..distill.state import is_done, read_progress
     from ..hf import model_card
     from ..models.convert import convert_folder
-    from ..program.files import save
+    from ..program.saving import save
     from ..tasks import get_task
     from ..tasks.evaluate import evaluate
     from ..tasks.score import dev_rows, result_of, spiking_scores
