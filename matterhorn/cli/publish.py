@@ -70,7 +70,7 @@ def publish(
     beside = {
         RECIPE_FILE: as_yaml(recipe),
         "results.json": result.as_json(),
-        "README.md": model_card(result, recipe, [read_progress(place) for place in phases]),
+        "README.md": model_card(program, result, recipe, [read_progress(place) for place in phases], name=output.name),
     }
     save(program, output, embeddings=embeddings, beside=beside)
     if json:

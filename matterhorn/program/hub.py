@@ -12,11 +12,11 @@ from .text import reader
 CODE_FILE, TOKENIZER_FILE, SETTINGS_FILE = "modeling_matterhorn.py", "tokenizer.json", "tokenizer_config.json"
 
 CODE = """\
-try:  # loading with trust_remote_code=True ends up here
-    from matterhorn.hf import MatterhornConfig, ProgramConfig, ProgramForSequenceClassification, QuantizedForSequenceClassification
-except ImportError as error: raise ImportError('this model needs: pip install "matterhorn-snn[train]"') from error
-"""  # noqa: E501
-"""Of :data:`CODE_FILE`. (An import outside ``try`` makes transformers name ``matterhorn`` as the package to install.)"""
+try: from matterhorn.hf import *  # loading with trust_remote_code=True ends up here
+except ImportError as error:
+    raise ImportError('this model needs: pip install "matterhorn-snn[train]"') from error
+"""
+"""Of :data:`CODE_FILE`. (Of an import outside ``try`` transformers says that ``matterhorn`` is to be installed.)"""
 
 SPECIAL_TOKENS = {
     "cls_token": ("[CLS]", "<s>"),
@@ -46,7 +46,7 @@ def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
         "pad_token": tokenizer.id_to_token(config.pad_token_id),
     }
     for role, names in SPECIAL_TOKENS.items():
-        settings |= {role: name for name in names if tokenizer.token_to_id(name) is not None}
+        settings |= [(role, name) for name in names if tokenizer.token_to_id(name) is not None]
     compact = json.dumps(json.loads(plain), ensure_ascii=False, separators=(",", ":"))
     return {TOKENIZER_FILE: compact, SETTINGS_FILE: json.dumps(settings, indent=1) + "\n"}
 
