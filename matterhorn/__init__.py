@@ -19,6 +19,7 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .distill import distill
+    from .distill.trainer import DistillationTrainer
     from .energy import bill
     from .models import calibrate, convert, quantize
     from .program import Program, Trace, load
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "DistillationTrainer",
     "Engine",
     "InputError",
     "Program",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "DistillationTrainer": "distill.trainer",
     "Engine": "runtime",
     "Program": "program",
     "Trace": "program",
@@ -69,7 +72,7 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     room = _ROOMS[name]
-    for package in _TRAINING.get(room, ()):
+    for package in _TRAINING.get(room.partition(".")[0], ()):
         if find_spec(package) is None:
             cure = 'pip install "matterhorn-snn[train]"'
             raise InputError(f"{name} needs {package}, which is not installed", field=name, cure=cure)

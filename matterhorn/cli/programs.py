@@ -28,7 +28,8 @@ def convert(
     embeddings: Embeddings = "embeddings.safetensors",
 ) -> None:
     """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
-    from ..program.files import GENERAL, save
+    from ..program.files import GENERAL
+    from ..program.saving import save
     from ..tasks import get_task
     from .extras import need
 

@@ -40,7 +40,7 @@ def publish(
     from ..distill.state import is_done, read_progress
     from ..hf import model_card
     from ..models.convert import convert_folder
-    from ..program.files import save
+    from ..program.saving import save
     from ..tasks import get_task
     from ..tasks.evaluate import evaluate
     from ..tasks.score import dev_rows, result_of, spiking_scores
@@ -70,7 +70,7 @@ def publish(
     beside = {
         RECIPE_FILE: as_yaml(recipe),
         "results.json": result.as_json(),
-        "README.md": model_card(result, recipe, [read_progress(place) for place in phases]),
+        "README.md": model_card(program, result, recipe, [read_progress(place) for place in phases], name=output.name),
     }
     save(program, output, embeddings=embeddings, beside=beside)
     if json:

@@ -20,8 +20,9 @@ Teacher = Callable[[dict[str, Tensor]], Lesson]
 
 @dataclass
 class Distillation:
-    """Loss of a phase: soft cross-entropy of the logits (mean squared error for one output), and mean squared error of
-    all hidden states (BiT, arXiv 2205.13016), weighted.
+    """Loss of a phase: soft cross-entropy of the logits (of several labels at a time binary cross-entropy, of scores
+    mean squared error: the student's ``problem_type``), and mean squared error of all hidden states (BiT, arXiv
+    2205.13016), weighted.
 
     Attributes:
         silence: holds shares of silence on the way, if they are to be held.
@@ -41,7 +42,7 @@ class Distillation:
             self.chips.draw()
         taught_logits, taught_states = self.teacher(batch)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
-        logits = _of_logits(answer.logits.float(), taught_logits.float())
+        logits = _of_logits(answer.logits.float(), taught_logits.float(), self.student.config.problem_type)
         hidden = hidden_error(answer.hidden_states[1:], taught_states, batch["attention_mask"])
         loss = self.logit_weight * logits + self.hidden_weight * hidden
         seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1])
@@ -57,7 +58,9 @@ class Distillation:
         return {name: part for name, part in named.items() if part is not None}
 
 
-def _of_logits(own: Tensor, taught: Tensor) -> Tensor:
-    if own.shape[-1] == 1:
+def _of_logits(own: Tensor, taught: Tensor, problem_type: str | None) -> Tensor:
+    if own.shape[-1] == 1 or problem_type == "regression":
         return F.mse_loss(own, taught)
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(own, taught.sigmoid())
     return -(taught.softmax(-1) * own.log_softmax(-1)).sum(-1).mean()

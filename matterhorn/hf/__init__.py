@@ -9,7 +9,14 @@ from .card import model_card
 from .configuration import ProgramConfig
 from .modeling import ProgramForSequenceClassification
 
-__all__ = ["ProgramConfig", "ProgramForSequenceClassification", "model_card", "register"]
+__all__ = [
+    "MatterhornConfig",
+    "ProgramConfig",
+    "ProgramForSequenceClassification",
+    "QuantizedForSequenceClassification",
+    "model_card",
+    "register",
+]
 
 
 def register() -> None:

@@ -7,16 +7,29 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from ..errors import InputError
+from ..models.config import CarriesItsCode, inverse
 from ..program import Config, Program
 from ..program.files import MODEL_TYPE
 
+OPTIONS = {"id2label", "label2id", "num_labels", "problem_type", "dtype", "torch_dtype", "name_or_path"}
+"""What may be given with a program's name, beside where to find it."""
 
-class ProgramConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
+
+UNSEEN = {"_from_auto", "_from_pipeline", "_commit_hash", "trust_remote_code"}
+"""What Hugging Face's loaders say among themselves."""
+
+
+class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
     """What a program's folder says of it.
 
     Args:
         network: options of :class:`matterhorn.program.Config`. labels: names of the outputs.
-        task: what it was trained for, if known. others: see :mod:`matterhorn.program.files`.
+        task: what it was trained for, if known. problem_type: as in Hugging Face; of one output always regression.
+        others: see :mod:`matterhorn.program.files`.
+
+    Raises:
+        InputError: a value that is not possible, or as many labels as the program has not.
     """
 
     model_type = MODEL_TYPE
@@ -26,15 +39,48 @@ class ProgramConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         network: Mapping[str, Any] | None = None,
         labels: Sequence[str] = ("LABEL_0", "LABEL_1"),
         task: str | None = None,
+        problem_type: str | None = None,
         **others: Any,
     ):
         formats, names = Config(**(network or {})), dict(enumerate(labels))
-        others.pop("num_labels", None)
-        super().__init__(**(others | {"id2label": names, "label2id": {name: i for i, name in names.items()}}))
+        outputs = others.pop("num_labels", None)
+        if outputs not in (None, len(names)):
+            cure = "a head of another size is trained, then converted"
+            raise InputError(f"{outputs} labels of a program with {len(names)}", field="num_labels", cure=cure)
+        kind = "regression" if len(names) == 1 else problem_type
+        super().__init__(**(others | {"id2label": names, "label2id": inverse(names), "problem_type": kind}))
         self.network, self.labels, self.task = formats.plain(), list(labels), task
         self.pad_token_id = formats.pad_token_id
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
+        """As with any configuration; but what conversion has fixed cannot be set.
+
+        Raises:
+            InputError: an option would change what a program is.
+        """
+        wanted, given = options.pop("return_unused_kwargs", False), {k for k, v in options.items() if v is not None}
+        config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **options)
+        for name in sorted(given - OPTIONS - UNSEEN - set(unused)):
+            cure = f"leave it out; what can be given: {', '.join(sorted(OPTIONS))}"
+            raise InputError("fixed by conversion", field=name, cure=cure)
+        return (config, unused) if wanted else config
 
     @classmethod
     def of(cls, program: Program) -> ProgramConfig:
         """The configuration of a program."""
         return cls(network=program.config.plain(), labels=program.labels, task=program.task)
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """What ``id2label`` calls a program's ``count`` outputs.
+
+        Raises:
+            InputError: it names others, two outputs alike, or ``label2id`` was given alone.
+        """
+        given = {int(number): str(name) for number, name in (self.id2label or {}).items()}
+        if sorted(given) != list(range(count)) or len(set(given.values())) < count:
+            cure = f"give {count} different names, for 0 … {count - 1}"
+            raise InputError(f"{given}", field="id2label", cure=cure)
+        if self.label2id not in (inverse(given), inverse(dict(enumerate(self.labels)))):
+            raise InputError(f"{self.label2id} beside {given}", field="label2id", cure="give id2label")
+        return tuple(given[number] for number in range(count))

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi, snapshot_download
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..errors import InputError
+from ..models.config import CarriesItsCode, inverse
 from ..models.quantized import loss_of
-from ..program import Program, load
+from ..program import Program, find, load
+from ..program.saving import save
 from ..runtime import Engine
-from .configuration import ProgramConfig
+from .card import model_card
+from .configuration import OPTIONS, UNSEEN, ProgramConfig
+
+NEEDLESS = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
+"""What Hugging Face's loaders say of files that a program has not."""
+
+TEXTS = ("README.md", "results.json", "recipe.yaml")
+"""What goes with a program from folder to folder."""
+
+PARAMETERS = (".weights", ".weight", ".bias", "embeddings.word", "embeddings.position", "embeddings.segment")
+"""Ends of the names of arrays that hold a network's parameters. All others say how they are coded."""
 
 
-class ProgramForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """A program that answers as ``AutoModelForSequenceClassification`` does. It has no parameters and runs on the CPU.
+class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type: ignore[no-untyped-call]
+    """A program that answers as ``AutoModelForSequenceClassification`` does.
+
+    It runs on the CPU wherever it is sent, and answers where its input is. It has nothing to train.
 
     Attributes:
         program: what runs. backend: through what: ``model.backend = "exact"``; all but ``analog`` give the same bits.
@@ -34,6 +53,7 @@ class ProgramForSequenceClassification(PreTrainedModel):  # type: ignore[no-unty
     config_class = ProgramConfig
     config: ProgramConfig
     main_input_name = "input_ids"
+    accepts_loss_kwargs = False
 
     def __init__(self, config: ProgramConfig, program: Program | None = None):
         super().__init__(config)
@@ -42,6 +62,7 @@ class ProgramForSequenceClassification(PreTrainedModel):  # type: ignore[no-unty
             raise InputError("a program is made by conversion, not from a config", field="program", cure=cure)
         self.program = program
         self.backend = "events"
+        self._said_where = False
 
     @property
     def backend(self) -> str:
@@ -53,30 +74,135 @@ class ProgramForSequenceClassification(PreTrainedModel):  # type: ignore[no-unty
         self.engine = Engine(self.program, name)
 
     @classmethod
-    def of(cls, program: Program) -> ProgramForSequenceClassification:
-        """Wrap a program."""
-        model = cls(ProgramConfig.of(program), program)
+    def of(cls, program: Program, config: ProgramConfig | None = None) -> ProgramForSequenceClassification:
+        """Wrap a program. config: with other names of its outputs, or another ``problem_type``.
+
+        Raises:
+            InputError: the configuration is another program's.
+        """
+        config = config or ProgramConfig.of(program)
+        if config.network != program.config.plain():
+            raise InputError("of another program", field="config", cure="leave it out")
+        names = config.names(len(program.labels))
+        config.labels, config.label2id = list(names), inverse(dict(enumerate(names)))
+        model = cls(config, program)
         model.train(False)
         return model
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, source: str | Path, *_: Any, revision: str | None = None, **__: Any
+        cls,
+        source: str | Path,
+        *,
+        config: ProgramConfig | None = None,
+        subfolder: str = "",
+        device_map: Any = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        **options: Any,
     ) -> ProgramForSequenceClassification:
         """Read a program's folder, a shipped program by its name, or one from the hub (``owner/name``).
 
+        Args:
+            config: as ``AutoConfig`` gives it, to be changed. device_map: "cpu" or "auto", which means the same.
+            subfolder, revision, cache_dir, token, local_files_only, force_download: see Hugging Face's hub.
+            options: ``id2label`` renames the outputs, ``problem_type`` says what ``labels`` are; ``num_labels`` and
+                ``dtype`` must be the program's own.
+
         Raises:
-            InputError: it is no program, or it was cut or altered.
+            InputError: it is no program, or it was cut or altered, or an option cannot be honoured.
         """
+        if device_map not in (None, "auto", "cpu", torch.device("cpu"), {"": "cpu"}):
+            cure = 'give "cpu"; its input may be on another device'
+            raise InputError(f"{device_map!r}: a program runs on the CPU", field="device_map", cure=cure)
+        for name, value in options.items():
+            if name not in OPTIONS | NEEDLESS and value is not None:
+                raise InputError("no such option of a program", field=name, cure="leave it out")
         if not Path(source).is_dir() and str(source).count("/") == 1:
-            from huggingface_hub import snapshot_download
+            source = snapshot_download(
+                str(source),
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            )
+        folder = find(source) / subfolder
+        given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
+        _check_dtype(given.pop("dtype", None), given.pop("torch_dtype", None), getattr(config, "dtype", None))
+        program = load(folder)
+        return cls.of(program, config or ProgramConfig.from_pretrained(folder, **given))
 
-            source = snapshot_download(str(source), revision=revision)
-        return cls.of(load(source))
+    def save_pretrained(  # type: ignore[override]
+        self, folder: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **options: Any
+    ) -> None:
+        """Write a program's folder that needs no other: with the names of ``config.id2label``, tokenizer and card.
 
-    def save_pretrained(self, folder: str | Path, **_: Any) -> None:  # type: ignore[override]
-        """Write a program's folder that needs no other."""
-        self.program.save(folder)
+        What lies there under other names stays, and so does a card. ``options`` are Hugging Face's, of weights in
+        several files; with ``push_to_hub`` those of :meth:`push_to_hub` too.
+
+        Raises:
+            InputError: the names are not possible, or the folder holds another kind of model.
+        """
+        if not is_main_process:
+            return
+        folder, names = Path(folder), self.config.names(len(self.program.labels))
+        program = self.program if names == self.program.labels else replace(self.program, labels=names)
+        source = program.path or folder
+        beside = {name: (source / name).read_text(encoding="utf-8") for name in TEXTS if (source / name).is_file()}
+        beside = {"README.md": model_card(program, name=folder.resolve().name)} | beside
+        beside = {name: text for name, text in beside.items() if not (folder / name).exists()}
+        save(program, folder, beside=beside, about={"problem_type": self.config.problem_type})
+        if push_to_hub:
+            self.push_to_hub(options.pop("repo_id", folder.resolve().name), **options)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Send all that :meth:`save_pretrained` writes to a repository of the hub, which is made where there is none.
+
+        Returns:
+            Address of the commit.
+        """
+        api = HfApi(token=token)
+        repo = api.create_repo(repo_id, private=private, exist_ok=True)
+        with TemporaryDirectory() as place:
+            folder = Path(place) / repo.repo_id.rsplit("/", 1)[-1]
+            self.save_pretrained(folder)
+            commit = api.upload_folder(
+                repo_id=repo.repo_id,
+                folder_path=folder,
+                commit_message=commit_message or "Upload a program",
+                commit_description=commit_description,
+                revision=revision,
+                create_pr=create_pr,
+            )
+        return str(commit.commit_url)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """As many as the network has that the program was made of: weights, biases, norms, embeddings."""
+        return sum(
+            array.size
+            for name, array in self.program.arrays().items()
+            if not only_trainable
+            and name.endswith(PARAMETERS)
+            and not (exclude_embeddings and name.startswith("embeddings.") and "norm" not in name)
+        )
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of all arrays. return_buffers: without effect, as a program has none."""
+        return sum(array.nbytes for array in self.program.arrays().values())
 
     @property
     def device(self) -> torch.device:
@@ -88,21 +214,62 @@ class ProgramForSequenceClassification(PreTrainedModel):  # type: ignore[no-unty
         """Of the logits."""
         return torch.float32
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ProgramForSequenceClassification:
+        """What ``to``, ``cuda``, ``half`` and their like come down to: other devices and types are not for programs."""
+        sent = fn(torch.zeros(1))
+        _check_dtype(sent.dtype)
+        if sent.device != self.device and not self._said_where:
+            self._said_where = True
+            warnings.warn(f"a program stays on the CPU; answers come back to {sent.device}", stacklevel=3)
+        return self
+
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        **_: Any,
-    ) -> SequenceClassifierOutput:
-        """Run a batch on the CPU.
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
+        """Run a batch on the CPU; answers come back to the device of ``input_ids``.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``. labels: ``[batch]``, for a loss.
+            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``, padded on either side.
+            labels: for a loss, as ``config.problem_type`` has it: see :func:`matterhorn.models.quantized.loss_of`.
+            return_dict: False: a tuple.
 
         Raises:
-            InputError: more tokens than the program reads, or numbers outside its tables.
+            InputError: more tokens than the program reads, numbers outside its tables, labels of another shape, or
+                something is asked for that a program has not (attentions, hidden states).
         """
-        logits = torch.from_numpy(self.engine(input_ids, attention_mask, token_type_ids).logits)
-        return SequenceClassifierOutput(loss=None if labels is None else loss_of(logits, labels), logits=logits)
+        for name, value in others.items():
+            if value is not None and value is not False:
+                raise InputError("a program has no such input or output", field=name, cure="leave it out")
+        mask, types = (None if x is None else x.cpu() for x in (attention_mask, token_type_ids))
+        answer = self.engine(*padded_right(input_ids.cpu(), mask, types))
+        logits = torch.from_numpy(answer.logits).to(input_ids.device)
+        loss = None if labels is None else loss_of(logits, labels.to(logits.device), self.config.problem_type)
+        given = SequenceClassifierOutput(loss=loss, logits=logits)
+        return given.to_tuple() if return_dict is False else given
+
+
+def padded_right(
+    input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The same rows ``[batch, L]``, each moved to the left by the padding before it."""
+    if attention_mask is None or attention_mask.shape != input_ids.shape or attention_mask[:, 0].all():
+        return input_ids, attention_mask, token_type_ids
+    length = input_ids.shape[1]
+    before = attention_mask.bool().int().argmax(1, keepdim=True)
+    places = (torch.arange(length) + before) % length
+    types = None if token_type_ids is None else token_type_ids.gather(1, places)
+    return input_ids.gather(1, places), attention_mask.gather(1, places), types
+
+
+def _check_dtype(*given: Any) -> None:
+    """Refuse types of numbers that a program does not have."""
+    for dtype in given:
+        if dtype not in (None, "auto", "float32", torch.float32):
+            cure = "leave it out; a program's weights have few bits already"
+            raise InputError(f"{dtype}: a program gives float32", field="dtype", cure=cure)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from transformers import PretrainedConfig
 
 from ..program import Config
+from ..program.hub import auto_map
 
 NAMES = tuple(field.name for field in fields(Config))
 """Options that a network and the program made of it have in common."""
 
 
-class MatterhornConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
+class CarriesItsCode:
+    """What is saved brings the module that the Auto classes load (:mod:`matterhorn.program.hub`)."""
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "") -> None:
+        """Nothing to do; Hugging Face would have this package's files copied into folders."""
+
+
+def inverse(names: Mapping[int, str]) -> dict[str, int]:
+    """Numbers by name, for ``label2id``."""
+    return {name: number for number, name in names.items()}
+
+
+class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
     """Shape and number formats of a quantized network: every field of :class:`matterhorn.program.Config` is an option.
 
     Raises:
@@ -24,7 +39,9 @@ class MatterhornConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
     def __init__(self, **options: Any):
         own = {name: options.pop(name) for name in NAMES if name in options}
-        super().__init__(**({"tie_word_embeddings": False} | options))
+        code = auto_map("MatterhornConfig", "QuantizedForSequenceClassification")
+        usual: dict[str, Any] = {"tie_word_embeddings": False, "auto_map": code}
+        super().__init__(**(usual | options))
         for name, value in Config(**own).plain().items():
             setattr(self, name, value)
 

@@ -18,11 +18,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
+from ..program.hub import CODE, CODE_FILE
 from ..program.text import Encoded
 from ..runtime.verify import Expected
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
-from .config import MatterhornConfig
+from .config import CarriesItsCode, MatterhornConfig
 from .watching import Batch, evaluating, tensors, watching
 
 
@@ -42,7 +43,7 @@ class Pass(NamedTuple):
     events: dict[Site, Events]
 
 
-class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-untyped-call]
+class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type: ignore[no-untyped-call]
     """A BERT-like classifier with few-bit weights, level-coded activations and stored few-bit keys and values.
 
     Make one with :func:`matterhorn.quantize`, calibrate and train it, then :func:`matterhorn.convert` it.
@@ -52,6 +53,7 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
     config: MatterhornConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
+    accepts_loss_kwargs = False
 
     def __init__(self, config: MatterhornConfig):
         super().__init__(config)
@@ -130,17 +132,21 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         """Run a batch.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``. labels: ``[batch]``, for a loss.
+            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``; padding lies behind the text.
+            labels: for a loss, as ``config.problem_type`` has it: see :func:`loss_of`.
             output_hidden_states: give the residual streams of all tokens, ``[batch, L, width]``; without it the last
                 block computes the first token only, where only that is read.
 
         Raises:
-            InputError: the network has not been calibrated.
+            InputError: the network has not been calibrated, a row begins with padding, or labels have another shape.
         """
         self.check_calibrated()
+        if attention_mask is not None and not bool(attention_mask[:, 0].all()):
+            cure = "pad behind the text (padding_side = 'right')"
+            raise InputError("a row begins with padding", field="attention_mask", cure=cure)
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
         return QuantizedOutput(
-            loss=None if labels is None else loss_of(given.logits.float(), labels),
+            loss=None if labels is None else loss_of(given.logits.float(), labels, self.config.problem_type),
             logits=given.logits,
             hidden_states=given.states if output_hidden_states else None,
             events=given.events or None,
@@ -165,6 +171,12 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
             events |= {Site(i, name): one for name, one in sent.items()}
         logits = self.classifier(F.hardtanh(self.pooler(x[:, 0])))
         return Pass(logits, tuple(states), events)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
+        """As any model of Hugging Face, with the module that the Auto classes load."""
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        (Path(save_directory) / CODE_FILE).write_text(CODE, encoding="utf-8")
+        super().save_pretrained(save_directory, **options)
 
     @torch.no_grad()
     def expected(self, batch: Batch | Encoded) -> Expected:
@@ -203,8 +215,23 @@ def read_network(folder: Path) -> QuantizedForSequenceClassification:
     return network
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy; mean squared error for one output. Logits ``[batch, outputs]``, labels ``[batch]``."""
-    if logits.shape[-1] == 1:
-        return F.mse_loss(logits.squeeze(-1), labels.float())
-    return F.cross_entropy(logits, labels)
+def loss_of(logits: Tensor, labels: Tensor, problem_type: str | None = None) -> Tensor:
+    """Loss of logits ``[batch, outputs]``: mean squared error (``regression``; one output), cross-entropy
+    (``single_label_classification``: labels are numbers ``[batch]``) or binary cross-entropy of each output
+    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides.
+
+    Raises:
+        InputError: labels of another shape.
+    """
+    if problem_type is None:
+        several = "multi_label_classification" if labels.shape == logits.shape else "single_label_classification"
+        problem_type = "regression" if logits.shape[-1] == 1 else several
+    single = problem_type == "single_label_classification"
+    batch, columns = len(logits), 1 if single else logits.shape[-1]
+    if tuple(labels.shape) not in ((batch, columns), (batch,) if columns == 1 else ()):
+        cure = f"give {[batch] if single else [batch, columns]} ({problem_type})"
+        raise InputError(f"shape {list(labels.shape)}", field="labels", cure=cure)
+    if single:
+        return F.cross_entropy(logits, labels.reshape(batch).long())
+    kind = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits
+    return kind(logits, labels.reshape(batch, columns).to(logits.dtype))

@@ -1,9 +1,9 @@
 """A program's folder: packed arrays, checksums, tokenizer, and embeddings that several programs may share.
 
 ``config.json``: ``format``, the network's config, labels, task, ``embeddings`` (file, relative to the folder) and
-``sha256`` of every file with arrays. ``model.safetensors``: packed weights, thresholds, silent levels. Tokenizer files
-lie beside them, or beside the embeddings that several programs share. A program whose embeddings differ from the shared
-ones in some rows keeps those rows in ``own-rows.safetensors``.
+``sha256`` of every file with arrays and of the module that the Auto classes load. ``model.safetensors``: packed
+weights, thresholds, silent levels. A program whose embeddings differ from the shared ones in some rows keeps those rows
+in ``own-rows.safetensors``. The tokenizer lies beside them; of earlier folders, beside the shared embeddings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from safetensors.numpy import save as as_bytes
 from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..topology import STATIC
 from .config import Config
+from .hub import TOKENIZER_FILE
 from .packing import pack, pack_even, unpack, unpack_even
 from .parts import REACH
 from .program import Program
@@ -35,7 +34,7 @@ FORMAT = 3
 
 MODEL_TYPE = "matterhorn-program"
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
-ROWS_FILE, TOKENIZER_FILES = "own-rows.safetensors", ("tokenizer.json", "tokenizer_config.json")
+ROWS_FILE = "own-rows.safetensors"
 
 GENERAL = "general"
 """Task of an encoder that was trained for none."""
@@ -86,16 +85,18 @@ def load(name: str | Path) -> Program:
         config = Config(**plain["network"])
     except (TypeError, InputError) as error:
         raise InputError(str(error), file=folder / CONFIG_FILE, field="network", cure="convert again") from error
+    shelf = find_embeddings(folder, plain)
     for file, expected in plain["sha256"].items():
-        _check(folder / file, expected)
+        _check(shelf if file == plain["embeddings"] else folder / file, expected)
     try:
-        stored, tables = load_file(folder / MODEL_FILE), load_file(folder / plain["embeddings"])
+        stored, tables = load_file(folder / MODEL_FILE), load_file(shelf)
         if ROWS_FILE in plain["sha256"]:
             replace_rows(tables, load_file(folder / ROWS_FILE))
     except SafetensorError as error:
         raise InputError(f"not a safetensors file ({error})", file=folder, cure="restore the file") from error
     arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
-    file = _tokenizer_file(folder, plain["embeddings"])
+    words = (place / TOKENIZER_FILE for place in (folder, Path(os.path.normpath(shelf)).parent))
+    file = next((path for path in words if path.is_file()), None)
     try:
         return Program.from_arrays(
             config,
@@ -142,68 +143,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def save(
-    program: Program, folder: Path, *, embeddings: str = EMBEDDINGS_FILE, beside: Mapping[str, str] | None = None
-) -> None:
-    """Write a program's folder, whole or not at all.
-
-    Args:
-        embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another
-            program) only the rows that differ are written beside the program.
-        beside: further text files, by name.
-    """
-    fresh = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    arrays = dict(program.arrays())
-    tables = {k.removeprefix("embeddings."): v for k, v in arrays.items() if k.startswith("embeddings.")}
-    (fresh / MODEL_FILE).write_bytes(as_bytes(_to_disk(arrays, program.config)))
-    own = "/" not in embeddings
-    shelf = Path(os.path.normpath((fresh if own else folder) / embeddings))
-    if own or not shelf.exists():
-        shelf.parent.mkdir(parents=True, exist_ok=True)
-        shelf.write_bytes(as_bytes(tables))
-    elif rows := differing_rows(tables, load_file(shelf), shelf):
-        (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
-    _write_tokenizer(program, fresh, shelf.parent)
-    checksums = {path.name: sha256(path) for path in sorted(fresh.glob("*.safetensors"))} | {embeddings: sha256(shelf)}
-    plain = {
-        "format": FORMAT,
-        "model_type": MODEL_TYPE,
-        "architectures": ["ProgramForSequenceClassification"],
-        "task": program.task,
-        "labels": list(program.labels),
-        "embeddings": embeddings,
-        "network": program.config.plain(),
-        "sha256": checksums,
-    }
-    (fresh / CONFIG_FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    for name, text in (beside or {}).items():
-        (fresh / name).write_text(text, encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(fresh, folder)
-
-
-def _write_tokenizer(program: Program, fresh: Path, shared: Path) -> None:
-    """Lay the tokenizer's files beside the program, but for those that lie beside the embeddings it shares."""
-    if program.tokenizer is None:
-        return
-    own = {TOKENIZER_FILES[0]: program.tokenizer.to_str()}
-    source = program.path and _tokenizer_file(program.path, read_config(program.path)["embeddings"])
-    if source and (settings := source.with_name(TOKENIZER_FILES[1])).is_file():
-        own[TOKENIZER_FILES[1]] = settings.read_text(encoding="utf-8")
-    for name, text in own.items():
-        there = shared / name
-        compact = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-        if not there.is_file() or there.read_text(encoding="utf-8") != compact:
-            (fresh / name).write_text(compact, encoding="utf-8")
-
-
-def _tokenizer_file(folder: Path, embeddings: str) -> Path | None:
-    """A program's tokenizer: in its own folder, or beside the embeddings that it shares."""
-    places = folder, Path(os.path.normpath(folder / embeddings)).parent
-    return next((place / TOKENIZER_FILES[0] for place in places if (place / TOKENIZER_FILES[0]).is_file()), None)
+def find_embeddings(folder: Path, plain: Mapping[str, Any]) -> Path:
+    """Embeddings of a program: where its ``config.json`` (``plain``) says, else those of a known model of that name
+    with the very same content."""
+    named = Path(plain["embeddings"])
+    known = [place / named.parent.name / named.name for place in folders()] if named.parent.name else []
+    same = (path for path in known if path.is_file() and sha256(path) == plain["sha256"].get(str(named)))
+    own = folder / named
+    return own if own.is_file() else next(same, own)
 
 
 def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
@@ -228,7 +175,7 @@ def replace_rows(tables: Arrays, rows: Arrays) -> None:
             tables[name][rows[key]] = rows[f"{name}.values"]
 
 
-def _to_disk(arrays: Arrays, config: Config) -> Arrays:
+def to_disk(arrays: Arrays, config: Config) -> Arrays:
     """Weights and even thresholds packed, whole numbers as narrow as they fit, everything else as it is; no
     embeddings."""
     stored: Arrays = {}
@@ -263,7 +210,7 @@ def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
 
 
 def from_disk(stored: Arrays, config: Config) -> Arrays:
-    """Undo :func:`_to_disk`."""
+    """Undo :func:`to_disk`."""
     arrays: Arrays = {}
     packed = tuple(f".{name}.weights" for name in STATIC)
     for name, value in stored.items():

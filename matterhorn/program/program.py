@@ -109,7 +109,7 @@ class Program:
 
     def save(self, folder: str | Path) -> None:
         """Write a folder that :func:`matterhorn.load` reads: arrays, config, tokenizer."""
-        from .files import save
+        from .saving import save
 
         save(self, Path(folder))
 

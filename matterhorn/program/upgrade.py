@@ -20,13 +20,13 @@ from .files import (
     EMBEDDINGS_FILE,
     MODEL_FILE,
     ROWS_FILE,
-    TOKENIZER_FILES,
     from_disk,
     replace_rows,
-    save,
     sha256,
 )
+from .hub import TOKENIZER_FILE
 from .program import Program
+from .saving import save
 
 WORDS = (
     (re.compile(r"\bfeed_forward\.input\b"), "hidden"),
@@ -84,7 +84,7 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
     if (folder / ROWS_FILE).is_file():
         replace_rows(tables, load_file(folder / ROWS_FILE))
     arrays = from_disk({renamed(name): value for name, value in stored.items()}, config)
-    places = (folder / TOKENIZER_FILES[0], Path(os.path.normpath(tables_file)).with_name(TOKENIZER_FILES[0]))
+    places = (folder / TOKENIZER_FILE, Path(os.path.normpath(tables_file)).with_name(TOKENIZER_FILE))
     tokenizer = next((Tokenizer.from_file(str(place)) for place in places if place.is_file()), None)
     names = plain.get("id2label") or {str(i): f"LABEL_{i}" for i in range(len(arrays["classifier.bias"]))}
     return Program.from_arrays(

@@ -30,9 +30,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Scores(Strict):
-    """Metrics of one network on the dev rows, each in [-1, 1]."""
+    """Metrics of one network on the dev rows, each in [-1, 1]; ``low`` and ``high``: the 95 % interval of the main
+    one."""
 
     metrics: dict[str, Score]
+    low: float | None = None
+    high: float | None = None
 
 
 class Verification(Strict):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from huggingface_hub import ModelCard
 
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.hf import model_card
 from matterhorn.tasks.results import Result, Scores, SpikingScores, Verification
+
+from ..networks import small_program
 
 
 def result(**changes) -> Result:
@@ -41,6 +43,11 @@ def result(**changes) -> Result:
     return Result(**(plain | changes))
 
 
+@pytest.fixture(scope="module")
+def program():
+    return small_program(k=2)
+
+
 def recipe(**changes):
     return load_recipe("sst2").model_copy(update=changes)
 
@@ -50,36 +57,46 @@ def history(step: int, divergence: float) -> SimpleNamespace:
     return SimpleNamespace(best_step=step, history=entries)
 
 
-def test_figures_stand_beside_each_other():
-    card = model_card(result(), recipe())
+def test_figures_stand_beside_each_other(program):
+    card = model_card(program, result(), recipe(), name="mine")
     assert "| Accuracy, sst2 dev (872) | 0.8612 (teacher, full precision: 0.9025; k = 0: not measured) |" in card
     assert "| Silent share, all connections | 0.9032 |" in card
     assert "| Quiet share (synaptic operations that never happen) | 0.9123 |" in card
     assert "872 rows, 1,352,879,064 levels, 0 different; logits different: 0 (stepped, exact, events)" in card
     assert "`matterhorn evaluate --task sst2 --model sst2 --json`" in card
+    assert 'pipeline("text-classification", model="mine", trust_remote_code=True)' in card
 
 
-def test_front_matter_is_read_by_the_hub():
-    _, front, _ = model_card(result(), recipe()).split("---\n", 2)
-    plain = yaml.safe_load(front)
-    assert plain["license"] == "apache-2.0" and plain["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
-    _, front, rest = model_card(result(), recipe(backbone="bert-tiny")).split("---\n", 2)
-    assert "license" not in yaml.safe_load(front) and "sentence pairs" not in rest
+def test_metadata_is_read_by_the_hub(program):
+    scores = {"metrics": {"accuracy": 0.86123, "f1": 0.5}, "low": 0.84, "high": 0.88}
+    figures = {"task": "mrpc", "teacher": None}
+    card = model_card(program, result(spiking=scores, **figures), recipe(), name="mine")
+    data = ModelCard(card).data
+    assert data.license == "apache-2.0" and data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
+    assert (data.library_name, data.pipeline_tag) == ("matterhorn-snn", "text-classification")
+    assert "spiking-neural-network" in data.tags and data.model_name == "mine"
+    main, other = data.eval_results
+    assert (main.metric_type, main.metric_value, main.dataset_config) == ("accuracy", 0.86123, "mrpc")
+    assert main.metric_args == {"confidence": 0.95, "low": 0.84, "high": 0.88} and "0.8400 – 0.8800" in card
+    assert (other.metric_type, other.metric_args) == ("f1", None)
+    other_backbone = model_card(program, result(), recipe(backbone="bert-tiny"), name="mine")
+    assert ModelCard(other_backbone).data.license is None and "sentence pairs" not in other_backbone
 
 
-def test_a_history_that_cannot_be_replayed_is_said_in_one_sentence():
-    reason = "it began at weights that were not kept"
-    card = model_card(result(), recipe(), not_replayable=reason)
-    assert f"Its history cannot be replayed: {reason}." in card
-    assert "replayed" not in model_card(result(), recipe())
+def test_a_program_without_figures_has_a_card(program):
+    card = model_card(program, name="mine")
+    data = ModelCard(card).data
+    assert data.eval_results is None and data.base_model is None and "|" not in card.split("---\n", 2)[2]
+    assert "1-bit weights and 4-bit levels" in card and "It says: LABEL_0, LABEL_1." in card
+    assert not [line for line in card.splitlines() if "None" in line or "{" in line]
 
 
-def test_phases_are_told_with_what_they_reached():
+def test_phases_are_told_with_what_they_reached(program):
     phases = recipe().phases
-    card = model_card(result(), recipe(), [history(2400, 0.138) for _ in phases])
+    card = model_card(program, result(), recipe(), [history(2400, 0.138) for _ in phases], name="mine")
     assert f"Phase 0 (k = {phases[0].dead_zone}): best of 2 evaluations at step 2400, divergence 0.138 from the" in card
     plain = SimpleNamespace(best_step=5, history=[{"step": 5, "accuracy": 0.5}])
-    assert "at step 5 on the rows held out." in model_card(result(), recipe(), [plain])
+    assert "at step 5 on the rows held out." in model_card(program, result(), recipe(), [plain], name="mine")
 
 
 @pytest.mark.parametrize(
@@ -91,26 +108,23 @@ def test_phases_are_told_with_what_they_reached():
         ({"rematched": 90000}, "Up to 90,000 more rows are pairs of sentences from different training rows."),
         ({"reworded": 700}, "700 more rows are training rows in other words, without labels too."),
         ({"start": "mrpc"}, "It starts from mrpc."),
-        ({"network": {"weights": "ternary", "activation_bits": 5}}, "with ternary weights and 5-bit levels"),
-        ({"network": {"dead_zones": {"probabilities": 1}}}, "a dead zone of\n3 (probabilities: 1)."),
     ],
 )
-def test_the_recipe_is_told(changes, sentence):
+def test_the_recipe_is_told(program, changes, sentence):
     none = {"texts": [], "recombined": 0, "edited": 0, "rematched": 0, "reworded": 0, "start": None, "network": {}}
-    card = model_card(result(), recipe(**(none | changes)))
+    card = model_card(program, result(), recipe(**(none | changes)), name="mine")
     assert sentence in card
     assert card.count(" more rows are ") == ("more rows" in sentence)
 
 
-def test_what_is_not_known_is_not_made_up():
-    unknown = {
-        "silent_share": None,
-        "quiet_share": None,
-        "events_per_token": None,
-        "intermediate": None,
-        "verify": None,
-    }
-    card = model_card(result(spiking=unknown), recipe())
-    for name in ("Silent share, all connections", "Events per token", "Neurons of a feed-forward layer"):
-        assert f"| {name} | not noted |" in card
+def test_formats_are_the_programs():
+    card = model_card(small_program(k=3, weights="ternary", dead_zones={"probabilities": 1}), name="mine")
+    assert "ternary weights and 4-bit levels" in card and "a dead zone of\n3 (probabilities: 1)." in card
+
+
+def test_what_is_not_known_is_not_made_up(program):
+    unknown = {"silent_share": None, "quiet_share": None, "events_per_token": None, "verify": None}
+    card = model_card(program, result(spiking=unknown), recipe(), name="mine")
+    for name in ("Silent share", "Quiet share", "Events per token"):
+        assert name not in card
     assert "| Verified | not yet |" in card

@@ -21,10 +21,9 @@ from transformers import (
 from matterhorn.errors import InputError
 from matterhorn.hf import ProgramConfig, ProgramForSequenceClassification
 from matterhorn.models import MatterhornConfig, QuantizedForSequenceClassification, convert
-from matterhorn.program import load
 from matterhorn.runtime import Engine
 
-from ..networks import WORDS, small_arrays, small_batch, small_network, small_program, small_tokenizer
+from ..networks import WORDS, small_arrays, small_batch, small_bert, small_network, small_program, small_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +64,6 @@ def test_backends_are_chosen_by_name_and_give_the_same(program):
     assert model.backend == "stepped"
 
 
-def test_labels_give_a_loss(program):
-    model, labels = ProgramForSequenceClassification.of(program), torch.tensor([0, 1, 1, 0, 1, 0])
-    given = model(**small_batch(), labels=labels)
-    assert torch.allclose(given.loss, torch.nn.functional.cross_entropy(given.logits, labels))
-
-
 @pytest.mark.parametrize("what", ["tokenizer of the program", "tokenizer of one's own"])
 def test_a_pipeline_takes_it(folder, tmp_path, program, what):
     if what == "tokenizer of the program":
@@ -87,27 +80,9 @@ def test_a_pipeline_takes_it(folder, tmp_path, program, what):
         assert answer["score"] == pytest.approx(right.probabilities[right.label], abs=1e-6)
 
 
-def test_what_is_saved_needs_no_other_folder(program, tmp_path):
-    ProgramForSequenceClassification.of(program).save_pretrained(tmp_path / "p")
-    assert load(tmp_path / "p").hash == program.hash
-    assert AutoConfig.from_pretrained(tmp_path / "p").labels == ["down", "up"]
-
-
 def test_a_shipped_program_is_loaded_by_its_name():
     model = ProgramForSequenceClassification.from_pretrained("sst2")
     assert model.config.id2label == {0: "negative", 1: "positive"}
-
-
-def test_a_hub_name_is_fetched(monkeypatch, folder, program):
-    asked = []
-
-    def fetch(name, revision=None):
-        asked.append((name, revision))
-        return str(folder)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    model = ProgramForSequenceClassification.from_pretrained("someone/something", revision="v1")
-    assert asked == [("someone/something", "v1")] and model.program.hash == program.hash
 
 
 def test_what_is_no_program_is_refused(tmp_path, folder):
@@ -133,13 +108,107 @@ def test_a_config_is_what_the_program_says(program):
         ProgramConfig(network={"kv_bits": 7})
 
 
-def test_a_score_has_one_label(tmp_path):
-    small_program(labels=1).save(tmp_path / "score")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "score")
-    wanted = torch.rand(6)
-    given = model(**small_batch(), labels=wanted)
-    assert given.logits.shape == (6, 1)
-    assert torch.allclose(given.loss, (given.logits[:, 0] - wanted).square().mean())
+@pytest.mark.parametrize("load_model", [AutoModelForSequenceClassification, ProgramForSequenceClassification])
+def test_options_are_honoured_or_refused(folder, load_model):
+    harmless = {"dtype": torch.float32, "device_map": "auto", "num_labels": 2, "trust_remote_code": True}
+    model = load_model.from_pretrained(folder, id2label={0: "no", 1: "yes"}, **harmless, local_files_only=True)
+    assert model.config.id2label == {0: "no", 1: "yes"} and model.config.label2id == {"no": 0, "yes": 1}
+    for options, message in [
+        ({"num_labels": 5}, "num_labels: 5 labels of a program with 2"),
+        ({"id2label": {0: "no"}}, "id2label.*give 2 different names"),
+        ({"id2label": {0: "no", 1: "no"}}, "id2label.*give 2 different names"),
+        ({"label2id": {"no": 0, "yes": 1}}, "label2id.*give id2label"),
+        ({"dtype": torch.float16}, "dtype.*float32"),
+        ({"torch_dtype": "bfloat16"}, "dtype.*float32"),
+        ({"device_map": "cuda"}, "device_map.*runs on the CPU"),
+        ({"deadzone": 3}, "deadzone: no such option"),
+        ({"output_attentions": True}, "output_attentions"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+    ]:
+        with pytest.raises(InputError, match=message) as error:
+            load_model.from_pretrained(folder, **options)
+        assert "\n" not in str(error.value)
+
+
+def test_another_programs_config_is_refused(folder, program):
+    other = ProgramConfig.of(small_program(k=1))
+    with pytest.raises(InputError, match="of another program"):
+        ProgramForSequenceClassification.from_pretrained(folder, config=other)
+
+
+@pytest.mark.parametrize("cast", ["half", "double", "bfloat16"])
+def test_a_program_is_not_cast(program, cast):
+    model = ProgramForSequenceClassification.of(program)
+    with pytest.raises(InputError, match="a program gives float32"):
+        getattr(model, cast)()
+    assert model.float() is model and model.dtype == torch.float32
+
+
+class Elsewhere(torch.Tensor):
+    """Numbers that say they lie on another device."""
+
+    device = torch.device("meta")
+
+
+def test_it_stays_on_the_processor_and_says_so_once(program):
+    model, batch = ProgramForSequenceClassification.of(program), small_batch()
+    with pytest.warns(UserWarning, match="stays on the CPU") as said:
+        model.to("meta")
+        model.to("meta")
+    assert len(said) == 1 and model.device.type == "cpu"
+    here = model(**batch).logits
+    there = model(**{name: values.as_subclass(Elsewhere) for name, values in batch.items()})
+    assert here.device.type == "cpu" and there.logits.device.type == "meta"  # where the question came from
+
+
+def test_padding_may_stand_before_the_text(program):
+    model, batch = ProgramForSequenceClassification.of(program), small_batch()
+    left = {name: rows.clone() for name, rows in batch.items()}
+    for row, length in enumerate(batch["attention_mask"].sum(1).tolist()):
+        for rows in left.values():
+            rows[row] = rows[row].roll(len(rows[row]) - length)
+    assert left["attention_mask"][:, 0].min() == 0
+    assert torch.equal(model(**left).logits, model(**batch).logits)
+    with pytest.raises(InputError, match="a row begins with padding"):
+        small_network()(**left)
+
+
+def test_a_tokenizer_without_token_types_will_do(folder, program):
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_input_names=["input_ids", "attention_mask"])
+    assert "token_type_ids" not in tokenizer("a b")
+    model = ProgramForSequenceClassification.of(program)
+    answer = pipeline("text-classification", model=model, tokenizer=tokenizer)("a b")[0]
+    right = Engine(program).classify("a b")[0]
+    assert answer["score"] == pytest.approx(right.probabilities[answer["label"]], abs=1e-6)
+
+
+def test_pipelines_give_all_labels_and_take_pairs(folder, program):
+    classify = pipeline("text-classification", model=str(folder))
+    assert {answer["label"] for answer in classify("a b c", top_k=None)} == {"down", "up"}
+    right = Engine(program).classify([("a b", "c")])[0]
+    assert classify({"text": "a b", "text_pair": "c"})["label"] == right.label
+    with pytest.raises(InputError, match=r"82 tokens.*at most 64"):
+        classify("a " * 80)
+    assert classify("a " * 80, truncation=True)
+
+
+def test_tokens_beyond_the_table_are_refused(program):
+    with pytest.raises(InputError, match="a number outside a table of 200 rows"):
+        ProgramForSequenceClassification.of(program)(torch.tensor([[2, 200, 3]]))
+
+
+def test_what_a_program_does_not_have_cannot_be_asked_for(program):
+    model = ProgramForSequenceClassification.of(program)
+    assert isinstance(model(**small_batch(), return_dict=False, output_attentions=False), tuple)
+    with pytest.raises(InputError, match="output_attentions"):
+        model(**small_batch(), output_attentions=True)
+
+
+def test_parameters_are_those_of_the_network_it_was_made_of(program):
+    model, teacher = ProgramForSequenceClassification.of(program), small_bert()
+    assert model.num_parameters() == teacher.num_parameters()
+    assert model.num_parameters(exclude_embeddings=True) == teacher.num_parameters(exclude_embeddings=True)
+    assert model.num_parameters(only_trainable=True) == 0 < model.get_memory_footprint()
 
 
 def test_importing_the_room_is_what_registers(folder, tmp_path):

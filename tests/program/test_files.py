@@ -8,10 +8,13 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from matterhorn.errors import InputError
 from matterhorn.program import Program, find, load, shipped
-from matterhorn.program.files import load_classifier, save
+from matterhorn.program.files import load_classifier
+from matterhorn.program.saving import save
 
 from ..networks import small_program
 
@@ -59,16 +62,27 @@ def test_a_program_survives_saving(options, tmp_path):
     assert np.array_equal(again.encode(["abc"])["input_ids"], program.encode(["abc"])["input_ids"])
 
 
-def test_embeddings_and_tokenizer_can_be_shared(program, tmp_path):
+def test_embeddings_can_be_shared(program, tmp_path):
     for name in ("one", "two"):
         save(program, tmp_path / name, embeddings=SHARED)
-    (tmp_path / "shared" / "tokenizer.json").write_text(
-        json.dumps(json.loads(program.tokenizer.to_str()), ensure_ascii=False, separators=(",", ":"))
-    )
-    save(program, tmp_path / "three", embeddings=SHARED)
-    assert {path.name for path in (tmp_path / "three").iterdir()} == {"config.json", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {
+        "config.json", "model.safetensors", "modeling_matterhorn.py", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
     assert_same(program, load(tmp_path / "two"))
-    assert load(tmp_path / "three").tokenizer is not None
+    for path in (tmp_path / "two").glob("tokenizer*"):  # of earlier folders it lies beside the embeddings
+        path.rename(tmp_path / "shared" / path.name)
+    assert load(tmp_path / "two").tokenizer is not None
+
+
+def test_shared_embeddings_are_found_among_known_models_by_their_hash(program, tmp_path, monkeypatch):
+    save(program, tmp_path / "one", embeddings=SHARED)
+    shelves = [(tmp_path / name / "shared").mkdir(parents=True) or tmp_path / name for name in ("other", "known")]
+    (tmp_path / "shared" / "tables.safetensors").rename(tmp_path / "known" / SHARED[3:])
+    (tmp_path / "other" / SHARED[3:]).write_bytes(b"of another backbone")
+    with pytest.raises(InputError, match=r"tables\.safetensors: missing"):
+        load(tmp_path / "one")
+    monkeypatch.setenv("MATTERHORN_MODELS", ":".join(map(str, shelves)))
+    assert_same(program, load(tmp_path / "one"))
 
 
 def test_of_shared_embeddings_only_the_rows_that_differ_are_kept(program, tmp_path):
@@ -124,6 +138,7 @@ BAD = {
     "too wide": (lambda f: edit_network(f, dead_zone=9), "dead_zone"),
     "a misspelt key": (lambda f: edit_network(f, deadzone=1), "deadzone"),
     "another shape": (lambda f: edit_network(f, intermediate_size=32), "shape"),
+    "altered code": (lambda f: (f / "modeling_matterhorn.py").write_text("import os"), "checksum"),
     "no labels": (lambda f: edit(f, labels=["one"]), "classifier"),
 }
 
@@ -150,6 +165,39 @@ def test_saving_replaces_at_once(folder):
     assert sorted(path.name for path in folder.iterdir()) == before
     assert load(folder).config.dead_zone == 1
     assert [path.name for path in folder.parent.iterdir()] == ["own"]
+
+
+def test_saving_leaves_what_is_not_its_own(program, folder, tmp_path):
+    """A tokenizer with settings of one's own, notes, folders; but arrays of the program before go."""
+    (folder / "tokenizer_config.json").write_text('{"padding_side": "left"}')
+    (folder / "notes").mkdir()
+    (folder / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "own.tmp").mkdir()
+    save(program, folder, embeddings=SHARED)
+    assert not (folder / "embeddings.safetensors").exists() and (tmp_path / "own.tmp").is_dir()
+    assert (folder / "notes" / "mine.txt").read_text() == "mine"
+    assert (folder / "tokenizer_config.json").read_text() == '{"padding_side": "left"}'
+    assert load(folder).hash == program.hash
+    (folder / "tokenizer.json").write_text(Tokenizer(WordLevel({"a": 0}, unk_token="a")).to_str())
+    program.save(folder)  # another tokenizer would make other tokens
+    assert load(folder).encode(["abc"])["input_ids"].tolist() == program.encode(["abc"])["input_ids"].tolist()
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "bert"}', "{"])
+def test_saving_does_not_write_over_another_model(program, tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match="give a folder of its own"):
+        program.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    with pytest.raises(InputError, match="not a folder"):
+        program.save(tmp_path / "config.json")
+
+
+def test_a_failure_leaves_the_program_that_is_there(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(OSError):
+        save(small_program(k=1), folder, beside={"no/such/place": "text"})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_models_are_found_by_name(folder, monkeypatch):

@@ -1,0 +1,86 @@
+"""Distillation in Hugging Face's ``Trainer``, for those who want their own loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from ..models import QuantizedForSequenceClassification
+from .loss import Distillation
+from .measure import ask
+from .silence import Silence
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+SAMPLE = 256
+"""Rows on which events are counted before training."""
+
+
+class DistillationTrainer(Trainer):
+    """A ``Trainer`` that teaches a quantized network to answer as its teacher does, and holds shares of silence.
+
+    Labels are not needed to train; where rows have them, ``evaluate`` and ``predict`` give the loss and metrics of them
+    as always. Logs tell the silent and quiet share of late.
+
+    Args:
+        model: a calibrated student, with the dead zone it is to have. args, options: the ``Trainer``'s own.
+        teacher: a classifier that gives hidden states of the student's width behind every block; put in eval mode.
+        silent_share, quiet_share: to be held; with both, the one that leaves fewer events decides.
+        logit_weight, hidden_weight: of the two parts of the loss (:class:`matterhorn.distill.loss.Distillation`).
+
+    Raises:
+        InputError: the student is not calibrated.
+    """
+
+    def __init__(
+        self,
+        model: QuantizedForSequenceClassification,
+        args: TrainingArguments,
+        *,
+        teacher: PreTrainedModel,
+        silent_share: float | None = None,
+        quiet_share: float | None = None,
+        logit_weight: float = 1.0,
+        hidden_weight: float = 1.0,
+        **options: Any,
+    ):
+        model.check_calibrated()
+        super().__init__(model=model, args=args, **options)
+        teacher.train(False)
+        self.distillation = Distillation(model, partial(ask, teacher), logit_weight, hidden_weight)
+        self.figures: dict[str, float] = {}
+        if silent_share or quiet_share:
+            self.distillation.silence = Silence(
+                model,
+                self._sample(),
+                batch_size=args.per_device_train_batch_size,
+                silent_share=silent_share,
+                quiet_share=quiet_share,
+            )
+
+    def _sample(self) -> Mapping[str, Tensor]:
+        """Training rows from everywhere, the same in every process."""
+        learn: Any = self.train_dataset
+        rows = [learn[place] for place in range(0, len(learn), max(1, len(learn) // SAMPLE))[:SAMPLE]]
+        batch: Mapping[str, Tensor] = self.data_collator([{k: row[k] for k in INPUTS if k in row} for row in rows])
+        return batch
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """In training the distance from the teacher, in evaluation the loss of the labels."""
+        if not model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        batch = {"attention_mask": torch.ones_like(inputs["input_ids"]), **inputs}
+        loss, self.figures = self.distillation(model, batch)
+        return (loss, {}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *others: Any) -> None:
+        """As ever, with the silent and quiet share of the last pass beside a loss in training."""
+        shares = {name: self.figures[name] for name in ("silent", "quiet") if name in self.figures and "loss" in logs}
+        super().log(logs | shares, *others)

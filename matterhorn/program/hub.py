@@ -1,0 +1,57 @@
+"""What a folder holds for Hugging Face's Auto classes: the code they ask for, and a tokenizer with its settings."""
+
+from __future__ import annotations
+
+import json
+
+from tokenizers import Tokenizer
+
+from .config import Config
+from .text import reader
+
+CODE_FILE, TOKENIZER_FILE, SETTINGS_FILE = "modeling_matterhorn.py", "tokenizer.json", "tokenizer_config.json"
+
+CODE = """\
+try: from matterhorn.hf import *  # loading with trust_remote_code=True ends up here
+except ImportError as error:
+    raise ImportError('this model needs: pip install "matterhorn-snn[train]"') from error
+"""
+"""Of :data:`CODE_FILE`. (Of an import outside ``try`` transformers says that ``matterhorn`` is to be installed.)"""
+
+SPECIAL_TOKENS = {
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+    "unk_token": ("[UNK]", "<unk>"),
+}
+"""What BERT and RoBERTa call them."""
+
+
+def auto_map(config: str, model: str) -> dict[str, str]:
+    """Where the Auto classes find the classes of these names; goes into ``config.json``."""
+    module = CODE_FILE.removesuffix(".py")
+    return {"AutoConfig": f"{module}.{config}", "AutoModelForSequenceClassification": f"{module}.{model}"}
+
+
+def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
+    """Texts by file name. ``AutoTokenizer`` makes of them the very tokens that :meth:`.Program.encode` does, padded on
+    the right, with token types where the network has a table of them."""
+    plain = reader(tokenizer, None).to_str()
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_position_embeddings,
+        "model_input_names": ["input_ids", *["token_type_ids"] * (config.type_vocab_size > 1), "attention_mask"],
+        "padding_side": "right",
+        "truncation_side": "right",
+        "pad_token": tokenizer.id_to_token(config.pad_token_id),
+    }
+    for role, names in SPECIAL_TOKENS.items():
+        settings |= [(role, name) for name in names if tokenizer.token_to_id(name) is not None]
+    compact = json.dumps(json.loads(plain), ensure_ascii=False, separators=(",", ":"))
+    return {TOKENIZER_FILE: compact, SETTINGS_FILE: json.dumps(settings, indent=1) + "\n"}
+
+
+def says_the_same(one: str, other: str) -> bool:
+    """Whether two texts of :data:`TOKENIZER_FILE` make the same tokens (how they pad and cut aside)."""
+    ours, theirs = (reader(Tokenizer.from_str(text), None).to_str() for text in (one, other))
+    return ours == theirs
