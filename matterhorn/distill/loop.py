@@ -223,7 +223,7 @@ def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[
 def bar(descent: Descent, name: str) -> tqdm[Any]:
     """A progress bar of one process."""
     return tqdm(
-        total=descent.total,
+        total=None if descent.total == ENDLESS else descent.total,
         initial=descent.step,
         desc=name,
         disable=not descent.accelerator.is_main_process,
@@ -232,4 +232,5 @@ def bar(descent: Descent, name: str) -> tqdm[Any]:
 
 
 def _show(figures: dict[str, float]) -> None:
-    tqdm.write(" ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in figures.items()))
+    line = " ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in figures.items())
+    tqdm.write(line, file=sys.stderr)

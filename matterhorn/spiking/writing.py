@@ -10,7 +10,7 @@ from typing import Any
 
 from ..hf import model_card
 from ..program import Program
-from ..program.files import save
+from ..program.saving import save
 from ..report.spiked_page import spiked_page
 from ..runtime.verify import Verification
 from ..tasks import Task
