@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json
+from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program.trace import Trace
@@ -18,15 +19,14 @@ CHIPS_FORMAT = 2
 """Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
 
 ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model or a program's folder [sst2].")]
-TaskName = Annotated[str | None, typer.Option("--task", help="The task whose data ran (default: the model's own).")]
 ChipName = Annotated[str, typer.Option("--chip", help="A shipped chip or a YAML file; see 'matterhorn chips'.")]
 TraceFile = Annotated[Path | None, typer.Option("--trace", help="A trace that was saved before (.json.gz).")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a number: noc.hop.energy="1 pJ".')]
 Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-base sentence of codes and rivals.")]
 
 
-def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trace:
-    """The trace in a file, the one beside a program, or a new one of the task's dev rows.
+def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
+    """The trace in a file, the one beside a program, or a new one of the rows asked for, else of the task's dev rows.
 
     Raises:
         InputError: there is none, it is empty, or it is of another program than the given model.
@@ -36,8 +36,8 @@ def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trac
     if file is None:
         folder = files.find(model or DEFAULT_MODEL)
         beside = folder / "trace.json.gz"
-        if task not in (None, folder.name) or not beside.is_file():
-            return record_trace(str(folder), task)
+        if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
+            return record_trace(str(folder), rows)
         model, file = str(folder), beside
     found = Trace.load(file)
     if not found.sequences or not found.connections:
@@ -48,19 +48,19 @@ def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trac
     return found
 
 
-def record_trace(model: str, task: str | None) -> Trace:
-    """Run a program over its task's dev rows."""
-    from ..tasks.evaluate import evaluate
-    from .rows import load_rows, tracked
+def record_trace(model: str, rows: Rows) -> Trace:
+    """Run a program over rows."""
+    from ..tasks.evaluate import predict
 
-    program, tokens, chosen = load_rows(model, task, "dev", None, 128, None)
-    return evaluate(program, tokens, chosen, progress=tracked("trace")).trace
+    program, tokens, _ = load_rows(model, rows, labelled=False)
+    return predict(program, tokens, progress=tracked("trace")).trace
 
 
 @app.command()
+@with_rows
 def energy(
+    rows: Rows,
     model: ModelName = None,
-    task: TaskName = None,
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
@@ -72,9 +72,9 @@ def energy(
     from ..energy import energy_answer, load
 
     hardware = load(chip, overrides or ())
-    ran = obtain_trace(model, task, trace)
+    ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
-    answer = energy_answer(ran, hardware, model=name, task=task or name, length=tokens)
+    answer = energy_answer(ran, hardware, model=name, task=rows.data or rows.task or name, length=tokens)
     if html is not None:
         from ..report.energy_page import write_page
 
@@ -100,8 +100,8 @@ def compare(
     from ..energy.study import COMPARISON_FORMAT, compare_on
     from ..report.energy_table import print_comparison
 
-    ran = {name: obtain_trace(name, None, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
-    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, None, path) for path in traces or []}
+    ran = {name: obtain_trace(name, Rows(), None) for name in models or ([] if traces else [DEFAULT_MODEL])}
+    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
     rows = [row for name in chips or shipped() for row in compare_on(ran, load(name))]
     if as_json:
         print_json({"format": COMPARISON_FORMAT, "rows": rows})

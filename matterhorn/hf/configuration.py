@@ -69,7 +69,8 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
     @classmethod
     def of(cls, program: Program) -> ProgramConfig:
         """The configuration of a program."""
-        return cls(network=program.config.plain(), labels=program.labels, task=program.task)
+        kind = program.problem_type
+        return cls(network=program.config.plain(), labels=program.labels, task=program.task, problem_type=kind)
 
     def names(self, count: int) -> tuple[str, ...]:
         """What ``id2label`` calls a program's ``count`` outputs.

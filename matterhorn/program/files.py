@@ -105,6 +105,7 @@ def load(name: str | Path) -> Program:
             task=plain["task"],
             tokenizer=Tokenizer.from_file(str(file)) if file else None,
             path=folder,
+            problem_type=plain.get("problem_type"),
         )
     except InputError as error:
         raise InputError(str(error), file=folder / MODEL_FILE) from error

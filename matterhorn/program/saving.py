@@ -114,6 +114,7 @@ def _write(
         "auto_map": auto_map("ProgramConfig", "ProgramForSequenceClassification"),
         "task": program.task,
         "labels": list(program.labels),
+        "problem_type": program.problem_type,
         "embeddings": embeddings,
         "network": program.config.plain(),
         "sha256": {name: sha256(fresh / name) for name in hashed} | {embeddings: sha256(shelf)},

@@ -133,7 +133,7 @@ def _matched(
     """Labels in a model's order, and how the rows write them."""
     task = Task.model_validate({"name": "model", "text": "", "label": "", "labels": labels})
     numbers = {name: number_of(task.spellings(), name) for name in found}
-    if len({*numbers.values()} - {None}) == len(found):
+    if None not in numbers.values():
         return labels, {labels[i]: [name] for name, i in numbers.items() if i is not None and labels[i] != name}
     if found <= {"True", "False"} and len(labels) == 2:
         return labels, {label: [name] for label, name in zip(labels, ("False", "True"), strict=True)}

@@ -18,7 +18,7 @@ from ..program import Program
 from .evaluate import Evaluation
 from .results import MISMATCHED, Result, Scores, SpikingScores
 from .rows import load_examples
-from .task import Task
+from .task import Task, tasks
 from .tokens import Tokens, tokens_for
 
 MISMATCHED_SPLIT = "dev_mismatched"
@@ -38,34 +38,29 @@ def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: in
     return splits
 
 
-def both(measure: Callable[[Tokens], dict[str, float]], splits: Splits) -> dict[str, float]:
-    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them."""
-    metrics = measure(splits["dev"])
-    if MISMATCHED_SPLIT in splits:
-        metrics = metrics | {MISMATCHED: measure(splits[MISMATCHED_SPLIT])["accuracy"]}
-    return metrics
+def both(found: Mapping[str, dict[str, float]]) -> dict[str, float]:
+    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them, of metrics by split."""
+    second = {MISMATCHED: found[MISMATCHED_SPLIT]["accuracy"]} if MISMATCHED_SPLIT in found else {}
+    return found["dev"] | second
 
 
 def spiking_scores(
     program: Program, splits: Splits, run: Callable[[Tokens], Evaluation], backend: str
 ) -> SpikingScores:
     """Metrics and silence of a program. ``run``: evaluates it on tokens, through the backend that is named."""
-    done: list[Evaluation] = []
-
-    def measure(tokens: Tokens) -> dict[str, float]:
-        done.append(run(tokens))
-        return done[-1].metrics
-
-    metrics = both(measure, splits)
+    found = {split: run(tokens) for split, tokens in splits.items()}
+    dev = found["dev"]
     return SpikingScores(
-        metrics=metrics,
+        metrics=both({split: own.metrics for split, own in found.items()}),
+        low=dev.low,
+        high=dev.high,
         k=program.config.dead_zone,
         silence_per="neuron" if program.config.silence_per == "neuron" else "tensor",
         intermediate=program.config.intermediate_size,
         backend=backend,
-        silent_share=done[0].silent_share,
-        quiet_share=done[0].quiet_share,
-        events_per_token=done[0].events_per_token,
+        silent_share=dev.silent_share,
+        quiet_share=dev.quiet_share,
+        events_per_token=dev.events_per_token,
     )
 
 
@@ -77,7 +72,7 @@ def recipe_beside(folder: Path, task: Task) -> dict[str, Any]:
     """
     path = folder / "recipe.yaml"
     recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if recipe.get("task", task.name) != task.name:
+    if task.name in tasks() and recipe.get("task", task.name) != task.name:
         problem = f"the run is one of {recipe['task']}, not of {task.name}"
         raise InputError(problem, file=path, field="task", cure="give a run of this task")
     return recipe
@@ -93,13 +88,16 @@ def result_of(
     teacher: Scores | None = None,
     quantized: Scores | None = None,
     limit: int | None = None,
+    data: str | None = None,
 ) -> Result:
     """The result file of a model.
 
     Args:
         name: what the model is called. n: its dev rows; ``limit``: only the first of them (then it is no dev score).
-        recipe: backbone and seed, if known.
+        recipe: backbone and seed, if known. data: where the rows are from, if they are not GLUE's.
     """
+    columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
+    rows = f"--task {task.name}" if data is None else f"--data {data} {' '.join(columns)}"
     return Result(
         task=task.name,
         model=name,
@@ -110,7 +108,7 @@ def result_of(
         teacher=teacher,
         quantized=quantized,
         spiking=spiking,
-        command=f"matterhorn evaluate --task {task.name} --model {name} --json",
+        command=f"matterhorn evaluate {rows} --model {name} --json",
         commit=_commit(),
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..units import Strict
+from .tables import Source
 
 Kind = Literal["single_label", "multi_label", "regression"]
 
@@ -145,10 +146,13 @@ class Task(Strict):
         return Task.model_validate(self.model_dump() | changes)
 
     @classmethod
-    def from_yaml(cls, path: str | Path, labels: Sequence[str] | None = None) -> Task:
-        """A task of one's own: ``text``, ``label`` and, where they do not follow from the rows of the first of
-        ``files``, ``kind`` and ``labels``; relative files lie beside it. ``labels``: those of a model, as in
-        :func:`~matterhorn.tasks.describe`.
+    def from_yaml(cls, path: str | Path, labels: Sequence[str] | None = None, source: Source | None = None) -> Task:
+        """A task of one's own: ``text``, ``label`` and, where they do not follow from the rows, ``kind`` and
+        ``labels``; relative ``files`` lie beside it.
+
+        Args:
+            labels: those of a model, as in :func:`~matterhorn.tasks.describe`.
+            source: rows that kind and labels follow from (default: those of the first of ``files``).
 
         Raises:
             InputError: names the file and the field.
@@ -171,9 +175,10 @@ class Task(Strict):
             if "labels" in plain or plain.get("kind") == "regression":
                 task = cls(**plain)
                 return task if labels is None else task.for_labels(labels)
-            if not files:
+            rows = source if source is not None else next(iter(files.values()), None)
+            if rows is None:
                 raise InputError("missing", field="labels", cure="list them, or give files to take them from")
-            return describe(next(iter(files.values())), labels=labels, **plain)
+            return describe(rows, labels=labels, **plain)
         except ValidationError as error:
             raise InputError(first_problem(error), file=path, cure="see docs/your-data.md") from error
         except TypeError as error:
