@@ -17,6 +17,7 @@ from . import (  # noqa: F401 (registers the commands)
     publish,
     run,
     study,
+    trace,
     train,
 )
 from .app import app

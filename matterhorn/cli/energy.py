@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import Json, app, given, print_json
+from .extras import need
+from .rows import GlueDir, Limit, MaxLength, Split
 
 if TYPE_CHECKING:
     from ..program.trace import Trace
@@ -25,8 +28,11 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a num
 Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-base sentence of codes and rivals.")]
 
 
-def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trace:
-    """The trace in a file, the one beside a program, or a new one of the task's dev rows.
+def obtain_trace(model: str | None, file: Path | None, rows: Mapping[str, Any], chosen: Collection[str]) -> Trace:
+    """The trace in a file, the one beside a program where no rows are chosen, or a new one.
+
+    Args:
+        rows: arguments of :func:`.rows.load_rows` beside the model. chosen: those of them that the user gave.
 
     Raises:
         InputError: there is none, it is empty, or it is of another program than the given model.
@@ -36,9 +42,12 @@ def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trac
     if file is None:
         folder = files.find(model or DEFAULT_MODEL)
         beside = folder / "trace.json.gz"
-        if task not in (None, folder.name) or not beside.is_file():
-            return record_trace(str(folder), task)
+        others = set(chosen) - ({"task"} if rows.get("task") == folder.name else set())
+        if others or not beside.is_file():
+            return record_trace(str(folder), rows)
         model, file = str(folder), beside
+    elif set(chosen) - {"task"}:
+        raise InputError("a trace has its own rows", file=file, field="--trace", cure="give a trace, or rows")
     found = Trace.load(file)
     if not found.sequences or not found.connections:
         raise InputError("an empty trace", file=file, field="trace", cure="run at least one sentence")
@@ -48,31 +57,43 @@ def obtain_trace(model: str | None, task: str | None, file: Path | None) -> Trac
     return found
 
 
-def record_trace(model: str, task: str | None) -> Trace:
-    """Run a program over its task's dev rows."""
-    from ..tasks.evaluate import evaluate
+def record_trace(model: str, rows: Mapping[str, Any]) -> Trace:
+    """Run a program over rows, which need no labels."""
+    from ..tasks.evaluate import predict
     from .rows import load_rows, tracked
 
-    program, tokens, chosen = load_rows(model, task, "dev", None, 128, None)
-    return evaluate(program, tokens, chosen, progress=tracked("trace")).trace
+    program, tokens, _ = load_rows(model, **rows)
+    return predict(program, tokens, progress=tracked("trace")).trace
 
 
 @app.command()
 def energy(
+    context: typer.Context,
     model: ModelName = None,
     task: TaskName = None,
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
+    glue_dir: GlueDir = None,
+    split: Split = "dev",
+    limit: Limit = None,
+    max_length: MaxLength = 128,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     tokens: Tokens = 128,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """The bill of a network that ran, line by line, and what it would cost otherwise."""
+    """The bill of a network that ran, line by line, and what it would cost otherwise.
+
+    A --trace says what ran; or rows are named and run now; with neither, it is the trace that lies beside the model, or
+    else a new one of its task's dev rows.
+    """
     from ..energy import energy_answer, load
 
+    if html is not None:
+        need("plot", "plotly")
     hardware = load(chip, overrides or ())
-    ran = obtain_trace(model, task, trace)
+    rows = {"task": task, "split": split, "glue_dir": glue_dir, "max_length": max_length, "limit": limit}
+    ran = obtain_trace(model, trace, rows, given(context, *rows))
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
     answer = energy_answer(ran, hardware, model=name, task=task or name, length=tokens)
     if html is not None:
@@ -90,9 +111,15 @@ def energy(
 
 @app.command()
 def compare(
+    context: typer.Context,
     models: Annotated[list[str] | None, typer.Option("--model", help="Models; give several.")] = None,
     traces: Annotated[list[Path] | None, typer.Option("--trace", help="Traces; give several.")] = None,
     chips: Annotated[list[str] | None, typer.Option("--chip", help="Chips; give several (default: all).")] = None,
+    task: TaskName = None,
+    glue_dir: GlueDir = None,
+    split: Split = "dev",
+    limit: Limit = None,
+    max_length: MaxLength = 128,
     as_json: Json = False,
 ) -> None:
     """Networks × chips: energy per sentence of each network's own code, and of a dense one beside it."""
@@ -100,13 +127,16 @@ def compare(
     from ..energy.study import COMPARISON_FORMAT, compare_on
     from ..report.energy_table import print_comparison
 
-    ran = {name: obtain_trace(name, None, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
-    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, None, path) for path in traces or []}
-    rows = [row for name in chips or shipped() for row in compare_on(ran, load(name))]
+    hardware = [load(name) for name in chips or shipped()]
+    rows = {"task": task, "split": split, "glue_dir": glue_dir, "max_length": max_length, "limit": limit}
+    chosen = given(context, *rows)
+    ran = {name: obtain_trace(name, None, rows, chosen) for name in models or ([] if traces else [DEFAULT_MODEL])}
+    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, path, rows, ()) for path in traces or []}
+    found = [row for chip in hardware for row in compare_on(ran, chip)]
     if as_json:
-        print_json({"format": COMPARISON_FORMAT, "rows": rows})
+        print_json({"format": COMPARISON_FORMAT, "rows": found})
     else:
-        print_comparison(rows)
+        print_comparison(found)
 
 
 @app.command("chips")

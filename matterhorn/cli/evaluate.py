@@ -22,7 +22,7 @@ from .chip import (
     chip,
     refuse_chip_options,
 )
-from .rows import GlueDir, MaxLength, launched, load_rows, shared, tracked
+from .rows import GlueDir, Limit, MaxLength, Split, launched, load_rows, shared, tracked
 
 FORMAT = 2
 """Of the JSON document; 2: quiet share, backends."""
@@ -35,8 +35,8 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
     glue_dir: GlueDir = None,
     backend: Annotated[str, typer.Option(help="events, exact or stepped: the same bits; or analog.")] = "events",
-    split: Annotated[str, typer.Option(help="Which rows.")] = "dev",
-    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
+    split: Split = "dev",
+    limit: Limit = None,
     max_length: MaxLength = 128,
     deviation: Deviation = None,
     device: DeviceName = "ideal",

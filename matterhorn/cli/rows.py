@@ -23,6 +23,8 @@ GlueDir = Annotated[
     Path | None,
     typer.Option(help="Folder of GLUE files (default: $MATTERHORN_GLUE_DIR; without either, the hub)."),
 ]
+Split = Annotated[str, typer.Option(help="Which rows.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first rows.")]
 MaxLength = Annotated[int, typer.Option(help="Rows are cut to this many tokens.")]
 
 WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")

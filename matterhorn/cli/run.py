@@ -10,9 +10,11 @@ import typer
 
 from ..errors import InputError
 from .app import BackendName, Json, ModelName, app, print_json
+from .extras import need
+from .rows import tracked
 
 if TYPE_CHECKING:
-    from ..program import Program
+    from ..program import Program, Trace
     from ..runtime import Answer
 
 FORMAT = 2
@@ -26,6 +28,7 @@ def run(
     model: ModelName = "sst2",
     backend: BackendName = "events",
     plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes into this picture.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the trace of all texts here (.json.gz).")] = None,
     json: Json = False,
 ) -> None:
     """Classify texts with a spiking network; with nothing given, the shipped model on the shipped sample."""
@@ -33,6 +36,8 @@ def run(
     from ..program.samples import sample
     from ..runtime import Engine
 
+    if plot:
+        need("plot", "matplotlib")
     expected: list[str] | None = None
     if texts or file:
         chosen = texts or _lines(file)  # type: ignore[arg-type]
@@ -40,14 +45,23 @@ def run(
         chosen, expected = sample()
     program = load_classifier(model)
     engine = Engine(program, backend)
-    answers, seconds = [], []
-    for number, text in enumerate(chosen, 1):
+    rows: list[dict[str, Any]] = []
+    whole: Trace | None = None
+    for number, text in enumerate(tracked("run")(chosen), 1):
         start = time.perf_counter()
-        answers += engine.classify([_pair(text, number)], trace=True)
-        seconds.append(time.perf_counter() - start)
+        (answer,) = engine.classify([_pair(text, number)], trace=True)
+        assert answer.trace is not None
+        rows.append(_row(answer, answer.trace, time.perf_counter() - start))
+        if whole:
+            whole.merge(answer.trace)
+        else:
+            whole = answer.trace
+    assert whole is not None
     if plot:
         _plot(program, engine, _pair(chosen[0], 1), plot)
-    summary = _summary(model, backend, answers, seconds, expected)
+    if trace:
+        whole.save(trace)
+    summary = _summary(model, backend, rows, whole, expected)
     print_json(summary) if json else _print(summary)
 
 
@@ -83,22 +97,17 @@ def _plot(program: Program, engine: Any, text: str | tuple[str, str], path: Path
 
 
 def _summary(
-    model: str, backend: str, answers: list[Answer], seconds: list[float], expected: list[str] | None
+    model: str, backend: str, rows: list[dict[str, Any]], whole: Trace, expected: list[str] | None
 ) -> dict[str, Any]:
-    """All answers, their shares of silence, and those of all together."""
-    traces = [answer.trace for answer in answers if answer.trace]
-    whole, *others = traces
-    rows = [_row(answer, spent) for answer, spent in zip(answers, seconds, strict=True)]
-    for other in others:
-        whole.merge(other)
+    """All answers, and the shares of silence of all together."""
     summary: dict[str, Any] = {
         "format": FORMAT,
         "model": model,
         "backend": backend,
-        "n": len(answers),
+        "n": len(rows),
         "silent_share": whole.silent_share,
         "quiet_share": whole.quiet_share,
-        "seconds": sum(seconds),
+        "seconds": sum(row["seconds"] for row in rows),
         "connections": {name: connection.silent_share for name, connection in whole.connections.items()},
         "texts": rows,
     }
@@ -109,17 +118,16 @@ def _summary(
     return summary
 
 
-def _row(answer: Answer, seconds: float) -> dict[str, Any]:
-    assert answer.trace is not None
+def _row(answer: Answer, trace: Trace, seconds: float) -> dict[str, Any]:
     return {
         "text": answer.text,
         "label": answer.label,
         "confidence": answer.probabilities[answer.label] if answer.probabilities else None,
         "score": answer.score,
         "tokens": answer.tokens,
-        "spikes": answer.trace.spikes,
-        "silent_share": answer.trace.silent_share,
-        "quiet_share": answer.trace.quiet_share,
+        "spikes": trace.spikes,
+        "silent_share": trace.silent_share,
+        "quiet_share": trace.quiet_share,
         "seconds": seconds,
     }
 
