@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from .models import calibrate, convert, quantize
     from .program import Program, Trace, load
     from .runtime import Engine, verify
+    from .tasks.predictor import Predictor
 
 __version__ = "0.2.0"
 
 __all__ = [
     "Engine",
     "InputError",
+    "Predictor",
     "Program",
     "Trace",
     "bill",
@@ -42,6 +44,7 @@ __all__ = [
 
 _ROOMS = {
     "Engine": "runtime",
+    "Predictor": "tasks.predictor",
     "Program": "program",
     "Trace": "program",
     "bill": "energy",

@@ -1,0 +1,257 @@
+"""Rows of any source: CSV, TSV, JSON and JSON lines, Parquet, a set of ``datasets``, or mappings in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import InputError
+
+Source = str | Path | Iterable[Mapping[str, Any]]
+"""A file, the name of a set of ``datasets`` (``name``, ``name:split`` or ``name:configuration:split``), or rows."""
+
+Row = tuple[int, Mapping[str, Any]]
+"""A row's number, as its file counts: its first line (from 1, the header included), else its place (from 0)."""
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+SPLITS = ("validation", "test", "train")
+"""Of a set of ``datasets`` where none is named: the first that it has."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source that is open: what it is called, its columns, how to read some of them, and names that it has for the
+    numbers in a column (``ClassLabel`` of ``datasets``)."""
+
+    name: str
+    columns: list[str]
+    read: Callable[[Sequence[str]], Iterator[Row]]
+    names: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        """Rows with these columns; numbers that have names are given by them, and None where they have none (−1).
+
+        Raises:
+            InputError: a column is missing, there are no rows, or a row cannot be read.
+        """
+        if missing := [column for column in columns if column not in self.columns]:
+            cure = f"choose from the columns {', '.join(map(repr, self.columns))}"
+            raise InputError("no such column", file=self.name, field=", ".join(missing), cure=cure)
+        number = None
+        for number, row in self.read(columns):
+            if missing := [column for column in columns if column not in row]:
+                problem = f"no {missing[0]!r}, {len(row)} of {len(self.columns)} columns"
+                raise InputError(problem, file=self.name, field=f"row {number}", cure="mend the row")
+            named = {column: _named(row[column], names) for column, names in self.names.items() if column in columns}
+            yield number, {**row, **named}
+        if number is None:
+            raise InputError("no rows", file=self.name, cure="give at least one row")
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_named(one, names) for one in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | None = None) -> Table:
+    """Open a source; ``quotes`` and ``header`` as in :class:`~matterhorn.tasks.task.Task`, of CSV and TSV files.
+
+    Raises:
+        InputError: there is no such file or set, it cannot be read, or a package is missing for it.
+    """
+    if not isinstance(source, (str, Path)):
+        return _set(source, "rows") if hasattr(source, "column_names") else _numbered(enumerate(source), "rows")
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        if path.is_file():
+            raise InputError("unknown kind of file", file=path, cure=f"give one of {', '.join(SUFFIXES)}")
+        return _set(load_set(str(source)), str(source))
+    if not path.is_file():
+        raise InputError("no such file", file=path, cure="give a file that exists (of GLUE: --glue-dir, its folder)")
+    with _readable(path):
+        if suffix == ".parquet":
+            return _parquet(path)
+        if suffix in (".csv", ".tsv"):
+            return _delimited(path, "," if suffix == ".csv" else "\t", quotes, header or ())
+        return _numbered(_json(path) if suffix == ".json" else _json_lines(path), str(path))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8", file=path, cure="save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error})", file=path, cure="give a whole file") from error
+
+
+def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
+    read = _quoted if quotes == "csv" else _lines
+
+    def cells() -> Iterator[tuple[int, list[str]]]:
+        with _readable(path), path.open(encoding="utf-8-sig", newline="" if quotes == "csv" else "\n") as file:
+            yield from read(path, file, mark, quotes)
+
+    first = next(cells(), (1, []))[1]
+    has_header = not own or bool({*own} & {*first})
+    columns = first if has_header else list(own)
+    if twice := [column for i, column in enumerate(columns) if column in columns[:i]]:
+        raise InputError("twice in the header", file=path, field=f"column {twice[0]!r}", cure="give it another name")
+
+    def rows(_: Sequence[str]) -> Iterator[Row]:
+        for place, values in islice(cells(), int(has_header), None):
+            if quotes == "csv" and len(values) != len(columns):
+                problem = f"{len(values)} of {len(columns)} columns"
+                raise InputError(problem, file=path, field=f"row {place}", cure="mend the row, or quote its texts")
+            yield place, dict(zip(columns, values, strict=False))
+
+    return Table(str(path), columns, rows)
+
+
+def _quoted(path: Path, file: TextIO, mark: str, _: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells as spreadsheets quote them; a row may span several lines."""
+    reader, start = csv.reader(file, delimiter=mark, strict=True), 1
+    try:
+        for cells in reader:
+            if cells:
+                yield start, cells
+            start = reader.line_num + 1
+    except csv.Error as error:
+        cure = "close and double the quotes in its texts, or read them as letters (quotes: plain in a task's YAML)"
+        raise InputError(str(error), file=path, field=f"row {start}", cure=cure) from error
+
+
+def _lines(_: Path, file: TextIO, mark: str, quotes: str) -> Iterator[tuple[int, list[str]]]:
+    """One row a line; quotes are letters, or count around a whole cell only."""
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            cells = line.rstrip("\n").rstrip("\r").split(mark)
+            yield number, [_unquote(cell) for cell in cells] if quotes == "doubled" else cells
+
+
+def _unquote(text: str) -> str:
+    return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _json(path: Path) -> list[Row]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON ({error})", file=path, cure="give a list of objects (or name it .jsonl)") from error
+    if not isinstance(plain, list):
+        raise InputError("no list", file=path, cure="give a list of objects")
+    return list(enumerate(plain))
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with _readable(path), path.open(encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError as error:
+                    cure = "write one JSON object a line"
+                    raise InputError(f"not JSON ({error})", file=path, field=f"row {number}", cure=cure) from error
+
+
+def _numbered(rows: Iterable[Row], name: str) -> Table:
+    """Rows that are mappings; the first says which columns there are."""
+
+    def checked() -> Iterator[Row]:
+        for number, row in rows:
+            if not isinstance(row, Mapping):
+                cure = "give a mapping of columns to values for each row"
+                raise InputError(f"a {type(row).__name__}", file=name, field=f"row {number}", cure=cure)
+            yield number, row
+
+    rest = checked()
+    first = next(rest, None)
+    if first is None:
+        raise InputError("no rows", file=name, cure="give at least one row")
+    return Table(name, list(first[1]), lambda _: chain([first], rest))
+
+
+def _set(rows: Any, name: str) -> Table:
+    """A set of ``datasets``."""
+    if isinstance(rows, dict):
+        cure = f"give one of them, e.g. the rows of {next(iter(rows), 'train')!r}"
+        raise InputError(f"several splits: {', '.join(rows)}", file=name, cure=cure)
+
+    def read(columns: Sequence[str]) -> Iterator[Row]:
+        yield from enumerate(rows.select_columns(list(columns)))
+
+    features = rows.features or {}
+    return Table(name, rows.column_names, read, {c: n for c, f in features.items() if (n := _class_names(f))})
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """Names of a ``ClassLabel``, or of a list of them."""
+    names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+    return list(names) if names else None
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError as error:
+        raise InputError("Parquet needs pyarrow", file=path, cure='pip install "matterhorn-snn[data]"') from error
+    try:
+        schema = parquet.read_schema(path)
+    except ArrowInvalid as error:
+        raise InputError(f"not Parquet ({error})", file=path, cure="give a whole file") from error
+
+    def read(columns: Sequence[str]) -> Iterator[Row]:
+        with parquet.ParquetFile(path) as file:
+            batches = file.iter_batches(columns=list(columns))
+            yield from enumerate(row for batch in batches for row in batch.to_pylist())
+
+    kept = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = {column: own for column, feature in kept.items() if (own := _kept_names(feature))}
+    return Table(str(path), schema.names, read, names)
+
+
+def _kept_names(feature: Any) -> list[str] | None:
+    """As :func:`_class_names`, of the features that ``datasets`` writes into a Parquet file."""
+    inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+    return inner.get("names") if isinstance(inner, dict) else None
+
+
+def load_set(name: str, instead: str = "a file") -> Any:
+    """A set of ``datasets``: from the hub, or a folder of files or one that ``save_to_disk`` wrote.
+
+    Args:
+        name: ``name``, ``name:split`` or ``name:configuration:split``; of one without a split the first of
+            :data:`SPLITS` that it has. instead: what else could be given, for errors.
+
+    Raises:
+        InputError: ``datasets`` is not installed, or there is no such set or split.
+    """
+    own, *more = [name] if Path(name).is_dir() else name.split(":")
+    configuration, split = more[0] if len(more) > 1 else None, more[-1] if more else None
+    try:
+        import datasets
+    except ImportError as error:
+        cure = f'give {instead}, or pip install "matterhorn-snn[train]"'
+        raise InputError("this needs the package datasets", file=name, cure=cure) from error
+    try:
+        is_saved = any((Path(own) / file).is_file() for file in ("state.json", "dataset_dict.json"))
+        found = datasets.load_from_disk(own) if is_saved else datasets.load_dataset(own, configuration)
+    except Exception as error:
+        problem = " ".join(str(error).split())
+        cure = f"give {instead}, or a set that datasets finds: on the hub, kept from it, or in a folder"
+        raise InputError(f"cannot be loaded ({problem})", file=name, cure=cure) from error
+    if not isinstance(found, dict):
+        return found
+    chosen = split or next((own for own in SPLITS if own in found), next(iter(found)))
+    if chosen not in found:
+        raise InputError(f"no split {chosen!r}", file=name, field="split", cure=f"choose from {', '.join(found)}")
+    return found[chosen]
