@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .program import Program, Trace, load
     from .runtime import Engine, verify
     from .spiking import spike
+    from .tasks.predictor import Predictor
 
 __version__ = "0.2.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "DistillationTrainer",
     "Engine",
     "InputError",
+    "Predictor",
     "Program",
     "Trace",
     "bill",
@@ -47,6 +49,7 @@ __all__ = [
 _ROOMS = {
     "DistillationTrainer": "distill.trainer",
     "Engine": "runtime",
+    "Predictor": "tasks.predictor",
     "Program": "program",
     "Trace": "program",
     "bill": "energy",

@@ -13,11 +13,13 @@ from . import (  # noqa: F401 (registers the commands)
     evaluate,
     glue,
     msu,
+    predict,
     programs,
     publish,
     run,
     spike,
     study,
+    trace,
     train,
 )
 from .app import app

@@ -36,3 +36,9 @@ def version(
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer for machines."""
     typer.echo(json.dumps(answer, indent=2))
+
+
+def given(context: typer.Context, *options: str) -> list[str]:
+    """Those of some options that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]

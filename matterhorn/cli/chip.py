@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .app import given
 
 if TYPE_CHECKING:
     from ..msu import ArrayBank
@@ -50,11 +51,10 @@ def chip(
 
 def refuse_chip_options(context: typer.Context, backend: str) -> None:
     """Chip options make no sense for backends without a chip."""
-    for name in ("deviation", "device", "circuit", "seed", "seconds", "chips", "verify_writes", "place_rows"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"backend {backend!r} has no chip", field=option, cure="give --backend analog, or drop it")
+    options = "deviation", "device", "circuit", "seed", "seconds", "chips", "verify_writes", "place_rows"
+    for name in given(context, *options):
+        option = "--" + name.replace("_", "-")
+        raise InputError(f"backend {backend!r} has no chip", field=option, cure="give --backend analog, or drop it")
 
 
 def about_chips(bank: ArrayBank, seconds: float, values: list[float]) -> dict[str, Any]:

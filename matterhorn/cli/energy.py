@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json
+from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
         if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
             return record_trace(str(folder), rows)
         model, file = str(folder), beside
+    elif rows.named:
+        raise InputError("a trace has its own rows", file=file, field="--trace", cure="give a trace, or rows")
     found = Trace.load(file)
     if not found.sequences or not found.connections:
         raise InputError("an empty trace", file=file, field="trace", cure="run at least one sentence")
@@ -49,7 +52,7 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
 
 
 def record_trace(model: str, rows: Rows) -> Trace:
-    """Run a program over rows."""
+    """Run a program over rows, which need no labels."""
     from ..tasks.evaluate import predict
 
     program, tokens, _ = load_rows(model, rows, labelled=False)
@@ -68,9 +71,15 @@ def energy(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """The bill of a network that ran, line by line, and what it would cost otherwise."""
+    """The bill of a network that ran, line by line, and what it would cost otherwise.
+
+    A --trace says what ran; or rows are named and run now; with neither, it is the trace that lies beside the model, or
+    else a new one of its task's dev rows.
+    """
     from ..energy import energy_answer, load
 
+    if html is not None:
+        need("plot", "plotly")
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
@@ -89,7 +98,9 @@ def energy(
 
 
 @app.command()
+@with_rows
 def compare(
+    rows: Rows,
     models: Annotated[list[str] | None, typer.Option("--model", help="Models; give several.")] = None,
     traces: Annotated[list[Path] | None, typer.Option("--trace", help="Traces; give several.")] = None,
     chips: Annotated[list[str] | None, typer.Option("--chip", help="Chips; give several (default: all).")] = None,
@@ -100,13 +111,14 @@ def compare(
     from ..energy.study import COMPARISON_FORMAT, compare_on
     from ..report.energy_table import print_comparison
 
-    ran = {name: obtain_trace(name, Rows(), None) for name in models or ([] if traces else [DEFAULT_MODEL])}
+    hardware = [load(name) for name in chips or shipped()]
+    ran = {name: obtain_trace(name, rows, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
     ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
-    rows = [row for name in chips or shipped() for row in compare_on(ran, load(name))]
+    found = [row for chip in hardware for row in compare_on(ran, chip)]
     if as_json:
-        print_json({"format": COMPARISON_FORMAT, "rows": rows})
+        print_json({"format": COMPARISON_FORMAT, "rows": found})
     else:
-        print_comparison(rows)
+        print_comparison(found)
 
 
 @app.command("chips")

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import InputError
 from .app import BackendName, Json, ModelName, app, print_json
+from .extras import need
 from .rows import MAX_LENGTH, Rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def run(
     from ..program.samples import sample
     from ..runtime import Engine
 
+    if plot:
+        need("plot", "matplotlib")
     program, expected = load_classifier(model), None
     if rows.named:
         if texts or file:
@@ -124,10 +127,10 @@ def _summary(
         "format": FORMAT,
         "model": model,
         "backend": backend,
-        "n": len(answers),
+        "n": len(rows),
         "silent_share": whole.silent_share,
         "quiet_share": whole.quiet_share,
-        "seconds": sum(seconds),
+        "seconds": sum(row["seconds"] for row in rows),
         "connections": {name: connection.silent_share for name, connection in whole.connections.items()},
         "texts": rows,
     }
@@ -138,8 +141,7 @@ def _summary(
     return summary
 
 
-def _row(answer: Answer, seconds: float) -> dict[str, Any]:
-    assert answer.trace is not None
+def _row(answer: Answer, trace: Trace, seconds: float) -> dict[str, Any]:
     return {
         "text": answer.text,
         "label": answer.label,
@@ -148,9 +150,9 @@ def _row(answer: Answer, seconds: float) -> dict[str, Any]:
         "score": answer.score,
         "scores": answer.scores,
         "tokens": answer.tokens,
-        "spikes": answer.trace.spikes,
-        "silent_share": answer.trace.silent_share,
-        "quiet_share": answer.trace.quiet_share,
+        "spikes": trace.spikes,
+        "silent_share": trace.silent_share,
+        "quiet_share": trace.quiet_share,
         "seconds": seconds,
     }
 

@@ -68,6 +68,8 @@ def spike(
     else:
         from ..report.tables import print_facts
 
-        print_facts(f"{model} → {output}", {name: value for name, value in answer.items() if not isinstance(value, dict)})
+        print_facts(
+            f"{model} → {output}", {name: value for name, value in answer.items() if not isinstance(value, dict)}
+        )
         if not dry_run:
             typer.echo(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")

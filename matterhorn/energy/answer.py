@@ -46,6 +46,8 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "chip": chip.name,
         "hardware": hardware,
         "code": own_name(trace),
+        "program": trace.program,
+        "rows": trace.rows_hash,
         "n": trace.sequences,
         "tokens": trace.tokens,
         "silent_share": trace.silent_share,

@@ -6,8 +6,9 @@ A trace adds up over batches. It holds counts, never arrays of activity, so its 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..topology import SOURCE, Shape, Site
 
-FORMAT = 3
-"""Of trace files; 3: connections by block and connection, the last block cut to the first token."""
+FORMAT = 4
+"""Of trace files; 4: the hash of the rows."""
 
 COUNTED = ("histogram", "windows", "events", "kappa_sum", "products", "accumulates", "offset_accumulates")
 """Fields of a connection that add up over batches."""
+
+MODULUS = 2**256
+"""Hashes of rows are added modulo this."""
 
 
 @dataclass
@@ -98,6 +102,9 @@ class Trace:
     Attributes:
         shape: of the network. vocabulary, labels: rows of the word table, outputs.
         program: hash of the program that ran; None where counts were laid over another shape.
+        rows: hash of the token rows that ran: their SHA-256 added up, so that it is the same in any order and any
+            batches (MSet-Add-Hash of Clarke et al., ASIACRYPT 2003).
+        parts: hashes of the rows of the traces that :func:`merged` made it from; empty for the trace of one run.
         lengths: ``lengths[n]`` is the number of sequences with n tokens.
         connections: by ``block.<i>.<connection>``. digital: by name.
     """
@@ -106,6 +113,8 @@ class Trace:
     vocabulary: int
     labels: int
     program: str | None = None
+    rows: int = 0
+    parts: tuple[int, ...] = ()
     lengths: dict[int, int] = field(default_factory=dict)
     connections: dict[str, ConnectionTrace] = field(default_factory=dict)
     digital: dict[str, DigitalTrace] = field(default_factory=dict)
@@ -114,6 +123,11 @@ class Trace:
     def sequences(self) -> int:
         """Number of sequences that ran."""
         return sum(self.lengths.values())
+
+    @property
+    def rows_hash(self) -> str:
+        """:attr:`rows` in hexadecimal digits, as files and reports have it."""
+        return f"{self.rows:064x}"
 
     @property
     def tokens(self) -> int:
@@ -155,6 +169,10 @@ class Trace:
         for length in lengths:
             self.lengths[int(length)] = self.lengths.get(int(length), 0) + 1
 
+    def add_rows(self, rows: Iterable[bytes]) -> None:
+        """Note the token rows of a batch, whatever makes them out, as bytes."""
+        self.rows = sum((int.from_bytes(hashlib.sha256(row).digest()) for row in rows), self.rows) % MODULUS
+
     def merge(self, other: Trace) -> None:
         """Add the counts of another trace of the same program, e.g. from another process.
 
@@ -163,6 +181,7 @@ class Trace:
         """
         if (self.program, self.shape) != (other.program, other.shape):
             raise InputError("traces of different programs", field="trace", cure="merge traces of one program")
+        self.rows, self.parts = (self.rows + other.rows) % MODULUS, ()
         for length, count in other.lengths.items():
             self.lengths[length] = self.lengths.get(length, 0) + count
         for name, theirs in other.connections.items():
@@ -181,6 +200,8 @@ class Trace:
         plain = {
             "format": FORMAT,
             "program": self.program,
+            "rows": self.rows_hash,
+            "parts": [f"{part:064x}" for part in self.parts],
             "shape": asdict(self.shape),
             "vocabulary": self.vocabulary,
             "labels": self.labels,
@@ -229,7 +250,27 @@ class Trace:
             vocabulary=plain["vocabulary"],
             labels=plain["labels"],
             program=plain["program"],
+            rows=int(plain["rows"], 16),
+            parts=tuple(int(part, 16) for part in plain["parts"]),
             lengths={int(k): v for k, v in plain["lengths"].items()},
             connections={c.name: c for c in connections},
             digital={d["name"]: DigitalTrace(**d) for d in plain["digital"]},
         )
+
+
+def merged(traces: Sequence[Trace]) -> Trace:
+    """One trace of several of the same program, each of other rows; the first of them is added to.
+
+    Rows that two of them share among others are not noticed.
+
+    Raises:
+        InputError: they are of different programs, or rows are in it twice.
+    """
+    parts = [part for trace in traces for part in trace.parts or (trace.rows,)]
+    if len(set(parts)) < len(parts):
+        raise InputError("the same rows twice", field="rows", cure="give every trace once")
+    whole, *others = traces
+    for other in others:
+        whole.merge(other)
+    whole.parts = tuple(parts)
+    return whole

@@ -109,6 +109,8 @@ class Engine:
         """
         tokens, types, sequences = self._checked(input_ids, attention_mask, token_type_ids)
         recorder = TraceRecorder(self.program) if trace else None
+        if recorder:
+            recorder.rows(tokens, types, sequences)
         watching = [one for one in (recorder, watcher) if one is not None]
         if watching:
             whole = Watchers(watching)

@@ -69,6 +69,11 @@ class TraceRecorder:
         self.program, self.shape = program, program.shape
         self.trace = Trace(self.shape, program.config.vocab_size, len(program.labels), program.hash)
 
+    def rows(self, tokens: NDArray[np.int64], types: NDArray[np.int64], sequences: Sequences) -> None:
+        """Note which rows run: numbers and types of tokens, ``[batch, L]`` each; padding does not count."""
+        both = np.stack([sequences.flat(tokens), sequences.flat(types)]).astype("<i4")
+        self.trace.add_rows(row.tobytes() for row in np.split(both, sequences.starts[1:-1], axis=1))
+
     def batch(self, sequences: Sequences) -> None:
         """See :class:`.backend.Watcher`."""
         self.sequences, self.lengths = sequences, sequences.lengths

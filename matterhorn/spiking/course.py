@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
-from ..distill.loop import multiplies_bf16, run_phase
+from ..distill.loop import run_phase
 from ..distill.measure import ask, by_divergence
-from ..distill.recipe import Distilling, Recipe
+from ..distill.recipe import Distilling
 from ..distill.run import loss_of, with_shortfall
 from ..distill.start import give_dead_zone, start_student
 from ..distill.state import is_done
-from ..distill.teacher import freeze
 from ..distill.texts import join, vocabulary
 from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, quantize

@@ -22,7 +22,7 @@ from ..program.decision import decide
 from ..tasks import Examples, Task
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
-from ..topology import DYNAMIC, POPULATIONS, STATIC, Site
+from ..topology import POPULATIONS, STATIC, Site
 
 ROWS = 64
 """Rows that a network is asked with quantizers off, spread over those given."""

@@ -7,7 +7,6 @@ import sys
 import time
 from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np

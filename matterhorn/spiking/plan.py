@@ -45,7 +45,7 @@ class Plan:
 def make_plan(
     model: str | Path | PreTrainedModel,
     train: Source | None,
-    eval: Source | None,  # noqa: A002 - as in Hugging Face's Trainer
+    eval: Source | None,
     *,
     text: str | Sequence[str] = "text",
     label: str | Sequence[str] = "label",

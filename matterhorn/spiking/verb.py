@@ -61,7 +61,7 @@ class Spiked:
 def spike(
     model: str | Path | PreTrainedModel,
     train: Source | None = None,
-    eval: Source | None = None,  # noqa: A002 - as in Hugging Face's Trainer
+    eval: Source | None = None,
     *,
     text: str | Sequence[str] = "text",
     label: str | Sequence[str] = "label",

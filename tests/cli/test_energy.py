@@ -162,3 +162,38 @@ def test_a_program_without_a_trace_runs_the_dev_rows(monkeypatch, tmp_path):
     answer = json.loads(run("energy", "--model", str(folder), "--json").stdout)
     assert answer["n"] == 2 and answer["tokens"] == 10 and 0 < answer["quiet_share"] < answer["silent_share"]
     assert "trained for sst2, not for rte" in str(run("energy", "--model", str(folder), "--task", "rte").exception)
+
+
+ROWS = "sentence\tlabel\nA quiet film.\t1\nLoud.\t0\nA long, long wait.\t0\n"
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Three rows in GLUE's layout."""
+    (tmp_path / "glue" / "SST-2").mkdir(parents=True)
+    (tmp_path / "glue" / "SST-2" / "dev.tsv").write_text(ROWS)
+    return str(tmp_path / "glue")
+
+
+def test_rows_are_run_where_no_trace_is_given(own, rows):
+    found = run("energy", "--model", "sst2", "--glue-dir", rows, "--limit", "2", "--json")
+    answer = json.loads(found.stdout)
+    trace = Trace.load(own)
+    assert (answer["program"], answer["rows"], answer["n"]) == (trace.program, trace.rows_hash, 2)
+    assert answer["total_j"] == json.loads(run("energy", "--trace", str(own), "--json").stdout)["total_j"]
+    compared = json.loads(run("compare", "--model", "sst2", "--glue-dir", rows, "--chip", "loihi", "--json").stdout)
+    assert compared["rows"][0]["silent_share"] != trace.silent_share  # three rows, not the two, nor those beside
+    refused = run("energy", "--trace", str(own), "--glue-dir", rows)
+    assert "a trace has its own rows; give a trace, or rows" in str(refused.exception)
+
+
+def test_runs_leave_traces_that_merge(own, rows, tmp_path):
+    first, second, whole = (str(tmp_path / name) for name in ("a.json.gz", "b.json.gz", "ab.json.gz"))
+    assert run("run", "A quiet film.", "--trace", first).exit_code == 0
+    assert run("run", "Loud.", "--trace", second).exit_code == 0
+    answer = json.loads(run("trace", "merge", first, second, "-o", whole, "--json").stdout)
+    trace = Trace.load(own)
+    assert (answer["rows"], answer["n"], answer["silent_share"]) == (trace.rows_hash, 2, trace.silent_share)
+    assert "already there" in str(run("trace", "merge", first, second, "-o", whole).exception)
+    twice = run("trace", "merge", whole, first, "-o", str(tmp_path / "twice.json.gz"))
+    assert "the same rows twice" in str(twice.exception) and not (tmp_path / "twice.json.gz").exists()

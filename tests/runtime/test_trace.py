@@ -12,6 +12,7 @@ import pytest
 from matterhorn.coding import SILENT
 from matterhorn.errors import InputError
 from matterhorn.program import Program, Trace
+from matterhorn.program.trace import merged
 from matterhorn.runtime import Engine, SlotRecorder, TraceRecorder
 from matterhorn.topology import CONNECTIONS, SOURCE, Site
 
@@ -96,17 +97,18 @@ def test_a_trace_adds_up_over_batches(ran):
     batch, recorder = small_arrays(), TraceRecorder(program)
     for i in range(len(lengths)):
         Engine(program, "exact")(**{k: v[i : i + 1] for k, v in batch.items()}, watcher=recorder)
-    merged = [
+    parts = [
         Engine(program)(**{k: v[s] for k, v in batch.items()}, trace=True).trace for s in (slice(0, 4), slice(4, 6))
     ]
-    merged[0].merge(merged[1])
-    for other in (recorder.trace, merged[0]):
+    parts[0].merge(parts[1])
+    for other in (recorder.trace, parts[0]):
         assert other.lengths == trace.lengths
         for name, row in trace.connections.items():
             own = other.connections[name]
             assert (row.events, row.windows, row.accumulates) == (own.events, own.windows, own.accumulates)
             assert np.array_equal(row.histogram, own.histogram)
         assert other.digital == trace.digital
+    assert parts[0].rows == trace.rows
 
 
 @pytest.mark.parametrize("backend", ["stepped", "events"])
@@ -121,7 +123,7 @@ def test_saving_keeps_everything(ran, tmp_path):
     trace.save(tmp_path / "t.json.gz")
     again = Trace.load(tmp_path / "t.json.gz")
     assert (again.shape, again.lengths, again.program) == (trace.shape, trace.lengths, trace.program)
-    assert again.digital == trace.digital
+    assert (again.digital, again.rows) == (trace.digital, trace.rows)
     for name, row in trace.connections.items():
         for key, value in vars(row).items():
             assert np.array_equal(value, getattr(again.connections[name], key)), (name, key)
@@ -131,7 +133,10 @@ def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
     trace, path = ran[2], tmp_path / "t.json.gz"
     trace.save(path)
     plain = json.loads(gzip.decompress(path.read_bytes()))
-    for change, message in (({"format": 2}, "format 2"), ({"connections": [{}]}, "not a trace")):
+    for change, message in (
+        ({"format": 3}, "format 3, not 4; record the trace anew"),
+        ({"connections": [{}]}, "not a trace"),
+    ):
         path.write_bytes(gzip.compress(json.dumps(plain | change).encode()))
         with pytest.raises(InputError, match=message):
             Trace.load(path)
@@ -142,3 +147,46 @@ def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
         Trace.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="different programs"):
         trace.merge(dataclasses.replace(trace, program="another"))
+
+
+def test_rows_are_known_whatever_the_padding_and_told_from_others():
+    """One hash for the same rows, padded or not, in any order; another where a token, a type or a border differs."""
+    engine = Engine(small_program(), threads=1)
+    rows = [([2, 9, 8, 3], [0, 0, 0, 0]), ([2, 7, 3], [0, 0, 1])]
+
+    def ran(rows, padding=0):
+        longest = max(len(ids) for ids, _ in rows) + padding
+        arrays = [
+            np.array([row + [0] * (longest - len(row)) for row in part])
+            for part in ([r[0] for r in rows], [[1] * len(r[0]) for r in rows], [r[1] for r in rows])
+        ]
+        return engine(*arrays, trace=True).trace.rows
+
+    own = ran(rows)
+    assert own == ran(rows[::-1]) == ran(rows, padding=3) == (ran(rows[:1]) + ran(rows[1:])) % 2**256
+    others = [([2, 9, 7, 3], [0] * 4), ([2, 9, 8, 3], [0, 0, 0, 1]), ([2, 9, 8], [0] * 3), ([2, 9, 8, 3, 0], [0] * 5)]
+    assert len({own, *(ran([other, rows[1]]) for other in others), ran(rows + rows[:1])}) == 6
+
+
+def test_traces_of_several_files_become_one_but_no_rows_come_twice(tmp_path):
+    program, batch = small_program(), small_arrays()
+    engine = Engine(program)
+    whole = engine(**batch, trace=True).trace
+
+    def part(number):
+        path = tmp_path / f"{number}.json.gz"
+        rows = slice(2 * number, 2 * number + 2)
+        engine(**{k: v[rows] for k, v in batch.items()}, trace=True).trace.save(path)
+        return path
+
+    files = [part(number) for number in range(3)]
+    pair = merged([Trace.load(path) for path in files[:2]])
+    pair.save(tmp_path / "pair.json.gz")
+    again = Trace.load(tmp_path / "pair.json.gz")
+    both = merged([Trace.load(files[2]), again])
+    assert (both.rows, both.events, both.lengths) == (whole.rows, whole.events, whole.lengths)
+    for twice in ([files[0], files[0]], [tmp_path / "pair.json.gz", files[1]]):
+        with pytest.raises(InputError, match="the same rows twice"):
+            merged([Trace.load(path) for path in twice])
+    with pytest.raises(InputError, match="different programs"):
+        merged([whole, dataclasses.replace(again, program="another")])

@@ -1,0 +1,50 @@
+"""``matterhorn predict``: answers to any number of rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .app import BackendName, Json, app, print_json
+from .rows import MaxLength, tracked
+
+FORMAT = 1
+"""Of the JSON document."""
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A model's name (matterhorn info) or a folder.")],
+    data: Annotated[str, typer.Option(help="Rows: .csv, .tsv, .jsonl, .parquet, or a set of datasets.")],
+    text: Annotated[list[str], typer.Option(help="Column of the text; give two for pairs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write here: .csv, .jsonl or .parquet.")],
+    shard: Annotated[str, typer.Option(help="Only this stretch of the rows: i/n, i from 0 to n - 1.")] = "0/1",
+    backend: BackendName = "events",
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows that run together.")] = 32,
+    max_length: MaxLength = 128,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads (default: all).")] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="Write the logits as well.")] = False,
+    json: Json = False,
+) -> None:
+    """Answer the rows of a file, however many, and write answers and probabilities beside their numbers.
+
+    Killed and started again, it goes on from the parts in OUTPUT.parts. Shards may run anywhere at any time: their
+    answers one after another are, to the bit, those of one run.
+    """
+    from ..tasks.answers import write_answers
+    from ..tasks.predictor import Predictor
+
+    which, slash, shards = shard.partition("/")
+    if not (slash and which.isdigit() and shards.isdigit()):
+        raise InputError(f"{shard!r} is not i/n", field="--shard", cure="write e.g. 0/4")
+    predictor = Predictor(
+        model, text, max_length=max_length, batch_size=batch_size, backend=backend, threads=threads, logits=logits
+    )
+    n = write_answers(predictor, data, output, shard=(int(which), int(shards)), progress=tracked)
+    if json:
+        print_json({"format": FORMAT, "output": str(output), "model": model, "n": n})
+    else:
+        typer.echo(f"{output}: {n} answers")

@@ -1,0 +1,51 @@
+"""``matterhorn trace``: the files in which runs leave what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .app import Json, app, print_json
+
+FORMAT = 1
+"""Of the JSON document."""
+
+trace = typer.Typer(name="trace", help="Traces: files of what happened while a program ran.", no_args_is_help=True)
+app.add_typer(trace)
+
+
+@trace.callback()
+def group() -> None:
+    """Traces: files of what happened while a program ran."""
+
+
+@trace.command()
+def merge(
+    traces: Annotated[list[Path], typer.Argument(help="Traces of one program, each of other rows (.json.gz).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the trace of all rows here (.json.gz).")],
+    json: Json = False,
+) -> None:
+    """Add up traces of the same program, e.g. of shards of one data set. The same rows twice are refused."""
+    from ..program.trace import Trace, merged
+
+    if output.exists():
+        raise InputError("already there", file=output, field="--output", cure="move it away, or name another file")
+    whole = merged([Trace.load(path) for path in traces])
+    whole.save(output)
+    facts = {
+        "format": FORMAT,
+        "output": str(output),
+        "program": whole.program,
+        "rows": whole.rows_hash,
+        "n": whole.sequences,
+        "silent_share": whole.silent_share,
+        "quiet_share": whole.quiet_share,
+    }
+    if json:
+        return print_json(facts)
+    from ..report.tables import print_facts
+
+    print_facts(str(output), facts)

@@ -1,0 +1,108 @@
+"""Files of answers: CSV, JSON lines, Parquet. Written in parts, which are then joined without being held in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .predictor import Columns
+
+GROUP = 32
+"""Parts that share a row group of a Parquet file."""
+
+
+class Format(NamedTuple):
+    """``write``: columns → a part. ``join``: parts, and the columns' names → the file."""
+
+    write: Callable[[Path, Columns], None]
+    join: Callable[[Sequence[Path], Sequence[str], Path], None]
+
+
+def format_of(output: Path) -> Format:
+    """The format that a file's name says.
+
+    Raises:
+        InputError: it is none of these, or a package is missing for it.
+    """
+    if (suffix := output.suffix.lower()) not in FORMATS:
+        raise InputError("unknown kind of file", file=output, field="output", cure=f"name it {', '.join(FORMATS)}")
+    if suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            cure = 'pip install "matterhorn-snn[data]", or write .csv or .jsonl'
+            raise InputError("Parquet needs pyarrow", file=output, field="output", cure=cure) from error
+    return FORMATS[suffix]
+
+
+def _plain(columns: Columns) -> list[tuple[Any, ...]]:
+    """Rows of Python's own values; a float32 as the shortest number that is read as the same float32."""
+    return list(zip(*(_values(column) for column in columns.values()), strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    if isinstance(column, np.ndarray):
+        return [float(str(value)) for value in column] if column.dtype == np.float32 else column.tolist()
+    return list(column)
+
+
+def _write_csv(path: Path, columns: Columns) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for row in _plain(columns):
+            writer.writerow([json.dumps(value) if isinstance(value, list) else value for value in row])
+
+
+def _join_csv(parts: Sequence[Path], names: Sequence[str], output: Path) -> None:
+    with output.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(names)
+    _append(parts, output)
+
+
+def _write_lines(path: Path, columns: Columns) -> None:
+    lines = (json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in _plain(columns))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _join_lines(parts: Sequence[Path], _: Sequence[str], output: Path) -> None:
+    output.write_bytes(b"")
+    _append(parts, output)
+
+
+def _append(parts: Sequence[Path], output: Path) -> None:
+    with output.open("ab") as file:
+        for part in parts:
+            with part.open("rb") as own:
+                shutil.copyfileobj(own, file)
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    names = arrow.list_(arrow.string())  # said here, as all lists of a part may be empty
+    arrays = {n: arrow.array(c, names if isinstance(c[0], list) else None) for n, c in columns.items()}
+    parquet.write_table(arrow.table(arrays), path)
+
+
+def _join_parquet(parts: Sequence[Path], _: Sequence[str], output: Path) -> None:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(output, parquet.read_schema(parts[0])) as writer:
+        for start in range(0, len(parts), GROUP):
+            writer.write_table(arrow.concat_tables([parquet.read_table(p) for p in parts[start : start + GROUP]]))
+
+
+FORMATS = {
+    ".csv": Format(_write_csv, _join_csv),
+    ".jsonl": Format(_write_lines, _join_lines),
+    ".parquet": Format(_write_parquet, _join_parquet),
+}

@@ -1,0 +1,142 @@
+"""A file of answers for a file of rows, however many: written in parts, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .answer_files import format_of
+from .evaluate import Progress
+from .predictor import Predictor, Texts, texts_of
+from .tables import open_table
+
+FORMAT = 1
+"""Of the folder of parts."""
+
+PART_ROWS = 2048
+"""Rows that are read, answered and kept at a time: what a kill can lose."""
+
+ABOUT = "about.json"
+
+
+def write_answers(
+    predictor: Predictor,
+    source: str | Path,
+    output: Path,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    progress: Callable[[str], Progress] = lambda _: iter,
+) -> int:
+    """Write the answers to a file's rows, in their order, each with its row's number (from 0); memory does not grow.
+
+    All rows are read once before the first is answered, so that an empty text ends nothing half-way. Parts are kept in
+    ``<output>.parts`` until all are there, and the same call, after a kill, goes on from them.
+
+    Args:
+        source: as :func:`~matterhorn.tasks.tables.open_table` takes it. output: ``.csv``, ``.jsonl`` or ``.parquet``.
+        shard: (which, of how many) equal stretches of the rows; the shards' answers one after another are those of all.
+        progress: a progress bar for what is named.
+
+    Returns:
+        How many rows were answered.
+
+    Raises:
+        InputError: the output is there already or of an unknown kind, the parts are those of something else, a text is
+            missing, or there are more shards than rows.
+    """
+    form = format_of(output)
+    _check_free(output)
+    program = predictor.program
+    n, digest = survey(source, predictor.text, progress("read"))
+    start, stop = stretch(n, *shard)
+    own = {"text": predictor.text, "max_length": predictor.max_length, "logits": predictor.logits}
+    about = {"format": FORMAT, "program": program.hash, **own, "rows": digest, "shard": [start, stop]}
+    folder = output.with_name(output.name + ".parts")
+    _claim(folder, json.loads(json.dumps(about)))
+    rows = islice(_texts(source, predictor.text), start, stop)
+    places = [(first, folder / f"{first:012d}{output.suffix}") for first in range(start, stop, PART_ROWS)]
+    for first, place in progress("predict")(places):
+        texts = list(islice(rows, PART_ROWS))
+        if not place.is_file():
+            numbers = np.arange(first, first + len(texts))
+            form.write(fresh := folder / "fresh", {"row": numbers, **predictor.answers(texts)})
+            os.replace(fresh, place)
+    names = ["row", *predictor.answers([])]
+    parts = [place for _, place in places]
+    form.join(parts, names, whole := folder / "whole")
+    _check_free(output)
+    os.replace(whole, output)
+    for path in (*parts, folder / "fresh", folder / ABOUT):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: somebody else's files stay
+        folder.rmdir()
+    return stop - start
+
+
+def survey(source: str | Path, columns: Sequence[str], progress: Progress = iter) -> tuple[int, str]:
+    """Number of rows, and a hash of their texts.
+
+    Raises:
+        InputError: the source cannot be read, a column is missing, or a text.
+    """
+    digest, n = hashlib.sha256(), 0
+    for n, texts in enumerate(progress(_texts(source, columns)), 1):  # noqa: B007
+        digest.update(json.dumps(texts).encode())
+    return n, digest.hexdigest()
+
+
+def stretch(n: int, which: int, shards: int) -> tuple[int, int]:
+    """Where a shard of ``n`` rows begins and ends.
+
+    Raises:
+        InputError: there is no such shard, or more of them than rows.
+    """
+    if not 0 <= which < shards:
+        cure = "number shards from 0, e.g. 0/2 and 1/2"
+        raise InputError(f"no shard {which} of {shards}", field="shard", cure=cure)
+    if shards > n:
+        raise InputError(f"{shards} shards of {n} rows", field="shard", cure="give no more shards than rows")
+    return n * which // shards, n * (which + 1) // shards
+
+
+def _texts(source: str | Path, columns: Sequence[str]) -> Iterator[Texts]:
+    table = open_table(source)
+    for number, row in table.rows(columns):
+        try:
+            yield texts_of({column: row[column] for column in columns}, f"row {number}")
+        except InputError as error:
+            raise InputError(str(error), file=table.name) from error
+
+
+def _check_free(output: Path) -> None:
+    if output.exists():
+        raise InputError("already there", file=output, field="output", cure="move it away, or name another file")
+    if not output.resolve().parent.is_dir():
+        raise InputError("no such folder", file=output, field="output", cure="name a file in a folder that exists")
+
+
+def _claim(folder: Path, about: dict[str, Any]) -> None:
+    """Make the folder of the parts; one that is there must be of the same run."""
+    path, cure = folder / ABOUT, "delete it, or name another output"
+    if folder.is_dir():
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("not the parts of a run", file=folder, cure=cure) from error
+        for field, value in about.items():
+            if kept.get(field) != value:
+                raise InputError("parts of another run", file=folder, field=field, cure=cure)
+        return
+    fresh = folder.with_name(folder.name + ".tmp")
+    fresh.mkdir(exist_ok=True)
+    (fresh / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    os.replace(fresh, folder)

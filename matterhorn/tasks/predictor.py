@@ -1,0 +1,148 @@
+"""A program as a function from batches of rows to batches of answers: for files, and for the workers of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ..errors import InputError
+from ..program import Program, find, load
+from ..program.decision import decide, probabilities, problem_type_of
+from ..program.files import CONFIG_FILE, sha256
+from ..program.text import pad, reader
+from ..runtime import Engine
+
+Texts = tuple[str, ...]
+"""One text, or the two of a pair."""
+Columns = dict[str, Any]
+"""Columns by name, each of one value per row: lists, or float32 arrays."""
+
+
+class _Loaded(NamedTuple):
+    engine: Engine
+    tokenizer: Tokenizer
+
+
+class Predictor:
+    """Answers batches of rows, here or in other processes.
+
+    It is pickled as the path of the program, which every process reads once, when it answers its first batch. Answers
+    are the same to the bit, whatever batches and processes rows are in.
+
+    >>> answers = Predictor("sst2", text="review")({"review": ["A quiet, patient film.", "Loud."]})
+    >>> answers["prediction"]
+    ['positive', 'negative']
+
+    Args:
+        model: a program's folder (in other machines it must lie at the same place), or the name of a shipped one.
+        text: the column of the text, or the two of a pair.
+        max_length: rows are cut to so many tokens, and to what the network reads.
+        batch_size: rows that the engine is given at once.
+        threads: of each process; None: all processors.
+        logits: whether to give the logits as well.
+
+    Raises:
+        InputError: there is no such program, or no column of texts is named.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        text: str | Sequence[str],
+        *,
+        max_length: int = 128,
+        batch_size: int = 32,
+        backend: str = "events",
+        threads: int | None = 1,
+        logits: bool = False,
+    ):
+        self.folder = find(model).resolve()
+        self.text = (text,) if isinstance(text, str) else tuple(text)
+        if not 1 <= len(self.text) <= 2:
+            raise InputError(f"{len(self.text)} columns", field="text", cure="name one column of texts, or two")
+        for name, value in (("max_length", max_length), ("batch_size", batch_size)):
+            if value < 1:
+                raise InputError(f"{value}", field=name, cure="give 1 or more")
+        self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
+        self.threads, self.logits = threads, logits
+        self._config = sha256(self.folder / CONFIG_FILE)  # a program's config holds the hashes of its other files
+
+    def __call__(self, batch: Mapping[str, Any]) -> Columns:
+        """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
+
+        Raises:
+            InputError: a column is missing, or a text is.
+        """
+        if missing := [column for column in self.text if column not in batch]:
+            cure = f"choose from the columns {', '.join(map(repr, batch))}"
+            raise InputError("no such column", field=", ".join(missing), cure=cure)
+        rows = enumerate(zip(*(batch[column] for column in self.text), strict=True))
+        texts = [texts_of(dict(zip(self.text, row, strict=True)), f"row {number} of the batch") for number, row in rows]
+        return {**batch, **self.answers(texts)}
+
+    def answers(self, texts: Sequence[Texts]) -> Columns:
+        """Answers by column: ``prediction`` – the label's name, the list of those that hold (multi-label), or the score
+        (``prediction_<label>`` where there are several); ``probability`` of the label; ``probability_<label>`` of every
+        label; and, if they are wanted, ``logit_<label>``."""
+        found = self._logits(texts)
+        logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
+        return _answers(self.program.labels, found) | (logits if self.logits else {})
+
+    @property
+    def program(self) -> Program:
+        """The program, read when it is first needed."""
+        return self._loaded.engine.program
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        program = load(self.folder)
+        if sha256(self.folder / CONFIG_FILE) != self._config:
+            raise InputError("another program than at the start", file=self.folder, cure="start anew")
+        if program.tokenizer is None:
+            raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")
+        most = min(self.max_length, program.config.max_position_embeddings)
+        return _Loaded(Engine(program, self.backend, threads=self.threads), reader(program.tokenizer, most))
+
+    def _logits(self, texts: Sequence[Texts]) -> NDArray[np.float32]:
+        engine, tokenizer = self._loaded
+        coded = tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
+        filler, found = engine.program.config.pad_token_id, []
+        for start in range(0, len(coded), self.batch_size):
+            batch = coded[start : start + self.batch_size]
+            found.append(engine(**pad([one.ids for one in batch], [one.type_ids for one in batch], filler)).logits)
+        return np.concatenate(found) if found else np.empty((0, len(engine.program.labels)), np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_loaded"}
+
+
+def texts_of(row: Mapping[str, Any], place: str) -> Texts:
+    """The texts in a row's columns.
+
+    Raises:
+        InputError: one is missing, or is no text; names the row and the column.
+    """
+    for column, text in row.items():
+        if not (isinstance(text, str) and text.strip()):
+            problem = "empty text" if text is None or isinstance(text, str) else f"a {type(text).__name__}, not a text"
+            raise InputError(problem, field=f"{place}, column {column}", cure="fill it in, or drop the row")
+    return tuple(row.values())
+
+
+def _answers(labels: Sequence[str], logits: NDArray[np.float32]) -> Columns:
+    kind = problem_type_of(len(labels))
+    decided, shares = decide(kind, logits), probabilities(kind, logits)
+    if shares is None:
+        scores = [f"prediction_{label}" for label in labels] if len(labels) > 1 else ["prediction"]
+        return dict(zip(scores, decided.T, strict=True))
+    by_label = {f"probability_{label}": column for label, column in zip(labels, shares.T, strict=True)}
+    if kind == "multi_label_classification":
+        held = [[label for label, holds in zip(labels, row, strict=True) if holds] for row in decided]
+        return {"prediction": held, **by_label}
+    return {"prediction": [labels[i] for i in decided], "probability": shares.max(-1), **by_label}

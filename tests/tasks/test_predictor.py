@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+
+from matterhorn import Engine, Predictor, load
+from matterhorn.errors import InputError
+
+from ..networks import LETTERS, small_program
+
+TEXTS = [" ".join(random.Random(i).choices(LETTERS, k=1 + i * 7 % 23)) for i in range(30)]
+PAIRS = {"first": TEXTS, "second": TEXTS[::-1]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("predictor") / "program"
+    small_program(k=1, labels=3).save(place)
+    return place
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_answers_are_those_of_the_engine(folder):
+    found = Predictor(folder, "review", logits=True)({"id": range(30), "review": TEXTS})
+    program = load(folder)
+    said = Engine(program, "exact").classify(TEXTS)
+    assert list(found["id"]) == list(range(30)) and found["prediction"] == [answer.label for answer in said]
+    for label in program.labels:
+        assert found[f"probability_{label}"].tolist() == [answer.probabilities[label] for answer in said]
+    logits = Engine(program, "exact")(**program.encode(TEXTS)).logits
+    assert np.array_equal(np.stack([found[f"logit_{label}"] for label in program.labels], 1), logits)
+    assert np.array_equal(found["probability"], [max(answer.probabilities.values()) for answer in said])
+    assert not any(name.startswith("logit") for name in Predictor(folder, "review")({"review": TEXTS}))
+
+
+@pytest.mark.parametrize("size", [1, 4, 29])
+def test_batches_do_not_matter(folder, size):
+    """Rows in other company, in other places and behind other padding: the same bits."""
+    whole = Predictor(folder, ["first", "second"], logits=True)(PAIRS)
+    other = Predictor(folder, ["first", "second"], batch_size=size, threads=2, logits=True)
+    batches = [{name: column[i : i + 7] for name, column in PAIRS.items()} for i in range(0, 30, 7)]
+    parts = [other(batch) for batch in batches]
+    assert same(whole, {name: np.concatenate([part[name] for part in parts]) for name in whole})
+    order = random.Random(size).sample(range(30), 30)
+    shuffled = other({name: np.array(column)[order] for name, column in PAIRS.items()})
+    assert same({name: np.array(column)[order] for name, column in whole.items()}, shuffled)
+
+
+def test_a_score_is_answered_as_it_is(tmp_path):
+    small_program(labels=1).save(tmp_path / "program")
+    found = Predictor(tmp_path / "program", "review")({"review": TEXTS})
+    program = load(tmp_path / "program")
+    assert list(found) == ["review", "prediction"]
+    assert np.array_equal(found["prediction"], Engine(program)(**program.encode(TEXTS)).logits[:, 0])
+
+
+def test_it_is_pickled_as_a_path_and_reads_the_program_once(folder, monkeypatch):
+    predictor, reads = Predictor(folder, "review"), []
+    monkeypatch.setattr("matterhorn.tasks.predictor.load", lambda place: reads.append(place) or load(place))
+    whole = predictor({"review": TEXTS})
+    sent = pickle.dumps(predictor)
+    assert len(sent) < 1000
+    there = pickle.loads(sent)
+    assert same(there({"review": TEXTS}), whole) and same(there({"review": TEXTS}), whole)
+    assert len(reads) == 2  # once here, once there
+
+
+def test_bad_input_is_named(folder, tmp_path):
+    predictor = Predictor(folder, "review")
+    for batch, says in (
+        ({"text": TEXTS}, "review: no such column; choose from the columns 'text'"),
+        ({"review": ["fine", " "]}, "row 1 of the batch, column review: empty text"),
+        ({"review": ["fine", None]}, "row 1 of the batch, column review: empty text"),
+        ({"review": [7]}, "row 0 of the batch, column review: a int, not a text"),
+    ):
+        with pytest.raises(InputError, match=says):
+            predictor(batch)
+    for options, says in (({"max_length": 0}, "max_length"), ({"text": []}, "0 columns")):
+        with pytest.raises(InputError, match=says):
+            Predictor(folder, **{"text": "review", **options})
+    small_program(seed=1).save(tmp_path / "program")
+    late = Predictor(tmp_path / "program", "review")
+    small_program(seed=2).save(tmp_path / "program")
+    with pytest.raises(InputError, match="another program than at the start"):
+        late({"review": TEXTS})
+
+
+@pytest.mark.slow
+def test_two_workers_of_datasets_answer_as_one_process(folder):
+    datasets = pytest.importorskip("datasets")
+    predictor = Predictor(folder, ["first", "second"], logits=True)
+    rows = datasets.Dataset.from_dict(PAIRS)
+    found = rows.map(predictor, batched=True, batch_size=4, num_proc=2).with_format("numpy")
+    assert same({name: found[:][name] for name in found.column_names}, predictor(PAIRS))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_two_workers_of_ray_answer_as_one_process(folder):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        rows = ray.data.from_items([dict(zip(PAIRS, pair, strict=True)) for pair in zip(*PAIRS.values(), strict=True)])
+        rows = rows.repartition(5)
+        options = {"fn_constructor_args": (folder, list(PAIRS)), "fn_constructor_kwargs": {"logits": True}}
+        found = rows.map_batches(Predictor, concurrency=2, batch_size=4, **options).to_pandas()
+    finally:
+        ray.shutdown()
+    whole = Predictor(folder, list(PAIRS), logits=True)(PAIRS)
+    order = [TEXTS.index(text) for text in found["first"]]
+    assert sorted(order) == list(range(30))
+    assert same({n: np.array(c)[order] for n, c in whole.items()}, {n: found[n].to_numpy() for n in found})
