@@ -18,7 +18,7 @@ from .sequences import Sequences
 
 
 class SlotRecorder:
-    """Keeps levels (before masking) and slots of all populations of the last batch, in the order in which they fired."""
+    """Keeps levels (before masking) and slots of all populations in the last batch, in the order of firing."""
 
     sequences: Sequences
 
