@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..program.trace import Trace
-from .activity import as_traced
 from .billing import Bill
 from .chip import Chip
 from .library import with_value
 from .mapping import hardware_of
 from .rivals import RivalBill, bill_rivals
 from .shapes import PAPER_LENGTH, SHAPES, as_wide, lay
-from .study import Encoding, bill, encodings, own_name, tornado, waterfall
+from .study import bill, encodings, own_name, tornado, waterfall
 
 ENERGY_FORMAT = 2
 """Of the document that ``matterhorn energy --json`` prints; 2: quiet shares, the topology's names."""
@@ -63,15 +62,13 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "area_m2": own.area,
         "by_category": own.by_category,
         "by_connection": own.by_connection,
-        "encodings": [_encoding(e) for e in codes],
+        "encodings": codes,
         "weight_band_j": weight_band(trace, chip),
         "bert_base_tokens": length,
         "bert_base_per_sentence_j": base.total,
-        "bert_base_encodings": [_encoding(e) for e in encodings(laid, chip)],
-        "waterfall": [{"step": step, "total_j": joules} for step, joules in waterfall(laid, chip)],
-        "tornado": [
-            {"key": s.key, "low_j": s.low, "high_j": s.high} for s in tornado(trace, as_traced(trace), chip, hardware)
-        ],
+        "bert_base_encodings": encodings(laid, chip),
+        "waterfall": waterfall(laid, chip),
+        "tornado": tornado(trace, chip, hardware),
         "rivals": [_rival(r, base) for r in bill_rivals(trace, chip, length)],
         "verdict": verdict(codes, own),
         "notes": NOTES,
@@ -88,36 +85,19 @@ def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
     return {name: bill(trace, with_value(chip, "weights.read", value), "digital").total for name, value in ordered}
 
 
-def verdict(codes: list[Encoding], own: Bill) -> list[str]:
+def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     """What the bills say in words, first of all where a dense network wins."""
-    dense = {e.hardware: e.bill.total for e in codes if e.coding.name == "dense"}
+    dense = {e["hardware"]: e["total_j"] for e in codes if e["code"] == "dense"}
     found = []
     for hardware, total in dense.items():
-        losers = [e.coding.name for e in codes if e.hardware == hardware and e.bill.total > total]
+        losers = [e["code"] for e in codes if e["hardware"] == hardware and e["total_j"] > total]
         if losers:
             found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
     if own.total > min(dense.values()):
         found.append("A dense 4-bit network costs less than this network.")
-    best = min(codes, key=lambda e: e.bill.total)
-    found.append(f"The cheapest of all is {best.coding.name} on {NAMES[best.hardware]}.")
+    best = min(codes, key=lambda e: e["total_j"])
+    found.append(f"The cheapest of all is {best['code']} on {NAMES[best['hardware']]}.")
     return found
-
-
-def _encoding(e: Encoding) -> dict[str, Any]:
-    return {
-        "code": e.coding.name,
-        "hardware": e.hardware,
-        "total_j": e.bill.total,
-        "silent_share": e.silent_share,
-        "quiet_share": e.quiet_share,
-        "movement_share": e.bill.movement_share,
-        "weight_share": e.bill.share("weight_access"),
-        "accumulate_only_share": e.bill.share("computing"),
-        "latency_s": e.bill.latency,
-        "power_w": e.bill.power,
-        "area_m2": e.bill.area,
-        "by_category": e.bill.by_category,
-    }
 
 
 def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:

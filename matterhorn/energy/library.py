@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import ValidationError
+from typing import Any
 
 from ..errors import InputError
-from ..units import Strict, parse, si_factor
+from ..units import Model, parse, read_yaml, si_factor, validated
 from .chip import Chip
 
 SHIPPED = Path(__file__).parent / "chips"
 DEFAULT = "rram-22nm"
-
-Part = TypeVar("Part", bound=Strict)
 
 
 def shipped() -> list[str]:
@@ -31,10 +26,10 @@ def load(name: str, overrides: Sequence[str] = ()) -> Chip:
     plain.setdefault("name", path.stem)
     for override in overrides:
         _set(plain, override)
-    return _validated(plain, path)
+    return validated(Chip, plain, path)
 
 
-def with_value(part: Part, key: str, si: float) -> Part:
+def with_value(part: Model, key: str, si: float) -> Model:
     """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again."""
     first, _, below = key.partition(".")
     inner = getattr(part, first)
@@ -56,13 +51,7 @@ def _locate(name: str) -> Path:
 
 def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """Content of a file, laid over the chip that it inherits."""
-    try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        place = str(error).replace("\n", " ")
-        raise InputError(f"not YAML: {place}", file=path, cure="mend the line it names") from error
-    if not isinstance(own, dict):
-        raise InputError("not a mapping of keys", file=path, cure="see docs/energy.md for the keys of a chip")
+    own = read_yaml(path)
     parent = own.pop("inherits", None)
     if parent is None:
         return own
@@ -105,19 +94,3 @@ def _set(plain: dict[str, Any], override: str) -> None:
     except ValueError as error:
         raise InputError(str(error), field=f"--set {key}", cure='give e.g. "1 pJ"') from error
     place[last] = {"value": value, "unit": unit, "source": "set by the user"}
-
-
-def _validated(plain: dict[str, Any], path: Path) -> Chip:
-    try:
-        return Chip.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        cures = {
-            "extra_forbidden": "remove it, or see docs/energy.md for the keys of a chip",
-            "missing": "add it: every number needs value, unit and source",
-        }
-        field = ".".join(str(part) for part in first["loc"]) or None
-        problem = "unknown key" if first["type"] == "extra_forbidden" else message
-        cure = cures.get(first["type"], "mend the value")
-        raise InputError(problem, file=path, field=field, cure=cure) from error

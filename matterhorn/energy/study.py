@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..program.trace import Trace
 from ..topology import Shape
 from ..units import si_factor
-from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share, recode, silent_share
+from .activity import CODINGS, Activity, as_traced, coding, quiet_share, recode, silent_share
 from .billing import Bill, make_bill
 from .chip import Chip
 from .library import DEFAULT, load, with_value
@@ -22,24 +22,6 @@ COMPARISON_FORMAT = 2
 
 SWING = 0.5
 """Relative change of a constant in the tornado."""
-
-
-class Encoding(NamedTuple):
-    """One code on one kind of array, with its bill."""
-
-    coding: Coding
-    hardware: Hardware
-    silent_share: float
-    quiet_share: float
-    bill: Bill
-
-
-class Swing(NamedTuple):
-    """Total energy (J) with one constant ``SWING`` lower and higher."""
-
-    key: str
-    low: float
-    high: float
 
 
 def map_trace(trace: Trace, chip: Chip, hardware: Hardware) -> Mapping:
@@ -69,15 +51,28 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     return make_bill(as_traced(trace), trace, on, map_trace(trace, on, hardware or hardware_of(on)[-1]))
 
 
-def encodings(trace: Trace, chip: Chip) -> list[Encoding]:
-    """Bills of all codes on all kinds of array of a chip."""
-    activities = {code: recode(trace, code) for code in CODINGS}
+def encodings(trace: Trace, chip: Chip) -> list[dict[str, Any]]:
+    """What all codes cost on all kinds of array of a chip: J, s, W, m² and shares, a dictionary for each."""
+    activities = {code.name: recode(trace, code) for code in CODINGS}
     found = []
     for hardware in hardware_of(chip):
         mapping = map_trace(trace, chip, hardware)
         for code, acts in activities.items():
-            total = make_bill(acts, trace, chip, mapping)
-            found.append(Encoding(code, hardware, silent_share(acts), quiet_share(acts), total))
+            own = make_bill(acts, trace, chip, mapping)
+            found.append({
+                "code": code,
+                "hardware": hardware,
+                "total_j": own.total,
+                "silent_share": silent_share(acts),
+                "quiet_share": quiet_share(acts),
+                "movement_share": own.movement_share,
+                "weight_share": own.share("weight_access"),
+                "accumulate_only_share": own.share("computing"),
+                "latency_s": own.latency,
+                "power_w": own.power,
+                "area_m2": own.area,
+                "by_category": own.by_category,
+            })  # fmt: skip
     return found
 
 
@@ -115,27 +110,28 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
     return f"mttfs-k{zone}{'-neuron' if rows else ''}"
 
 
-def waterfall(trace: Trace, chip: Chip) -> list[tuple[str, float]]:
-    """Energy (J) step by step: plain TTFS, mask, dead zone, silence per neuron, synapse units where there are any."""
+def waterfall(trace: Trace, chip: Chip) -> list[dict[str, Any]]:
+    """Energy step by step: plain TTFS, mask, dead zone, silence per neuron, synapse units where there are any."""
     tensor, neuron = (own_name(trace, per_neuron=per_neuron) for per_neuron in (False, True))
-    steps = {"TTFS": "ttfs", "mask": "mttfs-k0", "dead zone": tensor, "silence per neuron": neuron}
-    mapping = map_trace(trace, chip, "digital")
-    found = [(step, make_bill(recode(trace, coding(name)), trace, chip, mapping).total) for step, name in steps.items()]
-    if chip.msu:
-        units = make_bill(recode(trace, coding(neuron)), trace, chip, map_trace(trace, chip, "msu"))
-        found.append(("synapse units", units.total))
-    return found
+    steps: list[tuple[str, str, Hardware]] = [
+        ("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", tensor, "digital"),
+        ("silence per neuron", neuron, "digital"), ("synapse units", neuron, "msu"),
+    ]  # fmt: skip
+    mappings = {hardware: map_trace(trace, chip, hardware) for hardware in hardware_of(chip)}
+    return [
+        {"step": step, "total_j": make_bill(recode(trace, coding(name)), trace, chip, mappings[hardware]).total}
+        for step, name, hardware in steps
+        if hardware in mappings
+    ]
 
 
-def tornado(
-    trace: Trace, activities: Sequence[Activity], chip: Chip, hardware: Hardware, count: int = 10
-) -> list[Swing]:
-    """The constants that move the total most when each alone changes by ±50 %, widest first.
+def tornado(trace: Trace, chip: Chip, hardware: Hardware, count: int = 10) -> list[dict[str, Any]]:
+    """The constants that move the total (J) of a trace most when each alone changes by ± :data:`SWING`, widest first.
 
     Sizes (rows, columns, bits, areas) would change the mapping and are left out.
     """
-    mapping = map_trace(trace, chip, hardware)
-    swings = []
+    mapping, activities = map_trace(trace, chip, hardware), as_traced(trace)
+    swings: list[dict[str, Any]] = []
     for key, quantity in chip.quantities():
         if si_factor(quantity.unit)[1] in ("1", "bit", "m", "m2") and key != "noc.hops":
             continue
@@ -143,8 +139,8 @@ def tornado(
             make_bill(activities, trace, with_value(chip, key, quantity.si * factor), mapping).total
             for factor in (1 - SWING, 1 + SWING)
         )
-        swings.append(Swing(key, low, high))
-    return sorted(swings, key=lambda swing: -abs(swing.high - swing.low))[:count]
+        swings.append({"key": key, "low_j": low, "high_j": high})
+    return sorted(swings, key=lambda swing: -abs(swing["high_j"] - swing["low_j"]))[:count]
 
 
 def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]:
@@ -152,8 +148,8 @@ def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]
     changed = []
     for a in activities:
         scale = (1 - share) * a.windows / a.events if a.events else 0.0
-        changed.append(replace(a, events=a.events * scale, kappa=a.kappa * scale, operations=a.operations * scale,
-                               active=a.active * scale))  # fmt: skip
+        counts = {name: getattr(a, name) * scale for name in ("events", "kappa", "operations", "active")}
+        changed.append(replace(a, **counts))
     return changed
 
 

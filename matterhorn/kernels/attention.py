@@ -1,7 +1,6 @@
 """Attention of ragged sequences: Q·Kᵀ, softmax, P·V for one row of one head at a time, nothing leaves the caches.
 
-Silent neurons are passed over; each event adds a row of stored bytes (``attend_bytes``, any operand) or of stored bits
-(``attend_bits``, ±1 only; faster for long sequences).
+Silent neurons are passed over; each event adds a row of stored bytes.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import kernel
-from .connections import SILENT, add_events, list_row
-from .lanes import LANES, SCAN, lowest_bit, spiking
+from .connections import SILENT
+from .lanes import SCAN, lowest_bit, spiking
 
 NO_KEY = np.int32(-(2**29))
 """Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
@@ -77,8 +76,8 @@ def value_offsets(values, begin, left, length, constant, offsets):
 
 
 @kernel
-def attend_bytes(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
-    """Attention over keys and values in bytes.
+def attend(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
+    """Attention over stored keys and values.
 
     Args:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
@@ -131,75 +130,3 @@ def attend_bytes(queries, keys, values, rows, starts, heads, query_code, probabi
                 for d in range(size):
                     out[i, left + d] = context[d]
     return worst <= top
-
-
-@kernel
-def pack_keys(keys, begin, left, length, bits):
-    """Keys ±1 → a bit each, ``uint64 [size, words]`` with a column per key."""
-    bits[:] = 0
-    for j in range(length):
-        word, shift = j // LANES, np.uint64(j % LANES)
-        for d in range(bits.shape[0]):
-            bits[d, word] |= np.uint64(keys[begin + j, left + d] > 0) << shift
-
-
-@kernel
-def pack_values(values, begin, left, length, size, bits):
-    """Values ±1 → a bit each, ``uint64 [L, words]`` with a column per element."""
-    for j in range(length):
-        for word in range(bits.shape[1]):
-            first, packed = word * LANES, np.uint64(0)
-            for d in range(min(LANES, size - first)):
-                packed |= np.uint64(values[begin + j, left + first + d] > 0) << np.uint64(d)
-            bits[j, word] = packed
-
-
-@kernel
-def add_row(slots, reference, unit, top, bits, offset, order, kappa, bounds, out):
-    """One row of events against ±1 bits: offset + Σ κ · (2 · bit − 1) → ``out``. False: a slot outside the window."""
-    events, chunks = list_row(slots, reference, unit, top, order, kappa, bounds, 0, 0)
-    if events < 0:
-        return False
-    total = np.int32(0)
-    for e in range(events):
-        total += np.int32(kappa[e])
-    add_events(bits, order, kappa, bounds, chunks, np.int32(2), offset, np.int32(-total), out)
-    return True
-
-
-@kernel
-def attend_bits(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
-    """Attention over keys and values packed to a bit each (|κ| at most 127). Arguments as ``attend_bytes``."""
-    unit, top, constant = query_code.unit, query_code.top, query_code.constant
-    silent_term, own_unit, own_top = probability_code.constant[0], probability_code.unit, probability_code.top
-    size, place = queries.shape[1] // heads, 0
-    value_words = -(-size // LANES)
-    base, context = np.zeros(value_words * LANES, np.int32), np.empty(value_words * LANES, np.int32)
-    for s in range(starts.shape[0] - 1):
-        begin, length = starts[s], starts[s + 1] - starts[s]
-        words, most = -(-length // LANES), max(length, size)
-        room = -(-length // 16) * 16
-        order, kappa, bounds = np.empty(most, np.int32), np.empty(most, np.int8), np.empty(most + 2, np.int32)
-        key_bits, value_bits = np.empty((size, words), np.uint64), np.empty((length, value_words), np.uint64)
-        offsets, scores = np.full(words * LANES, NO_KEY, np.int32), np.empty(words * LANES, np.int32)
-        weights, row, slots = np.empty(room, np.float32), np.empty(room, np.uint8), np.empty(length, np.uint8)
-        references = np.full(length, probability_code.reference[0], np.int16)
-        for h in range(heads):
-            left = h * size
-            pack_keys(keys, begin, left, length, key_bits)
-            pack_values(values, begin, left, length, size, value_bits)
-            key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
-            value_offsets(values, begin, left, length, silent_term, base[:size])
-            own_reference = query_code.reference[left : left + size]
-            for i in range(rows[s], rows[s + 1]):
-                own = queries[i, left : left + size]
-                if not add_row(own, own_reference, unit, top, key_bits, offsets, order, kappa, bounds, scores):
-                    return False
-                probability_levels(scores[:room], softmax, own_top, weights, row)
-                levels[place : place + length] = row[:length]
-                place += length
-                probability_slots(row, length, probability_code, slots)
-                add_row(slots, references, own_unit, own_top, value_bits, base, order, kappa, bounds, context)
-                for d in range(size):
-                    out[i, left + d] = context[d]
-    return True

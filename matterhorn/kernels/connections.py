@@ -16,15 +16,15 @@ CHUNKS = 256
 
 
 @kernel
-def list_row(slots, reference, unit, top, order, kappa, bounds, event, chunk):
-    """List one row's events from place ``event`` on, cut into chunks from ``chunk`` on.
+def list_row(slots, reference, unit, top, order, kappa, bounds):
+    """List one row's events, cut into chunks.
 
     ``slots uint8 [n]``, ``reference int16 [n]`` → row numbers ``order int32``, ``kappa int8``, ``bounds int32``: chunk
-    c holds events bounds[c] … bounds[c + 1] − 1. Returns (next event, next chunk); next event is −1 where a slot is
+    c holds events bounds[c] … bounds[c + 1] − 1. Returns the numbers of both; that of events is −1 where a slot is
     outside the window.
     """
-    neurons, first, room = slots.shape[0], event, NARROW
-    bounds[chunk] = event
+    neurons, event, chunk, room = slots.shape[0], 0, 0, NARROW
+    bounds[0] = 0
     whole = neurons - neurons % SCAN
     for start in range(0, neurons, SCAN):
         if start < whole:
@@ -49,7 +49,7 @@ def list_row(slots, reference, unit, top, order, kappa, bounds, event, chunk):
             order[event] = j
             kappa[event] = value
             event += 1
-    if event > first:
+    if event > 0:
         chunk += 1
         bounds[chunk] = event
     return np.int64(event), np.int64(chunk)
@@ -89,7 +89,7 @@ def integrate(slots, code, planes, out):
     order, kappa = np.empty(neurons, np.int32), np.empty(neurons, np.int8)
     bounds = np.empty(neurons + 2, np.int32)
     for i in range(slots.shape[0]):
-        events, chunks = list_row(slots[i], code.reference, code.unit, code.top, order, kappa, bounds, 0, 0)
+        events, chunks = list_row(slots[i], code.reference, code.unit, code.top, order, kappa, bounds)
         if events < 0:
             return False
         total = np.int64(0)

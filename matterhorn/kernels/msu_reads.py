@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from .compile import contracted_kernel
 from .lanes import EVENTS, LANES, add_rows
 from .msu_noise import add_noise
-from .msu_walk import walk
 
 GROUP = 32
 """Tokens whose sums lie in the first-level cache between one step and the next."""
@@ -25,6 +25,7 @@ class Arrays(NamedTuple):
         offset: of comparators, as potentials, float32 ``[slices, arrays, 64 · blocks]``.
         by_neuron: float32 like ``offset``: variance of a read of unit power.
         merged: nothing but the sum lies behind the products: offset and by_neuron are ``[1, 1, …]`` and come once.
+        noisy: whether reads draw anything. base: what slices count in.
     """
 
     matrix: NDArray[np.float32]
@@ -32,24 +33,7 @@ class Arrays(NamedTuple):
     offset: NDArray[np.float32]
     by_neuron: NDArray[np.float32]
     merged: bool
-
-
-class Readout(NamedTuple):
-    """How potentials are read.
-
-    Attributes:
-        rail: potential at which integrators stop, infinite for none. rate: step of κ over leak time constant.
-        late: spread that the converter's jitter adds. noisy: whether reads draw anything.
-        per_count: potential per count of the converter, 0 for none. half: half of its counts.
-        base: what slices count in.
-    """
-
-    rail: float
-    rate: float
-    late: float
     noisy: bool
-    per_count: float
-    half: int
     base: float
 
 
@@ -66,11 +50,12 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
     """What all arrays answer, summed: ``out[i, j] = shift[j] + factor[j] · Σ arrays``.
 
     Args:
-        arrays, pulses, read, scale: :class:`Arrays`, :class:`.msu_pulses.Pulses`, :class:`Readout`, :class:`Scale`.
+        arrays, pulses, scale: :class:`Arrays`, :class:`.msu_pulses.Pulses`, :class:`Scale`.
+        read: the circuit in steps of κ and potentials, as ``matterhorn.msu.circuit.Conditions`` describes it.
         power, size: of :func:`.msu_pulses.measure`. key: uint64, of the noise.
         out: int32 ``[n, 64 · blocks]``; if not whole, the bits of float32.
     """
-    matrix, merged, noisy, n = arrays.matrix, arrays.merged, read.noisy, out.shape[0]
+    matrix, merged, noisy, n = arrays.matrix, arrays.merged, arrays.noisy, out.shape[0]
     slices, count, blocks, rows, _ = matrix.shape
     sums, sorted_events = np.empty((GROUP, LANES), np.float32), np.empty(rows + EVENTS, np.int64)
     nothing, total = np.zeros(LANES, np.float32), np.empty((n, LANES), np.float32)
@@ -94,7 +79,7 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
                         add_counts(sums, offset, read, place, total[group:end])
                     else:
                         add_sums(sums, offset, place, total[group:end])
-            place *= np.float32(read.base)
+            place *= np.float32(arrays.base)
         if merged:
             if noisy:
                 add_noise(total, power[0, 0], arrays.by_neuron[0, 0, own], more, key, b, blocks)
@@ -109,7 +94,7 @@ def add_pulses(matrix, pulses, array, begin, end, size, reachable, read, sorted_
         first, last = pulses.bounds[i, array], pulses.bounds[i, array + 1]
         if size[i, array] > reachable:
             own = sums[i - begin]
-            walk(matrix, pulses.order, pulses.lengths, first, last, read.rate, read.rail, sorted_events, own)
+            walk(matrix, pulses.order, pulses.lengths, first, last, read.leak_rate, read.rail, sorted_events, own)
         else:
             add_rows(matrix, pulses.order, pulses.kept, first, last, sums, (i - begin) * LANES)
 
@@ -145,3 +130,41 @@ def write(total, factor, shift, whole, out):
         else:
             for j in range(LANES):
                 out[i, j] = np.float32(shift[j] + factor[j] * total[i, j]).view(np.int32)
+
+
+@contracted_kernel
+def walk(matrix, order, lengths, first, last, rate, limit, sorted_events, out):
+    """Potentials that stop at ± ``limit`` and stay there until charge of the other sign comes.
+
+    Pulses end together, so they begin in the order of their lengths, and between two beginnings the currents are
+    constant: a potential moves one way, and clipping at the end of each such stretch is exact.
+
+    Args:
+        matrix: float32 ``[rows, 64]``, in weights. order, lengths: see :class:`.msu_pulses.Pulses`.
+        rate: kernel step over leak time constant. limit: potential at the rail. sorted_events: int64, room to sort.
+        out: float32 ``[64]``.
+    """
+    current = np.zeros(LANES, np.float32)
+    out[:] = 0
+    for e in range(first, last):
+        at = e - first
+        while at > 0 and abs(lengths[sorted_events[at - 1]]) < abs(lengths[e]):
+            sorted_events[at] = sorted_events[at - 1]
+            at -= 1
+        sorted_events[at] = e
+    rail = np.float32(limit)
+    for n in range(last - first):
+        event = sorted_events[n]
+        length = abs(lengths[event])
+        if length == 0:
+            return
+        shorter = abs(lengths[sorted_events[n + 1]]) if n + 1 < last - first else np.float32(0)
+        sign, row = np.float32(math.copysign(1, lengths[event])), matrix[order[event]]
+        lasting = np.float64(length - shorter)
+        keep = np.float32(math.exp(-rate * lasting))
+        bring = np.float32(-math.expm1(-rate * lasting) / rate if rate > 0 else lasting)
+        for j in range(LANES):
+            current[j] += sign * row[j]
+            potential = keep * out[j] + bring * current[j]
+            potential = -rail if potential < -rail else potential
+            out[j] = rail if potential > rail else potential

@@ -6,7 +6,6 @@
 """
 
 from .bank import ArrayBank
-from .cache import WireCache, default_folder
 from .cells import weight_deviation
 from .circuit import PARTS, Circuit, only, resized
 from .connection import ProgrammedConnection
@@ -14,6 +13,7 @@ from .correction import Correction
 from .device import Device, deviating
 from .files import circuit_names, device_names, load_circuit, load_device
 from .readout import Ramp
+from .wires import WireCache, default_folder
 
 __all__ = [
     "PARTS",

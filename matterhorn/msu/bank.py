@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .cache import WireCache
-from .cells import Streams, draw_neurons, stuck_cells, write
+from .cells import draw_neurons, streams_of, stuck_cells, write
 from .circuit import Circuit
 from .connection import ProgrammedConnection
 from .correction import AS_WRITTEN, Correction, input_order
 from .device import Device
 from .files import load_circuit, load_device
 from .mapping import digits, formed_cells, lay_out, target_conductances
-from .physics import Physics
+from .wires import WireCache
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class ArrayBank:
             raise InputError("no pulse has a length", field="kappa_top, kappa_unit", cure="give numbers of 1 or more")
         if full_scale is not None and full_scale <= 0:
             raise InputError(f"{full_scale}", field="full_scale", cure="give a potential above 0")
-        streams = Streams.of(f"{self.seed}:{name}")
+        streams = streams_of(f"{self.seed}:{name}")
         target = target_conductances(digits(weights, layout), layout, device)
         formed = np.broadcast_to(formed_cells(layout), target.shape)
         stuck = stuck_cells(formed, device, streams)
@@ -81,7 +80,13 @@ class ArrayBank:
         neurons = draw_neurons(layout, circuit, streams)
         return ProgrammedConnection(
             name=name,
-            physics=Physics(weights, layout, device, circuit, cells, neurons, cache=self.cache),
+            weights=weights,
+            layout=layout,
+            device=device,
+            circuit=circuit,
+            cells=cells,
+            neurons=neurons,
+            cache=self.cache,
             kappa_top=kappa_top,
             full_scale=full_scale or float(layout.rows * layout.digit_top * kappa_top),
             step=circuit.slot.si / kappa_unit,

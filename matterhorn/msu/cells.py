@@ -45,19 +45,13 @@ class Neurons:
     offset: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Streams:
-    """Each part draws from a stream of its own, so switching one off leaves the others as they were."""
+Streams = dict[str, np.random.Generator]
+"""Each part draws from a stream of its own, so switching one off leaves the others as they were."""
 
-    programming: np.random.Generator
-    drift: np.random.Generator
-    stuck: np.random.Generator
-    neurons: np.random.Generator
 
-    @classmethod
-    def of(cls, chip: str) -> Streams:
-        """The streams of what ``chip`` names."""
-        return cls(*(stream(f"{chip}:{part}") for part in ("programming", "drift", "stuck", "neurons")))
+def streams_of(chip: str) -> Streams:
+    """The streams of what ``chip`` names."""
+    return {part: stream(f"{chip}:{part}") for part in ("programming", "drift", "stuck", "neurons")}
 
 
 def stream(name: str) -> np.random.Generator:
@@ -81,19 +75,19 @@ def write(
     written, (low, high) = target, stuck
     if device.programming is not None:
         spread = device.programming.spread(target, device.high) * formed
-        written = _once(target, spread, streams.programming)
+        written = _once(target, spread, streams["programming"])
         limit = correction.tolerance * (device.high - device.low)
         relative = device.read.relative.si if device.read is not None else 0.0
         for _ in range(correction.verify_writes):  # what a read, itself noisy, finds off is written again
             seen = written
             if relative:
-                seen = written * (1 + relative * streams.programming.standard_normal(target.shape, dtype=np.float32))
+                seen = written * (1 + relative * streams["programming"].standard_normal(target.shape, dtype=np.float32))
             off = np.abs(seen - target) > limit
-            written[off] = _once(target[off], spread[off], streams.programming)
+            written[off] = _once(target[off], spread[off], streams["programming"])
     exponent = np.broadcast_to(np.float32(0), target.shape)
     if device.drift is not None:
         share = target / device.high
-        noise = streams.drift.standard_normal(target.shape, dtype=np.float32)
+        noise = streams["drift"].standard_normal(target.shape, dtype=np.float32)
         exponent = np.abs(device.drift.exponent(share) + device.drift.exponent_spread(share) * noise)
         exponent = exponent * (formed & ~low & ~high)
     if device.stuck is not None:
@@ -105,7 +99,7 @@ def stuck_cells(formed: NDArray[np.bool_], device: Device, streams: Streams) -> 
     """Which cells are stuck at the lowest and at the highest conductance, like ``formed``; once per stream."""
     if device.stuck is None:
         return np.zeros_like(formed), np.zeros_like(formed)
-    draw = streams.stuck.random(formed.shape, dtype=np.float32)
+    draw = streams["stuck"].random(formed.shape, dtype=np.float32)
     return formed & (draw < device.stuck.low.si), formed & (draw >= 1 - device.stuck.high.si)
 
 
@@ -117,7 +111,7 @@ def _once(target: NDArray[np.float32], spread: NDArray[np.floating], rng: np.ran
 def draw_neurons(layout: Layout, circuit: Circuit, streams: Streams) -> Neurons:
     """The neurons of a chip."""
     shape = (layout.slices, layout.tiles, layout.fan_out)
-    capacity, offset = streams.neurons.standard_normal((2, *shape))
+    capacity, offset = streams["neurons"].standard_normal((2, *shape))
     mismatch = circuit.mismatch.spread.si if circuit.mismatch is not None else 0.0
     volts = circuit.comparator.offset.si if circuit.comparator is not None else 0.0
     return Neurons(gain=1 / (1 + mismatch * capacity), offset=volts * offset)
@@ -134,7 +128,7 @@ def weight_deviation(
     slices, base = digit_base(weights, device)
     unit = (device.high - device.low) / (base - 1)
     target = pair_conductances(split_digits(weights, slices, base), unit, device)
-    streams, formed = Streams.of(str(rng.integers(2**63))), np.ones(target.shape, np.bool_)
+    streams, formed = streams_of(str(rng.integers(2**63))), np.ones(target.shape, np.bool_)
     cells = write(target, formed, device, streams, stuck_cells(formed, device, streams))
     off = difference(cells.held(device, seconds) - target)[..., 0] / unit
     return np.tensordot(np.float32(base) ** np.arange(slices, dtype=np.float32), off, axes=1)

@@ -12,27 +12,25 @@ from ..errors import InputError
 from . import plain
 from .circuit import Conditions
 from .events import EventReads, Kappa
-from .mapping import Layout, digits, from_arrays, to_tiles
+from .mapping import digits, from_arrays, to_tiles
 from .physics import Physics
 from .readout import Ramp, next_slots
 
 
-@dataclass(frozen=True, eq=False)
-class ProgrammedConnection:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProgrammedConnection(Physics):
     """Integer weights ``[fan_out, fan_in]`` on a chip.
 
     Potentials are in weight times step of κ, so an ideal chip returns the integer sums themselves. Nothing of a
     connection ever changes: threads may share it.
 
     Attributes:
-        physics: what the chip holds.
         kappa_top: longest pulse, in steps of κ. step: duration of such a step, s.
         full_scale: potential of one array (in digit times step of κ) that charges its capacitor to the swing.
         order: input of each row, int64 ``[fan_in]``; None: as given.
     """
 
     name: str
-    physics: Physics
     kappa_top: int
     full_scale: float
     step: float
@@ -42,11 +40,11 @@ class ProgrammedConnection:
         """The same chip, so long after programming."""
         if seconds < 0:
             raise InputError(f"{seconds} s", field="seconds", cure="give a time of 0 s or more")
-        return replace(self, physics=replace(self.physics, seconds=seconds))
+        return replace(self, seconds=seconds)
 
     def sized_for(self, kappa: NDArray[np.integer]) -> ProgrammedConnection:
         """The same chip, its capacitors sized for the largest potential of ideal arrays on κ ``[..., fan_in]``."""
-        ideal = from_arrays(digits(self.physics.weights, self.layout), self.layout)
+        ideal = from_arrays(digits(self.weights, self.layout), self.layout)
         reached = to_tiles(self._rows(kappa).astype(ideal.dtype), self.layout) @ ideal
         return replace(self, full_scale=max(float(np.abs(reached).max(initial=0)), 1.0))
 
@@ -65,7 +63,7 @@ class ProgrammedConnection:
         if self._by_events:
             potentials = self._events.integrate(_narrow(rows), rng)
         else:
-            potentials = plain.integrate(self.physics, self.conditions, rows, rng)
+            potentials = plain.integrate(self, self.conditions, rows, rng)
         return potentials.reshape(*kappa.shape[:-1], self.layout.fan_out)
 
     def in_steps(
@@ -99,43 +97,23 @@ class ProgrammedConnection:
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
         given, rows, rng = self.conditions, self._rows(kappa), rng or np.random.default_rng()
-        potentials = plain.potentials(self.physics, given, rows, given.ramp_jitter * ramp.fall, rng)[0, 0]
+        potentials = plain.potentials(self, given, rows, given.ramp_jitter * ramp.fall, rng)[0, 0]
         return next_slots(potentials, ramp, given.droop).reshape(*kappa.shape[:-1], self.layout.fan_out)
-
-    @property
-    def layout(self) -> Layout:
-        """Where the weights sit."""
-        return self.physics.layout
-
-    @property
-    def conductances(self) -> NDArray[np.float32]:
-        """What the cells hold now, siemens ``[slices, tiles, banks, rows, columns]``."""
-        return self.physics.conductances
-
-    @property
-    def effective(self) -> NDArray[np.float32]:
-        """What each array multiplies by, in weights: ``[slices, tiles, rows, fan_out]``."""
-        return self.physics.effective
-
-    @property
-    def column_gains(self) -> NDArray[np.float32]:
-        """What is left of each output, ``[fan_out]``: wires and drift shrink it, a digital scale can restore it."""
-        return self.physics.column_gains
 
     @property
     def conditions(self) -> Conditions:
         """The circuit in steps of κ and potentials."""
-        return Conditions.of(self.physics.circuit, self.step, self.full_scale)
+        return Conditions.of(self.circuit, self.step, self.full_scale)
 
     @cached_property
     def _by_events(self) -> bool:
         """Whether compiled reads serve: one matrix describes an array, and float32 holds the largest sum exactly."""
-        largest = self.kappa_top * int(np.abs(self.physics.weights.astype(np.int64)).sum(1).max())
-        return largest < 2**24 and not self.physics.needs_patterns
+        largest = self.kappa_top * int(np.abs(self.weights.astype(np.int64)).sum(1).max())
+        return largest < 2**24 and not self.needs_patterns
 
     @cached_property
     def _events(self) -> EventReads:
-        return EventReads.of(self.physics, self.conditions)
+        return EventReads.of(self, self.conditions)
 
     def placed(self, kappa: NDArray[np.integer]) -> NDArray[np.integer]:
         """κ ``[..., fan_in]`` in the order of the rows they drive."""

@@ -146,11 +146,6 @@ class Device(Strict):
         return self.conductance_high.si
 
     @property
-    def on_off(self) -> float:
-        """Ratio of the highest to the lowest conductance."""
-        return self.high / self.low if self.low else float("inf")
-
-    @property
     def steepness(self) -> float:
         """α of the nonlinearity, 1/V; 0 for linear cells."""
         return self.nonlinearity.si if self.nonlinearity is not None else 0.0

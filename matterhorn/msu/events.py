@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels.lanes import LANES
 from ..kernels.msu_pulses import Pulses, list_pulses, measure
-from ..kernels.msu_reads import Arrays, Readout, Scale, read_arrays
+from ..kernels.msu_reads import Arrays, Scale, read_arrays
 from .circuit import Conditions
 from .mapping import Layout, place_values
 from .physics import Physics
@@ -40,7 +40,6 @@ class EventReads:
     layout: Layout
     conditions: Conditions
     arrays: Arrays
-    read: Readout
     by_row: NDArray[np.float32]
     noisy: bool
 
@@ -64,18 +63,11 @@ class EventReads:
             offset=_wide(offset),
             by_neuron=_wide(by_neuron),
             merged=merged,
-        )
-        read = Readout(
-            rail=conditions.rail,
-            rate=conditions.leak_rate,
-            late=conditions.late,
             noisy=noisy or conditions.late > 0,
-            per_count=conditions.per_count,
-            half=conditions.half,
             base=float(layout.base),
         )
         rows = np.ascontiguousarray(by_row.reshape(len(matrix), layout.tiles, -1), np.float32)
-        return cls(layout, conditions, arrays, read, rows, noisy)
+        return cls(layout, conditions, arrays, rows, noisy)
 
     def integrate(self, kappa: Kappa, rng: np.random.Generator) -> NDArray[np.float32]:
         """Potentials ``[n, fan_in] → float32 [n, fan_out]``."""
@@ -112,7 +104,7 @@ class EventReads:
         size = np.zeros((len(kappa), layout.tiles), np.float32)
         if self.noisy or given.rail < float("inf"):
             measure(pulses, self.by_row, self.arrays.merged, power, size)
-        read_arrays(self.arrays, pulses, power, size, self.read, scale, np.uint64(seed), out)
+        read_arrays(self.arrays, pulses, power, size, given, scale, np.uint64(seed), out)
 
 
 def outer_factors(variance: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -32,12 +32,12 @@ def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path)
 
 
 def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[str, object]:
-    layout, physics = connection.layout, connection.physics
+    layout = connection.layout
     arrays: list[dict[str, object]] = []
     for place in np.ndindex(layout.slices, layout.tiles, layout.banks):
         piece, tile, bank = place
         file = f"{connection.name}.{piece}.{tile}.{bank}.npz"
-        np.savez_compressed(folder / file, target=physics.cells.target[place], held=physics.conductances[place])
+        np.savez_compressed(folder / file, target=connection.cells.target[place], held=connection.conductances[place])
         first_row = layout.spare if tile == 0 else 0
         entry = {
             "file": file,
@@ -54,11 +54,11 @@ def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[st
     return {
         **order,
         "name": connection.name,
-        "device": physics.device.name,
-        "circuit": physics.circuit.name,
+        "device": connection.device.name,
+        "circuit": connection.circuit.name,
         "fan_in": layout.fan_in,
         "fan_out": layout.fan_out,
-        "unit_conductance": unit_conductance(layout, physics.device),
-        "seconds": physics.seconds,
+        "unit_conductance": unit_conductance(layout, connection.device),
+        "seconds": connection.seconds,
         "arrays": arrays,
     }

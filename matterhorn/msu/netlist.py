@@ -35,12 +35,12 @@ class ArrayCircuit:
     @property
     def circuit(self) -> Circuit:
         """Drivers, wires and neurons."""
-        return self.connection.physics.circuit
+        return self.connection.circuit
 
     @property
     def offsets(self) -> NDArray[np.float64]:
         """Of the comparators, volts ``[neurons]``."""
-        offsets: NDArray[np.float64] = self.connection.physics.neurons.offset[0, 0]
+        offsets: NDArray[np.float64] = self.connection.neurons.offset[0, 0]
         return offsets
 
     @property
@@ -62,7 +62,7 @@ class ArrayCircuit:
 
 def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> ArrayCircuit:
     """Circuit of a connection that sits in one array, driven by one window of κ ``[fan_in]``."""
-    layout, wires = connection.layout, connection.physics.circuit.wires
+    layout, wires = connection.layout, connection.circuit.wires
     if layout.arrays > 1:
         cure = "give weights that fit, or a circuit with more rows and columns"
         raise InputError(f"{connection.name} takes {layout.arrays} arrays", cure=cure)
@@ -79,7 +79,7 @@ def netlist(array: ArrayCircuit, output: str) -> str:
     """The netlist; run by ``ngspice -b``, it writes time, ramp margin and potential of each neuron to ``output``."""
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
     rows, columns = array.cells.shape
-    device, circuit = array.connection.physics.device.name, array.circuit.name
+    device, circuit = array.connection.device.name, array.circuit.name
     lines = [f"* {array.connection.name}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
     for part in parts:
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
@@ -110,7 +110,7 @@ def _word_lines(array: ArrayCircuit) -> Iterator[str]:
 
 def _cells(array: ArrayCircuit) -> Iterator[str]:
     """Cells: resistors, or sources that follow I = G V_r sinh(a v) / sinh(a V_r)."""
-    alpha, volts = array.connection.physics.device.steepness, array.circuit.read_voltage.si
+    alpha, volts = array.connection.device.steepness, array.circuit.read_voltage.si
     for (row, column), conductance in np.ndenumerate(array.cells):
         if conductance == 0:
             continue
@@ -136,9 +136,9 @@ def _bit_lines(array: ArrayCircuit) -> Iterator[str]:
 
 def _integrators(array: ArrayCircuit) -> Iterator[str]:
     """Integrators: the difference of two bit-line currents on a capacitor."""
-    connection, physics, leak = array.connection, array.connection.physics, array.circuit.leak
-    unit = unit_conductance(connection.layout, physics.device) * array.circuit.read_voltage.si * connection.step
-    for neuron, capacity in enumerate(unit * array.volt / physics.neurons.gain[0, 0]):
+    connection, leak = array.connection, array.circuit.leak
+    unit = unit_conductance(connection.layout, connection.device) * array.circuit.read_voltage.si * connection.step
+    for neuron, capacity in enumerate(unit * array.volt / connection.neurons.gain[0, 0]):
         yield f"Fplus{neuron} 0 n{neuron} Vsense{2 * neuron} 1"
         yield f"Fminus{neuron} n{neuron} 0 Vsense{2 * neuron + 1} 1"
         yield f"Cint{neuron} n{neuron} 0 {capacity:.15e} IC=0"

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import WireCache
 from .cells import Cells, Neurons
 from .circuit import Circuit
 from .device import Device
 from .mapping import Layout, difference, digits, from_arrays, from_tiles, place_values, unit_conductance
-from .wires import effective_conductances
+from .wires import WireCache, effective_conductances
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Physics:
     """What a chip holds, ``seconds`` after it was written. Nothing of it changes; what is asked for is computed once.
 

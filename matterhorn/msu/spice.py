@@ -41,7 +41,7 @@ def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ra
     array = array_circuit(connection, kappa, ramp)
     potentials, slots = simulate(array)
     rows, rng = connection.placed(kappa)[None], np.random.default_rng()
-    mine = plain.integrate(connection.physics, connection.conditions, rows, rng)[0]
+    mine = plain.integrate(connection, connection.conditions, rows, rng)[0]
     mine -= array.offsets * array.volt
     same = connection.fire(kappa, ramp)
     return Check(

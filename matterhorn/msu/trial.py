@@ -18,8 +18,7 @@ from .connection import ProgrammedConnection
 from .device import Device
 from .readout import Ramp
 
-STATIC_DEVICE_PARTS = ("programming", "stuck", "drift", "nonlinearity")
-STATIC_CIRCUIT_PARTS = ("wires", "mismatch", "leak", "comparator")
+STATIC = ("programming", "stuck", "drift", "nonlinearity", "wires", "mismatch", "leak", "comparator")
 """What a netlist can hold: all that is drawn once per chip. Noise of each read, rails and converters stay out."""
 
 LARGEST = 512
@@ -44,8 +43,8 @@ def make_trial(
 ) -> Trial:
     """An array just large enough for ``weights [out, in]``, its ramp spanning the potentials of ``kappa [in]``."""
     fan_out, fan_in = weights.shape
-    circuit = resized(only(circuit, *STATIC_CIRCUIT_PARTS), fan_in, 2 * fan_out)
-    bank = ArrayBank(only(device, *STATIC_DEVICE_PARTS), circuit, seed)
+    circuit = resized(only(circuit, *STATIC), fan_in, 2 * fan_out)
+    bank = ArrayBank(only(device, *STATIC), circuit, seed)
     full_scale = max(float(np.abs(weights.astype(np.int64) @ kappa).max()), 1.0)
     top = max(int(np.abs(kappa).max()), 1)
     connection = bank.program(weights, kappa_top=top, kappa_unit=code.unit, full_scale=full_scale)
@@ -60,9 +59,11 @@ def choose_trial(
     kappa_file: Path | None = None,
     weights_file: Path | None = None,
 ) -> Trial:
-    """A trial from npy files where given, else drawn for an array of ``size`` (word lines, bit lines)."""
+    """A trial from npy files where given, else with drawn 1-bit weights for ``size`` (word lines, bit lines)."""
     rows, neurons = size[0], neurons_of(size[1])
-    weights = drawn_weights(rows, neurons, seed) if weights_file is None else _integers(weights_file, 2)
+    weights: NDArray[np.integer] = 2 * stream(f"{seed}:weights").integers(2, size=(neurons, rows), dtype=np.int8) - 1
+    if weights_file is not None:
+        weights = _integers(weights_file, 2)
     kappa, code = drawn_kappa(weights.shape[1], seed)
     if kappa_file is not None:
         kappa = _integers(kappa_file, 1)
@@ -89,11 +90,6 @@ def _integers(file: Path, dimensions: int) -> NDArray[np.int16]:
     if array.size == 0 or np.abs(array.astype(np.int64)).max() > LARGEST:
         raise InputError("empty, or numbers beyond reason", file=file, cure=f"give integers up to ± {LARGEST}")
     return array.astype(np.int16)
-
-
-def drawn_weights(rows: int, neurons: int, seed: int) -> NDArray[np.int8]:
-    """1-bit weights, int8 ``[neurons, rows]``."""
-    return 2 * stream(f"{seed}:weights").integers(2, size=(neurons, rows), dtype=np.int8) - 1
 
 
 def drawn_kappa(rows: int, seed: int) -> tuple[NDArray[np.int16], Code]:

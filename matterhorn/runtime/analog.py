@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding import SILENT, Code, kappa
+from ..coding import Code, kappa
 from ..errors import InputError
 from ..msu import ArrayBank, ProgrammedConnection
 from ..program import Program
 from ..program.parts import Array, Population
 from ..program.text import Encoded
 from ..topology import Site
-from .backend import Potentials, Slots, window_error
+from .backend import Potentials, Slots
 from .engine import Engine
-from .exact import ExactBackend
+from .exact import ExactBackend, checked_kappa
 from .record import SlotRecorder
 
 WEAKEST = 1 / 32
@@ -72,10 +72,8 @@ class AnalogBackend(ExactBackend):
         """See :class:`.backend.Backend`."""
         if array not in self.written:
             raise InputError("an array that is not on this chip", field="program", cure="make a backend for it")
-        if bool(((slots > source.code.top) & (slots != SILENT)).any()):
-            raise window_error(source)
-        shift = array.offset.astype(np.float32)
-        return self.written[array].in_steps(kappa(slots, source.code), self.scales[array], shift, self.rng)
+        given, shift = checked_kappa(slots, source), array.offset.astype(np.float32)
+        return self.written[array].in_steps(given, self.scales[array], shift, self.rng)
 
 
 def static_arrays(program: Program) -> dict[str, tuple[Array, Population]]:

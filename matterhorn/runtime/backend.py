@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +98,3 @@ class Watcher(Protocol):
 def window_error(source: Population) -> ValueError:
     """A slot that no neuron can have: a watcher or caller has damaged an array."""
     return ValueError(f"a spike of {source.name} outside its window of {source.code.slots} slots")
-
-
-def room(rows: int, columns: int, kind: type[Any]) -> NDArray[Any]:
-    """An array ``[rows, columns]`` to write into."""
-    return np.empty((rows, columns), kind)

@@ -20,7 +20,7 @@ from .backend import Backend, Watcher
 from .events import EventsBackend
 from .exact import ExactBackend
 from .forward import run
-from .record import TraceRecorder, Watchers
+from .record import TraceRecorder
 from .sequences import Sequences
 from .stepped import SteppedBackend
 
@@ -112,12 +112,10 @@ class Engine:
         if recorder:
             recorder.rows(tokens, types, sequences)
         watching = [one for one in (recorder, watcher) if one is not None]
-        if watching:
-            whole = Watchers(watching)
-            whole.batch(sequences)
-            logits = run(self.program, self.backend, tokens, types, sequences, whole)
-            return Output(logits, recorder.trace if recorder else None)
-        return Output(self._in_tiles(tokens, types, sequences))
+        if not watching:
+            return Output(self._in_tiles(tokens, types, sequences))
+        logits = run(self.program, self.backend, tokens, types, sequences, watching)
+        return Output(logits, recorder.trace if recorder else None)
 
     def classify(
         self, texts: str | Sequence[Text], *, trace: bool = False, max_length: int | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..coding import SILENT, kappa
-from ..kernels.attention import attend_bytes
+from ..kernels.attention import attend
 from ..kernels.connections import product
 from ..kernels.digital import fire
 from ..program.parts import Array, Population
-from .backend import Attended, Attention, Potentials, Slots, room, window_error
+from .backend import Attended, Attention, Potentials, Slots, window_error
 
 
 class ExactBackend:
@@ -20,40 +21,29 @@ class ExactBackend:
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
         """See :class:`.backend.Backend`."""
-        if bool(((slots > source.code.top) & (slots != SILENT)).any()):
-            raise window_error(source)
-        out = room(len(slots), array.fan_out, np.int32)
-        product(kappa(slots, source.code), array.rows, array.offset, out)
+        out = np.empty((len(slots), array.fan_out), np.int32)
+        product(checked_kappa(slots, source), array.rows, array.offset, out)
         return out
 
     def attend(self, given: Attention) -> Attended:
         """See :class:`.backend.Backend`."""
-        return attended(attend_bytes, given)
+        block, heads = given.block, given.heads
+        asking, probabilities = (block.populations[name].layout for name in ("queries", "probabilities"))
+        levels, out = np.empty(heads * given.pairs, np.uint8), np.empty(given.queries.shape, np.int32)
+        operands, places = (given.queries, given.keys, given.values), (given.rows, given.starts)
+        if not attend(*operands, *places, heads, asking, probabilities, block.softmax, levels, out):
+            raise window_error(block.populations["queries"])
+        return Attended(out, levels)
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
         """See :class:`.backend.Backend`."""
-        levels, slots = (room(len(potentials), population.neurons, np.uint8) for _ in range(2))
+        levels, slots = (np.empty((len(potentials), population.neurons), np.uint8) for _ in range(2))
         fire(potentials, left, population.limits, population.layout, levels, slots)
         return slots
 
 
-def attended(kernel: object, given: Attention) -> Attended:
-    """Run a kernel of :mod:`matterhorn.kernels.attention`."""
-    populations, heads = given.block.populations, given.heads
-    queries, probabilities = populations["queries"], populations["probabilities"]
-    levels, potentials = np.empty(heads * given.pairs, np.uint8), np.empty(given.queries.shape, np.int32)
-    if not kernel(  # type: ignore[operator]
-        given.queries,
-        given.keys,
-        given.values,
-        given.rows,
-        given.starts,
-        heads,
-        queries.layout,
-        probabilities.layout,
-        given.block.softmax,
-        levels,
-        potentials,
-    ):
-        raise window_error(queries)
-    return Attended(potentials, levels)
+def checked_kappa(slots: Slots, source: Population) -> NDArray[np.int16]:
+    """κ of slots that all lie within the window."""
+    if bool(((slots > source.code.top) & (slots != SILENT)).any()):
+        raise window_error(source)
+    return kappa(slots, source.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..kernels import digital
 from ..program.parts import Block, Embeddings, Head, Population, Store
 from ..program.program import Program
 from ..topology import Site
-from .backend import Attention, Backend, Levels, Potentials, Slots, Watcher, room
+from .backend import Attention, Backend, Levels, Potentials, Slots, Watcher
 from .sequences import Sequences
 
 Stream = NDArray[np.float32]
@@ -25,10 +26,12 @@ def run(
     tokens: NDArray[np.int64],
     types: NDArray[np.int64],
     sequences: Sequences,
-    watcher: Watcher | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> NDArray[np.float32]:
     """Logits of a batch, ``[batch, labels]``. ``tokens``, ``types``: ``[batch, L]``."""
-    own = _Pass(program, backend, sequences, watcher)
+    for watcher in watchers:
+        watcher.batch(sequences)
+    own = _Pass(program, backend, sequences, watchers)
     x = own.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
     for index, block in enumerate(program.blocks):
         x = own.feed_forward(index, block, own.attention(index, block, x))
@@ -39,8 +42,8 @@ def run(
 class _Pass:
     """One batch on its way."""
 
-    def __init__(self, program: Program, backend: Backend, sequences: Sequences, watcher: Watcher | None):
-        self.backend, self.sequences, self.watcher = backend, sequences, watcher
+    def __init__(self, program: Program, backend: Backend, sequences: Sequences, watchers: Sequence[Watcher]):
+        self.backend, self.sequences, self.watchers = backend, sequences, watchers
         self.shape, self.eps = program.shape, float(program.config.layer_norm_eps)
 
     def attention(self, index: int, block: Block, x: Stream) -> Stream:
@@ -57,7 +60,7 @@ class _Pass:
         queries = self.fire(index, potentials, block.populations["queries"])
         keys, values = _store(stored, left, block.keys), _store(stored, left + width, block.values)
         found = backend.attend(Attention(queries, keys, values, self.sequences, cut, self.shape.heads, block))
-        self.show_probabilities(index, block.populations["probabilities"], found.levels)
+        self.show(index, block.populations["probabilities"], found.levels)
         context = self.fire(index, found.potentials, block.populations["context"])
         output = backend.integrate(context, arrays["output"], block.populations["context"])
         return _settled(output, block.attention_readout, x)
@@ -75,7 +78,7 @@ class _Pass:
         self, table: Embeddings, tokens: NDArray[np.int64], places: NDArray[np.int64], types: NDArray[np.int64]
     ) -> Stream:
         """Token numbers, positions and types, ``[N]`` each → the residual stream."""
-        out = room(len(tokens), table.word.rows.shape[1], np.float32)
+        out = np.empty((len(tokens), table.word.rows.shape[1]), np.float32)
         weight, shift = table.norm.weight, table.norm.bias
         numbers = tokens, places, types
         _real(digital.embed(table.word, table.position, table.segment, *numbers, weight, shift, self.eps, out))
@@ -85,34 +88,35 @@ class _Pass:
         """Real values → slots."""
         levels, slots = (np.empty(x.shape, np.uint8) for _ in range(2))
         _real(digital.code_values(x, population.pitch, population.layout, levels, slots))
-        if self.watcher:
-            self.watcher.spikes(Site(index, population.name), population, levels, slots)
+        self.show(index, population, levels, slots)
         return slots
 
     def fire(self, index: int, potentials: Potentials, population: Population) -> Slots:
         """Potentials → slots."""
         slots = self.backend.fire(potentials, 0, population)
-        if self.watcher:
+        if self.watchers:
             levels = np.empty_like(slots)
             digital.reach(potentials, 0, population.limits, levels)
-            self.watcher.spikes(Site(index, population.name), population, levels, slots)
+            self.show(index, population, levels, slots)
         return slots
 
-    def show_probabilities(self, index: int, population: Population, levels: Levels) -> None:
-        """Let the watcher look at the attention probabilities."""
-        if self.watcher:
-            self.watcher.spikes(Site(index, population.name), population, levels, encode(levels, population.code))
+    def show(self, index: int, population: Population, levels: Levels, slots: Slots | None = None) -> None:
+        """Let the watchers look at a population; no slots: those of its levels."""
+        if self.watchers and slots is None:
+            slots = encode(levels, population.code)
+        for watcher in self.watchers:
+            watcher.spikes(Site(index, population.name), population, levels, slots)  # type: ignore[arg-type]
 
     def head(self, x: Stream, linear: Head) -> Stream:
         """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → [rows, out]``."""
-        out = room(len(x), len(linear.bias), np.float32)
+        out = np.empty((len(x), len(linear.bias)), np.float32)
         _real(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, out))
         return out
 
 
 def _store(potentials: Potentials, left: int, stored: Store) -> NDArray[np.int8]:
     """Keys or values from the columns from ``left`` on, int8 ``[rows, n]``."""
-    operand = room(len(potentials), len(stored.thresholds), np.int8)
+    operand = np.empty((len(potentials), len(stored.thresholds)), np.int8)
     digital.store(potentials, left, stored.limits, stored.bits, operand)
     return operand
 

@@ -1,8 +1,7 @@
-"""Watchers: one keeps counts for the trace, one keeps every slot, one shows all to several."""
+"""Watchers: one keeps counts for the trace, one keeps every level and slot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,42 +13,26 @@ from ..program.parts import Population
 from ..program.program import Program
 from ..program.trace import ConnectionTrace, DigitalTrace, Trace
 from ..topology import CONNECTION, TARGETS, Site
-from .backend import Levels, Slots, Watcher
+from .backend import Levels, Slots
 from .sequences import Sequences
 
 
-class Watchers:
-    """Several watchers as one."""
-
-    def __init__(self, watchers: Sequence[Watcher]):
-        self.watchers = watchers
-
-    def batch(self, sequences: Sequences) -> None:
-        """See :class:`.backend.Watcher`."""
-        for watcher in self.watchers:
-            watcher.batch(sequences)
-
-    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
-        """See :class:`.backend.Watcher`."""
-        for watcher in self.watchers:
-            watcher.spikes(site, population, levels, slots)
-
-
 class SlotRecorder:
-    """Keeps the slots of every population of the last batch, in the order in which they fired."""
+    """Keeps levels (before masking) and slots of all populations in the last batch, in the order of firing."""
 
     sequences: Sequences
 
     def __init__(self) -> None:
+        self.levels: dict[Site, Levels] = {}
         self.slots: dict[Site, Slots] = {}
 
     def batch(self, sequences: Sequences) -> None:
         """See :class:`.backend.Watcher`."""
-        self.sequences, self.slots = sequences, {}
+        self.sequences, self.levels, self.slots = sequences, {}, {}
 
     def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
         """See :class:`.backend.Watcher`."""
-        self.slots[site] = slots
+        self.levels[site], self.slots[site] = levels, slots
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,11 +47,6 @@ class Sequences:
         return np.diff(self.starts)
 
     @cached_property
-    def longest(self) -> int:
-        """Tokens of the longest sequence."""
-        return int(self.lengths.max())
-
-    @cached_property
     def pairs(self) -> int:
         """Pairs of a token with one of its own sequence."""
         return int((self.lengths**2).sum())

@@ -11,7 +11,7 @@ from ..coding import encode
 from ..kernels.layout import CodeLayout, SoftmaxLayout
 from ..kernels.stepped import fire_steps, integrate_steps
 from ..program.parts import Array, Block, Population
-from .backend import Attended, Attention, Levels, Potentials, Slots, room
+from .backend import Attended, Attention, Levels, Potentials, Slots
 
 
 class SteppedBackend:
@@ -22,7 +22,7 @@ class SteppedBackend:
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
         """See :class:`.backend.Backend`."""
-        out = room(len(slots), array.fan_out, np.int32)
+        out = np.empty((len(slots), array.fan_out), np.int32)
         integrate_steps(slots, source.layout, array.rows, array.offset, out)
         return out
 
@@ -42,7 +42,7 @@ class SteppedBackend:
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
         """See :class:`.backend.Backend`. Masked slots stay quiet, but a neuron that crosses there is done."""
-        slots = room(len(potentials), population.neurons, np.uint8)
+        slots = np.empty((len(potentials), population.neurons), np.uint8)
         fire_steps(potentials[:, left:], population.limits, population.layout, slots)
         return slots
 
@@ -56,11 +56,11 @@ def _head(
     of weights; what the silent state adds is computed from it.
     """
     asking, probabilities = _of(block.populations["queries"].layout, part), block.populations["probabilities"]
-    scores = room(len(queries), len(keys), np.int32)
+    scores = np.empty((len(queries), len(keys)), np.int32)
     integrate_steps(queries, asking, np.ascontiguousarray(keys.T), keys.astype(np.int32) @ asking.constant, scores)
     probable = _probability_levels(scores, block.softmax, probabilities)
     telling = _of(probabilities.layout, np.zeros(len(keys), np.int64))  # one code for all keys
-    context = room(len(queries), values.shape[1], np.int32)
+    context = np.empty((len(queries), values.shape[1]), np.int32)
     integrate_steps(
         encode(probable, probabilities.code), telling, values, telling.constant @ values.astype(np.int32), context
     )

@@ -17,6 +17,7 @@ from ..program.text import Encoded, Text
 from ..topology import Site
 from .backend import Levels, Slots
 from .engine import Engine
+from .record import SlotRecorder
 from .sequences import Sequences
 
 FORMAT = 1
@@ -95,7 +96,7 @@ def verify(
     engines = [Engine(program, name) for name in named]
     for number, batch in enumerate(progress(_batches(program, rows))):
         expected = against.expected(batch) if against else None
-        keeper = _Keeper()
+        keeper = SlotRecorder()
         logits = expected.logits if expected else first(**batch, watcher=keeper).logits  # type: ignore[misc]
         report.n += len(logits)
         for engine in engines:
@@ -112,19 +113,6 @@ def _batches(program: Program, rows: Iterable[Encoded] | Sequence[Text]) -> Iter
     if listed and not isinstance(listed[0], Mapping):
         return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]  # type: ignore[arg-type]
     return listed  # type: ignore[return-value]
-
-
-class _Keeper:
-    """A watcher that keeps all levels of a batch."""
-
-    def __init__(self) -> None:
-        self.levels: dict[Site, Levels] = {}
-
-    def batch(self, sequences: Sequences) -> None:
-        self.levels = {}
-
-    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
-        self.levels[site] = levels
 
 
 class _Comparer:

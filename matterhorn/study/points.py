@@ -11,8 +11,7 @@ from ..errors import InputError
 from ..msu import PARTS, Circuit, Device, deviating, load_circuit, load_device, only
 from ..msu.circuit import Comparator, Jitter, Wires
 from ..msu.device import Read, Stuck
-from ..msu.files import read_yaml
-from ..units import Quantity, Strict
+from ..units import Quantity, Strict, read_yaml, validated
 
 Property = Literal["deviation", "read", "drift", "stuck", "wires", "on_off", "offset", "jitter"]
 SOURCE = "varied by a study"
@@ -59,7 +58,8 @@ class Plan(Strict):
 
 def load_plan(path: Path | None = None) -> Plan:
     """The plan in a file; None takes the one that comes with the package."""
-    return read_yaml(path or Path(__file__).parent / "points.yaml", Plan)
+    path = path or Path(__file__).parent / "points.yaml"
+    return validated(Plan, read_yaml(path), path)
 
 
 NEEDS: dict[str, tuple[str, ...]] = {"deviation": (), "on_off": (), "offset": ("comparator",)}

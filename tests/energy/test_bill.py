@@ -321,12 +321,12 @@ def test_bert_base_with_all_codes_is_quick(base):
 
 def test_msu_reads_no_weight_and_dense_sends_no_spike(base):
     for e in encodings(base, load("rram-22nm")):
-        lines = e.bill.by_category
-        assert (lines["weight_access"] == 0) == (e.hardware == "msu")
-        assert (lines["msu_conduction"] > 0) == (e.hardware == "msu")
-        assert (lines["spike_movement"] == 0) == (e.coding.name == "dense")
+        lines = e["by_category"]
+        assert (lines["weight_access"] == 0) == (e["hardware"] == "msu")
+        assert (lines["msu_conduction"] > 0) == (e["hardware"] == "msu")
+        assert (lines["spike_movement"] == 0) == (e["code"] == "dense")
         assert lines["kv_read"] > 0 and lines["kv_write"] > 0
-        assert 0 <= e.silent_share < 1 and 0 <= e.quiet_share < 1
+        assert 0 <= e["silent_share"] < 1 and 0 <= e["quiet_share"] < 1
 
 
 def test_attention_is_digital_on_both_kinds_of_array(small):

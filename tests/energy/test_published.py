@@ -54,20 +54,20 @@ def test_every_rival_has_sources():
 def test_the_waterfall_goes_down_and_ends_at_the_own_code(base):
     chip = load("rram-22nm")
     steps = waterfall(base, chip)
-    assert [label for label, _ in steps][:3] == ["TTFS", "mask", "dead zone"]
-    assert steps[0][1] > steps[1][1] > steps[2][1]
+    assert [step["step"] for step in steps][:3] == ["TTFS", "mask", "dead zone"]
+    assert steps[0]["total_j"] > steps[1]["total_j"] > steps[2]["total_j"]
 
 
 def test_the_tornado_has_the_ten_widest(base):
     chip = load("rram-22nm")
-    found = tornado(base, as_traced(base), chip, "msu")
+    found = tornado(base, chip, "msu")
     assert len(found) == 10
-    widths = [abs(swing.high - swing.low) for swing in found]
+    widths = [abs(swing["high_j"] - swing["low_j"]) for swing in found]
     assert widths == sorted(widths, reverse=True) and widths[0] > 0
-    assert found[0].key.startswith("msu.")
+    assert found[0]["key"].startswith("msu.")
     total = make_bill(as_traced(base), base, chip, map_trace(base, chip, "msu")).total
-    linear = next(swing for swing in found if swing.key == "logic.multiply")
-    assert linear.low < total < linear.high and linear.low + linear.high == near(2 * total)
+    linear = next(swing for swing in found if swing["key"] == "logic.multiply")
+    assert linear["low_j"] < total < linear["high_j"] and linear["low_j"] + linear["high_j"] == near(2 * total)
 
 
 def test_a_student_that_is_wider_than_its_teacher_is_billed_so_on_every_shape(minilm):

@@ -39,8 +39,8 @@ def programmed(*parts, full_scale=60.0):
 
 def simulated(connection, kappa, *, leak=1e9, rail=np.inf):
     """Potentials by explicit integration of the circuit, from its cells and its data alone."""
-    circuit = connection.physics.circuit
-    unit = unit_conductance(connection.layout, connection.physics.device)
+    circuit = connection.circuit
+    unit = unit_conductance(connection.layout, connection.device)
     volts_per_potential = circuit.swing.si / connection.full_scale
     wired = circuit.wires is not None
     volts = array_volts(
@@ -59,7 +59,7 @@ def simulated(connection, kappa, *, leak=1e9, rail=np.inf):
 
 
 def defined(connection, kappa=KAPPA, seed=0):
-    return plain.integrate(connection.physics, connection.conditions, kappa, np.random.default_rng(seed))
+    return plain.integrate(connection, connection.conditions, kappa, np.random.default_rng(seed))
 
 
 def worst(connection, **physics):

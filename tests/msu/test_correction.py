@@ -16,7 +16,7 @@ IDEAL, PLAIN = load_device("ideal"), load_circuit("ideal-128")
 
 
 def deviation(connection, device):
-    cells = connection.physics.cells
+    cells = connection.cells
     return (cells.written - cells.target)[cells.target > 0] / (device.high - device.low)
 
 
@@ -36,10 +36,10 @@ def test_as_many_cells_stay_off_as_the_normal_distribution_says(writes):
 
 def test_a_further_write_leaves_what_was_right():
     weights, device = signed(40, 90), load_device("rram-wan")
-    once = ArrayBank(device, PLAIN, 2).program(weights).physics.cells.written
-    none = ArrayBank(device, PLAIN, 2, correction=Correction(verify_writes=0)).program(weights).physics.cells.written
+    once = ArrayBank(device, PLAIN, 2).program(weights).cells.written
+    none = ArrayBank(device, PLAIN, 2, correction=Correction(verify_writes=0)).program(weights).cells.written
     assert np.array_equal(none, once)
-    again = ArrayBank(device, PLAIN, 2, correction=Correction(verify_writes=1)).program(weights).physics.cells.written
+    again = ArrayBank(device, PLAIN, 2, correction=Correction(verify_writes=1)).program(weights).cells.written
     assert 0.01 < (again == once)[once > 0].mean() < 0.99
 
 
@@ -102,9 +102,9 @@ def test_the_same_cells_are_stuck_wherever_rows_go():
         ArrayBank(device, PLAIN, 7, correction=Correction(place_rows=how)).program(weights) for how in (False, True)
     )
     assert sorted(chosen.order) == list(range(128)) and not np.array_equal(chosen.order, np.arange(128))
-    off = [connection.physics.cells.written != connection.physics.cells.target for connection in (plain, chosen)]
+    off = [connection.cells.written != connection.cells.target for connection in (plain, chosen)]
     ends = np.float32(device.low), np.float32(device.high)
-    assert np.isin(plain.physics.cells.written, ends).all() and np.isin(chosen.physics.cells.written, ends).all()
+    assert np.isin(plain.cells.written, ends).all() and np.isin(chosen.cells.written, ends).all()
     assert off[1].sum() < off[0].sum()
 
 

@@ -48,7 +48,7 @@ def conductance(value, unit="uS"):
 def test_a_file_of_ones_own_is_read(tmp_path):
     path = device_file(tmp_path, name="mine", conductance_high=conductance(0.02, "mS"))
     assert load_device(path).high == pytest.approx(20e-6)
-    assert load_device(path).on_off == pytest.approx(20)
+    assert load_device(path).high / load_device(path).low == pytest.approx(20)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def strong_leak(circuit):
 
 def by_definition(connection, kappa, rng=None):
     rng = rng or np.random.default_rng()
-    return plain.integrate(connection.physics, connection.conditions, connection.placed(kappa), rng)
+    return plain.integrate(connection, connection.conditions, connection.placed(kappa), rng)
 
 
 SILENT_PARTS = [

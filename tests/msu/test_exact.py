@@ -21,7 +21,7 @@ def sums(weights, kappa):
 
 def by_definition(connection, kappa):
     rows = connection.placed(kappa).reshape(-1, kappa.shape[-1])
-    found = plain.integrate(connection.physics, connection.conditions, rows, np.random.default_rng())
+    found = plain.integrate(connection, connection.conditions, rows, np.random.default_rng())
     return found.reshape(*kappa.shape[:-1], -1)
 
 

@@ -22,7 +22,7 @@ def read(connection, kappa, how="compiled", seed=0):
     rng = np.random.default_rng(seed)
     if how == "compiled":
         return connection.integrate(kappa, rng)
-    return plain.integrate(connection.physics, connection.conditions, kappa, rng)
+    return plain.integrate(connection, connection.conditions, kappa, rng)
 
 
 def exact(weights, kappa):
@@ -73,7 +73,7 @@ def test_switching_one_part_off_leaves_the_others_as_drawn():
     device, weights, circuit = load_device("rram-wan"), matrix(40, 100), load_circuit("array-128")
 
     def drawn(*parts):
-        physics = ArrayBank(only(device, *parts), only(circuit, *parts), 1).program(weights).physics
+        physics = ArrayBank(only(device, *parts), only(circuit, *parts), 1).program(weights)
         return physics.cells.written, physics.neurons
 
     both, alone = drawn("programming", "stuck")[0], drawn("programming")[0]
@@ -86,7 +86,7 @@ def test_switching_one_part_off_leaves_the_others_as_drawn():
 def test_parts_are_drawn_independently():
     """Writing, drift and neurons share a seed, but no random numbers."""
     device, weights = only(load_device("pcm"), "programming", "drift"), signed(256, 256)
-    physics = ArrayBank(device, only(load_circuit("array-128"), "mismatch", "comparator"), 1).program(weights).physics
+    physics = ArrayBank(device, only(load_circuit("array-128"), "mismatch", "comparator"), 1).program(weights)
     full = physics.cells.target > 20e-6
     wrote, ages = physics.cells.written[full], physics.cells.exponent[full]
     assert abs(np.corrcoef(wrote, ages)[0, 1]) < 4 / math.sqrt(full.sum())
@@ -161,7 +161,7 @@ def test_a_small_capacitor_amplifies_noise_as_it_does_the_signal(how):
     circuit = only(circuit.model_copy(update={"mismatch": wild}), "mismatch")
     connection = ArrayBank(only(load_device("rram-wan"), "read"), circuit).program(matrix(20, 100))
     spread = read(connection, np.repeat(pulses(1, 100), 4000, axis=0), how).std(0)
-    gain = connection.physics.neurons.gain[0, 0]
+    gain = connection.neurons.gain[0, 0]
     assert np.corrcoef(spread, gain)[0, 1] > 0.99
     assert (spread / gain).std() / (spread / gain).mean() < 0.04
 
@@ -181,7 +181,7 @@ def test_drift_is_a_power_of_time():
 
 
 def test_drift_of_phase_change_memory_depends_on_the_conductance():
-    cells = ArrayBank(only(load_device("pcm"), "drift"), CIRCUIT).program(matrix(300, 300, 7)).physics.cells
+    cells = ArrayBank(only(load_device("pcm"), "drift"), CIRCUIT).program(matrix(300, 300, 7)).cells
     share, exponent = cells.target / 25e-6, cells.exponent
     high, low = exponent[share > 0.99], exponent[(share > 0.1) & (share < 0.2)]
     assert high.mean() == pytest.approx(0.049, rel=0.03)
@@ -193,7 +193,7 @@ def test_drift_of_phase_change_memory_depends_on_the_conductance():
 def test_stuck_cells_come_in_the_shares_given():
     device = only(load_device("rram-wan"), "stuck", "drift")
     stuck = device.stuck.model_copy(update={"high": quantity(3, "%")})
-    cells = ArrayBank(device.model_copy(update={"stuck": stuck}), CIRCUIT).program(matrix(512, 512)).physics.cells
+    cells = ArrayBank(device.model_copy(update={"stuck": stuck}), CIRCUIT).program(matrix(512, 512)).cells
     formed = (cells.target > 0).sum()
     low, high = np.float32(device.low), np.float32(device.high)
     at_high = (cells.written == high) & (cells.target < high)
@@ -205,7 +205,7 @@ def test_stuck_cells_come_in_the_shares_given():
 
 
 def test_unformed_cells_stay_at_zero():
-    cells = ArrayBank.of("rram-wan", "ideal-128").program(matrix(10, 100)).physics.cells
+    cells = ArrayBank.of("rram-wan", "ideal-128").program(matrix(10, 100)).cells
     assert not cells.written[..., :28, :].any()
     assert not cells.written[..., 20:].any()
     assert cells.written[..., 28:, :20].any()

@@ -134,7 +134,7 @@ def test_patterns_and_one_matrix_agree_where_both_hold(part, monkeypatch):
     connection = connection_with(**extra)
     expected = connection.integrate(KAPPA)
     assert (np.abs(expected) > 5.99).any() or part != "saturation"
-    monkeypatch.setattr(type(connection.physics), "needs_patterns", True)
+    monkeypatch.setattr(type(connection), "needs_patterns", True)
     again = connection_with(**extra)
     assert np.allclose(again.integrate(KAPPA), expected, rtol=1e-6, atol=1e-5)
     assert again.integrate(KAPPA).dtype == np.float64 and expected.dtype == np.float32  # another reader
@@ -154,7 +154,7 @@ def test_floating_rows_and_nonlinear_cells_are_noticed():
 def test_patterns_are_integrated_as_each_by_itself(how):
     """One pulse of each length on its own array: the currents of the network times what a leak leaves of the time."""
     connection = connection_with(**how, leak=load_circuit("array-128").leak)
-    physics, rate = connection.physics, connection.conditions.leak_rate
+    physics, rate = connection, connection.conditions.leak_rate
     kappa = np.array([[0, 0, 4, 4, 0, -4, 0, 0], [0, 0, 0, 0, -9, 0, 9, 9]])
     found = connection.integrate(kappa)
     around = Surroundings(physics.circuit.wires, 0.5, physics.device.steepness)

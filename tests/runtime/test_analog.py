@@ -85,7 +85,7 @@ def test_cells_are_those_of_the_same_bank_elsewhere(program):
     ]
     for name, (array, _) in held.items():
         alone = bank.program(array.weights, name=name)
-        assert np.array_equal(backend.written[array].physics.cells.written, alone.physics.cells.written)
+        assert np.array_equal(backend.written[array].cells.written, alone.cells.written)
 
 
 def reading(share):

@@ -44,13 +44,6 @@ def test_backends_equal_the_quantized_network(options):
     assert report.n == 9 and report.levels_compared > 10_000
 
 
-def test_packed_attention_gives_the_same(monkeypatch, program):
-    batch = small_arrays(longest=64)
-    plain = Engine(program, "stepped")(**batch).logits
-    monkeypatch.setattr("matterhorn.runtime.events.PACKED_FROM", 1)
-    assert np.array_equal(Engine(program, "events")(**batch).logits, plain)
-
-
 def test_the_last_block_computes_the_first_token_only(program):
     recorder, batch = SlotRecorder(), small_arrays()
     Engine(program, "exact")(**batch, watcher=recorder)

@@ -27,7 +27,8 @@ def test_every_value_of_the_shipped_plan_varies_its_property_and_nothing_else():
             assert seconds == (value if name == "drift" else 0)
     stuck = set_to("stuck", 2, plan.studies["stuck"], plan)[0].stuck
     assert (stuck.low.si, stuck.high.si) == (pytest.approx(0.01), pytest.approx(0.01))
-    assert set_to("on_off", 5, plan.studies["on_off"], plan)[0].on_off == pytest.approx(5)
+    device, _, _ = set_to("on_off", 5, plan.studies["on_off"], plan)
+    assert device.high / device.low == pytest.approx(5)
     assert set_to("wires", 2, plan.studies["wires"], plan)[1].wires.bit_line.si == 2
     assert set_to("offset", 5, plan.studies["offset"], plan)[1].comparator.offset.si == pytest.approx(5e-3)
     assert set_to("jitter", 50, plan.studies["jitter"], plan)[1].jitter.ramp.si == pytest.approx(50e-12)

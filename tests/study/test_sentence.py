@@ -38,8 +38,8 @@ def test_the_array_is_driven_as_the_network_is(program, name, token):
     trial = trial_of(program, name, token)
     assert np.array_equal(trial.kappa, kappa(recorder.slots[Site(site.block, source)], code)[token, :32])
     weights = program.blocks[site.block].connections[site.part].weights[:8, :32]
-    assert np.array_equal(trial.connection.physics.weights, weights)
-    assert trial.at(60).connection.physics.seconds == 60
+    assert np.array_equal(trial.connection.weights, weights)
+    assert trial.at(60).connection.seconds == 60
 
 
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="needs ngspice (Debian package ngspice)")
