@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json
+from .extras import need
 
 if TYPE_CHECKING:
     from ..program.trace import Trace
@@ -64,6 +65,7 @@ def energy(
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars into this picture.")] = None,
     tokens: Tokens = 128,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -71,6 +73,8 @@ def energy(
     """The bill of a network that ran, line by line, and what it would cost otherwise."""
     from ..energy import energy_answer, load
 
+    if plot is not None:
+        need("plot", "matplotlib")
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, task, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
@@ -80,6 +84,10 @@ def energy(
 
         write_page(html, answer, ran, hardware)
         typer.echo(f"page: {html}", err=True)
+    if plot is not None:
+        from ..report.bill_plot import plot_bill
+
+        plot_bill(answer, plot)
     if as_json:
         print_json(answer)
     else:
