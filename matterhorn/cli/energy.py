@@ -67,6 +67,7 @@ def energy(
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars into this picture.")] = None,
     tokens: Tokens = 128,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -80,6 +81,8 @@ def energy(
 
     if html is not None:
         need("plot", "plotly")
+    if plot is not None:
+        need("plot", "matplotlib")
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
@@ -89,6 +92,10 @@ def energy(
 
         write_page(html, answer, ran, hardware)
         typer.echo(f"page: {html}", err=True)
+    if plot is not None:
+        from ..report.bill_plot import plot_bill
+
+        plot_bill(answer, plot)
     if as_json:
         print_json(answer)
     else:

@@ -2,9 +2,9 @@
 
 An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` uint8 ``[out, in]``
 (sign in bit 7, size in eighths of an octave: |w| = α · 2^((code − 80)/8)) with ``i.<connection>.alpha`` (α, ``[out]``)
-and ``.bias``; of every population ``.scale``, ``.silent``, ``.silent_value_eighths`` and, where it has them, ``.gain``;
-scales of stored keys and values; the norms. ``encoder.json`` says what it is of: the number formats, the checksum of the
-arrays, and rows of the backbone's word embeddings by which a teacher is recognized.
+and ``.bias``; of every population ``.scale``, ``.silent``, ``.silent_value_eighths`` and, where it has them, its
+``.gain``; scales of stored keys and values; the norms. ``encoder.json`` says what it is of: the number formats, the
+checksum of the arrays, and rows of the backbone's word embeddings by which a teacher is recognized.
 """
 
 from __future__ import annotations

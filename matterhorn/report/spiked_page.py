@@ -54,8 +54,13 @@ def _cards(answer: dict[str, Any]) -> str:
 
 def _relax(diagnosis: dict[str, Any]) -> str:
     rows = [
-        (one["what"], _bar(one["cost"], diagnosis["relax"]), f"{one['divergence']:.3f}", f"{one['agreement']:.1%}")
-        + tuple("" if one.get(share) is None else f"{one[share]:.3f}" for share in ("silent_share", "quiet_share"))
+        (
+            one["what"],
+            _bar(one["cost"], diagnosis["relax"]),
+            f"{one['divergence']:.3f}",
+            f"{one['agreement']:.1%}",
+            *(f"{one[share]:.3f}" if share in one else "" for share in ("silent_share", "quiet_share")),
+        )
         for one in diagnosis["relax"]
     ]
     head = ("relaxed", "what the divergence falls by", "divergence left", "agreement", "silent share", "quiet share")

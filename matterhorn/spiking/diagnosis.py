@@ -1,8 +1,8 @@
 """Why a spiking network says something else than its teacher: rows that flipped, and what each quantizer costs.
 
 A quantizer's cost is what the divergence from the teacher falls by when it alone is switched off, in the network as it
-is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error sits
-now, not what training without the quantizer would reach.
+is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error
+sits now, not what training without the quantizer would reach.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ def forecast(plan: Plan) -> dict[str, Any]:
     """Time, memory and expected loss of a plan.
 
     Returns:
-        ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most, of
-        this process so far), ``start``; and ``kept_low``, ``kept_high``: what runs from such a start, over as many
+        ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most,
+        of this process so far), ``start``; and ``kept_low``, ``kept_high``: what runs from such a start, over as many
         tokens, kept of their teachers' metric; None where none was measured.
     """
     settings = plan.settings

@@ -1,4 +1,4 @@
-"""A newcomer's path, outside the checkout: the wheel with the extra ``train``, a CSV, a fine-tuned MiniLM, one command."""
+"""A newcomer's path, outside the checkout: the wheel with the extra ``train``, a CSV, a fine-tuned MiniLM."""
 
 from __future__ import annotations
 
