@@ -138,12 +138,11 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
                 block computes the first token only, where only that is read.
 
         Raises:
-            InputError: the network has not been calibrated, a row begins with padding, or labels have another shape.
+            InputError: the network has not been calibrated; a row begins with padding, is too long or has numbers
+                outside the tables; labels have another shape.
         """
         self.check_calibrated()
-        if attention_mask is not None and not bool(attention_mask[:, 0].all()):
-            cure = "pad behind the text (padding_side = 'right')"
-            raise InputError("a row begins with padding", field="attention_mask", cure=cure)
+        self._check_tokens(input_ids, attention_mask, token_type_ids)
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
         return QuantizedOutput(
             loss=None if labels is None else loss_of(given.logits.float(), labels, self.config.problem_type),
@@ -151,6 +150,21 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
             hidden_states=given.states if output_hidden_states else None,
             events=given.events or None,
         )
+
+    def _check_tokens(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
+        formats = self.config.formats
+        if input_ids.shape[1] > formats.max_position_embeddings:
+            cure = f"give at most {formats.max_position_embeddings}"
+            raise InputError(f"{input_ids.shape[1]} tokens", field="input_ids", cure=cure)
+        if attention_mask is not None and not bool(attention_mask[:, 0].all()):
+            cure = "pad behind the text (padding_side = 'right')"
+            raise InputError("a row begins with padding", field="attention_mask", cure=cure)
+        for name, numbers, rows in (
+            ("input_ids", input_ids, formats.vocab_size),
+            ("token_type_ids", token_type_ids, formats.type_vocab_size),
+        ):
+            if numbers is not None and bool(((numbers < 0) | (numbers >= rows)).any()):
+                raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
 
     def run(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,12 +12,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from matterhorn.errors import InputError
 from matterhorn.hf import ProgramForSequenceClassification
 from matterhorn.models import convert
-from matterhorn.program import load
+from matterhorn.program import find, load
 from matterhorn.runtime import Engine
 
 from ..networks import small_batch, small_network, small_tokenizer
@@ -78,6 +79,13 @@ def test_what_is_saved_needs_no_other_folder(program, model, tmp_path):
     assert theirs["token_type_ids"][0] == own["token_type_ids"][1][own["attention_mask"][1] > 0].tolist()
     card = ModelCard.load(tmp_path / "p" / "README.md")
     assert card.data.library_name == "matterhorn-snn" and "down, up" in card.text
+
+
+def test_a_shipped_folder_works_alone(tmp_path):
+    """Its embeddings are another folder's: they are found by name and hash."""
+    shutil.copytree(find("sst2"), tmp_path / "alone")
+    classify = pipeline("text-classification", model=str(tmp_path / "alone"))
+    assert classify("A quiet, patient film.")[0]["label"] == "positive"
 
 
 def test_edited_names_are_saved(program, model, tmp_path):

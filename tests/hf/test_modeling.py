@@ -95,11 +95,6 @@ def test_what_is_no_program_is_refused(tmp_path, folder):
         AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
 
 
-def test_too_many_tokens_are_refused(program):
-    with pytest.raises(InputError, match="65 tokens"):
-        ProgramForSequenceClassification.of(program)(torch.ones(1, 65, dtype=torch.int64))
-
-
 def test_a_config_is_what_the_program_says(program):
     config = ProgramConfig.of(program)
     assert config.network == program.config.plain() and config.pad_token_id == 0
@@ -192,9 +187,14 @@ def test_pipelines_give_all_labels_and_take_pairs(folder, program):
     assert classify("a " * 80, truncation=True)
 
 
-def test_tokens_beyond_the_table_are_refused(program):
-    with pytest.raises(InputError, match="a number outside a table of 200 rows"):
-        ProgramForSequenceClassification.of(program)(torch.tensor([[2, 200, 3]]))
+def test_tokens_beyond_the_tables_are_refused(program):
+    for model in (ProgramForSequenceClassification.of(program), small_network()):
+        with pytest.raises(InputError, match="input_ids: a number outside a table of 200 rows"):
+            model(torch.tensor([[2, 200, 3]]))
+        with pytest.raises(InputError, match="token_type_ids: a number outside a table of 2 rows"):
+            model(torch.tensor([[2, 7, 3]]), token_type_ids=torch.tensor([[0, 2, 0]]))
+        with pytest.raises(InputError, match="65 tokens; give at most 64"):
+            model(torch.ones(1, 65, dtype=torch.int64))
 
 
 def test_what_a_program_does_not_have_cannot_be_asked_for(program):
