@@ -30,7 +30,7 @@ def spike(
     chip: Annotated[str, typer.Option(help="What it is billed on; see 'matterhorn chips'.")] = "rram-22nm",
     max_length: Annotated[int, typer.Option(help="Rows are cut to this many tokens.")] = 128,
     seed: Annotated[int, typer.Option(help="Of rows held out, rows made, and training.")] = 1,
-    verify_rows: Annotated[int, typer.Option(min=1, help="So many rows are verified.")] = 100,
+    verify_rows: Annotated[int, typer.Option(min=1, help="So many rows are verified.")] = 64,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell time, memory and what may be lost.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what a stopped run has done.")] = False,
     json: Json = False,

@@ -39,7 +39,7 @@ from .writing import write
 FORMAT = 1
 """Of the document that ``matterhorn spike --json`` prints."""
 
-SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 100
+SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 64
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
