@@ -16,7 +16,6 @@ from . import (  # noqa: F401 (registers the commands)
     programs,
     publish,
     run,
-    study,
     train,
 )
 from .app import app
