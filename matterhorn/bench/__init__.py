@@ -1,7 +1,6 @@
 """Measuring speed: contestants run in turn in one process, medians with spread, ratios within one run."""
 
-from .clock import interleave
-from .rows import FORMAT, Row, as_json
+from .clock import FORMAT, Row, as_json, interleave
 from .suite import FULL, PARTS, QUICK, Plan, run_plan
 
 __all__ = ["FORMAT", "FULL", "PARTS", "QUICK", "Plan", "Row", "as_json", "interleave", "run_plan"]

@@ -1,10 +1,20 @@
-"""Fair timing: contestants take turns, so that a machine that slows down slows all of them."""
+"""Fair timing: contestants take turns, so that a machine that slows down slows all of them; what they took as rows."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import __version__
 
 Input = TypeVar("Input")
 Run = Callable[[], object]
@@ -45,3 +55,60 @@ def interleave(
             run()
             taken[name].append(time.perf_counter() - start)
     return {name: times[1:] for name, times in taken.items()}
+
+
+FORMAT = 2
+"""Of the JSON document; 2: contestants, quiet shares, no input twice."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant at one task.
+
+    Attributes:
+        what: the task (:data:`.suite.PARTS`). contestant: who ran it, one of our backends by its name.
+        shape: sizes by name. threads: that it ran on.
+        median_s, iqr_s: seconds of one call, over so many ``calls``.
+        silent_share, quiet_share: of what came in (None where there are no events).
+        ratio_to: for each other contestant, how many times as fast this one is (the other's median / own).
+        extra: other figures, by name with unit.
+    """
+
+    what: str
+    contestant: str
+    shape: Mapping[str, int | str]
+    threads: int = 1
+    median_s: float | None = None
+    iqr_s: float | None = None
+    calls: int = 0
+    silent_share: float | None = None
+    quiet_share: float | None = None
+    ratio_to: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Sequence[float]], **more: Any) -> list[Row]:
+    """A row for each contestant of a task, of the seconds of its calls. ``more``: fields that are the same in all."""
+    rows, medians = [], {name: float(np.median(own)) for name, own in times.items()}
+    for name, own in times.items():
+        more |= {"median_s": medians[name], "iqr_s": float(np.subtract(*np.percentile(own, [75, 25])))}
+        more |= {"ratio_to": {other: medians[other] / medians[name] for other in times if other != name}}
+        rows.append(Row(what, name, shape, calls=len(own), **more))
+    return rows
+
+
+def as_json(program: str, threads: Sequence[int], rows: Sequence[Row]) -> dict[str, Any]:
+    """The document of a run. ``program``: hash of the one that was measured."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "format": FORMAT,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "versions": {"matterhorn-snn": __version__} | {name: version(name) for name in ("torch", "transformers")},
+        "program": program,
+        "threads": list(threads),
+        "rows": [asdict(row) for row in rows],
+    }

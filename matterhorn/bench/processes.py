@@ -14,8 +14,7 @@ from ..program import Config, load
 from ..program.files import find, read_config
 from ..program.text import pad
 from ..runtime import Engine
-from .clock import Contestant, Run, interleave
-from .rows import Row, rows_of
+from .clock import Contestant, Row, Run, interleave, rows_of
 
 ROWS, LENGTH = 32, 128
 """Of the batch whose memory is measured."""

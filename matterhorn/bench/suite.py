@@ -11,10 +11,9 @@ import numpy as np
 from ..program import Config, Program, load
 from ..program.text import Encoded
 from ..runtime import Engine
-from .clock import Contestant, interleave
+from .clock import Contestant, Row, interleave, rows_of
 from .connections import STEPS, connection_contestants, layer_contestants
 from .inputs import LENGTHS, Texts, spikes, spread
-from .rows import Row, rows_of
 
 THREADED = ("network", "BERT-base")
 """Parts that run on each number of threads, the others on one."""

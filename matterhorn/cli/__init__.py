@@ -18,7 +18,6 @@ from . import (  # noqa: F401 (registers the commands)
     publish,
     run,
     spike,
-    study,
     trace,
     train,
 )

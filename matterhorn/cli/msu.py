@@ -1,7 +1,8 @@
-"""``matterhorn msu``: devices, netlists, the comparison with ngspice, conductance maps."""
+"""``matterhorn msu``: devices, netlists, the comparison with ngspice, conductance maps, studies."""
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ..errors import InputError
 from .app import Json, app, print_json
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
+from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..msu import Circuit, Device
@@ -20,7 +22,7 @@ app.add_typer(msu)
 FORMAT = 1
 """Of what these commands print as JSON."""
 
-Rows = Annotated[int, typer.Option(min=1, max=1024, help="Word lines of the array.")]
+Lines = Annotated[int, typer.Option(min=1, max=1024, help="Word lines of the array.")]
 Cols = Annotated[int, typer.Option(min=2, max=1024, help="Bit lines of the array, two per neuron.")]
 Wires = Annotated[bool, typer.Option("--wires/--no-wires", help="Resistance of word and bit lines.")]
 Kappa = Annotated[Path | None, typer.Option(help="Pulses: npy with the signed κ of each row, integers.")]
@@ -48,7 +50,7 @@ def netlist(
     out: Annotated[Path, typer.Option(help="Where to write the netlist.")] = Path("array.cir"),
     device: DeviceName = "rram-wan",
     circuit: CircuitName = "array-128",
-    rows: Rows = 64,
+    rows: Lines = 64,
     cols: Cols = 32,
     wires: Wires = True,
     seed: Seed = 0,
@@ -61,8 +63,8 @@ def netlist(
     token: Annotated[int, typer.Option(min=0, help="With --text: which token, from 0.")] = 1,
 ) -> None:
     """Write one array with its neurons and pulses as an ngspice netlist."""
-    from ..msu.netlist import array_circuit
-    from ..msu.netlist import netlist as written
+    from ..msu.spice import array_circuit
+    from ..msu.spice import netlist as written
     from ..msu.trial import choose_trial
 
     if not out.resolve().parent.is_dir():
@@ -87,7 +89,7 @@ def netlist(
 def check(
     device: DeviceName = "rram-wan",
     circuit: CircuitName = "array-128",
-    rows: Rows = 64,
+    rows: Lines = 64,
     cols: Cols = 32,
     wires: Wires = True,
     seed: Seed = 0,
@@ -162,3 +164,74 @@ def _specs(device: str, circuit: str, wires: bool) -> tuple[Device, Circuit]:
 
     spec = load_circuit(circuit)
     return load_device(device), spec if wires else spec.model_copy(update={"wires": None})
+
+
+@msu.command()
+@with_rows
+def study(
+    rows: Rows,
+    model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
+    chips: Annotated[int, typer.Option(min=1, max=1000, help="Chips for each value.")] = 5,
+    seed: Seed = 0,
+    properties: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this property; may be given several times.")
+    ] = None,
+    points: Annotated[Path | None, typer.Option(help="Properties and values to try (YAML).")] = None,
+    verify_writes: VerifyWrites = 0,
+    tolerance: Tolerance = 0.03,
+    place_rows: PlaceRows = False,
+    output: Annotated[Path | None, typer.Option(help="Write the answer here (.json).")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    json: Json = False,
+) -> None:
+    """Score against one property of the device at a time, over several chips, and the device you need.
+
+    With ``--output FILE`` scores are kept in FILE.part on the way: killed and started again, the study goes on.
+    """
+    from ..msu import Correction, WireCache, default_folder
+    from ..study import Journal, Run, load_plan, run_plan
+
+    plan = load_plan(points)
+    if properties:
+        unknown = [name for name in properties if name not in plan.studies]
+        if unknown:
+            cure = f"choose from {', '.join(plan.studies)}"
+            raise InputError(f"no property {unknown[0]!r}", field="--only", cure=cure)
+        plan = plan.model_copy(update={"studies": {n: s for n, s in plan.studies.items() if n in properties}})
+    for path, option in ((output, "--output"), (html, "--html")):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
+    correction = Correction(verify_writes, tolerance, place_rows)
+    program, tokens, chosen = load_rows(model, rows)
+    about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
+    settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
+    plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
+    sources = {"program": program.hash, "plan": plain, **about, **settings}
+    journal = Journal(output.with_name(output.name + ".part"), sources) if output is not None else None
+    found = run_plan(
+        Run.of(program, tokens, chosen),
+        plan,
+        chips,
+        seed=seed,
+        cache=WireCache(default_folder()),
+        correction=correction,
+        journal=journal,
+        progress=tracked("study"),
+    )
+    answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
+    if output is not None and journal is not None:
+        output.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
+        journal.close()
+    if html is not None:
+        from ..report.study import write_study_page
+
+        write_study_page(html, answer)
+    if json:
+        print_json(answer)
+        return
+    from ..report.study import print_study
+
+    print_study(answer)
+    for path in (output, html):
+        if path is not None:
+            typer.echo(f"written: {path}")

@@ -1,10 +1,12 @@
-"""Comparing the model with ngspice on one array."""
+"""One array with its neurons as an ngspice netlist, and the model compared with what ngspice makes of it."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +16,168 @@ from numpy.typing import NDArray
 from ..coding import encode
 from ..errors import InputError
 from . import plain
+from .circuit import Circuit
 from .connection import ProgrammedConnection
-from .netlist import ArrayCircuit, array_circuit, netlist
+from .mapping import unit_conductance
 from .readout import Ramp
+
+EDGE = 1e-4
+"""Rise time of a pulse as a share of a step of κ; edges lie symmetrically about the ideal ones, so areas are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayCircuit:
+    """What the netlist describes: a connection that sits in one array, and one window of pulses.
+
+    Attributes:
+        cells: siemens ``[rows, columns]``; bit lines 2j and 2j + 1 feed neuron j.
+        lengths: signed pulses ``[rows]``, in steps of κ.
+    """
+
+    connection: ProgrammedConnection
+    cells: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    ramp: Ramp
+
+    @property
+    def circuit(self) -> Circuit:
+        """Drivers, wires and neurons."""
+        return self.connection.circuit
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """Of the comparators, volts ``[neurons]``."""
+        offsets: NDArray[np.float64] = self.connection.neurons.offset[0, 0]
+        return offsets
+
+    @property
+    def volt(self) -> float:
+        """Potential that one volt stands for."""
+        return self.connection.conditions.potential_per_volt
+
+    @property
+    def read_time(self) -> float:
+        """End of all pulses and start of the ramp, in seconds from the start of the netlist."""
+        longest = max(self.connection.kappa_top, int(np.abs(self.lengths).max()))
+        return (longest + 1) * self.connection.step
+
+    @property
+    def end_time(self) -> float:
+        """End of the ramp."""
+        return self.read_time + (self.ramp.code.top + 1) * self.circuit.slot.si
+
+
+def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> ArrayCircuit:
+    """Circuit of a connection that sits in one array, driven by one window of κ ``[fan_in]``."""
+    layout, wires = connection.layout, connection.circuit.wires
+    if layout.arrays > 1:
+        cure = "give weights that fit, or a circuit with more rows and columns"
+        raise InputError(f"{connection.name} takes {layout.arrays} arrays", cure=cure)
+    if wires is not None and wires.undriven == "float":
+        raise InputError(
+            "rows left floating", field="wires.undriven", cure="netlists need undriven rows held at ground"
+        )
+    cells = connection.conductances[0, 0, 0][:, : 2 * layout.fan_out].astype(np.float64)
+    lengths = np.pad(connection.placed(kappa).astype(np.float64), (layout.spare, 0))
+    return ArrayCircuit(connection, cells, lengths, ramp)
+
+
+def netlist(array: ArrayCircuit, output: str) -> str:
+    """The netlist; run by ``ngspice -b``, it writes time, ramp margin and potential of each neuron to ``output``."""
+    parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
+    rows, columns = array.cells.shape
+    device, circuit = array.connection.device.name, array.circuit.name
+    lines = [f"* {array.connection.name}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
+    for part in parts:
+        lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
+    return "\n".join([*lines, *_commands(array, output), ".end", ""])
+
+
+def _drivers(array: ArrayCircuit) -> Iterator[str]:
+    """Row drivers: one pulse each, all ending together."""
+    step, volts = array.connection.step, array.circuit.read_voltage.si
+    half, stop = EDGE * step / 2, array.read_time
+    for row, length in enumerate(array.lengths):
+        if length == 0:
+            yield f"Vrow{row} r{row} 0 0"
+            continue
+        start, level = stop - abs(length) * step, np.sign(length) * volts
+        points = [(0, 0), (start - half, 0), (start + half, level), (stop - half, level), (stop + half, 0)]
+        yield f"Vrow{row} r{row} 0 PWL({' '.join(f'{t:.12e} {v:g}' for t, v in points)})"
+
+
+def _word_lines(array: ArrayCircuit) -> Iterator[str]:
+    """Word lines: one segment before each cell."""
+    if array.circuit.wires is None:
+        return
+    for row, column in np.ndindex(array.cells.shape):
+        before = f"w{row}_{column - 1}" if column else f"r{row}"
+        yield f"Rw{row}_{column} {before} w{row}_{column} {array.circuit.wires.word_line.si:.12e}"
+
+
+def _cells(array: ArrayCircuit) -> Iterator[str]:
+    """Cells: resistors, or sources that follow I = G V_r sinh(a v) / sinh(a V_r)."""
+    alpha, volts = array.connection.device.steepness, array.circuit.read_voltage.si
+    for (row, column), conductance in np.ndenumerate(array.cells):
+        if conductance == 0:
+            continue
+        at = f"{row}_{column}"
+        word, bit = (f"r{row}", f"g{column}") if array.circuit.wires is None else (f"w{at}", f"b{at}")
+        if alpha == 0:
+            yield f"Rc{at} {word} {bit} {1 / conductance:.15e}"
+        else:
+            scale = conductance * volts / np.sinh(alpha * volts)
+            yield f"Bc{at} {word} {bit} I={scale:.15e}*sinh({alpha:.12e}*V({word},{bit}))"
+
+
+def _bit_lines(array: ArrayCircuit) -> Iterator[str]:
+    """Bit lines: one segment after each cell, then the neuron's virtual ground, which measures the current."""
+    rows, columns = array.cells.shape
+    if array.circuit.wires is not None:
+        for row, column in np.ndindex(array.cells.shape):
+            after = f"b{row + 1}_{column}" if row + 1 < rows else f"g{column}"
+            yield f"Rb{row}_{column} b{row}_{column} {after} {array.circuit.wires.bit_line.si:.12e}"
+    for column in range(columns):
+        yield f"Vsense{column} g{column} 0 0"
+
+
+def _integrators(array: ArrayCircuit) -> Iterator[str]:
+    """Integrators: the difference of two bit-line currents on a capacitor."""
+    connection, leak = array.connection, array.circuit.leak
+    unit = unit_conductance(connection.layout, connection.device) * array.circuit.read_voltage.si * connection.step
+    for neuron, capacity in enumerate(unit * array.volt / connection.neurons.gain[0, 0]):
+        yield f"Fplus{neuron} 0 n{neuron} Vsense{2 * neuron} 1"
+        yield f"Fminus{neuron} n{neuron} 0 Vsense{2 * neuron + 1} 1"
+        yield f"Cint{neuron} n{neuron} 0 {capacity:.15e} IC=0"
+        ohms = leak.time_constant.si / capacity if leak is not None else 1e18
+        yield f"Rleak{neuron} n{neuron} 0 {ohms:.15e}"
+
+
+def _comparators(array: ArrayCircuit) -> Iterator[str]:
+    """Comparators: potential plus offset minus a ramp that falls one level per slot."""
+    falling = array.ramp.thresholds[:, ::-1]
+    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) / array.volt
+    times = array.read_time + array.circuit.slot.si * np.arange(corners.shape[1])
+    for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.offsets), len(times))).tolist()):
+        points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))
+        yield f"Vramp{neuron} q{neuron} 0 PWL(0 {volts[0]:.15e} {points})"
+        yield f"Bmargin{neuron} d{neuron} 0 V=V(n{neuron})+({array.offsets[neuron]:.15e})-V(q{neuron})"
+
+
+def _commands(array: ArrayCircuit, output: str) -> list[str]:
+    vectors = " ".join(f"v(n{j}) v(d{j})" for j in range(len(array.offsets)))
+    step = min(array.circuit.slot.si, array.connection.step)
+    return [
+        ".options reltol=1e-7 abstol=1e-18 vntol=1e-12 chgtol=1e-22",
+        f".tran {step:.12e} {array.end_time:.12e} 0 {step:.12e} uic",
+        ".control",
+        "set wr_singlescale",
+        "set numdgt=15",
+        "run",
+        f"wrdata {output} {vectors}",
+        "quit",
+        ".endc",
+    ]
 
 
 class Check(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -97,8 +98,4 @@ class Config:
         return own | {"dead_zones": dict(self.dead_zones)}
 
     def __reduce__(self) -> Any:
-        return _config, (self.plain(),)
-
-
-def _config(plain: dict[str, Any]) -> Config:
-    return Config(**plain)
+        return partial(Config, **self.plain()), ()

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..tasks.results import Result
-from .glue_rivals import RIVAL_TASKS, Published, published
-from .glue_rows import FIGURES, Mean, Row, means_of, rows_of
+from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, means_of, published, rows_of
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from matterhorn.bench import clock, interleave
-from matterhorn.bench.rows import rows_of
+from matterhorn.bench.clock import rows_of
 
 
 class Time:

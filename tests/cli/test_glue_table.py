@@ -13,8 +13,7 @@ from matterhorn.cli import app
 from matterhorn.errors import InputError
 from matterhorn.program import find
 from matterhorn.report import glue_table
-from matterhorn.report.glue_rivals import RIVAL_TASKS, published
-from matterhorn.report.glue_rows import means_of, rows_of
+from matterhorn.report.glue_rows import RIVAL_TASKS, means_of, published, rows_of
 from matterhorn.report.tables import print_table
 from matterhorn.tasks.results import read_result, read_results
 from matterhorn.tasks.task import tasks

@@ -97,6 +97,13 @@ def test_silence_read_as_the_mean_of_what_is_silenced():
     assert (code.unit, code.reach) == (EIGHTHS, max(8 * 7 - 19, 24))
 
 
+def test_one_silent_value_outside_the_dead_zone_is_enough():
+    inside = Code(4, np.array([7, 7]), 1, EIGHTHS * np.array([6, 8]))
+    assert inside.silent_value.tolist() == [48, 64]
+    with pytest.raises(InputError, match="silent_value"):
+        Code(4, np.array([7, 7]), 1, np.array([EIGHTHS * 7, EIGHTHS * 8 + 1]))
+
+
 def test_a_code_cannot_be_written_to():
     silent = np.array([3, 4])
     code = Code(4, silent)

@@ -42,6 +42,13 @@ def test_it_survives_json(tmp_path):
     assert again.formats == own.formats and again.labels == ("no", "yes", "both")
 
 
+def test_labels_are_in_the_order_of_the_logits():
+    """Of numbers, whatever order they are given in: class 10 comes after class 2."""
+    names = [f"class {number}" for number in range(12)]
+    for order in (range(12), sorted(range(12), key=str), reversed(range(12))):
+        assert MatterhornConfig(id2label={number: names[number] for number in order}).labels == tuple(names)
+
+
 def test_what_is_set_afterwards_is_checked_too():
     own = MatterhornConfig()
     own.kv_bits = 9

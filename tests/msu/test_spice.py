@@ -8,8 +8,7 @@ import pytest
 from matterhorn.coding import SILENT, Code
 from matterhorn.errors import InputError
 from matterhorn.msu import load_circuit, load_device
-from matterhorn.msu.netlist import array_circuit, netlist
-from matterhorn.msu.spice import check, interpret, simulate
+from matterhorn.msu.spice import array_circuit, check, interpret, netlist, simulate
 from matterhorn.msu.trial import choose_trial, drawn_kappa
 
 from .drawn import quantity

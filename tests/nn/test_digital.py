@@ -76,6 +76,13 @@ def test_exp_table_ends_in_zero_and_falls():
     assert np.array_equal(exponents, np.round(exponents))
 
 
+@pytest.mark.parametrize("scale", [0.02, 0.1, 0.5])
+def test_exp_table_holds_every_weight_that_does_not_round_to_zero(scale):
+    weights = np.round(EXP_ONE * np.exp(-scale * np.arange(1000)))
+    table = exp_table(scale).numpy()
+    assert weights[-1] == 0 and np.array_equal(table[table > 0], weights[weights > 0])
+
+
 def test_shifted_softmax_divides_by_a_power_of_two():
     weights = torch.tensor([[16384.0, 0.0], [16384.0, 16384.0], [16384.0, 1.0]])
     shares = normalize(weights, shift=True)
