@@ -77,12 +77,23 @@ def value_offsets(values, begin, left, length, constant, offsets):
 
 
 @kernel
-def attend_bytes(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
+def add_bias(scores, bias, places, begin, length, asking):
+    """Add a head's relative position bias to one row of scores; ``bias int32 [2 · longest − 1]``."""
+    here = bias.shape[0] // 2 - places[asking]
+    for j in range(length):
+        scores[j] += bias[here + places[begin + j]]
+
+
+@kernel
+def attend_bytes(
+    queries, keys, values, rows, starts, places, heads, query_code, probability_code, softmax, levels, out
+):
     """Attention over keys and values in bytes.
 
     Args:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
         rows, starts: int64 ``[sequences + 1]``, where each sequence begins among queries and among keys.
+        places: int64 ``[N]``, position of each key in its text; queries are those of a text's first tokens.
         query_code, probability_code: :class:`.layout.CodeLayout`. softmax: :class:`.layout.SoftmaxLayout`.
         levels: uint8, of the probabilities, heads · queries · keys of each sequence end to end.
         out: int32 ``[Q, width]``, potentials of the context.
@@ -115,6 +126,8 @@ def attend_bytes(queries, keys, values, rows, starts, heads, query_code, probabi
                         factor = np.int32(unit * (top - np.int32(slot)) - query_code.reference[left + d])
                         for j in range(room):
                             scores[j] += factor * transposed[d, j]
+                if softmax.bias.shape[1] > 0:
+                    add_bias(scores, softmax.bias[h], places, begin, length, begin + i - rows[s])
                 probability_levels(scores, softmax, probability_code.top, weights, row)
                 levels[place : place + length] = row[:length]
                 place += length
@@ -168,7 +181,7 @@ def add_row(slots, reference, unit, top, bits, offset, order, kappa, bounds, out
 
 
 @kernel
-def attend_bits(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
+def attend_bits(queries, keys, values, rows, starts, places, heads, query_code, probability_code, softmax, levels, out):
     """Attention over keys and values packed to a bit each (|κ| at most 127). Arguments as ``attend_bytes``."""
     unit, top, constant = query_code.unit, query_code.top, query_code.constant
     silent_term, own_unit, own_top = probability_code.constant[0], probability_code.unit, probability_code.top
@@ -195,6 +208,8 @@ def attend_bits(queries, keys, values, rows, starts, heads, query_code, probabil
                 own = queries[i, left : left + size]
                 if not add_row(own, own_reference, unit, top, key_bits, offsets, order, kappa, bounds, scores):
                     return False
+                if softmax.bias.shape[1] > 0:
+                    add_bias(scores, softmax.bias[h], places, begin, length, begin + i - rows[s])
                 probability_levels(scores[:room], softmax, own_top, weights, row)
                 levels[place : place + length] = row[:length]
                 place += length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,6 +18,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..coding import EIGHTHS
 from ..errors import InputError
+from ..kernels.activation import activate
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
 from ..program.text import Encoded
 from ..runtime.verify import Expected
@@ -24,6 +26,14 @@ from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import MatterhornConfig
 from .watching import Batch, evaluating, tensors, watching
+
+TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
+    "hardtanh": F.hardtanh,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "gelu": F.gelu,
+}
+"""Activations of the head as they are trained, by their names in :mod:`matterhorn.kernels.activation`."""
 
 
 @dataclass
@@ -57,8 +67,13 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
         super().__init__(config)
         formats, width = config.formats, config.formats.hidden_size
         self.embeddings = QuantizedEmbeddings(
-            formats.vocab_size, formats.max_position_embeddings, formats.type_vocab_size, width, formats.layer_norm_eps
+            formats.vocab_size,
+            formats.max_position_embeddings,
+            formats.type_vocab_size,
+            formats.table_width,
+            formats.layer_norm_eps,
         )
+        self.projection = DigitalLinear(formats.embedding_size, width) if formats.embedding_size else None
         self.blocks = nn.ModuleList(Block(formats) for _ in range(formats.num_hidden_layers))
         self.pooler = DigitalLinear(width, width)
         self.classifier = DigitalLinear(width, len(config.labels))
@@ -131,11 +146,12 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
 
         Args:
             input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``. labels: ``[batch]``, for a loss.
+                Padding lies behind the text; types are ignored by a network that has none.
             output_hidden_states: give the residual streams of all tokens, ``[batch, L, width]``; without it the last
                 block computes the first token only, where only that is read.
 
         Raises:
-            InputError: the network has not been calibrated.
+            InputError: the network has not been calibrated, a row begins with padding, or is too long.
         """
         self.check_calibrated()
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
@@ -156,15 +172,30 @@ class QuantizedForSequenceClassification(PreTrainedModel):  # type: ignore[no-un
     ) -> Pass:
         """As :meth:`forward`, for calibration: scales may be set on the way."""
         present = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).bool()
+        formats = self.config.formats
+        if input_ids.shape[1] > formats.max_position_embeddings:
+            cure = f"give at most {formats.max_position_embeddings}"
+            raise InputError(f"{input_ids.shape[1]} tokens", field="input_ids", cure=cure)
+        if not bool(present[:, 0].all()):
+            cure = "pad behind the text (padding_side = 'right') and leave out empty rows"
+            raise InputError("a row begins with padding", field="attention_mask", cure=cure)
         x = self.embeddings(input_ids, torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        states, shape = [x], self.config.formats.shape
+        x = x if self.projection is None else self.projection(x)
+        states, shape = [x], formats.shape
         events: dict[Site, Events] = {}
         for i, block in enumerate(self.layers()):
             x, sent = block(x, present, shape.is_cut(i) and not every_token)
             states.append(x)
             events |= {Site(i, name): one for name, one in sent.items()}
-        logits = self.classifier(F.hardtanh(self.pooler(x[:, 0])))
+        logits = self.classifier(self.activate(self.pooler(x[:, 0])))
         return Pass(logits, tuple(states), events)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """The activation of the head: in evaluation to the bit that of a program."""
+        kind = self.config.head_activation
+        if self.training:
+            return TRAINED[kind](x)
+        return torch.from_numpy(activate(x.detach().float().cpu().numpy(), kind)).to(x.device)
 
     @torch.no_grad()
     def expected(self, batch: Batch | Encoded) -> Expected:

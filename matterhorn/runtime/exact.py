@@ -48,6 +48,7 @@ def attended(kernel: object, given: Attention) -> Attended:
         given.values,
         given.rows,
         given.starts,
+        given.sequences.places,
         heads,
         queries.layout,
         probabilities.layout,
