@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from matterhorn.models import QuantizedForSequenceClassification, calibrate, convert, quantize
 from matterhorn.program import Program
@@ -80,3 +81,27 @@ def small_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
+
+
+def small_teacher(name: str, labels: int = 2, seed: int = 0, **options: Any) -> PreTrainedModel:
+    """A classifier of Hugging Face by the first part of its class's name (``MPNet``), as small as :func:`small_bert`;
+    biases and norms are drawn too. ``options`` go to its config, whatever they are called there."""
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {
+        "vocab_size": 200,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 66,
+        "num_labels": labels,
+        "initializer_range": 0.2,
+        "pad_token_id": 1 if name in ("Roberta", "XLMRoberta", "Camembert", "MPNet") else 0,
+    }
+    model = getattr(transformers, f"{name}ForSequenceClassification")(
+        getattr(transformers, f"{name}Config")(**(sizes | options))
+    )
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    return model.eval()

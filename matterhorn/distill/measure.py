@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ..models.watching import evaluating, tensors
+from ..models.watching import evaluating, taken_by, tensors
 from ..nn import QuantizedLinear
 from ..tasks.metrics import compute_metrics
 from ..tasks.task import Task
@@ -45,7 +45,7 @@ def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
     """What a teacher says of a batch (its labels are left out)."""
     nn.Module.to(teacher, batch["input_ids"].device)
     with torch.no_grad():
-        answer = teacher(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
+        answer = teacher(**taken_by(teacher, batch), output_hidden_states=True)
     return answer.logits, answer.hidden_states[1:]
 
 
@@ -55,7 +55,8 @@ def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | N
     logits = torch.zeros(len(tokens), model.config.num_labels or 1, device=model.device)
     with evaluating(model), torch.inference_mode():
         for rows in sorted_batches(tokens, BATCH)[rank::world]:
-            logits[rows] = model(**tensors(tokens.batch(rows), model.device)).logits.float()
+            batch = taken_by(model, tensors(tokens.batch(rows), model.device))
+            logits[rows] = model(**batch).logits.float()
     return (accelerator.reduce(logits) if accelerator else logits).cpu()
 
 

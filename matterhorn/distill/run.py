@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
-from transformers import BertForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..models import QuantizedForSequenceClassification
 from ..msu import deviating, load_device
@@ -24,7 +24,7 @@ from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
 from .start import RECIPE_FILE, find_start, mixture, start_student
 from .state import is_done
-from .teacher import backbone_tokenizer, freeze, load_teacher, locate, task_loss
+from .teacher import backbone_tokenizer, freeze, load_classifier, load_teacher, locate, task_loss
 from .texts import distillation_rows, general_rows
 
 SILENCE_TOLERANCE = 0.005
@@ -37,7 +37,7 @@ class Lesson:
     """What a student learns: from whom (``teacher``: anew for each phase), on which rows, and how it is judged on those
     held out."""
 
-    teacher: Callable[[], BertForSequenceClassification]
+    teacher: Callable[[], PreTrainedModel]
     learn: Tokens
     select: Tokens
     measure: Measure
@@ -92,7 +92,7 @@ def _task_lesson(
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
     set_seed(recipe.seed)
     model = load_teacher(start or locate(recipe.backbone), task)
-    model.bert.embeddings.requires_grad_(recipe.teacher.train_embeddings)
+    model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     run_phase(model, task_loss, by_metric(task), learn, select, recipe.teacher, place, recipe.seed, tracker=tracker)
     tokenizer.save_pretrained(place / "best")
     teacher = partial(load_teacher, place / "best", task)
@@ -106,9 +106,9 @@ def _general_lesson(recipe: Recipe, glue_dir: Path | None) -> Lesson:
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
 
-    def teacher() -> BertForSequenceClassification:
+    def teacher() -> PreTrainedModel:
         set_seed(recipe.seed)  # of its head, which the backbone has not
-        return BertForSequenceClassification.from_pretrained(locate(recipe.backbone))
+        return load_classifier(locate(recipe.backbone))
 
     return Lesson(teacher, learn, select, by_hidden_error(freeze(teacher())), tokenizer)
 

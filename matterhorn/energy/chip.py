@@ -138,6 +138,7 @@ class Digital(Strict):
 
     embedding: Step
     layer_norm: Step
+    position_bias: Step
     softmax: Step
     residual: Step
     activation: Step

@@ -91,13 +91,15 @@ def _digital(step: DigitalTrace, block: int, trace: Trace, shape: Shape, length:
 
 
 def _work(step: DigitalTrace, block: int, shape: Shape, lengths: Mapping[int, int]) -> tuple[int, int]:
-    """What elements and vectors of a step grow with: a head works per sentence (a pooler on width²), softmax and
-    probabilities on pairs of tokens, all else on the tokens that its block computes."""
-    if step.operation == "head":
-        return shape.width ** (2 if step.name == "pooler" else 1) * sum(lengths.values()), sum(lengths.values())
+    """What elements and vectors of a step grow with: steps behind the blocks work per sentence, scores and
+    probabilities on pairs of tokens, all else on the tokens of their block; pooler and projection on width²."""
+    square = 2 if step.name in ("pooler", "projection") else 1
+    if block >= shape.layers:
+        return shape.width**square * sum(lengths.values()), sum(lengths.values())
     part = "input" if "input" in step.name else "hidden"
     tokens = sum(count * shape.tokens(block, part, length) for length, count in lengths.items())
-    if step.operation == "softmax" or "probabilities" in step.name:
+    per_row = step.operation in ("softmax", "position_bias")
+    if per_row or "probabilities" in step.name:
         pairs = sum(count * shape.tokens(block, part, length) * length for length, count in lengths.items())
-        return shape.heads * pairs, tokens * (shape.heads if step.operation == "softmax" else 1)
-    return tokens * (shape.intermediate if step.operation == "activation" else shape.width), tokens
+        return shape.heads * pairs, tokens * (shape.heads if per_row else 1)
+    return tokens * (shape.intermediate if step.operation == "activation" else shape.width**square), tokens

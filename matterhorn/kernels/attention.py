@@ -76,12 +76,21 @@ def value_offsets(values, begin, left, length, constant, offsets):
 
 
 @kernel
-def attend(queries, keys, values, rows, starts, heads, query_code, probability_code, softmax, levels, out):
+def add_bias(scores, bias, places, begin, length, asking):
+    """Add a head's relative position bias to one row of scores; ``bias int32 [2 · longest − 1]``."""
+    here = bias.shape[0] // 2 - places[asking]
+    for j in range(length):
+        scores[j] += bias[here + places[begin + j]]
+
+
+@kernel
+def attend(queries, keys, values, rows, starts, places, heads, query_code, probability_code, softmax, levels, out):
     """Attention over stored keys and values.
 
     Args:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
         rows, starts: int64 ``[sequences + 1]``, where each sequence begins among queries and among keys.
+        places: int64 ``[N]``, position of each key in its text; queries are those of a text's first tokens.
         query_code, probability_code: :class:`.layout.CodeLayout`. softmax: :class:`.layout.SoftmaxLayout`.
         levels: uint8, of the probabilities, heads · queries · keys of each sequence end to end.
         out: int32 ``[Q, width]``, potentials of the context.
@@ -114,6 +123,8 @@ def attend(queries, keys, values, rows, starts, heads, query_code, probability_c
                         factor = np.int32(unit * (top - np.int32(slot)) - query_code.reference[left + d])
                         for j in range(room):
                             scores[j] += factor * transposed[d, j]
+                if softmax.bias.shape[1] > 0:
+                    add_bias(scores, softmax.bias[h], places, begin, length, begin + i - rows[s])
                 probability_levels(scores, softmax, probability_code.top, weights, row)
                 levels[place : place + length] = row[:length]
                 place += length

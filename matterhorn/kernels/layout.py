@@ -60,8 +60,13 @@ class Table(NamedTuple):
 
 
 class SoftmaxLayout(NamedTuple):
-    """``table``: exp in steps of the score's scale, float32. ``scale``: of the probabilities' levels, float32."""
+    """``table``: exp in steps of the score's scale, float32. ``scale``: of the probabilities' levels, float32.
+
+    ``bias``: what is added to a score, in the same steps, for every distance of a key from the token that asks, int32
+    ``[heads, 2 · longest − 1]``; without columns where nothing is.
+    """
 
     table: NDArray[np.float32]
+    bias: NDArray[np.int32]
     scale: np.float32
     by_shifts: bool

@@ -5,6 +5,7 @@ from .calibrate import calibrate
 from .config import MatterhornConfig
 from .convert import convert
 from .equalize import equalize
+from .precision import full_precision
 from .quantize import quantize
 from .quantized import QuantizedForSequenceClassification
 from .restore import restore, restore_trainable
@@ -15,6 +16,7 @@ __all__ = [
     "calibrate",
     "convert",
     "equalize",
+    "full_precision",
     "quantize",
     "restore",
     "restore_trainable",

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ..nn import ActivationQuantizer, Events, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
-from ..nn.attention import exact_shares, join_heads, split_heads, trained_shares
+from ..nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
 from ..program import Config
 from ..topology import POPULATIONS, SOURCE, STATIC
+
+MOST_STEPS = 2**20
+"""Of a relative position bias; in eighths of a level, float32 holds such scores exactly."""
 
 
 class Block(nn.Module):
     """One block, as :mod:`matterhorn.topology` draws it: a submodule for every population and every connection with
-    weights, by its name; ``keys`` and ``values`` are how those are stored."""
+    weights, by its name; ``keys`` and ``values`` are how those are stored; ``relative_bias`` (None: there is none) is
+    added to the scores, real ``[heads, 2 · distance + 1]``."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -37,6 +42,8 @@ class Block(nn.Module):
         self.attention_norm, self.feed_forward_norm = (
             FixedLayerNorm(shape.width, config.layer_norm_eps, shift=self.shift) for _ in range(2)
         )
+        biases, far = (shape.heads, 2 * config.relative_distance + 1), config.relative_distance
+        self.relative_bias = nn.Parameter(torch.zeros(biases)) if far else None
 
     def population(self, name: str) -> ActivationQuantizer:
         """A population, typed."""
@@ -59,6 +66,13 @@ class Block(nn.Module):
     def context_scale(self) -> Tensor:
         """Real value of one integer step of P·V."""
         return self.population("probabilities").positive_scale * self.values.positive_scale
+
+    @property
+    def bias_steps(self) -> Tensor | None:
+        """The relative position bias in whole steps of the score's scale, ``[heads, 2 · distance + 1]``."""
+        if self.relative_bias is None:
+            return None
+        return (self.relative_bias / self.score_scale).detach().round().clamp(-MOST_STEPS, MOST_STEPS)
 
     def forward(self, x: Tensor, present: Tensor, first_only: bool) -> tuple[Tensor, dict[str, Events]]:
         """Run the block.
@@ -101,9 +115,14 @@ class Block(nn.Module):
 
         In training they have the gradient of a softmax, and where divisions are shifts the values of those.
         """
-        scale = self.score_scale
-        trained = trained_shares(scores, keys, scale) if self.training else None
+        scale, steps, rounded = self.score_scale, self.bias_steps, None
+        if self.relative_bias is not None and steps is not None and self.training:
+            real = self.relative_bias
+            rounded = by_distance(real + (steps * scale - real).detach(), scores)
+        trained = plain_shares(scores, keys, scale, rounded) if self.training else None
         if trained is not None and not self.shift:
             return trained
-        exact = exact_shares(scores.detach(), keys, scale, self.population("queries").unit, shift=self.shift)
+        bias = None if steps is None else by_distance(steps, scores)
+        unit = self.population("queries").unit
+        exact = exact_shares(scores.detach(), keys, scale, unit, bias, shift=self.shift)
         return exact if trained is None else trained + (exact - trained).detach()

@@ -42,8 +42,10 @@ class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-unt
         code = auto_map("MatterhornConfig", "QuantizedForSequenceClassification")
         usual: dict[str, Any] = {"tie_word_embeddings": False, "auto_map": code}
         super().__init__(**(usual | options))
-        for name, value in Config(**own).plain().items():
-            setattr(self, name, value)
+        checked = Config(**own)
+        for name in NAMES:
+            setattr(self, name, getattr(checked, name))
+        self.dead_zones = dict(checked.dead_zones)
 
     @property
     def formats(self) -> Config:

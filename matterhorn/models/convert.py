@@ -64,6 +64,8 @@ def convert(
         network = deepcopy(network).cpu()
     tables = network.embeddings.state_dict()
     arrays = _under("embeddings", {name: _numpy(value) for name, value in tables.items()})
+    if network.projection is not None:
+        arrays |= _under("projection", _head(network.projection))
     for number, block in enumerate(network.layers()):
         arrays |= _under(f"blocks.{number}", _block(block))
     arrays |= _under("pooler", _head(network.pooler)) | _under("classifier", _head(network.classifier))
@@ -113,7 +115,10 @@ def _block(block: Block) -> Arrays:
     for name, norm in (("attention_norm", block.attention_norm), ("feed_forward_norm", block.feed_forward_norm)):
         found |= _under(name, {"weight": _numpy(norm.weight), "bias": _numpy(norm.bias)})
     table = exp_table(float(block.score_scale) / block.population("queries").unit, shift=block.shift)
-    return found | {"table": table.numpy()}
+    steps = block.bias_steps
+    return (
+        found | {"table": table.numpy()} | ({} if steps is None else {"relative_bias": _numpy(steps.to(torch.int32))})
+    )
 
 
 def _connection(source: QuantizedLinear, feed: ActivationQuantizer) -> tuple[Arrays, Readout]:

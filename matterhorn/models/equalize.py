@@ -17,7 +17,7 @@ from .block import Block
 from .calibrate import mask_of
 from .encoders import encoder_of
 from .quantized import QuantizedForSequenceClassification
-from .watching import Batch, evaluating, tensors, watching
+from .watching import Batch, evaluating, taken_by, tensors, watching
 
 Moments = tuple[Tensor, Tensor]
 """Mean of each channel and its mean distance from it, ``[width]`` each."""
@@ -80,5 +80,5 @@ def channel_moments(teacher: PreTrainedModel, batch: Batch) -> dict[Site, Moment
     parts = enumerate(encoder_of(teacher).parts(teacher))
     stored = {Site(number, name): layer[name] for number, layer in parts for name in ("key", "value")}
     with watching(stored, measure), evaluating(teacher):
-        teacher(**tensors(batch, teacher.device))
+        teacher(**taken_by(teacher, tensors(batch, teacher.device)))
     return found

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from ..errors import InputError
+from ..topology import Site
 from .calibrate import calibrate
 from .config import MatterhornConfig
 from .encoders import encoder_of
+from .encoders.encoder import copy_into
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch
 
@@ -61,17 +64,20 @@ def quantize(
         "digital": digital,
     }
     for name in unknown:
-        raise InputError("no such option", field=name, cure=f"give any of: {', '.join(options)}")
+        near = [f"did you mean {own}? " for own in get_close_matches(name, options, 1)]
+        raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(options)}")
     encoder = encoder_of(teacher)
-    sizes = {own: getattr(teacher.config, theirs) for own, theirs in encoder.config.items()}
-    network = QuantizedForSequenceClassification(MatterhornConfig(**sizes, **options))
-    for own, theirs in encoder.tables.items():
-        network.embeddings.fill(own, teacher.get_parameter(f"{theirs}.weight"))
-    for own, theirs in encoder.modules.items():
-        network.get_submodule(own).load_state_dict(teacher.get_submodule(theirs).state_dict())
-    for block, parts in zip(network.layers(), encoder.parts(teacher), strict=True):
-        for own, part in parts.items():
-            block.get_submodule(own).load_state_dict(part.state_dict())
+    network = QuantizedForSequenceClassification(MatterhornConfig(**encoder.options(teacher), **options))
+    for name in encoder.tables:
+        network.embeddings.fill(name, encoder.table(teacher, name))
+    for name, module in encoder.outside(teacher).items():
+        copy_into(network.get_submodule(name), module, name)
+    bias = encoder.relative_bias and encoder.relative_bias(teacher)
+    for number, (block, parts) in enumerate(zip(network.layers(), encoder.parts(teacher), strict=True)):
+        for name, part in parts.items():
+            copy_into(block.get_submodule(name), part, str(Site(number, name)))
+        if block.relative_bias is not None and bias is not None:
+            block.relative_bias.data.copy_(bias)
     network.embeddings.requires_grad_(False)
     if batches is not None:
         calibrate(network, batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,6 +18,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..coding import EIGHTHS
 from ..errors import InputError
+from ..kernels.activation import activate
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
 from ..program.hub import CODE, CODE_FILE
 from ..program.text import Encoded
@@ -25,6 +27,14 @@ from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import CarriesItsCode, MatterhornConfig
 from .watching import Batch, evaluating, tensors, watching
+
+TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
+    "hardtanh": F.hardtanh,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "gelu": F.gelu,
+}
+"""Activations of the head as they are trained, by their names in :mod:`matterhorn.kernels.activation`."""
 
 
 @dataclass
@@ -59,8 +69,13 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         super().__init__(config)
         formats, width = config.formats, config.formats.hidden_size
         self.embeddings = QuantizedEmbeddings(
-            formats.vocab_size, formats.max_position_embeddings, formats.type_vocab_size, width, formats.layer_norm_eps
+            formats.vocab_size,
+            formats.max_position_embeddings,
+            formats.type_vocab_size,
+            formats.table_width,
+            formats.layer_norm_eps,
         )
+        self.projection = DigitalLinear(formats.embedding_size, width) if formats.embedding_size else None
         self.blocks = nn.ModuleList(Block(formats) for _ in range(formats.num_hidden_layers))
         self.pooler = DigitalLinear(width, width)
         self.classifier = DigitalLinear(width, len(config.labels))
@@ -132,7 +147,8 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         """Run a batch.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``; padding lies behind the text.
+            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``; padding lies behind the text, and types are
+                ignored by a network that has none.
             labels: for a loss, as ``config.problem_type`` has it: see :func:`loss_of`.
             output_hidden_states: give the residual streams of all tokens, ``[batch, L, width]``; without it the last
                 block computes the first token only, where only that is read.
@@ -142,7 +158,6 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
                 outside the tables; labels have another shape.
         """
         self.check_calibrated()
-        self._check_tokens(input_ids, attention_mask, token_type_ids)
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
         return QuantizedOutput(
             loss=None if labels is None else loss_of(given.logits.float(), labels, self.config.problem_type),
@@ -157,11 +172,11 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
             cure = f"give at most {formats.max_position_embeddings}"
             raise InputError(f"{input_ids.shape[1]} tokens", field="input_ids", cure=cure)
         if attention_mask is not None and not bool(attention_mask[:, 0].all()):
-            cure = "pad behind the text (padding_side = 'right')"
+            cure = "pad behind the text (padding_side = 'right') and leave out empty rows"
             raise InputError("a row begins with padding", field="attention_mask", cure=cure)
         for name, numbers, rows in (
             ("input_ids", input_ids, formats.vocab_size),
-            ("token_type_ids", token_type_ids, formats.type_vocab_size),
+            ("token_type_ids", token_type_ids if formats.type_vocab_size else None, formats.type_vocab_size),
         ):
             if numbers is not None and bool(((numbers < 0) | (numbers >= rows)).any()):
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
@@ -176,14 +191,16 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
     ) -> Pass:
         """As :meth:`forward`, for calibration: scales may be set on the way."""
         present = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).bool()
+        self._check_tokens(input_ids, attention_mask, token_type_ids)
         x = self.embeddings(input_ids, torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
+        x = x if self.projection is None else self.projection(x)
         states, shape = [x], self.config.formats.shape
         events: dict[Site, Events] = {}
         for i, block in enumerate(self.layers()):
             x, sent = block(x, present, shape.is_cut(i) and not every_token)
             states.append(x)
             events |= {Site(i, name): one for name, one in sent.items()}
-        logits = self.classifier(F.hardtanh(self.pooler(x[:, 0])))
+        logits = self.classifier(self.activate(self.pooler(x[:, 0])))
         return Pass(logits, tuple(states), events)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
@@ -191,6 +208,13 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         (Path(save_directory) / CODE_FILE).write_text(CODE, encoding="utf-8")
         super().save_pretrained(save_directory, **options)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """The activation of the head: in evaluation to the bit that of a program."""
+        kind = self.config.head_activation
+        if self.training:
+            return TRAINED[kind](x)
+        return torch.from_numpy(activate(x.detach().float().cpu().numpy(), kind)).to(x.device)
 
     @torch.no_grad()
     def expected(self, batch: Batch | Encoded) -> Expected:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
-from ..program import Program, parts
+from ..program import Program
 from ..topology import SOURCE, STATIC
 from .config import MatterhornConfig
 from .quantized import QuantizedForSequenceClassification, read_network
@@ -33,7 +33,9 @@ def restore(program: Program) -> QuantizedForSequenceClassification:
         for name in STATIC:
             own, unit = source.connections[name], source.populations[SOURCE[name]].code.unit
             target.add_module(name, FixedLinear(_tensor(own.weights), _tensor(own.scale) * unit, _tensor(own.bias)))
-    network.pooler, network.classifier = _head(program.pooler), _head(program.classifier)  # type: ignore[assignment]
+    for name in ("projection", "pooler", "classifier"):
+        if head := getattr(program, name):
+            setattr(network, name, FixedDigitalLinear(_tensor(head.weights), _tensor(head.scale), _tensor(head.bias)))
     network.requires_grad_(False)
     network.train(False)
     return network
@@ -52,8 +54,9 @@ def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
             own, feed, linear = source.connections[name], source.populations[SOURCE[name]], target.connection(name)
             scale = _tensor(own.scale) * feed.code.unit / float(feed.scale)
             linear.weight.copy_(_latent(_tensor(own.weights).to(torch.float32), scale, own.kind))
-    for head, digital in ((program.pooler, network.pooler), (program.classifier, network.classifier)):
-        digital.weight.copy_(_tensor(head.weights) * _tensor(head.scale)[:, None])
+    for name in ("projection", "pooler", "classifier"):
+        if head := getattr(program, name):
+            getattr(network, name).weight.copy_(_tensor(head.weights) * _tensor(head.scale)[:, None])
     return network
 
 
@@ -103,12 +106,11 @@ def _without_weights(program: Program) -> QuantizedForSequenceClassification:
     own = network.state_dict()
     same = {name: _tensor(array) for name, array in program.arrays().items() if name in own}
     network.load_state_dict(own | same)
+    for block in network.layers():
+        if block.relative_bias is not None:
+            block.relative_bias.mul_(block.score_scale)
     network.embeddings.requires_grad_(False)
     return network
-
-
-def _head(head: parts.Head) -> FixedDigitalLinear:
-    return FixedDigitalLinear(_tensor(head.weights), _tensor(head.scale), _tensor(head.bias))
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

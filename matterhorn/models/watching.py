@@ -45,6 +45,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+def taken_by(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch without labels and, where a model (or what it is wrapped around) has none, without token types."""
+    config = getattr(model, "module", model).config
+    left_out = {"labels"} if getattr(config, "type_vocab_size", 0) else {"labels", "token_type_ids"}
+    return {name: values for name, values in batch.items() if name not in left_out}
+
+
 def tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     """What a pass takes of a batch, as int64 tensors on a device."""
     names = ("input_ids", "attention_mask", "token_type_ids")

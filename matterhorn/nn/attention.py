@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .digital import exp_table, normalize, softmax_weights
@@ -18,18 +19,31 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def exact_shares(scores: Tensor, keys: Tensor, scale: Tensor, unit: int, *, shift: bool) -> Tensor:
+def by_distance(bias: Tensor, scores: Tensor) -> Tensor:
+    """A bias ``[heads, 2 · far + 1]`` by the distance of a key from the token that asks, −far … far (all beyond are as
+    the last one), for scores ``[..., Q, L]`` of a text's first Q tokens → ``[heads, Q, L]``."""
+    far, (asking, keys) = bias.shape[1] // 2, scores.shape[-2:]
+    places = torch.arange(keys, device=bias.device)
+    return bias[:, (places - places[:asking, None]).clamp(-far, far) + far]
+
+
+def exact_shares(
+    scores: Tensor, keys: Tensor, scale: Tensor, unit: int, bias: Tensor | None = None, *, shift: bool
+) -> Tensor:
     """Attention probabilities from the table that every backend uses.
 
     Args:
         scores: Q·Kᵀ in levels, ``[..., L, L]``. keys: which keys exist, bool, broadcastable.
         scale: real score of one level, a scalar. unit: steps of κ per level of the queries.
+        bias: added to the scores, integers ``[heads, L, L]`` in levels; None: nothing.
         shift: divisions are shifts.
     """
     table = exp_table(float(scale.detach()) / unit, shift=shift).to(scores.device)
-    return normalize(softmax_weights((scores * unit).round(), keys, table), shift=shift)
+    steps = (scores * unit).round() if bias is None else (scores * unit).round() + bias * unit
+    return normalize(softmax_weights(steps, keys, table), shift=shift)
 
 
-def trained_shares(scores: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
-    """The same as an ordinary softmax with a gradient; ``scores`` in levels."""
-    return (scores * scale.detach()).masked_fill(~keys, -1e4).softmax(-1)
+def plain_shares(scores: Tensor, keys: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The same as an ordinary softmax with a gradient; ``scores`` in levels, ``bias`` real ``[heads, L, L]``."""
+    real = scores * scale.detach() if bias is None else scores * scale.detach() + bias
+    return real.masked_fill(~keys, -1e4).softmax(-1)

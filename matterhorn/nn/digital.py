@@ -143,7 +143,8 @@ class FixedDigitalLinear(nn.Module):
 
 
 class QuantizedEmbeddings(nn.Module):
-    """Word, position and segment embeddings in 8 bits with a scale per row, frozen; their norm is ordinary.
+    """Word, position and segment (token type) embeddings in 8 bits with a scale per row, frozen; their norm is
+    ordinary. Without types (0 rows) there is no segment.
 
     Tables are buffers: ``word`` int8 ``[vocabulary, width]`` and ``word_scale`` float32 ``[vocabulary]``, etc.
     """
@@ -159,8 +160,8 @@ class QuantizedEmbeddings(nn.Module):
 
     @torch.no_grad()
     def fill(self, name: str, weight: Tensor) -> None:
-        """Take over a float table ``[rows, width]``."""
-        rows, scale = quantize_int8(weight)
+        """Take over a real table ``[rows, width]``."""
+        rows, scale = quantize_int8(weight.float())
         self.get_buffer(name).copy_(rows)
         self.get_buffer(f"{name}_scale").copy_(scale)
 
@@ -172,7 +173,6 @@ class QuantizedEmbeddings(nn.Module):
     def forward(self, tokens: Tensor, types: Tensor) -> Tensor:
         """Token and type numbers ``[batch, L]`` → ``[batch, L, width]``."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        normed: Tensor = self.norm(
-            self.rows("word", tokens) + self.rows("position", places) + self.rows("segment", types)
-        )
+        x = self.rows("word", tokens) + self.rows("position", places)
+        normed: Tensor = self.norm(x + self.rows("segment", types) if len(self.get_buffer("segment")) else x)
         return normed

@@ -56,16 +56,19 @@ def assemble(
 ) -> Program:
     """See :meth:`.program.Program.from_arrays`."""
     take = _Taker(arrays)
-    width = config.hidden_size
+    width, narrow = config.hidden_size, config.table_width
     sizes = (config.vocab_size, config.max_position_embeddings, config.type_vocab_size)
     word, position, segment = (
-        Table(take(f"embeddings.{name}", np.int8, n, width), take(f"embeddings.{name}_scale", np.float32, n))
+        Table(take(f"embeddings.{name}", np.int8, n, narrow), take(f"embeddings.{name}_scale", np.float32, n))
         for name, n in zip(TABLES, sizes, strict=True)
     )
-    embeddings = Embeddings(word, position, segment, _norm(take, "embeddings.norm", width))
+    if not config.type_vocab_size:
+        segment = Table(frozen(np.zeros((1, narrow), np.int8)), frozen(np.zeros(1, np.float32)))
+    embeddings = Embeddings(word, position, segment, _norm(take, "embeddings.norm", narrow))
+    projection = _head(take, "projection", width, narrow) if config.embedding_size else None
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
-    about = (labels, task, tokenizer, path, problem_type)
+    about = (labels, projection, task, tokenizer, path, problem_type)
     return Program(config, embeddings, blocks, pooler, classifier, *about, take.taken)
 
 
@@ -93,10 +96,29 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
         attention_norm=norms["attention_norm"],
         feed_forward_norm=norms["feed_forward_norm"],
         arrays=arrays,
-        softmax=SoftmaxLayout(table, populations["probabilities"].scale, config.digital == "shift"),
+        softmax=SoftmaxLayout(
+            table,
+            _relative_bias(take, name, config, populations["queries"].code.unit),
+            populations["probabilities"].scale,
+            config.digital == "shift",
+        ),
         attention_readout=_readout(connections["output"], norms["attention_norm"], config),
         feed_forward_readout=_readout(connections["ffn2"], norms["feed_forward_norm"], config),
     )
+
+
+def _relative_bias(take: _Taker, name: str, config: Config, unit: int) -> NDArray[np.int32]:
+    """A block's relative position bias in steps of κ, laid out for every distance that a text can have."""
+    heads, far, longest = config.num_attention_heads, config.relative_distance, config.max_position_embeddings
+    if not far:
+        return frozen(np.zeros((heads, 0), np.int32))
+    steps = take(f"{name}.relative_bias", np.int32, heads, 2 * far + 1)
+    largest = int(np.abs(steps, dtype=np.int64).max()) * unit
+    if largest > REACH:
+        problem = f"a bias of {largest} steps, over {REACH}"
+        raise InputError(problem, field=f"{name}.relative_bias", cure="convert again")
+    distances = np.arange(1 - longest, longest).clip(-far, far)
+    return frozen(unit * steps[:, far + distances])
 
 
 def _population(take: _Taker, name: str, config: Config, kind: Kind) -> Population:

@@ -10,10 +10,14 @@ from typing import Any
 
 from ..coding import MAX_BITS
 from ..errors import InputError
+from ..kernels.activation import ACTIVATIONS
 from ..topology import POPULATION, Shape
 
 WEIGHTS = ("int1", "ternary", "int2", "int4")
 """Widths of the weights in the blocks."""
+
+LATER = ("embedding_size", "relative_distance", "head_activation")
+"""Options that came after programs had been shipped: left out of files and hashes where they have their default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,8 @@ class Config:
     """Shape and number formats.
 
     Args:
-        vocab_size … pad_token_id: as in BERT.
+        vocab_size … pad_token_id: as in BERT. ``max_position_embeddings``: tokens of the longest text;
+            ``type_vocab_size``: 0 where there are no token types (any that are given are ignored).
         weights: of every linear map in the blocks: one of :data:`WEIGHTS`.
         activation_bits: width b of a level (1 … 6); a window has 2^b slots.
         kv_bits: of stored keys and values (1, or 2 … 6).
@@ -31,6 +36,9 @@ class Config:
         silence_per: "neuron" (each has a silent level of its own) or "tensor".
         digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
         first_only: the head reads the first token only, so that the last block computes only that one.
+        embedding_size: width of the embedding tables where they are projected to the hidden size; 0: they are not.
+        relative_distance: scores have a relative position bias that differs for distances up to this one; 0: none.
+        head_activation: between pooler and classifier, one of :data:`matterhorn.kernels.activation.ACTIVATIONS`.
 
     Raises:
         InputError: a value that is not possible; it names the field.
@@ -53,6 +61,9 @@ class Config:
     silence_per: str = "neuron"
     digital: str = "exact"
     first_only: bool = True
+    embedding_size: int = 0
+    relative_distance: int = 0
+    head_activation: str = "hardtanh"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dead_zones", MappingProxyType(dict(self.dead_zones or {})))
@@ -64,6 +75,7 @@ class Config:
             "dead_zone": range(widest + 1),
             "silence_per": ("neuron", "tensor"),
             "digital": ("exact", "shift"),
+            "head_activation": ACTIVATIONS,
         }
         for name, values in allowed.items():
             value = getattr(self, name)
@@ -92,9 +104,15 @@ class Config:
             self.first_only,
         )
 
+    @property
+    def table_width(self) -> int:
+        """Width of the embedding tables."""
+        return self.embedding_size or self.hidden_size
+
     def plain(self) -> dict[str, Any]:
-        """All fields as plain values, for JSON."""
-        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        """All fields as plain values, for JSON, but for :data:`LATER` ones at their defaults."""
+        named = ((one, getattr(self, one.name)) for one in fields(self))
+        own = {one.name: value for one, value in named if one.name not in LATER or value != one.default}
         return own | {"dead_zones": dict(self.dead_zones)}
 
     def __reduce__(self) -> Any:

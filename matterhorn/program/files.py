@@ -186,7 +186,7 @@ def to_disk(arrays: Arrays, config: Config) -> Arrays:
             continue
         if name.endswith(packed):
             value = pack(value, config.weights)
-        elif name.endswith(".offset"):
+        elif name.endswith((".offset", ".relative_bias")):
             value = value.astype(np.int16) if int(np.abs(value).max()) < 2**15 else value
         elif name.endswith(".thresholds"):
             if even := pack_even(value):

@@ -174,7 +174,8 @@ class Block:
     """One block: connections and populations by their names in :mod:`matterhorn.topology`.
 
     Attributes:
-        keys, values: how potentials are stored. softmax: exp by table, and the scale of probabilities.
+        keys, values: how potentials are stored. softmax: exp by table, the relative position bias, and the scale of
+            probabilities.
         arrays: connections laid out for running: ``query-key-value`` (in a block that is cut to the first token:
             ``query`` and ``key-value``), ``output``, ``ffn1``, ``ffn2``.
         attention_readout, feed_forward_readout: from the potentials of ``output`` and ``ffn2`` to the residual stream.

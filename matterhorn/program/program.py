@@ -30,7 +30,8 @@ class Program:
     """A converted network: embeddings, blocks, head, and what its answers are called.
 
     Attributes:
-        config: shape and number formats. labels: names of the outputs. task: what it was trained for, if known.
+        config: shape and number formats. labels: names of the outputs. projection: from narrower embeddings to the
+            hidden size, if there is one. task: what it was trained for, if known.
         problem_type: what its logits mean (:mod:`.decision`), as Hugging Face names it.
         tokenizer: what makes tokens of texts, if known. path: the folder it was read from.
 
@@ -43,6 +44,7 @@ class Program:
     pooler: Head
     classifier: Head
     labels: tuple[str, ...]
+    projection: Head | None = None
     task: str | None = None
     tokenizer: Tokenizer | None = None
     path: Path | None = None

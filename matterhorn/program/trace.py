@@ -84,8 +84,8 @@ class ConnectionTrace:
 class DigitalTrace:
     """Counts of one digital step: ``elements`` values in ``vectors`` rows (a row is what a norm or softmax reduces).
 
-    ``operation`` is one of embedding, layer_norm, softmax, residual, activation, quantize, head. ``block`` is −1 before
-    the first block, and the number of blocks behind the last one.
+    ``operation`` is one of embedding, layer_norm, position_bias, softmax, residual, activation, quantize, head.
+    ``block`` is −1 before the first block, and the number of blocks behind the last one.
     """
 
     name: str

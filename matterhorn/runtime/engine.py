@@ -101,6 +101,7 @@ class Engine:
         Args:
             input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, as :meth:`Program.encode` or a Hugging
                 Face tokenizer gives them; padding lies behind the text. No mask: all tokens exist; no types: all 0.
+                Types are ignored by a program that has none.
             trace: whether to count what happens.
             watcher: sees every population's spikes, of the batch as a whole.
 
@@ -154,7 +155,8 @@ class Engine:
         config = self.program.config
         tokens = np.asarray(input_ids).astype(np.int64)
         mask = np.ones_like(tokens) if attention_mask is None else np.asarray(attention_mask)
-        types = np.zeros_like(tokens) if token_type_ids is None else np.asarray(token_type_ids).astype(np.int64)
+        typed = token_type_ids is not None and config.type_vocab_size
+        types = np.asarray(token_type_ids).astype(np.int64) if typed else np.zeros_like(tokens)
         if tokens.ndim != 2 or tokens.shape != mask.shape or tokens.shape != types.shape:
             shapes = f"shapes {list(tokens.shape)}, {list(mask.shape)}, {list(types.shape)}"
             raise InputError(shapes, field="input_ids", cure="give three arrays [batch, L] of one shape")
@@ -164,7 +166,7 @@ class Engine:
         sequences = Sequences.of(mask)
         for name, numbers, rows in (
             ("input_ids", tokens, config.vocab_size),
-            ("token_type_ids", types, config.type_vocab_size),
+            ("token_type_ids", types, max(1, config.type_vocab_size)),
         ):
             own = numbers.ravel()[sequences.index]
             if not 0 <= int(own.min()) <= int(own.max()) < rows:

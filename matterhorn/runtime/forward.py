@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..coding import encode
 from ..kernels import digital
+from ..kernels.activation import activate
 from ..program.parts import Block, Embeddings, Head, Population, Store
 from ..program.program import Program
 from ..topology import Site
@@ -33,10 +34,13 @@ def run(
         watcher.batch(sequences)
     own = _Pass(program, backend, sequences, watchers)
     x = own.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
+    if program.projection:
+        x = own.head(x, program.projection)
     for index, block in enumerate(program.blocks):
         x = own.feed_forward(index, block, own.attention(index, block, x))
     first = x if program.shape.first_only else x[sequences.first]
-    return own.head(np.clip(own.head(first, program.pooler), -1, 1), program.classifier)
+    pooled = activate(own.head(first, program.pooler), program.config.head_activation)
+    return own.head(pooled, program.classifier)
 
 
 class _Pass:

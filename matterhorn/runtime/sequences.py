@@ -61,7 +61,7 @@ class Sequences:
         """:attr:`starts` of sequences of one token each."""
         return np.arange(len(self.starts))
 
-    @property
+    @cached_property
     def places(self) -> NDArray[np.int64]:
         """Position of each existing token in its padded row, ``[N]``."""
         return self.index % self.shape[1]

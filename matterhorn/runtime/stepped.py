@@ -35,7 +35,8 @@ class SteppedBackend:
                 part = slice(head * size, (head + 1) * size)
                 queries = np.ascontiguousarray(given.queries[first:last, part])
                 keys, values = (np.ascontiguousarray(x[begin:end, part]) for x in (given.keys, given.values))
-                probable, context = _head(given.block, queries, keys, values, part)
+                bias = _bias(given, head, begin, last - first, end - begin)
+                probable, context = _head(given.block, queries, keys, values, part, bias)
                 levels.append(probable.ravel())
                 potentials[first:last, part] = context
         return Attended(potentials, np.concatenate(levels))
@@ -47,18 +48,32 @@ class SteppedBackend:
         return slots
 
 
+def _bias(given: Attention, head: int, begin: int, asking: int, keys: int) -> NDArray[np.int32]:
+    """What distances add to the scores of one head of one sequence, ``[Q, keys]``."""
+    bias, places = given.block.softmax.bias[head], given.sequences.places[begin : begin + keys]
+    if not len(bias):
+        return np.zeros((asking, keys), np.int32)
+    found: NDArray[np.int32] = bias[len(bias) // 2 + places - places[:asking, None]]
+    return found
+
+
 def _head(
-    block: Block, queries: Slots, keys: NDArray[np.int8], values: NDArray[np.int8], part: slice
+    block: Block,
+    queries: Slots,
+    keys: NDArray[np.int8],
+    values: NDArray[np.int8],
+    part: slice,
+    bias: NDArray[np.int32],
 ) -> tuple[Levels, Potentials]:
     """One head of one sequence: levels of its probabilities ``[Q, keys]``, potentials of its context ``[Q, size]``.
 
-    ``part``: the head's neurons. Q·Kᵀ and P·V integrate slot by slot like any connection, the stored operand in place
-    of weights; what the silent state adds is computed from it.
+    ``part``: the head's neurons. ``bias``: added to its scores. Q·Kᵀ and P·V integrate slot by slot like any
+    connection, the stored operand in place of weights; what the silent state adds is computed from it.
     """
     asking, probabilities = _of(block.populations["queries"].layout, part), block.populations["probabilities"]
     scores = np.empty((len(queries), len(keys)), np.int32)
     integrate_steps(queries, asking, np.ascontiguousarray(keys.T), keys.astype(np.int32) @ asking.constant, scores)
-    probable = _probability_levels(scores, block.softmax, probabilities)
+    probable = _probability_levels(scores + bias, block.softmax, probabilities)
     telling = _of(probabilities.layout, np.zeros(len(keys), np.int64))  # one code for all keys
     context = np.empty((len(queries), values.shape[1]), np.int32)
     integrate_steps(

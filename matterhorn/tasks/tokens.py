@@ -17,8 +17,8 @@ from ..program.text import Encoded, pad, reader
 from .rows import Examples
 from .task import Task
 
-PAD = "[PAD]"
-"""The token that fills rows up, if the tokenizer knows it."""
+PADS = ("[PAD]", "<pad>")
+"""Tokens that fill rows up; a tokenizer knows one of them or none."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: i
     own = reader(tokenizer, max_length)
     coded = own.encode_batch([row[0] if len(row) == 1 else row for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
-    return Tokens(ids, types, examples.labels, own.token_to_id(PAD) or 0, task.is_regression)
+    pad = next((number for number in map(own.token_to_id, PADS) if number is not None), 0)
+    return Tokens(ids, types, examples.labels, pad, task.is_regression)
 
 
 def tokens_for(program: Program, examples: Examples, max_length: int, *, task: Task) -> Tokens:
@@ -71,7 +72,7 @@ def tokens_for(program: Program, examples: Examples, max_length: int, *, task: T
     """
     if program.tokenizer is None:
         raise InputError("no tokenizer", file=program.path, cure="give a program that was saved with its tokenizer")
-    return tokenize(examples, program.tokenizer, task, max_length)
+    return replace(tokenize(examples, program.tokenizer, task, max_length), pad=program.config.pad_token_id)
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:

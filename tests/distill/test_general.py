@@ -157,6 +157,14 @@ def test_a_program_that_is_not_the_one_pinned_is_refused(program):
         find_start(file.parent, Frozen(file=str(file), sha256="0" * 64), 2)
 
 
+@pytest.mark.parametrize("head", [True, False])
+def test_a_head_that_is_taken_over_keeps_its_activation(program, tmp_path, head):
+    program[0].config.head_activation = "hardtanh"
+    program[0].save_pretrained(tmp_path / "before")
+    student = start_student(Distilling(dead_zone=2, **PHASE), tmp_path / "before", ROWS, small_bert(), {}, 1, head=head)
+    assert student.config.head_activation == ("hardtanh" if head else "tanh")
+
+
 def test_a_start_of_other_sizes_is_refused(program, tmp_path):
     other = quantize(small_bert(vocabulary=60), batches=[ROWS.batch(list(range(32)))])
     other.config.intermediate_size = 128

@@ -12,7 +12,7 @@ from matterhorn.models import convert, quantize
 from matterhorn.runtime import Engine
 from matterhorn.tasks.tokens import Tokens
 
-from ..networks import small_arrays, small_batch, small_bert
+from ..networks import small_arrays, small_batch, small_bert, small_teacher
 
 ROWS = Tokens([[2, 5 + i % 90, 6 + i % 80, 3] for i in range(64)], [[0] * 4] * 64, [])
 
@@ -55,6 +55,14 @@ def test_an_average_is_what_the_student_ends_with():
     start = student()
     paths = [own.layers()[0].connection("ffn1").weight.detach() for own in (start, rough, smooth)]
     assert 0 < (paths[2] - paths[0]).norm() < (paths[1] - paths[0]).norm()
+
+
+@pytest.mark.parametrize("name", ["DistilBert", "MPNet", "Electra"])
+def test_any_supported_encoder_teaches(name):
+    teacher, given = small_teacher(name), [ROWS.batch(list(range(16)))]
+    own = quantize(teacher, batches=given)
+    trained = distill(own, teacher, given, dead_zone=2, silent_share=0.8, batch_size=8, steps=3)
+    assert trained.config.dead_zone == 2 and convert(trained).config.head_activation == own.config.head_activation
 
 
 def test_batches_are_rows_too():

@@ -91,7 +91,8 @@ def test_softmax(seed, length, by_shifts, scale):
     room = -(-length // 16) * 16
     padded = np.full(room, NO_KEY, np.int32)
     padded[:length] = scores
-    levels, softmax = np.empty(room, np.uint8), SoftmaxLayout(table.numpy(), np.float32(0.031), by_shifts)
+    levels, none = np.empty(room, np.uint8), np.zeros((1, 0), np.int32)
+    softmax = SoftmaxLayout(table.numpy(), none, np.float32(0.031), by_shifts)
     probability_levels(padded, softmax, 15, np.empty(room, np.float32), levels)
     assert np.array_equal(levels[:length], right) and not levels[length:].any()
 

@@ -18,8 +18,8 @@ from matterhorn.models import (
 )
 from matterhorn.models.calibrate import level_histograms
 from matterhorn.models.encoders import ENCODERS
-from matterhorn.nn import ActivationQuantizer, Sent, StoredQuantizer, quantize_int8
-from matterhorn.topology import STATIC, Site
+from matterhorn.nn import quantize_int8
+from matterhorn.topology import Site
 
 from ..networks import small_arrays, small_batch, small_bert, small_network
 
@@ -39,42 +39,6 @@ def test_it_has_its_teachers_weights_and_labels():
     assert network.config.labels == ("no", "maybe", "yes")
     assert network.config.hidden_size == 32 and network.config.weights == "int1"
     assert not any(p.requires_grad for p in network.embeddings.parameters())
-
-
-def test_without_quantizers_a_block_computes_what_its_teachers_does(monkeypatch):
-    teacher = small_bert(hidden_act="relu")
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in teacher.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
-    network = quantize(teacher).train()
-    for module in (network.populations() | network.stores()).values():
-        module.scale.data.fill_(1.0)
-
-    def plain(self: ActivationQuantizer, x: torch.Tensor) -> Sent:
-        return Sent(x if self.zero else x.clamp(min=0), None)
-
-    monkeypatch.setattr(ActivationQuantizer, "forward", plain)
-    monkeypatch.setattr(StoredQuantizer, "forward", lambda self, x: x)
-    x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
-    present = torch.ones(2, 5, dtype=torch.bool)
-    for block, layer in zip(network.layers(), teacher.bert.encoder.layer, strict=True):
-        for name in STATIC:
-            linear = block.connection(name)
-            block.add_module(name, Plain(linear.weight, linear.bias))
-        given, taught = block(x, present, False)[0], layer(x)
-        assert torch.allclose(given, taught[0] if isinstance(taught, tuple) else taught, atol=1e-4)
-
-
-class Plain(torch.nn.Module):
-    """A connection with its latent weights as they are."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor):
-        super().__init__()
-        self.weight, self.bias = weight, bias
-
-    def forward(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(x, self.weight, self.bias)
 
 
 def test_options_reach_every_part():

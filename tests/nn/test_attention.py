@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from matterhorn.nn.attention import exact_shares, join_heads, split_heads, trained_shares
+from matterhorn.nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
 
 
 def some_scores() -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,14 +24,25 @@ def test_shares_from_the_table_are_those_of_a_softmax(unit):
     scores, keys = some_scores()
     scores = scores + (3 / unit if unit > 1 else 0)
     scale = torch.tensor(0.07)
-    exact, trained = exact_shares(scores, keys, scale, unit, shift=False), trained_shares(scores, keys, scale)
-    assert torch.allclose(exact, trained, atol=2e-3)
-    assert bool((exact * ~keys == 0).all() and (trained * ~keys == 0).all())
+    for bias in (None, torch.randint(-20, 20, (2, 5, 7), generator=torch.Generator().manual_seed(1)).float()):
+        exact = exact_shares(scores, keys, scale, unit, bias, shift=False)
+        trained = plain_shares(scores, keys, scale, None if bias is None else bias * scale)
+        assert torch.allclose(exact, trained, atol=2e-3)
+        assert bool((exact * ~keys == 0).all() and (trained * ~keys == 0).all())
+
+
+def test_a_bias_goes_by_the_distance_of_the_key():
+    bias = torch.tensor([[-2.0, -1, 0, 1, 2], [10, 20, 30, 40, 50]])
+    assert by_distance(bias, torch.zeros(1, 2, 2, 4)).tolist() == [
+        [[0, 1, 2, 2], [-1, 0, 1, 2]],
+        [[30, 40, 50, 50], [20, 30, 40, 50]],
+    ]
+    assert by_distance(bias, torch.zeros(1, 2, 4, 4))[0, 3].tolist() == [-2, -2, -1, 0]
 
 
 def test_shares_pass_a_gradient_on_in_training_only():
     scores, keys = some_scores()
     scores.requires_grad_()
-    trained_shares(scores, keys, torch.tensor(0.07))[..., 0].sum().backward()
+    plain_shares(scores, keys, torch.tensor(0.07))[..., 0].sum().backward()
     assert bool(scores.grad.any())
     assert not exact_shares(scores, keys, torch.tensor(0.07), 1, shift=True).requires_grad

@@ -6,21 +6,29 @@ from transformers import PreTrainedModel
 
 from ...errors import InputError
 from .bert import BERT
+from .distilbert import DISTILBERT
+from .electra import ELECTRA
 from .encoder import Encoder
+from .mpnet import MPNET
+from .roberta import ROBERTA
 
-ENCODERS = {encoder.model: encoder for encoder in (BERT,)}
+ENCODERS = {name: encoder for encoder in (BERT, ROBERTA, DISTILBERT, ELECTRA, MPNET) for name in encoder.models}
+"""By the name of a class of Hugging Face."""
 
 
 def encoder_of(model: PreTrainedModel) -> Encoder:
     """What is known of a full-precision classifier.
 
     Raises:
-        InputError: it is none of :data:`ENCODERS`, or one with relative positions or a causal mask.
+        InputError: it is none of :data:`ENCODERS`, or one with a causal mask or other positions.
     """
     found = next((ENCODERS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in ENCODERS), None)
     if found is None:
         raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {', '.join(ENCODERS)}")
-    if model.config.is_decoder or getattr(model.config, "position_embedding_type", "absolute") != "absolute":
-        cure = "give one that looks both ways, with absolute positions"
-        raise InputError("an encoder with relative positions or a causal mask", field="teacher", cure=cure)
+    positions = getattr(model.config, "position_embedding_type", "absolute") or "absolute"
+    if getattr(model.config, "is_decoder", False):
+        raise InputError("a decoder, with a causal mask", field="teacher", cure="give one that looks both ways")
+    if positions != "absolute":
+        cure = "give one with absolute positions, or an MPNet"
+        raise InputError(f"positions of the kind {positions!r}", field="teacher", cure=cure)
     return found

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+from ...errors import InputError
+
+SIZES = {
+    name: name
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act")
+}
+SAME = ("pad_token_id", "id2label", "label2id", "problem_type")
+"""Options that every config has under the same name."""
 
 
 @dataclass(frozen=True)
@@ -13,18 +23,101 @@ class Encoder:
     """Where a classifier of Hugging Face keeps what a quantized network has. All are our names → theirs.
 
     Attributes:
-        model: name of its class. config: options of a network that its config has.
-        tables: embeddings. modules: all else outside the blocks. layers: where its blocks are; layer: parts of one.
+        models: names of its classes. about: which models are like this, for the documentation.
+        tables: embeddings; without ``segment`` there are no token types. modules: all else outside the blocks, with
+            ``projection`` where embeddings may be narrower. layers: where its blocks are; layer: parts of one.
+        head_activation: between pooler and classifier. config: sizes, as its config names them.
+        relative_bias: of a model, the bias of its scores for distances up to some D, ``[heads, 2 · D + 1]``.
     """
 
-    model: str
-    config: Mapping[str, str]
+    models: tuple[str, ...]
+    about: str
     tables: Mapping[str, str]
     modules: Mapping[str, str]
     layers: str
     layer: Mapping[str, str]
+    head_activation: str
+    config: Mapping[str, str]
+    relative_bias: Callable[[nn.Module], Tensor] | None = None
+
+    def options(self, model: Any) -> dict[str, Any]:
+        """Options of a quantized network that follow from the model: its sizes, and what its outputs are called."""
+        rows = {name: len(self.table(model, name)) if name in self.tables else 0 for name in TABLES}
+        names = {**self.config, **{name: name for name in SAME}}
+        given = {own: getattr(model.config, theirs) for own, theirs in names.items()}
+        width, bias = self.table(model, "word").shape[1], self.relative_bias and self.relative_bias(model)
+        return given | {
+            "pad_token_id": given["pad_token_id"] or 0,
+            "vocab_size": rows["word"],
+            "max_position_embeddings": rows["position"],
+            "type_vocab_size": rows["segment"],
+            "embedding_size": 0 if width == given["hidden_size"] else width,
+            "layer_norm_eps": model.get_submodule(self.modules["embeddings.norm"]).eps,
+            "relative_distance": 0 if bias is None else bias.shape[1] // 2,
+            "head_activation": self.head_activation,
+        }
+
+    def table(self, model: nn.Module, name: str) -> Tensor:
+        """One embedding table, float32 ``[rows, width]``. Positions begin behind the row of the padding, if it has
+        one: RoBERTa's first token is at 2."""
+        table = model.get_submodule(self.tables[name])
+        assert isinstance(table, nn.Embedding)
+        first = table.padding_idx + 1 if name == "position" and table.padding_idx is not None else 0
+        return table.weight.detach()[first:].float()
+
+    def outside(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Modules outside the blocks, by our names: norm of the embeddings, projection, pooler, classifier."""
+        found = {own: dict(model.named_modules()).get(theirs) for own, theirs in self.modules.items()}
+        return {own: module for own, module in found.items() if module is not None}
 
     def parts(self, model: nn.Module) -> list[dict[str, nn.Module]]:
         """Parts of every block, by our names."""
         blocks = model.get_submodule(self.layers).children()
         return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in blocks]
+
+
+TABLES = ("word", "position", "segment")
+
+
+def like_bert(
+    models: tuple[str, ...], about: str, base: str, *, head: Mapping[str, str], activation: str, **more: Any
+) -> Encoder:
+    """An encoder whose parts have BERT's names; ``base``: where they are, ``head``: pooler and classifier."""
+    norm = {"embeddings.norm": f"{base}.embeddings.LayerNorm"}
+    return Encoder(
+        models=models,
+        about=about,
+        tables={
+            "word": f"{base}.embeddings.word_embeddings",
+            "position": f"{base}.embeddings.position_embeddings",
+            "segment": f"{base}.embeddings.token_type_embeddings",
+        },
+        modules={**norm, **head},
+        layers=f"{base}.encoder.layer",
+        layer={
+            "query": "attention.self.query",
+            "key": "attention.self.key",
+            "value": "attention.self.value",
+            "output": "attention.output.dense",
+            "attention_norm": "attention.output.LayerNorm",
+            "ffn1": "intermediate.dense",
+            "ffn2": "output.dense",
+            "feed_forward_norm": "output.LayerNorm",
+        },
+        head_activation=activation,
+        config=SIZES,
+        **more,
+    )
+
+
+def copy_into(own: nn.Module, source: nn.Module, name: str) -> None:
+    """Take over weights, whatever their precision.
+
+    Raises:
+        InputError: the module has other parameters, e.g. those of an adapter.
+    """
+    theirs = source.state_dict()
+    if {key: value.shape for key, value in theirs.items()} != {k: v.shape for k, v in own.state_dict().items()}:
+        cure = "give plain weights; merge adapters first (merge_and_unload), dequantize, do not prune heads"
+        raise InputError(f"a {type(source).__name__} with {', '.join(theirs)}", field=name, cure=cure)
+    own.load_state_dict(theirs)

@@ -1,0 +1,47 @@
+"""Activations of the head, between pooler and classifier, from sums, products and quotients alone.
+
+These are rounded alike everywhere (IEEE 754), where a library's tanh or erf differs in its last bit from machine to
+machine: so a program and the network it was made of give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+ACTIVATIONS = ("hardtanh", "tanh", "relu", "gelu")
+TABLED = ("tanh", "gelu")
+"""Those that hardware reads from a table; the others are comparisons."""
+
+Floats = NDArray[np.float64]
+
+
+def activate(x: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """One of :data:`ACTIVATIONS`. float32 of any shape → the same."""
+    if kind == "hardtanh":
+        return np.clip(x, -1, 1)
+    if kind == "relu":
+        return np.maximum(x, np.float32(0))
+    return {"tanh": _tanh, "gelu": _gelu}[kind](x.astype(np.float64)).astype(np.float32)
+
+
+def _tanh(x: Floats) -> Floats:
+    """Lambert's continued fraction x / (1 + x² / (3 + x² / (5 + …))); in float32 it is ±1 from 10 on."""
+    x = x.clip(-10, 10)
+    below = np.full_like(x, 61)
+    for odd in range(59, 0, -2):
+        below = odd + x * x / below
+    return x / below
+
+
+def _gelu(x: Floats) -> Floats:
+    """x · Φ(x), Φ from the Taylor series of erf; beyond ±5.5 it is x or 0 to 1e-7."""
+    near = x.clip(-5.5, 5.5)
+    power, total = np.ones_like(x), np.ones_like(x)
+    for n in range(1, 80):
+        power = power * (near * near / (-2 * n))
+        total = total + power / (2 * n + 1)
+    share = np.where(near == x, 0.5 + near * total / math.sqrt(2 * math.pi), x > 0)
+    return x * share

@@ -1,0 +1,102 @@
+"""Quantizers switched off, all or some: to compare a network with its teacher, and to see what each of them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+
+from ..errors import InputError
+from ..nn import ActivationQuantizer, DigitalLinear, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
+from ..nn.attention import by_distance, plain_shares
+from ..topology import Site
+from .block import Block
+from .encoders import encoder_of
+from .quantized import QuantizedForSequenceClassification
+
+
+@contextmanager
+def full_precision(
+    network: QuantizedForSequenceClassification,
+    sites: Iterable[Site] | None = None,
+    *,
+    teacher: PreTrainedModel | None = None,
+) -> Iterator[None]:
+    """Within, parts of a calibrated network compute with real numbers; afterwards all are as they were.
+
+    A population hands on what it is given, ``intermediate`` behind the teacher's own activation; a connection has its
+    latent weights; keys and values are stored as they are, and where they or the queries are, the softmax is an
+    ordinary one.
+
+    Args:
+        sites: populations, connections, and stores (``Site(0, "keys")``). None: all of them, and the digital steps
+            (norms, softmax, head) too: the network gives what its teacher gave.
+        teacher: whose embeddings stand for the 8-bit ones, of which a network has no others.
+
+    Raises:
+        InputError: the network is not calibrated, has no such site, or its weights are fixed (restored).
+
+    >>> from transformers import BertConfig, BertForSequenceClassification
+    >>> import torch
+    >>> from matterhorn.models import quantize
+    >>> sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    >>> teacher = BertForSequenceClassification(BertConfig(vocab_size=50, **sizes)).eval()
+    >>> batch = {"input_ids": torch.tensor([[2, 7, 3], [2, 9, 3]])}
+    >>> network = quantize(teacher, batches=[batch])
+    >>> with full_precision(network, teacher=teacher):
+    ...     torch.allclose(network(**batch).logits, teacher(**batch).logits, atol=1e-5)
+    True
+    """
+    network.check_calibrated()
+    known: dict[Site, nn.Module] = {**network.populations(), **network.connections(), **network.stores()}
+    chosen = set(known if sites is None else sites)
+    for site in chosen - set(known):
+        raise InputError("no such site", field=str(site), cure=f"give e.g. {next(iter(known))}")
+    activation = ACT2FN[getattr(network.config, "hidden_act", "relu")]
+    plain = {known[site]: _plain(site, known[site], activation) for site in chosen}
+    with ExitStack() as stack:
+        for module, forward in plain.items():
+            _put(stack, module, "forward", forward)
+        for number, block in enumerate(network.layers()):
+            if chosen & {Site(number, "queries"), Site(number, "keys")}:
+                _put(stack, block, "shares", partial(_shares, block))
+        if sites is None:
+            for module in network.modules():
+                if isinstance(module, FixedLayerNorm):
+                    _put(stack, module, "forward", partial(nn.LayerNorm.forward, module))
+                elif isinstance(module, DigitalLinear):
+                    _put(stack, module, "forward", partial(nn.Linear.forward, module))
+        if teacher is not None:
+            encoder = encoder_of(teacher)
+            tables = {name: encoder.table(teacher, name) for name in encoder.tables}
+            _put(stack, network.embeddings, "rows", lambda name, index: tables[name][index])
+        yield
+
+
+def _put(stack: ExitStack, module: nn.Module, name: str, function: Callable[..., Any]) -> None:
+    """Let a module do something else until the stack unwinds."""
+    if name not in vars(module):  # (an outer context has it already)
+        setattr(module, name, function)
+        stack.callback(delattr, module, name)
+
+
+def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    if isinstance(module, ActivationQuantizer):
+        before = activation if site.part == "intermediate" else lambda x: x
+        return lambda x: Sent(module.amplify(before(x)) / module.positive_scale, None)
+    if isinstance(module, StoredQuantizer):
+        return lambda x: x / module.positive_scale
+    if isinstance(module, QuantizedLinear):
+        return lambda levels, scale: F.linear(levels * scale.detach(), module.weight, module.bias)
+    raise InputError("weights that are fixed", field=str(site), cure="give a network that can be trained")
+
+
+def _shares(block: Block, scores: Tensor, keys: Tensor) -> Tensor:
+    bias = None if block.relative_bias is None else by_distance(block.relative_bias, scores)
+    return plain_shares(scores, keys, block.score_scale, bias)
