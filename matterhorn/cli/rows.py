@@ -52,17 +52,19 @@ class Rows:
         str | None,
         typer.Option(help="Rows: a CSV, TSV, JSON, JSONL or Parquet file, or a set of datasets, NAME[:SPLIT]."),
     ] = None
-    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs [text].")] = None
-    label: Annotated[list[str] | None, typer.Option(help="Column of the label; once for each output [label].")] = None
+    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of the label; once for each output (default: label).")
+    ] = None
     task: Annotated[str | None, typer.Option(help="A GLUE task, or a YAML of your own (default: the model's own).")] = (
         None
     )
     glue_dir: GlueDir = None
-    split: Annotated[str | None, typer.Option(help="Which rows of a task or set [dev].")] = None
+    split: Annotated[str | None, typer.Option(help="Which rows of a task or set (default: dev).")] = None
     limit: Annotated[int | None, typer.Option("--limit", "--rows", min=1, help="Only the first rows.")] = None
-    max_length: Annotated[int | None, typer.Option(min=3, help=f"Rows are cut to this many tokens [{MAX_LENGTH}].")] = (
-        None
-    )
+    max_length: Annotated[
+        int | None, typer.Option(min=3, help=f"Rows are cut to this many tokens (default: {MAX_LENGTH}).")
+    ] = None
 
     @property
     def named(self) -> bool:

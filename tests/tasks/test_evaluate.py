@@ -85,7 +85,7 @@ def test_a_result_says_what_ran():
     assert (scores.intermediate, scores.silence_per, scores.backend) == (64, "neuron", "events")
     result = result_of(TASK, "mine", 70, [scores], recipe={"task": "rte", "backbone": "tiny", "seed": 4}, limit=70)
     assert result.seed == 4 and result.backbone == "tiny" and "--model mine" in str(result.command)
-    assert result.note == "only the first 70 rows" and result.format == 2
+    assert result.note == "only the first 70 rows" and result.format == 3
 
 
 def test_a_recipe_of_another_task_is_refused(tmp_path):
