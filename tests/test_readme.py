@@ -53,7 +53,11 @@ def test_the_blocks_of_python_run_in_order(folder, capsys, monkeypatch):
     assert "µJ" in capsys.readouterr().out
     assert program.config.dead_zone == 3 and program.labels and program.tokenizer is not None
     assert mh.load("my-snn").hash == program.hash
-    assert names["model"](**{k: names["rows"][0][k] for k in ("input_ids", "attention_mask")}).logits.shape[-1] == 2
+    assert mh.load("my-renamed-snn").labels == ("dull", "fine")
+    assert (
+        names["classify"].model(**{k: names["rows"][0][k] for k in ("input_ids", "attention_mask")}).logits.shape[-1]
+        == 2
+    )
 
 
 def quick() -> list[list[str]]:

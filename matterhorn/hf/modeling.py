@@ -235,7 +235,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """Run a batch on the CPU; answers come back to the device of ``input_ids``.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``, padded on either side.
+            input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, padded on either side; arrays of NumPy
+                are taken too.
             labels: for a loss, as ``config.problem_type`` has it: see :func:`matterhorn.models.quantized.loss_of`.
             return_dict: False: a tuple.
 
@@ -246,9 +247,10 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         for name, value in others.items():
             if value is not None and value is not False:
                 raise InputError("a program has no such input or output", field=name, cure="leave it out")
-        mask, types = (None if x is None else x.cpu() for x in (attention_mask, token_type_ids))
-        answer = self.engine(*padded_right(input_ids.cpu(), mask, types))
-        logits = torch.from_numpy(answer.logits).to(input_ids.device)
+        tokens = torch.as_tensor(input_ids)
+        mask, types = (None if x is None else torch.as_tensor(x).cpu() for x in (attention_mask, token_type_ids))
+        answer = self.engine(*padded_right(tokens.cpu(), mask, types))
+        logits = torch.from_numpy(answer.logits).to(tokens.device)
         loss = None if labels is None else loss_of(logits, labels.to(logits.device), self.config.problem_type)
         given = SequenceClassifierOutput(loss=loss, logits=logits)
         return given.to_tuple() if return_dict is False else given
