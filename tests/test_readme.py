@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerFast
 
 import matterhorn as mh
 from tests.networks import small_bert, small_network
-from tests.pages import ROOT, blocks, shell_lines
+from tests.pages import ROOT, anchors, blocks, shell_lines
 
 README = ROOT / "README.md"
 LINES = shell_lines(README)
 
-ELSEWHERE = {"train", "publish", "bench", "study", "upgrade"}
+ELSEWHERE = {"spike", "train", "publish", "bench", "study"}
 """Commands that take minutes or need a finished run. That they exist with these options ``tests/test_docs.py`` checks;
 what they do, tests of their own."""
 
@@ -58,6 +58,25 @@ def test_the_blocks_of_python_run_in_order(folder, capsys, monkeypatch):
         names["classify"].model(**{k: names["rows"][0][k] for k in ("input_ids", "attention_mask")}).logits.shape[-1]
         == 2
     )
+
+
+def test_links_work_away_from_the_repository_and_lead_somewhere():
+    """On the package index a relative link leads nowhere; absolute ones into our own places have to be there."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    site, repository = urls["Documentation"], urls["Repository"]
+    raw = repository.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    targets = re.findall(r"\]\(([^)\s]+)\)", README.read_text(encoding="utf-8"))
+    assert all(target.startswith("https://") for target in targets), targets
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        if path.startswith(site):
+            page = ROOT / "docs" / (path.removeprefix(site).rstrip("/") or "index")
+            assert page.with_suffix(".md").is_file() or page.with_suffix(".ipynb").is_file(), target
+            assert not anchor or anchor in anchors(page.with_suffix(".md")), target
+        for prefix in (raw, f"{repository}/blob/main/", f"{repository}/tree/main/"):
+            assert not path.startswith(prefix) or (ROOT / path.removeprefix(prefix)).exists(), target
+    pictures = [ROOT / target.removeprefix(raw) for target in targets if target.startswith(raw)]
+    assert len(pictures) == 2 and all(picture.stat().st_size < 150_000 for picture in pictures)
 
 
 def quick() -> list[list[str]]:
