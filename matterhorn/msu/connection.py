@@ -61,7 +61,7 @@ class ProgrammedConnection(Physics):
         rows, rng = self._rows(kappa), rng or np.random.default_rng()
         potentials: NDArray[np.floating]
         if self._by_events:
-            potentials = self._events.integrate(_narrow(rows), rng)
+            potentials = self._events.read(_narrow(rows), rng)
         else:
             potentials = plain.integrate(self, self.conditions, rows, rng)
         return potentials.reshape(*kappa.shape[:-1], self.layout.fan_out)
@@ -82,7 +82,7 @@ class ProgrammedConnection(Physics):
             int32 ``[..., fan_out]``.
         """
         if self._by_events:
-            steps = self._events.in_steps(_narrow(self._rows(kappa)), scale, shift, rng or np.random.default_rng())
+            steps = self._events.read(_narrow(self._rows(kappa)), rng or np.random.default_rng(), scale, shift)
             return steps.reshape(*kappa.shape[:-1], self.layout.fan_out)
         return np.rint(shift + scale * self.integrate(kappa, rng)).astype(np.int32)
 

