@@ -13,7 +13,7 @@ from . import plain
 from .circuit import Conditions
 from .events import EventReads, Kappa
 from .mapping import digits, from_arrays, to_tiles
-from .physics import Physics
+from .physics import COMPUTED, Physics
 from .readout import Ramp, next_slots
 
 
@@ -46,7 +46,9 @@ class ProgrammedConnection(Physics):
         """The same chip, its capacitors sized for the largest potential of ideal arrays on κ ``[..., fan_in]``."""
         ideal = from_arrays(digits(self.weights, self.layout), self.layout)
         reached = to_tiles(self._rows(kappa).astype(ideal.dtype), self.layout) @ ideal
-        return replace(self, full_scale=max(float(np.abs(reached).max(initial=0)), 1.0))
+        sized = replace(self, full_scale=max(float(np.abs(reached).max(initial=0)), 1.0))
+        vars(sized).update((name, vars(self)[name]) for name in COMPUTED if name in vars(self))
+        return sized
 
     def integrate(self, kappa: NDArray[np.integer], rng: np.random.Generator | None = None) -> NDArray[np.floating]:
         """Potentials after read-out and after summing over arrays.
@@ -61,7 +63,7 @@ class ProgrammedConnection(Physics):
         rows, rng = self._rows(kappa), rng or np.random.default_rng()
         potentials: NDArray[np.floating]
         if self._by_events:
-            potentials = self._events.integrate(_narrow(rows), rng)
+            potentials = self._events.read(_narrow(rows), rng)
         else:
             potentials = plain.integrate(self, self.conditions, rows, rng)
         return potentials.reshape(*kappa.shape[:-1], self.layout.fan_out)
@@ -82,7 +84,7 @@ class ProgrammedConnection(Physics):
             int32 ``[..., fan_out]``.
         """
         if self._by_events:
-            steps = self._events.in_steps(_narrow(self._rows(kappa)), scale, shift, rng or np.random.default_rng())
+            steps = self._events.read(_narrow(self._rows(kappa)), rng or np.random.default_rng(), scale, shift)
             return steps.reshape(*kappa.shape[:-1], self.layout.fan_out)
         return np.rint(shift + scale * self.integrate(kappa, rng)).astype(np.int32)
 

@@ -6,6 +6,7 @@ The same physics as the definition in :mod:`.plain`; tests hold the two together
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,29 +70,25 @@ class EventReads:
         rows = np.ascontiguousarray(by_row.reshape(len(matrix), layout.tiles, -1), np.float32)
         return cls(layout, conditions, arrays, rows, noisy)
 
-    def integrate(self, kappa: Kappa, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Potentials ``[n, fan_in] → float32 [n, fan_out]``."""
-        width = self.arrays.offset.shape[-1]
-        scale = Scale(np.ones(width, np.float32), np.zeros(width, np.float32), False)
-        return self._run(kappa, scale, rng).view(np.float32)
-
-    def in_steps(
+    def read(
         self,
         kappa: Kappa,
-        scale: NDArray[np.float32],
-        shift: NDArray[np.float32],
         rng: np.random.Generator,
-    ) -> NDArray[np.int32]:
-        """``shift + scale · potential`` in whole numbers, ``[n, fan_in] → int32 [n, fan_out]``."""
-        return self._run(kappa, Scale(_wide(scale), _wide(shift), True), rng)
-
-    def _run(self, kappa: Kappa, scale: Scale, rng: np.random.Generator) -> NDArray[np.int32]:
-        kappa = np.ascontiguousarray(kappa)
-        out = np.empty((len(kappa), self.arrays.offset.shape[-1]), np.int32)
+        scale: NDArray[np.float32] | None = None,
+        shift: NDArray[np.float32] | None = None,
+    ) -> NDArray[Any]:
+        """Potentials ``[n, fan_in] → float32 [n, fan_out]``; with ``scale`` and ``shift`` ``[fan_out]`` whole numbers
+        ``shift + scale · potential``, int32."""
+        kappa, width = np.ascontiguousarray(kappa), self.arrays.offset.shape[-1]
+        if scale is None or shift is None:
+            how = Scale(np.ones(width, np.float32), np.zeros(width, np.float32), False)
+        else:
+            how = Scale(_wide(scale), _wide(shift), True)
+        out = np.empty((len(kappa), width), np.int32)
         for start in range(0, len(kappa), TILE):
             part = slice(start, start + TILE)
-            self._read(kappa[part], scale, int(rng.integers(2**63)), out[part])
-        return np.ascontiguousarray(out[:, : self.layout.fan_out])
+            self._read(kappa[part], how, int(rng.integers(2**63)), out[part])
+        return np.ascontiguousarray(out[:, : self.layout.fan_out]).view(np.int32 if how.whole else np.float32)
 
     def _read(self, kappa: Kappa, scale: Scale, seed: int, out: NDArray[np.int32]) -> None:
         given, layout = self.conditions, self.layout

@@ -95,6 +95,10 @@ class Physics:
         return solve(self.conductances, self.circuit.wires)
 
 
+COMPUTED = tuple(name for name, member in vars(Physics).items() if isinstance(member, cached_property))
+"""What follows from the cells alone, whatever the capacitors are."""
+
+
 def _still(array: NDArray[Any]) -> NDArray[Any]:
     """The array, no longer to be written to."""
     array.flags.writeable = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -100,10 +100,6 @@ class Row:
     spread: dict[str, float | None] = field(default_factory=dict)
     also: dict[str, Row] = field(default_factory=dict)
     """The task's other metrics."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The row for machines."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
     rows = rows_of(results)
     return {
         "format": FORMAT,
-        "tasks": [row.as_json() for row in rows],
+        "tasks": [asdict(row) for row in rows],
         "means": [asdict(mean) for mean in means_of(rows)],
         "rivals": [rival.as_json() for rival in published()],
     }

@@ -108,13 +108,13 @@ class Engine:
         Raises:
             InputError: shapes differ, a row begins with padding, or a number is outside the tables.
         """
-        tokens, types, sequences = self._checked(input_ids, attention_mask, token_type_ids)
+        tokens, types, mask, sequences = self._checked(input_ids, attention_mask, token_type_ids)
         recorder = TraceRecorder(self.program) if trace else None
         if recorder:
             recorder.rows(tokens, types, sequences)
         watching = [one for one in (recorder, watcher) if one is not None]
         if not watching:
-            return Output(self._in_tiles(tokens, types, sequences))
+            return Output(self._in_tiles(tokens, types, mask, sequences))
         logits = run(self.program, self.backend, tokens, types, sequences, watching)
         return Output(logits, recorder.trace if recorder else None)
 
@@ -151,7 +151,7 @@ class Engine:
 
     def _checked(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Sequences]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], Sequences]:
         config = self.program.config
         tokens = np.asarray(input_ids).astype(np.int64)
         mask = np.ones_like(tokens) if attention_mask is None else np.asarray(attention_mask)
@@ -171,10 +171,10 @@ class Engine:
             own = numbers.ravel()[sequences.index]
             if not 0 <= int(own.min()) <= int(own.max()) < rows:
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
-        return tokens, types, sequences
+        return tokens, types, mask, sequences
 
     def _in_tiles(
-        self, tokens: NDArray[np.int64], types: NDArray[np.int64], sequences: Sequences
+        self, tokens: NDArray[np.int64], types: NDArray[np.int64], mask: NDArray[Any], sequences: Sequences
     ) -> NDArray[np.float32]:
         """Groups of sequences that stay in the caches, on several threads (in turn where the backend draws)."""
         threads = 1 if self.backend.draws else self.threads
@@ -184,19 +184,12 @@ class Engine:
             return run(self.program, self.backend, tokens, types, sequences)
 
         def one(rows: slice) -> NDArray[np.float32]:
-            own = Sequences.of(_mask(sequences, rows))
-            return run(self.program, self.backend, tokens[rows], types[rows], own)
+            return run(self.program, self.backend, tokens[rows], types[rows], Sequences.of(mask[rows]))
 
         if threads == 1:
             return np.concatenate([one(tile) for tile in tiles])
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate(list(pool.map(one, tiles)))
-
-
-def _mask(sequences: Sequences, rows: slice) -> NDArray[np.bool_]:
-    mask = np.zeros(sequences.shape, bool)
-    mask.ravel()[sequences.index] = True
-    return mask[rows]
 
 
 def backend_of(program: Program, backend: str | Backend, chip: Any = None) -> Backend:

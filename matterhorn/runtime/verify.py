@@ -20,9 +20,6 @@ from .engine import Engine
 from .record import SlotRecorder
 from .sequences import Sequences
 
-FORMAT = 1
-"""Of the JSON that ``matterhorn verify`` prints."""
-
 BACKENDS = ("stepped", "exact", "events")
 BATCH = 32
 """Texts that run together."""

@@ -172,7 +172,7 @@ def test_solved_arrays_are_kept_on_disk_by_content(tmp_path, monkeypatch):
     cache = WireCache(tmp_path / "cache")
     arrays = drawn_cells(3 * 6, 8).reshape(3, 6, 8)
     first = cache.effective(arrays, WIRES)
-    monkeypatch.setattr("matterhorn.msu.cache.effective_conductances", None)
+    monkeypatch.setattr("matterhorn.msu.wires.effective_conductances", None)
     assert np.array_equal(cache.effective(arrays.copy(), WIRES), first)
     with pytest.raises(TypeError):
         cache.effective(arrays + 1e-12, WIRES)
