@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,17 +53,23 @@ def run(
         lines, expected = sample()
         chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]
     engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
-    answers, seconds = [], []
+    answered: list[dict[str, Any]] = []
+    whole: Trace | None = None
     for text in tracked("run")(chosen):
         start = time.perf_counter()
-        answers += engine.classify([text], trace=True, max_length=longest)
-        seconds.append(time.perf_counter() - start)
+        (answer,) = engine.classify([text], trace=True, max_length=longest)
+        assert answer.trace is not None
+        answered.append(_row(answer, answer.trace, time.perf_counter() - start))
+        if whole:
+            whole.merge(answer.trace)
+        else:
+            whole = answer.trace
+    assert whole is not None
     if plot:
         _plot(program, engine, chosen[0], plot)
-    whole = _merged(answers)
     if trace:
         whole.save(trace)
-    summary = _summary(model, backend, answers, whole, seconds, expected)
+    summary = _summary(model, backend, answered, whole, expected)
     print_json(summary) if json else _print(summary)
 
 
@@ -76,15 +81,6 @@ def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
     texts: list[Text] = [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts]
     known = labelled and task.kind == "single_label"
     return texts, [program.labels[int(number)] for number in examples.labels] if known else None
-
-
-def _merged(answers: list[Answer]) -> Trace:
-    """One trace of all answers; theirs stay as they are."""
-    traces = [answer.trace for answer in answers if answer.trace]
-    whole = deepcopy(traces[0])
-    for other in traces[1:]:
-        whole.merge(other)
-    return whole
 
 
 def _lines(file: Path) -> list[str]:
@@ -119,10 +115,9 @@ def _plot(program: Program, engine: Any, text: Text, path: Path) -> None:
 
 
 def _summary(
-    model: str, backend: str, answers: list[Answer], whole: Trace, seconds: list[float], expected: list[str] | None
+    model: str, backend: str, rows: list[dict[str, Any]], whole: Trace, expected: list[str] | None
 ) -> dict[str, Any]:
-    """All answers, their shares of silence, and those of all together."""
-    rows = [_row(answer, spent) for answer, spent in zip(answers, seconds, strict=True)]
+    """All answers, and the shares of silence of all together."""
     summary: dict[str, Any] = {
         "format": FORMAT,
         "model": model,

@@ -48,7 +48,7 @@ def spike(
 
     rows: dict[str, Any] = {"text": text or ["text"], "label": label or ["label"], "kind": kind}
     rows["task"] = Task.from_yaml(Path(task)) if task else None
-    settings = {
+    settings: dict[str, Any] = {
         "minutes": minutes,
         "weights": weights,
         "kv_bits": kv_bits,
@@ -61,7 +61,7 @@ def spike(
     if dry_run:
         answer = forecast(make_plan(model, train, eval_rows, **rows, **settings))
     else:
-        more = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "progress": tracked}
+        more: dict[str, Any] = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "progress": tracked}
         answer = run(model, train, eval_rows, output=output, **rows, **more, **settings).answer
     if json:
         print_json(answer)

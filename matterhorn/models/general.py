@@ -14,12 +14,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
@@ -54,7 +54,7 @@ class GeneralEncoder:
         """Whether a teacher was fine-tuned from the encoder's backbone: same sizes, and much the same embeddings."""
         if any(getattr(teacher.config, name, None) != size for name, size in self.sizes.items()):
             return False
-        table = teacher.get_input_embeddings().weight.detach().float()
+        table = word_embeddings(teacher)
         rows = list(self.words)
         if max(rows) >= len(table):
             return False
@@ -71,6 +71,12 @@ class GeneralEncoder:
             raise InputError("missing or altered", file=self.file, cure="restore the file")
         with np.load(self.file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
+
+
+def word_embeddings(model: PreTrainedModel) -> Tensor:
+    """A model's word embeddings, float32 ``[vocabulary, width]``."""
+    table = cast(nn.Embedding, model.get_input_embeddings())
+    return table.weight.detach().float()
 
 
 def general_encoders() -> list[GeneralEncoder]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, set_seed
@@ -18,7 +19,7 @@ from ..distill.state import is_done
 from ..distill.texts import join, vocabulary
 from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, quantize
-from ..models.general import GeneralEncoder, general_encoders, take_general
+from ..models.general import GeneralEncoder, general_encoders, take_general, word_embeddings
 from ..models.quantized import read_network
 from ..tasks import Task
 from ..tasks.tokens import Tokens
@@ -45,8 +46,8 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
 
 def phases_of(settings: Settings, general: GeneralEncoder | None) -> list[Distilling]:
     """The phases of a course: without a dead zone and then with one, or the second alone where an encoder has both."""
-    shares = {"silent_share": settings.silent_share, "quiet_share": settings.quiet_share}
-    common = {"batch_size": settings.batch_size, "average": AVERAGE}
+    shares: dict[str, Any] = {"silent_share": settings.silent_share, "quiet_share": settings.quiet_share}
+    common: dict[str, Any] = {"batch_size": settings.batch_size, "average": AVERAGE}
     minutes = settings.minutes
     if settings.dead_zone == 0:
         return [Distilling(dead_zone=0, minutes=minutes, learning_rate=RATE, **common)]
@@ -70,7 +71,7 @@ def phases_of(settings: Settings, general: GeneralEncoder | None) -> list[Distil
 
 def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokenizer, seed: int) -> Tokens:
     """Training rows and rows made of them, without labels: pairs crossed anew, and all in other words."""
-    table = teacher.get_input_embeddings().weight.detach().float()
+    table = word_embeddings(teacher)
     parts = [rows]
     if any(map(any, rows.types)):
         parts.append(rematch(rows, table, REMATCHED, seed))

@@ -84,8 +84,8 @@ def same_answer(task: Task, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool
     if task.is_regression:
         within: NDArray[np.bool_] = (np.abs(a - b) <= SAME_SCORE * a.std(0)).all(1)
         return within
-    same = np.asarray(decide(task.problem_type, a) == decide(task.problem_type, b))
-    return same if same.ndim == 1 else same.all(1)
+    same = decide(task.problem_type, a) == decide(task.problem_type, b)
+    return np.asarray(same.reshape(len(a), -1).all(1))
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def expected(start: str, tokens: int) -> dict[str, float | None]:
     if not runs:
         return {"kept_low": None, "kept_high": None}
     budgets = sorted({run["tokens"] for run in runs})
-    found = {}
+    found: dict[str, float | None] = {}
     for name, pick in (("kept_low", min), ("kept_high", max)):
         kept = [pick(run["kept"] for run in runs if run["tokens"] == budget) for budget in budgets]
         found[name] = float(np.interp(np.log1p(tokens), np.log1p(budgets), kept))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -34,7 +36,7 @@ def load_classifier(
     """A fine-tuned classifier that can be quantized.
 
     Args:
-        model: a folder, a name on the hub, or the model itself.
+        model: a folder, a name on the hub, or the model itself, which stays as it is.
         tokenizer: of a model that is given itself; else the one that lies beside the model.
 
     Raises:
@@ -42,17 +44,20 @@ def load_classifier(
     """
     name = str(model) if isinstance(model, (str, Path)) else str(model.config.name_or_path or type(model).__name__)
     try:
-        if isinstance(model, (str, Path)):
-            model = AutoModelForSequenceClassification.from_pretrained(str(model))
+        own: PreTrainedModel = (
+            AutoModelForSequenceClassification.from_pretrained(name)
+            if isinstance(model, (str, Path))
+            else deepcopy(model)
+        )
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         cure = "give a folder with config, weights and tokenizer, or a name that the hub knows"
         raise InputError(str(error).splitlines()[0], file=name, field="model", cure=cure) from error
-    encoder_of(model)
+    encoder_of(own)
     fast = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
         cure = "give one with a tokenizer.json"
         raise InputError("no fast tokenizer", file=name, field="tokenizer", cure=cure)
-    outputs = sorted((int(number), str(label)) for number, label in model.config.id2label.items())
-    return Classifier(name, model.float(), fast, [label for _, label in outputs])
+    outputs = sorted((int(number), str(label)) for number, label in (own.config.id2label or {}).items())
+    return Classifier(name, own.to(torch.float32), fast, [label for _, label in outputs])

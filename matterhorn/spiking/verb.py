@@ -120,6 +120,7 @@ def spike(
         "divergence": found.divergence,
         "silent_share": ran.trace.silent_share,
         "quiet_share": ran.trace.quiet_share,
+        "events_per_token": ran.trace.spikes / max(1, ran.trace.tokens),
         "verified": report.identical,
         "joules": bill["per_sentence_j"],
         "chip": chip,
@@ -138,7 +139,7 @@ def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, s
     teacher, settings = freeze(plan.teacher.model), plan.settings
     if plan.train is None:
         rows = plan.tokens(plan.eval.subset(list(range(min(CALIBRATION_ROWS, len(plan.eval))))))
-        batches = [rows.encoded(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
+        batches = [rows.batch(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
         student = quantize(teacher, **settings.untrained.options)
         calibrate(student, batches)
         return student, "calibration"

@@ -55,6 +55,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
         backend="events",
         silent_share=answer["silent_share"],
         quiet_share=answer["quiet_share"],
+        events_per_token=answer["events_per_token"],
         verify=Verified(**{field: getattr(report, field) for field in Verified.model_fields}),
     )
     return Result(
