@@ -6,7 +6,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -60,4 +59,5 @@ def load_classifier(
         cure = "give one with a tokenizer.json"
         raise InputError("no fast tokenizer", file=name, field="tokenizer", cure=cure)
     outputs = sorted((int(number), str(label)) for number, label in (own.config.id2label or {}).items())
-    return Classifier(name, own.to(torch.float32), fast, [label for _, label in outputs])
+    own.float()  # type: ignore[no-untyped-call]
+    return Classifier(name, own, fast, [label for _, label in outputs])
