@@ -27,7 +27,7 @@ def test_the_site_builds_strictly_and_needs_no_other_server(tmp_path):
     assert not [name for name, page in pages.items() if ":func:" in page or ":class:" in page]
     for command_ in ("run", "verify", "energy", "glue-table"):
         assert f'id="matterhorn-{command_}"' in pages["cli/index.html"]
-    for verb in ("program.files.load", "runtime.verify.verify", "models.convert.convert", "distill.verb.distill"):
+    for verb in ("load", "runtime.verify.verify", "models.convert.convert", "distill.verb.distill"):
         assert f'id="matterhorn.{verb}"' in pages["api/index.html"], verb
     assert len(NOTEBOOKS) == 3 and all(f"notebooks/{path.stem}/index.html" in pages for path in NOTEBOOKS)
 
