@@ -25,7 +25,7 @@ class Attention:
 
     Attributes:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``, as they are stored.
-        sequences: where each begins and ends. cut: whether only first tokens ask (one query a sequence).
+        sequences: where each begins and ends (``sequences.starts``: among keys and values). cut: whether only first tokens ask (one query a sequence).
     """
 
     queries: Slots
@@ -40,11 +40,6 @@ class Attention:
     def rows(self) -> NDArray[np.int64]:
         """Where each sequence begins among the queries, ``[batch + 1]``."""
         return self.sequences.ones if self.cut else self.sequences.starts
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """Where each sequence begins among keys and values, ``[batch + 1]``."""
-        return self.sequences.starts
 
     @property
     def pairs(self) -> int:
