@@ -25,7 +25,7 @@ class Attention:
 
     Attributes:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``, as they are stored.
-        sequences: where each begins and ends (``sequences.starts``: among keys and values). cut: whether only first tokens ask (one query a sequence).
+        sequences: where each begins and ends. cut: whether only first tokens ask (one query a sequence).
     """
 
     queries: Slots
