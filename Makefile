@@ -16,8 +16,8 @@ test-all: install lint
 	$(TESTS)
 
 lint: install
-	$(BIN)/ruff check matterhorn tests tools
-	$(BIN)/ruff format --check matterhorn tests tools
+	$(BIN)/ruff check matterhorn tests
+	$(BIN)/ruff format --check matterhorn tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

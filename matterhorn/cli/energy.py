@@ -19,11 +19,7 @@ DEFAULT_MODEL = "sst2"
 CHIPS_FORMAT = 2
 """Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
 
-ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model or a program's folder [sst2].")]
-ChipName = Annotated[str, typer.Option("--chip", help="A shipped chip or a YAML file; see 'matterhorn chips'.")]
-TraceFile = Annotated[Path | None, typer.Option("--trace", help="A trace that was saved before (.json.gz).")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a number: noc.hop.energy="1 pJ".')]
-Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-base sentence of codes and rivals.")]
 
 
 def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
@@ -63,12 +59,12 @@ def record_trace(model: str, rows: Rows) -> Trace:
 @with_rows
 def energy(
     rows: Rows,
-    model: ModelName = None,
-    chip: ChipName = "rram-22nm",
-    trace: TraceFile = None,
+    model: Annotated[str | None, typer.Option(help="A shipped model or a program's folder [sst2].")] = None,
+    chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
+    trace: Annotated[Path | None, typer.Option(help="A trace that was saved before (.json.gz).")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars into this picture.")] = None,
-    tokens: Tokens = 128,
+    tokens: Annotated[int, typer.Option(min=2, max=4096, help="Of the BERT-base sentence of codes and rivals.")] = 128,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:

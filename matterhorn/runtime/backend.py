@@ -42,11 +42,6 @@ class Attention:
         return self.sequences.ones if self.cut else self.sequences.starts
 
     @property
-    def starts(self) -> NDArray[np.int64]:
-        """Where each sequence begins among keys and values, ``[batch + 1]``."""
-        return self.sequences.starts
-
-    @property
     def pairs(self) -> int:
         """Pairs of a query and a key."""
         return len(self.keys) if self.cut else self.sequences.pairs

@@ -30,7 +30,10 @@ class ExactBackend:
         block, heads = given.block, given.heads
         asking, probabilities = (block.populations[name].layout for name in ("queries", "probabilities"))
         levels, out = np.empty(heads * given.pairs, np.uint8), np.empty(given.queries.shape, np.int32)
-        operands, places = (given.queries, given.keys, given.values), (given.rows, given.starts, given.sequences.places)
+        operands, places = (
+            (given.queries, given.keys, given.values),
+            (given.rows, given.sequences.starts, given.sequences.places),
+        )
         if not attend(*operands, *places, heads, asking, probabilities, block.softmax, levels, out):
             raise window_error(block.populations["queries"])
         return Attended(out, levels)

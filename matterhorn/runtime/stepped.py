@@ -30,7 +30,7 @@ class SteppedBackend:
         """See :class:`.backend.Backend`. Sequence by sequence, head by head, as the definitions have it."""
         size = given.queries.shape[1] // given.heads
         potentials, levels = np.empty(given.queries.shape, np.int32), []
-        for (begin, end), (first, last) in zip(pairwise(given.starts), pairwise(given.rows), strict=True):
+        for (begin, end), (first, last) in zip(pairwise(given.sequences.starts), pairwise(given.rows), strict=True):
             for head in range(given.heads):
                 part = slice(head * size, (head + 1) * size)
                 queries = np.ascontiguousarray(given.queries[first:last, part])
