@@ -78,6 +78,9 @@ def score(
     from ..tasks.evaluate import evaluate
     from ..tasks.score import dev_rows, recipe_beside, result_of, spiking_scores
 
+    if teacher or quantized:
+        need("train", "torch", "transformers", "accelerate")
+
     chosen, folder, accelerator = get_task(task), find(source), launched()
     recipe = recipe_beside(folder, chosen) | ({} if seed is None else {"seed": seed})
     programs, own_teacher, own_quantized = _networks(folder)

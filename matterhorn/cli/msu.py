@@ -98,8 +98,10 @@ def check(
 ) -> None:
     """Compare the model with ngspice on one array: potentials and spike slots."""
     from ..msu.spice import check as compare
+    from ..msu.spice import find_ngspice
     from ..msu.trial import choose_trial
 
+    find_ngspice()
     trial = choose_trial(*_specs(device, circuit, wires), (rows, cols), seed, kappa, weights).at(seconds)
     found = compare(trial.connection, trial.kappa, trial.ramp)
     if json:

@@ -71,8 +71,10 @@ def verify(
     """
     from ..runtime import verify as compare
     from ..tasks.tokens import sorted_batches
-    from .extras import present
+    from .extras import need, present
 
+    if against is not None:
+        need("train", "torch", "transformers")
     program, tokens, _ = load_rows(model, task, split, glue_dir, max_length, limit)
     batches = [tokens.encoded(rows) for rows in sorted_batches(tokens, 32)]
     reference: Any = None

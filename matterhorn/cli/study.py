@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError
 from .app import Json, print_json
 from .chip import PlaceRows, Seed, Tolerance, VerifyWrites
+from .extras import need
 from .msu import msu
 from .rows import GlueDir, load_rows, tracked
 
@@ -41,6 +42,10 @@ def study(
     from ..msu import Correction, WireCache, default_folder
     from ..study import Journal, Run, load_plan, run_plan
 
+    if html is not None:
+        need("plot", "plotly")
+    if place_rows:
+        need("msu", "scipy")
     plan = load_plan(points)
     if properties:
         unknown = [name for name in properties if name not in plan.studies]
