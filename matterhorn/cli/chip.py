@@ -8,6 +8,7 @@ import typer
 
 from ..errors import InputError
 from .app import given
+from .extras import need
 
 if TYPE_CHECKING:
     from ..msu import ArrayBank
@@ -37,7 +38,10 @@ def chip(
     """The chip that options name, its solved wires kept in the user's cache."""
     from ..msu import ArrayBank, Correction, WireCache, default_folder, deviating, load_circuit, load_device
 
-    cells = load_device(device)
+    cells, spec = load_device(device), load_circuit(circuit)
+    by_patterns = spec.wires is not None and (spec.wires.undriven == "float" or cells.nonlinearity is not None)
+    if place_rows or by_patterns:
+        need("msu", "scipy")
     if deviation is not None:
         cells = deviating(cells, deviation)
     if verify_writes and cells.programming is None:
@@ -46,7 +50,7 @@ def chip(
     if place_rows and cells.stuck is None:
         raise InputError(f"{cells.name} has no stuck cells", field="--place-rows", cure="give a --device that has some")
     correction = Correction(verify_writes, tolerance, place_rows)
-    return ArrayBank(cells, load_circuit(circuit), seed, WireCache(default_folder()), correction)
+    return ArrayBank(cells, spec, seed, WireCache(default_folder()), correction)
 
 
 def refuse_chip_options(context: typer.Context, backend: str) -> None:

@@ -75,6 +75,8 @@ def score(
     from ..tasks.evaluate import evaluate
     from ..tasks.score import recipe_beside, result_of, spiking_scores
 
+    if teacher or quantized:
+        need("train", "torch", "transformers", "accelerate")
     folder, accelerator = find(source), launched()
     programs, own_teacher, own_quantized = _networks(folder)
     chosen = rows.task_for(programs[0])

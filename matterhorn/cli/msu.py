@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError
 from .app import Json, app, print_json
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
+from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -100,8 +101,10 @@ def check(
 ) -> None:
     """Compare the model with ngspice on one array: potentials and spike slots."""
     from ..msu.spice import check as compare
+    from ..msu.spice import find_ngspice
     from ..msu.trial import choose_trial
 
+    find_ngspice()
     trial = choose_trial(*_specs(device, circuit, wires), (rows, cols), seed, kappa, weights).at(seconds)
     found = compare(trial.connection, trial.kappa, trial.ramp)
     if json:
@@ -191,6 +194,10 @@ def study(
     from ..msu import Correction, WireCache, default_folder
     from ..study import Journal, Run, load_plan, run_plan
 
+    if html is not None:
+        need("plot", "plotly")
+    if place_rows:
+        need("msu", "scipy")
     plan = load_plan(points)
     if properties:
         unknown = [name for name in properties if name not in plan.studies]

@@ -69,8 +69,10 @@ def verify(
     """
     from ..runtime import verify as compare
     from ..tasks.tokens import sorted_batches
-    from .extras import present
+    from .extras import need, present
 
+    if against is not None:
+        need("train", "torch", "transformers")
     program, tokens, _ = load_rows(model, rows, labelled=False)
     batches = [tokens.encoded(numbers) for numbers in sorted_batches(tokens, 32)]
     reference: Any = None

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ..errors import InputError
+from .extras import need
+from .hub import notice_offline
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,9 +41,13 @@ WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD
 
 
 def glue_folder(given: Path | None) -> Path | None:
-    """The folder given, or the one the environment names."""
+    """The folder given, or the one the environment names; without either rows come from the hub."""
     named = os.environ.get("MATTERHORN_GLUE_DIR")
-    return given or (Path(named) if named else None)
+    folder = given or (Path(named) if named else None)
+    if folder is None:
+        need("train", "datasets", instead="give --glue-dir")
+        notice_offline()
+    return folder
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,6 @@ def launched() -> Accelerator | None:
     """The processes that ``accelerate launch`` started, if there are several."""
     if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
         return None
-    from .extras import need
-
     need("train", "torch", "accelerate")
     import torch
     from accelerate import Accelerator

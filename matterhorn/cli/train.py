@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .app import app
+from .hub import notice_offline
 from .rows import GlueDir, glue_folder
 
 
@@ -28,6 +29,7 @@ def train(
     from .extras import need
 
     need("train", "torch", "transformers", "accelerate")
+    notice_offline()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 

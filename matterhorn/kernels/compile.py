@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,11 +22,25 @@ def sources() -> str:
     return digest.hexdigest()
 
 
+@cache
+def announce() -> None:
+    """Say, once in a process, why the first call of a kernel takes long."""
+    text = "matterhorn: compiling kernels, once on this machine: about a minute (matterhorn warm does it beforehand)"
+    print(text, file=sys.stderr, flush=True)
+
+
 class _Cache(FunctionCache):
     """Numba's cache on disk, whose key also holds :func:`sources`: numba itself looks at one file only."""
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (*super()._index_key(sig, codegen), sources())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is kept; where nothing is, numba compiles next."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            announce()
+        return found
 
 
 def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:

@@ -214,11 +214,21 @@ def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ra
     )
 
 
-def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
+def find_ngspice() -> str:
+    """Where ngspice is.
+
+    Raises:
+        InputError: it is not installed.
+    """
     program = shutil.which("ngspice")
     if program is None:
         raise InputError("ngspice is not installed, nothing was compared", cure="apt-get install ngspice")
+    return program
+
+
+def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
+    program = find_ngspice()
     with tempfile.TemporaryDirectory(prefix="matterhorn-msu-") as folder:
         source, output = Path(folder) / "array.cir", Path(folder) / "array.data"
         source.write_text(netlist(array, output.name), encoding="ascii")

@@ -1,0 +1,39 @@
+"""The Hugging Face hub: whether it can be reached is found out once, not by every library over and over."""
+
+from __future__ import annotations
+
+import os
+from http.client import HTTPException
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import typer
+
+HUB = "https://huggingface.co"
+PATIENCE = 4.0
+"""Seconds to wait for a first answer."""
+
+
+def notice_offline() -> None:
+    """Knock at the hub, unless ``HF_HUB_OFFLINE`` says whether to use it. If nobody is there, say so, and let its
+    libraries use what they have kept instead of trying again and again. To be called before they are imported."""
+    if "HF_HUB_OFFLINE" in os.environ:
+        return
+    place, answers = os.environ.get("HF_ENDPOINT", HUB), list[bool]()
+    knocking = Thread(target=lambda: answers.append(_answers(place)), daemon=True)
+    knocking.start()
+    knocking.join(PATIENCE)  # looking up a name knows no limit of its own
+    if answers != [True]:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        typer.echo(f"offline: {place} does not answer; only what was fetched before is used", err=True)
+
+
+def _answers(place: str) -> bool:
+    try:
+        urlopen(Request(place, method="HEAD"), timeout=PATIENCE).close()
+    except HTTPError:
+        return True
+    except (OSError, HTTPException, ValueError):
+        return False
+    return True

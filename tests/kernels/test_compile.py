@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+KERNELS = """
+from matterhorn.kernels.compile import kernel
+
+@kernel
+def add(a, b):
+    return a + b
+
+@kernel
+def subtract(a, b):
+    return a - b
+"""
+
+
+def test_the_first_use_says_once_that_kernels_compile(tmp_path):
+    (tmp_path / "some_kernels.py").write_text(KERNELS)
+    code = "from some_kernels import add, subtract; print(add(1, 2), subtract(1, 2), add(1.0, 2.0))"
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    clean = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths}
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean, check=True)
+        for _ in range(2)
+    )
+    assert first.stdout == second.stdout == "3 -1 3.0\n"
+    assert first.stderr.count("compiling kernels") == 1 and "matterhorn warm" in first.stderr
+    assert second.stderr == ""
