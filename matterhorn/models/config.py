@@ -25,8 +25,10 @@ class MatterhornConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     def __init__(self, **options: Any):
         own = {name: options.pop(name) for name in NAMES if name in options}
         super().__init__(**({"tie_word_embeddings": False} | options))
-        for name, value in Config(**own).plain().items():
-            setattr(self, name, value)
+        formats = Config(**own)
+        for name in NAMES:
+            setattr(self, name, getattr(formats, name))
+        self.dead_zones = dict(formats.dead_zones)
 
     @property
     def formats(self) -> Config:

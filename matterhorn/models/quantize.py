@@ -24,6 +24,8 @@ def quantize(
     dead_zone: int = 0,
     dead_zones: Mapping[str, int] | None = None,
     silence_per: str = "neuron",
+    levels_per: str = "tensor",
+    activation: str = "relu",
     digital: str = "exact",
     batches: Iterable[Batch] | None = None,
     **unknown: Any,
@@ -58,6 +60,8 @@ def quantize(
         "dead_zone": dead_zone,
         "dead_zones": dead_zones or {},
         "silence_per": silence_per,
+        "levels_per": levels_per,
+        "activation": activation,
         "digital": digital,
     }
     for name in unknown:
@@ -71,7 +75,8 @@ def quantize(
         network.get_submodule(own).load_state_dict(teacher.get_submodule(theirs).state_dict())
     for block, parts in zip(network.layers(), encoder.parts(teacher), strict=True):
         for own, part in parts.items():
-            block.get_submodule(own).load_state_dict(part.state_dict())
+            target = block.get_submodule(own)
+            target.load_state_dict(target.state_dict() | part.state_dict())
     network.embeddings.requires_grad_(False)
     if batches is not None:
         calibrate(network, batches)

@@ -9,10 +9,13 @@ from typing import Any
 
 from ..coding import MAX_BITS
 from ..errors import InputError
-from ..topology import POPULATION, Shape
+from ..topology import FEEDS_WEIGHTS, POPULATION, Shape
 
 WEIGHTS = ("int1", "ternary", "int2", "int4")
 """Widths of the weights in the blocks."""
+
+LATER = {"levels_per": "tensor", "activation": "relu"}
+"""Options that came later, with what was before: left out where they are so, and earlier programs keep their hash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,9 @@ class Config:
         dead_zones: populations with a narrower dead zone of their own, e.g. ``{"probabilities": 1}``: a wide one leaves
             few levels for a range as wide as theirs.
         silence_per: "neuron" (each has a silent level of its own) or "tensor".
+        levels_per: "neuron" (each that feeds weights has a gain of its own, and each that reads the residual stream a
+            zero point: both fold into thresholds and offsets), or "tensor" (gains alone, none for ``intermediate``).
+        activation: of the feed-forward layer: "relu" or "gelu". Either lies in the thresholds of ``intermediate``.
         digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
         first_only: the head reads the first token only, so that the last block computes only that one.
 
@@ -50,6 +56,8 @@ class Config:
     dead_zone: int = 0
     dead_zones: Mapping[str, int] = field(default_factory=dict)
     silence_per: str = "neuron"
+    levels_per: str = "tensor"
+    activation: str = "relu"
     digital: str = "exact"
     first_only: bool = True
 
@@ -62,6 +70,8 @@ class Config:
             "kv_bits": range(1, MAX_BITS + 1),
             "dead_zone": range(widest + 1),
             "silence_per": ("neuron", "tensor"),
+            "levels_per": ("neuron", "tensor"),
+            "activation": ("relu", "gelu"),
             "digital": ("exact", "shift"),
         }
         for name, values in allowed.items():
@@ -80,6 +90,18 @@ class Config:
         """Dead zone of a population."""
         return min(self.dead_zone, self.dead_zones.get(population, self.dead_zone))
 
+    def gains(self, population: str) -> int:
+        """How many neurons of a population have a gain of their own."""
+        kind = POPULATION[population]
+        own = kind.gains or (self.levels_per == "neuron" and population in FEEDS_WEIGHTS)
+        return self.shape.neurons(population) if own else 0
+
+    def zeros(self, population: str) -> int:
+        """How many neurons of a population have a zero point of their own."""
+        kind = POPULATION[population]
+        own = self.levels_per == "neuron" and kind.gains and not kind.fires
+        return self.shape.neurons(population) if own else 0
+
     @property
     def shape(self) -> Shape:
         """Sizes of the encoder."""
@@ -92,8 +114,9 @@ class Config:
         )
 
     def plain(self) -> dict[str, Any]:
-        """All fields as plain values, for JSON."""
+        """All fields as plain values, for JSON; but for :data:`LATER` at their defaults."""
         own = {one.name: getattr(self, one.name) for one in fields(self)}
+        own = {name: value for name, value in own.items() if LATER.get(name) != value}
         return own | {"dead_zones": dict(self.dead_zones)}
 
     def __reduce__(self) -> Any:
