@@ -79,6 +79,9 @@ TARGETS = {
 }
 """Which connections a population feeds: one spike of ``input`` is sent to three."""
 
+FEEDS_WEIGHTS = frozenset(name for name, targets in TARGETS.items() if not set(targets) & set(DYNAMIC))
+"""Populations that feed weights: what single neurons' levels stand for folds into those."""
+
 
 class Site(NamedTuple):
     """A population or connection of one block; as text ``block.<i>.<part>``."""

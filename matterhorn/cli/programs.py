@@ -160,7 +160,7 @@ def _population(population: Population) -> dict[str, Any]:
     silent = population.code.silent
     return {
         "scale": float(population.scale),
-        "zero": population.zero,
+        "zero": int(population.zero.mean()),
         "silent_levels": silent.size,
         "silent_min": int(silent.min()),
         "silent_max": int(silent.max()),

@@ -14,7 +14,7 @@ SILENT = 255
 """Slot number that stands for "no spike in this window"."""
 
 EIGHTHS = 8
-"""A silent value may be a fraction of a level, in steps of 1/8: then ``8·|κ| ≤ 120`` still fits int8 at 4 bits."""
+"""A silent value may be a fraction of a level, in steps of 1/8: then ``8·|κ| ≤ 127`` still fits int8 at 4 bits."""
 
 MAX_BITS = 6
 
@@ -31,7 +31,8 @@ class Code:
         silent: silent level m, integers, a scalar or one per neuron ``[neurons]``, each 0 … T.
         dead_zone: k ≥ 0.
         silent_value: what silence is read as, in eighths of a level (integers that broadcast to ``silent``, within
-            m ± k); None: the silent level itself.
+            less than a level beyond m ± k: the values that a level stands for are not all whole); None: the silent
+            level itself.
 
     Raises:
         InputError: a number outside these ranges.
@@ -54,8 +55,9 @@ class Code:
         if self.silent_value is not None:
             object.__setattr__(self, "silent_value", _frozen(self.silent_value))
             distance = np.abs(self.silent_value - EIGHTHS * self.silent)
-            if bool((distance > EIGHTHS * self.dead_zone).any()):
-                raise InputError("a value outside the dead zone", field="silent_value", cure="keep it within m ± k")
+            if bool((distance >= EIGHTHS * (self.dead_zone + 1)).any()):
+                cure = "keep it less than a level from m ± k"
+                raise InputError("a value outside the dead zone", field="silent_value", cure=cure)
 
     @classmethod
     def ttfs(cls, bits: int) -> Code:

@@ -163,8 +163,8 @@ def _count(student: QuantizedForSequenceClassification, batch: Batch) -> tuple[d
 
 
 def _centers(population: ActivationQuantizer) -> tuple[Tensor, Tensor]:
-    scale = population.positive_scale.detach()
-    return scale * (population.silent - population.zero), scale * (population.silent_value / EIGHTHS - population.zero)
+    scale, origin = population.positive_scale.detach(), population.origin
+    return scale * (population.silent - origin), scale * (population.silent_value / EIGHTHS - origin)
 
 
 def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
@@ -181,9 +181,9 @@ def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
 def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:
     """Silent levels and values that are nearest to real ones at the present scale: a dead zone that widens must not
     wander towards zero."""
-    k, scale = population.dead_zone, population.positive_scale
+    k, scale, origin = population.dead_zone, population.positive_scale, population.origin
     silent, value = silent.to(scale.device), value.to(scale.device)
-    level = ((silent / scale).round() + population.zero).clamp(0, population.top)
-    nearest = (EIGHTHS * (value / scale + population.zero)).round().clamp(0, EIGHTHS * population.top)
+    level = ((silent / scale).round() + origin).clamp(0, population.top)
+    nearest = (EIGHTHS * (value / scale + origin)).round().clamp(0, EIGHTHS * population.top)
     population.silent.copy_(level)
     population.silent_value.copy_(nearest.clamp(EIGHTHS * (level - k), EIGHTHS * (level + k)))

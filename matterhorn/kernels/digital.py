@@ -19,16 +19,17 @@ LIMIT = np.float32(127)
 
 @kernel
 def quantize(x, pitch, zero, top, levels):
-    """clamp(round(x / p) + z). ``x float32 [rows, n]``, ``pitch float32 [n]`` → ``levels uint8 [rows, n]``.
+    """clamp(round(x / p) + z). ``x float32 [rows, n]``, ``pitch float32 [n]``, ``zero int16 [n]`` → ``levels uint8
+    [rows, n]``.
 
     Returns False where x is no number.
     """
-    real, low, high, middle = True, np.float32(0), np.float32(top), np.float32(zero)
+    real, low, high = True, np.float32(0), np.float32(top)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             value = x[i, j]
             real &= value == value
-            level = np.rint(value / pitch[j]) + middle
+            level = np.rint(value / pitch[j]) + np.float32(zero[j])
             level = low if level < low else level
             level = high if level > high else level
             levels[i, j] = np.uint8(np.int32(level))

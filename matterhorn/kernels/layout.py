@@ -14,7 +14,7 @@ class CodeLayout(NamedTuple):
     Attributes:
         silent: silent levels, int16 ``[n]``. reference: silent values in steps of κ, int16 ``[n]``.
         unit: steps of κ per level. top: T. dead_zone: k.
-        zero: zero point. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
+        zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
     """
 
     silent: NDArray[np.int16]
@@ -22,7 +22,7 @@ class CodeLayout(NamedTuple):
     unit: int
     top: int
     dead_zone: int
-    zero: int
+    zero: NDArray[np.int16]
     constant: NDArray[np.int32]
 
 

@@ -33,7 +33,9 @@ class Block(nn.Module):
                 signed=kind.signed,
                 neurons=neurons if per_neuron else 1,
                 dead_zone=config.zone(kind.name),
-                gains=neurons if kind.gains else 0,
+                gains=config.gains(kind.name),
+                zeros=config.zeros(kind.name),
+                activation=config.activation if kind.name == "intermediate" else "",
             )
             self.add_module(kind.name, quantizer)
         for name in STATIC:

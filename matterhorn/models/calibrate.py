@@ -8,32 +8,46 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..coding import EIGHTHS, level_histogram, mean_of_silent, most_frequent
 from ..errors import InputError
 from ..nn import ActivationQuantizer, StoredQuantizer
-from ..topology import Site
+from ..nn.quantizers import Limit
+from ..topology import FEEDS_WEIGHTS, Site
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, evaluating, tensors, watching
 
 CANDIDATES = 40
 """Scales that are tried: from a fiftieth of the one that covers all values up to that one."""
 
+LOWEST = 1 - 1 / EIGHTHS
+"""Of a level: how far beyond the lowest one its silence may be read."""
+
+SAMPLE, WIDEST = 1024, 30
+"""Tokens on which levels of single neurons are placed; how far from the usual one the distance of levels may be."""
+
 
 def calibrate(
-    network: QuantizedForSequenceClassification, batches: Iterable[Batch], *, mean_silence: bool = True
+    network: QuantizedForSequenceClassification,
+    batches: Iterable[Batch],
+    *,
+    teacher: PreTrainedModel | None = None,
+    mean_silence: bool = True,
 ) -> None:
     """Set a network's scales and silent levels: ready to run, to train and to convert.
 
     Scales are set on the largest batch, each where it quantizes with the least squared error, layer after layer; silent
-    levels are the most frequent ones on all batches.
+    levels are the most frequent ones on all batches. With a teacher, all that takes no training is done besides: levels
+    are placed neuron by neuron, and weights are fitted to what the teacher does (:func:`~.matching.match`).
 
     Args:
         network: what :func:`matterhorn.quantize` gives; altered in place.
         batches: training rows; ``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``,
             integers ``[batch, L]``, tensors or NumPy arrays.
+        teacher: what the network was quantized from, for a network that will not be trained.
         mean_silence: silence is read as the mean of the levels that fall silent, else as the silent level. They differ
-            only where there is a dead zone.
+            only where there is a dead zone, or a teacher.
 
     Raises:
         InputError: there is no batch.
@@ -49,6 +63,10 @@ def calibrate(
     listed = list(batches)
     if not listed:
         raise InputError("no batch", field="batches", cure="give at least one, of training rows")
+    if teacher is not None:
+        from .matching import match  # (matching places levels as calibration does)
+
+        return match(network, teacher, listed)
     dead_zone = network.config.dead_zone
     network.set_dead_zone(0)
     try:
@@ -65,19 +83,25 @@ def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> Non
     def start(_: Site, module: ActivationQuantizer | StoredQuantizer, x: Tensor) -> None:
         x = x.detach().float()
         if isinstance(module, ActivationQuantizer):
-            best = least_squares_scale(module.amplify(x).flatten(), -module.zero, module.top - module.zero)
+            module.scale.copy_(least_squares_scale(module.amplify(x), *module.limits))
         else:
-            best = x.abs().mean() if module.bits == 1 else least_squares_scale(x, module.low, module.high)
-        module.scale.copy_(best)
+            fit_store(module, x)
 
     modules: dict[Site, ActivationQuantizer | StoredQuantizer] = {**network.populations(), **network.stores()}
     with watching(modules, start):
         run_batches(network, [batch])
 
 
-def least_squares_scale(x: Tensor, low: int, high: int) -> Tensor:
+def fit_store(module: StoredQuantizer, x: Tensor) -> None:
+    """Set the scale of keys or values, ``x``."""
+    one_bit = module.bits == 1
+    module.scale.data.copy_(x.abs().mean() if one_bit else least_squares_scale(x, module.low, module.high))
+
+
+def least_squares_scale(x: Tensor, low: Limit, high: Limit) -> Tensor:
     """Of some scales, the one that rounds ``x`` (any shape) to levels ``low … high`` with the least squared error."""
-    widest = x.abs().max().clamp(min=1e-3) / max(high, -low, 1)
+    furthest = torch.maximum(torch.as_tensor(high), -torch.as_tensor(low)).max().clamp(min=1)
+    widest = x.abs().max().clamp(min=1e-3) / furthest
     scales = widest * torch.logspace(-1.7, 0, CANDIDATES, device=x.device)
     errors = torch.stack([((x / s).round().clamp(low, high) * s - x).square().sum() for s in scales])
     return scales[errors.argmin()]
@@ -151,6 +175,59 @@ def silence(population: ActivationQuantizer, histogram: NDArray[np.int64], *, me
     population.silent.copy_(torch.from_numpy(silent))
     population.silent_value.copy_(torch.from_numpy(value))
     return silent
+
+
+@torch.no_grad()
+def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
+    """Set scale, gains, zero points and silence of one population where they lose least of ``x [n, neurons]``.
+
+    Silence of a population that feeds weights is read as the mean of the values that fall silent, which is free.
+    """
+    real = population.behind(x)
+    if not population.zero and not population.activation:  # a ReLU lies in unsigned levels
+        real = real.clamp(min=0)
+    if population.gain is None:
+        population.scale.copy_(least_squares_scale(real, *population.limits))
+    else:
+        some = real[:: -(-len(real) // SAMPLE)]
+        pitch, center = least_squares_pitch(population, some)
+        population.scale.copy_(pitch.log().mean().exp())
+        population.gain.copy_(population.scale / pitch)
+        if population.zeros is not None:
+            population.zeros.copy_((population.zero - center / pitch).round())
+    levels, within = population.levels(x), real / population.pitch + population.origin
+    if len(population.silent) == 1:
+        levels, within = levels.reshape(-1, 1), within.reshape(-1, 1)
+    silent = torch.from_numpy(most_frequent(level_histogram(levels.to(torch.uint8).numpy(), population.bits)))
+    value = EIGHTHS * silent
+    if name in FEEDS_WEIGHTS:
+        falls, reach = (levels - silent).abs() <= population.dead_zone, EIGHTHS * (population.dead_zone + 1) - 1
+        mean = (within * falls).sum(0) / falls.sum(0).clamp(min=1)
+        value = (EIGHTHS * mean).round().clamp(value - reach, value + reach)
+    population.silent.copy_(silent)
+    population.silent_value.copy_(value)
+
+
+def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of two levels and the value in their middle, for each neuron, that lose least of ``x [n, neurons]``, the
+    mean of the lowest level of unsigned ones being kept."""
+    zero, top = population.zero, population.top
+    center = torch.zeros(x.shape[1]) if population.zeros is None else x.mean(0)
+    widest = (x - center).abs().amax(0).clamp(min=1e-3) / max(zero, top - zero)
+    least, best = torch.full_like(widest, torch.inf), widest
+    for share in torch.logspace(-1.2, 0, CANDIDATES):
+        pitch = widest * share
+        origin = zero if population.zeros is None else (zero - center / pitch).round()
+        levels = ((x / pitch).round() + origin).clamp(0, top)
+        read = (levels - origin) * pitch
+        if not zero:
+            lowest = levels == 0
+            mean = (x * lowest).sum(0) / lowest.sum(0).clamp(min=1)
+            read = torch.where(lowest, mean.clamp(-LOWEST * pitch, LOWEST * pitch), read)
+        error = (read - x).square().mean(0)
+        least, best = torch.minimum(error, least), torch.where(error < least, pitch, best)
+    typical = best.log().mean().exp()
+    return best.clamp(typical / WIDEST, typical * WIDEST), center
 
 
 def settle_silence(network: QuantizedForSequenceClassification, batches: Iterable[Batch]) -> None:

@@ -125,7 +125,8 @@ def _connection(source: QuantizedLinear, feed: ActivationQuantizer) -> tuple[Arr
     """Integer weights, what the silent state adds, and the way from potentials to real values."""
     integers, alpha = source.integers()
     code = feed.code
-    constant = torch.from_numpy(code.reference.astype(np.float64) - code.unit * feed.zero).expand(integers.shape[1])
+    reference = torch.from_numpy(code.reference.astype(np.float64))
+    constant = (reference - code.unit * feed.origin).expand(integers.shape[1])
     scale, bias = feed.positive_scale * alpha / code.unit, source.bias
     arrays = {
         "weights": _numpy(integers.to(torch.int8)),
@@ -142,7 +143,8 @@ def _population(source: ActivationQuantizer) -> Arrays:
         "silent_value": _numpy(source.silent_value),
         "scale": _numpy(source.positive_scale),
     }
-    return arrays if source.gain is None else arrays | {"gain": _numpy(source.positive_gain)}
+    arrays |= {} if source.gain is None else {"gain": _numpy(source.positive_gain)}
+    return arrays if source.zeros is None else arrays | {"zeros": _numpy(source.zeros)}
 
 
 def _head(source: DigitalLinear) -> Arrays:

@@ -27,6 +27,8 @@ def quantize(
     dead_zone: int = 0,
     dead_zones: Mapping[str, int] | None = None,
     silence_per: str = "neuron",
+    levels_per: str = "tensor",
+    activation: str = "relu",
     digital: str = "exact",
     batches: Iterable[Batch] | None = None,
     **unknown: Any,
@@ -61,6 +63,8 @@ def quantize(
         "dead_zone": dead_zone,
         "dead_zones": dead_zones or {},
         "silence_per": silence_per,
+        "levels_per": levels_per,
+        "activation": activation,
         "digital": digital,
     }
     for name in unknown:

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError
 from ..nn.digital import FixedDigitalLinear
 from ..nn.linear import FixedLinear
 from ..program import Program
@@ -43,17 +42,13 @@ def restore(program: Program) -> QuantizedForSequenceClassification:
 
 @torch.no_grad()
 def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
-    """A network to train on: latent weights that are quantized to the program's, all equally far from a flip.
-
-    Raises:
-        InputError: weights are neither one-bit nor ternary: the scale of wider ones is not known from their levels.
-    """
+    """A network to train on: latent weights that are quantized to the program's, all equally far from a flip."""
     network = _without_weights(program)
     for source, target in zip(program.blocks, network.layers(), strict=True):
         for name in STATIC:
             own, feed, linear = source.connections[name], source.populations[SOURCE[name]], target.connection(name)
             scale = _tensor(own.scale) * feed.code.unit / float(feed.scale)
-            linear.weight.copy_(_latent(_tensor(own.weights).to(torch.float32), scale, own.kind))
+            linear.fill(_tensor(own.weights).to(torch.float32), scale)
     for name in ("projection", "pooler", "classifier"):
         if head := getattr(program, name):
             getattr(network, name).weight.copy_(_tensor(head.weights) * _tensor(head.scale)[:, None])
@@ -84,18 +79,6 @@ def reference_for(program: Program, folder: Path | None = None) -> QuantizedForS
         InputError: the folder holds none.
     """
     return restore(program) if folder is None else read_network(folder)
-
-
-def _latent(integers: Tensor, scale: Tensor, kind: str) -> Tensor:
-    """Real weights ``[out, in]`` that :func:`~matterhorn.nn.quantize_weights` turns into these integers and scales
-    ``[out]``: for one bit with a mean of 0 in each row, as its signs are taken around the mean."""
-    if kind == "ternary":
-        return integers * scale[:, None]
-    if kind != "int1":
-        cure = "start from a network of one-bit or ternary weights, or from a run"
-        raise InputError(f"{kind} weights", field="start", cure=cure)
-    share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
-    return torch.where(integers > 0, scale[:, None] / (2 * share), -scale[:, None] / (2 * (1 - share)))
 
 
 def _without_weights(program: Program) -> QuantizedForSequenceClassification:

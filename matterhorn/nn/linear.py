@@ -11,13 +11,16 @@ from torch.nn import functional as F
 
 from .fusion import fused
 
+START = {"int2": 1**0.5, "int4": 7**0.5}
+"""√Q, with Q the largest weight."""
 
-def quantize_weights(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+
+def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Integer weights and the scale of each row: w ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
 
     ``"int1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 below
     0.7·mean|w|, α = mean|w| of the rest (TWN, arXiv 1605.04711). ``"int2"``, ``"int4"``: rounded to −2^(b−1) …
-    2^(b−1) − 1 with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153).
+    2^(b−1) − 1 with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153), times ``ratio`` ``[out]`` if given.
     """
     if kind == "int1":
         centered = weight - weight.mean(1, keepdim=True)
@@ -26,15 +29,21 @@ def quantize_weights(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     if kind == "ternary":
         kept = size > 0.7 * size.mean(1, keepdim=True)
         return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
-    bits = int(kind.removeprefix("int"))
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    scale = (2 * size.mean(1) / high**0.5).clamp(min=1e-8)
-    return (weight / scale[:, None]).round().clamp(low, high), scale
+    scale = (2 * size.mean(1) / START[kind] * (1.0 if ratio is None else ratio)).clamp(min=1e-8)
+    return round_to(weight, scale, kind), scale
+
+
+def round_to(weight: Tensor, scale: Tensor, kind: str) -> Tensor:
+    """The integers of a kind that are nearest to weights at given scales. ``[out, n], [out] → [out, n]``."""
+    if kind == "int1":
+        return torch.where(weight >= 0, 1.0, -1.0)
+    high = 1 if kind == "ternary" else 2 ** (int(kind.removeprefix("int")) - 1) - 1
+    return (weight / scale[:, None]).round().clamp(-1 if kind == "ternary" else -high - 1, high)
 
 
 @fused
-def _integers_in(weight: Tensor, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    integers, scale = quantize_weights(weight, kind)
+def _integers_in(weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    integers, scale = quantize_weights(weight, kind, ratio)
     return integers.to(dtype), scale
 
 
@@ -47,8 +56,8 @@ class _StraightWeights(Function):
     """Integer weights whose gradient reaches the latent weight as if it had been α · n itself."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        integers, scale = _integers_in(weight, kind, dtype)
+    def forward(ctx: Any, weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        integers, scale = _integers_in(weight, kind, ratio, dtype)
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return integers, scale
@@ -56,7 +65,7 @@ class _StraightWeights(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:
         (scale,) = ctx.saved_tensors
-        return _unscale(grad, scale), None, None
+        return _unscale(grad, scale), None, None, None
 
 
 class QuantizedLinear(nn.Module):
@@ -67,12 +76,16 @@ class QuantizedLinear(nn.Module):
 
     Attributes:
         weight: latent weights ``[out, in]``. bias: ``[out]``.
+        ratio: of weights of 2 and 4 bits: the scale of each row in that of LSQ's start, ``[out]``.
         deviation: what a real array adds to the integer weights in training, ``[out, in]``; None: nothing.
     """
+
+    ratio: Tensor | None
 
     def __init__(self, fan_in: int, fan_out: int, kind: str):
         super().__init__()
         self.kind = kind
+        self.register_buffer("ratio", torch.ones(fan_out) if kind in START else None)
         self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
         self.bias = nn.Parameter(torch.zeros(fan_out))
         self.deviation: Tensor | None = None
@@ -80,7 +93,17 @@ class QuantizedLinear(nn.Module):
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Integer weights (float ``[out, in]``) and scales ``[out]``."""
-        return quantize_weights(self.weight, self.kind)
+        return quantize_weights(self.weight, self.kind, self.ratio)
+
+    @torch.no_grad()
+    def fill(self, integers: Tensor, scale: Tensor) -> None:
+        """Take latent weights that are quantized to these integers, float ``[out, in]``, and scales ``[out]``."""
+        if self.kind == "int1":  # signs are taken around the mean of a row
+            share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
+            integers = torch.where(integers > 0, 0.5 / share, -0.5 / (1 - share))
+        if self.ratio is not None:
+            self.ratio.copy_(START[self.kind] / (2 * integers.abs().mean(1)).clamp(min=1e-3))
+        self.weight.copy_(integers * scale[:, None])
 
     def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
         """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``."""
@@ -88,7 +111,7 @@ class QuantizedLinear(nn.Module):
             device = self.weight.device.type
             lean = torch.is_autocast_enabled(device)
             dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
-            integers, alpha = _StraightWeights.apply(self.weight, self.kind, dtype)  # type: ignore[no-untyped-call]
+            integers, alpha = _StraightWeights.apply(self.weight, self.kind, self.ratio, dtype)  # type: ignore[no-untyped-call]
             if self.deviation is not None:
                 integers = integers + self.deviation.to(dtype)
         else:

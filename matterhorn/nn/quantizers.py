@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn import functional
 
 from ..coding import EIGHTHS, Code
 from .fusion import fused
@@ -22,8 +23,15 @@ LEAK = 0.25
 """Share of the straight-through gradient that reaches values deep inside a dead zone (chosen by trial:
 docs/method.md)."""
 
+NEWTON = 8
+"""Steps of Newton's method from within 0.17 of the answer: more than enough (tests/nn)."""
+
 UNSET = float("nan")
 """A scale before calibration."""
+
+
+Limit = float | Tensor
+"""A lowest or highest level relative to the zero point: of all neurons, or ``[neurons]``."""
 
 
 class Events(NamedTuple):
@@ -43,11 +51,11 @@ class Sent(NamedTuple):
 
 @fused
 def _masked_round(
-    x: Tensor, s: Tensor, low: float, high: float, silent: Tensor, value: Tensor, k: float
+    x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x in units of s; levels as a receiver reads them, relative to the zero point; the number of events."""
     u = x / s
-    v = u.round().clamp(low, high)
+    v = u.round().clamp(low, high)  # type: ignore[arg-type]
     distance = (v - silent).abs()
     return u, torch.where(distance <= k, value, v), (distance > k).sum(dtype=torch.float32)
 
@@ -59,8 +67,8 @@ def _masked_round_grad(
     u: Tensor,
     v: Tensor,
     s: Tensor,
-    low: float,
-    high: float,
+    low: Limit,
+    high: Limit,
     silent: Tensor,
     k: float,
 ) -> tuple[Tensor, Tensor]:
@@ -85,18 +93,32 @@ class _MaskedRound(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, low: int, high: int, silent: Tensor, value: Tensor, k: int) -> Any:
-        u, v, events = _masked_round(x, s, float(low), float(high), silent, value, float(k))
+    def forward(
+        ctx: Any, x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: int, reach: int
+    ) -> Any:
+        u, v, events = _masked_round(x, s, low, high, silent, value, float(k))
         ctx.save_for_backward(u, v, s, silent)
-        ctx.range = float(low), float(high), float(k)
+        ctx.range = low, high, float(k), reach
         return v, events
 
     @staticmethod
     def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent = ctx.saved_tensors
-        low, high, k = ctx.range
+        low, high, k, reach = ctx.range
         grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k)
-        return grad_x, grad_s / math.sqrt(u.numel() * max(high, 1)), None, None, None, None, None
+        return grad_x, grad_s / math.sqrt(u.numel() * max(reach, 1)), None, None, None, None, None, None
+
+
+def gelu_inverse(y: Tensor) -> Tensor:
+    """The x ≥ 0 with GELU(x) = y, for y ≥ 0; any shape. By Newton's method in double precision, whose last bits do not
+    outlive the rounding to float32."""
+    wanted = y.double()
+    x = wanted + 0.1
+    for _ in range(NEWTON):
+        density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        share = (1 + torch.erf(x / math.sqrt(2))) / 2
+        x = x - (x * share - wanted) / (share + x * density)
+    return x.to(y.dtype)
 
 
 class ActivationQuantizer(nn.Module):
@@ -110,16 +132,34 @@ class ActivationQuantizer(nn.Module):
         gains: how many neurons have a learned gain of their own before they are quantized (receivers read g·x); 0:
             none. It folds into the neuron's thresholds and costs nothing, and gives few-bit weights a scale per column
             where their α is a scale per row (OneBit, arXiv 2402.11295).
+        zeros: how many neurons have a zero point of their own; 0: none. It folds into what silence stands for.
+        activation: what comes before the levels, and lies in them: "gelu", or "" (unsigned levels are a ReLU).
+
+    Attributes:
+        zero: the level that stands for 0; ``zeros``, int16 ``[neurons]``: those of neurons that have their own.
     """
 
     silent: Tensor
     silent_value: Tensor
+    zeros: Tensor | None
 
-    def __init__(self, bits: int, *, signed: bool, neurons: int = 1, dead_zone: int = 0, gains: int = 0):
+    def __init__(
+        self,
+        bits: int,
+        *,
+        signed: bool,
+        neurons: int = 1,
+        dead_zone: int = 0,
+        gains: int = 0,
+        zeros: int = 0,
+        activation: str = "",
+    ):
         super().__init__()
         self.bits, self.zero, self.top, self.dead_zone = bits, 2 ** (bits - 1) if signed else 0, 2**bits - 1, dead_zone
+        self.activation = activation
         self.scale = nn.Parameter(torch.tensor(UNSET))
         self.gain = nn.Parameter(torch.ones(gains)) if gains else None
+        self.register_buffer("zeros", torch.full((zeros,), self.zero, dtype=torch.int16) if zeros else None)
         self.register_buffer("silent", torch.full((neurons,), self.zero, dtype=torch.int16))
         self.register_buffer("silent_value", torch.full((neurons,), EIGHTHS * self.zero, dtype=torch.int16))
 
@@ -139,9 +179,25 @@ class ActivationQuantizer(nn.Module):
         """Distance between two levels before the gain: s/g, ``[neurons]``, or s where there are no gains."""
         return self.positive_scale if self.gain is None else self.positive_scale / self.positive_gain
 
+    @property
+    def origin(self) -> int | Tensor:
+        """Zero points: one for all, or int16 ``[neurons]``."""
+        return self.zero if self.zeros is None else self.zeros
+
+    @property
+    def limits(self) -> tuple[Limit, Limit]:
+        """Lowest and highest level relative to the zero point."""
+        if self.zeros is None:
+            return float(-self.zero), float(self.top - self.zero)
+        return -self.zeros, self.top - self.zeros
+
+    def behind(self, x: Tensor) -> Tensor:
+        """What levels stand for: x behind its activation."""
+        return functional.gelu(x) if self.activation == "gelu" else x
+
     def amplify(self, x: Tensor) -> Tensor:
-        """What is quantized: x times the gain of its neuron, ``[..., neurons]``."""
-        return x if self.gain is None else x * self.positive_gain
+        """What is quantized: x behind its activation, times the gain of its neuron, ``[..., neurons]``."""
+        return self.behind(x) if self.gain is None else self.behind(x) * self.positive_gain
 
     @property
     def has_fractions(self) -> bool:
@@ -160,20 +216,31 @@ class ActivationQuantizer(nn.Module):
         return Code(self.bits, self.silent.cpu().numpy(), self.dead_zone, value)
 
     def levels(self, x: Tensor) -> Tensor:
-        """Levels q before masking, as float. Any shape; the one place that defines x → q in evaluation."""
-        return ((x / self.pitch).round() + self.zero).clamp(0, self.top)
+        """Levels q before masking, as float. Any shape; the one place that defines x → q in evaluation.
+
+        Behind a GELU they are counted: those whose lower edges x reaches. The edges are the same for all rows, which a
+        GELU of x itself, summed up in another order, would not be to the bit.
+        """
+        if self.activation == "gelu":
+            middles = torch.arange(0.5, self.top).to(x) * self.pitch.detach().unsqueeze(-1)
+            levels = torch.zeros_like(x)
+            for edge in gelu_inverse(middles).unbind(-1):
+                levels += x >= edge
+            return levels
+        return ((x / self.pitch).round() + self.origin).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Sent:
         """Real values ``[..., neurons]`` → what is sent; g · x ≈ s · levels."""
-        silent, value = self.silent - self.zero, self.silent_value / EIGHTHS - self.zero
+        origin, k = self.origin, self.dead_zone
+        silent, value = self.silent - origin, self.silent_value / EIGHTHS - origin
         if self.training:
-            low, high = -self.zero, self.top - self.zero
+            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero
             levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
-                self.amplify(x), self.positive_scale, low, high, silent.to(x.dtype), value.to(x.dtype), self.dead_zone
+                self.amplify(x), self.positive_scale, *self.limits, *own
             )
             return Sent(levels, Events(events, x.numel()))
-        v = self.levels(x) - self.zero
-        return Sent(torch.where((v - silent).abs() <= self.dead_zone, value, v) if self.dead_zone else v, None)
+        v = self.levels(x) - origin
+        return Sent(torch.where((v - silent).abs() <= k, value, v) if k or self.has_fractions else v, None)
 
 
 @fused

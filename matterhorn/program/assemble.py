@@ -136,7 +136,8 @@ def _population(take: _Taker, name: str, config: Config, kind: Kind) -> Populati
         neurons=neurons,
         code=code,
         scale=np.float32(take(f"{name}.scale", np.float32)),
-        gain=take(f"{name}.gain", np.float32, neurons) if kind.gains else None,
+        gain=take(f"{name}.gain", np.float32, neurons) if config.gains(kind.name) else None,
+        zeros=take(f"{name}.zeros", np.int16, neurons) if config.zeros(kind.name) else None,
         thresholds=take(f"{name}.thresholds", np.int32, neurons, code.top) if kind.fires else None,
     )
 
@@ -155,7 +156,8 @@ def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there)."""
     code = source.code
-    largest = int(np.abs(connection.weights).sum(1, dtype=np.int64).max()) * 2 * code.unit * code.top
+    each = np.maximum(2 * code.unit * code.top, code.reach + np.abs(source.layout.constant.astype(np.int64)))
+    largest = int((np.abs(connection.weights.astype(np.int64)) @ each).max())
     if largest > REACH:
         cure = "use fewer activation or weight bits"
         raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)

@@ -11,12 +11,12 @@ from typing import Any
 from ..coding import MAX_BITS
 from ..errors import InputError
 from ..kernels.activation import ACTIVATIONS
-from ..topology import POPULATION, Shape
+from ..topology import FEEDS_WEIGHTS, POPULATION, Shape
 
 WEIGHTS = ("int1", "ternary", "int2", "int4")
 """Widths of the weights in the blocks."""
 
-LATER = ("embedding_size", "relative_distance", "head_activation")
+LATER = ("levels_per", "activation", "embedding_size", "relative_distance", "head_activation")
 """Options that came after programs had been shipped: left out of files and hashes where they have their default."""
 
 
@@ -34,6 +34,9 @@ class Config:
         dead_zones: populations with a narrower dead zone of their own, e.g. ``{"probabilities": 1}``: a wide one leaves
             few levels for a range as wide as theirs.
         silence_per: "neuron" (each has a silent level of its own) or "tensor".
+        levels_per: "neuron" (each that feeds weights has a gain of its own, and each that reads the residual stream a
+            zero point: both fold into thresholds and offsets), or "tensor" (gains alone, none for ``intermediate``).
+        activation: of the feed-forward layer: "relu" or "gelu". Either lies in the thresholds of ``intermediate``.
         digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
         first_only: the head reads the first token only, so that the last block computes only that one.
         embedding_size: width of the embedding tables where they are projected to the hidden size; 0: they are not.
@@ -59,6 +62,8 @@ class Config:
     dead_zone: int = 0
     dead_zones: Mapping[str, int] = field(default_factory=dict)
     silence_per: str = "neuron"
+    levels_per: str = "tensor"
+    activation: str = "relu"
     digital: str = "exact"
     first_only: bool = True
     embedding_size: int = 0
@@ -74,6 +79,8 @@ class Config:
             "kv_bits": range(1, MAX_BITS + 1),
             "dead_zone": range(widest + 1),
             "silence_per": ("neuron", "tensor"),
+            "levels_per": ("neuron", "tensor"),
+            "activation": ("relu", "gelu"),
             "digital": ("exact", "shift"),
             "head_activation": ACTIVATIONS,
         }
@@ -92,6 +99,18 @@ class Config:
     def zone(self, population: str) -> int:
         """Dead zone of a population."""
         return min(self.dead_zone, self.dead_zones.get(population, self.dead_zone))
+
+    def gains(self, population: str) -> int:
+        """How many neurons of a population have a gain of their own."""
+        kind = POPULATION[population]
+        own = kind.gains or (self.levels_per == "neuron" and population in FEEDS_WEIGHTS)
+        return self.shape.neurons(population) if own else 0
+
+    def zeros(self, population: str) -> int:
+        """How many neurons of a population have a zero point of their own."""
+        kind = POPULATION[population]
+        own = self.levels_per == "neuron" and kind.gains and not kind.fires
+        return self.shape.neurons(population) if own else 0
 
     @property
     def shape(self) -> Shape:

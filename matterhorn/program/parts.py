@@ -88,7 +88,8 @@ class Population:
 
     Attributes:
         name: one of :data:`matterhorn.topology.POPULATIONS`. neurons: how many.
-        scale: real value of a level. gain: float32 ``[neurons]``: receivers read g · x (None: x).
+        scale: real value of a level. zeros: int16 ``[neurons]``, zero points of their own (None: all the same).
+        gain: float32 ``[neurons]``: receivers read g · x (None: x).
         thresholds: int32 ``[neurons, T]``, of those that fire straight from potentials: level ≥ l where the potential
             reaches threshold l. Gains are folded into them.
         layout, pitch, limits: the same for the kernels. ``pitch``: distance of two levels before the gain, s/g, float32
@@ -100,6 +101,7 @@ class Population:
     code: Code
     scale: np.float32
     gain: NDArray[np.float32] | None = None
+    zeros: NDArray[np.int16] | None = None
     thresholds: NDArray[np.int32] | None = None
     layout: CodeLayout = field(init=False)
     pitch: NDArray[np.float32] = field(init=False)
@@ -108,17 +110,18 @@ class Population:
     def __post_init__(self) -> None:
         code, n = self.code, self.neurons
         silent, reference = (_spread(x, n, np.int16) for x in (code.silent, code.reference))
-        constant = _spread(code.reference.astype(np.int32) - code.unit * self.zero, n, np.int32)
-        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, self.zero, constant)
+        zero = _spread(self.zero, n, np.int16)
+        constant = frozen(reference.astype(np.int32) - code.unit * zero.astype(np.int32))
+        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, zero, constant)
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
         object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds, n))
 
     @property
-    def zero(self) -> int:
-        """Zero point: the level that stands for 0."""
-        return zero_point(self.name, self.code.bits)
+    def zero(self) -> NDArray[np.int16]:
+        """Zero point: the level that stands for 0, int16 ``[neurons or 1]``."""
+        return np.array([zero_point(self.name, self.code.bits)], np.int16) if self.zeros is None else self.zeros
 
 
 def zero_point(population: str, bits: int) -> int:

@@ -85,7 +85,10 @@ def _head(
 def _of(layout: CodeLayout, neurons: slice | NDArray[np.int64]) -> CodeLayout:
     """The code of some of a population's neurons."""
     return layout._replace(
-        silent=layout.silent[neurons], reference=layout.reference[neurons], constant=layout.constant[neurons]
+        silent=layout.silent[neurons],
+        reference=layout.reference[neurons],
+        zero=layout.zero[neurons],
+        constant=layout.constant[neurons],
     )
 
 

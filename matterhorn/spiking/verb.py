@@ -140,8 +140,9 @@ def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, s
     if plan.train is None:
         rows = plan.tokens(plan.eval.subset(list(range(min(CALIBRATION_ROWS, len(plan.eval))))))
         batches = [rows.batch(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
-        student = quantize(teacher, **settings.untrained.options)
-        calibrate(student, batches)
+        activation = "gelu" if getattr(teacher.config, "hidden_act", "gelu") == "gelu" else "relu"
+        student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
+        calibrate(student, batches, teacher=teacher)
         return student, "calibration"
     own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)

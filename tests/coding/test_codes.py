@@ -104,6 +104,15 @@ def test_one_silent_value_outside_the_dead_zone_is_enough():
         Code(4, np.array([7, 7]), 1, np.array([EIGHTHS * 7, EIGHTHS * 8 + 1]))
 
 
+def test_silence_may_be_read_as_values_that_a_level_stands_for_without_a_dead_zone():
+    code = Code(4, np.array([0, 15]), 0, np.array([-7, 127]))
+    slots = encode(np.array([[0, 15], [15, 0]]), code)
+    assert decode(slots, code).tolist() == [[-7 / 8, 127 / 8], [15, 0]]
+    assert kappa(slots, code).tolist() == [[0, 0], [127, -127]] and code.reach == 127
+    with pytest.raises(InputError, match="silent_value"):
+        Code(4, np.array([0]), 0, np.array([-8]))
+
+
 def test_a_code_cannot_be_written_to():
     silent = np.array([3, 4])
     code = Code(4, silent)

@@ -51,7 +51,7 @@ def test_values_to_slots(seed, scale, bits, name, width):
     x[0] = np.rint(x[0] / 0.185) * np.float32(0.185)  # ties
     levels, slots = np.empty(x.shape, np.uint8), np.empty(x.shape, np.uint8)
     assert digital.code_values(x, own.pitch, own.layout, levels, slots)
-    right = ((torch.from_numpy(x) / 0.37).round() + own.zero).clamp(0, code.top).numpy().astype(np.uint8)
+    right = ((torch.from_numpy(x) / 0.37).round() + int(own.zero[0])).clamp(0, code.top).numpy().astype(np.uint8)
     assert np.array_equal(levels, right) and np.array_equal(slots, encode(right, code))
 
 

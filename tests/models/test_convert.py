@@ -36,6 +36,12 @@ OPTIONS = [
     {"activation_bits": 6, "k": 9, "mean": True, "kv_bits": 6},
     {"k": 3, "mean": True, "dead_zones": {"probabilities": 1, "queries": 0}},
 ]
+PLACED = [
+    {"weights": "int4", "kv_bits": 4, "activation": "gelu", "levels_per": "neuron"},
+    {"weights": "int1", "k": 3, "mean": True, "activation": "gelu", "levels_per": "neuron"},
+    {"weights": "ternary", "kv_bits": 4, "levels_per": "neuron", "silence_per": "tensor"},
+    {"weights": "int2", "activation": "gelu", "digital": "shift", "activation_bits": 3},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -47,6 +53,23 @@ def test_conversion_is_exact_to_the_bit(options):
         report = verify(program, batches, against=against)
         assert report.identical, report.first_difference
         assert report.levels_compared > 10_000
+
+
+@pytest.mark.parametrize("options", PLACED, ids=str)
+def test_conversion_is_exact_wherever_levels_lie(options):
+    """Behind a GELU, with gains and zero points of each neuron's own, silence read as any value of its bucket."""
+    network, draw = small_network(**options), np.random.Generator(np.random.PCG64(0))
+    for population in network.populations().values():
+        if population.gain is not None:
+            population.gain.data.uniform_(0.3, 3)
+        if population.zeros is not None:
+            population.zeros.copy_(torch.from_numpy(draw.integers(-9, 25, len(population.zeros))))
+        off = draw.integers(-8 * population.dead_zone - 7, 8 * population.dead_zone + 8, len(population.silent))
+        population.silent_value.copy_(8 * population.silent + torch.from_numpy(off))
+    program = convert(network)
+    for against in (network, restore(program)):
+        report = verify(program, [small_arrays(seed) for seed in range(2)], against=against)
+        assert report.identical, report.first_difference
 
 
 @settings(max_examples=15)
@@ -73,6 +96,8 @@ def test_conversion_is_exact_whatever_the_shape_and_the_numbers(data):
         dead_zones=data.draw(st.dictionaries(st.sampled_from(["queries", "hidden"]), st.integers(0, zone))),
         silence_per=data.draw(st.sampled_from(["neuron", "tensor"]), "silence per"),
         digital=data.draw(st.sampled_from(["exact", "shift"]), "digital"),
+        levels_per=data.draw(st.sampled_from(["neuron", "tensor"]), "levels per"),
+        activation=data.draw(st.sampled_from(["relu", "gelu"]), "activation"),
     )
     batch = small_arrays(data.draw(st.integers(0, 99), "rows"), rows=3, longest=data.draw(st.integers(1, 17)))
     calibrate(network, [batch], mean_silence=data.draw(st.booleans(), "mean"))
@@ -81,7 +106,7 @@ def test_conversion_is_exact_whatever_the_shape_and_the_numbers(data):
         for population in network.populations().values():
             silent, k = draw.integers(0, 2**bits, len(population.silent)), population.dead_zone
             population.silent.copy_(torch.from_numpy(silent))
-            off = draw.integers(-8 * k, 8 * k + 1, len(silent))
+            off = draw.integers(-8 * k - 7, 8 * k + 8, len(silent))
             population.silent_value.copy_(torch.from_numpy(8 * silent + off))
     for name, parameter in network.named_parameters():
         if name.endswith(("bias", "gain")):
@@ -116,6 +141,8 @@ BREAKAGES = {
     "a stored key's threshold": ("keys.thresholds", lambda a: a + 200),
     "a silent level": ("hidden.silent_value", lambda a: a + 8),
     "a scale": ("ffn2.scale", lambda a: (a * 1.01).astype(np.float32)),
+    "a zero point": ("hidden.zeros", lambda a: a + 1),
+    "a gain of the intermediate": ("intermediate.thresholds", lambda a: a[::-1]),
     "a gain": ("hidden.gain", lambda a: (a * 1.1).astype(np.float32)),
     "the softmax table": ("table", lambda a: np.concatenate([a[:1], (a[1:] * 0.2).astype(np.float32)])),
 }
@@ -123,7 +150,8 @@ BREAKAGES = {
 
 @pytest.mark.parametrize("part", BREAKAGES)
 def test_breaking_a_part_is_seen(part):
-    network = small_network(k=1)
+    network = small_network(k=1, levels_per="neuron", activation="gelu")
+    network.layers()[0].population("intermediate").gain.data.uniform_(0.5, 2)
     name, change = BREAKAGES[part]
     broken = damaged(convert(network), f"blocks.0.{name}", change)
     report = verify(broken, [small_arrays()], against=network)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from matterhorn.errors import InputError
 from matterhorn.models import convert, restore, restore_trainable
 from matterhorn.models.restore import spread
+from matterhorn.program.config import WEIGHTS
 
 from ..networks import small_arrays, small_batch, small_network, small_program
 
@@ -31,7 +31,7 @@ def test_what_is_folded_at_conversion_plays_no_part(array):
     assert changed and np.array_equal(restore(other).expected(batch).logits, restore(program).expected(batch).logits)
 
 
-@pytest.mark.parametrize("kind", ["int1", "ternary"])
+@pytest.mark.parametrize("kind", WEIGHTS)
 def test_a_program_can_be_trained_on(kind):
     program = small_program(k=2, mean=True, weights=kind)
     again = convert(restore_trainable(program))
@@ -74,8 +74,3 @@ def test_only_one_bit_weights_are_spread():
     before = {site: linear.weight.clone() for site, linear in network.connections().items()}
     spread(network)
     assert all(torch.equal(linear.weight, before[site]) for site, linear in network.connections().items())
-
-
-def test_wider_weights_are_refused():
-    with pytest.raises(InputError, match="one-bit or ternary"):
-        restore_trainable(small_program(weights="int2"))

@@ -40,6 +40,15 @@ def test_ternary_weights_are_zero_below_seven_tenths_of_the_mean():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_connection_can_be_filled_with_integers_and_scales(kind):
+    linear, scale = QuantizedLinear(640, 16, kind), drawn(16).abs() + 0.1
+    integers = quantize_weights(drawn(16, 640), kind)[0]
+    linear.fill(integers, scale)
+    assert torch.equal(linear.integers()[0], integers)
+    assert torch.allclose(linear.integers()[1], scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_weight_gradient_is_that_of_the_scaled_weight(kind):
     linear, levels = QuantizedLinear(8, 4, kind).train(), some_levels(5, 8)
     linear(levels, torch.tensor(0.5)).sum().backward()

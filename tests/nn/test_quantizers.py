@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matterhorn.coding import count_events, decode, encode
 from matterhorn.errors import InputError
 from matterhorn.nn import ActivationQuantizer, StoredQuantizer
-from matterhorn.nn.quantizers import LEAK
+from matterhorn.nn.quantizers import LEAK, gelu_inverse
 
 
 def quantizer(bits: int = 4, *, scale: float = 1.0, signed: bool = True, **options) -> ActivationQuantizer:
@@ -129,6 +129,43 @@ def test_gains_are_learned_and_multiply_what_is_quantized():
     assert own.train()(x).levels.tolist() == own.eval()(x).levels.tolist() == [[3, 2], [-6, 1]]
     own.train()(x).levels.sum().backward()
     assert torch.allclose(own.gain.grad, x.sum(0))
+
+
+def test_a_neuron_may_have_a_zero_point_of_its_own():
+    own = quantizer(zeros=2)
+    own.zeros.copy_(torch.tensor([8, -3]))
+    x = torch.tensor([[1.4, 4.4], [-3.0, 12.2]], requires_grad=True)
+    assert own.levels(x).tolist() == [[9, 1], [5, 9]]
+    assert own.train()(x).levels.tolist() == own.eval()(x).levels.tolist() == [[1, 4], [-3, 12]]
+    own.train()(torch.tensor([[7.6, 2.0]], requires_grad=True)).levels.sum().backward()
+    assert own.scale.grad is not None
+
+
+@given(st.floats(0, 40, width=32))
+def test_the_inverse_of_a_gelu(y):
+    x = gelu_inverse(torch.tensor(y, dtype=torch.float64))
+    assert float(torch.nn.functional.gelu(x)) == pytest.approx(y, rel=1e-14, abs=1e-15)
+
+
+def test_levels_behind_a_gelu_are_those_of_its_values_and_do_not_fall():
+    own = quantizer(scale=0.3, signed=False, gains=5, activation="gelu")
+    own.gain.data.copy_(torch.tensor([0.1, 0.5, 1, 2, 9]))
+    x = torch.linspace(-6, 12, 20001)[:, None].expand(-1, 5)
+    levels = own.eval()(x).levels
+    assert bool((levels.diff(dim=0) >= 0).all()) and set(levels.flatten().tolist()) == set(range(16))
+    nearest = (torch.nn.functional.gelu(x.double()) * own.gain / 0.3).round().clamp(0, 15)
+    assert float((levels != nearest).float().mean()) < 1e-4
+    trained = own.train()(x.clone().requires_grad_())
+    assert float((trained.levels != levels).float().mean()) < 1e-4
+    assert torch.equal(own.levels(x[:7]), own.levels(x)[:7]), "whatever stands beside it"
+
+
+def test_silence_is_read_as_a_fraction_without_a_dead_zone_too():
+    own = quantizer(signed=False, neurons=2)
+    own.silent.copy_(torch.tensor([0, 3]))
+    own.silent_value.copy_(torch.tensor([-3, 26]))
+    x = torch.tensor([[0.2, 3.2], [1.0, 4.0]])
+    assert own.train()(x).levels.tolist() == own.eval()(x).levels.tolist() == [[-0.375, 3.25], [1, 4]]
 
 
 def test_one_bit_store_is_a_sign():

@@ -117,7 +117,7 @@ def copy_into(own: nn.Module, source: nn.Module, name: str) -> None:
         InputError: the module has other parameters, e.g. those of an adapter.
     """
     theirs = source.state_dict()
-    if {key: value.shape for key, value in theirs.items()} != {k: v.shape for k, v in own.state_dict().items()}:
+    if {key: value.shape for key, value in theirs.items()} != {k: v.shape for k, v in own.named_parameters()}:
         cure = "give plain weights; merge adapters first (merge_and_unload), dequantize, do not prune heads"
         raise InputError(f"a {type(source).__name__} with {', '.join(theirs)}", field=name, cure=cure)
-    own.load_state_dict(theirs)
+    own.load_state_dict(own.state_dict() | theirs)

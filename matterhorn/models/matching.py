@@ -1,0 +1,166 @@
+"""Fitting a quantized network to its teacher without training: part after part, on rows without labels.
+
+All rows go through the network once. Just before a part runs, it is fitted to what it is given: levels to the values
+they stand for, weights to what the teacher makes in their place. So each part makes good what those before it lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ..errors import InputError
+from ..nn import ActivationQuantizer, QuantizedLinear, StoredQuantizer
+from ..topology import CONNECTION, Site
+from .calibrate import existing, fit_store, mask_of, place_levels
+from .encoders import encoder_of
+from .quantized import QuantizedForSequenceClassification
+from .rounding import Moments, least_squares, round_weights
+from .watching import Batch, evaluating, tensors, watching
+
+TOKENS = 8192
+"""Tokens that a network is fitted on, at most."""
+
+STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
+"""How hard weights hold on to what the teacher has, against what few tokens say of them; those of the classifier."""
+
+NORMS = {"output": "attention_norm", "ffn2": "feed_forward_norm"}
+"""Connections that add to the residual stream, and the norm that reads the sum."""
+
+RESIDUAL = {"output": "input", "ffn2": "hidden"}
+"""The population that reads the stream which a connection adds to."""
+
+
+@torch.no_grad()
+def match(network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batches: Iterable[Batch]) -> None:
+    """Fit what :func:`matterhorn.quantize` made of a teacher to what the teacher does on some rows.
+
+    Scales, gains, zero points, silent levels, weights and biases are set; embeddings, norms and pooler stay.
+
+    Raises:
+        InputError: the network is not fresh, or another teacher's.
+    """
+    if any(own.gain is not None and bool((own.gain != 1).any()) for own in network.populations().values()):
+        cure = "quantize the teacher anew"
+        raise InputError("a network that was fitted or trained before", field="network", cure=cure)
+    batch = gather(batches, TOKENS)
+    fit = _Fit(network, teacher, batch)
+    parts: dict[Site, nn.Module] = {**network.populations(), **network.stores(), **network.connections()}
+    head = {Site(len(network.blocks), "classifier"): network.classifier}
+    with watching(parts, fit.part), watching(head, fit.head), evaluating(network):
+        network.run(**tensors(batch, network.device), every_token=True)
+
+
+def gather(batches: Iterable[Batch], tokens: int) -> dict[str, Tensor]:
+    """Rows of all batches in one, drawn until there are so many tokens."""
+    rows: list[dict[str, Tensor]] = []
+    for batch in batches:
+        lengths = mask_of(batch).sum(1).tolist()
+        given = tensors(batch, torch.device("cpu"))
+        given.setdefault("attention_mask", torch.ones_like(given["input_ids"]))
+        rows += [{name: values[i, :n] for name, values in given.items()} for i, n in enumerate(lengths)]
+    drawn: list[dict[str, Tensor]] = []
+    room = tokens
+    for i in torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist():
+        room -= len(rows[i]["input_ids"])
+        if room < 0 and drawn:
+            break
+        drawn.append(rows[i])
+    return {name: nn.utils.rnn.pad_sequence([row[name] for row in drawn], batch_first=True) for name in drawn[0]}
+
+
+class _Fit:
+    """What the teacher does, and what the network has done up to the part that comes next."""
+
+    def __init__(self, network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch):
+        self.network, self.present = network, mask_of(batch)
+        self.taught, self.logits = listen(teacher, batch)
+        for site, linear in network.connections().items():
+            if site not in self.taught or self.taught[site].shape[1] != len(linear.weight):
+                cure = "give the one that the network was quantized from"
+                raise InputError("of other sizes than the network", field="teacher", cure=cure)
+        self.seen: dict[Site, Tensor] = {}
+        """What populations were given."""
+        first = torch.zeros_like(self.present)
+        first[:, 0] = True
+        self.first = first[self.present]
+
+    def part(self, site: Site, module: nn.Module, x: Tensor) -> None:
+        """Fit the part that is about to run on ``x``."""
+        x = existing(x, self.present, site.part)
+        if isinstance(module, ActivationQuantizer):
+            self.seen[site] = x
+            place_levels(module, x, site.part)
+        elif isinstance(module, StoredQuantizer):
+            fit_store(module, x)
+        elif isinstance(module, QuantizedLinear):
+            self.weights(site, module, x)
+
+    def head(self, _: Site, classifier: nn.Linear, x: Tensor) -> None:
+        """Fit the classifier to the teacher's logits."""
+        moments = Moments.of(x, self.logits, torch.ones(len(x)))
+        weight = least_squares(moments, classifier.weight, HEAD_STIFFNESS)
+        classifier.weight.copy_(weight)
+        classifier.bias.copy_(moments.y - weight @ moments.x)
+
+    def weights(self, site: Site, linear: QuantizedLinear, levels: Tensor) -> None:
+        """Fit weights and bias of a connection."""
+        feed = self.network.layers()[site.block].feed(site.part)
+        prior, wanted = self.goal(site, linear.weight if feed.gain is None else linear.weight / feed.positive_gain)
+        moments = Moments.of(levels * feed.positive_scale, wanted, self.importance(site))
+        real = least_squares(moments, prior, STIFFNESS)
+        integers, scale = round_weights(real, moments.xx, linear.kind)
+        linear.fill(integers, scale)
+        linear.bias.copy_(moments.y - scale * (integers @ moments.x))
+
+    def importance(self, site: Site) -> Tensor:
+        """How much each token counts: where only the first one's answer is read, first ones as much as all others."""
+        first = self.first
+        read = CONNECTION[site.part].every_token or not self.network.config.formats.shape.is_cut(site.block)
+        return torch.ones(len(first)) if read else torch.where(first, 1 / first.sum(), 1 / (~first).sum().clamp(min=1))
+
+    def goal(self, site: Site, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights that give what the teacher does where nothing is lost, and what that is, ``[tokens, out]``.
+
+        Keys and values are centered and their sizes evened, which the queries' and the output's weights make good.
+        """
+        wanted, name = self.taught[site], site.part
+        if name in NORMS:
+            wanted = wanted - self.seen[Site(site.block, RESIDUAL[name])]
+        if name == "output":
+            return weight * self.size(Site(site.block, "value")), wanted
+        if name in ("key", "query"):
+            size = self.size(Site(site.block, "key"))
+            if self.network.config.kv_bits > 1:  # (a bit keeps no size at all: then all of it goes to the queries)
+                size = (size / self.size(Site(site.block, "query"))).sqrt()
+            size = size if name == "key" else 1 / size
+        elif name == "value":
+            size = self.size(site)
+        else:
+            return weight, wanted
+        center = 0 if name == "query" else wanted.mean(0)
+        return weight / size[:, None], (wanted - center) / size
+
+    def size(self, site: Site) -> Tensor:
+        """Deviation of what the teacher makes there, ``[out]``."""
+        return self.taught[site].std(0).clamp(min=1e-6)
+
+
+def listen(teacher: PreTrainedModel, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
+    """What a teacher's connections make of existing tokens, ``[tokens, out]`` each (of those in :data:`NORMS` with the
+    residual stream added), and its logits."""
+    found: dict[Site, Tensor] = {}
+    present = mask_of(batch).to(teacher.device)
+    layers = list(enumerate(encoder_of(teacher).parts(teacher)))
+    norms = {Site(i, name): parts[norm] for i, parts in layers for name, norm in NORMS.items()}
+    linears = {Site(i, name): parts[name] for i, parts in layers for name in ("query", "key", "value", "ffn1")}
+
+    def keep(site: Site, module: nn.Module, x: Tensor) -> None:
+        found[site] = (x if site.part in NORMS else module.forward(x))[present].float()
+
+    with watching(norms | linears, keep), evaluating(teacher):
+        logits = teacher(**tensors(batch, teacher.device)).logits
+    return found, logits.float()

@@ -1,0 +1,81 @@
+"""Few-bit weights that make of their inputs what is wanted: least squares, then rounding one column after another, each
+one's error made good by those not yet rounded (GPTQ, arXiv 2210.17323)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..nn.linear import round_to
+
+COLUMNS, DAMPING = 128, 0.01
+"""As in GPTQ: columns that are rounded before their errors reach the rest; the share of the mean of the moments'
+diagonal that is added to it."""
+
+SCALES = torch.logspace(-0.9, 2.2, 50)
+"""Scales of a row that are tried, in mean magnitudes of its weights. Wide ones too: where a single weight is 500 times
+the mean, and carries nearly all that the row does, it must not be cut off."""
+
+
+class Moments(NamedTuple):
+    """Of inputs x ``[n, in]`` and wanted outputs y ``[n, out]``: means, Σ x xᵀ ``[in, in]`` and Σ y xᵀ ``[out, in]``
+    around them."""
+
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    yx: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, weight: Tensor) -> Moments:
+        """``weight [n]``: how much each row counts."""
+        weight = weight / weight.sum()
+        mean_x, mean_y = weight @ x, weight @ y
+        around = (x - mean_x) * weight[:, None]
+        return cls(mean_x, mean_y, around.T @ (x - mean_x), (y - mean_y).T @ around)
+
+
+def least_squares(moments: Moments, prior: Tensor, stiffness: float) -> Tensor:
+    """Weights ``[out, in]`` that map x to y, drawn to ``prior`` as ``stiffness`` times the mean square of an input."""
+    ridge = stiffness * moments.xx.diagonal().mean().clamp(min=1e-12)
+    system = moments.xx + ridge * torch.eye(len(moments.xx))
+    solved: Tensor = torch.linalg.solve(system, (moments.yx + ridge * prior).T)
+    return solved.T
+
+
+def round_weights(weight: Tensor, xx: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """Integers ``[out, in]`` and scales ``[out]`` of a weight matrix, for inputs with these second moments."""
+    scale = best_scale(weight, xx.diagonal(), kind)
+    integers = _columns(weight, xx, scale, kind)
+    product = integers @ xx
+    scale = ((product * weight).sum(1) / (product * integers).sum(1).clamp(min=1e-12)).clamp(min=1e-8)
+    return integers, scale
+
+
+def best_scale(weight: Tensor, importance: Tensor, kind: str) -> Tensor:
+    """Of :data:`SCALES`, for each row the one that rounds with the least error, columns weighted."""
+    scales = weight.abs().mean(1, keepdim=True).clamp(min=1e-8) * SCALES
+    errors = [
+        ((round_to(weight, one, kind) * one[:, None] - weight).square() * importance).sum(1) for one in scales.unbind(1)
+    ]
+    return scales.gather(1, torch.stack(errors, 1).argmin(1, keepdim=True)).squeeze(1)
+
+
+def _columns(weight: Tensor, xx: Tensor, scale: Tensor, kind: str) -> Tensor:
+    order = xx.diagonal().argsort(descending=True)
+    left, integers = weight[:, order].clone(), torch.empty_like(weight)
+    system = xx[order][:, order] + DAMPING * xx.diagonal().mean().clamp(min=1e-12) * torch.eye(len(xx))
+    inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(system)), upper=True)
+    for begin in range(0, len(xx), COLUMNS):
+        part = slice(begin, begin + COLUMNS)
+        own, factors = left[:, part].clone(), inverse[part, part]
+        errors = torch.empty_like(own)
+        for j in range(own.shape[1]):
+            integer = round_to(own[:, j : j + 1], scale, kind)
+            integers[:, begin + j] = integer[:, 0]
+            errors[:, j] = (own[:, j] - integer[:, 0] * scale) / factors[j, j]
+            own[:, j:] -= errors[:, j : j + 1] * factors[j, j:]
+        left[:, begin + COLUMNS :] -= errors @ inverse[part, begin + COLUMNS :]
+    return integers[:, order.argsort()]
