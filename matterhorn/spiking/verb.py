@@ -19,6 +19,7 @@ from ..energy import energy_answer
 from ..energy import load as load_chip
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
+from ..models.encoders import encoder_of
 from ..program import Program
 from ..runtime import verify
 from ..runtime.verify import Verification
@@ -140,7 +141,7 @@ def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, s
     if plan.train is None:
         rows = plan.tokens(plan.eval.subset(list(range(min(CALIBRATION_ROWS, len(plan.eval))))))
         batches = [rows.batch(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
-        activation = "gelu" if getattr(teacher.config, "hidden_act", "gelu") == "gelu" else "relu"
+        activation = "gelu" if encoder_of(teacher).options(teacher)["hidden_act"] == "gelu" else "relu"
         student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
         calibrate(student, batches, teacher=teacher)
         return student, "calibration"
