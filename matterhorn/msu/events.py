@@ -47,11 +47,10 @@ class EventReads:
     @classmethod
     def of(cls, physics: Physics, conditions: Conditions) -> EventReads:
         """Lay a connection out; where nothing lies between products and their sum, its arrays are one."""
-        layout, matrix, variance, merged = physics.layout, physics.effective, physics.variance, physics.mergeable
+        layout, matrix, merged = physics.layout, physics.effective, physics.mergeable
         offset = physics.neurons.offset * conditions.potential_per_volt
-        noisy, place = variance is not None, place_values(layout)
-        if variance is None:
-            variance = np.zeros((*matrix.shape[:2], 1, matrix.shape[-1]), np.float32)
+        noisy, place = physics.variance is not None, place_values(layout)
+        variance = np.zeros_like(matrix) if physics.variance is None else physics.variance
         if merged:
             matrix = np.tensordot(place, matrix, axes=1)[None]
             offset = np.tensordot(place, offset, axes=1).sum(0)[None, None]

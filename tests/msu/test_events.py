@@ -8,6 +8,7 @@ import pytest
 from matterhorn.kernels.msu_noise import add_noise
 from matterhorn.kernels.msu_pulses import Pulses, list_pulses
 from matterhorn.msu import ArrayBank, Correction, load_circuit, load_device, only, plain
+from matterhorn.msu.events import EventReads
 
 from .drawn import pulses, quantity, signed
 
@@ -52,6 +53,18 @@ def test_events_and_definition_agree(device, top, circuit, parts):
     assert apart.mean() <= (1e-3 if "conversion" in parts else 0)  # sums next to the edge of a count
     if parts == ("saturation",):
         assert np.abs(expected - connection.sized_for(kappa).integrate(kappa)).max() > 0.1 * scale
+
+
+@pytest.mark.parametrize("rows", [150, 128])
+def test_cells_without_read_noise_add_none_where_comparators_jitter(rows):
+    """Rails ask how strongly each row drives its neurons' noise: every row, whether or not its cells have any."""
+    circuit = only(CIRCUIT, "saturation", "jitter", "conversion")
+    connection = ArrayBank(load_device("ideal"), circuit, 1).program(signed(20, rows))
+    reads = EventReads.of(connection, connection.conditions)
+    assert reads.by_row.shape == (1, connection.layout.tiles, 128) and not reads.by_row.any()
+    kappa = pulses(30, rows)
+    apart = connection.integrate(kappa) - by_definition(connection, kappa)
+    assert np.abs(apart).max() < 4 * connection.conditions.per_count
 
 
 @pytest.mark.parametrize("top", [120, 500])
