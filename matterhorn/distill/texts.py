@@ -65,9 +65,11 @@ def special_tokens(tokenizer: Tokenizer) -> set[int]:
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[int]:
-    """All words and pieces of words in ASCII that a tokenizer knows, none of them special."""
+    """All words and pieces of words in ASCII that a tokenizer knows, none of them special; a mark of a word's beginning
+    (Ġ of byte pairs, ▁ of SentencePiece) is no part of it."""
     frame, known = special_tokens(tokenizer), tokenizer.get_vocab().items()
-    return sorted(number for word, number in known if word.isascii() and word[0] != "[" and number not in frame)
+    words = ((word.lstrip("Ġ▁"), number) for word, number in known if number not in frame)
+    return sorted(number for word, number in words if word and word.isascii() and word[0] != "[")
 
 
 def join(parts: list[Tokens]) -> Tokens:

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from ..energy import Bill
 from ..units import engineering
 
 Row = Sequence[Any]
 
 
-def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: dict[str, Any]) -> str:
+def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: Bill) -> str:
     """The page's text.
 
     Args:
         answer: what ``matterhorn spike --json`` prints. diagnosis: what :mod:`matterhorn.spiking.diagnosis` found.
-        bill: the answer of ``matterhorn energy``.
+        bill: of the rows.
     """
     verdict = f"{answer['metric']} {answer['value']:.3f} of {answer['teacher']:.3f}"
     heading = (
@@ -30,7 +31,9 @@ def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: dict[st
         "TITLE": _text(f"{answer['model']} as a spiking network"),
         "STYLE": _file("style.css"),
         "HEADING": heading,
-        "MAIN": "\n".join([_cards(answer), _relax(diagnosis), _grid(diagnosis), _flips(diagnosis), _bill(bill)]),
+        "MAIN": "\n".join(
+            [_cards(answer), _relax(diagnosis), _grid(diagnosis), _flips(diagnosis), _bill(bill, answer["chip"])]
+        ),
         "DATA": json.dumps({"answer": answer, "diagnosis": diagnosis}).replace("</", "<\\/"),
         "SCRIPT": "",
         "PLOTLY": "",
@@ -90,10 +93,10 @@ def _flips(diagnosis: dict[str, Any]) -> str:
     return _section("Rows that flipped", about, f"<details><summary>All of them</summary>{table}</details>")
 
 
-def _bill(bill: dict[str, Any]) -> str:
-    lines = [(name, engineering(joules)) for name, joules in bill["by_category"].items()]
-    about = f"A sentence of the rows costs {engineering(bill['per_sentence_j'])} on {bill['chip']}; by category:"
-    return _section("Energy", about, _table(("", "all rows"), lines))
+def _bill(bill: Bill, chip: str) -> str:
+    lines = [(name, engineering(joules), f"{joules / bill.total:.1%}") for name, joules in bill.by_category.items()]
+    about = f"A row costs {engineering(bill.per_sentence)} on {chip}; by category:"
+    return _section("Energy", about, _table(("", "all rows", "share"), lines))
 
 
 def _section(title: str, about: str, content: str) -> str:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..distill.measure import predict
 from ..distill.teacher import freeze
-from ..energy import energy_answer
+from ..energy import bill as make_bill
 from ..energy import load as load_chip
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
@@ -108,7 +108,7 @@ def spike(
     ran = run_program(program, rows, progress=progress("evaluate"))
     taught = predict(plan.teacher.model, rows).numpy()
     found = diagnose(student, plan.task, plan.eval, rows, (taught, ran.logits), progress("diagnose"))
-    bill = energy_answer(ran.trace, hardware, model=plan.teacher.name, task=plan.task.name)
+    bill = make_bill(ran.trace, chip=hardware)
     answer = {
         "format": FORMAT,
         "model": plan.teacher.name,
@@ -123,7 +123,7 @@ def spike(
         "quiet_share": ran.trace.quiet_share,
         "events_per_token": ran.trace.spikes / max(1, ran.trace.tokens),
         "verified": report.identical,
-        "joules": bill["per_sentence_j"],
+        "joules": bill.per_sentence,
         "chip": chip,
         "start": start,
         "seconds": time.monotonic() - began,

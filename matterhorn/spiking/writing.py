@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..energy import Bill
 from ..hf import model_card
 from ..program import Program
 from ..program.saving import save
@@ -28,7 +29,7 @@ def write(
     answer: dict[str, Any],
     report: Verification,
     diagnosis: Diagnosis,
-    bill: dict[str, Any],
+    bill: Bill,
     task: Task,
 ) -> None:
     """Write the folder, whole or not at all."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
 
 import matterhorn as mh
 from matterhorn.errors import InputError
@@ -162,3 +162,18 @@ def test_what_it_will_take(tmp_path: Path) -> None:
     columns = {"text": "review", "label": "verdict"}
     found = forecast(make_plan(lay_classifier(tmp_path / "model"), *rows, minutes=1, **columns))
     assert found["steps"] == int(60 / found["seconds_per_step"]) and found["gigabytes"] > 0
+
+
+def test_an_encoder_of_another_family(tmp_path: Path) -> None:
+    """DistilBERT: no token types, no pooler of BERT's, no task-free encoder to start from."""
+    names = dict(enumerate(NAMES["two"]))
+    labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64}
+    torch.manual_seed(0)
+    config = DistilBertConfig(vocab_size=len(WORDS), initializer_range=0.2, **sizes, **labels)
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path / "model")
+    lay_tokenizer(tmp_path / "model")
+    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", count=30, seed=1)
+    settings: dict[str, Any] = {"minutes": 0.02, "verify_rows": 8, "dead_zone": 2, "silent_share": 0.8}
+    done = spike(tmp_path / "model", *rows, text="review", label="verdict", output=tmp_path / "out", **settings)
+    assert done.answer["verified"] and done.answer["start"] == "teacher"
