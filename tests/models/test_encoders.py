@@ -14,14 +14,19 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from matterhorn.errors import InputError
 from matterhorn.models import calibrate, convert, full_precision, quantize, restore, restore_trainable
 from matterhorn.models.encoders import ENCODERS
 from matterhorn.models.watching import taken_by
+from matterhorn.msu import ArrayBank
 from matterhorn.program import load
 from matterhorn.runtime import Engine, verify
+from matterhorn.tasks import get_task
+from matterhorn.tasks.rows import Examples
+from matterhorn.tasks.tokens import tokens_for
 from matterhorn.topology import Site
 
 from ..networks import small_batch, small_teacher
@@ -121,6 +126,8 @@ def test_the_relative_bias_is_exact_and_a_program_without_it_differs(options):
     arrays = [{key: values.numpy() for key, values in batch.items()} for batch in batches]
     report = verify(program, arrays, against=network)
     assert report.identical, report.first_difference
+    chip = Engine(program, "analog", chip=ArrayBank.of("ideal", "ideal-128"))
+    assert np.array_equal(chip(**arrays[0]).logits, network.expected(arrays[0]).logits)
     for name in ("blocks.0.relative_bias", "blocks.1.relative_bias"):
         for change in (lambda a: 0 * a, lambda a: a[:, ::-1], lambda a: np.roll(a, 1, 1), lambda a: a[[1, 0, 2, 3]]):
             changed = program.arrays() | {name: np.ascontiguousarray(change(program.arrays()[name]))}
@@ -227,6 +234,23 @@ def test_a_merged_adapter_is_plain_weights_and_another_is_refused():
     plain.get_submodule(name).register_parameter("lora_A", torch.nn.Parameter(down))
     with pytest.raises(InputError, match=r"block\.0\.query: a Linear with weight, bias, lora_A;.*merge_and_unload"):
         quantize(plain)
+
+
+def test_tokenizers_of_other_encoders_fill_up_with_their_own_padding():
+    letters = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *"abcdefgh"])}
+    words = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    teacher = small_teacher("MPNet")
+    program = convert(quantize(teacher, batches=[batch_for(teacher)]), tokenizer=words)
+    texts = [("a b", "c d e"), ("h", "a")]
+    encoded = program.encode(texts)
+    assert encoded["input_ids"][1].tolist() == [0, 11, 2, 2, 4, 2, 1, 1, 1]
+    tokens = tokens_for(program, Examples(texts, []), 32, task=get_task("mrpc"))
+    assert np.array_equal(tokens.encoded([0, 1])["input_ids"], encoded["input_ids"])
+    logits = Engine(program)(**encoded).logits
+    assert np.array_equal(Engine(program)(encoded["input_ids"], encoded["attention_mask"]).logits, logits)
+    assert len(Engine(program).classify(texts)) == 2
 
 
 def test_token_types_are_ignored_where_there_are_none():
