@@ -78,9 +78,9 @@ def score(
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")
     folder, accelerator = find(source), launched()
-    programs, own_teacher, own_quantized = _networks(folder)
+    recipe = recipe_beside(folder) | ({} if seed is None else {"seed": seed})
+    programs, own_teacher, own_quantized = _networks(folder, recipe.get("task"))
     chosen = rows.task_for(programs[0])
-    recipe = recipe_beside(folder, chosen) | ({} if seed is None else {"seed": seed})
     splits = rows.splits(programs[0], chosen)
     spiking = []
     for program in programs:
@@ -103,7 +103,7 @@ def score(
     print_json(result.model_dump()) if json else print_result(result)
 
 
-def _networks(folder: Path) -> tuple[list[Program], Path | None, Path | None]:
+def _networks(folder: Path, task: str | None) -> tuple[list[Program], Path | None, Path | None]:
     """Programs to score, and the folders of a run's teacher and of its network without a dead zone."""
     from ..program.files import CONFIG_FILE, MODEL_TYPE, load_classifier
 
@@ -115,7 +115,7 @@ def _networks(folder: Path) -> tuple[list[Program], Path | None, Path | None]:
     from ..models.convert import convert_folder
 
     found = find_networks(folder)
-    return [convert_folder(place) for place in found.converting], found.teacher, found.quantized
+    return [convert_folder(place, task=task) for place in found.converting], found.teacher, found.quantized
 
 
 def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -> Scores | None:

@@ -88,12 +88,10 @@ def test_a_result_says_what_ran():
     assert result.note == "only the first 70 rows" and result.format == 3
 
 
-def test_a_recipe_of_another_task_is_refused(tmp_path):
-    assert recipe_beside(tmp_path, TASK) == {}
+def test_a_recipe_beside_a_model_is_read(tmp_path):
+    assert recipe_beside(tmp_path) == {}
     (tmp_path / "recipe.yaml").write_text("task: wnli\nseed: 3\n")
-    assert recipe_beside(tmp_path, get_task("wnli"))["seed"] == 3
-    with pytest.raises(InputError, match="one of wnli, not of rte"):
-        recipe_beside(tmp_path, TASK)
+    assert recipe_beside(tmp_path)["seed"] == 3
 
 
 def test_mismatched_rows_stand_beside_the_matched():
