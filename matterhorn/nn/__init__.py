@@ -2,7 +2,8 @@
 
 from .digital import DigitalLinear, FixedLayerNorm, QuantizedEmbeddings, quantize_int8
 from .linear import QuantizedLinear, quantize_weights
-from .quantizers import ActivationQuantizer, Events, Sent, StoredQuantizer
+from .quantizers import ActivationQuantizer, Events, Sent
+from .stored import StoredQuantizer
 
 __all__ = [
     "ActivationQuantizer",

@@ -1,4 +1,4 @@
-"""Learned-scale quantizers: of activations that are sent as events, and of keys and values that are stored.
+"""The learned-scale quantizer of activations that are sent as events.
 
 Straight-through gradients with a learned scale after LSQ (Esser et al., arXiv 1902.08153), as used by BiT
 (arXiv 2205.13016): the gradient of the scale is divided by √(n·Q).
@@ -241,75 +241,3 @@ class ActivationQuantizer(nn.Module):
             return Sent(levels, Events(events, x.numel()))
         v = self.levels(x) - origin
         return Sent(torch.where((v - silent).abs() <= k, value, v) if k or self.has_fractions else v, None)
-
-
-@fused
-def _stored_round(x: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """x in units of s, and the operand: its sign where ``low`` is −1, as of one bit."""
-    u = x / s
-    return u, (u >= 0).to(x.dtype) * 2 - 1 if low == -1 else u.round().clamp(low, high)
-
-
-@fused
-def _stored_round_grad(
-    grad_v: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float
-) -> tuple[Tensor, Tensor]:
-    """Gradients of x and s as in LSQ."""
-    margin = 0.0 if low == -1 else 0.5
-    grad_u = grad_v * ((u > low - margin) & (u < high + margin))
-    grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
-    return (grad_u / s).to(grad_v.dtype), grad_s / s
-
-
-class _StoredRound(Function):
-    """Stored operand relative to its zero: ±1 for one bit, q − z for more. Gradients as in LSQ."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, low: int, high: int) -> Tensor:
-        u, v = _stored_round(x, s, float(low), float(high))
-        ctx.save_for_backward(u, v, s)
-        ctx.range = float(low), float(high)
-        return v
-
-    @staticmethod
-    def backward(ctx: Any, grad_v: Tensor) -> Any:
-        u, v, s = ctx.saved_tensors
-        low, high = ctx.range
-        grad_x, grad_s = _stored_round_grad(grad_v, u, v, s, low, high)
-        return grad_x, grad_s / math.sqrt(u.numel() * high), None, None
-
-
-class StoredQuantizer(nn.Module):
-    """Quantizes keys or values for storage beside the array: one bit (±1) or a signed integer of more."""
-
-    def __init__(self, bits: int):
-        super().__init__()
-        self.bits = bits
-        self.low: int = -1 if bits == 1 else -(2 ** (bits - 1))
-        self.high: int = 1 if bits == 1 else 2 ** (bits - 1) - 1
-        self.scale = nn.Parameter(torch.tensor(UNSET))
-
-    @property
-    def positive_scale(self) -> Tensor:
-        """The scale s > 0, a scalar."""
-        return self.scale.clamp(min=SCALE_MIN)
-
-    def operand(self, x: Tensor) -> Tensor:
-        """Integer operand as float; the one place that defines x → stored value in evaluation."""
-        u: Tensor = x / self.positive_scale
-        operand: Tensor = torch.where(u >= 0, 1.0, -1.0) if self.bits == 1 else u.round().clamp(self.low, self.high)
-        return operand
-
-    def levels(self, x: Tensor) -> Tensor:
-        """The operand counted from 0: how many thresholds x reaches."""
-        operand = self.operand(x)
-        return (operand + 1) / 2 if self.bits == 1 else operand - self.low
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Integer operand as float, any shape; x ≈ s · v."""
-        if self.training:
-            operand: Tensor = _StoredRound.apply(  # type: ignore[no-untyped-call]
-                x, self.positive_scale, self.low, self.high
-            )
-            return operand
-        return self.operand(x)

@@ -101,7 +101,7 @@ def test_one_silent_value_outside_the_dead_zone_is_enough():
     inside = Code(4, np.array([7, 7]), 1, EIGHTHS * np.array([6, 8]))
     assert inside.silent_value.tolist() == [48, 64]
     with pytest.raises(InputError, match="silent_value"):
-        Code(4, np.array([7, 7]), 1, np.array([EIGHTHS * 7, EIGHTHS * 8 + 1]))
+        Code(4, np.array([7, 7]), 1, np.array([EIGHTHS * 7, EIGHTHS * 9]))
 
 
 def test_silence_may_be_read_as_values_that_a_level_stands_for_without_a_dead_zone():
