@@ -36,7 +36,7 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
         if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
             return record_trace(str(folder), rows)
         model, file = str(folder), beside
-    elif rows.named:
+    elif rows != Rows(task=rows.task):
         raise InputError("a trace has its own rows", file=file, field="--trace", cure="give a trace, or rows")
     found = Trace.load(file)
     if not found.sequences or not found.connections:

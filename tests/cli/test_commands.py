@@ -37,7 +37,7 @@ def sample_dir(tmp_path_factory) -> Path:
 
 def test_run_with_nothing_given():
     found = answer("run")
-    assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 2
+    assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 3
     assert 0.5 < found["silent_share"] < 1 and 0.5 < found["quiet_share"] < 1
     assert len(found["connections"]) == 6 * 8
     keys = {"text", "label", "confidence", "spikes", "silent_share", "quiet_share"}
@@ -82,7 +82,7 @@ def test_shipped_models_are_small_and_have_cards():
     shared = folder / json.loads((folder / "config.json").read_text())["embeddings"]
     files = {path.resolve() for path in [*folder.iterdir(), shared]}
     assert sum(path.stat().st_size for path in files) < 16e6
-    assert sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file()) < 40e6
+    assert sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file()) < 55e6  # tokenizers: 7
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Data", "Recipe", "Accuracy", "Silent share", "Quiet share", "Seed", "Date"))
 
