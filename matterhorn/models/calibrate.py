@@ -24,8 +24,8 @@ CANDIDATES = 40
 LOWEST = 1 - 1 / EIGHTHS
 """Of a level: how far beyond the lowest one its silence may be read."""
 
-SAMPLE, WIDEST = 1024, 30
-"""Tokens on which levels of single neurons are placed; how far from the usual one the distance of levels may be."""
+WIDEST = 30
+"""How far from the usual one a neuron's distance of levels may be."""
 
 
 def calibrate(
@@ -189,8 +189,7 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
     if population.gain is None:
         population.scale.copy_(least_squares_scale(real, *population.limits))
     else:
-        some = real[:: -(-len(real) // SAMPLE)]
-        pitch, center = least_squares_pitch(population, some)
+        pitch, center = least_squares_pitch(population, real)
         population.scale.copy_(pitch.log().mean().exp())
         population.gain.copy_(population.scale / pitch)
         if population.zeros is not None:

@@ -21,8 +21,8 @@ from .quantized import QuantizedForSequenceClassification
 from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
 
-TOKENS = 8192
-"""Tokens that a network is fitted on, at most."""
+TOKENS, VALUES = 8192, 2**21
+"""Tokens that weights are fitted on, values that levels are placed on, at most."""
 
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
 """How hard weights hold on to what the teacher has, against what few tokens say of them; those of the classifier."""
@@ -55,13 +55,15 @@ def match(network: QuantizedForSequenceClassification, teacher: PreTrainedModel,
 
 
 def gather(batches: Iterable[Batch], tokens: int) -> dict[str, Tensor]:
-    """Rows of all batches in one, drawn until there are so many tokens."""
+    """Rows of all batches in one, drawn until there are so many tokens; not the longest tenth, to which all the others
+    would have to be padded."""
     rows: list[dict[str, Tensor]] = []
     for batch in batches:
-        lengths = mask_of(batch).sum(1).tolist()
+        present = mask_of(batch)
         given = tensors(batch, torch.device("cpu"))
         given.setdefault("attention_mask", torch.ones_like(given["input_ids"]))
-        rows += [{name: values[i, :n] for name, values in given.items()} for i, n in enumerate(lengths)]
+        rows += [{name: values[i][own] for name, values in given.items()} for i, own in enumerate(present)]
+    rows = sorted(rows, key=lambda row: len(row["input_ids"]))[: len(rows) - len(rows) // 10]
     drawn: list[dict[str, Tensor]] = []
     room = tokens
     for i in torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist():
@@ -93,9 +95,9 @@ class _Fit:
         x = existing(x, self.present, site.part)
         if isinstance(module, ActivationQuantizer):
             self.seen[site] = x
-            place_levels(module, x, site.part)
+            place_levels(module, sampled(x), site.part)
         elif isinstance(module, StoredQuantizer):
-            fit_store(module, x)
+            fit_store(module, sampled(x))
         elif isinstance(module, QuantizedLinear):
             self.weights(site, module, x)
 
@@ -147,6 +149,11 @@ class _Fit:
     def size(self, site: Site) -> Tensor:
         """Deviation of what the teacher makes there, ``[out]``."""
         return self.taught[site].std(0).clamp(min=1e-6)
+
+
+def sampled(x: Tensor) -> Tensor:
+    """Rows, as far apart, of values ``[n, neurons]``: not more than levels are placed on."""
+    return x[:: -(-x.numel() // VALUES)]
 
 
 def listen(teacher: PreTrainedModel, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:

@@ -223,10 +223,9 @@ class ActivationQuantizer(nn.Module):
         """
         if self.activation == "gelu":
             middles = torch.arange(0.5, self.top).to(x) * self.pitch.detach().unsqueeze(-1)
-            levels = torch.zeros_like(x)
-            for edge in gelu_inverse(middles).unbind(-1):
-                levels += x >= edge
-            return levels
+            edges = gelu_inverse(middles).expand(x.shape[-1], -1).contiguous()
+            reached = torch.searchsorted(edges, x.reshape(-1, x.shape[-1]).T.contiguous(), right=True)
+            return reached.T.to(x.dtype).reshape(x.shape)
         return ((x / self.pitch).round() + self.origin).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Sent:
