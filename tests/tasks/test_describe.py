@@ -279,7 +279,7 @@ YAMLS = {
     "metrics: [bleu]\nlabels: [a, b]\ntext: t\nlabel: l": "metrics: 'bleu' is none of accuracy",
     "text: t\nlabel: l": "labels: missing; list them, or give files",
     "text: t\nlabel: l\nlabels: [a, a]": "there twice",
-    "text: t\nlabel: l\nlabels: [a, b]\ncolour: red": "colour: Extra inputs",
+    "text: t\nlabel: l\nlabels: [a, b]\nshade: red": "shade: Extra inputs",
     "text: t\nlabel: l\nlabels: [a, b, c]\nmetrics: [f1]": "take macro_f1",
     "- text": "no mapping",
     "text: [": "cannot be read",
