@@ -58,9 +58,9 @@ def lay_dev(folder: Path, task: str, rows: int = 20) -> Path:
     lines = [f"{LINES[i % 5]}\t{LINES[i % 3]}\t{labels[i % len(labels)]}" for i in range(rows)]
     for split in ("dev", "dev_mismatched"):
         if split in chosen.files:
-            path = folder / chosen.folder / chosen.files[split]
+            path = folder / chosen.files[split]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(["\t".join([*chosen.text, chosen.label]), *lines]), encoding="utf-8")
+            path.write_text("\n".join(["\t".join([*chosen.text, *chosen.label]), *lines]), encoding="utf-8")
     return folder
 
 

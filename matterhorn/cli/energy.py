@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, given, print_json
+from .app import Json, app, print_json
 from .extras import need
-from .rows import GlueDir, Limit, MaxLength, Split
+from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program.trace import Trace
@@ -21,18 +20,14 @@ CHIPS_FORMAT = 2
 """Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
 
 ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model or a program's folder [sst2].")]
-TaskName = Annotated[str | None, typer.Option("--task", help="The task whose data ran (default: the model's own).")]
 ChipName = Annotated[str, typer.Option("--chip", help="A shipped chip or a YAML file; see 'matterhorn chips'.")]
 TraceFile = Annotated[Path | None, typer.Option("--trace", help="A trace that was saved before (.json.gz).")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a number: noc.hop.energy="1 pJ".')]
 Tokens = Annotated[int, typer.Option(min=2, max=4096, help="Tokens of the BERT-base sentence of codes and rivals.")]
 
 
-def obtain_trace(model: str | None, file: Path | None, rows: Mapping[str, Any], chosen: Collection[str]) -> Trace:
-    """The trace in a file, the one beside a program where no rows are chosen, or a new one.
-
-    Args:
-        rows: arguments of :func:`.rows.load_rows` beside the model. chosen: those of them that the user gave.
+def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
+    """The trace in a file, the one beside a program, or a new one of the rows asked for, else of the task's dev rows.
 
     Raises:
         InputError: there is none, it is empty, or it is of another program than the given model.
@@ -42,11 +37,10 @@ def obtain_trace(model: str | None, file: Path | None, rows: Mapping[str, Any], 
     if file is None:
         folder = files.find(model or DEFAULT_MODEL)
         beside = folder / "trace.json.gz"
-        others = set(chosen) - ({"task"} if rows.get("task") == folder.name else set())
-        if others or not beside.is_file():
+        if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
             return record_trace(str(folder), rows)
         model, file = str(folder), beside
-    elif set(chosen) - {"task"}:
+    elif rows != Rows(task=rows.task):
         raise InputError("a trace has its own rows", file=file, field="--trace", cure="give a trace, or rows")
     found = Trace.load(file)
     if not found.sequences or not found.connections:
@@ -57,26 +51,21 @@ def obtain_trace(model: str | None, file: Path | None, rows: Mapping[str, Any], 
     return found
 
 
-def record_trace(model: str, rows: Mapping[str, Any]) -> Trace:
+def record_trace(model: str, rows: Rows) -> Trace:
     """Run a program over rows, which need no labels."""
     from ..tasks.evaluate import predict
-    from .rows import load_rows, tracked
 
-    program, tokens, _ = load_rows(model, **rows)
+    program, tokens, _ = load_rows(model, rows, labelled=False)
     return predict(program, tokens, progress=tracked("trace")).trace
 
 
 @app.command()
+@with_rows
 def energy(
-    context: typer.Context,
+    rows: Rows,
     model: ModelName = None,
-    task: TaskName = None,
     chip: ChipName = "rram-22nm",
     trace: TraceFile = None,
-    glue_dir: GlueDir = None,
-    split: Split = "dev",
-    limit: Limit = None,
-    max_length: MaxLength = 128,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     tokens: Tokens = 128,
     overrides: Overrides = None,
@@ -92,10 +81,9 @@ def energy(
     if html is not None:
         need("plot", "plotly")
     hardware = load(chip, overrides or ())
-    rows = {"task": task, "split": split, "glue_dir": glue_dir, "max_length": max_length, "limit": limit}
-    ran = obtain_trace(model, trace, rows, given(context, *rows))
+    ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
-    answer = energy_answer(ran, hardware, model=name, task=task or name, length=tokens)
+    answer = energy_answer(ran, hardware, model=name, task=rows.data or rows.task or name, length=tokens)
     if html is not None:
         from ..report.energy_page import write_page
 
@@ -110,16 +98,12 @@ def energy(
 
 
 @app.command()
+@with_rows
 def compare(
-    context: typer.Context,
+    rows: Rows,
     models: Annotated[list[str] | None, typer.Option("--model", help="Models; give several.")] = None,
     traces: Annotated[list[Path] | None, typer.Option("--trace", help="Traces; give several.")] = None,
     chips: Annotated[list[str] | None, typer.Option("--chip", help="Chips; give several (default: all).")] = None,
-    task: TaskName = None,
-    glue_dir: GlueDir = None,
-    split: Split = "dev",
-    limit: Limit = None,
-    max_length: MaxLength = 128,
     as_json: Json = False,
 ) -> None:
     """Networks × chips: energy per sentence of each network's own code, and of a dense one beside it."""
@@ -128,10 +112,8 @@ def compare(
     from ..report.energy_table import print_comparison
 
     hardware = [load(name) for name in chips or shipped()]
-    rows = {"task": task, "split": split, "glue_dir": glue_dir, "max_length": max_length, "limit": limit}
-    chosen = given(context, *rows)
-    ran = {name: obtain_trace(name, None, rows, chosen) for name in models or ([] if traces else [DEFAULT_MODEL])}
-    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, path, rows, ()) for path in traces or []}
+    ran = {name: obtain_trace(name, rows, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
+    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
     found = [row for chip in hardware for row in compare_on(ran, chip)]
     if as_json:
         print_json({"format": COMPARISON_FORMAT, "rows": found})

@@ -22,22 +22,19 @@ from .chip import (
     chip,
     refuse_chip_options,
 )
-from .rows import GlueDir, Limit, MaxLength, Split, launched, load_rows, shared, tracked
+from .rows import Rows, launched, load_rows, shared, tracked, with_rows
 
-FORMAT = 2
-"""Of the JSON document; 2: quiet share, backends."""
+FORMAT = 3
+"""Of the JSON document; 3: intervals, data of one's own."""
 
 
 @app.command()
+@with_rows
 def evaluate(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
+    rows: Rows,
     model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
-    glue_dir: GlueDir = None,
     backend: Annotated[str, typer.Option(help="events, exact or stepped: the same bits; or analog.")] = "events",
-    split: Split = "dev",
-    limit: Limit = None,
-    max_length: MaxLength = 128,
     deviation: Deviation = None,
     device: DeviceName = "ideal",
     circuit: CircuitName = "ideal-128",
@@ -60,7 +57,7 @@ def evaluate(
         bank = chip(device, circuit, seed, deviation, verify_writes, tolerance, place_rows)
     else:
         refuse_chip_options(context, backend)
-    program, tokens, chosen = load_rows(model, task, split, glue_dir, max_length, limit)
+    program, tokens, chosen = load_rows(model, rows)
     if analog:
         from ..study import Run
 
@@ -78,10 +75,13 @@ def evaluate(
         "task": chosen.name,
         "model": model or chosen.name,
         "backend": backend,
-        "split": split,
+        "split": rows.split or "dev",
+        "data": rows.data,
         "n": result.n,
         "metric": chosen.metrics[0],
         "value": result.metrics[chosen.metrics[0]],
+        "low": result.low,
+        "high": result.high,
         "metrics": result.metrics,
         "silent_share": result.silent_share,
         "quiet_share": result.quiet_share,
@@ -96,4 +96,4 @@ def evaluate(
     else:
         from ..report.tables import print_facts
 
-        print_facts(f"{answer['model']} on {chosen.name}/{split}", answer)
+        print_facts(f"{answer['model']} on {rows.data or chosen.name + '/' + answer['split']}", answer)

@@ -12,7 +12,7 @@ import typer
 from ..errors import InputError
 from .app import BackendName, Json, app, print_json
 from .extras import need
-from .rows import GlueDir, MaxLength, glue_folder, launched, shared, tracked
+from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, launched, shared, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -58,33 +58,30 @@ def table(
 
 
 @glue.command()
+@with_rows
 def score(
     source: Annotated[str, typer.Argument(help="A run's folder, a network's folder, or a model's name.")],
-    task: Annotated[str, typer.Option(help="GLUE task.")],
     output: Annotated[Path, typer.Option(help="Write the result file here (results.json).")],
-    glue_dir: GlueDir = None,
+    rows: Rows,
     teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: the run's).")] = None,
     quantized: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in the file (default: the task).")] = None,
     seed: Annotated[int | None, typer.Option(help="The run's seed (default: its recipe's).")] = None,
     backend: BackendName = "events",
-    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
-    max_length: MaxLength = 128,
     json: Json = False,
 ) -> None:
     """Evaluate a run's networks on the dev rows and write the result file that ``glue table`` reads."""
     from ..program import find
-    from ..tasks import get_task
     from ..tasks.evaluate import evaluate
-    from ..tasks.score import dev_rows, recipe_beside, result_of, spiking_scores
+    from ..tasks.score import recipe_beside, result_of, spiking_scores
 
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")
-
-    chosen, folder, accelerator = get_task(task), find(source), launched()
-    recipe = recipe_beside(folder, chosen) | ({} if seed is None else {"seed": seed})
-    programs, own_teacher, own_quantized = _networks(folder)
-    splits = dev_rows(programs[0], chosen, glue_folder(glue_dir), max_length, limit)
+    folder, accelerator = find(source), launched()
+    recipe = recipe_beside(folder) | ({} if seed is None else {"seed": seed})
+    programs, own_teacher, own_quantized = _networks(folder, recipe.get("task"))
+    chosen = rows.task_for(programs[0])
+    splits = rows.splits(programs[0], chosen)
     spiking = []
     for program in programs:
         run = partial(evaluate, program, task=chosen, backend=backend, progress=tracked("score"), **shared(accelerator))
@@ -97,7 +94,8 @@ def score(
         recipe=recipe,
         teacher=_scores(teacher or own_teacher, chosen, splits, accelerator),
         quantized=_scores(quantized or own_quantized, chosen, splits, accelerator),
-        limit=limit,
+        limit=rows.limit,
+        data=rows.data,
     )
     if accelerator and not accelerator.is_main_process:
         return
@@ -105,7 +103,7 @@ def score(
     print_json(result.model_dump()) if json else print_result(result)
 
 
-def _networks(folder: Path) -> tuple[list[Program], Path | None, Path | None]:
+def _networks(folder: Path, task: str | None) -> tuple[list[Program], Path | None, Path | None]:
     """Programs to score, and the folders of a run's teacher and of its network without a dead zone."""
     from ..program.files import CONFIG_FILE, MODEL_TYPE, load_classifier
 
@@ -117,7 +115,7 @@ def _networks(folder: Path) -> tuple[list[Program], Path | None, Path | None]:
     from ..models.convert import convert_folder
 
     found = find_networks(folder)
-    return [convert_folder(place) for place in found.converting], found.teacher, found.quantized
+    return [convert_folder(place, task=task) for place in found.converting], found.teacher, found.quantized
 
 
 def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -> Scores | None:
@@ -147,7 +145,7 @@ def submit(
     ] = None,
     glue_dir: GlueDir = None,
     backend: BackendName = "events",
-    max_length: MaxLength = 128,
+    max_length: Annotated[int, typer.Option(min=3, help="Rows are cut to this many tokens.")] = MAX_LENGTH,
     json: Json = False,
 ) -> None:
     """Predict the test rows and write the zip that the GLUE server takes; what is not predicted is named."""

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import BackendName, Json, app, print_json
-from .rows import MaxLength, tracked
+from .rows import MAX_LENGTH, seek, tracked
 
 FORMAT = 1
 """Of the JSON document."""
@@ -24,7 +24,7 @@ def predict(
     shard: Annotated[str, typer.Option(help="Only this stretch of the rows: i/n, i from 0 to n - 1.")] = "0/1",
     backend: BackendName = "events",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows that run together.")] = 32,
-    max_length: MaxLength = 128,
+    max_length: Annotated[int, typer.Option(min=3, help="Rows are cut to this many tokens.")] = MAX_LENGTH,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads (default: all).")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Write the logits as well.")] = False,
     json: Json = False,
@@ -40,6 +40,7 @@ def predict(
     which, slash, shards = shard.partition("/")
     if not (slash and which.isdigit() and shards.isdigit()):
         raise InputError(f"{shard!r} is not i/n", field="--shard", cure="write e.g. 0/4")
+    seek(data)
     predictor = Predictor(
         model, text, max_length=max_length, batch_size=batch_size, backend=backend, threads=threads, logits=logits
     )

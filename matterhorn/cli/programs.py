@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import Json, ModelName, app, print_json
-from .rows import GlueDir, MaxLength, load_rows, tracked
+from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program.parts import Connection, Population
@@ -55,14 +55,11 @@ def upgrade(
 
 
 @app.command()
+@with_rows
 def verify(
-    task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
+    rows: Rows,
     model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
-    glue_dir: GlueDir = None,
-    split: Annotated[str, typer.Option(help="Rows to compare on.")] = "dev",
-    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
     against: Annotated[Path | None, typer.Option(help="Compare with this quantized network instead.")] = None,
-    max_length: MaxLength = 128,
     json: Json = False,
 ) -> None:
     """Compare the backends with the quantized network behind a program, bit by bit. Exit 0 if nothing differs.
@@ -75,8 +72,8 @@ def verify(
 
     if against is not None:
         need("train", "torch", "transformers")
-    program, tokens, _ = load_rows(model, task, split, glue_dir, max_length, limit)
-    batches = [tokens.encoded(rows) for rows in sorted_batches(tokens, 32)]
+    program, tokens, _ = load_rows(model, rows, labelled=False)
+    batches = [tokens.encoded(numbers) for numbers in sorted_batches(tokens, 32)]
     reference: Any = None
     if against is not None or present("torch", "transformers"):
         from ..models.restore import reference_for

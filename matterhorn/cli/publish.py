@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json
-from .rows import GlueDir, glue_folder, tracked
+from .rows import Rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@with_rows
 def publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, as matterhorn train wrote it.")],
     output: Annotated[Path, typer.Argument(help="Folder for the model; its name is the model's.")],
-    glue_dir: GlueDir = None,
+    rows: Rows,
     embeddings: Annotated[
         str, typer.Option(help="Embeddings file, relative to OUTPUT; models of one backbone may share it.")
     ] = "embeddings.safetensors",
@@ -41,23 +43,24 @@ def publish(
     from ..hf import model_card
     from ..models.convert import convert_folder
     from ..program.files import save
-    from ..tasks import get_task
     from ..tasks.evaluate import evaluate
-    from ..tasks.score import dev_rows, result_of, spiking_scores
+    from ..tasks.score import result_of, spiking_scores
 
     recipe = read_recipe(run / RECIPE_FILE)
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"
         raise InputError("a run for no task", file=run, field="task", cure=cure)
-    networks, task = find_networks(run), get_task(recipe.task)
+    networks = find_networks(run)
     phases = [place / "last" for place in finished_phases(run)]
     for place in phases:
         if not is_done(place):
             cure = "go on with the same matterhorn train"
             raise InputError("this phase is not finished", file=place.parent, cure=cure)
     folder = networks.converting[-1]
-    program = convert_folder(folder, task=task.name)
-    splits = dev_rows(program, task, glue_folder(glue_dir), recipe.max_length)
+    program = convert_folder(folder, task=recipe.task)
+    rows = replace(rows, max_length=rows.max_length or recipe.max_length)
+    task = rows.task_for(program)
+    splits = rows.splits(program, task)
 
     run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
     spiking = spiking_scores(program, splits, run_it, "events")
@@ -65,7 +68,15 @@ def publish(
     full = [scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)]
     about = {"backbone": recipe.backbone, "seed": recipe.seed}
     result = result_of(
-        task, output.name, len(splits["dev"]), [spiking], recipe=about, teacher=full[0], quantized=full[1]
+        task,
+        output.name,
+        len(splits["dev"]),
+        [spiking],
+        recipe=about,
+        teacher=full[0],
+        quantized=full[1],
+        limit=rows.limit,
+        data=rows.data,
     )
     beside = {
         RECIPE_FILE: as_yaml(recipe),

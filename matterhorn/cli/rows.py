@@ -1,12 +1,15 @@
-"""What the commands that run over a data set share: which model, which rows, which processes, a progress bar."""
+"""What the commands that run over rows share: which model, which rows, which processes, a progress bar."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,16 +21,20 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from ..program import Program
-    from ..tasks import Task
+    from ..tasks import Examples, Task
+    from ..tasks.score import Splits
     from ..tasks.tokens import Tokens
 
 GlueDir = Annotated[
     Path | None,
     typer.Option(help="Folder of GLUE files (default: $MATTERHORN_GLUE_DIR; without either, the hub)."),
 ]
-Split = Annotated[str, typer.Option(help="Which rows.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first rows.")]
-MaxLength = Annotated[int, typer.Option(help="Rows are cut to this many tokens.")]
+
+MAX_LENGTH = 128
+"""Tokens of a row, where nothing says otherwise."""
+
+YAML = (".yaml", ".yml")
+"""Of a task of one's own."""
 
 WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers (torchrun, MPI) leave the number of processes."""
@@ -43,25 +50,136 @@ def glue_folder(given: Path | None) -> Path | None:
     return folder
 
 
-def load_rows(
-    model: str | None, task: str | None, split: str, glue_dir: Path | None, max_length: int, limit: int | None
-) -> tuple[Program, Tokens, Task]:
-    """A program and the tokenized rows of a task it was trained for."""
-    from ..program.files import load_classifier
-    from ..tasks import get_task, load_examples
-    from ..tasks.evaluate import check_task
-    from ..tasks.tokens import tokens_for
+def seek(data: str) -> None:
+    """Find out whether the hub is there, if data are neither a file nor a folder."""
+    from ..tasks.tables import SUFFIXES
 
-    program = load_classifier(model or ("sst2" if task is None else get_task(task).name))
-    name = task or program.task
-    if name is None:
-        raise InputError("the model does not say its task", file=program.path, field="task", cure="give --task")
-    chosen = get_task(name)
-    check_task(program, chosen)
-    examples = load_examples(chosen, split, glue_folder(glue_dir))
-    if limit is not None:
-        examples = examples.subset(list(range(min(limit, len(examples)))))
-    return program, tokens_for(program, examples, max_length, task=chosen), chosen
+    if Path(data).suffix.lower() not in SUFFIXES and not Path(data).exists():
+        need("train", "datasets", instead="give a file")
+        notice_offline()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows a command runs over: the options of every command that does (:func:`with_rows`)."""
+
+    data: Annotated[
+        str | None,
+        typer.Option(help="Rows: a CSV, TSV, JSON, JSONL or Parquet file, or a set of datasets, NAME[:SPLIT]."),
+    ] = None
+    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of the label; once for each output (default: label).")
+    ] = None
+    task: Annotated[str | None, typer.Option(help="A GLUE task, or a YAML of your own (default: the model's own).")] = (
+        None
+    )
+    glue_dir: GlueDir = None
+    split: Annotated[str | None, typer.Option(help="Which rows of a task or set (default: dev).")] = None
+    limit: Annotated[int | None, typer.Option("--limit", "--rows", min=1, help="Only the first rows.")] = None
+    max_length: Annotated[
+        int | None, typer.Option(min=3, help=f"Rows are cut to this many tokens (default: {MAX_LENGTH}).")
+    ] = None
+
+    @property
+    def named(self) -> bool:
+        """Whether rows are asked for."""
+        return self.data is not None or self.task is not None
+
+    @property
+    def source(self) -> str:
+        """The data, a split of a set behind it."""
+        from ..tasks.tables import SUFFIXES
+
+        assert self.data is not None
+        is_whole = self.split is None or Path(self.data).suffix.lower() in SUFFIXES
+        return self.data if is_whole else f"{self.data}:{self.split}"
+
+    def task_for(self, program: Program, labelled: bool = True) -> Task:
+        """The task that a program is asked, labels in the program's order.
+
+        Raises:
+            InputError: nothing says which, or its labels are not the program's.
+        """
+        from ..tasks import Task, describe, get_task
+        from ..tasks.evaluate import task_for
+
+        if self.data is not None and self.task is None:
+            about: dict[str, Any] = {
+                "text": self.text or ["text"],
+                "label": self.label or ["label"],
+                "kind": program.problem_type.removesuffix("_classification"),
+                "labels": program.labels,
+            }
+            return describe(self.source, **about) if labelled else Task(name=Path(self.data).stem, **about)
+        name = self.task or program.task
+        if name is None:
+            raise InputError("the model does not say its task", file=program.path, field="task", cure="give --task")
+        if Path(name).suffix in YAML:
+            task = Task.from_yaml(name, program.labels, self.source if self.data else None)
+        else:
+            task = task_for(program, get_task(name))
+            if self.data is not None and not self.data.endswith(".tsv"):
+                task = task.model_copy(update={"quotes": "csv"})
+        own = {name: given for name, given in (("text", self.text), ("label", self.label)) if given}
+        return task.model_copy(update=own)
+
+    def examples(self, task: Task, labelled: bool = True) -> Examples:
+        """The rows themselves."""
+        from ..tasks import load_examples, read_rows
+
+        if self.data is not None:
+            return read_rows(self.source, task, labelled).first(self.limit)
+        return load_examples(task, self.split or "dev", glue_folder(self.glue_dir)).first(self.limit)
+
+    def tokens(self, program: Program, task: Task, labelled: bool = True) -> Tokens:
+        """The rows as a program reads them."""
+        from ..tasks.tokens import tokens_for
+
+        return tokens_for(program, self.examples(task, labelled), self.max_length or MAX_LENGTH, task=task)
+
+    def splits(self, program: Program, task: Task) -> Splits:
+        """The rows that a result is of, by split: of MNLI the mismatched ones too."""
+        from ..tasks.score import dev_rows
+
+        if task.hub is None or self.data is not None or self.split is not None:
+            return {"dev": self.tokens(program, task)}
+        return dev_rows(program, task, glue_folder(self.glue_dir), self.max_length or MAX_LENGTH, self.limit)
+
+
+def with_rows(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Rows` in place of its parameter ``rows``."""
+    own, hints = inspect.signature(command, eval_str=True), get_type_hints(Rows, include_extras=True)
+    options = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
+        for one in fields(Rows)
+    ]
+    parameters = [
+        new
+        for old in own.parameters.values()
+        for new in (options if old.name == "rows" else [old.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(rows=Rows(**{one.name: given.pop(one.name) for one in options}), **given)
+
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Program, Tokens, Task]:
+    """A program, the tokenized rows that it is asked, and their task."""
+    from ..program.files import load_classifier
+    from ..tasks import get_task
+
+    if rows.data is not None:
+        seek(rows.data)
+    own = rows.task is not None and Path(rows.task).suffix not in YAML
+    program = load_classifier(model or (get_task(str(rows.task)).name if own else "sst2"))
+    task = rows.task_for(program, labelled)
+    return program, rows.tokens(program, task, labelled), task
 
 
 def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:

@@ -11,20 +11,24 @@ import typer
 from ..errors import InputError
 from .app import BackendName, Json, ModelName, app, print_json
 from .extras import need
-from .rows import tracked
+from .rows import MAX_LENGTH, Rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program import Program, Trace
+    from ..program.text import Text
     from ..runtime import Answer
 
-FORMAT = 2
-"""Of the JSON document."""
+FORMAT = 3
+"""Of the JSON document; 3: all labels that hold, scores by label."""
 
 
 @app.command()
+@with_rows
 def run(
     texts: Annotated[list[str] | None, typer.Argument(help="Sentences (a tab between the two of a pair).")] = None,
     file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
+    *,
+    rows: Rows,
     model: ModelName = "sst2",
     backend: BackendName = "events",
     plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes into this picture.")] = None,
@@ -38,31 +42,45 @@ def run(
 
     if plot:
         need("plot", "matplotlib")
-    expected: list[str] | None = None
-    if texts or file:
-        chosen = texts or _lines(file)  # type: ignore[arg-type]
+    program, expected = load_classifier(model), None
+    if rows.named:
+        if texts or file:
+            raise InputError("texts and rows", field="--data, --task", cure="give one of them")
+        chosen, expected = _rows(program, rows)
+    elif texts or file:
+        chosen = [_pair(text, number) for number, text in enumerate(texts or _lines(file), 1)]  # type: ignore[arg-type]
     else:
-        chosen, expected = sample()
-    program = load_classifier(model)
-    engine = Engine(program, backend)
-    rows: list[dict[str, Any]] = []
+        lines, expected = sample()
+        chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]
+    engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
+    figures: list[dict[str, Any]] = []
     whole: Trace | None = None
-    for number, text in enumerate(tracked("run")(chosen), 1):
+    for text in tracked("run")(chosen):
         start = time.perf_counter()
-        (answer,) = engine.classify([_pair(text, number)], trace=True)
+        (answer,) = engine.classify([text], trace=True, max_length=longest)
         assert answer.trace is not None
-        rows.append(_row(answer, answer.trace, time.perf_counter() - start))
+        figures.append(_row(answer, answer.trace, time.perf_counter() - start))
         if whole:
             whole.merge(answer.trace)
         else:
             whole = answer.trace
     assert whole is not None
     if plot:
-        _plot(program, engine, _pair(chosen[0], 1), plot)
+        _plot(program, engine, chosen[0], plot)
     if trace:
         whole.save(trace)
-    summary = _summary(model, backend, rows, whole, expected)
+    summary = _summary(model, backend, figures, whole, expected)
     print_json(summary) if json else _print(summary)
+
+
+def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
+    """Texts of rows and, where a label column is named or known, what they are labelled."""
+    labelled = rows.data is None or rows.label is not None or rows.task is not None
+    task = rows.task_for(program, labelled)
+    examples = rows.examples(task, labelled)
+    texts: list[Text] = [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts]
+    known = labelled and task.kind == "single_label"
+    return texts, [program.labels[int(number)] for number in examples.labels] if known else None
 
 
 def _lines(file: Path) -> list[str]:
@@ -78,7 +96,7 @@ def _lines(file: Path) -> list[str]:
     return lines
 
 
-def _pair(text: str, number: int) -> str | tuple[str, str]:
+def _pair(text: str, number: int) -> Text:
     """One text, or two with a tab between."""
     parts = [part.strip() for part in text.split("\t")]
     if len(parts) > 2:
@@ -87,7 +105,7 @@ def _pair(text: str, number: int) -> str | tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
 
-def _plot(program: Program, engine: Any, text: str | tuple[str, str], path: Path) -> None:
+def _plot(program: Program, engine: Any, text: Text, path: Path) -> None:
     from ..report.raster import plot_raster
     from ..runtime import SlotRecorder
 
@@ -122,8 +140,10 @@ def _row(answer: Answer, trace: Trace, seconds: float) -> dict[str, Any]:
     return {
         "text": answer.text,
         "label": answer.label,
+        "labels": list(answer.labels),
         "confidence": answer.probabilities[answer.label] if answer.probabilities else None,
         "score": answer.score,
+        "scores": answer.scores,
         "tokens": answer.tokens,
         "spikes": trace.spikes,
         "silent_share": trace.silent_share,
@@ -141,8 +161,8 @@ def _print(summary: dict[str, Any]) -> None:
     for row in summary["texts"]:
         wrong = "expected" in row and row["expected"] != row["label"]
         confidence = "" if row["confidence"] is None else percent(row["confidence"])
-        label = row["label"] + (f" (expected {row['expected']})" if wrong else "")
-        label = f"{row['score']:.3f}" if row["confidence"] is None else label
+        label = (", ".join(row["labels"]) or "none") + (f" (expected {row['expected']})" if wrong else "")
+        label = ", ".join(f"{own:.3f}" for own in row["scores"].values()) if row["confidence"] is None else label
         figures = percent(row["silent_share"]), percent(row["quiet_share"]), f"{1000 * row['seconds']:.0f}"
         rows.append([row["text"], label, confidence, row["tokens"], row["spikes"], *figures])
     print_table(f"{summary['model']} on {summary['n']} texts, backend {summary['backend']}", columns, rows)

@@ -13,15 +13,14 @@ from .app import Json, print_json
 from .chip import PlaceRows, Seed, Tolerance, VerifyWrites
 from .extras import need
 from .msu import msu
-from .rows import GlueDir, load_rows, tracked
+from .rows import Rows, load_rows, tracked, with_rows
 
 
 @msu.command()
+@with_rows
 def study(
-    task: Annotated[str | None, typer.Option(help="GLUE task (default: the model's own).")] = None,
+    rows: Rows,
     model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
-    glue_dir: GlueDir = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows of dev.")] = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Chips for each value.")] = 5,
     seed: Seed = 0,
     properties: Annotated[
@@ -57,7 +56,7 @@ def study(
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
     correction = Correction(verify_writes, tolerance, place_rows)
-    program, tokens, chosen = load_rows(model, task, "dev", glue_dir, 128, rows)
+    program, tokens, chosen = load_rows(model, rows)
     about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
     plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})

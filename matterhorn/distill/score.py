@@ -11,10 +11,11 @@ from accelerate import Accelerator
 
 from ..errors import InputError
 from ..models import MatterhornConfig, QuantizedForSequenceClassification
+from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
 from ..tasks.task import Task
-from .measure import metrics_of
+from .measure import predict
 from .start import finished_phases
 from .teacher import load_teacher
 
@@ -49,15 +50,19 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
     """Metrics of a teacher or a quantized network on dev rows.
 
     Raises:
-        InputError: it has other outputs than the task.
+        InputError: it has other outputs than the task, or in another order.
     """
-    is_quantized = _config(folder).get("model_type") == MatterhornConfig.model_type
-    outputs = len(_config(folder).get("id2label") or {0: "", 1: ""})
-    if outputs != task.outputs:
-        problem = f"the model has {outputs} outputs, {task.name} wants {task.outputs}"
-        raise InputError(problem, file=folder / "config.json", field="id2label", cure="give a network of this task")
+    config = _config(folder)
+    is_quantized = config.get("model_type") == MatterhornConfig.model_type
+    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    if task.for_labels([named[i] for i in sorted(named, key=int)]).classes != task.classes:
+        problem = f"its outputs are {', '.join(named.values())}, in another order than the program's"
+        raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
     network = QuantizedForSequenceClassification.from_pretrained(folder) if is_quantized else load_teacher(folder, task)
-    return Scores(metrics=both(lambda tokens: metrics_of(network, task, tokens, accelerator), splits))
+    logits = {split: predict(network, tokens, accelerator).numpy() for split, tokens in splits.items()}
+    low, high = interval(task, logits["dev"], splits["dev"].labels)
+    found = {split: compute_metrics(task, own, splits[split].labels) for split, own in logits.items()}
+    return Scores(metrics=both(found), low=low, high=high)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def model_card(
         dead_zone=_dead_zone(program.k, network.get("dead_zones", {})),
         metric=_name(metric),
         n=result.n,
-        value=f"{program.metrics[metric]:.4f}",
+        value=_figure(program, metric),
+        interval=_interval(program),
         teacher=_figure(result.teacher, metric),
         quantized=_figure(result.quantized, metric),
         others="".join(others),
@@ -78,6 +79,11 @@ def _name(metric: str) -> str:
 
 def _figure(scores: Scores | None, metric: str) -> str:
     return f"{scores.metrics[metric]:.4f}" if scores else "not measured"
+
+
+def _interval(scores: Scores) -> str:
+    """The 95 % interval of the main metric, if it is known, in front of what else is in brackets."""
+    return "" if scores.low is None or scores.high is None else f"95 %: {scores.low:.4f}–{scores.high:.4f}; "
 
 
 def _share(share: float | None) -> str:

@@ -37,4 +37,5 @@ class ProgramConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     @classmethod
     def of(cls, program: Program) -> ProgramConfig:
         """The configuration of a program."""
-        return cls(network=program.config.plain(), labels=program.labels, task=program.task)
+        kind = program.problem_type
+        return cls(network=program.config.plain(), labels=program.labels, task=program.task, problem_type=kind)

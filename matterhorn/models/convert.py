@@ -72,6 +72,7 @@ def convert(
         arrays,
         labels=network.config.labels if labels is None else tuple(labels),
         task=task,
+        problem_type=network.config.problem_type,
         tokenizer=tokenizer if isinstance(tokenizer, Tokenizer | None) else tokenizer.backend_tokenizer,
     )
 

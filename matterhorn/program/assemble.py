@@ -16,6 +16,7 @@ from ..kernels.layout import Readout, SoftmaxLayout, Table
 from ..topology import POPULATIONS, SOURCE, STATIC
 from ..topology import Population as Kind
 from .config import Config
+from .decision import ProblemType
 from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store, frozen
 from .program import Program
 
@@ -51,6 +52,7 @@ def assemble(
     task: str | None,
     tokenizer: Tokenizer | None,
     path: Path | None,
+    problem_type: ProblemType,
 ) -> Program:
     """See :meth:`.program.Program.from_arrays`."""
     take = _Taker(arrays)
@@ -63,7 +65,8 @@ def assemble(
     embeddings = Embeddings(word, position, segment, _norm(take, "embeddings.norm", width))
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
-    return Program(config, embeddings, blocks, pooler, classifier, labels, task, tokenizer, path, take.taken)
+    about = (labels, task, tokenizer, path, problem_type)
+    return Program(config, embeddings, blocks, pooler, classifier, *about, take.taken)
 
 
 def _block(take: _Taker, config: Config, index: int) -> Block:

@@ -104,6 +104,7 @@ def load(name: str | Path) -> Program:
             task=plain["task"],
             tokenizer=Tokenizer.from_file(str(file)) if file else None,
             path=folder,
+            problem_type=plain.get("problem_type"),
         )
     except InputError as error:
         raise InputError(str(error), file=folder / MODEL_FILE) from error
@@ -173,6 +174,7 @@ def save(
         "architectures": ["ProgramForSequenceClassification"],
         "task": program.task,
         "labels": list(program.labels),
+        "problem_type": program.problem_type,
         "embeddings": embeddings,
         "network": program.config.plain(),
         "sha256": checksums,

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from ..errors import InputError
 from ..topology import POPULATIONS, STATIC, Shape, Site
 from .config import Config
+from .decision import PROBLEM_TYPES, ProblemType, problem_type_of
 from .parts import Block, Connection, Embeddings, Head, Population
 from .text import Encoded, encode_texts
 
@@ -30,6 +31,7 @@ class Program:
 
     Attributes:
         config: shape and number formats. labels: names of the outputs. task: what it was trained for, if known.
+        problem_type: what its logits mean (:mod:`.decision`), as Hugging Face names it.
         tokenizer: what makes tokens of texts, if known. path: the folder it was read from.
 
     Make one with :meth:`from_arrays`, :func:`matterhorn.convert` or :func:`matterhorn.load`.
@@ -44,6 +46,7 @@ class Program:
     task: str | None = None
     tokenizer: Tokenizer | None = None
     path: Path | None = None
+    problem_type: ProblemType = "single_label_classification"
     _arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -56,15 +59,23 @@ class Program:
         task: str | None = None,
         tokenizer: Tokenizer | None = None,
         path: Path | None = None,
+        problem_type: ProblemType | None = None,
     ) -> Program:
         """Assemble a program from the arrays that :meth:`arrays` gives.
 
         Raises:
-            InputError: an array is missing or has another shape, or potentials could leave ±:data:`.parts.REACH`.
+            InputError: an array is missing or has another shape, or potentials could leave ±:data:`.parts.REACH`; there
+                is no such problem type.
         """
         from .assemble import assemble  # (program and assembly know each other)
 
-        return assemble(config, arrays, labels=tuple(labels), task=task, tokenizer=tokenizer, path=path)
+        kind = problem_type or problem_type_of(len(labels))
+        if kind not in PROBLEM_TYPES:
+            cure = f"choose one of {', '.join(PROBLEM_TYPES)}"
+            raise InputError(f"unknown kind {kind!r}", field="problem_type", cure=cure)
+        return assemble(
+            config, arrays, labels=tuple(labels), task=task, tokenizer=tokenizer, path=path, problem_type=kind
+        )
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All arrays by name, e.g. ``blocks.0.query.weights``, none of them derived from another."""
@@ -114,8 +125,8 @@ class Program:
         save(self, Path(folder))
 
     def __reduce__(self) -> Any:
-        about = {"labels": self.labels, "task": self.task, "tokenizer": self.tokenizer, "path": self.path}
-        return _from_parts, (self.config, dict(self._arrays), about)
+        names = ("labels", "task", "tokenizer", "path", "problem_type")
+        return _from_parts, (self.config, dict(self._arrays), {name: getattr(self, name) for name in names})
 
 
 def _from_parts(config: Config, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Program:

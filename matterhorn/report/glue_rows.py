@@ -27,7 +27,8 @@ Key = tuple[str | None, int | None, int | None]
 
 @dataclass(frozen=True)
 class Row:
-    """One task, metric, dead zone and width: means over seeds; ``spread``: sample standard deviations, from two on."""
+    """One task, metric, dead zone and width: means over seeds; ``spread``: sample standard deviations, from two on;
+    ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
 
     task: str
     metric: str
@@ -38,6 +39,8 @@ class Row:
     teacher: float | None = None
     quantized: float | None = None
     spiking: float | None = None
+    low: float | None = None
+    high: float | None = None
     silent_share: float | None = None
     quiet_share: float | None = None
     events_per_token: float | None = None
@@ -70,16 +73,17 @@ class Mean:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """Rows in the order of the tasks, for each backbone, k and width; a task without results has one row without
-    figures."""
+    """Rows in the order of the tasks, those of one's own last, for each backbone, k and width; a GLUE task without
+    results has one row without figures."""
     rows = []
-    for task in tasks():
+    for task in dict.fromkeys([*tasks(), *(result.task for result in results)]):
         own = [result for result in results if result.task == task]
         keys: set[Key] = {(r.backbone, s.k, s.intermediate) for r in own for s in r.spiking}
         keys |= {(r.backbone, None, None) for r in own if not r.spiking}
         for key in sorted(keys, key=lambda key: (key[0] or "", *(-1 if n is None else n for n in key[1:]))):
             runs = [r for r in own if r.backbone == key[0] and (key[1] is None or _spiking(r, key))]
-            main, *others = (_row(task, name, key, runs) for name in metric_names(task))
+            names = dict.fromkeys([runs[0].metric, *metric_names(task)])
+            main, *others = (_row(task, name, key, runs) for name in names)
             main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
             rows.append(main)
         if not own:
@@ -107,7 +111,10 @@ def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
     backbone, k, intermediate = key
-    return Row(task, metric, backbone, runs[0].n, k, intermediate, seeds=seeds, spread=spread, **means)  # type: ignore[arg-type]
+    only = _spiking(runs[0], key) if len(runs) == 1 and metric == runs[0].metric else None
+    ends = {name: getattr(only, name, None) for name in ("low", "high")}
+    about = {"seeds": seeds, "spread": spread} | ends | means
+    return Row(task, metric, backbone, runs[0].n, k, intermediate, **about)  # type: ignore[arg-type]
 
 
 def _metric(scores: Scores | None, name: str) -> float | None:

@@ -13,15 +13,16 @@ from .glue_rows import FIGURES, Mean, Row, means_of, rows_of
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
-FORMAT = 2
-"""Of the JSON; 2: quiet shares beside silent ones."""
+FORMAT = 3
+"""Of the JSON; 3: intervals."""
 
 DASH = "–"
 UNCONFIRMED = "?"
 NOTES = (
     "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
     "silent: share of neuron-windows without an event; quiet: share of synaptic operations that never happen; "
-    "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds.",
+    "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds; in brackets the 95 % "
+    "interval of one seed, for other rows like these (Wilson for shares of rows, else bootstrap).",
     f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
     "Their backbone is BERT-base: compare drops rather than scores.",
 )
@@ -84,11 +85,16 @@ def latex(results: Sequence[Result]) -> str:
 
 def _line(row: Row) -> list[str]:
     cells = {name: _points(getattr(row, name), row.spread.get(name)) for name in FIGURES}
+    spiking = cells["spiking"] + _ends(row)
     seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
     k, intermediate = (DASH if number is None else str(number) for number in (row.k, row.intermediate))
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
     return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
-            cells["spiking"], cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
+            spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
+
+
+def _ends(row: Row) -> str:
+    return "" if row.low is None or row.high is None else f" ({100 * row.low:.1f} – {100 * row.high:.1f})"
 
 
 def _mean_line(mean: Mean) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..program.decision import decide, probabilities
 from ..program.program import Program
 from ..program.text import Text
 from ..program.trace import Trace
@@ -47,8 +48,10 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a program says of one text: the label with the largest logit, and probabilities by label (None for a score:
-    then ``score`` is the answer). ``tokens``: of the text; ``trace``, if it was asked for."""
+    """What a program says of one text: the label with the largest logit and that logit (``score``), probabilities by
+    label (None for scores: then ``score``, or ``scores`` of several, is the answer), and ``labels``: all that hold
+    (of several at once those over one half; none of a score). ``tokens``: of the text; ``trace``, if it was asked
+    for."""
 
     text: str
     label: str
@@ -56,6 +59,8 @@ class Answer:
     probabilities: dict[str, float] | None
     tokens: int
     trace: Trace | None = None
+    labels: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Engine:
@@ -114,11 +119,14 @@ class Engine:
             return Output(logits, recorder.trace if recorder else None)
         return Output(self._in_tiles(tokens, types, sequences))
 
-    def classify(self, texts: str | Sequence[Text], *, trace: bool = False) -> list[Answer]:
+    def classify(
+        self, texts: str | Sequence[Text], *, trace: bool = False, max_length: int | None = None
+    ) -> list[Answer]:
         """Labels and probabilities of texts, or of pairs of texts.
 
         Args:
             trace: whether each answer brings its own trace.
+            max_length: see :meth:`.Program.encode`.
 
         Raises:
             InputError: a text is empty or too long, or the program has no tokenizer or no task.
@@ -127,19 +135,20 @@ class Engine:
         batches = [[text] for text in listed] if trace else [listed]
         answers: list[Answer] = []
         for batch in batches:
-            encoded = self.program.encode(batch)
+            encoded = self.program.encode(batch, max_length=max_length)
             output = self(**encoded, trace=trace)
             tokens = encoded["attention_mask"].sum(1)
             answers += map(self._answer, batch, output.logits, tokens, [output.trace] * len(batch))
         return answers
 
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
-        labels, best = self.program.labels, int(logits.argmax())
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
-        probabilities = dict(zip(labels, shares.tolist(), strict=True)) if len(labels) > 1 else None
+        names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
         said = text if isinstance(text, str) else "\t".join(text)
-        return Answer(said, labels[best], float(logits[best]), probabilities, int(tokens), trace)
+        shares = probabilities(kind, logits)
+        by_name = None if shares is None else dict(zip(names, shares.tolist(), strict=True))
+        scores = dict(zip(names, logits.tolist(), strict=True))
+        held = [] if shares is None else np.atleast_1d(np.array(names)[decide(kind, logits)]).tolist()
+        return Answer(said, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
 
     def _checked(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None

@@ -1,6 +1,7 @@
-"""Rows and metrics: GLUE as data, tokens, evaluation with an engine, result files. Needs no torch."""
+"""Tasks as data, rows of any source, tokens, metrics, evaluation with an engine, result files. Needs no torch."""
 
-from .rows import Examples, load_examples
+from .describe import describe
+from .rows import Examples, load_examples, read_rows, stream_rows
 from .task import Task, get_task, tasks
 
-__all__ = ["Examples", "Task", "get_task", "load_examples", "tasks"]
+__all__ = ["Examples", "Task", "describe", "get_task", "load_examples", "read_rows", "stream_rows", "tasks"]

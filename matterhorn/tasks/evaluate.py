@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..program import Program, Trace
 from ..runtime import Engine
-from .metrics import compute_metrics
-from .task import Task
+from .metrics import compute_metrics, interval
+from .task import Task, tasks
 from .tokens import Tokens, sorted_batches
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -31,12 +31,15 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics (the main one first), the trace they came with, the engine's time, and the number of rows."""
+    """Metrics (the main one first), the trace they came with, the engine's time, the number of rows, and the 95 %
+    interval of the main metric (:func:`~matterhorn.tasks.metrics.interval`)."""
 
     metrics: dict[str, float]
     trace: Trace
     seconds: float
     n: int
+    low: float
+    high: float
 
     @property
     def silent_share(self) -> float:
@@ -79,7 +82,8 @@ def evaluate(
         raise InputError("rows without labels", field="split", cure="give a split that has them, e.g. dev")
     own = predict(program, tokens, backend=backend, batch_size=batch_size, progress=progress, shard=shard)
     logits, trace, seconds = joined(gather(own))
-    return Evaluation(compute_metrics(task, logits, np.array(tokens.labels)), trace, seconds, len(tokens))
+    metrics = compute_metrics(task, logits, tokens.labels)
+    return Evaluation(metrics, trace, seconds, len(tokens), *interval(task, logits, tokens.labels))
 
 
 def predict(
@@ -107,17 +111,33 @@ def predict(
 
 
 def check_task(program: Program, task: Task) -> None:
-    """Whether a program can be asked a task's rows.
+    """Whether a program can be asked a task's rows, labels and all.
 
     Raises:
-        InputError: it was trained for another task, or has other outputs.
+        InputError: it was trained for another of the shipped tasks, or its outputs are others or in another order.
     """
-    if program.task not in (None, task.name):
+    if task_for(program, task).classes != task.classes:
+        problem = f"the model's outputs are {', '.join(program.labels)}, in another order than those of {task.name}"
+        raise InputError(problem, file=program.path, field="labels", cure="number rows by task_for(program, task)")
+
+
+def task_for(program: Program, task: Task) -> Task:
+    """A task with its labels in the order of a program's outputs (:meth:`.task.Task.for_labels`).
+
+    Raises:
+        InputError: the program was trained for another of the shipped tasks, or answers another kind of question.
+    """
+    if task.name in tasks() and program.task in tasks() and program.task != task.name:
         problem = f"the model was trained for {program.task}, not for {task.name}"
         raise InputError(problem, file=program.path, field="task", cure="give a model of this task")
-    if len(program.labels) != task.outputs:
-        problem = f"the model has {len(program.labels)} outputs, {task.name} wants {task.outputs}"
-        raise InputError(problem, file=program.path, field="task", cure="give a model of this task")
+    try:
+        fitting = task.for_labels(program.labels)
+    except InputError as error:
+        raise InputError(str(error), file=program.path) from error
+    if program.problem_type != task.problem_type:
+        problem = f"the model answers {program.problem_type}, {task.name} is {task.problem_type}"
+        raise InputError(problem, file=program.path, field="problem_type", cure="give a model of this kind")
+    return fitting
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:

@@ -1,4 +1,4 @@
-"""GLUE's metrics."""
+"""Metrics, and how far one set of rows can vouch for them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..program.decision import decide
 from .task import Task
 
 Numbers = NDArray[Any]
 
+Z = 1.959963984540054
+"""Standard normal deviate of a two-sided 95 % interval."""
 
-def compute_metrics(task: Task, logits: Numbers, labels: Numbers) -> dict[str, float]:
-    """Metrics of a task, the main one first. ``logits [n, outputs]``, ``labels [n]`` (classes or scores)."""
-    guess = logits[:, 0] if task.is_regression else logits.argmax(-1)
-    return {name: METRICS[name](labels, guess) for name in task.metrics}
+SHARES = ("accuracy", "accuracy_mismatched", "exact_match")
+"""Metrics that are shares of the rows."""
+
+RESAMPLES = 1000
+"""Of the bootstrap."""
+
+
+def compute_metrics(task: Task, logits: Numbers, labels: Any) -> dict[str, float]:
+    """Metrics of a task, the main one first.
+
+    Args:
+        logits: ``[n, outputs]``. labels: ``[n]`` classes or scores; ``[n, outputs]`` of several labels or scores.
+    """
+    return _metrics(task, task.metrics, *_compared(task, logits, labels))
+
+
+def interval(task: Task, logits: Numbers, labels: Any, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the main metric, for rows like these: :func:`wilson` of a share of rows, else the percentiles of
+    a seeded bootstrap over the rows (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13)."""
+    labels, guess = _compared(task, logits, labels)
+    main = task.metrics[0]
+    if main in SHARES:
+        return wilson(_metrics(task, [main], labels, guess)[main], len(labels))
+    draw = np.random.default_rng(seed)
+    rows = (draw.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
+    found = [_metrics(task, [main], labels[own], guess[own])[main] for own in rows]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share of ``n`` rows (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, 209)."""
+    middle, width = share + Z * Z / (2 * n), Z * ((share * (1 - share) + Z * Z / (4 * n)) / n) ** 0.5
+    whole = 1 + Z * Z / n
+    return max(0.0, (middle - width) / whole), min(1.0, (middle + width) / whole)
+
+
+def _compared(task: Task, logits: Numbers, labels: Any) -> tuple[Numbers, Numbers]:
+    """Labels and guesses, of one shape; a single score and binary F1 in one dimension."""
+    labels, guess = np.asarray(labels), decide(task.problem_type, logits)
+    return labels, guess[:, 0] if labels.ndim < guess.ndim else guess
+
+
+def _metrics(task: Task, names: list[str], labels: Numbers, guess: Numbers) -> dict[str, float]:
+    positive = task.labels.index(task.positive or task.labels[-1])
+    found = {}
+    for name in names:
+        own = (labels == positive, guess == positive) if name == "f1" else (labels, guess)
+        found[name] = METRICS[name](*own)
+    return found
 
 
 def accuracy(labels: Numbers, guess: Numbers) -> float:
@@ -24,50 +73,62 @@ def accuracy(labels: Numbers, guess: Numbers) -> float:
     return float((guess == labels).mean())
 
 
+def exact_match(labels: Numbers, guess: Numbers) -> float:
+    """Share of rows ``[n, labels]`` on which every label is right."""
+    return float((guess == labels).all(-1).mean())
+
+
 def f1(labels: Numbers, guess: Numbers) -> float:
-    """Harmonic mean of precision and recall of class 1; 0 where neither has it."""
+    """Harmonic mean of precision and recall of class 1; 0 where neither has it. Of labels ``[n, labels]`` all together
+    (micro)."""
     found, there = guess == 1, labels == 1
     return float(2 * (found & there).sum() / max(1, found.sum() + there.sum()))
 
 
+def macro_f1(labels: Numbers, guess: Numbers) -> float:
+    """Mean of the F1 of the classes that are in labels or guesses."""
+    return float(np.mean([f1(labels == one, guess == one) for one in np.union1d(labels, guess)]))
+
+
 def matthews(labels: Numbers, guess: Numbers) -> float:
-    """Correlation of two classes, 0 where one side says the same of all rows."""
-    yes, no = labels == 1, labels != 1
-    true_positive, true_negative = float((guess[yes] == 1).sum()), float((guess[no] != 1).sum())
-    false_positive, false_negative = no.sum() - true_negative, yes.sum() - true_positive
-    sizes = (
-        (true_positive + false_positive)
-        * (true_positive + false_negative)
-        * (true_negative + false_positive)
-        * (true_negative + false_negative)
-    )
-    product = true_positive * true_negative - false_positive * false_negative
-    return float(product / np.sqrt(sizes)) if sizes else 0.0
+    """Correlation of classes (Gorodkin, Comput. Biol. Chem. 28, 2004, 367), 0 where one side says the same of all."""
+    classes = np.union1d(labels, guess)
+    there, found = (np.array([(side == one).sum() for one in classes], dtype=float) for side in (labels, guess))
+    n, right = len(labels), float((labels == guess).sum())
+    sizes = (n * n - found @ found) * (n * n - there @ there)
+    return float((right * n - found @ there) / np.sqrt(sizes)) if sizes else 0.0
 
 
 def pearson(labels: Numbers, guess: Numbers) -> float:
-    """Linear correlation of scores, 0 where one side is constant."""
+    """Linear correlation of scores, 0 where one side is constant; of several scores ``[n, outputs]`` their mean."""
+    if labels.ndim > 1:
+        return float(np.mean([pearson(*own) for own in zip(labels.T, guess.T, strict=True)]))
     a, b = (x.astype(np.float64) - x.astype(np.float64).mean() for x in (labels, guess))
     sizes = np.linalg.norm(a), np.linalg.norm(b)
     return float(np.clip((a / sizes[0]) @ (b / sizes[1]), -1, 1)) if all(sizes) else 0.0
 
 
 def spearman(labels: Numbers, guess: Numbers) -> float:
-    """Linear correlation of ranks."""
+    """Linear correlation of ranks; of several scores ``[n, outputs]`` their mean."""
     return pearson(ranks(labels), ranks(guess))
 
 
 def ranks(values: Numbers) -> NDArray[np.float64]:
-    """Rank of each value, from 1; equal ones share the mean of theirs."""
+    """Rank of each value, from 1, in each column; equal ones share the mean of theirs."""
+    if values.ndim > 1:
+        return np.stack([ranks(column) for column in values.T], axis=-1)
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
-    return (last - (sizes - 1) / 2)[group]
+    return np.asarray((last - (sizes - 1) / 2)[group])
 
 
 METRICS: dict[str, Callable[[Numbers, Numbers], float]] = {
     "accuracy": accuracy,
+    "exact_match": exact_match,
     "f1": f1,
+    "macro_f1": macro_f1,
     "matthews": matthews,
+    "micro_f1": f1,
     "pearson": pearson,
     "spearman": spearman,
 }

@@ -1,24 +1,34 @@
-"""Reading GLUE rows, from a folder of TSV files or from the hub, and holding some of them out."""
+"""Reading a task's rows, from any source, and holding some of them out."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
-from .task import Task
+from .cells import as_flag, as_number, cell, spelling
+from .describe import labels_of
+from .tables import Source, load_set, open_table
+from .task import Task, number_of
 
 WHOLE_SENTENCE, PIECE = 15, 3
 """Words from which a row counts as a sentence, and as a telling piece of one."""
 
+Label = float | list[float]
+"""Number of a class or a score; of several labels 0 or 1 each, of several outputs their scores."""
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of a task: ``texts`` (one or two strings each) and ``labels`` (class numbers, or scores; empty for test)."""
+    """Rows of a task: ``texts`` (one or two strings each) and ``labels`` (class numbers, in the order of
+    the task's labels, or scores; of a multi-label task, and of several scores, a list with one for each output).
+    Rows to predict have no labels."""
 
     texts: list[tuple[str, ...]]
-    labels: list[float]
+    labels: list[Any]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -27,89 +37,111 @@ class Examples:
         """The named rows, in that order."""
         return Examples([self.texts[i] for i in rows], [self.labels[i] for i in rows] if self.labels else [])
 
+    def first(self, limit: int | None) -> Examples:
+        """The first rows; None: all."""
+        return self if limit is None else Examples(self.texts[:limit], self.labels[:limit])
+
 
 def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examples:
-    """Rows of one split (``train``, ``dev``, …), from ``glue_dir`` if given, else from the hub through ``datasets``.
+    """Rows of one split (``train``, ``dev``, …) of a task that knows its files: of GLUE from ``glue_dir`` if given,
+    else from the hub through ``datasets``.
 
     Raises:
         InputError: there is no such split, or its rows cannot be read.
     """
-    if glue_dir is None:
+    if task.hub is not None and glue_dir is None:
         return _from_hub(task, split)
     if split not in task.files:
-        raise InputError(f"{task.name} has no split {split!r}", field="split", cure=f"choose one of {list(task.files)}")
-    return read_tsv(task, Path(glue_dir) / task.folder / task.files[split], labelled=not split.startswith("test"))
+        cure = f"choose one of {list(task.files)}" if task.files else "give --data"
+        raise InputError(f"{task.name} has no split {split!r}", field="split", cure=cure)
+    if task.hub is None or glue_dir is None:
+        return read_rows(task.files[split], task)
+    return read_rows(glue_dir / task.files[split], task, labelled=not split.startswith("test"))
 
 
-def read_tsv(task: Task, path: Path, *, labelled: bool = True) -> Examples:
-    """Read one GLUE file. Rows to predict (not ``labelled``) may be empty, as some of QQP's are.
+def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
+    """All rows of a source. Those to predict (not ``labelled``) may be empty, as some of QQP's are.
 
     Raises:
-        InputError: names the file and the row (counted from 1, the header included).
+        InputError: names the source, the row and the column.
     """
-    if not path.is_file():
-        raise InputError("no such file", file=path, cure="give --glue-dir the folder that holds SST-2/, MRPC/ …")
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-    first = lines[0].rstrip("\r").split("\t")
-    has_header = all(column in first for column in task.text)
-    header = first if has_header else task.header
-    needed = [*task.text, task.label] if labelled else task.text
-    missing = [column for column in needed if header is None or column not in header]
-    if header is None or missing:
-        raise InputError(f"columns {first}", file=path, field=", ".join(missing), cure="give the official GLUE columns")
-    texts, labels = [], []
-    for number, line in enumerate(lines[1:] if has_header else lines, start=2 if has_header else 1):
-        if not line.strip():
-            continue
-        fields = dict(zip(header, line.rstrip("\r").split("\t"), strict=False))
-        place = f"row {number}"
-        if any(column not in fields for column in needed):
-            raise InputError(f"{len(fields)} of {len(header)} columns", file=path, field=place, cure="mend the row")
-        texts.append(tuple(_unquote(fields[column], task.quotes).strip() for column in task.text))
-        if labelled and not all(texts[-1]):
-            raise InputError("empty text", file=path, field=place, cure="fill in the sentence or drop the row")
-        if labelled:
-            labels.append(_label(task, fields[task.label].strip(), path, place))
-    if not texts:
-        raise InputError("no rows", file=path, cure="give a file with at least one row below the header")
-    return Examples(texts, labels)
+    rows = list(stream_rows(source, task, labelled))
+    return Examples([texts for texts, _ in rows], [label for _, label in rows] if labelled else [])
 
 
-def _unquote(text: str, quotes: str) -> str:
-    if quotes == "doubled" and len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1].replace('""', '"')
+def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[tuple[tuple[str, ...], Label | None]]:
+    """Rows of a source one by one: texts, and the label (None of rows to predict). See :func:`read_rows`."""
+    table = open_table(source, quotes=task.quotes, header=task.header)
+    read = label_reader(task)
+    for number, row in table.rows([*task.text, *(task.label if labelled else [])]):
+        column = ""
+        try:
+            texts = []
+            for column in task.text:
+                texts.append(_text(row[column], labelled))
+            column = ", ".join(task.label)
+            yield tuple(texts), read([cell(row[own]) for own in task.label]) if labelled else None
+        except InputError as error:
+            raise InputError(str(error), file=table.name, field=f"row {number}, column {column}") from error
+
+
+def _text(value: Any, needed: bool) -> str:
+    if isinstance(value, (list, tuple, dict)):
+        raise InputError(f"a {type(value).__name__}", cure="give a text")
+    text = "" if value is None or value != value else str(value).strip()
+    if needed and not text:
+        raise InputError("empty text", cure="fill in the sentence or drop the row")
     return text
 
 
-def _label(task: Task, text: str, path: Path, place: str) -> float:
-    if task.range is None:
-        if text not in task.classes:
-            raise InputError(f"label {text!r}", file=path, field=place, cure=f"use one of {task.classes}")
-        return task.classes.index(text)
-    try:
-        score = float(text)
-    except ValueError:
-        score = float("nan")
-    if not task.range[0] <= score <= task.range[1]:
-        raise InputError(f"score {text!r}", file=path, field=place, cure=f"use a number in {list(task.range)}")
-    return score
+def label_reader(task: Task) -> Callable[[list[Any]], Label]:
+    """What makes a label of a row's cells, one a column (:func:`~matterhorn.tasks.cells.cell`)."""
+    spellings = task.spellings()
+
+    def number(value: Any) -> int:
+        found = number_of(spellings, spelling(value))
+        if found is None:
+            raise InputError(f"label {spelling(value)!r}", cure=f"use one of {task.classes}")
+        return found
+
+    def score(value: Any) -> float:
+        found, (low, high) = as_number(value), task.range or (float("-inf"), float("inf"))
+        if found is None or not low <= found <= high:
+            raise InputError(
+                f"score {value!r}", cure=f"use a number in {[low, high]}" if task.range else "use a number"
+            )
+        return found
+
+    def flag(value: Any) -> float:
+        found = as_flag(value)
+        if found is None:
+            raise InputError(f"flag {value!r}", cure="use 0 or 1")
+        return float(found)
+
+    def read(cells: list[Any]) -> Label:
+        value = cells if len(task.label) > 1 else cells[0]
+        if task.kind == "multi_label" and not task.flags and value is not cells:
+            named = value if isinstance(value, list) else labels_of("" if value is None else value, task.separator)
+            numbers = {number(one) for one in named}
+            return [float(i in numbers) for i in range(task.outputs)]
+        if value is None or (isinstance(value, list) and None in value):
+            raise InputError("no label", cure="fill it in or drop the row")
+        if task.kind == "single_label":
+            return number(value)
+        if isinstance(value, list) and len(value) != task.outputs:
+            raise InputError(f"{len(value)} values", cure=f"give {task.outputs}, of {', '.join(task.labels)}")
+        make = score if task.is_regression else flag
+        return [make(one) for one in value] if isinstance(value, list) else make(value)
+
+    return read
 
 
 def _from_hub(task: Task, split: str) -> Examples:
-    try:
-        import datasets
-    except ImportError as error:
-        cure = 'give --glue-dir, or pip install "matterhorn-snn[train]"'
-        raise InputError("the hub needs the package datasets", field="glue_dir", cure=cure) from error
     name = task.hub_splits.get(split, {"dev": "validation"}.get(split, split))
-    try:
-        rows = datasets.load_dataset("nyu-mll/glue", task.hub, split=name)
-    except Exception as error:
-        cure = "give --glue-dir, or go online"
-        raise InputError(f"cannot load GLUE {task.hub}/{name} from the hub: {error}", cure=cure) from error
-    columns = task.hub_text or task.text
-    texts = [tuple(str(row[column]).strip() for column in columns) for row in rows]
-    return Examples(texts, [] if split.startswith("test") else [row["label"] for row in rows])
+    columns = {"text": task.hub_text or task.text, "label": ["label"]}
+    own = task.model_copy(update=columns)
+    rows = load_set(f"nyu-mll/glue:{task.hub}:{name}", instead="--glue-dir")
+    return read_rows(rows, own, labelled=not split.startswith("test"))
 
 
 def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = False) -> tuple[Examples, Examples]:

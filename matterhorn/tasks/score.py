@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..errors import InputError
 from ..program import Program
 from .evaluate import Evaluation
 from .results import MISMATCHED, Result, Scores, SpikingScores
@@ -31,57 +30,43 @@ def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: in
     """A task's dev rows as a program reads them; ``limit``: only the first."""
     splits = {}
     second = task.files.get(MISMATCHED_SPLIT)
-    there = second and (glue_dir is None or (glue_dir / task.folder / second).is_file())
+    there = second and (glue_dir is None or (glue_dir / second).is_file())
     for split in ["dev", MISMATCHED_SPLIT] if there else ["dev"]:
-        examples = load_examples(task, split, glue_dir)
-        examples = examples if limit is None else examples.subset(list(range(min(limit, len(examples)))))
+        examples = load_examples(task, split, glue_dir).first(limit)
         splits[split] = tokens_for(program, examples, max_length, task=task)
     return splits
 
 
-def both(measure: Callable[[Tokens], dict[str, float]], splits: Splits) -> dict[str, float]:
-    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them."""
-    metrics = measure(splits["dev"])
-    if MISMATCHED_SPLIT in splits:
-        metrics = metrics | {MISMATCHED: measure(splits[MISMATCHED_SPLIT])["accuracy"]}
-    return metrics
+def both(found: Mapping[str, dict[str, float]]) -> dict[str, float]:
+    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them, of metrics by split."""
+    second = {MISMATCHED: found[MISMATCHED_SPLIT]["accuracy"]} if MISMATCHED_SPLIT in found else {}
+    return found["dev"] | second
 
 
 def spiking_scores(
     program: Program, splits: Splits, run: Callable[[Tokens], Evaluation], backend: str
 ) -> SpikingScores:
     """Metrics and silence of a program. ``run``: evaluates it on tokens, through the backend that is named."""
-    done: list[Evaluation] = []
-
-    def measure(tokens: Tokens) -> dict[str, float]:
-        done.append(run(tokens))
-        return done[-1].metrics
-
-    metrics = both(measure, splits)
+    found = {split: run(tokens) for split, tokens in splits.items()}
+    dev = found["dev"]
     return SpikingScores(
-        metrics=metrics,
+        metrics=both({split: own.metrics for split, own in found.items()}),
+        low=dev.low,
+        high=dev.high,
         k=program.config.dead_zone,
         silence_per="neuron" if program.config.silence_per == "neuron" else "tensor",
         intermediate=program.config.intermediate_size,
         backend=backend,
-        silent_share=done[0].silent_share,
-        quiet_share=done[0].quiet_share,
-        events_per_token=done[0].events_per_token,
+        silent_share=dev.silent_share,
+        quiet_share=dev.quiet_share,
+        events_per_token=dev.events_per_token,
     )
 
 
-def recipe_beside(folder: Path, task: Task) -> dict[str, Any]:
-    """What the recipe in the folder of a run or a program says; empty where there is none.
-
-    Raises:
-        InputError: it is one of another task.
-    """
+def recipe_beside(folder: Path) -> dict[str, Any]:
+    """What the recipe in the folder of a run or a program says; empty where there is none."""
     path = folder / "recipe.yaml"
-    recipe: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if recipe.get("task", task.name) != task.name:
-        problem = f"the run is one of {recipe['task']}, not of {task.name}"
-        raise InputError(problem, file=path, field="task", cure="give a run of this task")
-    return recipe
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
 def result_of(
@@ -94,13 +79,16 @@ def result_of(
     teacher: Scores | None = None,
     quantized: Scores | None = None,
     limit: int | None = None,
+    data: str | None = None,
 ) -> Result:
     """The result file of a model.
 
     Args:
         name: what the model is called. n: its dev rows; ``limit``: only the first of them (then it is no dev score).
-        recipe: backbone and seed, if known.
+        recipe: backbone and seed, if known. data: where the rows are from, if they are not GLUE's.
     """
+    columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
+    rows = f"--task {task.name}" if data is None else f"--data {data} {' '.join(columns)}"
     return Result(
         task=task.name,
         model=name,
@@ -111,7 +99,7 @@ def result_of(
         teacher=teacher,
         quantized=quantized,
         spiking=spiking,
-        command=f"matterhorn evaluate --task {task.name} --model {name} --json",
+        command=f"matterhorn evaluate {rows} --model {name} --json",
         commit=_commit(),
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..program import Program
 from ..units import Strict
 from .evaluate import Progress, check_task, predict
-from .rows import Examples, load_examples, read_tsv
+from .rows import Examples, load_examples, read_rows
 from .task import Task, get_task
 from .tokens import tokens_for
 
@@ -103,12 +103,12 @@ def _find_rows(task: Task, sheet: Sheet, glue_dir: Path | None) -> Examples | No
     if glue_dir is None:
         own = {"hub": sheet.hub, "hub_splits": {sheet.split: "test"}} if sheet.hub else {}
         return load_examples(task.model_copy(update=own), sheet.split)
-    names = sheet.files or [f"{task.folder}/{task.files[sheet.split]}"]
+    names = sheet.files or [task.files[sheet.split]]
     path = next((glue_dir / name for name in names if (glue_dir / name).is_file()), None)
     if path is None:
         return None
     _check_indices(path)
-    return read_tsv(task, path, labelled=False)
+    return read_rows(path, task, labelled=False)
 
 
 def _check_indices(path: Path) -> None:

@@ -1,63 +1,223 @@
-"""The GLUE tasks as data: columns, labels, metrics (``tasks.yaml``)."""
+"""Tasks as data: columns, labels, metrics. GLUE's are shipped (``tasks.yaml``); a user's own is a small YAML."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import InputError
 from ..units import Strict
+from .tables import Source
+
+Kind = Literal["single_label", "multi_label", "regression"]
+
+METRICS: dict[Kind, list[str]] = {
+    "single_label": ["accuracy", "macro_f1", "f1", "matthews"],
+    "multi_label": ["micro_f1", "exact_match"],
+    "regression": ["pearson", "spearman"],
+}
+"""Metrics that a kind of task may have; the first two are taken where a task names none."""
+
+SCORE = "score"
+"""Name of the one output of a regression."""
+
+Columns = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 
 
 class Task(Strict):
-    """One GLUE task. ``classes`` are the labels as the files write them, ``labels`` as people read them."""
+    """What rows are asked: columns, labels, metrics (the first is the one that models are chosen by).
+
+    Attributes:
+        text: column of the text, or the two of a pair. label: column of the label; several hold one output each.
+        labels: names of the outputs, in the model's order. aliases: other ways to write a label.
+        positive: the label that ``f1`` looks for (default: the last). range: that scores lie in.
+        flags: a multi-label cell is a list of 0 and 1, one for each label, not of the labels that hold.
+        separator: between the labels of a multi-label cell that is a text.
+        files: where the rows of each split are. hub, hub_splits, hub_text: the same on the hub, for GLUE.
+        header: columns of files without a header. quotes: "csv" – as spreadsheets quote; "plain" – a quote is a letter
+            like any other; "doubled" – only quotes around a whole cell count (and those inside it are doubled).
+        fragments: training rows are pieces of common sentences.
+    """
 
     name: str
-    folder: str
-    hub: str
-    files: dict[str, str]
-    hub_splits: dict[str, str] = Field({})
-    header: list[str] | None = None
-    quotes: Literal["plain", "doubled"] = "plain"
-    text: list[str]
-    hub_text: list[str] | None = None
-    label: str
-    labels: list[str] = Field([])
-    classes: list[str] = Field([])
+    text: Columns = Field(min_length=1, max_length=2)
+    label: Columns = Field(min_length=1)
+    kind: Kind = "single_label"
+    labels: list[str] = Field(min_length=1)
+    aliases: dict[str, list[str]] = Field({})
+    positive: str | None = None
     range: tuple[float, float] | None = None
-    metrics: list[str]
+    flags: bool = False
+    separator: str = ","
+    metrics: list[str] = Field(min_length=1)
+    files: dict[str, str] = Field({})
+    hub: str | None = None
+    hub_splits: dict[str, str] = Field({})
+    hub_text: list[str] | None = None
+    header: list[str] | None = None
+    quotes: Literal["csv", "plain", "doubled"] = "csv"
     fragments: bool = False
-    """Training rows are pieces of common sentences."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, plain: dict[str, Any]) -> dict[str, Any]:
+        kind = plain.get("kind", "single_label")
+        defaults = {"metrics": METRICS.get(kind, [])[:2]} | ({"labels": [SCORE]} if kind == "regression" else {})
+        return defaults | plain
+
+    @model_validator(mode="after")
+    def _checked(self) -> Task:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: one of {self.labels} is there twice")
+        if len(self.label) not in (1, self.outputs):
+            raise ValueError(f"label: {len(self.label)} columns for {self.outputs} labels")
+        for name in self.metrics:
+            if name not in METRICS[self.kind]:
+                raise ValueError(f"metrics: {name!r} is none of {', '.join(METRICS[self.kind])}")
+            if name == "f1" and self.outputs != 2:
+                raise ValueError("metrics: f1 is one of two labels; take macro_f1")
+        for field, names in (("aliases", list(self.aliases)), ("positive", [self.positive] if self.positive else [])):
+            if unknown := [name for name in names if name not in self.labels]:
+                raise ValueError(f"{field}: {unknown[0]!r} is none of {', '.join(self.labels)}")
+        return self
 
     @property
     def is_regression(self) -> bool:
-        """True for STS-B: one real-valued output."""
-        return self.range is not None
+        """Whether outputs are scores."""
+        return self.kind == "regression"
 
     @property
     def outputs(self) -> int:
         """Number of logits."""
-        return 1 if self.is_regression else len(self.labels)
+        return len(self.labels)
+
+    @property
+    def problem_type(self) -> str:
+        """The kind as Hugging Face names it."""
+        return self.kind if self.is_regression else f"{self.kind}_classification"
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels as files write them: the first alias of each, else its name."""
+        return [self.aliases.get(label, [label])[0] for label in self.labels]
+
+    def spellings(self) -> dict[str, int]:
+        """Number of the output by any way to write its label, in lower case too where only one label reads so."""
+        exact = {alias: i for i, label in enumerate(self.labels) for alias in (*self.aliases.get(label, []), label)}
+        exact |= {label: i for i, label in enumerate(self.labels)}
+        folded: dict[str, set[int]] = {}
+        for alias, i in exact.items():
+            folded.setdefault(alias.casefold(), set()).add(i)
+        return {alias: min(own) for alias, own in folded.items() if len(own) == 1} | exact
+
+    def for_labels(self, labels: Sequence[str]) -> Task:
+        """The same task for a model with these outputs: in their order and by their names, matched by name (upper and
+        lower case alike where no name is written so). A model whose outputs are numbered only (``LABEL_0`` …), or that
+        has a single score, is taken to have this task's.
+
+        Raises:
+            InputError: there are more or fewer, or other ones.
+        """
+        if len(labels) != self.outputs:
+            problem = f"the model has {len(labels)} outputs, {self.name} wants {self.outputs}"
+            raise InputError(problem, field="labels", cure="give a model of this task")
+        if unnamed(labels) or (self.is_regression and self.outputs == 1):
+            return self
+        order = [number_of(self.spellings(), label) for label in labels]
+        if None in order or len(set(order)) < len(order):
+            problem = f"the model's outputs are {', '.join(labels)}, the labels of {self.name} {', '.join(self.labels)}"
+            raise InputError(problem, field="labels", cure="name them alike, or give the task aliases for them")
+        own = [self.labels[i] for i in order if i is not None]
+        names = dict(zip(own, labels, strict=True))
+        aliases = {names[o]: list(dict.fromkeys([*self.aliases.get(o, []), o])) for o in own}
+        changes = {
+            "labels": list(labels),
+            "aliases": {label: others for label, others in aliases.items() if others != [label]},
+            "label": [self.label[i] for i in order if i is not None] if len(self.label) > 1 else self.label,
+            "positive": names[self.positive or self.labels[-1]],
+        }
+        return Task.model_validate(self.model_dump() | changes)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, labels: Sequence[str] | None = None, source: Source | None = None) -> Task:
+        """A task of one's own: ``text``, ``label`` and, where they do not follow from the rows, ``kind`` and
+        ``labels``; relative ``files`` lie beside it.
+
+        Args:
+            labels: those of a model, as in :func:`~matterhorn.tasks.describe`.
+            source: rows that kind and labels follow from (default: those of the first of ``files``).
+
+        Raises:
+            InputError: names the file and the field.
+        """
+        from .describe import describe
+
+        path = Path(path)
+        try:
+            plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"cannot be read ({error})", file=path, cure="give a task's YAML") from error
+        if not isinstance(plain, dict) or not isinstance(plain.get("files", {}), dict):
+            raise InputError("no mapping of fields", file=path, cure="write e.g. text: review, label: verdict")
+        beside = {split: path.parent / str(file) for split, file in plain.get("files", {}).items()}
+        files = {
+            split: str(own if own.exists() or own.suffix else plain["files"][split]) for split, own in beside.items()
+        }
+        plain = {"name": path.stem, **plain, "files": files}
+        try:
+            if "labels" in plain or plain.get("kind") == "regression":
+                task = cls(**plain)
+                return task if labels is None else task.for_labels(labels)
+            rows = source if source is not None else next(iter(files.values()), None)
+            if rows is None:
+                raise InputError("missing", field="labels", cure="list them, or give files to take them from")
+            return describe(rows, labels=labels, **plain)
+        except ValidationError as error:
+            raise InputError(first_problem(error), file=path, cure="see docs/your-data.md") from error
+        except TypeError as error:
+            raise InputError(str(error), file=path, cure="see docs/your-data.md") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a data file, and where."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {problem}" if place else problem
+
+
+def unnamed(labels: Sequence[str]) -> bool:
+    """Whether a model's outputs are only numbered, as Hugging Face does where nobody names them."""
+    return all(re.fullmatch(r"LABEL_\d+", label) for label in labels)
+
+
+def number_of(spellings: dict[str, int], label: str) -> int | None:
+    """A label's number: as it is written, else in lower case."""
+    return spellings[label] if label in spellings else spellings.get(label.casefold())
 
 
 @cache
 def tasks() -> dict[str, Task]:
-    """All tasks by name."""
+    """The shipped tasks by name."""
     text = resources.files(__package__).joinpath("tasks.yaml").read_text(encoding="utf-8")
     return {name: Task(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
 
 
 def get_task(name: str) -> Task:
-    """A task by its name, in any of the usual spellings (``SST-2``, ``sst2``).
+    """A shipped task by its name, in any of the usual spellings (``SST-2``, ``sst2``).
 
     Raises:
         InputError: there is no such task.
     """
     key = name.lower().replace("-", "").replace("_", "")
     if key not in tasks():
-        raise InputError(f"unknown task {name!r}", field="task", cure=f"choose one of {', '.join(tasks())}")
+        cure = f"choose one of {', '.join(tasks())}, or give a YAML"
+        raise InputError(f"unknown task {name!r}", field="task", cure=cure)
     return tasks()[key]

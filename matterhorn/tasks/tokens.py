@@ -28,7 +28,7 @@ class Tokens:
 
     ids: list[list[int]]
     types: list[list[int]]
-    labels: list[float]
+    labels: list[Any]
     pad: int = 0
     is_regression: bool = False
 
@@ -46,11 +46,12 @@ class Tokens:
         return pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
 
     def batch(self, rows: list[int]) -> dict[str, NDArray[Any]]:
-        """The same and, where there are any, ``labels [n]``: int64 classes, or float32 scores."""
+        """The same and, where there are any, ``labels``: int64 classes ``[n]``; float32 scores ``[n]``, or
+        ``[n, outputs]`` of several scores or labels."""
         batch: dict[str, NDArray[Any]] = {**self.encoded(rows)}  # type: ignore[dict-item]
         if self.labels:
-            kind = np.float32 if self.is_regression else np.int64
-            batch["labels"] = np.array([self.labels[i] for i in rows], dtype=kind)
+            labels = np.array([self.labels[i] for i in rows])
+            batch["labels"] = labels.astype(np.float32 if self.is_regression or labels.ndim > 1 else np.int64)
         return batch
 
 

@@ -28,7 +28,7 @@ def write(folder: Path, task: str, metric: str, seed: int, values: tuple[float, 
     """A result file: teacher, quantized and spiking at k = 3."""
     teacher, quantized, spiking = ({"metrics": {metric: value}} for value in values)
     plain = {
-        "format": 2,
+        "format": 3,
         "task": task,
         "model": f"{task}-{seed}",
         "backbone": "tiny",
@@ -63,7 +63,7 @@ def invoke(*arguments: str) -> str:
 
 def test_seeds_are_brought_together(folder):
     told = json.loads(invoke(str(folder), "--json"))
-    assert told["format"] == 2
+    assert told["format"] == 3
     assert [row["task"] for row in told["tasks"]] == list(tasks())
     assert all(row.keys() >= KEYS for row in told["tasks"])
     row = next(row for row in told["tasks"] if row["task"] == "rte")
@@ -150,7 +150,6 @@ def test_rivals_are_data_with_sources_and_doubts():
         ({"teacher": {"metrics": {"f1": 0.9}}}, "teacher.metrics"),
         ({"quantized": {"metrics": {"accuracy": 0.9, "bleu": 0.1}}}, "quantized.metrics.bleu"),
         ({"metric": "f1"}, "metric"),
-        ({"task": "squad"}, "task"),
         ({"spiking": [{"metrics": {"accuracy": 0.9}}]}, "spiking.0.k"),
         ({"speed": 3}, "speed"),
     ],
@@ -160,6 +159,21 @@ def test_bad_files_are_named_with_their_field(tmp_path, change, field):
     with pytest.raises(InputError) as caught:
         read_results([tmp_path])
     assert caught.value.field == field and str(path) in str(caught.value)
+
+
+def test_results_of_a_task_of_ones_own_stand_below(tmp_path):
+    ends = {"low": 0.7, "high": 0.9}
+    write(tmp_path, "kettles", "macro_f1", 1, (0.9, 0.8, 0.8))
+    write(tmp_path, "rte", "accuracy", 1, (0, 0, 0), spiking=[{"metrics": {"accuracy": 0.8}, "k": 3} | ends])
+    rows = rows_of(read_results([tmp_path]))
+    assert (rows[-1].task, rows[-1].metric, rows[-1].spiking, rows[-1].low) == ("kettles", "macro_f1", 0.8, None)
+    known = next(row for row in rows if row.task == "rte")
+    assert (known.low, known.high) == (0.7, 0.9)
+    assert "70.0 – 90.0" in invoke(str(tmp_path), "--markdown")
+    write(tmp_path, "rte", "accuracy", 2, (0, 0, 0), spiking=[{"metrics": {"accuracy": 0.8}, "k": 3} | ends])
+    assert "70.0 – 90.0" not in invoke(str(tmp_path), "--markdown")  # seeds together have a spread
+    with pytest.raises(InputError, match="bleu"):
+        read_results([write(tmp_path / "other", "kettles", "bleu", 1, (0.9, 0.8, 0.8))])
 
 
 def test_bad_places_are_named(tmp_path, folder):

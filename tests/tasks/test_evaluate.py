@@ -85,15 +85,13 @@ def test_a_result_says_what_ran():
     assert (scores.intermediate, scores.silence_per, scores.backend) == (64, "neuron", "events")
     result = result_of(TASK, "mine", 70, [scores], recipe={"task": "rte", "backbone": "tiny", "seed": 4}, limit=70)
     assert result.seed == 4 and result.backbone == "tiny" and "--model mine" in str(result.command)
-    assert result.note == "only the first 70 rows" and result.format == 2
+    assert result.note == "only the first 70 rows" and result.format == 3
 
 
-def test_a_recipe_of_another_task_is_refused(tmp_path):
-    assert recipe_beside(tmp_path, TASK) == {}
+def test_a_recipe_beside_a_model_is_read(tmp_path):
+    assert recipe_beside(tmp_path) == {}
     (tmp_path / "recipe.yaml").write_text("task: wnli\nseed: 3\n")
-    assert recipe_beside(tmp_path, get_task("wnli"))["seed"] == 3
-    with pytest.raises(InputError, match="one of wnli, not of rte"):
-        recipe_beside(tmp_path, TASK)
+    assert recipe_beside(tmp_path)["seed"] == 3
 
 
 def test_mismatched_rows_stand_beside_the_matched():

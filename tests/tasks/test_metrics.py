@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from matterhorn.tasks.metrics import compute_metrics, f1, matthews, pearson, ranks, spearman
-from matterhorn.tasks.task import get_task
+from matterhorn.tasks.metrics import compute_metrics, f1, interval, macro_f1, matthews, pearson, ranks, spearman, wilson
+from matterhorn.tasks.task import Task, get_task
 
 
 def test_known_answers():
@@ -40,3 +40,44 @@ def test_where_nothing_can_be_told_a_metric_is_zero():
     same, mixed = np.ones(6), np.arange(6) % 2
     assert matthews(mixed, same) == pearson(mixed, same) == spearman(mixed, same) == 0
     assert f1(np.zeros(6), np.zeros(6)) == 0 and ranks(np.array([5, 1, 5])).tolist() == [2.5, 1, 2.5]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_classes_and_labels_as_scikit_learn_judges_them(seed):
+    draw = np.random.default_rng(seed)
+    labels, guess = draw.integers(0, 4, 60), draw.integers(0, 4, 60)
+    assert macro_f1(labels, guess) == pytest.approx(f1_score(labels, guess, average="macro"), rel=1e-12)
+    assert matthews(labels, guess) == pytest.approx(matthews_corrcoef(labels, guess), rel=1e-12)
+    several, said = draw.integers(0, 2, (2, 50, 3))
+    task = Task(name="own", text="text", label="label", kind="multi_label", labels=["a", "b", "c"])
+    found = compute_metrics(task, 2.0 * said - 1, several)
+    assert found["micro_f1"] == pytest.approx(f1_score(several, said, average="micro"), rel=1e-12)
+    assert found["exact_match"] == pytest.approx(accuracy_score(several, said), rel=1e-12)
+
+
+def test_several_scores_have_the_mean_of_their_correlations():
+    task = Task(name="own", text="text", label=["x", "y"], kind="regression", labels=["x", "y"])
+    labels, logits = np.array([[1.0, 3], [2, 2], [3, 1]]), np.array([[1.0, 1], [2, 5], [3, 4]])
+    found = compute_metrics(task, logits, labels)
+    wanted = np.mean([pearsonr(a, b).statistic for a, b in zip(labels.T, logits.T, strict=True)])
+    assert found == {"pearson": pytest.approx(wanted), "spearman": pytest.approx((1 - 0.5) / 2)}
+
+
+def test_wilsons_interval_is_the_published_one():
+    low, high = wilson(0.5, 10)
+    assert (round(low, 4), round(high, 4)) == (0.2366, 0.7634)  # Wilson 1927, by R's binom::binom.confint
+    assert wilson(1, 20)[1] == 1 and wilson(0, 20)[0] == 0 and wilson(1, 20)[0] > 0.8
+
+
+def test_intervals_hold_the_figure_and_narrow_with_rows():
+    draw, widths = np.random.default_rng(0), []
+    for n in (50, 800):
+        scores = draw.normal(size=n)
+        task, logits = get_task("stsb"), (scores + draw.normal(size=n))[:, None]
+        low, high = interval(task, logits, scores)
+        assert low < compute_metrics(task, logits, scores)["pearson"] < high
+        assert interval(task, logits, scores) == (low, high)  # seeded
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+    logits = np.array([[1.0, 0]] * 10)
+    assert interval(get_task("sst2"), logits, [0, 1] * 5) == wilson(0.5, 10)

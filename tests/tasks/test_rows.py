@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.tasks.rows import Examples, hold_out, load_examples, read_tsv
+from matterhorn.tasks.rows import Examples, hold_out, load_examples, read_rows
 from matterhorn.tasks.task import get_task, tasks
 
 
@@ -26,15 +26,15 @@ def test_nine_tasks_by_any_usual_name():
 def test_quotes_and_tabs_are_read_as_written(tmp_path):
     header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
     path = write(tmp_path / "m.tsv", header + '1\t7\t8\tHe said "no.\t"Never, he said.\n')
-    assert read_tsv(get_task("mrpc"), path).texts == [('He said "no.', '"Never, he said.')]
+    assert read_rows(path, get_task("mrpc")).texts == [('He said "no.', '"Never, he said.')]
     header = "id\tquestion1\tquestion2\tis_duplicate\n"
     path = write(tmp_path / "q.tsv", header + '0\t"Is ""the"" needed?"\tWhy?\t0\n')
-    assert read_tsv(get_task("qqp"), path).texts == [('Is "the" needed?', "Why?")]
+    assert read_rows(path, get_task("qqp")).texts == [('Is "the" needed?', "Why?")]
 
 
 def test_cola_without_a_header(tmp_path):
     path = write(tmp_path / "c.tsv", "gj04\t1\t\tShe sleeps.\ngj04\t0\t*\tShe sleep soundly have.\n")
-    examples = read_tsv(get_task("cola"), path)
+    examples = read_rows(path, get_task("cola"))
     assert examples.labels == [1, 0] and examples.texts[0] == ("She sleeps.",)
 
 
@@ -66,7 +66,7 @@ def test_faulty_files_name_file_and_row(tmp_path, fault):
 def test_scores_out_of_range_are_refused(tmp_path):
     path = write(tmp_path / "s.tsv", "sentence1\tsentence2\tscore\na\tb\t4.5\na\tb\t5.5\n")
     with pytest.raises(InputError, match=r"row 3.*5\.5"):
-        read_tsv(get_task("stsb"), path)
+        read_rows(path, get_task("stsb"))
 
 
 def test_missing_file_and_split_say_how_to_name_them(tmp_path):

@@ -47,7 +47,7 @@ def lay_test(folder: Path) -> Path:
         task = get_task(name)
         for split in ("test", "test_mismatched"):
             if split in task.files:
-                write_rows(folder / task.folder / task.files[split], header, task.text)
+                write_rows(folder / task.files[split], header, task.text)
     write_rows(folder / "diagnostic" / "diagnostic.tsv", COLUMNS["rte"], ["sentence1", "sentence2"])
     return folder
 

@@ -1,0 +1,74 @@
+"""Rows of one's own, through every command that reads rows; the shipped model and sentences of our own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from matterhorn.cli import app
+from matterhorn.errors import InputError
+from matterhorn.program import Trace, load
+
+LINES = [("a warm and clever film .", "Positive"), ("dull , cold and far too long .", "Negative")] * 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f'"{text}",{label}\n' for text, label in LINES)
+    (tmp_path / "dev.csv").write_text("verdict_text,verdict\n" + rows)
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text, _ in LINES))
+    (tmp_path / "own.yaml").write_text(
+        "text: verdict_text\nlabel: verdict\nfiles: {dev: dev.csv}\nmetrics: [macro_f1]\n"
+    )
+    return tmp_path
+
+
+OWN = ["--data", "dev.csv", "--text", "verdict_text", "--label", "verdict"]
+
+
+def answer(*arguments: str) -> dict:
+    done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    return json.loads(done.stdout)
+
+
+def test_evaluate_takes_rows_of_ones_own(folder):
+    found = answer("evaluate", *OWN)
+    assert (found["n"], found["value"], found["metric"], found["data"]) == (4, 1.0, "accuracy", "dev.csv")
+    assert 0.5 < found["low"] < 1 == found["high"] and found["format"] == 3
+    assert {"silent_share", "quiet_share"} <= found.keys()
+    assert answer("evaluate", *OWN, "--limit", "3")["n"] == 3
+    found = answer("evaluate", "--model", "sst2", "--task", "own.yaml")
+    assert (found["task"], found["metric"], found["value"], found["low"]) == ("own", "macro_f1", 1, 1)
+
+
+def test_texts_alone_do_for_what_needs_no_labels(folder):
+    trace = folder / "trace.json.gz"
+    found = answer("run", "--data", "texts.jsonl", "--trace", str(trace))
+    assert [row["labels"] for row in found["texts"]] == [["positive"], ["negative"]] * 2 and "correct" not in found
+    told = Trace.load(trace)
+    assert told.sequences == 4 and told.program == load("sst2").hash and told.silent_share == found["silent_share"]
+    assert answer("run", *OWN)["correct"] == 4
+    assert answer("verify", "--data", "texts.jsonl", "--limit", "1")["n"] == 1
+    assert answer("energy", "--model", "sst2", "--data", "texts.jsonl")["task"] == "texts.jsonl"
+
+
+BAD = {
+    "no such column; choose from the columns 'verdict_text', 'verdict'": ["evaluate", "--data", "dev.csv"],
+    "the labels are Negative, Positive, the model's outputs entailment, not_entailment": [
+        "evaluate", "--model", "rte", *OWN
+    ],
+    "texts and rows": ["run", "a text", "--data", "texts.jsonl"],
+    "label: no such column": ["evaluate", "--data", "texts.jsonl"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_rows_are_refused_in_one_line(folder, message):
+    with pytest.raises(InputError) as caught:
+        CliRunner().invoke(app, BAD[message], catch_exceptions=False)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
