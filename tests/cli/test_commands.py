@@ -37,7 +37,7 @@ def sample_dir(tmp_path_factory) -> Path:
 
 def test_run_with_nothing_given():
     found = answer("run")
-    assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 2
+    assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 3
     assert 0.5 < found["silent_share"] < 1 and 0.5 < found["quiet_share"] < 1
     assert len(found["connections"]) == 6 * 8
     keys = {"text", "label", "confidence", "spikes", "silent_share", "quiet_share"}
