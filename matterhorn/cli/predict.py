@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import BackendName, Json, app, print_json
-from .rows import MAX_LENGTH, tracked
+from .rows import MAX_LENGTH, seek, tracked
 
 FORMAT = 1
 """Of the JSON document."""
@@ -40,6 +40,7 @@ def predict(
     which, slash, shards = shard.partition("/")
     if not (slash and which.isdigit() and shards.isdigit()):
         raise InputError(f"{shard!r} is not i/n", field="--shard", cure="write e.g. 0/4")
+    seek(data)
     predictor = Predictor(
         model, text, max_length=max_length, batch_size=batch_size, backend=backend, threads=threads, logits=logits
     )

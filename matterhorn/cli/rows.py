@@ -50,6 +50,15 @@ def glue_folder(given: Path | None) -> Path | None:
     return folder
 
 
+def seek(data: str) -> None:
+    """Find out whether the hub is there, if data are neither a file nor a folder."""
+    from ..tasks.tables import SUFFIXES
+
+    if Path(data).suffix.lower() not in SUFFIXES and not Path(data).exists():
+        need("train", "datasets", instead="give a file")
+        notice_offline()
+
+
 @dataclass(frozen=True)
 class Rows:
     """Which rows a command runs over: the options of every command that does (:func:`with_rows`)."""
@@ -165,6 +174,8 @@ def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Pro
     from ..program.files import load_classifier
     from ..tasks import get_task
 
+    if rows.data is not None:
+        seek(rows.data)
     own = rows.task is not None and Path(rows.task).suffix not in YAML
     program = load_classifier(model or (get_task(str(rows.task)).name if own else "sst2"))
     task = rows.task_for(program, labelled)

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..program import Program, find, load
-from ..program.decision import decide, probabilities, problem_type_of
+from ..program.decision import decide, probabilities
 from ..program.files import CONFIG_FILE, sha256
 from ..program.text import pad, reader
 from ..runtime import Engine
@@ -92,7 +92,7 @@ class Predictor:
         label; and, if they are wanted, ``logit_<label>``."""
         found = self._logits(texts)
         logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
-        return _answers(self.program.labels, found) | (logits if self.logits else {})
+        return _answers(self.program, found) | (logits if self.logits else {})
 
     @property
     def program(self) -> Program:
@@ -135,8 +135,8 @@ def texts_of(row: Mapping[str, Any], place: str) -> Texts:
     return tuple(row.values())
 
 
-def _answers(labels: Sequence[str], logits: NDArray[np.float32]) -> Columns:
-    kind = problem_type_of(len(labels))
+def _answers(program: Program, logits: NDArray[np.float32]) -> Columns:
+    labels, kind = program.labels, program.problem_type
     decided, shares = decide(kind, logits), probabilities(kind, logits)
     if shares is None:
         scores = [f"prediction_{label}" for label in labels] if len(labels) > 1 else ["prediction"]

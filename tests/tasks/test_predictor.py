@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import pickle
 import random
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
-from matterhorn import Engine, Predictor, load
+from matterhorn import Engine, Predictor, Program, load
 from matterhorn.errors import InputError
+from matterhorn.tasks.answers import write_answers
 
 from ..networks import LETTERS, small_program
 
@@ -58,6 +61,23 @@ def test_a_score_is_answered_as_it_is(tmp_path):
     program = load(tmp_path / "program")
     assert list(found) == ["review", "prediction"]
     assert np.array_equal(found["prediction"], Engine(program)(**program.encode(TEXTS)).logits[:, 0])
+
+
+def test_several_labels_may_hold(tmp_path):
+    plain = small_program(labels=3)
+    options = {"labels": plain.labels, "tokenizer": plain.tokenizer, "problem_type": "multi_label_classification"}
+    Program.from_arrays(plain.config, plain.arrays(), **options).save(tmp_path / "program")
+    found = Predictor(tmp_path / "program", "review", logits=True)({"review": TEXTS})
+    held = [[label for label in plain.labels if found[f"logit_{label}"][i] > 0] for i in range(30)]
+    assert found["prediction"] == held and len({len(labels) for labels in held}) > 1 and "probability" not in found
+    write_answers(Predictor(tmp_path / "program", "review"), _rows(tmp_path), tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet")["prediction"].to_pylist() == held
+
+
+def _rows(folder):
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps({"review": text}) + "\n" for text in TEXTS))
+    return path
 
 
 def test_it_is_pickled_as_a_path_and_reads_the_program_once(folder, monkeypatch):
