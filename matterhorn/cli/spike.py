@@ -40,8 +40,11 @@ def spike(
     Killed, the same command goes on. The folder's index.html says what was lost, and why.
     """
     from .extras import need
+    from .hub import notice_offline
 
     need("train", "torch", "transformers", "accelerate")
+    if not Path(model).is_dir():
+        notice_offline()
     from ..spiking import forecast, make_plan
     from ..spiking import spike as run
     from ..tasks import Task
