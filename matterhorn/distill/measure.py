@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from ..models.watching import evaluating, taken_by, tensors
 from ..nn import QuantizedLinear
 from ..tasks.metrics import compute_metrics
-from ..tasks.task import Task
+from ..tasks.task import Kind, Task
 from ..tasks.tokens import Tokens, sorted_batches
 
 BATCH = 64
@@ -88,7 +88,7 @@ def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
         if not taught:
             taught.append(predict(teacher.to(accelerator.device), rows, accelerator))
         own = predict(student, rows, accelerator)
-        found = divergence(own, taught[0])
+        found = divergence(own, taught[0], task.kind)
         metrics = compute_metrics(task, own.numpy(), torch.tensor(rows.labels).numpy())
         return Measured(-found, {"divergence": found} | metrics)
 
@@ -121,10 +121,14 @@ def hidden_error(own: Sequence[Tensor], taught: Sequence[Tensor], mask: Tensor) 
     return sum(errors, start=torch.zeros((), device=mask.device)) / (own[0].shape[-1] * present.sum())
 
 
-def divergence(own: Tensor, taught: Tensor) -> float:
-    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats; mean squared error for one output."""
-    if own.shape[-1] == 1:
+def divergence(own: Tensor, taught: Tensor, kind: Kind = "single_label") -> float:
+    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats: of the classes, or summed over labels that
+    hold or not; mean squared error of scores."""
+    if own.shape[-1] == 1 or kind == "regression":
         return float(F.mse_loss(own, taught))
+    if kind == "multi_label":
+        sides = ((s * taught).sigmoid() * (F.logsigmoid(s * taught) - F.logsigmoid(s * own)) for s in (1, -1))
+        return float(sum(sides, start=torch.zeros_like(own)).sum(-1).mean())
     return float(F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean"))
 
 

@@ -99,7 +99,7 @@ class _Probe:
 
     def distance(self, own: NDArray[Any], taught: NDArray[Any]) -> float:
         """Divergence of two sets of logits."""
-        return divergence(Tensor(own), Tensor(taught))
+        return divergence(Tensor(own), Tensor(taught), self.task.kind)
 
     def ask(self) -> dict[str, float]:
         """Agreement and divergence of the student as it is now."""

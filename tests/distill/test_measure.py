@@ -21,6 +21,9 @@ def test_divergence_is_that_of_the_answers():
     assert divergence(even, even + 5) == pytest.approx(0, abs=1e-6)
     assert divergence(even, sure) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
     assert divergence(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [5.0]])) == 2.5
+    both = torch.tensor([[0.0, 9.0]]), torch.tensor([[math.log(3.0), 9.0]])
+    wanted = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert divergence(*both, "multi_label") == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_student_is_chosen_by_how_near_it_comes_to_its_teacher():

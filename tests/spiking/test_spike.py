@@ -19,7 +19,9 @@ from matterhorn.spiking import Spiked, forecast, make_plan, spike
 from ..networks import small_bert
 from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
 
-NAMES = {"two": ["bad", "good"], "three": ["mixed", "bad", "good"], "score": ["score"]}
+NAMES = {"two": ["bad", "good"], "three": ["mixed", "bad", "good"], "score": ["score"], "many": ["bad", "good"]}
+
+PROBLEMS = {"score": "regression", "many": "multi_label_classification"}
 
 
 def lay_classifier(folder: Path, kind: str = "two") -> Path:
@@ -27,8 +29,8 @@ def lay_classifier(folder: Path, kind: str = "two") -> Path:
     names = dict(enumerate(NAMES[kind]))
     labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
     model = small_bert(len(names), vocabulary=len(WORDS), **labels)
-    if kind == "score":
-        model.config.problem_type = "regression"
+    if kind in PROBLEMS:
+        model.config.problem_type = PROBLEMS[kind]
     model.save_pretrained(folder)
     lay_tokenizer(folder)
     return folder
@@ -44,7 +46,11 @@ def lay_rows(path: Path, kind: str = "two", count: int = 60, seed: int = 0) -> P
             label = NAMES[kind][number % len(NAMES[kind])]
             words = {"good": GOOD, "bad": BAD}.get(label, GOOD + BAD)
             chosen = draw.choice(words, size=int(draw.integers(1, 6))).tolist()
-            said = label if kind != "score" else round(4 * sum(word in GOOD for word in chosen) / len(chosen) + 0.5, 1)
+            good = sum(word in GOOD for word in chosen)
+            said: Any = round(4 * good / len(chosen) + 0.5, 1) if kind == "score" else label
+            if kind == "many":
+                chosen += [str(draw.choice(GOOD + BAD))]
+                said = ",".join(name for name, own in zip(NAMES[kind], (BAD, GOOD), strict=True) if {*own} & {*chosen})
             writer.writerow(["a film, " + " and ".join(chosen), said])
     return path
 
