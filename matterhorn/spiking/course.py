@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,9 @@ from ..tasks import Task
 from ..tasks.tokens import Tokens
 from .settings import Settings
 
-REWORDED, REMATCHED = 12_000, 6_000
+REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
 """Rows made of the given ones to distill on: in other words, and of pairs crossed anew. The teacher says what they
-mean, so that they need no labels."""
+mean, so that they need no labels. The given ones are repeated until they make up this share."""
 
 FIRST_SHARE = 0.3
 """Share of the time for learning few-bit weights without a dead zone, where no task-free encoder has learned them."""
@@ -78,7 +79,9 @@ def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokeniz
     if any(map(any, rows.types)):
         parts.append(rematch(rows, table, REMATCHED, seed))
     given = join(parts)
-    return join([given, reword(given, table, vocabulary(tokenizer), REWORDED, seed)])
+    made = [*parts[1:], reword(given, table, vocabulary(tokenizer), REWORDED, seed)]
+    times = math.ceil(GIVEN_SHARE / (1 - GIVEN_SHARE) * sum(map(len, made)) / len(rows))
+    return join([*(times * [rows]), *made])
 
 
 def begin(
