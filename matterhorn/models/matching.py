@@ -21,7 +21,7 @@ from .quantized import QuantizedForSequenceClassification
 from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
 
-TOKENS, VALUES = 8192, 2**21
+TOKENS, VALUES = 16384, 2**21
 """Tokens that weights are fitted on, values that levels are placed on, at most."""
 
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
@@ -129,7 +129,7 @@ class _Fit:
 
         Keys and values are centered and their sizes evened, which the queries' and the output's weights make good.
         """
-        wanted, name = self.taught[site], site.part
+        wanted, name = self.taught[site].float(), site.part
         if name in NORMS:
             wanted = wanted - self.seen[Site(site.block, RESIDUAL[name])]
         if name == "output":
@@ -148,7 +148,7 @@ class _Fit:
 
     def size(self, site: Site) -> Tensor:
         """Deviation of what the teacher makes there, ``[out]``."""
-        return self.taught[site].std(0).clamp(min=1e-6)
+        return self.taught[site].float().std(0).clamp(min=1e-6)
 
 
 def sampled(x: Tensor) -> Tensor:
@@ -157,8 +157,8 @@ def sampled(x: Tensor) -> Tensor:
 
 
 def listen(teacher: PreTrainedModel, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
-    """What a teacher's connections make of existing tokens, ``[tokens, out]`` each (of those in :data:`NORMS` with the
-    residual stream added), and its logits."""
+    """What a teacher's connections make of existing tokens, bfloat16 ``[tokens, out]`` each (of those in :data:`NORMS`
+    with the residual stream added), and its logits."""
     found: dict[Site, Tensor] = {}
     present = mask_of(batch).to(teacher.device)
     layers = list(enumerate(encoder_of(teacher).parts(teacher)))
@@ -166,7 +166,7 @@ def listen(teacher: PreTrainedModel, batch: Batch) -> tuple[dict[Site, Tensor], 
     linears = {Site(i, name): parts[name] for i, parts in layers for name in ("query", "key", "value", "ffn1")}
 
     def keep(site: Site, module: nn.Module, x: Tensor) -> None:
-        found[site] = (x if site.part in NORMS else module.forward(x))[present].float()
+        found[site] = (x[present] if site.part in NORMS else module.forward(x[present])).bfloat16()
 
     with watching(norms | linears, keep), evaluating(teacher):
         logits = teacher(**tensors(batch, teacher.device)).logits

@@ -86,6 +86,8 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         if isinstance(module, (nn.Linear, QuantizedLinear)):
             nn.init.normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
+        if isinstance(module, QuantizedLinear) and module.ratio is not None:  # (which earlier checkpoints lack)
+            nn.init.ones_(module.ratio)
 
     def layers(self) -> list[Block]:
         """The blocks, typed."""

@@ -10,8 +10,8 @@ from matterhorn.models import calibrate, convert, quantize, restore
 from matterhorn.models.calibrate import as_levels, existing
 from matterhorn.models.matching import gather
 from matterhorn.models.watching import watching
-from matterhorn.runtime import verify
-from matterhorn.topology import FEEDS_WEIGHTS
+from matterhorn.runtime import Engine, verify
+from matterhorn.topology import CONNECTION, FEEDS_WEIGHTS
 
 from ..networks import small_arrays, small_batch, small_bert
 
@@ -86,6 +86,21 @@ def test_silence_is_read_as_the_mean_of_the_values_that_fall_silent():
         off = (8 * mean - population.silent_value)[falls.any(0) & ~beyond]
         assert len(off) > 0.3 * len(mean) and float(off.detach().abs().max()) < 0.51
         assert population.has_fractions or site.part != "intermediate"
+
+
+def test_where_levels_lie_is_not_paid_for():
+    """Gains, zero points, the activation and what silence is read as add no step and no operation per event."""
+    teacher, batch, traces = teacher_of(), small_batch(rows=100), []
+    for options in ({}, PLACED):
+        network = quantize(teacher, weights="int4", kv_bits=4, **options)
+        calibrate(network, [batch], teacher=teacher)
+        traces.append(Engine(convert(network), "events", threads=1)(**small_arrays(), trace=True).trace)
+    plain, placed = traces
+    assert placed.digital == plain.digital and placed.windows == plain.windows
+    for name, connection in placed.connections.items():
+        dynamic = CONNECTION[connection.connection].dynamic
+        assert connection.accumulates == connection.events * connection.fan_out or dynamic
+        assert connection.offset_accumulates <= plain.connections[name].offset_accumulates * dynamic
 
 
 def test_rows_are_drawn_until_there_are_tokens_enough():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertModel
 
 import matterhorn.hf  # noqa: F401  (makes our models known to the Auto classes)
@@ -17,6 +18,7 @@ from matterhorn.models import (
 )
 from matterhorn.models.calibrate import level_histograms
 from matterhorn.models.encoders import ENCODERS
+from matterhorn.models.quantized import read_network
 from matterhorn.nn import quantize_int8
 from matterhorn.topology import Site
 
@@ -149,3 +151,16 @@ def test_a_quantized_network_survives_saving(tmp_path):
     with torch.no_grad():
         assert torch.equal(again(**small_batch()).logits, network(**small_batch()).logits)
     assert convert(again).hash == convert(network).hash
+
+
+def test_a_checkpoint_from_before_scales_had_a_ratio_reads_as_it_was(tmp_path):
+    network = small_network(weights="int4", kv_bits=4)
+    network.save_pretrained(tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    kept = {name: values for name, values in arrays.items() if not name.endswith(".ratio")}
+    assert len(kept) == len(arrays) - 12
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert convert(read_network(tmp_path)).hash == convert(network).hash
+    network.connections()[Site(0, "ffn1")].ratio.fill_(0.5)
+    network.save_pretrained(tmp_path)
+    assert convert(read_network(tmp_path)).hash == convert(network).hash
