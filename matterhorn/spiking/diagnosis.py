@@ -24,7 +24,7 @@ from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
 from ..topology import POPULATIONS, STATIC, Site
 
-ROWS = 32
+ROWS = 20
 """Rows that a network is asked with quantizers off, spread over those given."""
 
 SAME_SCORE = 0.5
