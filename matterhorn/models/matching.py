@@ -21,7 +21,7 @@ from .quantized import QuantizedForSequenceClassification
 from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
 
-TOKENS, VALUES = 16384, 2**21
+TOKENS, VALUES = 12288, 2**20
 """Tokens that weights are fitted on, values that levels are placed on, at most."""
 
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
