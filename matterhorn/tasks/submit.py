@@ -18,7 +18,7 @@ from pydantic import Field
 from ..errors import InputError
 from ..program import Program
 from ..units import Strict
-from .evaluate import Progress, check_task, predict
+from .evaluate import Progress, predict, task_for
 from .rows import Examples, load_examples, read_rows
 from .task import Task, get_task
 from .tokens import tokens_for
@@ -74,11 +74,10 @@ def submit(
     """
     if output.suffix != ".zip":
         raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
-    for name, model in models.items():
-        check_task(model, get_task(name))
+    asked = {name: task_for(model, get_task(name)) for name, model in models.items()}
     filled, texts = [], {}
     for name, sheet in sheets().items():
-        task, program = get_task(sheet.task), models.get(sheet.task)
+        task, program = asked.get(sheet.task) or get_task(sheet.task), models.get(sheet.task)
         rows = _find_rows(task, sheet, glue_dir)
         problem = None
         if rows is None or program is None:

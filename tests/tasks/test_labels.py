@@ -56,7 +56,7 @@ def test_the_shipped_mnli_with_permuted_outputs_scores_the_same(glue_dir):
     for order in ([0, 1, 2], [2, 0, 1]):
         own = permuted(program, order, program.labels)
         fitting = task_for(own, task)
-        rows = load_examples(fitting, "dev", glue_dir).first(200)
+        rows = load_examples(fitting, "dev", glue_dir).first(64)
         found[order[0]] = evaluate(own, tokens_for(own, rows, 128, task=fitting), fitting).metrics["accuracy"]
     assert found[0] == found[2] > 0.5
 

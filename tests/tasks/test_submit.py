@@ -91,6 +91,21 @@ def test_predictions_are_those_of_the_network(tmp_path):
     assert [row[1] for row in read_zip(output)["QNLI.tsv"][1:]] == [task.classes[i] for i in logits.argmax(-1)]
 
 
+def test_a_model_with_permuted_outputs_says_the_same(tmp_path):
+    rows, program = lay_test(tmp_path / "glue"), program_for("qnli")
+    arrays = {n: a[::-1] if n.startswith("classifier.") else a for n, a in program.arrays().items()}
+    about = {"task": "qnli", "tokenizer": program.tokenizer}
+    said = []
+    for name, labels, own in (
+        ("a", [*get_task("qnli").labels], program.arrays()),
+        ("b", ["not_entailment", "entailment"], arrays),
+    ):
+        model = program.from_arrays(program.config, own, labels=labels, **about)
+        submit({"qnli": model}, tmp_path / f"{name}.zip", rows)
+        said.append(read_zip(tmp_path / f"{name}.zip")["QNLI.tsv"])
+    assert said[0] == said[1]
+
+
 def test_what_is_not_predicted_is_filled_and_named(tmp_path):
     rows, output = lay_test(tmp_path / "glue"), tmp_path / "submission.zip"
     (rows / "RTE" / "test.tsv").unlink()
