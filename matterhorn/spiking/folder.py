@@ -29,13 +29,6 @@ class Run:
         """Folder of the phases."""
         return self.output.with_name(self.output.name + ".training")
 
-    @property
-    def answer(self) -> dict[str, Any] | None:
-        """What an earlier, finished run answered."""
-        path = self.output / ANSWER_FILE
-        found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        return found
-
     def finish(self) -> None:
         """Remove the training, which the output has made superfluous."""
         shutil.rmtree(self.training, ignore_errors=True)
@@ -53,17 +46,17 @@ def open_run(output: Path, plan: Mapping[str, Any], *, restart: bool) -> Run:
     run = Run(output)
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / ANSWER_FILE).is_file())):
         raise InputError("holds something else", file=output, field="output", cure="give a new folder")
+    path = run.training / PLAN_FILE
+    if run.training.exists() and not path.is_file():
+        raise InputError("not a stopped run", file=run.training, field="output", cure="give another output")
     if restart:
         run.finish()
-    path = run.training / PLAN_FILE
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         differing = sorted(name for name in {*before, *plan} if before.get(name) != plan.get(name))
         if differing:
             problem = f"a stopped run with another {', '.join(differing)}"
             raise InputError(problem, file=run.training, field=differing[0], cure="give --restart or another output")
-    elif run.training.exists():
-        raise InputError("not a stopped run", file=run.training, field="output", cure="give another output")
     else:
         run.training.mkdir(parents=True)
         path.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")

@@ -35,12 +35,12 @@ def forecast(plan: Plan) -> dict[str, Any]:
 
     Returns:
         ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most,
-        of this process so far), ``start``; and ``kept_low``, ``kept_high``: what runs from such a start, over as many
-        tokens, kept of their teachers' metric; None where none was measured.
+        of this process so far), ``start``; and ``kept_low``, ``kept_high``: the range of what measured runs from such a
+        start (``measured.yaml``: few yet) kept of their teachers' metric; None where none was measured.
     """
     settings = plan.settings
     if plan.train is None:
-        return {"format": FORMAT, "start": "calibration", **expected("calibration", 0)}
+        return {"format": FORMAT, "start": "calibration", **expected("calibration")}
     teacher = freeze(plan.teacher.model)
     general = find_general(teacher, settings)
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
@@ -58,7 +58,7 @@ def forecast(plan: Plan) -> dict[str, Any]:
         "steps": steps,
         "tokens": tokens,
         "gigabytes": peak_gigabytes(),
-        **expected(start, tokens),
+        **expected(start),
     }
 
 
@@ -84,15 +84,8 @@ def peak_gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def expected(start: str, tokens: int) -> dict[str, float | None]:
-    """Range of the share of the teacher's metric that measured runs kept, read off between the two nearest budgets."""
+def expected(start: str) -> dict[str, float | None]:
+    """Least and largest share of the teacher's metric that measured runs from such a start kept."""
     text = resources.files(__package__).joinpath("measured.yaml").read_text(encoding="utf-8")
-    runs = [run for run in yaml.safe_load(text)["runs"] if run["start"] == start]
-    if not runs:
-        return {"kept_low": None, "kept_high": None}
-    budgets = sorted({run["tokens"] for run in runs})
-    found: dict[str, float | None] = {}
-    for name, pick in (("kept_low", min), ("kept_high", max)):
-        kept = [pick(run["kept"] for run in runs if run["tokens"] == budget) for budget in budgets]
-        found[name] = float(np.interp(np.log1p(tokens), np.log1p(budgets), kept))
-    return found
+    kept = [run["kept"] for run in yaml.safe_load(text)["runs"] if run["start"] == start]
+    return {"kept_low": min(kept, default=None), "kept_high": max(kept, default=None)}

@@ -84,8 +84,9 @@ def spike(
 
     Args:
         model: a folder, a name on the hub, or a model of Hugging Face (then ``tokenizer`` too).
-        train, eval: rows: a .csv, .tsv, .jsonl or .parquet file, a set of ``datasets``, or mappings. Labels of
-            ``train`` are read only to choose among networks; those of ``eval`` only to report.
+        train, eval: rows: a .csv, .tsv, .jsonl or .parquet file, a set of ``datasets``, or mappings. Nothing
+            is learned from labels: those of ``train`` are for the figures shown on the way, those of ``eval`` for the
+            report. Without ``train``, texts of ``eval`` are calibrated on.
         text: column of the text, or the two of a pair. label: column of the label.
         output: folder for the result: new, or one that an earlier run wrote.
         kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.

@@ -141,6 +141,16 @@ def test_nothing_foreign_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis.tex").read_text() == "mine"
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, restart: bool) -> None:
+    """Not even ``restart`` deletes what it did not write."""
+    (tmp_path / "out.training").mkdir()
+    (tmp_path / "out.training" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not a stopped run"):
+        run(tmp_path, restart=restart)
+    assert (tmp_path / "out.training" / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
