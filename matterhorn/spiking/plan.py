@@ -20,6 +20,9 @@ from .folder import hash_of_model, hash_of_rows
 from .settings import Settings
 from .source import Classifier, load_classifier
 
+TRAINED = ("dead_zone", "silent_share", "quiet_share", "minutes")
+"""Settings that mean something in training alone."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,6 +65,8 @@ def make_plan(
     chosen = checked(Settings, **settings)
     if eval is None:
         raise InputError("no rows to report on", field="eval", cure="give rows that were not trained on")
+    if train is None:
+        refuse_training(chosen)
     teacher = load_classifier(model, tokenizer)
     task = task or describe(eval, text, label, kind=kind or teacher.kind, labels=teacher.labels)
     if len(teacher.labels) != task.outputs:
@@ -69,3 +74,15 @@ def make_plan(
         raise InputError(problem, field="label", cure="give rows of the model's task")
     rows = None if train is None else read_rows(train, task)
     return Plan(teacher, task, rows, read_rows(eval, task), chosen)
+
+
+def refuse_training(settings: Settings) -> None:
+    """Refuse settings that only training can meet, where there are no rows to train on.
+
+    Raises:
+        InputError: a dead zone, a share of silence or a time of training was set.
+    """
+    for name in TRAINED:
+        if getattr(settings, name) != Settings.model_fields[name].default:
+            problem = "calibration alone has no dead zone and takes no such setting"
+            raise InputError(problem, field=name, cure="give rows to train on, or leave it out")

@@ -159,6 +159,8 @@ def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, re
         ({"chip": "none"}, "none"),
         ({"text": "body"}, "body"),
         ({"label": "rating"}, "rating"),
+        ({"train": None, "dead_zone": 2}, "dead_zone"),
+        ({"train": None, "silent_share": 0.7}, "silent_share"),
     ],
 )
 def test_refused_before_any_work(
@@ -166,10 +168,10 @@ def test_refused_before_any_work(
 ) -> None:
     """One line that names the setting or the column."""
     monkeypatch.setattr("matterhorn.spiking.verb.trained", _stop)
-    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", seed=1)
-    given = {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
+    rows = {"train": lay_rows(tmp_path / "train.csv"), "eval": lay_rows(tmp_path / "dev.csv", seed=1)}
+    given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
     with pytest.raises(InputError, match=problem):
-        spike(lay_classifier(tmp_path / "model"), *rows, **given)
+        spike(lay_classifier(tmp_path / "model"), **given)
 
 
 def test_what_it_will_take(tmp_path: Path) -> None:
