@@ -30,15 +30,15 @@ def torched(*arrays: np.ndarray) -> list[torch.Tensor]:
 
 
 @settings(max_examples=40)
-@given(SEEDS, SCALES, st.integers(1, 70), st.booleans())
-def test_settle(seed, scale, width, by_shifts):
+@given(SEEDS, SCALES, st.integers(1, 70), st.booleans(), st.sampled_from([1e-12, 1e-5, 0.5]))
+def test_settle(seed, scale, width, by_shifts, eps):
     potentials = draw(seed).integers(-5000, 5000, (4, width)).astype(np.int32)
     residual = normal(seed + 1, 4, width, scale=scale)
     own = normal(seed + 2, width, scale=0.01), *(normal(seed + i, width) for i in (3, 4, 5))
     out = np.empty_like(residual)
-    assert digital.settle(potentials, Readout(*own, 1e-12, by_shifts), residual, out)
+    assert digital.settle(potentials, Readout(*own, eps, by_shifts), residual, out)
     a, r, factor, bias, weight, shift = torched(potentials, residual, *own)
-    expected = layer_norm(a.float() * factor + bias + r, weight, shift, 1e-12, shift=by_shifts)
+    expected = layer_norm(a.float() * factor + bias + r, weight, shift, eps, shift=by_shifts)
     assert np.array_equal(out, expected.numpy())
 
 

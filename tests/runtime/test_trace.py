@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from matterhorn.coding import SILENT
+from matterhorn.coding import EIGHTHS, SILENT
 from matterhorn.errors import InputError
 from matterhorn.program import Program, Trace
 from matterhorn.program.trace import merged
@@ -71,6 +71,28 @@ def test_counts_equal_brute_force(ran, name):
         counted = (row.windows, row.events, row.accumulates, row.products, row.kappa_sum)
         assert counted == brute_force(program, lengths, recorder, block, name)
         assert row.histogram.sum() == row.windows
+
+
+def test_steps_where_silence_is_read_as_a_fraction_of_a_level():
+    """Σ|κ| is in levels, whatever κ counts in; stored operands are added up once a token and channel."""
+    program, batch, recorder = small_program(k=1, mean=True), small_arrays(), SlotRecorder()
+    trace = Engine(program, "exact")(**batch, trace=True, watcher=recorder).trace
+    population = program.blocks[0].populations["hidden"]
+    assert population.code.unit == EIGHTHS
+    slots, read = recorder.slots[Site(0, "hidden")], population.code.reference / EIGHTHS
+    kappa = np.abs(population.code.top - slots.astype(np.int64) - read)[slots != SILENT].sum()
+    assert trace.connections["block.0.ffn1"].kappa_sum == kappa
+    tokens = int(batch["attention_mask"].sum())
+    offsets = {trace.connections[f"block.0.{name}"].offset_accumulates for name in ("qk", "pv")}
+    assert tokens * program.config.hidden_size in offsets
+
+
+def test_digital_steps_follow_from_lengths():
+    """One softmax a token and head, over that text's tokens."""
+    program, batch = uncut(small_program(k=1)), small_arrays()
+    step = Engine(program)(**batch, trace=True).trace.digital["block.0.softmax"]
+    lengths, heads = batch["attention_mask"].sum(1), program.shape.heads
+    assert (step.elements, step.vectors) == (heads * (lengths**2).sum(), heads * lengths.sum())
 
 
 def test_totals(ran):
