@@ -13,6 +13,7 @@ from . import (  # noqa: F401 (registers the commands)
     evaluate,
     glue,
     msu,
+    pareto,
     predict,
     programs,
     publish,

@@ -1,0 +1,65 @@
+"""``matterhorn pareto``: accuracy against energy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .app import Json, app, print_json
+from .energy import DEFAULT_MODEL, obtain_trace
+from .extras import need
+from .rows import Rows
+
+
+@app.command()
+def pareto(
+    models: Annotated[list[str] | None, typer.Option("--model", help="Models of one task; give several.")] = None,
+    chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
+    plot: Annotated[Path | None, typer.Option(help="Draw the front into this picture.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy against joules: networks with their results, the same levels as dense words, and published rivals.
+
+    Each model needs the results.json and the trace.json.gz that lie beside the shipped ones (matterhorn evaluate and
+    run --trace write them).
+    """
+    from ..energy import load
+    from ..program import files
+    from ..report.front import FORMAT, front, plot_front
+    from ..report.tables import print_table
+    from ..tasks.results import read_result
+    from ..units import engineering
+
+    if plot is not None:
+        need("plot", "matplotlib")
+    hardware, networks = load(chip), {}
+    for name in dict.fromkeys(models or [DEFAULT_MODEL]):
+        path = files.find(name) / "results.json"
+        result = read_result(path)
+        if not result.spiking:
+            raise InputError("no spiking network", file=path, field="spiking", cure="evaluate one")
+        networks[name] = obtain_trace(name, Rows(), None), result
+    tasks = sorted({result.task for _, result in networks.values()})
+    if len(tasks) > 1:
+        raise InputError(f"models of {' and '.join(tasks)}", field="--model", cure="give models of one task")
+    points = front(networks, hardware)
+    if plot is not None:
+        plot_front(points, f"{tasks[0]} on {hardware.name}", plot)
+    if as_json:
+        rows = [asdict(point) for point in points]
+        print_json({"format": FORMAT, "task": tasks[0], "chip": hardware.name, "points": rows})
+    else:
+        rows_shown = [
+            (
+                *(p.name, f"{p.value:.3f}", "–" if p.drop is None else f"{100 * p.drop:.1f}", engineering(p.joules)),
+                *("yes" if p.trained else "no", "yes" if p.on_front else ""),
+            )
+            for p in points
+        ]
+        print_table(
+            f"{tasks[0]} on {hardware.name}", ("network", "value", "drop", "a sentence", "trained", "front"), rows_shown
+        )
