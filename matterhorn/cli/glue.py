@@ -43,7 +43,7 @@ def table(
 
     if json + markdown + latex > 1:
         raise InputError("more than one format", field="--json, --markdown, --latex", cure="give one of them")
-    results = read_results(paths or [find(name) for name in _shipped_tasks()])
+    results = read_results(paths or [find(name) for name in _with_results()])
     if json:
         print_json(glue_table.as_json(results))
     elif markdown or latex:
@@ -179,6 +179,14 @@ def _models(given: list[str] | None) -> dict[str, str]:
             raise InputError(f"{text!r} is not TASK=MODEL", field="--model", cure="write e.g. --model sst2=runs/mine")
         models[get_task(task).name] = model
     return models
+
+
+def _with_results() -> list[str]:
+    """Shipped models that have a result file."""
+    from ..program import find, shipped
+    from ..tasks.results import PATTERN
+
+    return [name for name in shipped() if any(find(name).glob(PATTERN))]
 
 
 def _shipped_tasks() -> list[str]:

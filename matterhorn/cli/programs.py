@@ -96,7 +96,7 @@ def info(
     model: Annotated[str | None, typer.Argument(help="A model's name or a folder; none: all that have a name.")] = None,
     json: Json = False,
 ) -> None:
-    """List the models that can be loaded by name, or describe one."""
+    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one."""
     from ..program.files import shipped
 
     if model is not None:
@@ -106,20 +106,29 @@ def info(
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table
 
-    print_table(
-        "models", ["name", "task", "blocks", "width", "weights", "dead zone"], [list(r.values())[:6] for r in rows]
-    )
+    columns = ["name", "task", "blocks", "width", "weights", "dead zone", "silent", "quiet", "sha256"]
+    print_table("models", columns, [[*list(r.values())[:6], *_brief(r)] for r in rows])
 
 
 def _line(name: str) -> dict[str, Any]:
-    from ..program.files import find, read_config
+    from ..program.files import MODEL_FILE, find, read_config
+    from ..tasks.results import read_result
 
     folder = find(name)
     plain = read_config(folder)
-    network = plain["network"]
+    network, file = plain["network"], folder / "results.json"
     sizes = {"blocks": network["num_hidden_layers"], "width": network["hidden_size"]}
     formats = {"weights": network["weights"], "dead_zone": network["dead_zone"]}
-    return {"name": name, "task": plain["task"], **sizes, **formats, "path": str(folder)}
+    scores = read_result(file).spiking[0] if file.is_file() else None
+    shares = {share: getattr(scores, share, None) for share in ("silent_share", "quiet_share")}
+    sealed = {"sha256": plain["sha256"][MODEL_FILE], "path": str(folder)}
+    return {"name": name, "task": plain["task"], **sizes, **formats, **shares, **sealed}
+
+
+def _brief(line: dict[str, Any]) -> list[str]:
+    """Shares and hash of a model's line, for people."""
+    shares = [line["silent_share"], line["quiet_share"]]
+    return [*("–" if share is None else f"{share:.3f}" for share in shares), line["sha256"][:12]]
 
 
 def _describe_one(model: str, json: bool) -> None:

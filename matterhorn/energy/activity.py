@@ -31,6 +31,8 @@ class Activity:
         operations: synaptic operations caused. active: windows that drive a row at all.
         offset: additions for the silent level of a dynamic connection.
         key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
+        digits: pairs of a weight on a synapse unit: one per bit, but a single one for −1, 0, 1. zeros: share of weights
+            that are 0.
     """
 
     block: int
@@ -53,6 +55,8 @@ class Activity:
     offset: float = 0.0
     key_bits: int = 1
     sign_bits: int = 0
+    digits: int = 1
+    zeros: float = 0.0
 
     @property
     def name(self) -> str:
@@ -161,9 +165,9 @@ def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
     return Activity(
         block=c.block, connection=c.connection, form=form, fan_in=c.fan_in, fan_out=c.fan_out, heads=c.heads,
         level_bits=c.level_bits, operand_bits=c.operand_bits, vectors=float(read * c.heads), windows=float(c.windows),
-        products=float(c.products), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
+        products=float(c.products), adds=1 if form == "train" else min(c.level_bits, c.digits or c.operand_bits),
         steps={"word": 0, "train": top, "spike": top + 1}[form], offset=float(c.offset_accumulates),
-        key_bits=stored.operand_bits,
+        key_bits=stored.operand_bits, digits=c.digits or c.operand_bits, zeros=c.zeros,
     )  # fmt: skip
 
 

@@ -34,18 +34,19 @@ def synapse_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
 def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """A synapse unit: rows conduct for |κ| slots, columns integrate and are read once per window and array.
 
-    Conduction is V²·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low.
+    Conduction is V²·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low; of a 0 both are low.
     """
     unit = chip.msu
     assert unit is not None
-    pairs = a.fan * a.operand_bits
-    slot = unit.voltage.si**2 * (unit.g_on.si + unit.g_off.si) * unit.slot.si
+    pairs = a.fan * a.digits
+    conductance = (1 - a.zeros) * unit.g_on.si + (1 + a.zeros) * unit.g_off.si
+    slot = unit.voltage.si**2 * conductance * unit.slot.si
     yield a.name, "msu_conduction", a.kappa * pairs * slot
-    column_arrays = math.ceil(a.fan_out * a.operand_bits / unit.columns.si)
+    column_arrays = math.ceil(a.fan_out * a.digits / unit.columns.si)
     pulses = a.events if a.form == "train" else a.active
     yield a.name, "msu_row_drivers", pulses * column_arrays * unit.row_driver.si
     row_arrays = math.ceil(a.fan_in / unit.rows.si)
-    columns = a.outputs * a.operand_bits * row_arrays
+    columns = a.outputs * a.digits * row_arrays
     yield a.name, "msu_integrator", columns * unit.integrator.si
     yield a.name, "msu_comparator", columns * unit.comparator.si
     yield a.name, "msu_readout", columns * unit.readout.si

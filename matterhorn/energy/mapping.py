@@ -134,9 +134,9 @@ def geometry(chip: Chip, hardware: Hardware) -> Geometry:
     return Geometry(stacked * rows, int(part.columns.si), rows, part.area.si, part.leakage.si)
 
 
-def split(activity: Activity, place: Geometry) -> Group:
-    """Cut a weight matrix into tiles; weights of several bits take several columns."""
-    columns = activity.fan_out * activity.operand_bits
+def split(activity: Activity, place: Geometry, width: int) -> Group:
+    """Cut a weight matrix into tiles; ``width``: columns that a weight takes."""
+    columns = activity.fan_out * width
     column_groups = math.ceil(columns / place.columns)
     arrays = math.ceil(activity.fan_in / place.array_rows) * column_groups
     return Group(math.ceil(activity.fan_in / place.rows), column_groups, arrays)
@@ -158,7 +158,11 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
         blocks[a.block].append(a)
     groups = {"embedding": Group(1, 1)}
     for index, block in blocks.items():
-        own = {a.connection: split(a, static) for a in block if not a.dynamic}
+        own = {
+            a.connection: split(a, static, a.digits if hardware == "msu" else a.operand_bits)
+            for a in block
+            if not a.dynamic
+        }
         own |= {"attention": _attention(block, chip, longest), "norm": Group(1, 1)}
         groups |= {str(Site(index, part)): own[part] for part in ORDER}
     tiles = sum(group.count for group in groups.values())

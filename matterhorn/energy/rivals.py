@@ -90,8 +90,9 @@ def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
 
 def _activity(rival: Rival, dense: Activity) -> Activity:
     events = dense.windows * rival.spikes.value
+    bits = dense.operand_bits if dense.dynamic else int(rival.weight_bits.value)
     return replace(
         dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
         active=min(dense.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
-        operand_bits=dense.operand_bits if dense.dynamic else int(rival.weight_bits.value),
+        operand_bits=bits, digits=bits, zeros=0.0,
     )  # fmt: skip

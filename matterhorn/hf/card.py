@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ..distill.recipe import Recipe
     from ..distill.state import Progress
 
-BASE_MODELS = {"minilm-l6": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0")}
+BASE_MODELS = {
+    "minilm-l6": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+    "mpnet-base": ("sentence-transformers/all-mpnet-base-v2", "apache-2.0"),
+}
 """Packaged backbones: name on the hub, license. Of others the license is not known here, so their cards name none."""
 
 METRICS = {

@@ -123,13 +123,17 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
     student.set_dead_zone(student.config.dead_zone)
     for number, block in enumerate(student.layers()):
         start = f"{number}."
-        _fill(block, {key.removeprefix(start): v for key, v in arrays.items() if key.startswith(start)})
+        own = {
+            key.removeprefix(start): torch.from_numpy(np.array(v)) for key, v in arrays.items() if key.startswith(start)
+        }
+        fill(block, own)
+        for name in STATIC:
+            block.connection(name).weight.copy_(_latent(own[f"{name}.latent"], own[f"{name}.alpha"]))
 
 
-def _fill(block: Block, arrays: Mapping[str, NDArray[Any]]) -> None:
-    own = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+def fill(block: Block, own: Mapping[str, Tensor]) -> None:
+    """Put all arrays of an encoder's block in the place of a student's but its weights."""
     for name in STATIC:
-        block.connection(name).weight.copy_(_latent(own[f"{name}.latent"], own[f"{name}.alpha"]))
         block.connection(name).bias.copy_(own[f"{name}.bias"])
     for kind in POPULATIONS:
         population = block.population(kind.name)

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..topology import STATIC
 from .config import Config
 from .hub import TOKENIZER_FILE
-from .packing import pack, pack_even, unpack, unpack_even
+from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_ternary
 from .parts import REACH
 from .program import Program
 
@@ -162,7 +162,7 @@ def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
         if other is None or other.shape != own.shape or other.dtype != own.dtype:
             cure = "give --embeddings another name"
             raise InputError("holds embeddings of another kind", file=shelf, field=name, cure=cure)
-        rows = np.flatnonzero((own != other).reshape(len(own), -1).any(1))
+        rows = np.flatnonzero((own != other).any(tuple(range(1, own.ndim))))
         if len(rows):
             found |= {f"{name}.rows": rows.astype(np.int32), f"{name}.values": np.ascontiguousarray(own[rows])}
     return found
@@ -185,7 +185,7 @@ def to_disk(arrays: Arrays, config: Config) -> Arrays:
         if name.startswith("embeddings."):
             continue
         if name.endswith(packed):
-            value = pack(value, config.weights)
+            value = pack_ternary(value) if config.weights == "ternary" else pack(value, config.weights)
         elif name.endswith((".offset", ".relative_bias")):
             value = value.astype(np.int16) if int(np.abs(value).max()) < 2**15 else value
         elif name.endswith(".thresholds"):
@@ -220,8 +220,9 @@ def from_disk(stored: Arrays, config: Config) -> Arrays:
             off = stored[name.removesuffix("ends") + "off"]
             arrays[name.removesuffix(".ends")] = unpack_even(value, off, 2**bits - 1)
         elif name.endswith(packed):
-            fan_in, _ = config.shape.fans(name.split(".")[-2])
-            arrays[name] = unpack(value, config.weights, fan_in)
+            fan_in, fan_out = config.shape.fans(name.split(".")[-2])
+            dense = value.ndim == 1  # earlier files have ternary weights in two bits
+            arrays[name] = unpack_ternary(value, (fan_out, fan_in)) if dense else unpack(value, config.weights, fan_in)
         elif name.endswith(".thresholds"):
             arrays[name] = value.astype(np.int32)
         elif name.endswith(".table"):

@@ -1,6 +1,9 @@
-"""Few-bit integers packed into bytes: a 1-bit weight is one bit on disk, an evenly spaced threshold two."""
+"""Few-bit integers packed into bytes: a 1-bit weight is one bit on disk, a ternary one 1.6, an evenly spaced threshold
+two."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +13,13 @@ from ..kernels.lanes import LANES
 from ..kernels.layout import Planes
 
 BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
-"""Bits on disk of one weight."""
+"""Bits of one weight in binary digits, as digital arrays hold it."""
 
 LOWEST = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
 """Smallest weight."""
+
+TRITS = 3 ** np.arange(5)
+"""Place values of the ternary weights in a byte on disk: 3⁵ = 243 of its 256 values."""
 
 
 def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
@@ -28,6 +34,20 @@ def unpack(packed: NDArray[np.uint8], kind: str, columns: int) -> NDArray[np.int
     bits = np.unpackbits(packed, axis=1, count=columns * BITS[kind]).reshape(len(packed), columns, BITS[kind])
     codes: NDArray[np.int8] = bits[..., 0].view(np.int8) if BITS[kind] == 1 else _whole(bits, BITS[kind])
     return (2 * codes - 1 if kind == "int1" else codes + np.int8(LOWEST[kind])).astype(np.int8)
+
+
+def pack_ternary(weights: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Weights −1, 0, 1 of any shape → uint8 ``[⌈n / 5⌉]``, five to a byte, the first one lowest: 1.6 bits each."""
+    digits = np.zeros((-(-weights.size // len(TRITS)), len(TRITS)), np.uint8)
+    digits.reshape(-1)[: weights.size] = weights.reshape(-1) + 1
+    packed: NDArray[np.uint8] = (digits * TRITS).sum(1).astype(np.uint8)
+    return packed
+
+
+def unpack_ternary(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Undo :func:`pack_ternary`: uint8 → int8 of that shape."""
+    digits = (np.arange(256)[:, None] // TRITS % 3 - 1).astype(np.int8)  # of every byte
+    return digits[packed].reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
 def _whole(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:

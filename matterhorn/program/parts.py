@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,6 +46,11 @@ class Connection:
     offset: NDArray[np.int32]
     scale: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+    @cached_property
+    def zeros(self) -> float:
+        """Share of weights that are 0."""
+        return 1 - float(np.count_nonzero(self.weights)) / self.weights.size
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,8 @@ class ConnectionTrace:
             for dynamic ones (qk: head size in, one key out; pv: one key in, head size out).
         heads: number of heads for dynamic connections, 1 for static ones.
         level_bits: bits of a source level. operand_bits: bits of a weight or of a stored K or V element.
+        digits: differential pairs that a weight takes on a synapse unit, and additions on a digital array; 0: one for
+            each bit. zeros: share of weights that are 0.
         dead_zone, silent: of the source population's code; ``silent`` has one level, or one per row of the histogram.
         windows: neuron-windows that the connection reads. events: spikes among them. kappa_sum: Σ|κ| over events, in
             levels.
@@ -63,6 +65,8 @@ class ConnectionTrace:
     products: int = 0
     accumulates: int = 0
     offset_accumulates: int = 0
+    digits: int = 0
+    zeros: float = 0.0
 
     @property
     def name(self) -> str:

@@ -138,6 +138,46 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     return rows
 
 
+@dataclass(frozen=True)
+class Line:
+    """One model at one dead zone on its task: the main metric as a share of one, drop in points (positive where it is
+    worse than its teacher); what is not known is None."""
+
+    task: str
+    model: str | None
+    metric: str
+    k: int | None = None
+    value: float | None = None
+    teacher: float | None = None
+    silent_share: float | None = None
+    quiet_share: float | None = None
+
+    @property
+    def drop(self) -> float | None:
+        """In points."""
+        return None if self.teacher is None or self.value is None else 100 * (self.teacher - self.value)
+
+    def as_json(self) -> dict[str, Any]:
+        """The line for machines."""
+        return {**vars(self), "drop": self.drop}
+
+
+def lines_of(results: Sequence[Result]) -> list[Line]:
+    """Lines in the order of the tasks, those of one's own last; a GLUE task without results has one without a model."""
+    lines = []
+    for task in dict.fromkeys([*tasks(), *(result.task for result in results)]):
+        own = [run for run in results if run.task == task]
+        for run in own:
+            teacher = _metric(run.teacher, run.metric)
+            lines += [
+                Line(task, run.model, run.metric, s.k, _metric(s, run.metric), teacher, s.silent_share, s.quiet_share)
+                for s in run.spiking
+            ] or [Line(task, run.model, run.metric, teacher=teacher)]
+        if not own:
+            lines.append(Line(task, None, metric_names(task)[0]))
+    return lines
+
+
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
     return next((scores for scores in run.spiking if (scores.k, scores.intermediate) == key[1:]), None)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..tasks.results import Result
-from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, means_of, published, rows_of
+from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, means_of, published, rows_of
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
@@ -28,10 +28,14 @@ NOTES = (
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
-    """``{format, tasks, means, rivals}``, figures as shares of one."""
+    """``{format, rows, tasks, means, rivals}``, figures as shares of one, but the drops of ``rows``: those are points.
+
+    ``rows``: one for each task, model and dead zone; ``tasks`` bring seeds together.
+    """
     rows = rows_of(results)
     return {
         "format": FORMAT,
+        "rows": [line.as_json() for line in lines_of(results)],
         "tasks": [asdict(row) for row in rows],
         "means": [asdict(mean) for mean in means_of(rows)],
         "rivals": [rival.as_json() for rival in published()],

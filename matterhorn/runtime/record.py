@@ -114,6 +114,8 @@ class TraceRecorder:
                 heads=self.shape.heads_of(site.part),
                 level_bits=config.activation_bits,
                 operand_bits=config.kv_bits if kind.dynamic else BITS[config.weights],
+                digits=1 if config.weights == "ternary" and not kind.dynamic else 0,
+                zeros=0.0 if kind.dynamic else self.program.connections()[site].zeros,
                 dead_zone=population.code.dead_zone,
                 silent=population.code.silent.reshape(-1).astype(np.int64),
                 histogram=np.zeros((rows, population.code.slots), np.int64),

@@ -74,6 +74,25 @@ def test_seeds_are_brought_together(folder):
     assert empty["spiking"] is None and empty["seeds"] == [] and empty["metric"] == "accuracy"
 
 
+def test_every_task_and_model_has_a_row_of_its_own(folder):
+    write(folder, "mnli", "accuracy", 1, (0, 0, 0.7), teacher=None)
+    rows = json.loads(invoke(str(folder), "--json"))["rows"]
+    assert {row["task"] for row in rows} == {*tasks()} and len(rows) == len(tasks()) + 2
+    found = {row["model"]: row for row in rows}
+    assert found["rte-3"] == {
+        "task": "rte", "model": "rte-3", "metric": "accuracy", "k": 3, "value": 0.64, "teacher": 0.71,
+        "drop": pytest.approx(7.0), "silent_share": pytest.approx(0.93), "quiet_share": pytest.approx(0.83),
+    }  # fmt: skip
+    assert found["mnli-1"]["drop"] is None and found["mnli-1"]["value"] == 0.7
+    assert found["cola-1"]["drop"] == pytest.approx(4.0)
+
+
+def test_all_shipped_models_are_in_the_table():
+    rows = json.loads(invoke("--json"))["rows"]
+    own = {path.parent.name for path in MODELS.glob("*/results.json")}
+    assert {row["model"] for row in rows} >= own >= {"sst2", "stsb-lean"}
+
+
 def test_means_name_the_tasks_they_are_over(folder):
     means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
     small = means["small tasks"]

@@ -37,7 +37,17 @@ def connection(form: str, steps: int, *, sources: int, operand_bits: int, events
 def energy(activity: Activity, chip: Chip) -> float:
     """Computing, weight access and movement of one connection, J (the model of the paper has no other terms)."""
     place = geometry(chip, "digital")
-    mapping = Mapping("digital", Mesh(1, 1, 1), 1, place, place, {activity.name: split(activity, place)}, {}, {}, 1)
+    mapping = Mapping(
+        "digital",
+        Mesh(1, 1, 1),
+        1,
+        place,
+        place,
+        {activity.name: split(activity, place, activity.operand_bits)},
+        {},
+        {},
+        1,
+    )
     lines = [*synapse_lines(activity, chip, mapping), *fire_lines(activity, chip)]
     for sharing in populations([activity]).values():
         lines += spike_lines(sharing, chip, mapping)

@@ -219,6 +219,24 @@ def test_brute_force_over_the_synapse_units_of_one_sentence(first_only):
     assert found["weight_access"] == 0
 
 
+def with_weights(trace, operand_bits: int, digits: int = 0, zeros: float = 0.0):
+    """The same counts with other weights."""
+    own = {"operand_bits": operand_bits, "digits": digits, "zeros": zeros}
+    changed = {name: c if c.connection in DYNAMIC else replace(c, **own) for name, c in trace.connections.items()}
+    return replace(trace, connections=changed)
+
+
+def test_a_ternary_weight_is_one_pair_on_a_synapse_unit_and_two_bits_on_a_digital_array(small):
+    binary, ternary, double = small, with_weights(small, 2, 1, 0.4), with_weights(small, 2)
+    unit, own = (bill(trace, "rram-22nm", "msu").by_category for trace in (binary, ternary))
+    assert own.pop("msu_conduction") == near(unit.pop("msu_conduction") * (0.6 * 40 + 1.4 * 1) / 41)
+    assert own == unit
+    one, three, two = (bill(trace, "rram-22nm", "digital") for trace in (binary, ternary, double))
+    assert three.by_category["weight_access"] > 1.9 * one.by_category["weight_access"]
+    assert three.area == two.area > one.area
+    assert three.by_connection["block.0.query"] < two.by_connection["block.0.query"], "one addition, not two"
+
+
 def test_first_tokens_go_to_three_connections_and_others_to_two():
     """E(all) · hops to key and value, and for the first token what the way on to query adds."""
     trace, chip = synthetic.build(replace(synthetic.MINILM, layers=2)), load("rram-22nm")

@@ -13,7 +13,8 @@ from tokenizers.models import WordLevel
 
 from matterhorn.errors import InputError
 from matterhorn.program import Program, find, load, shipped
-from matterhorn.program.files import load_classifier
+from matterhorn.program.files import from_disk, load_classifier, to_disk
+from matterhorn.program.packing import pack, pack_ternary, unpack_ternary
 from matterhorn.program.saving import save
 
 from ..networks import small_program
@@ -62,6 +63,32 @@ def test_a_program_survives_saving(options, tmp_path):
     assert np.array_equal(again.encode(["abc"])["input_ids"], program.encode(["abc"])["input_ids"])
 
 
+def test_a_ternary_weight_takes_eight_fifths_of_a_bit(tmp_path):
+    program = small_program(weights="ternary")
+    program.save(tmp_path / "p")
+    stored = load_file(tmp_path / "p" / "model.safetensors")
+    weights = program.arrays()["blocks.1.ffn1.weights"]
+    assert set(np.unique(weights)) == {-1, 0, 1}
+    packed = stored["blocks.1.ffn1.weights"]
+    assert packed.dtype == np.uint8 and packed.nbytes == -(-weights.size // 5)
+    digits = [int(packed[0]) // 3**place % 3 - 1 for place in range(5)]
+    assert digits == weights.ravel()[:5].tolist()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 5), (48, 33)])
+def test_ternary_packing_is_undone_at_any_size(shape):
+    weights = np.random.default_rng(3).integers(-1, 2, shape).astype(np.int8)
+    assert np.array_equal(unpack_ternary(pack_ternary(weights), shape), weights)
+
+
+def test_ternary_weights_of_earlier_files_in_two_bits_are_read(tmp_path):
+    program = small_program(weights="ternary")
+    stored = to_disk(dict(program.arrays()), program.config)
+    own = {name: pack(program.arrays()[name], "ternary") for name in stored if name.endswith("ffn1.weights")}
+    again = from_disk(stored | own, program.config)
+    assert np.array_equal(again["blocks.0.ffn1.weights"], program.arrays()["blocks.0.ffn1.weights"])
+
+
 def test_embeddings_can_be_shared(program, tmp_path):
     for name in ("one", "two"):
         save(program, tmp_path / name, embeddings=SHARED)
@@ -98,6 +125,15 @@ def test_of_shared_embeddings_only_the_rows_that_differ_are_kept(program, tmp_pa
     (tmp_path / "two" / "own-rows.safetensors").unlink()
     with pytest.raises(InputError, match=r"own-rows\.safetensors.*missing"):
         load(tmp_path / "two")
+
+
+def test_embeddings_without_token_types_can_be_shared(program, tmp_path):
+    tables = {f"embeddings.segment{end}": program.arrays()[f"embeddings.segment{end}"][:0] for end in ("", "_scale")}
+    config = dataclasses.replace(program.config, type_vocab_size=0)
+    bare = Program.from_arrays(config, program.arrays() | tables, labels=program.labels, tokenizer=program.tokenizer)
+    for name in ("one", "two"):
+        save(bare, tmp_path / name, embeddings=SHARED)
+    assert_same(bare, load(tmp_path / "two"))
 
 
 def test_embeddings_of_another_shape_cannot_be_shared(program, tmp_path):

@@ -27,6 +27,23 @@ def uncut(program: Program) -> Program:
     return Program.from_arrays(config, program.arrays(), labels=program.labels)
 
 
+def test_a_trace_knows_how_many_weights_are_zero(tmp_path):
+    program = small_program(weights="ternary")
+    trace = Engine(program, "exact")(**small_arrays(), trace=True).trace
+    for site, connection in program.connections().items():
+        counted = trace.connections[str(site)]
+        assert (counted.operand_bits, counted.digits) == (2, 1)
+        assert counted.zeros == pytest.approx((connection.weights == 0).mean()) and 0.2 < counted.zeros < 0.6
+    stored = trace.connections["block.0.qk"]
+    assert (stored.operand_bits, stored.digits, stored.zeros) == (1, 0, 0)
+    trace.save(tmp_path / "trace.json.gz")
+    assert Trace.load(tmp_path / "trace.json.gz").connections["block.1.ffn2"].zeros == pytest.approx(
+        (program.connections()[Site(1, "ffn2")].weights == 0).mean()
+    )
+    plain = Engine(small_program(), "exact")(**small_arrays(), trace=True).trace
+    assert {(c.digits, c.zeros) for c in plain.connections.values()} == {(0, 0.0)}
+
+
 @pytest.fixture(scope="module", params=["first token", "all tokens"])
 def ran(request):
     program = small_program(k=1) if request.param == "first token" else uncut(small_program(k=1))
