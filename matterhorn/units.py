@@ -1,16 +1,14 @@
-"""Data files: a number has value, unit and source. SI inside, engineering units in print."""
+"""Quantities: a number of a data file has value, unit and source. SI inside, engineering units in print."""
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from .errors import InputError
+from .reading import Strict
 
 PREFIXES = {"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6}
 BASES = ("bit", "ohm", "J", "s", "m2", "m", "W", "V", "S", "F", "K", "1")
@@ -40,55 +38,6 @@ def si_factor(unit: str) -> tuple[float, str]:
     for scale, _ in below:
         factor /= scale
     return factor, "/".join([first[1], *(base for _, base in below)])
-
-
-class Strict(BaseModel):
-    """Base of everything read from a data file: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Model = TypeVar("Model", bound=Strict)
-
-CURES = {
-    "extra_forbidden": "remove it or correct its spelling",
-    "missing": "add it: every number needs value, unit and source",
-    "model_type": "write it as {value: …, unit: …, source: …}",
-}
-"""What to do about a field that is refused."""
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Keys and values of a data file.
-
-    Raises:
-        InputError: it cannot be read, or is no mapping.
-    """
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read ({error.strerror})", file=path, cure="give a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = f"not YAML: {' '.join(str(error).split())}"
-        raise InputError(problem, file=path, cure="mend the line it names") from error
-    if not isinstance(plain, dict):
-        raise InputError("not a mapping of keys", file=path, cure="copy a file that comes with the package")
-    return plain
-
-
-def validated(model: type[Model], plain: dict[str, Any], path: Path) -> Model:
-    """What a data file holds as the model of what must be in it.
-
-    Raises:
-        InputError: names the file, the field and the cure.
-    """
-    try:
-        return model.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise InputError(problem, file=path, field=field, cure=CURES.get(first["type"], "mend the value")) from error
 
 
 class Quantity(Strict):
@@ -133,7 +82,10 @@ def parse(text: str) -> tuple[float, str]:
     match = _TEXT.fullmatch(text)
     if not match:
         raise ValueError(f"cannot read {text!r} as a number with a unit, e.g. '1 pJ'")
-    return float(match[1]), match[2] or "1"
+    value = float(match[1]) if match[1].count(".") < 2 else float("nan")
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is no finite number")
+    return value, match[2] or "1"
 
 
 def engineering(value: float, unit: str = "J") -> str:

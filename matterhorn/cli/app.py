@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
+from ..errors import visible
 
 app = typer.Typer(
     name="matterhorn",
@@ -35,7 +35,14 @@ def version(
 
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer for machines."""
-    typer.echo(json.dumps(answer, indent=2))
+    from ..report.page_file import as_json
+
+    typer.echo(as_json(answer, indent=2))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line for people, whatever names are in it."""
+    typer.echo(visible(text), err=err)
 
 
 def given(context: typer.Context, *options: str) -> list[str]:

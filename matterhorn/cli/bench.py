@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..reading import read_mapping, validated
 from .app import Json, ModelName, app, print_json
 from .extras import need
 
@@ -66,16 +67,13 @@ def _measured(
 
 def _read(path: Path) -> dict[str, Any]:
     """What ``--output`` wrote."""
-    from ..bench import FORMAT
+    from ..bench import FORMAT, Row
 
     cure = "give what matterhorn bench --output wrote"
-    try:
-        answer: dict[str, Any] = json_module.loads(path.read_text(encoding="utf-8"))
-        found = answer.get("format")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(str(error), file=path, cure=cure) from error
-    if found != FORMAT:
-        raise InputError(f"format {found}, not {FORMAT}", file=path, field="format", cure=cure)
+    answer = read_mapping(path, cure)
+    if answer.get("format") != FORMAT:
+        raise InputError(f"format {answer.get('format')}, not {FORMAT}", file=path, field="format", cure=cure)
+    validated(list[Row], answer.get("rows"), path, cure)
     return answer
 
 

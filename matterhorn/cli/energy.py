@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import Json, app, print_json, say
 from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
@@ -87,7 +87,7 @@ def energy(
         from ..report.energy_page import write_page
 
         write_page(html, answer, ran, hardware)
-        typer.echo(f"page: {html}", err=True)
+        say(f"page: {html}", err=True)
     if plot is not None:
         from ..report.bill_plot import plot_bill
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .app import BackendName, Json, app, print_json
+from ..reading import read_mapping
+from .app import BackendName, Json, app, print_json, say
 from .extras import need
 from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, launched, shared, tracked, with_rows
 
@@ -108,7 +108,7 @@ def _networks(folder: Path, task: str | None) -> tuple[list[Program], Path | Non
     from ..program.files import CONFIG_FILE, MODEL_TYPE, load_classifier
 
     config = folder / CONFIG_FILE
-    if config.is_file() and loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE:
+    if config.is_file() and read_mapping(config).get("model_type") == MODEL_TYPE:
         return [load_classifier(folder)], None, None
     need("train", "torch", "transformers", "accelerate")
     from ..distill.score import find_networks
@@ -163,7 +163,7 @@ def submit(
         print_table(str(output), ("file", "rows", "model"), rows)
     for file in filled:
         if file.problem:
-            typer.echo(f"warning: {file.name}.tsv: {file.problem}", err=True)
+            say(f"warning: {file.name}.tsv: {file.problem}", err=True)
 
 
 def _models(given: list[str] | None) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import Json, app, print_json, say
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
 from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
@@ -43,7 +42,7 @@ def devices(json: Json = False) -> None:
         return
     for device in found:
         span = f"{engineering(device.low, 'S')} … {engineering(device.high, 'S')}"
-        typer.echo(f"{device.name:16} {span:22} {device.describes}")
+        say(f"{device.name:16} {span:22} {device.describes}")
 
 
 @msu.command()
@@ -83,7 +82,7 @@ def netlist(
     trial = trial.at(seconds)
     array = array_circuit(trial.connection, trial.kappa, trial.ramp)
     out.write_text(written(array, out.with_suffix(".data").name), encoding="ascii")
-    typer.echo(f"{out}: run it by ngspice -b {out}")
+    say(f"{out}: run it by ngspice -b {out}")
 
 
 @msu.command()
@@ -159,7 +158,7 @@ def export(
     if json:
         print_json({"format": FORMAT, "index": str(index), "connections": len(written), "arrays": arrays})
         return
-    typer.echo(f"{index}: {len(written)} connections on {arrays} arrays")
+    say(f"{index}: {len(written)} connections on {arrays} arrays")
 
 
 def _specs(device: str, circuit: str, wires: bool) -> tuple[Device, Circuit]:
@@ -192,6 +191,7 @@ def study(
     With ``--output FILE`` scores are kept in FILE.part on the way: killed and started again, the study goes on.
     """
     from ..msu import Correction, WireCache, default_folder
+    from ..report.page_file import as_json
     from ..study import Journal, Run, load_plan, run_plan
 
     if html is not None:
@@ -227,7 +227,7 @@ def study(
     )
     answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
     if output is not None and journal is not None:
-        output.write_text(json_module.dumps(answer, indent=1) + "\n", encoding="utf-8")
+        output.write_text(as_json(answer, indent=1) + "\n", encoding="utf-8")
         journal.close()
     if html is not None:
         from ..report.study import write_study_page
@@ -241,4 +241,4 @@ def study(
     print_study(answer)
     for path in (output, html):
         if path is not None:
-            typer.echo(f"written: {path}")
+            say(f"written: {path}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .app import BackendName, Json, app, print_json
+from .app import BackendName, Json, app, print_json, say
 from .rows import MAX_LENGTH, seek, tracked
 
 FORMAT = 1
@@ -48,4 +48,4 @@ def predict(
     if json:
         print_json({"format": FORMAT, "output": str(output), "model": model, "n": n})
     else:
-        typer.echo(f"{output}: {n} answers")
+        say(f"{output}: {n} answers")

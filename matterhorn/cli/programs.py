@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import Json, ModelName, app, print_json
+from .app import Json, ModelName, app, print_json, say
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def convert(
 
     name = task if task in (None, GENERAL) else get_task(task).name
     save(convert_folder(source, task=name), output, embeddings=embeddings)
-    typer.echo(f"{output}: a program; check it with: matterhorn verify --model {output}")
+    say(f"{output}: a program; check it with: matterhorn verify --model {output}")
 
 
 @app.command()
@@ -52,7 +52,7 @@ def upgrade(
     """Write anew what an earlier version wrote: a program, or a quantized network that is trained on."""
     from ..program.upgrade import upgrade as write
 
-    typer.echo(f"{new}: {write(old, new, embeddings=embeddings)}, in today's format")
+    say(f"{new}: {write(old, new, embeddings=embeddings)}, in today's format")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import Json, app, print_json, say
 from .rows import Rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def publish(
     from .glue import print_result
 
     print_result(result)
-    typer.echo(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {output}")
+    say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {output}")
 
 
 def _verified(program: Program, tokens: Tokens, network: Path, rows: int | None) -> Verification:

@@ -198,6 +198,9 @@ def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
 
 def launched() -> Accelerator | None:
     """The processes that ``accelerate launch`` started, if there are several."""
+    for name in WORLD_SIZES:
+        if not os.environ.get(name, "1").isdigit():
+            raise InputError(f"{os.environ[name]!r} is no number", field=f"${name}", cure="unset it")
     if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
         return None
     need("train", "torch", "accelerate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..reading import read_text, whole
 from .app import BackendName, Json, ModelName, app, print_json
 from .extras import need
 from .rows import MAX_LENGTH, Rows, tracked, with_rows
@@ -25,7 +27,10 @@ FORMAT = 3
 @app.command()
 @with_rows
 def run(
-    texts: Annotated[list[str] | None, typer.Argument(help="Sentences (a tab between the two of a pair).")] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sentences (a tab between the two of a pair), or - for those on standard input."),
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
     *,
     rows: Rows,
@@ -48,7 +53,8 @@ def run(
             raise InputError("texts and rows", field="--data, --task", cure="give one of them")
         chosen, expected = _rows(program, rows)
     elif texts or file:
-        chosen = [_pair(text, number) for number, text in enumerate(texts or _lines(file), 1)]  # type: ignore[arg-type]
+        given = _lines(file) if file else _piped() if texts == ["-"] else texts
+        chosen = [_pair(text, number) for number, text in enumerate(given or [], 1)]
     else:
         lines, expected = sample()
         chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]
@@ -83,10 +89,17 @@ def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
     return texts, [program.labels[int(number)] for number in examples.labels] if known else None
 
 
+def _piped() -> list[str]:
+    with whole(Path("-"), "pipe text in UTF-8, one text a line"):
+        return _texts(sys.stdin.buffer.read().decode("utf-8-sig"), Path("-"))
+
+
 def _lines(file: Path) -> list[str]:
-    if not file.is_file():
-        raise InputError("no such file", file=file, cure="give a text file with one text a line")
-    lines = [line.rstrip("\r") for line in file.read_text(encoding="utf-8").split("\n")]
+    return _texts(read_text(file, cure="give a text file with one text a line"), file)
+
+
+def _texts(text: str, file: Path) -> list[str]:
+    lines = [line.rstrip("\r") for line in text.split("\n")]
     lines = lines[:-1] if lines[-1] == "" else lines
     for number, line in enumerate(lines, 1):
         if not line.strip():

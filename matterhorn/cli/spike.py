@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, app, print_json
+from .app import Json, app, print_json, say
 from .rows import tracked
 
 
@@ -75,4 +75,4 @@ def spike(
             f"{model} → {output}", {name: value for name, value in answer.items() if not isinstance(value, dict)}
         )
         if not dry_run:
-            typer.echo(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")
+            say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")

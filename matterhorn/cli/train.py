@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .app import app
+from .app import app, say
 from .hub import notice_offline
 from .rows import GlueDir, glue_folder
 
@@ -42,4 +42,4 @@ def train(
     place = output or Path("runs") / (Path(recipe).stem if Path(recipe).suffix else full_name(recipe))
     best = run(settings, place, glue_folder(glue_dir), tracker=tracker)
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(f"{best}: the quantized network; next: matterhorn publish {place} OUTPUT")
+        say(f"{best}: the quantized network; next: matterhorn publish {place} OUTPUT")

@@ -62,7 +62,11 @@ def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Acceler
 def descend(
     descent: Descent, loss: Loss, batches: Iterable[dict[str, Tensor]], phase: Phase
 ) -> Iterator[dict[str, float]]:
-    """Take a step down the loss for each batch, and yield its figures."""
+    """Take a step down the loss for each batch, and yield its figures.
+
+    Raises:
+        InputError: loss or gradient is NaN or infinite.
+    """
     accelerator = descent.accelerator
     wrapped = accelerator.prepare(descent.model)
     descent.optimizer = accelerator.prepare(descent.optimizer)
@@ -71,16 +75,31 @@ def descend(
         wrapped.train()
         with lean:
             value, figures = loss(wrapped, batch)
+        _refuse_divergence(value, "loss", descent)
         for group in descent.optimizer.param_groups:
             group["lr"] = phase.learning_rate * _schedule(descent.step, descent.total, phase.warmup)
         accelerator.backward(value)
-        accelerator.clip_grad_norm_(descent.model.parameters(), phase.clip_norm)
+        _refuse_divergence(
+            accelerator.clip_grad_norm_(descent.model.parameters(), phase.clip_norm), "gradient", descent
+        )
         descent.optimizer.step()
         descent.optimizer.zero_grad()
         if descent.average:
             descent.average.update_parameters(descent.model)
         descent.step += 1
         yield figures
+
+
+def _refuse_divergence(value: Tensor | None, what: str, descent: Descent) -> None:
+    """Stop before a step that would make weights boundless: those in memory, and what was saved, stay as they are.
+
+    Raises:
+        InputError: ``value`` is NaN or infinite.
+    """
+    if value is not None and not bool(torch.isfinite(value.detach()).all()):
+        problem = f"diverged: the {what} is {float(value.detach().max())} at step {descent.step}"
+        cure = "lower it and start anew; what was saved before is as it was"
+        raise InputError(problem, field="learning_rate", cure=cure)
 
 
 def run_phase(

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..errors import InputError
+from ..msu import load_device
+from ..program import Config
+from ..reading import Strict, read_yaml, validated
 from ..tasks.task import get_task
 from ..topology import POPULATION
-from ..units import Strict
 
 EVALUATIONS = 6
 """Evaluations of a phase that the clock bounds."""
+
+MOST_ROWS = 10**8
+"""That a recipe may ask for."""
+
+OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zones", "silence_per", "levels_per", "activation", "digital")
+"""Of :func:`matterhorn.quantize` that a recipe may set; dead zones are the phases' own."""
 
 FAMILY = "minilm"
 """A shipped recipe that is named by its task alone is one of this family."""
@@ -24,20 +33,20 @@ FAMILY = "minilm"
 class Phase(Strict):
     """One stretch of training: how fast, how long, which weights are kept."""
 
-    epochs: float = Field(1.0, gt=0)
-    minutes: float | None = Field(None, gt=0)
+    epochs: float = Field(1.0, gt=0, le=10_000)
+    minutes: float | None = Field(None, gt=0, le=1_000_000)
     """Train so long, evaluations included, instead of ``epochs``: the rate follows the clock, and there are
     :data:`EVALUATIONS` of them."""
-    learning_rate: float = Field(gt=0)
-    batch_size: int = Field(64, gt=0)
+    learning_rate: float = Field(gt=0, le=100)
+    batch_size: int = Field(64, gt=0, le=100_000)
     """Rows of a step, per process."""
     warmup: float = Field(0.05, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, le=100)
     clip_norm: float = Field(1.0, gt=0)
     average: float = Field(0.0, ge=0, lt=1)
     """Decay of an exponential average of the weights, which then is evaluated and kept; 0: the last weights are.
     One-bit weights that keep flipping get the sign they have most of the time."""
-    evaluate_every: int = Field(200, gt=0)
+    evaluate_every: int = Field(200, gt=0, le=10**9)
     """Steps between evaluations on the rows held out (the best is kept)."""
 
 
@@ -74,6 +83,12 @@ class Distilling(Phase):
             raise ValueError(f"give a positive density for each of {', '.join(POPULATION)}")
         return value
 
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        load_device(value)
+        return value
+
     @model_validator(mode="after")
     def _share_to_place_for(self) -> Distilling:
         if self.densities and self.silent_share is None and self.quiet_share is None:
@@ -100,21 +115,21 @@ class Recipe(Strict):
     start: str | Frozen | None = None
     """The recipe whose run, in a folder beside this one, is gone on from: its network (of the last phase with the dead
     zone of this one's first, if there is one), and its teacher; or a program, whose weights are restored."""
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**32)
     max_length: int = Field(128, ge=8, le=512)
-    selection_rows: int = Field(2000, gt=0)
+    selection_rows: int = Field(2000, gt=0, le=MOST_ROWS)
     texts: list[str] = Field([])
     """Tasks whose training texts are read without their labels: the teacher says what they mean."""
-    texts_each: int = Field(20000, gt=0)
+    texts_each: int = Field(20000, gt=0, le=MOST_ROWS)
     """At most so many rows of each."""
-    reworded: int = Field(0, ge=0)
+    reworded: int = Field(0, ge=0, le=MOST_ROWS)
     """So many more texts to distill on, each a row of the task, of ``texts`` or one made as follows, in other words
     (:func:`~.augment.reword`)."""
-    recombined: int = Field(0, ge=0)
+    recombined: int = Field(0, ge=0, le=MOST_ROWS)
     """So many more texts, each a row with one of its pieces exchanged (:func:`~.augment.recombine`)."""
-    edited: int = Field(0, ge=0)
+    edited: int = Field(0, ge=0, le=MOST_ROWS)
     """So many more texts, each a row with one token too many, too few or out of place (:func:`~.augment.edit`)."""
-    rematched: int = Field(0, ge=0)
+    rematched: int = Field(0, ge=0, le=MOST_ROWS)
     """At most so many more pairs, each of two sentences that no row has side by side (:func:`~.augment.rematch`)."""
     network: dict[str, Any] = Field({})
     """Options of :func:`matterhorn.quantize`, e.g. ``weights``."""
@@ -126,6 +141,21 @@ class Recipe(Strict):
     def _known(cls, value: str | None) -> str | None:
         return value if value is None else get_task(value).name
 
+    @field_validator("texts")
+    @classmethod
+    def _all_known(cls, value: list[str]) -> list[str]:
+        return [get_task(name).name for name in value]
+
+    @field_validator("network")
+    @classmethod
+    def _options(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name not in OPTIONS:
+                near = [f"did you mean {own}? " for own in get_close_matches(name, OPTIONS, 1)]
+                raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(OPTIONS)}")
+        Config(**value)
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         made = self.reworded or self.recombined or self.edited or self.rematched
@@ -133,6 +163,11 @@ class Recipe(Strict):
             raise ValueError("a recipe without a task has texts, no teacher and no rows made of others")
         if self.task is not None and self.teacher is None:
             raise ValueError("a recipe of a task needs a teacher")
+        for number, phase in enumerate(self.phases):
+            try:
+                Config(**(self.network | {"dead_zone": phase.dead_zone}))
+            except InputError as error:
+                raise ValueError(f"phases.{number}.{error}") from error
         return self
 
 
@@ -179,28 +214,4 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: names file and field.
     """
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(plain, dict):
-            raise TypeError("no settings by name")
-    except (yaml.YAMLError, TypeError, OSError) as error:
-        raise InputError(f"not a recipe ({error})", file=path, cure="see the shipped recipes") from error
-    return checked(Recipe, file=path, **plain)
-
-
-S = TypeVar("S", bound=Strict)
-
-
-def checked(kind: type[S], *, file: Path | None = None, **settings: Any) -> S:
-    """Settings of a kind.
-
-    Raises:
-        InputError: one is unknown or not possible; names it, and the file.
-    """
-    try:
-        return kind(**settings)
-    except ValidationError as error:
-        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a choice, the one that was meant
-        field = ".".join(str(part) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
-        raise InputError(problem, file=file, field=field or None, cure="mend it") from error
+    return validated(Recipe, read_yaml(path, "see the shipped recipes"), path, "mend it")

@@ -22,7 +22,7 @@ from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_
 from .noise import Chips
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
-from .start import RECIPE_FILE, find_start, mixture, start_student
+from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_student
 from .state import is_done
 from .teacher import backbone_tokenizer, freeze, load_classifier, load_teacher, locate, task_loss
 from .texts import distillation_rows, general_rows
@@ -61,7 +61,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker
     if recipe.task is None:
         lesson = _general_lesson(recipe, glue_dir)
     else:
-        lesson = _task_lesson(recipe, folder, glue_dir, start.teacher if start else None, tracker)
+        lesson = _task_lesson(recipe, folder, glue_dir, start, tracker)
     source, own_head = (start.network, start.task == recipe.task) if start else (None, True)
     place = folder
     for number, phase in enumerate(recipe.phases):
@@ -81,7 +81,7 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker
 
 
 def _task_lesson(
-    recipe: Recipe, folder: Path, glue_dir: Path | None, start: Path | None, tracker: str | None
+    recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None
 ) -> Lesson:
     """Fine-tune the teacher of a task from ``start`` (else from the backbone); its lesson."""
     assert recipe.task is not None and recipe.teacher is not None
@@ -90,14 +90,16 @@ def _task_lesson(
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
+    given = distillation_rows(recipe, learn, fast, glue_dir)
     set_seed(recipe.seed)
-    model = load_teacher(start or locate(recipe.backbone), task)
+    model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
+    if start:
+        check_fits(start, model)
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     run_phase(model, task_loss, by_metric(task), learn, select, recipe.teacher, place, recipe.seed, tracker=tracker)
     tokenizer.save_pretrained(place / "best")
     teacher = partial(load_teacher, place / "best", task)
-    learn = distillation_rows(recipe, learn, fast, glue_dir)
-    return Lesson(teacher, learn, select, by_divergence(task, freeze(teacher())), tokenizer)
+    return Lesson(teacher, given, select, by_divergence(task, freeze(teacher())), tokenizer)
 
 
 def _general_lesson(recipe: Recipe, glue_dir: Path | None) -> Lesson:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from accelerate import Accelerator
 
 from ..errors import InputError
-from ..models import MatterhornConfig, QuantizedForSequenceClassification
+from ..models import MatterhornConfig
+from ..models.quantized import read_network
+from ..reading import read_mapping
 from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
@@ -58,7 +59,7 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
     if task.for_labels([named[i] for i in sorted(named, key=int)]).classes != task.classes:
         problem = f"its outputs are {', '.join(named.values())}, in another order than the program's"
         raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
-    network = QuantizedForSequenceClassification.from_pretrained(folder) if is_quantized else load_teacher(folder, task)
+    network = read_network(folder) if is_quantized else load_teacher(folder, task)
     logits = {split: predict(network, tokens, accelerator).numpy() for split, tokens in splits.items()}
     low, high = interval(task, logits["dev"], splits["dev"].labels)
     found = {split: compute_metrics(task, own, splits[split].labels) for split, own in logits.items()}
@@ -67,8 +68,4 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    try:
-        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", file=path, cure="give a whole run or network") from error
-    return plain
+    return read_mapping(path, "give a whole run or network")

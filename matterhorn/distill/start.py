@@ -15,9 +15,12 @@ from transformers import PreTrainedModel
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification, equalize, quantize, restore_trainable
 from ..models.calibrate import set_scales, settle_silence
+from ..models.config import MatterhornConfig
+from ..models.encoders import encoder_of
 from ..models.placement import place_densities
+from ..models.quantized import read_network
 from ..models.restore import spread
-from ..program import Program, find, load
+from ..program import Config, Program, find, load
 from ..program.files import sha256
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import on_device
@@ -66,6 +69,23 @@ def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
     return Start((alike or phases)[-1] / "best", teacher if teacher.is_dir() else None, task)
 
 
+def check_fits(start: Start, teacher: PreTrainedModel) -> None:
+    """Whether a student of this teacher can take over the blocks of the network to start from.
+
+    Raises:
+        InputError: it has other sizes.
+    """
+    theirs = start.network if isinstance(start.network, Program) else None
+    config = theirs.config if theirs else MatterhornConfig.from_pretrained(start.network).formats
+    _check_sizes(MatterhornConfig(**encoder_of(teacher).options(teacher)).formats, config)
+
+
+def _check_sizes(ours: Config, theirs: Config) -> None:
+    if ours.shape != theirs.shape:
+        problem = f"a network of other sizes ({theirs.shape}, not {ours.shape})"
+        raise InputError(problem, field="start", cure="give another start")
+
+
 def finished_phases(run: Path) -> list[Path]:
     """Folders of a run's phases that have a network, in the order in which they ran."""
     found = [path.parents[1] for path in run.glob("phase-*/best/config.json")]
@@ -96,10 +116,7 @@ def start_student(
         set_scales(student, largest)
         give_dead_zone(student, phase, learn, seed, trained=False)
         return student
-    if isinstance(source, Program):
-        before = spread(restore_trainable(source))
-    else:
-        before = QuantizedForSequenceClassification.from_pretrained(source)
+    before = spread(restore_trainable(source)) if isinstance(source, Program) else read_network(source)
     take_over(student, before, head=head)
     student.config.dead_zone = before.config.dead_zone
     give_dead_zone(student, phase, learn, seed, trained=True)
@@ -152,9 +169,7 @@ def take_over(
     Raises:
         InputError: it has other sizes.
     """
-    ours, theirs = (network.config.formats.shape for network in (student, source))
-    if ours != theirs:
-        raise InputError(f"a network of other sizes ({theirs}, not {ours})", field="start", cure="give another start")
+    _check_sizes(student.config.formats, source.config.formats)
     student.blocks.load_state_dict(source.blocks.state_dict())
     if head:
         student.config.head_activation = source.config.head_activation

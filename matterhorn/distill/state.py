@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..reading import read_mapping, validated
 
 FORMAT = 2
 """Of checkpoints; 2: parts by name, among them what holds shares of silence."""
@@ -104,10 +105,10 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         InputError: it is of another version.
     """
-    plain: dict[str, Any] = json.loads((folder / PLAIN).read_text())
+    plain = read_mapping(folder / PLAIN, "train anew")
     if plain.pop("format", None) != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=folder / PLAIN, field="format", cure="train anew")
-    return Progress(**plain)
+    return validated(Progress, plain, folder / PLAIN, "train anew")
 
 
 def is_done(folder: Path) -> bool:

@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from ..errors import InputError
-from ..models.encoders import ENCODERS, encoder_of
+from ..models.encoders import encoder_of
+from ..models.loading import whole_model
 from ..models.watching import taken_by
 from ..tasks.task import Task
 
@@ -60,32 +61,31 @@ def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
         raise InputError(problem, file=name, field="backbone", cure=cure) from error
 
 
-def load_classifier(source: str | Path, **options: Any) -> PreTrainedModel:
-    """A full-precision classifier in float32; its head is drawn anew where ``source`` has none that fits.
+def load_classifier(source: str | Path, *, head: bool = False, **options: Any) -> PreTrainedModel:
+    """A full-precision classifier in float32.
+
+    Args:
+        head: whether it must have one; else it is drawn anew where ``source`` has none that fits.
 
     Raises:
-        InputError: there is none, or its encoder is not supported.
+        InputError: there is none, it is not whole, or its encoder is not supported.
     """
-    model: PreTrainedModel
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(str(source), dtype=torch.float32, **options)
-    except (OSError, ValueError) as error:
-        problem, cure = str(error).splitlines()[0], f"give a folder or a name of the hub, of: {', '.join(ENCODERS)}"
-        raise InputError(problem, file=source, field="teacher", cure=cure) from error
+    load = AutoModelForSequenceClassification.from_pretrained
+    model: PreTrainedModel = whole_model(load, str(source), head=head, dtype=torch.float32, **options)
     encoder_of(model)
     return model
 
 
-def load_teacher(source: str | Path, task: Task) -> PreTrainedModel:
+def load_teacher(source: str | Path, task: Task, *, head: bool = True) -> PreTrainedModel:
     """A classifier with the task's outputs (:func:`load_classifier`)."""
     labels = dict(enumerate(task.labels or ["score"]))
     return load_classifier(
         source,
+        head=head,
         num_labels=task.outputs,
         id2label=labels,
         label2id={label: number for number, label in labels.items()},
         problem_type="regression" if task.is_regression else "single_label_classification",
-        ignore_mismatched_sizes=True,
     )
 
 

@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
+from ..reading import validated
 from ..tasks.tokens import Tokens
 from .loop import bar, begin, descend, token_batches
 from .measure import ask
-from .recipe import Distilling, checked
+from .recipe import Distilling
 from .run import loss_of
 from .start import give_dead_zone
 
@@ -83,19 +84,19 @@ def distill(
     """
     student.check_calibrated()
     is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share)
-    phase = checked(
-        Distilling,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        average=average,
-        dead_zone=dead_zone,
-        silent_share=silent_share,
-        quiet_share=quiet_share,
-        densities=dict(densities or DENSITIES) if is_new else {},
-        logit_weight=logit_weight,
-        hidden_weight=hidden_weight,
-    )
+    settings = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "average": average,
+        "dead_zone": dead_zone,
+        "silent_share": silent_share,
+        "quiet_share": quiet_share,
+        "densities": dict(densities or DENSITIES) if is_new else {},
+        "logit_weight": logit_weight,
+        "hidden_weight": hidden_weight,
+    }
+    phase = validated(Distilling, settings, None)
     learn = rows if isinstance(rows, Tokens) else as_tokens(rows)
     if not len(learn):
         raise InputError("no rows", field="rows", cure="give at least one")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from ..units import Quantity, Strict, within
+from ..reading import Strict
+from ..units import Quantity, within
 
 Energy = Annotated[Quantity, within("J", 0, 1e-6)]
 BitEnergy = Annotated[Quantity, within("J/bit", 0, 1e-6)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
-from ..units import Model, parse, read_yaml, si_factor, validated
+from ..reading import Strict, read_yaml, validated
+from ..units import parse, si_factor
 from .chip import Chip
+
+Part = TypeVar("Part", bound=Strict)
 
 SHIPPED = Path(__file__).parent / "chips"
 DEFAULT = "rram-22nm"
@@ -29,7 +32,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Chip:
     return validated(Chip, plain, path)
 
 
-def with_value(part: Model, key: str, si: float) -> Model:
+def with_value(part: Part, key: str, si: float) -> Part:
     """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again."""
     first, _, below = key.partition(".")
     inner = getattr(part, first)

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field
 
 from ..program.trace import Trace
-from ..units import Strict
+from ..reading import Strict
 from .activity import CODINGS, Activity, recode
 from .billing import Bill, make_bill
 from .chip import Chip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..errors import in_markdown, visible
 from ..program import Program
 from ..tasks.results import Result
 from ..tasks.task import tasks
@@ -68,6 +69,9 @@ def model_card(
         result=result,
         scores=result.spiking[0] if result else None,
         metric_name=_written,
+        md=in_markdown,
+        visible=visible,
+        labels=list(map(in_markdown, program.labels)),
         recipe=recipe,
         phases=list(zip(recipe.phases, phases, strict=False)) if recipe else [],
     )

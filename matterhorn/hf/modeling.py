@@ -18,7 +18,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..errors import InputError
 from ..models.config import CarriesItsCode, inverse
 from ..models.quantized import loss_of
-from ..program import Program, find, load
+from ..program import Program, find
+from ..program.files import load_classifier
 from ..program.saving import save
 from ..runtime import Engine
 from .card import model_card
@@ -133,7 +134,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         folder = find(source) / subfolder
         given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
         _check_dtype(given.pop("dtype", None), given.pop("torch_dtype", None), getattr(config, "dtype", None))
-        program = load(folder)
+        program = load_classifier(folder)
         return cls.of(program, config or ProgramConfig.from_pretrained(folder, **given))
 
     def save_pretrained(  # type: ignore[override]

@@ -21,6 +21,7 @@ from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_i
 from ..nn.digital import exp_table
 from ..program import Program
 from ..program.parts import REACH
+from ..program.text import read_tokenizer
 from ..topology import POPULATIONS, STATIC
 from .block import Block
 from .quantized import QuantizedForSequenceClassification, read_network
@@ -86,7 +87,7 @@ def convert_folder(source: Path, *, task: str | None = None) -> Program:
         InputError: there is none, or it cannot be converted.
     """
     network, words = read_network(source), source / "tokenizer.json"
-    return convert(network, task=task, tokenizer=Tokenizer.from_file(str(words)) if words.is_file() else None)
+    return convert(network, task=task, tokenizer=read_tokenizer(words) if words.is_file() else None)
 
 
 def _block(block: Block) -> Arrays:

@@ -10,7 +10,6 @@ checksum of the arrays, and rows of the backbone's word embeddings by which a te
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from transformers import PreTrainedModel
 
 from ..errors import InputError
 from ..program.files import folders
+from ..reading import read_mapping, whole
 from ..topology import POPULATIONS, STATIC
 from .block import Block
 from .quantized import QuantizedForSequenceClassification
@@ -69,7 +69,7 @@ class GeneralEncoder:
         """
         if not self.file.is_file() or hashlib.sha256(self.file.read_bytes()).hexdigest() != self.sha256:
             raise InputError("missing or altered", file=self.file, cure="restore the file")
-        with np.load(self.file, allow_pickle=False) as stored:
+        with whole(self.file), np.load(self.file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
 
@@ -92,7 +92,7 @@ def read_general(folder: Path) -> GeneralEncoder:
     """
     path = folder / ENCODER_FILE
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_mapping(path, "give another folder")
         found = plain.pop("format")
         words = {int(row): values for row, values in plain["words"].items()}
         encoder = GeneralEncoder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,12 @@ from ..kernels.activation import activate
 from ..nn import ActivationQuantizer, DigitalLinear, Events, QuantizedEmbeddings, QuantizedLinear, StoredQuantizer
 from ..program.hub import CODE, CODE_FILE
 from ..program.text import Encoded
+from ..reading import read_mapping
 from ..runtime.verify import Expected
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import CarriesItsCode, MatterhornConfig
+from .loading import whole_model
 from .watching import Batch, evaluating, tensors, watching
 
 TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
@@ -111,13 +112,21 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         Raises:
             InputError: it has not been calibrated.
         """
-        if self._scales_seen:
+        if self.training and self._scales_seen:
             return
-        for site, module in (self.populations() | self.stores()).items():
-            if bool(module.scale.isnan()):
-                cure = "run matterhorn.calibrate(network, batches) first"
-                raise InputError("a network whose scales are not set", field=str(site), cure=cure)
+        scales = {site: module.scale for site, module in (self.populations() | self.stores()).items()}
+        if bool(torch.stack([scale.isnan().any() for scale in scales.values()]).any()):
+            site = next(site for site, scale in scales.items() if bool(scale.isnan().any()))
+            cure = "run matterhorn.calibrate(network, batches) first"
+            raise InputError("a network whose scales are not set", field=str(site), cure=cure)
         self._scales_seen = True
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedForSequenceClassification:
+        """What ``to``, ``double``, ``half`` and their like come down to: in another type its answers were others."""
+        if (dtype := fn(torch.zeros(1)).dtype) != torch.float32:
+            cure = "leave it in float32; torch.autocast computes products in bfloat16"
+            raise InputError(f"{dtype}: a quantized network is exact in float32", field="dtype", cure=cure)
+        return cast(QuantizedForSequenceClassification, super()._apply(fn, recurse))
 
     @torch.no_grad()
     def set_dead_zone(self, k: int) -> None:
@@ -211,6 +220,11 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         (Path(save_directory) / CODE_FILE).write_text(CODE, encoding="utf-8")
         super().save_pretrained(save_directory, **options)
 
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
+        """As any model of Hugging Face, but whole: see :func:`~.loading.whole_model`."""
+        return whole_model(super().from_pretrained, source, *arguments, **options)
+
     def activate(self, x: Tensor) -> Tensor:
         """The activation of the head: in evaluation to the bit that of a program."""
         kind = self.config.head_activation
@@ -248,7 +262,7 @@ def read_network(folder: Path) -> QuantizedForSequenceClassification:
     config = folder / "config.json"
     if not config.is_file():
         raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    kind = read_mapping(config).get("model_type")
     if kind != MatterhornConfig.model_type:
         raise InputError(f"a {kind!r} checkpoint", file=config, field="model_type", cure="give a quantized network")
     network: QuantizedForSequenceClassification = QuantizedForSequenceClassification.from_pretrained(folder)

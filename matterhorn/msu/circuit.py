@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
-from ..units import Quantity, Strict
+from ..reading import Strict
+from ..units import Quantity
 from .device import Count, Device, Duration, Resistance, Share, Voltage
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from ..units import Quantity, Strict, si_factor, within
+from ..reading import Strict
+from ..units import Quantity, si_factor, within
 
 Conductance = Annotated[Quantity, within("S", 0.0, 1e-2)]
 Resistance = Annotated[Quantity, within("ohm", 1e-3, 1e5)]
@@ -21,8 +22,8 @@ Steepness = Annotated[Quantity, within("1/V", 1e-6, 20.0)]
 
 
 def _whole(quantity: Quantity) -> Quantity:
-    if quantity.unit != "1" or quantity.value != int(quantity.value) or quantity.value < 1:
-        raise ValueError("give a whole number ≥ 1 with unit 1")
+    if quantity.unit != "1" or not quantity.value.is_integer() or not 1 <= quantity.value <= 2**16:
+        raise ValueError(f"give a whole number, 1 … {2**16}, with unit 1")
     return quantity
 
 

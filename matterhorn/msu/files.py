@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from ..units import Model, read_yaml, validated
+from ..reading import Model, read_yaml, validated
 from .circuit import Circuit
 from .device import Device
 

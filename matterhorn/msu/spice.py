@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding import encode
-from ..errors import InputError
+from ..errors import InputError, visible
 from . import plain
 from .circuit import Circuit
 from .connection import ProgrammedConnection
@@ -87,10 +87,10 @@ def netlist(array: ArrayCircuit, output: str) -> str:
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
     rows, columns = array.cells.shape
     device, circuit = array.connection.device.name, array.circuit.name
-    lines = [f"* {array.connection.name}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
+    lines = [f"* {visible(array.connection.name)}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
     for part in parts:
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
-    return "\n".join([*lines, *_commands(array, output), ".end", ""])
+    return "\n".join([*lines, *_commands(array, visible(output)), ".end", ""])
 
 
 def _drivers(array: ArrayCircuit) -> Iterator[str]:

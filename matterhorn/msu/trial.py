@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..coding import Code, encode, level_histogram, most_frequent
 from ..coding import kappa as kappa_of
 from ..errors import InputError
+from ..reading import read_npy
 from .bank import ArrayBank
 from .cells import stream
 from .circuit import Circuit, only, resized
@@ -81,13 +82,10 @@ def neurons_of(columns: int) -> int:
 
 
 def _integers(file: Path, dimensions: int) -> NDArray[np.int16]:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError("not an npy file", file=file, cure="write it with numpy.save") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or array.ndim != dimensions:
+    array = read_npy(file)
+    if array.dtype.kind not in "iu" or array.ndim != dimensions:
         raise InputError("wrong content", file=file, cure=f"give integers in {dimensions} dimension(s)")
-    if array.size == 0 or np.abs(array.astype(np.int64)).max() > LARGEST:
+    if array.size == 0 or not -LARGEST <= array.min() <= array.max() <= LARGEST:
         raise InputError("empty, or numbers beyond reason", file=file, cure=f"give integers up to ± {LARGEST}")
     return array.astype(np.int16)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
@@ -21,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ..errors import InputError
+from ..reading import whole
 from .circuit import Wires
 
 
@@ -83,22 +86,24 @@ class WireCache:
         """:func:`effective_conductances`, from disk where it is known."""
         about = repr((arrays.shape, arrays.dtype.str, wires.word_line.si, wires.bit_line.si)).encode()
         content = hashlib.sha256(about + np.ascontiguousarray(arrays).tobytes()).hexdigest()
-        path = self.folder / f"{content}.npy"
+        path = self.folder / f"{content}.npz"
         if path.is_file():
-            path.touch()
-            known: NDArray[np.float32] = np.load(path, allow_pickle=False)
-            return known
+            with suppress(OSError, InputError), whole(path), np.load(path, allow_pickle=False) as kept:
+                known: NDArray[np.float32] = kept["solved"]  # damaged (it has a checksum): solved anew
+                path.touch()
+                return known
         solved = effective_conductances(arrays, wires)
-        self._store(path, solved)
+        with suppress(OSError):  # a cache that cannot be written to is none
+            self._store(path, solved)
         return solved
 
     def _store(self, path: Path, array: NDArray[np.float32]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.tmp")
         with temporary.open("wb") as stream:
-            np.save(stream, array)
+            np.savez(stream, solved=array)
         temporary.replace(path)
-        files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
+        files = sorted(self.folder.glob("*.np[yz]"), key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
             total += file.stat().st_size

@@ -16,6 +16,23 @@ from ..topology import FEEDS_WEIGHTS, POPULATION, Shape
 WEIGHTS = ("int1", "ternary", "int2", "int4")
 """Widths of the weights in the blocks."""
 
+SIZES: dict[str, tuple[float, float]] = {
+    "vocab_size": (1, 2**24),
+    "hidden_size": (1, 2**16),
+    "num_hidden_layers": (1, 1000),
+    "num_attention_heads": (1, 2**16),
+    "intermediate_size": (1, 2**18),
+    "max_position_embeddings": (1, 2**20),
+    "type_vocab_size": (0, 2**16),
+    "pad_token_id": (0, 2**24),
+    "layer_norm_eps": (0, 1),
+    "embedding_size": (0, 2**16),
+    "relative_distance": (0, 2**16),
+}
+"""Least and largest numbers of the shape."""
+
+NAMES = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+
 LATER = ("levels_per", "activation", "embedding_size", "relative_distance", "head_activation")
 """Options that came after programs had been shipped: left out of files and hashes where they have their default."""
 
@@ -71,7 +88,10 @@ class Config:
     head_activation: str = "hardtanh"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.dead_zones or {}, Mapping):
+            raise InputError("no mapping", field="dead_zones", cure="give e.g. probabilities: 1")
         object.__setattr__(self, "dead_zones", MappingProxyType(dict(self.dead_zones or {})))
+        self._check_numbers()
         widest = (2**self.activation_bits - 1) // 2 if self.activation_bits in range(1, MAX_BITS + 1) else 0
         allowed: dict[str, Any] = {
             "weights": WEIGHTS,
@@ -90,11 +110,27 @@ class Config:
                 listed = ", ".join(map(str, values))
                 options = f"{values.start} … {values.stop - 1}" if isinstance(values, range) else f"one of: {listed}"
                 raise InputError(f"{value!r} is not possible", field=name, cure=f"give {options}")
-        if any(name not in POPULATION or k not in range(widest + 1) for name, k in self.dead_zones.items()):
+        zones = self.dead_zones.items()
+        if any(name not in POPULATION or type(k) is not int or not 0 <= k <= widest for name, k in zones):
             cure = f"give 0 … {widest} for any of {', '.join(POPULATION)}"
             raise InputError(f"{dict(self.dead_zones)!r} is not possible", field="dead_zones", cure=cure)
         if self.hidden_size % self.num_attention_heads:
             raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")
+
+    def _check_numbers(self) -> None:
+        """Whole numbers where they must be, and such as memory can hold."""
+        for one in fields(self):
+            if type(one.default) not in (int, float, str, bool):
+                continue
+            kind: Any = type(one.default)
+            value = getattr(self, one.name)
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise InputError(f"{value!r} is not possible", field=one.name, cure=f"give {NAMES[kind]}")
+            least, most = SIZES.get(one.name, (value, value))
+            if kind is not str and not least <= value <= most:
+                raise InputError(f"{value} is not possible", field=one.name, cure=f"give {least} … {most}")
+        if self.pad_token_id >= self.vocab_size:
+            raise InputError(f"{self.pad_token_id} is no token", field="pad_token_id", cure="give a number of one")
 
     def zone(self, population: str) -> int:
         """Dead zone of a population."""

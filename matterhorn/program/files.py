@@ -9,25 +9,26 @@ in ``own-rows.safetensors``. The tokenizer lies beside them; of earlier folders,
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from pydantic import Field
 
 from ..errors import InputError
+from ..reading import Arrays, Strict, read_arrays, read_mapping, validated, whole
 from ..topology import STATIC
 from .config import Config
+from .decision import ProblemType
 from .hub import TOKENIZER_FILE
 from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_ternary
 from .parts import REACH
 from .program import Program
+from .text import read_tokenizer
 
 FORMAT = 3
 """3: new names of populations and connections, labels as a list."""
@@ -38,8 +39,6 @@ ROWS_FILE = "own-rows.safetensors"
 
 GENERAL = "general"
 """Task of an encoder that was trained for none."""
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def folders() -> list[Path]:
@@ -81,20 +80,15 @@ def load(name: str | Path) -> Program:
     """
     folder = find(name)
     plain = read_config(folder)
-    try:
-        config = Config(**plain["network"])
-    except (TypeError, InputError) as error:
-        raise InputError(str(error), file=folder / CONFIG_FILE, field="network", cure="convert again") from error
+    config = config_of(plain["network"], folder / CONFIG_FILE)
     shelf = find_embeddings(folder, plain)
     for file, expected in plain["sha256"].items():
         _check(shelf if file == plain["embeddings"] else folder / file, expected)
-    try:
-        stored, tables = load_file(folder / MODEL_FILE), load_file(shelf)
+    stored, tables = read_arrays(folder / MODEL_FILE), read_arrays(shelf)
+    with whole(folder / MODEL_FILE):
         if ROWS_FILE in plain["sha256"]:
-            replace_rows(tables, load_file(folder / ROWS_FILE))
-    except SafetensorError as error:
-        raise InputError(f"not a safetensors file ({error})", file=folder, cure="restore the file") from error
-    arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
+            replace_rows(tables, read_arrays(folder / ROWS_FILE))
+        arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
     words = (place / TOKENIZER_FILE for place in (folder, Path(os.path.normpath(shelf)).parent))
     file = next((path for path in words if path.is_file()), None)
     try:
@@ -103,7 +97,7 @@ def load(name: str | Path) -> Program:
             arrays,
             labels=plain["labels"],
             task=plain["task"],
-            tokenizer=Tokenizer.from_file(str(file)) if file else None,
+            tokenizer=read_tokenizer(file) if file else None,
             path=folder,
             problem_type=plain.get("problem_type"),
         )
@@ -125,10 +119,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise InputError("no program here", file=path, cure="give a shipped model's name or a program's folder")
-    try:
-        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON ({error})", file=path, cure="restore the file") from error
+    plain = read_mapping(path)
     kind = plain.get("model_type")
     if kind == "matterhorn-spiking":
         cure = "run matterhorn upgrade OLD NEW"
@@ -141,7 +132,34 @@ def read_config(folder: Path) -> dict[str, Any]:
     missing = [key for key in ("network", "labels", "task", "embeddings", "sha256") if key not in plain]
     if missing:
         raise InputError("missing", file=path, field=missing[0], cure="convert again")
+    validated(_Saved, {name: plain[name] for name in _Saved.model_fields if name in plain}, path, "restore the file")
     return plain
+
+
+class _Saved(Strict):
+    """What ``config.json`` must say of a program besides its format."""
+
+    network: dict[str, Any]
+    labels: list[str] = Field(min_length=1)
+    task: str | None
+    embeddings: str
+    sha256: dict[str, str]
+    problem_type: ProblemType | None = None
+
+
+def config_of(network: Mapping[str, Any], path: Path) -> Config:
+    """The number formats that a file names.
+
+    Raises:
+        InputError: one is missing, unknown or not possible; names file and field.
+    """
+    unknown = [name for name in network if name not in {field.name for field in fields(Config)}]
+    if unknown:
+        raise InputError("unknown key", file=path, field=f"network.{unknown[0]}", cure="convert again")
+    try:
+        return Config(**network)
+    except InputError as error:
+        raise InputError(str(error), file=path, field="network", cure="convert again") from error
 
 
 def find_embeddings(folder: Path, plain: Mapping[str, Any]) -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ..errors import InputError
+from ..reading import read_text
 from .config import Config
 
 
@@ -22,6 +25,10 @@ class Encoded(TypedDict):
 
 
 Text = str | tuple[str, str]
+Answer = TypeVar("Answer")
+
+HALF = re.compile("[\ud800-\udfff]")
+"""A half of a pair of UTF-16: what was read with another encoding, and is no text."""
 
 
 def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
@@ -31,15 +38,42 @@ def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Conf
         raise InputError("no texts", field="texts", cure="give at least one")
     for number, text in enumerate(listed, 1):
         parts = (text,) if isinstance(text, str) else text
-        if not all(part.strip() for part in parts):
+        if not all(isinstance(part, str) and part.strip() for part in parts):
             raise InputError("empty text", field=f"text {number}", cure="give a sentence")
-    coded = reader(tokenizer, max_length).encode_batch(listed)
+        if any(HALF.search(part) for part in parts):
+            raise InputError("not Unicode", field=f"text {number}", cure="give text that was read as UTF-8")
+    coded = _asked(lambda: reader(tokenizer, max_length).encode_batch(listed), field="tokenizer")
     longest = max(len(one.ids) for one in coded)
     if longest > config.max_position_embeddings:
         number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
         cure = f"give at most {config.max_position_embeddings} tokens, or max_length to cut it"
         raise InputError(f"text of {longest} tokens is too long", field=f"text {number}", cure=cure)
     return pad([one.ids for one in coded], [one.type_ids for one in coded], config.pad_token_id)
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer's file.
+
+    Raises:
+        InputError: it is none.
+    """
+    return _asked(lambda: Tokenizer.from_str(read_text(path)), file=path)
+
+
+def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:
+    """What the library of tokenizers answers. It raises bare exceptions, and its panics are not even such.
+
+    Raises:
+        InputError: instead of either.
+    """
+    try:
+        return ask()
+    except InputError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise InputError(f"no tokens ({error})", **place, cure="restore the tokenizer") from error
 
 
 def reader(tokenizer: Tokenizer, max_length: int | None) -> Tokenizer:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,41 +224,11 @@ class Trace:
         """Read what :meth:`save` wrote.
 
         Raises:
-            InputError: there is no such file, or it is no trace of this format.
+            InputError: there is no such file, it is no trace of this format, or its figures contradict each other.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise InputError("no such file", file=path, field="trace", cure="give a trace (.json.gz)")
-        try:
-            plain = json.loads(gzip.decompress(path.read_bytes()))
-            if plain["format"] != FORMAT:
-                problem = f"format {plain['format']}, not {FORMAT}"
-                raise InputError(problem, file=path, field="format", cure="record the trace anew")
-            return cls._from_plain(plain)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            problem = f"not a trace of format {FORMAT} ({error})"
-            raise InputError(problem, file=path, field="trace", cure="record it anew") from error
+        from .trace_file import read_trace  # (which makes one)
 
-    @classmethod
-    def _from_plain(cls, plain: dict[str, Any]) -> Trace:
-        arrays = ("silent", "histogram")
-        connections = [
-            ConnectionTrace(**(c | {key: np.asarray(c[key], dtype=np.int64) for key in arrays}))
-            for c in plain["connections"]
-        ]
-        return cls(
-            shape=Shape(**plain["shape"]),
-            vocabulary=plain["vocabulary"],
-            labels=plain["labels"],
-            program=plain["program"],
-            rows=int(plain["rows"], 16),
-            parts=tuple(int(part, 16) for part in plain["parts"]),
-            lengths={int(k): v for k, v in plain["lengths"].items()},
-            connections={c.name: c for c in connections},
-            digital={d["name"]: DigitalTrace(**d) for d in plain["digital"]},
-        )
+        return read_trace(Path(path))
 
 
 def merged(traces: Sequence[Trace]) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,14 @@ def tables(rows: Rows) -> Iterator[Table]:
             shares = ["" if row[share] is None else percent(row[share]) for share in ("silent_share", "quiet_share")]
             task = [_task(row), str(row["threads"]), *shares]
             other = row["ratio_to"].get("events")
-            ratio = "" if other is None else f"{1 / other:.2f}"
+            ratio = "" if not other else f"{1 / other:.2f}"
             lines.append([*(task if task != above else [""] * 4), row["contestant"], _figure(row), ratio])
             above = task
         yield what, COLUMNS, lines
 
 
 def _task(row: dict[str, Any]) -> str:
-    return FORMS.get(row["what"], "").format(**row["shape"])
+    return FORMS.get(row["what"], "").format_map(defaultdict(str, row["shape"]))
 
 
 def _figure(row: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..energy.answer import NAMES
+from ..errors import visible
 from ..units import engineering
 
 PARTS = {
@@ -50,7 +51,8 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     axis.set_yticks(range(len(bars)), [f"{e['code']}, {NAMES[e['hardware']]}" for e in bars])
     axis.invert_yaxis()
     axis.set(xlabel="µJ per sentence", xlim=(0, 1.1 * max(left)))
-    axis.set_title(f"{answer['model']} on {answer['chip']}: the same levels, sent in other codes", fontsize=11)
+    title = f"{visible(answer['model'])} on {visible(answer['chip'])}: the same levels, sent in other codes"
+    axis.set_title(title, fontsize=11, parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(
         loc="outside lower center", ncols=len(PARTS), frameon=False, fontsize=8, columnspacing=1, handlelength=1

@@ -5,41 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
-
 from ..energy.answer import NAMES
 from ..energy.chip import Chip
 from ..units import engineering
-from .tables import print_table
+from .tables import print_line, print_table
 
 
 def print_energy(answer: dict[str, Any]) -> None:
     """The bill, the codes and the rivals."""
-    console, n, total = Console(), answer["n"], answer["total_j"]
-    console.print(
-        f"[bold]{answer['model']}[/bold] on [bold]{answer['chip']}[/bold] "
-        f"({NAMES[answer['hardware']]}, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
+    n, total = answer["n"], answer["total_j"]
+    print_line(
+        (answer["model"], "bold"),
+        " on ",
+        (answer["chip"], "bold"),
+        f" ({NAMES[answer['hardware']]}, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
         f"{engineering(answer['per_token_j'])} a token, "
         f"{engineering(answer['per_synaptic_operation_j'])} a synaptic operation; "
         f"{engineering(answer['latency_s'] / n, 's')} a sentence, {engineering(answer['power_w'], 'W')}, "
         f"{answer['area_m2'] * 1e6:.3g} mm²; {n} sentences, {answer['silent_share']:.1%} silent, "
-        f"{answer['quiet_share']:.1%} quiet"
+        f"{answer['quiet_share']:.1%} quiet",
     )
-    console.print(
+    print_line(
         f"Accumulates alone would read {engineering(answer['accumulate_only_j'] / n)} a sentence, "
         f"the customary fp32 addition for each {engineering(answer['customary_j'] / n)}."
     )
     band = ", ".join(f"{name} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
-    console.print(f"On digital arrays the weight memory decides: {band} a sentence.")
+    print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
     swings = [f"{s['key']} {s['low_j'] / total - 1:+.0%} … {s['high_j'] / total - 1:+.0%}" for s in answer["tornado"]]
-    console.print(f"The constants that matter most, each ±50 %: {', '.join(swings[:4])}.")
+    print_line(f"The constants that matter most, each ±50 %: {', '.join(swings[:4])}.")
     rows = [(name, engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j]
     rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
     print_table("Bill", ("category", "a sentence", "share"), rows)
     _print_codes(answer)
     _print_rivals(answer)
     for sentence in (*answer["verdict"], *answer["notes"].values()):
-        console.print(f"· {sentence}")
+        print_line(f"· {sentence}")
 
 
 def _print_codes(answer: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ def print_chips(chips: Iterable[Chip]) -> None:
 
 def print_chip(chip: Chip) -> None:
     """Every number with unit and source."""
-    Console().print(
-        f"[bold]{chip.name}[/bold]: {chip.title}\n{chip.about.strip()}\n"
-        f"noc.route = {chip.noc.route}, noc.delivery = {chip.noc.delivery}, noc.train = {chip.noc.train}"
-    )
+    print_line((chip.name, "bold"), f": {chip.title}")
+    for line in chip.about.strip().splitlines():
+        print_line(line)
+    print_line(f"noc.route = {chip.noc.route}, noc.delivery = {chip.noc.delivery}, noc.train = {chip.noc.train}")
     rows = [
         (
             key, number.text, " … ".join(f"{v:g}" for v in (number.low, number.high) if v is not None),

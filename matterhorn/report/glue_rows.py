@@ -15,9 +15,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from ..reading import Strict
 from ..tasks.results import Result, Scores, SpikingScores, metric_names
 from ..tasks.task import tasks
-from ..units import Strict
 
 RIVAL_TASKS = ("qqp", "mnli", "sst2", "qnli", "rte", "mrpc", "stsb")
 """The seven tasks that spiking language models are compared on."""

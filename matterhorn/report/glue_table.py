@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..errors import in_markdown, visible
 from ..tasks.results import Result
 from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, means_of, published, rows_of
 
@@ -65,10 +66,10 @@ def markdown(results: Sequence[Result]) -> str:
     """GitHub's Markdown."""
     from tabulate import tabulate
 
-    parts = [
-        f"### {title}\n\n" + tabulate(lines, columns, tablefmt="github", disable_numparse=True)
-        for title, columns, lines in tables(results)
-    ]
+    parts = []
+    for title, columns, lines in tables(results):
+        cells = [[*map(in_markdown, line)] for line in lines]
+        parts.append(f"### {title}\n\n" + tabulate(cells, columns, tablefmt="github", disable_numparse=True))
     return "\n\n".join([*parts, *NOTES, "Sources:", "\n".join(f"- {r.name}: {r.source}" for r in published())])
 
 
@@ -79,7 +80,8 @@ def latex(results: Sequence[Result]) -> str:
     parts = []
     for title, columns, lines in tables(results):
         align = ["left", *["right"] * (len(columns) - 1)]
-        body = tabulate(lines, columns, tablefmt="latex_booktabs", disable_numparse=True, colalign=align)
+        cells = [[*map(visible, line)] for line in lines]
+        body = tabulate(cells, columns, tablefmt="latex_booktabs", disable_numparse=True, colalign=align)
         parts.append(f"% {title}\n{body}")
     text = "\n\n".join(parts).replace("±", r"$\pm$").replace(DASH, "--")
     notes = "\n".join(f"% {note}" for note in (*NOTES, *(f"{r.name}: {r.source}" for r in published())))

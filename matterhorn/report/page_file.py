@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
         "STYLE": _file("style.css"),
         "HEADING": heading.rstrip("\n"),
         "MAIN": main.rstrip("\n"),
-        "DATA": json.dumps(data).replace("</", "<\\/"),
+        "DATA": in_page(data),
         "SCRIPT": _file("common.js") + _file(f"{name}.js"),
         "PLOTLY": get_plotlyjs(),
     }
@@ -41,6 +42,24 @@ def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
     for part, content in parts.items():
         text = text.replace(f"<!--{part}-->", content, 1)
     return text
+
+
+def in_page(data: Any) -> str:
+    """Data as JSON inside a script element: nothing in it can end that, or begin another."""
+    return as_json(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON for whoever reads it; what is no finite number is null."""
+    return json.dumps(_finite(value), indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(own) for name, own in value.items()}
+    return [_finite(own) for own in value] if isinstance(value, (list, tuple)) else value
 
 
 def _file(name: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 from ..energy import Bill
 from ..units import engineering
+from .page_file import in_page
 
 Row = Sequence[Any]
 
@@ -34,7 +34,7 @@ def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: Bill) -
         "MAIN": "\n".join(
             [_cards(answer), _relax(diagnosis), _grid(diagnosis), _flips(diagnosis), _bill(bill, answer["chip"])]
         ),
-        "DATA": json.dumps({"answer": answer, "diagnosis": diagnosis}).replace("</", "<\\/"),
+        "DATA": in_page({"answer": answer, "diagnosis": diagnosis}),
         "SCRIPT": "",
         "PLOTLY": "",
     }

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from .page_file import fill_page, write_page_file
-from .tables import percent, print_table
+from .tables import percent, print_line, print_table
 
 
 def shown(needed: dict[str, Any], points: list[dict[str, Any]], unit: str) -> str:
@@ -34,21 +32,19 @@ def caveat(answer: dict[str, Any]) -> str:
 
 def print_study(answer: dict[str, Any]) -> None:
     """Scores by property and value, then the device you need."""
-    console = Console()
-    console.print(
-        f"[bold]{answer['model']}[/bold] on {answer['n']} rows of {answer['task']}, {answer['chips']} chips: "
-        f"{answer['metric']} {percent(answer['clean'])} without any chip"
+    print_line(
+        (answer["model"], "bold"),
+        f" on {answer['n']} rows of {answer['task']}, {answer['chips']} chips: "
+        f"{answer['metric']} {percent(answer['clean'])} without any chip",
     )
     for study in answer["studies"].values():
         title = study["title"] + ("" if study["unit"] == "1" else f", {study['unit']}")
         print_table(title, ("value", "mean", "spread", "worst", "yield"), [_row(point) for point in study["points"]])
     rows = [(s["title"], shown(s["needed"], s["points"], s["unit"])) for s in answer["studies"].values()]
     print_table("The device you need: each alone costs less than one point", ("property", "needed"), rows)
-    console.print(
-        "· yield: share of chips within one point of the score without a chip; spread: one standard deviation."
-    )
+    print_line("· yield: share of chips within one point of the score without a chip; spread: one standard deviation.")
     if caveat(answer):
-        console.print(f"[bold]· {caveat(answer)}[/bold]")
+        print_line((f"· {caveat(answer)}", "bold"))
 
 
 def _row(point: dict[str, Any]) -> list[str]:

@@ -9,6 +9,9 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ..errors import visible
 
 FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%| ?x| [afpnµm]?[JsWm]²?)?\??|–")
 """A cell with a number, its spread, its unit or its doubt, or with the dash of an unknown one."""
@@ -25,17 +28,30 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
     """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and not broken,
     but that a spread may have a line of its own."""
     table = Table(
-        title=title or None, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+        title=Text(visible(title)) if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
     )
     cells = [[_text(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(FIGURE.fullmatch(row[index]) for row in cells)
         longest = max((len(word) for row in cells for word in WORDS.split(row[index])), default=0)
         whole = longest if numeric or longest <= SHORT else None
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=whole)
+        table.add_column(
+            Text(visible(column)), justify="right" if numeric else "left", overflow="fold", min_width=whole
+        )
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console().print(table, "")
+
+
+def print_line(*parts: str | tuple[str, str]) -> None:
+    """Print text as it is, whoever wrote it; of a pair the second is its style."""
+    styled = ((part, "") if isinstance(part, str) else part for part in parts)
+    Console().print(Text.assemble(*((visible(text), style) for text, style in styled)))
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
@@ -49,4 +65,4 @@ def percent(share: float) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else visible(value)

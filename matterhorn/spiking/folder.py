@@ -13,6 +13,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ..errors import InputError
+from ..reading import read_mapping
 from ..tasks import Examples
 
 PLAN_FILE, ANSWER_FILE = "plan.json", "spike.json"
@@ -52,7 +53,7 @@ def open_run(output: Path, plan: Mapping[str, Any], *, restart: bool) -> Run:
     if restart:
         run.finish()
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_mapping(path, "give --restart or another output")
         differing = sorted(name for name in {*before, *plan} if before.get(name) != plan.get(name))
         if differing:
             problem = f"a stopped run with another {', '.join(differing)}"

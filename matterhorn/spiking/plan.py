@@ -10,8 +10,8 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..distill.recipe import checked
 from ..errors import InputError
+from ..reading import validated
 from ..tasks import Examples, Task, describe, read_rows
 from ..tasks.tables import Source
 from ..tasks.task import Kind
@@ -62,7 +62,7 @@ def make_plan(
     Raises:
         InputError: something about classifier, rows or settings is not possible.
     """
-    chosen = checked(Settings, **settings)
+    chosen = validated(Settings, settings, None)
     if eval is None:
         raise InputError("no rows to report on", field="eval", cure="give rows that were not trained on")
     if train is None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ..units import Strict
+from ..reading import Strict
 
 
 class Settings(Strict):

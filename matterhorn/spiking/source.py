@@ -11,6 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from ..errors import InputError
 from ..models.encoders import encoder_of
+from ..models.loading import whole_model
+from ..reading import whole
 from ..tasks.task import Kind
 
 
@@ -42,17 +44,14 @@ def load_classifier(
         InputError: there is none, its encoder is not supported, or it has no fast tokenizer.
     """
     name = str(model) if isinstance(model, (str, Path)) else str(model.config.name_or_path or type(model).__name__)
-    try:
-        own: PreTrainedModel = (
-            AutoModelForSequenceClassification.from_pretrained(name)
-            if isinstance(model, (str, Path))
-            else deepcopy(model)
-        )
-        if tokenizer is None:
+    own: PreTrainedModel = (
+        whole_model(AutoModelForSequenceClassification.from_pretrained, name)
+        if isinstance(model, (str, Path))
+        else deepcopy(model)
+    )
+    if tokenizer is None:
+        with whole(Path(name), "give a folder with config, weights and tokenizer, or a name that the hub knows"):
             tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        cure = "give a folder with config, weights and tokenizer, or a name that the hub knows"
-        raise InputError(str(error).splitlines()[0], file=name, field="model", cure=cure) from error
     encoder_of(own)
     fast = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ..errors import InputError
+from ..reading import Strict, read_mapping, validated
 
 FORMAT = 2
 """Of the file; 2: chips drawn by NumPy."""
+
+
+class _Kept(Strict):
+    format: int
+    about: dict[str, Any]
+    scores: dict[str, Annotated[float, Field(ge=-1, le=1)]]
 
 
 class Journal:
@@ -32,17 +41,14 @@ class Journal:
 
     def _read(self) -> None:
         cure = "delete it, or name another output"
-        try:
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
-            known, about, scores = kept["format"], kept["about"], kept["scores"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"not a study's journal ({error})", file=self.path, cure=cure) from error
-        if known != FORMAT:
-            raise InputError(f"format {known}, not {FORMAT}", file=self.path, field="format", cure=cure)
+        plain = read_mapping(self.path, cure)
+        if plain.get("format") != FORMAT:
+            raise InputError(f"format {plain.get('format')}, not {FORMAT}", file=self.path, field="format", cure=cure)
+        kept = validated(_Kept, plain, self.path, cure)
         for field in self.about:
-            if about.get(field) != self.about[field]:
+            if kept.about.get(field) != self.about[field]:
                 raise InputError("scores of another study", file=self.path, field=field, cure=cure)
-        self.scores = scores
+        self.scores = dict(kept.scores)
 
     def note(self, chip: str, score: float) -> None:
         """Keep one chip's score."""

@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..msu import PARTS, Circuit, Device, deviating, load_circuit, load_device, only
 from ..msu.circuit import Comparator, Jitter, Wires
 from ..msu.device import Read, Stuck
-from ..units import Quantity, Strict, read_yaml, validated
+from ..reading import Strict, read_yaml, validated
+from ..units import Quantity
 
 Property = Literal["deviation", "read", "drift", "stuck", "wires", "on_off", "offset", "jitter"]
 SOURCE = "varied by a study"

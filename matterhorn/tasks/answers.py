@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..reading import read_mapping
 from .answer_files import format_of
 from .evaluate import Progress
 from .predictor import Predictor, Texts, texts_of
@@ -128,10 +129,9 @@ def _claim(folder: Path, about: dict[str, Any]) -> None:
     """Make the folder of the parts; one that is there must be of the same run."""
     path, cure = folder / ABOUT, "delete it, or name another output"
     if folder.is_dir():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError("not the parts of a run", file=folder, cure=cure) from error
+        if not path.is_file():
+            raise InputError("not the parts of a run", file=folder, cure=cure)
+        kept = read_mapping(path, cure)
         for field, value in about.items():
             if kept.get(field) != value:
                 raise InputError("parts of another run", file=folder, field=field, cure=cure)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..reading import validated
 from .cells import as_flag, as_number, cell, spelling
 from .tables import Source, open_table
 from .task import SCORE, Kind, Task, number_of, unnamed
@@ -88,7 +89,7 @@ def _task(
     """The task, its labels those of the model where there is one; ``names``: what the source calls its numbers."""
     columns, kind = about["label"], about["kind"]
     if len(columns) > 1:
-        task = Task(**about, labels=columns)
+        task = validated(Task, about | {"labels": columns}, None)
         return task if labels is None else task.for_labels(labels)
     width = _width(values[0])
     if kind == "regression" or (kind == "multi_label" and names is None and width and _are_flags(values[0])):
@@ -96,7 +97,7 @@ def _task(
         if len(own) != (width or 1):
             problem = f"{width or 1} {'flags' if kind == 'multi_label' else 'scores'} a row"
             raise InputError(f"{problem}, the model has {len(own)} outputs", cure="give a model of this task")
-        return Task(**about, labels=list(own), flags=kind == "multi_label")
+        return validated(Task, about | {"labels": list(own), "flags": kind == "multi_label"}, None)
     found = {spelling(value) for value in (_split(values[0], about) if kind == "multi_label" else values[0])}
     own = names or sorted(found, key=lambda name: (as_number(name) is None, as_number(name) or 0, name))
     if labels is not None:
@@ -104,7 +105,7 @@ def _task(
         about = about | {"aliases": about.get("aliases", {}) | aliases}
     if len(own) < 2:
         raise InputError(f"only one label: {', '.join(own)}", cure="give rows of two labels or more")
-    return Task(**about, labels=list(own))
+    return validated(Task, about | {"labels": list(own)}, None)
 
 
 def _split(values: list[Any], about: dict[str, Any]) -> list[Any]:

@@ -5,15 +5,14 @@ Figures are shares of one, as ``matterhorn evaluate --json`` prints them; what i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..units import Strict
+from ..reading import Strict, read_mapping, validated
 from .task import METRICS, tasks
 
 FORMAT: Literal[3] = 3
@@ -128,21 +127,10 @@ def read_result(path: Path) -> Result:
         InputError: names the file and the field.
     """
     cure = "see docs/glue.md, or write it anew with matterhorn glue score"
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", file=path, cure=cure) from error
-    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+    plain = read_mapping(path, cure)
+    if plain.get("format") != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=path, field="format", cure=cure)
-    try:
-        return Result.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
-        if not field:
-            field, _, problem = problem.partition(": ")
-        raise InputError(problem, file=path, field=field, cure=cure) from error
+    return validated(Result, plain, path, cure)
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:

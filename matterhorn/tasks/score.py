@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..program import Program
+from ..reading import read_yaml
 from .evaluate import Evaluation
 from .results import MISMATCHED, Result, Scores, SpikingScores
 from .rows import load_examples
@@ -66,7 +66,7 @@ def spiking_scores(
 def recipe_beside(folder: Path) -> dict[str, Any]:
     """What the recipe in the folder of a run or a program says; empty where there is none."""
     path = folder / "recipe.yaml"
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    return read_yaml(path) if path.is_file() else {}
 
 
 def result_of(

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ..errors import InputError
 from ..program import Program
-from ..units import Strict
+from ..reading import Strict
 from .evaluate import Progress, predict, task_for
 from .rows import Examples, load_examples, read_rows
 from .task import Task, get_task

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import InputError
+from ..reading import parse_json, read_json, whole
 
 Source = str | Path | Iterable[Mapping[str, Any]]
 """A file, the name of a set of ``datasets`` (``name``, ``name:split`` or ``name:configuration:split``), or rows."""
@@ -76,7 +75,7 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
         return _set(load_set(str(source)), str(source))
     if not path.is_file():
         raise InputError("no such file", file=path, cure="give a file that exists (of GLUE: --glue-dir, its folder)")
-    with _readable(path):
+    with whole(path, "give a whole file"):
         if suffix == ".parquet":
             return _parquet(path)
         if suffix in (".csv", ".tsv"):
@@ -84,21 +83,11 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
         return _numbered(_json(path) if suffix == ".json" else _json_lines(path), str(path))
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise InputError("not UTF-8", file=path, cure="save it as UTF-8") from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error})", file=path, cure="give a whole file") from error
-
-
 def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
     read = _quoted if quotes == "csv" else _lines
 
     def cells() -> Iterator[tuple[int, list[str]]]:
-        with _readable(path), path.open(encoding="utf-8-sig", newline="" if quotes == "csv" else "\n") as file:
+        with whole(path), path.open(encoding="utf-8-sig", newline="" if quotes == "csv" else "\n") as file:
             yield from read(path, file, mark, quotes)
 
     first = next(cells(), (1, []))[1]
@@ -143,24 +132,17 @@ def _unquote(text: str) -> str:
 
 
 def _json(path: Path) -> list[Row]:
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON ({error})", file=path, cure="give a list of objects (or name it .jsonl)") from error
+    plain = read_json(path, cure="give a list of objects (or name it .jsonl)")
     if not isinstance(plain, list):
         raise InputError("no list", file=path, cure="give a list of objects")
     return list(enumerate(plain))
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    with _readable(path), path.open(encoding="utf-8-sig", newline="\n") as file:
+    with whole(path), path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    cure = "write one JSON object a line"
-                    raise InputError(f"not JSON ({error})", file=path, field=f"row {number}", cure=cure) from error
+                yield number, parse_json(line, path, field=f"row {number}", cure="write one JSON object a line")
 
 
 def _numbered(rows: Iterable[Row], name: str) -> Table:
@@ -201,20 +183,18 @@ def _class_names(feature: Any) -> list[str] | None:
 
 def _parquet(path: Path) -> Table:
     try:
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise InputError("Parquet needs pyarrow", file=path, cure='pip install "matterhorn-snn[data]"') from error
-    try:
-        schema = parquet.read_schema(path)
-    except ArrowInvalid as error:
-        raise InputError(f"not Parquet ({error})", file=path, cure="give a whole file") from error
+    schema = parquet.read_schema(path)
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
-        with parquet.ParquetFile(path) as file:
+        with whole(path, "give a whole file"), parquet.ParquetFile(path) as file:
             batches = file.iter_batches(columns=list(columns))
             yield from enumerate(row for batch in batches for row in batch.to_pylist())
 
-    kept = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    about = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode(), path, field="huggingface")
+    kept = about.get("info", {}).get("features", {})
     names = {column: own for column, feature in kept.items() if (own := _kept_names(feature))}
     return Table(str(path), schema.names, read, names)
 

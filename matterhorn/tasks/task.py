@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
-from ..units import Strict
+from ..reading import Strict, read_yaml, validated, whole
 from .tables import Source
 
 Kind = Literal["single_label", "multi_label", "regression"]
@@ -69,8 +69,8 @@ class Task(Strict):
     @classmethod
     def _filled(cls, plain: dict[str, Any]) -> dict[str, Any]:
         kind = plain.get("kind", "single_label")
-        defaults = {"metrics": METRICS.get(kind, [])[:2]} | ({"labels": [SCORE]} if kind == "regression" else {})
-        return defaults | plain
+        known: list[str] = next((names for name, names in METRICS.items() if name == kind), [])
+        return {"metrics": known[:2]} | ({"labels": [SCORE]} if kind == "regression" else {}) | plain
 
     @model_validator(mode="after")
     def _checked(self) -> Task:
@@ -160,37 +160,28 @@ class Task(Strict):
         from .describe import describe
 
         path = Path(path)
-        try:
-            plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"cannot be read ({error})", file=path, cure="give a task's YAML") from error
-        if not isinstance(plain, dict) or not isinstance(plain.get("files", {}), dict):
-            raise InputError("no mapping of fields", file=path, cure="write e.g. text: review, label: verdict")
+        plain = read_yaml(path, "write e.g. text: review, label: verdict")
+        if not isinstance(plain.get("files", {}), dict):
+            raise InputError("no mapping", file=path, field="files", cure="write e.g. dev: rows.csv below it")
         beside = {split: path.parent / str(file) for split, file in plain.get("files", {}).items()}
         files = {
             split: str(own if own.exists() or own.suffix else plain["files"][split]) for split, own in beside.items()
         }
         plain = {"name": path.stem, **plain, "files": files}
-        try:
-            if "labels" in plain or plain.get("kind") == "regression":
-                task = cls(**plain)
-                return task if labels is None else task.for_labels(labels)
-            rows = source if source is not None else next(iter(files.values()), None)
-            if rows is None:
-                raise InputError("missing", field="labels", cure="list them, or give files to take them from")
+        own, cure = plain.get("label", []), "see docs/your-data.md"
+        follow = "labels" not in plain and plain.get("kind") != "regression"
+        stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if follow else {}
+        later = ("aliases", "positive", "metrics") if follow else ()  # are of labels that are not known yet
+        task = validated(
+            cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
+        )
+        if not follow:
+            return task if labels is None else task.for_labels(labels)
+        rows = source if source is not None else next(iter(files.values()), None)
+        if rows is None:
+            raise InputError("missing", file=path, field="labels", cure="list them, or give files to take them from")
+        with whole(path, cure):
             return describe(rows, labels=labels, **plain)
-        except ValidationError as error:
-            raise InputError(first_problem(error), file=path, cure="see docs/your-data.md") from error
-        except TypeError as error:
-            raise InputError(str(error), file=path, cure="see docs/your-data.md") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a data file, and where."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    problem = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {problem}" if place else problem
 
 
 def unnamed(labels: Sequence[str]) -> bool:

@@ -108,7 +108,7 @@ def test_compare_and_chips(saved):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--trace", "nowhere.json.gz"), "nowhere.json.gz: trace: no such file"),
+        (("--trace", "nowhere.json.gz"), "nowhere.json.gz: no such file"),
         (("--chip", "abacus"), "chip: no chip 'abacus'"),
         (("--set", "noc.hop.energy=1 V"), "noc.hop.energy: unit 'V'"),
         (("--html", "/nowhere/page.html"), "cannot write"),
@@ -124,7 +124,7 @@ def test_bad_input_is_one_line(saved, arguments, says):
 def test_a_broken_trace_is_named(tmp_path):
     path = tmp_path / "broken.json.gz"
     path.write_bytes(b"no gzip")
-    assert "not a trace" in str(run("energy", "--trace", str(path)).exception)
+    assert "cut or damaged" in str(run("energy", "--trace", str(path)).exception)
 
 
 def test_an_empty_trace_is_refused(tmp_path):

@@ -196,7 +196,7 @@ def test_results_of_a_task_of_ones_own_stand_below(tmp_path):
 
 def test_bad_places_are_named(tmp_path, folder):
     (tmp_path / "results-x.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not JSON"):
         read_result(tmp_path / "results-x.json")
     with pytest.raises(InputError, match="no such file"):
         read_results([tmp_path / "nothing"])

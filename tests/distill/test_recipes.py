@@ -83,14 +83,14 @@ def test_a_task_alone_names_the_recipe_of_the_small_family():
     ("change", "field", "problem"),
     [
         ({"task": "imdb"}, "task", "unknown task"),
-        ({"epochs": 3}, "epochs", "Extra inputs"),
+        ({"epochs": 3}, "epochs", "unknown key"),
         ({"teacher": PHASE | {"epochs": -1}}, "teacher.epochs", "greater than 0"),
         ({"teacher": None}, None, "needs a teacher"),
         ({"task": None}, None, "texts, no teacher"),
         ({"phases": []}, "phases", "at least 1"),
         ({"phases": [PHASE | {"densities": {"input": 1.0}, "silent_share": 0.9}]}, "phases.0.densities", "for each of"),
         ({"phases": [PHASE | {"silent_share": 1.5}]}, "phases.0.silent_share", "less than 1"),
-        ({"phases": [PHASE | {"hold_steps": True}]}, "phases.0.hold_steps", "Extra inputs"),
+        ({"phases": [PHASE | {"hold_steps": True}]}, "phases.0.hold_steps", "unknown key"),
         ({"start": {"file": "sst2/model.safetensors", "sha256": "12"}}, "start.Frozen.sha256", "pattern"),
     ],
 )
@@ -102,11 +102,33 @@ def test_bad_settings_are_named(tmp_path, change, field, problem):
     assert caught.value.file == path and caught.value.field == field
 
 
+LATE = [
+    ({"network": {"wieghts": "int1"}}, "network", "did you mean weights"),
+    ({"network": {"kv_bits": 99}}, "network", "kv_bits: 99"),
+    ({"network": {"activation_bits": 10**12}}, "network", "activation_bits"),
+    ({"phases": [PHASE, PHASE | {"dead_zone": 99}]}, "phases.1.dead_zone", "99 is not possible"),
+    ({"phases": [PHASE | {"device": "none"}]}, "phases.0.device", "no device"),
+    ({"phases": [PHASE | {"learning_rate": float("nan")}]}, None, "beyond reason"),
+    ({"texts": ["nothing"]}, "texts", "unknown task"),
+    ({"recombined": 10**15}, "recombined", "less than or equal"),
+    ({"seed": -1}, "seed", "greater than or equal"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "problem"), LATE)
+def test_what_would_fail_after_hours_is_refused_before_the_first_second(tmp_path, change, field, problem):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(recipe(tmp_path, **change)))
+    with pytest.raises(InputError, match=problem) as caught:
+        load_recipe(path)
+    assert caught.value.file == path and caught.value.field == field
+
+
 @pytest.mark.parametrize("text", ["- a\n", "task: [", "sst2"])
 def test_a_file_that_is_no_recipe_is_named(tmp_path, text):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"r\.yaml: not a recipe"):
+    with pytest.raises(InputError, match=r"r\.yaml: not (a mapping|YAML)"):
         load_recipe(path)
 
 
@@ -114,6 +136,6 @@ def test_every_shipped_model_says_what_it_was_made_by():
     for folder in find("sst2").parent.glob("*/recipe.yaml"):
         plain = yaml.safe_load(folder.read_text())
         assert plain["backbone"] == "minilm-l6" and plain["seed"] == 1 and plain["phases"]
-        if not {"tutor", "place_steps"} & {*plain, *plain["phases"][0]}:
+        if not {"tutor", "place_steps", "intermediate_size"} & {*plain, *plain["phases"][0], *plain.get("network", {})}:
             Recipe(**plain)
         assert "cannot be replayed" in folder.with_name("README.md").read_text()

@@ -41,5 +41,5 @@ def test_scores_of_something_else_are_refused(tmp_path):
         Journal(path, {"n": 8, "model": "sst2"})
     for text in (json.dumps([1]), json.dumps({"about": {}, "scores": {}}), "{"):
         path.write_text(text)
-        with pytest.raises(InputError, match="not a study's journal"):
+        with pytest.raises(InputError, match="delete it, or name another output"):
             Journal(path, {"n": 8})

@@ -229,7 +229,7 @@ OTHERS = {
     "list.jsonl": ('{"review": "a", "verdict": "x"}\n["b"]', "row 2: a list"),
     "map.json": ('{"review": "a"}', "no list"),
     "cut.json": ('[{"review": "a"', "not JSON"),
-    "cut.parquet": ("PAR1", "not Parquet"),
+    "cut.parquet": ("PAR1", "cannot be read"),
 }
 
 
@@ -279,10 +279,10 @@ YAMLS = {
     "metrics: [bleu]\nlabels: [a, b]\ntext: t\nlabel: l": "metrics: 'bleu' is none of accuracy",
     "text: t\nlabel: l": "labels: missing; list them, or give files",
     "text: t\nlabel: l\nlabels: [a, a]": "there twice",
-    "text: t\nlabel: l\nlabels: [a, b]\ncolor: red": "color: Extra inputs",
+    "text: t\nlabel: l\nlabels: [a, b]\ncolor: red": "color: unknown key",
     "text: t\nlabel: l\nlabels: [a, b, c]\nmetrics: [f1]": "take macro_f1",
-    "- text": "no mapping",
-    "text: [": "cannot be read",
+    "- text": "not a mapping",
+    "text: [": "not YAML",
 }
 
 

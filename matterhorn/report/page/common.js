@@ -4,7 +4,7 @@ const A = D.answer;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const el = (id) => document.getElementById(id);
 const phone = () => window.innerWidth < 640;
-const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 
 function layout(extra = {}) {

@@ -176,7 +176,7 @@ function tables() {
     `<tr><td>${safe(name)}</td><td class=n>${eng(v / A.n)}</td><td class=n>${percent(v / A.total_j, 2)}</td></tr>`).join("");
   el("about").textContent = D.chip_about;
   el("numbers").innerHTML = "<tr><th>key</th><th class=n>value</th><th>source</th></tr>" + D.chip.map((q) =>
-    `<tr><td>${q.key}</td><td class=n>${safe(q.value)}</td><td>${safe(q.source)}</td></tr>`).join("");
+    `<tr><td>${safe(q.key)}</td><td class=n>${safe(q.value)}</td><td>${safe(q.source)}</td></tr>`).join("");
 }
 
 function everything() {

@@ -13,7 +13,7 @@ function sections() {
   el("studies").innerHTML = Object.entries(A.studies).map(([name, s]) => `<section><h2>${safe(s.title)}</h2>
     <div id="chart-${name}" class="chart"></div><details><summary>Numbers</summary><table id="table-${name}">
     <tr><th class=n>value</th><th class=n>mean</th><th class=n>spread</th><th class=n>worst</th><th class=n>yield</th></tr>` +
-    s.points.map((p) => `<tr><td class=n>${p.value}${unitOf(s)}</td><td class=n>${percent(p.mean, 2)}</td><td class=n>` +
+    s.points.map((p) => `<tr><td class=n>${p.value}${safe(unitOf(s))}</td><td class=n>${percent(p.mean, 2)}</td><td class=n>` +
       `${percent(p.spread, 2)}</td><td class=n>${percent(p.worst, 2)}</td><td class=n>${percent(p.yield, 0)}</td></tr>`).join("") +
     "</table></details></section>").join("");
 }
@@ -29,9 +29,9 @@ function chart(name, s) {
       marker: { color: "#3b6fb6", size: 5, opacity: 0.45 } },
     { type: "scatter", mode: "lines+markers", x, y: s.points.map((p) => p.mean), line: { color: css("--accent"), width: 2.5 },
       error_y: { type: "data", array: s.points.map((p) => p.spread), color: css("--accent"), thickness: 1 },
-      text: s.points.map((p) => `${p.value}${unitOf(s)}: ${percent(p.mean, 2)} ± ${percent(p.spread, 2)}<br>yield ${percent(p.yield, 0)}`),
+      text: s.points.map((p) => `${p.value}${safe(unitOf(s))}: ${percent(p.mean, 2)} ± ${percent(p.spread, 2)}<br>yield ${percent(p.yield, 0)}`),
       hoverinfo: "text" },
-  ], { xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : s.unit }, type: s.scale },
+  ], { xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : safe(s.unit) }, type: s.scale },
     yaxis: { tickformat: ".0%", title: { text: A.metric } }, margin: { b: 46 } });
 }
 

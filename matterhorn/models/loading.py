@@ -1,0 +1,48 @@
+"""Hugging Face's models, read whole: no tensor drawn at random in silence, none boundless, no pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..errors import InputError
+from ..reading import whole
+
+CURE = "give a folder with config.json and whole model.safetensors"
+
+
+def whole_model(
+    load: Callable[..., Any], source: str | Path, *arguments: Any, head: bool = True, **options: Any
+) -> Any:
+    """What a ``from_pretrained`` gives, checked.
+
+    Args:
+        head: whether pooler and classifier must be there too; else they are drawn anew where they are not, or have
+            other sizes.
+        options: those of ``load``; ``output_loading_info`` is honoured.
+
+    Raises:
+        InputError: there is no such model, a tensor is missing, of another size, unknown, or has NaN or infinity.
+    """
+    told = options.pop("output_loading_info", False)
+    usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
+    with whole(Path(source), CURE):
+        model, info = load(source, *arguments, **(usual | options), output_loading_info=True)
+    mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+    wrong = sorted(name for name in {*info["missing_keys"], *mismatched} if head or _of_encoder(model, name))
+    if wrong:
+        problem = "tensors missing, or of other sizes"
+        raise InputError(f"{problem} ({len(wrong)} of them)", file=source, field=wrong[0], cure=CURE)
+    for name, values in model.state_dict().items():
+        unset = values.isnan() if name.endswith("scale") else torch.zeros((), dtype=torch.bool)  # not calibrated yet
+        if values.is_floating_point() and not bool((values.isfinite() | unset).all()):
+            raise InputError("NaN or infinity", file=source, field=name, cure="train anew, or restore the file")
+    return (model, info) if told else model
+
+
+def _of_encoder(model: PreTrainedModel, name: str) -> bool:
+    return name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name

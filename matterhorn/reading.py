@@ -1,0 +1,238 @@
+"""The one way in for files: bounded in size and depth, strict, and one line that names file and field otherwise.
+
+Numbers are finite, keys unique, texts UTF-8, arrays free of pickles. What a document must hold is a :class:`Strict`
+model's to say (:func:`validated`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from .errors import InputError
+
+LARGEST = 2**28
+"""Bytes of a file that is read whole, and of what is unpacked from one."""
+
+LARGEST_YAML, NODES, DEPTH = 2**20, 100_000, 50
+"""Bytes of a YAML file; values in it, those that an alias repeats counted each time; how deep they lie."""
+
+REASON = 2**63
+"""No number that is read is as large."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Strict(BaseModel):
+    """Base of everything read from a data file: unknown keys are refused, numbers finite, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model")
+
+CURES = {
+    "extra_forbidden": "remove it or correct its spelling",
+    "missing": "add it: every number needs value, unit and source",
+    "model_type": "write it as {value: …, unit: …, source: …}",
+}
+"""What to do about a field that is refused."""
+
+
+@contextmanager
+def whole(path: Path, cure: str = "restore the file") -> Iterator[None]:
+    """What libraries say of a file that they cannot read, as one line.
+
+    Raises:
+        InputError: whatever else is raised inside, but for those of its own kind and what ends a process.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", file=path, cure=cure) from error
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8", file=path, cure="save it as UTF-8") from error
+    except RecursionError as error:
+        raise InputError("nested too deeply", file=path, cure=cure) from error
+    except (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
+        raise InputError(f"cannot be read ({error})", file=path, cure=cure) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML: {error}", file=path, cure=cure) from error
+    except (SafetensorError, zlib.error, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"cut or damaged ({error})", file=path, cure=cure) from error
+
+
+def read_bytes(path: Path, *, most: int = LARGEST, cure: str = "give a whole file") -> bytes:
+    """All of a regular file.
+
+    Raises:
+        InputError: there is none, or it is larger than ``most``.
+    """
+    with whole(path, cure):
+        if not path.is_file():
+            raise InputError("no such file", file=path, cure=cure)
+        if (size := path.stat().st_size) > most:
+            raise InputError(f"{size} bytes, at most {most} are read", file=path, cure=cure)
+        return path.read_bytes()
+
+
+def read_text(path: Path, *, most: int = LARGEST, cure: str = "give a whole file") -> str:
+    """A text in UTF-8; a mark of byte order before it is left out."""
+    with whole(path, cure):
+        return read_bytes(path, most=most, cure=cure).decode("utf-8-sig")
+
+
+def read_json(path: Path, cure: str = "restore the file") -> Any:
+    """A JSON document."""
+    return parse_json(read_text(path, cure=cure), path, cure=cure)
+
+
+def read_mapping(path: Path, cure: str = "restore the file") -> dict[str, Any]:
+    """A JSON object."""
+    return _mapping(read_json(path, cure), path, cure)
+
+
+def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: str = "restore the file") -> Any:
+    """JSON in which no key is there twice and every number is finite.
+
+    Raises:
+        InputError: names file and field.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise InputError("nested too deeply", file=file, field=field, cure=cure) from error
+    except ValueError as error:
+        raise InputError(f"not JSON ({error})", file=file, field=field, cure=cure) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is there twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        """As the library's, but for keys that are there already."""
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, times in keys.items() if times > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, cure: str = "copy a file that comes with the package") -> dict[str, Any]:
+    """Keys and values of a data file.
+
+    Raises:
+        InputError: it cannot be read, or is no mapping of plain values within bounds.
+    """
+    text = read_text(path, most=LARGEST_YAML, cure="give a YAML file")
+    with whole(path, "mend the line it names"):
+        plain = yaml.load(text, _Loader)
+        _bounded(plain)
+    return _mapping(plain, path, cure)
+
+
+def _bounded(plain: Any) -> None:
+    """Refuse what is too large or too deep; aliases are followed each time, so that none multiplies."""
+    rest, count = [(plain, 0)], 0
+    while rest:
+        value, depth = rest.pop()
+        count += 1
+        if count > NODES or depth > DEPTH:
+            raise ValueError("too large, or nested too deeply")
+        if isinstance(value, (int, float)) and not -REASON < value < REASON:
+            raise ValueError(f"the number {str(value)[:20]} is beyond reason")
+        if isinstance(value, Mapping):
+            if odd := [key for key in value if not isinstance(key, str)]:
+                raise ValueError(f"the key {odd[0]!r} is no text; put it in quotes")
+            rest += [(own, depth + 1) for own in value.values()]
+        elif isinstance(value, list):
+            rest += [(own, depth + 1) for own in value]
+
+
+def _mapping(plain: Any, path: Path, cure: str) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        raise InputError("not a mapping of keys", file=path, cure=cure)
+    return plain
+
+
+def validated(model: type[Model], plain: Any, path: Path | None, cure: str | None = None) -> Model:
+    """What a data file holds as the model (or dataclass, or list of these) of what must be in it.
+
+    Raises:
+        InputError: names the file, the field and the cure.
+    """
+    try:
+        return TypeAdapter(model).validate_python(plain)
+    except ValidationError as error:
+        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a choice, the one that was meant
+        field = ".".join(str(part) for part in first["loc"])
+        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        if not field and ": " in problem:
+            field, _, problem = problem.partition(": ")
+        cure = cure or CURES.get(first["type"], "mend the value")
+        raise InputError(problem, file=path, field=field or None, cure=cure) from error
+
+
+def read_packed_json(path: Path, cure: str) -> dict[str, Any]:
+    """A gzipped JSON object, however much is packed into it: no more than :data:`LARGEST` bytes are unpacked."""
+    packed = read_bytes(path, cure=cure)
+    with whole(path, cure):
+        parts, left = list[bytes](), LARGEST
+        while packed:
+            one = zlib.decompressobj(wbits=31)
+            parts.append(one.decompress(packed, left))
+            left -= len(parts[-1])
+            if not one.eof:
+                raise InputError("cut, or too much is packed into it", file=path, cure=cure)
+            packed = one.unused_data
+        return _mapping(parse_json(b"".join(parts).decode("utf-8"), path, cure=cure), path, cure)
+
+
+def read_arrays(path: Path, cure: str = "restore the file") -> Arrays:
+    """The arrays of a safetensors file, all numbers finite.
+
+    Raises:
+        InputError: it is none, or names an array with NaN or infinity.
+    """
+    if not path.is_file():
+        raise InputError("missing", file=path, cure=cure)
+    with whole(path, cure), safe_open(path, "numpy") as stored:
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError("NaN or infinity", file=path, field=name, cure=cure)
+    return arrays
+
+
+def read_npy(path: Path, cure: str = "write it with numpy.save") -> NDArray[Any]:
+    """The array of an npy file, no larger than the file says it is."""
+    with whole(path, cure):
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))

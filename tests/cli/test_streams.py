@@ -1,0 +1,119 @@
+"""What comes through pipes, other encodings, the keyboard, and from the operating system."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import matterhorn.__main__ as entry
+from matterhorn import cli
+from matterhorn.cli.app import print_json
+from matterhorn.errors import InputError
+
+from ..networks import small_program
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "small"
+    small_program(1).save(folder)
+    return str(folder)
+
+
+class Stream(io.TextIOWrapper):
+    """A stream in memory, in an encoding."""
+
+    def __init__(self, data: bytes = b"", encoding: str = "utf-8"):
+        super().__init__(io.BytesIO(data), encoding=encoding, newline="")
+
+    def text(self) -> str:
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)  # type: ignore[attr-defined]
+
+
+def run(monkeypatch, *arguments, stdin=b"", encoding="utf-8"):
+    """The command in this process: exit code, standard output, standard error."""
+    out, err = Stream(encoding=encoding), Stream(encoding=encoding)
+    for name, value in {
+        "argv": ["matterhorn", *arguments],
+        "stdin": Stream(stdin),
+        "stdout": out,
+        "stderr": err,
+    }.items():
+        monkeypatch.setattr(sys, name, value)
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code
+    texts = out.text(), err.text()
+    monkeypatch.undo()
+    return code, *texts
+
+
+def test_texts_are_piped(monkeypatch, model):
+    code, out, _ = run(monkeypatch, "run", "-", "--model", model, "--json", stdin="ein\nzwei µ\n".encode())
+    assert code == 0 and [row["text"] for row in json.loads(out)["texts"]] == ["ein", "zwei µ"]
+    code, out, err = run(monkeypatch, "run", "-", "--model", model, stdin=b"\xff\xfe\n")
+    assert code == 2 and not out and err == "error: -: not UTF-8; save it as UTF-8\n"
+    code, _, err = run(monkeypatch, "run", "-", "--model", model)
+    assert code == 2 and "no texts" in err and err.count("\n") == 1
+
+
+def test_files_that_are_not_utf8_are_one_line(monkeypatch, model, tmp_path):
+    (tmp_path / "texts").write_bytes("schön".encode("latin-1"))
+    code, _, err = run(monkeypatch, "run", "--model", model, "--file", str(tmp_path / "texts"))
+    assert code == 2 and "not UTF-8" in err and err.count("\n") == 1
+
+
+def test_letters_that_a_terminal_has_not_are_spelled(monkeypatch, model):
+    code, out, _ = run(monkeypatch, "chips", "rram-22nm", encoding="ascii")
+    assert code == 0 and out.isascii()
+    code, out, _ = run(monkeypatch, "run", "a µ → \U0001f600", "--model", model, encoding="ascii")
+    assert code == 0 and "a u -> ?" in out
+
+
+@pytest.mark.parametrize("text", ["a [/good] film", "[bold]", "[link=x]y", "\x1b[31mred\x07"])
+def test_what_is_markup_elsewhere_is_text_here(monkeypatch, model, text):
+    code, out, _ = run(monkeypatch, "run", text, "--model", model)
+    shown = text.replace("\x1b", "\\x1b").replace("\x07", "\\x07")
+    assert code == 0 and shown in out and "\x1b" not in out
+    code, _, err = run(monkeypatch, "info", text)
+    assert code == 2 and shown in err and "\x1b" not in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "there"), InputError("a\nb", cure="c")])
+def test_errors_of_the_system_are_one_line(monkeypatch, error):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    code, _, err = run(monkeypatch)
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_the_keyboard_ends_it_however_early(monkeypatch):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "matterhorn.cli", SimpleNamespace(main=stop))
+    with pytest.raises(SystemExit) as end:
+        entry.main()
+    assert end.value.code == 130
+
+
+def test_no_rows_is_no_limit(monkeypatch, model):
+    code, _, err = run(monkeypatch, "run", "--model", model, "--data", "rows.csv", "--limit", "0")
+    assert code == 2 and "limit" in err
+
+
+def test_answers_are_json_whatever_was_computed(monkeypatch):
+    out = Stream()
+    monkeypatch.setattr(sys, "stdout", out)
+    print_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}})
+    monkeypatch.undo()
+    assert json.loads(out.text()) == {"a": [None, 1.5], "b": {"c": None}}

@@ -1,0 +1,117 @@
+"""What is spoiled, and which commands read it. ``{}`` in a command is the file; all paths lie in the bench."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from . import checks
+
+MODEL, RUN = "models/sst2", "run/phase-1-k1/best"
+ON_ROWS = "--model models/sst2 --data rows.csv --text text --label label"
+NETLIST = "msu netlist --rows 8 --cols 8 --out out/array.cir"
+STUDY = f"msu study {ON_ROWS} --chips 1 --output out/study.json --html out/study.html --json --points {{}}"
+ANALOG = f"evaluate {ON_ROWS} --backend analog --json"
+SCORE = f"run --model {MODEL} --json 'a fine film'"
+
+Check = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Files of one kind. commands: as typed. seal: what makes the folder's checksums right again.
+    check: a function in place of commands; it may raise :class:`~matterhorn.errors.InputError` only."""
+
+    files: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+    weight: int = 3
+    seal: Check | None = None
+    check: Check | None = None
+
+
+def seal(path: Path) -> None:
+    """Write the hash of a program's file into its config, as one would who forges it."""
+    config = path.parent / "config.json"
+    plain = json.loads(config.read_text())
+    plain["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    config.write_text(json.dumps(plain))
+
+
+ARRAYS = tuple(f"{MODEL}/{name}.safetensors" for name in ("model", "embeddings"))
+ROWS = tuple(f"rows.{end}" for end in ("csv", "tsv", "json", "jsonl", "parquet"))
+
+SUBJECTS: dict[str, Subject] = {
+    "program": Subject((f"{MODEL}/config.json", f"{MODEL}/tokenizer.json", *ARRAYS), check=checks.unaltered, weight=8),
+    "forged": Subject(ARRAYS, (SCORE, f"info {MODEL} --json"), seal=seal, weight=6),
+    "config": Subject((f"{MODEL}/config.json",), (SCORE, f"info {MODEL}", "info", f"run --model {MODEL} warm"), 4),
+    "tokenizer": Subject((f"{MODEL}/tokenizer.json",), (SCORE,), 2),
+    "rows": Subject(
+        ROWS,
+        (
+            f"evaluate --model {MODEL} --data {{}} --text text --label label --json",
+            f"run --model {MODEL} --data {{}} --text text --label label",
+            f"predict {MODEL} --data {{}} --text text --output out/answers.csv",
+        ),
+        8,
+    ),
+    "texts": Subject(
+        ("texts.txt",), (f"run --model {MODEL} --file {{}}", f"run --model {MODEL} --file {{}} --json"), 4
+    ),
+    "task": Subject(
+        ("task.yaml",), (f"evaluate --model {MODEL} --task {{}} --json", "run --data rows.csv --task {}"), 5
+    ),
+    "chip": Subject(
+        ("chip.yaml",),
+        (
+            "energy --trace one.json.gz --chip {} --json",
+            "chips {}",
+            "compare --trace one.json.gz --chip {} --json",
+            "energy --trace one.json.gz --chip {} --html out/page.html",
+        ),
+        6,
+    ),
+    "trace": Subject(
+        ("one.json.gz",),
+        (
+            "energy --trace {} --json",
+            "trace merge {} two.json.gz --output out/both.json.gz --json",
+            "compare --trace {} --json",
+            "energy --trace {} --html out/page.html",
+        ),
+        6,
+    ),
+    "device": Subject(("device.yaml",), (f"{NETLIST} --device {{}} --no-wires", f"{ANALOG} --device {{}}"), 5),
+    "circuit": Subject(("circuit.yaml",), (f"{NETLIST} --circuit {{}}", f"{ANALOG} --circuit {{}}"), 5),
+    "points": Subject(("points.yaml",), (STUDY,), 5),
+    "pulses": Subject(("kappa.npy",), (f"{NETLIST} --kappa {{}} --weights weights.npy",), 2),
+    "weights": Subject(("weights.npy",), (f"{NETLIST} --weights {{}}",), 2),
+    "result": Subject(
+        ("results.json",),
+        ("glue table {} --json", "glue table {}", "glue table {} --markdown", "glue table {} --latex"),
+        5,
+    ),
+    "bench": Subject(("bench.json",), ("bench --tables {}", "bench --tables {} --json"), 3),
+    "recipe": Subject(("recipe.yaml",), check=checks.recipe_holds, weight=8),
+    "checkpoint": Subject((f"{RUN}/config.json", f"{RUN}/model.safetensors"), (f"convert {RUN} out/program",), 4),
+    "teacher": Subject(
+        ("run/teacher/best/config.json", "run/teacher/best/model.safetensors"), check=checks.teacher_holds
+    ),
+    "parts": Subject(
+        ("answers.csv.parts/about.json",), (f"predict {MODEL} --data rows.csv --text text --output answers.csv",), 2
+    ),
+    "journal": Subject(
+        ("study.json.part",), (STUDY.replace("{}", "points.yaml").replace("out/study.json", "study.json"),), 2
+    ),
+    "wires": Subject(("cache/matterhorn/msu/solved.npy",), check=checks.wires_hold, weight=2),
+    "arguments": Subject((), weight=14),
+}
+
+
+def choose(draw: Random, names: list[str] | None = None) -> str:
+    """One of the subjects, by weight."""
+    named = names or list(SUBJECTS)
+    return draw.choices(named, [SUBJECTS[name].weight for name in named])[0]
