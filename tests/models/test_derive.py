@@ -26,7 +26,7 @@ def arrays_of(network: QuantizedForSequenceClassification) -> dict[str, np.ndarr
     for number, block in enumerate(network.layers()):
         own = {}
         for name in STATIC:
-            integers, alpha = block.connection(name).integers()
+            integers, alpha = (part.detach() for part in block.connection(name).integers())
             own[f"{name}.positive"] = np.packbits(integers.numpy() > 0)
             if network.config.weights == "ternary":
                 own[f"{name}.nonzero"] = np.packbits(integers.numpy() != 0)
