@@ -73,8 +73,8 @@ def _read(path: Path) -> dict[str, Any]:
     answer = read_mapping(path, cure)
     if answer.get("format") != FORMAT:
         raise InputError(f"format {answer.get('format')}, not {FORMAT}", file=path, field="format", cure=cure)
-    validated(list[Row], answer.get("rows"), path, cure)
-    return answer
+    rows = validated(list[Row], answer.get("rows"), path, cure)
+    return answer | {"rows": [vars(row) for row in rows]}
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from ..models.quantized import read_network
 from ..models.restore import spread
 from ..program import Config, Program, find, load
 from ..program.files import sha256
+from ..reading import whole
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import on_device
 from .recipe import Distilling, Frozen, read_recipe
@@ -75,9 +76,12 @@ def check_fits(start: Start, teacher: PreTrainedModel) -> None:
     Raises:
         InputError: it has other sizes.
     """
-    theirs = start.network if isinstance(start.network, Program) else None
-    config = theirs.config if theirs else MatterhornConfig.from_pretrained(start.network).formats
-    _check_sizes(MatterhornConfig(**encoder_of(teacher).options(teacher)).formats, config)
+    if isinstance(start.network, Program):
+        theirs = start.network.config
+    else:
+        with whole(start.network):
+            theirs = MatterhornConfig.from_pretrained(start.network).formats
+    _check_sizes(MatterhornConfig(**encoder_of(teacher).options(teacher)).formats, theirs)
 
 
 def _check_sizes(ours: Config, theirs: Config) -> None:

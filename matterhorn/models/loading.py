@@ -30,7 +30,7 @@ def whole_model(
     """
     told = options.pop("output_loading_info", False)
     usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
-    with whole(Path(source), CURE):
+    with whole(source, CURE):
         model, info = load(source, *arguments, **(usual | options), output_loading_info=True)
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
     wrong = sorted(name for name in {*info["missing_keys"], *mismatched} if head or _of_encoder(model, name))

@@ -126,7 +126,8 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         if (dtype := fn(torch.zeros(1)).dtype) != torch.float32:
             cure = "leave it in float32; torch.autocast computes products in bfloat16"
             raise InputError(f"{dtype}: a quantized network is exact in float32", field="dtype", cure=cure)
-        return cast(QuantizedForSequenceClassification, super()._apply(fn, recurse))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @torch.no_grad()
     def set_dead_zone(self, k: int) -> None:

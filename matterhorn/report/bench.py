@@ -49,7 +49,7 @@ def _figure(row: dict[str, Any]) -> str:
         return ", ".join(f"{name.removesuffix(' MB')} {value:.0f} MB" for name, value in row["extra"].items())
     forms = ((1, "{:.2f} ({:.2f}) s"), (1e3, "{:.2f} ({:.2f}) ms"), (1e6, "{:.0f} ({:.0f}) µs"))
     scale, form = next((form for form in forms if row["median_s"] * form[0] >= 1), forms[-1])
-    return form.format(row["median_s"] * scale, row["iqr_s"] * scale)
+    return form.format(row["median_s"] * scale, (row["iqr_s"] or 0.0) * scale)
 
 
 def plot_silence(rows: Rows, path: Path) -> None:

@@ -50,7 +50,7 @@ def load_classifier(
         else deepcopy(model)
     )
     if tokenizer is None:
-        with whole(Path(name), "give a folder with config, weights and tokenizer, or a name that the hub knows"):
+        with whole(name, "give a folder with config, weights and tokenizer, or a name that the hub knows"):
             tokenizer = AutoTokenizer.from_pretrained(name)
     encoder_of(own)
     fast = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)

@@ -124,7 +124,7 @@ def test_bad_input_is_one_line(saved, arguments, says):
 def test_a_broken_trace_is_named(tmp_path):
     path = tmp_path / "broken.json.gz"
     path.write_bytes(b"no gzip")
-    assert "cut or damaged" in str(run("energy", "--trace", str(path)).exception)
+    assert "cannot be read" in str(run("energy", "--trace", str(path)).exception)
 
 
 def test_an_empty_trace_is_refused(tmp_path):

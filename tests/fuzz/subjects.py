@@ -34,21 +34,30 @@ class Subject:
 
 
 def seal(path: Path) -> None:
-    """Write the hash of a program's file into its config, as one would who forges it."""
-    config = path.parent / "config.json"
-    plain = json.loads(config.read_text())
-    plain["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    config.write_text(json.dumps(plain))
+    """Write the hash of a program's file where its folder keeps hashes, as one would who forges it."""
+    config, manifest = (path.with_name(name) for name in ("config.json", "manifest.json"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if path != config and "sha256" in (plain := json.loads(config.read_text())):
+        plain["sha256"][path.name] = digest
+        config.write_text(json.dumps(plain))
+    if manifest.is_file():
+        from matterhorn.storage import Manifest
+
+        plain = json.loads(manifest.read_text())
+        manifest.write_text(Manifest(plain["kind"], plain["files"] | {path.name: digest}, plain["about"]).text())
 
 
 ARRAYS = tuple(f"{MODEL}/{name}.safetensors" for name in ("model", "embeddings"))
+LOADED = tuple(f"{MODEL}/{name}.json" for name in ("config", "tokenizer", "manifest"))
 ROWS = tuple(f"rows.{end}" for end in ("csv", "tsv", "json", "jsonl", "parquet"))
 
 SUBJECTS: dict[str, Subject] = {
-    "program": Subject((f"{MODEL}/config.json", f"{MODEL}/tokenizer.json", *ARRAYS), check=checks.unaltered, weight=8),
+    "program": Subject((*LOADED, *ARRAYS), check=checks.unaltered, weight=8),
     "forged": Subject(ARRAYS, (SCORE, f"info {MODEL} --json"), seal=seal, weight=6),
-    "config": Subject((f"{MODEL}/config.json",), (SCORE, f"info {MODEL}", "info", f"run --model {MODEL} warm"), 4),
-    "tokenizer": Subject((f"{MODEL}/tokenizer.json",), (SCORE,), 2),
+    "config": Subject(
+        (f"{MODEL}/config.json",), (SCORE, f"info {MODEL}", "info", f"run --model {MODEL} warm"), 4, seal
+    ),
+    "tokenizer": Subject((f"{MODEL}/tokenizer.json",), (SCORE,), 2, seal),
     "rows": Subject(
         ROWS,
         (

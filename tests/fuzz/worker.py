@@ -55,7 +55,8 @@ def attempt(number: int, seed: int, names: list[str] | None) -> dict[str, Any]:
     sound = path.read_bytes()
     by_field = path.suffix in FIELDS and draw.random() < 0.75
     spoiled = FIELDS[path.suffix](sound, draw) if by_field else spoil_bytes(sound, draw)
-    beside = {file: file.read_bytes() for file in (path.parent / "config.json",) if subject.seal and file.is_file()}
+    sealing = (path.with_name(name) for name in ("config.json", "manifest.json") if subject.seal)
+    beside = {file: file.read_bytes() for file in sealing if file.is_file()}
     path.write_bytes(spoiled)
     try:
         if subject.seal:

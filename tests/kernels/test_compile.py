@@ -29,3 +29,19 @@ def test_the_first_use_says_once_that_kernels_compile(tmp_path):
     assert first.stdout == second.stdout == "3 -1 3.0\n"
     assert first.stderr.count("compiling kernels") == 1 and "matterhorn warm" in first.stderr
     assert second.stderr == ""
+
+
+def test_what_is_damaged_is_compiled_anew(tmp_path):
+    (tmp_path / "some_kernels.py").write_text(KERNELS)
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    own = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths}
+
+    def ran() -> str:
+        code = "from some_kernels import add; print(add(1, 2))"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own, check=True).stdout
+
+    assert ran() == "3\n"
+    for end, data in (("nbi", b""), ("nbi", b"0.0\njunk"), ("nbc", b"\x80\x04junk"), ("nbc", b"")):
+        for path in (tmp_path / "cache").rglob(f"*.{end}"):
+            path.write_bytes(data)
+        assert ran() == "3\n"

@@ -180,7 +180,7 @@ def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
         with pytest.raises(InputError, match=message):
             Trace.load(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cut or damaged"):
+    with pytest.raises(InputError, match="cannot be read"):
         Trace.load(path)
     with pytest.raises(InputError, match="no such file"):
         Trace.load(tmp_path / "nowhere")
