@@ -16,7 +16,7 @@ from ..msu import deviating, load_device
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
-from .loop import check_tracker, multiplies_bf16, run_phase
+from .loop import Kept, check_tracker, multiplies_bf16, run_phase
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_metric
 from .noise import Chips
@@ -73,9 +73,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
             loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
-            run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, remembered=loss.parts)
-        if main:
-            lesson.tokenizer.save_pretrained(place / "best")
+            kept = Kept(lesson.tokenizer, loss.parts)
+            run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, beside=kept)
         source, own_head = place / "best", True
     return place / "best"
 
@@ -93,8 +92,9 @@ def _task_lesson(
     set_seed(recipe.seed)
     model = load_teacher(start or locate(recipe.backbone), task)
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    run_phase(model, task_loss, by_metric(task), learn, select, recipe.teacher, place, recipe.seed, tracker=tracker)
-    tokenizer.save_pretrained(place / "best")
+    settings, judge = recipe.teacher, by_metric(task)
+    beside = Kept(tokenizer)
+    run_phase(model, task_loss, judge, learn, select, settings, place, recipe.seed, tracker=tracker, beside=beside)
     teacher = partial(load_teacher, place / "best", task)
     learn = distillation_rows(recipe, learn, fast, glue_dir)
     return Lesson(teacher, learn, select, by_divergence(task, freeze(teacher())), tokenizer)

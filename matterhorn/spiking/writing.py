@@ -66,6 +66,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
         n=answer["n"],
         metric=task.metrics[0],
         seed=answer["settings"]["seed"],
+        program=program.hash,
         teacher=Scores(metrics=answer["teacher_metrics"]),
         spiking=[scores],
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),

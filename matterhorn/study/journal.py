@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..storage import put_file
 
 FORMAT = 2
 """Of the file; 2: chips drawn by NumPy."""
@@ -47,10 +47,8 @@ class Journal:
     def note(self, chip: str, score: float) -> None:
         """Keep one chip's score."""
         self.scores[chip] = score
-        fresh = self.path.with_name(self.path.name + ".tmp")
         kept = {"format": FORMAT, "about": self.about, "scores": self.scores}
-        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        os.replace(fresh, self.path)
+        put_file(self.path, json.dumps(kept, indent=1))
 
     def close(self) -> None:
         """The answer is written: the journal is not needed any more."""

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .answer_files import format_of
+from ..storage import put_file
+from .answer_files import Format, format_of
 from .evaluate import Progress
-from .predictor import Predictor, Texts, texts_of
+from .predictor import Columns, Predictor, Texts, texts_of
 from .tables import open_table
 
 FORMAT = 1
@@ -68,18 +69,20 @@ def write_answers(
         texts = list(islice(rows, PART_ROWS))
         if not place.is_file():
             numbers = np.arange(first, first + len(texts))
-            form.write(fresh := folder / "fresh", {"row": numbers, **predictor.answers(texts)})
-            os.replace(fresh, place)
+            _write_part(form, place, {"row": numbers, **predictor.answers(texts)})
     names = ["row", *predictor.answers([])]
     parts = [place for _, place in places]
-    form.join(parts, names, whole := folder / "whole")
     _check_free(output)
-    os.replace(whole, output)
-    for path in (*parts, folder / "fresh", folder / ABOUT):
+    put_file(output, lambda fresh: form.join(parts, names, fresh))
+    for path in (*parts, folder / ABOUT):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # not empty: somebody else's files stay
         folder.rmdir()
     return stop - start
+
+
+def _write_part(form: Format, place: Path, columns: Columns) -> None:
+    put_file(place, lambda fresh: form.write(fresh, columns))
 
 
 def survey(source: str | Path, columns: Sequence[str], progress: Progress = iter) -> tuple[int, str]:

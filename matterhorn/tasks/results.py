@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ..errors import InputError
+from ..storage import Manifest, put_file, put_folder, read_manifest
 from ..units import Strict
 from .task import METRICS, tasks
 
@@ -73,6 +74,8 @@ class Result(Strict):
     n: int = Field(gt=0)
     metric: str
     seed: int | None = None
+    program: str | None = None
+    """Hash of the program, where the figures are of one alone."""
     teacher: Scores | None = None
     quantized: Scores | None = None
     spiking: list[SpikingScores] = Field([])
@@ -103,11 +106,28 @@ class Result(Strict):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; the folder is made where there is none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".tmp")
-        fresh.write_text(self.as_json(), encoding="utf-8")
-        fresh.replace(path)
+        """Write the file, whole or not at all; the folder is made where there is none.
+
+        Raises:
+            InputError: another program lies there.
+        """
+        manifest = read_manifest(path.parent)
+        if manifest is None:
+            put_file(path, self.as_json())
+            return
+        self.check_program(path, manifest)
+        text = self.as_json()
+        put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_text(text), keep=True)
+
+    def check_program(self, path: Path, manifest: Manifest) -> None:
+        """Whether figures are of the program that lies beside them.
+
+        Raises:
+            InputError: they are of another.
+        """
+        if self.program != manifest.about.get("program"):
+            cure = "score the program anew with matterhorn glue score"
+            raise InputError("figures of another program", file=path, field="program", cure=cure)
 
     def as_json(self) -> str:
         """The file's text."""
@@ -122,7 +142,7 @@ def metric_names(task: str) -> list[str]:
 
 
 def read_result(path: Path) -> Result:
-    """Read one file.
+    """Read one file. Beside a program it must be of that, and as it was written.
 
     Raises:
         InputError: names the file and the field.
@@ -135,7 +155,7 @@ def read_result(path: Path) -> Result:
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=path, field="format", cure=cure)
     try:
-        return Result.model_validate(plain)
+        result = Result.model_validate(plain)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -143,6 +163,11 @@ def read_result(path: Path) -> Result:
         if not field:
             field, _, problem = problem.partition(": ")
         raise InputError(problem, file=path, field=field, cure=cure) from error
+    if manifest := read_manifest(path.parent):
+        if path.name in manifest.files:
+            manifest.read(path.parent, path.name)
+        result.check_program(path, manifest)
+    return result
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:
