@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,6 +196,7 @@ def study(
     from ..msu import Correction, WireCache, default_folder
     from ..storage import check_file, put_file
     from ..study import Journal, Run, load_plan, run_plan
+    from ..study.points import parts_of
 
     if html is not None:
         need("plot", "plotly")
@@ -216,22 +218,22 @@ def study(
     about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
     plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
-    sources = {"program": program.hash, "plan": plain, **about, **settings}
-    journal = Journal(output.with_name(output.name + ".part"), sources) if output is not None else None
-    found = run_plan(
-        Run.of(program, tokens, chosen),
-        plan,
-        chips,
-        seed=seed,
-        cache=WireCache(default_folder()),
-        correction=correction,
-        journal=journal,
-        progress=tracked("study"),
-    )
-    answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
-    if output is not None and journal is not None:
-        put_file(output, json_module.dumps(answer, indent=1) + "\n")
-        journal.close()
+    sources = {"program": program.hash, "rows": tokens.hash, "plan": plain, **parts_of(plan), **about, **settings}
+    with Journal(output.with_name(output.name + ".part"), sources) if output else nullcontext() as journal:
+        found = run_plan(
+            Run.of(program, tokens, chosen),
+            plan,
+            chips,
+            seed=seed,
+            cache=WireCache(default_folder()),
+            correction=correction,
+            journal=journal,
+            progress=tracked("study"),
+        )
+        answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
+        if output is not None and journal is not None:
+            put_file(output, json_module.dumps(answer, indent=1) + "\n")
+            journal.close()
     if html is not None:
         from ..report.study import write_study_page
 

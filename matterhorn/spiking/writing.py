@@ -18,9 +18,8 @@ from ..tasks import Task
 from ..tasks.results import Result, Scores, SpikingScores
 from ..tasks.results import Verification as Verified
 from .diagnosis import Diagnosis
-from .folder import ANSWER_FILE
 
-PAGE_FILE, RESULTS_FILE = "index.html", "results.json"
+ANSWER_FILE, PAGE_FILE, RESULTS_FILE = "spike.json", "index.html", "results.json"
 
 
 def write(

@@ -17,12 +17,20 @@ from filelock import FileLock, Timeout
 from ..errors import InputError
 from .output import ASIDE, put_file
 
-ABOUT_FILE, LOCK_FILE, HOLDER_FILE = "about.json", ".lock", ".holder"
+ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
+
+ENDING = "-holder"
+"""Of the name of the file beside a lock that says who holds it."""
 
 
 @contextmanager
 def claim(
-    folder: Path, about: Mapping[str, Any], parts: Sequence[str], *, restart: bool = False, cure: str = "give --restart"
+    folder: Path,
+    about: Mapping[str, Any],
+    parts: Sequence[str],
+    *,
+    restart: bool = False,
+    cure: str = "give --restart, or another output",
 ) -> Iterator[None]:
     """Hold a run's folder while working in it; it is made where there is none.
 
@@ -36,7 +44,7 @@ def claim(
     plain = json.loads(json.dumps(about))
     _check(folder, plain, restart, cure)
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder / LOCK_FILE, folder / HOLDER_FILE):
+    with held(folder / LOCK_FILE, folder):
         _check(folder, plain, restart, cure)  # nobody can change it any more
         if restart:
             _remove(folder, parts)
@@ -46,25 +54,25 @@ def claim(
 
 def finish(folder: Path, parts: Sequence[str]) -> None:
     """Remove what a run wrote and has no use for any more; files of others stay."""
-    _remove(folder, (*parts, ABOUT_FILE, HOLDER_FILE, LOCK_FILE))
+    _remove(folder, (*parts, ABOUT_FILE, LOCK_FILE))
     with suppress(OSError):  # not empty
         folder.rmdir()
 
 
 @contextmanager
-def held(lock: Path, holder: Path) -> Iterator[None]:
-    """Hold a lock; ``holder`` says who does.
+def held(lock: Path, what: Path) -> Iterator[None]:
+    """Hold a lock, on what is named.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it; says which.
     """
-    own = FileLock(lock)
+    own, holder = FileLock(lock), lock.with_name(lock.name + ENDING)
     try:
         own.acquire(timeout=0)
     except Timeout:
         who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
         problem, cure = f"held by {who}", "wait until it has ended, or give another folder"
-        raise InputError(problem, file=lock.parent, cure=cure) from None
+        raise InputError(problem, file=what, cure=cure) from None
     try:
         since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         put_file(holder, f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
@@ -80,7 +88,7 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
     if folder.exists() and not folder.is_dir():
         raise InputError("not a folder", file=folder, field="output", cure="give a folder's name")
     if not path.is_file():
-        ours = (LOCK_FILE, HOLDER_FILE, ASIDE)
+        ours = (LOCK_FILE, ASIDE)
         if strange := [one.name for one in sorted(folder.glob("*")) if not one.name.startswith(ours)]:
             problem = f"not the folder of a run: it holds {strange[0]}"
             raise InputError(problem, file=folder, field="output", cure="give another folder")
@@ -95,7 +103,7 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
         names = [name for name, _, _ in found]
         told = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
         problem = f"a run with another {', '.join(told[:5])}"
-        raise InputError(problem, file=folder, field=names[0], cure=f"{cure}, or another output")
+        raise InputError(problem, file=folder, field=names[0], cure=cure)
 
 
 def _differences(was: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..storage import put_file
+from ..storage import held, put_file
 
 FORMAT = 2
 """Of the file; 2: chips drawn by NumPy."""
 
 
 class Journal:
-    """A JSON file of scores by chip, and of what they depend on.
+    """A JSON file of scores by chip, and of what they depend on. In a ``with`` statement no other process has it too.
 
     Args:
-        path: the file; written whole with every score, to a temporary name first.
+        path: the file; written whole with every score.
         about: whatever the scores depend on (the program's hash, rows, plan, seed …), as plain JSON.
 
     Raises:
-        InputError: the file holds the scores of something else.
+        InputError: the file holds the scores of something else, or another process has it.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]):
@@ -43,6 +43,17 @@ class Journal:
             if about.get(field) != self.about[field]:
                 raise InputError("scores of another study", file=self.path, field=field, cure=cure)
         self.scores = scores
+
+    def __enter__(self) -> Journal:
+        self._lock = held(self.path.with_name(self.path.name + ".lock"), self.path)
+        self._lock.__enter__()
+        if self.path.is_file():
+            self._read()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+        self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
     def note(self, chip: str, score: float) -> None:
         """Keep one chip's score."""
