@@ -20,7 +20,15 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 BackendName = Annotated[str, typer.Option("--backend", help="events, exact or stepped: the same bits.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="OUTPUT may hold other files, which stay, and edited ones of ours, which do not."),
+]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name (matterhorn info) or a folder.")]
+
+
+PAGES, PICTURES, TRACES = (".html", ".htm"), (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp"), (".gz",)
+"""How names of what is written end."""
 
 
 @app.callback()

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InputError
 from ..reading import read_mapping, validated
-from .app import Json, ModelName, app, print_json
+from .app import PICTURES, Json, ModelName, app, print_json
 from .extras import need
 
 
@@ -28,8 +28,13 @@ def bench(
     json: Json = False,
 ) -> None:
     """Time our backends, Hugging Face, PyTorch int8 and SpikingJelly in turn: medians and ratios of one run."""
+    from ..storage import check_file
+
     if plot:
         need("plot", "matplotlib")
+        check_file(plot, "--plot", tables, ends=PICTURES)
+    if output:
+        check_file(output, "--output", tables, ends=(".json",))
     if tables is None:
         need("bench", "torch", "transformers")
         answer = _measured(quick, only, model, threads or sorted({1, os.cpu_count() or 1}), output)
@@ -48,6 +53,7 @@ def _measured(
     """Run a plan; the file is whole after every row."""
     from ..bench import FULL, PARTS, QUICK, Row, as_json, run_plan
     from ..program import load
+    from ..storage import put_file
 
     plan = QUICK if quick else FULL
     for part in only or ():
@@ -59,9 +65,7 @@ def _measured(
     ):
         rows.append(row)
         if output:
-            fresh = output.with_name(output.name + ".tmp")
-            fresh.write_text(json_module.dumps(as_json(program, threads, rows), indent=1) + "\n", encoding="utf-8")
-            fresh.replace(output)
+            put_file(output, json_module.dumps(as_json(program, threads, rows), indent=1) + "\n")
     return as_json(program, threads, rows)
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json, say
+from .app import PAGES, PICTURES, Json, app, print_json, say
 from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program.trace import Trace
 
-DEFAULT_MODEL = "sst2"
+DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
 CHIPS_FORMAT = 2
 """Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
 
@@ -32,9 +32,11 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
 
     if file is None:
         folder = files.find(model or DEFAULT_MODEL)
-        beside = folder / "trace.json.gz"
+        beside = folder / TRACE_FILE
         if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
             return record_trace(str(folder), rows)
+        if TRACE_FILE in (manifest := files.manifest_of(folder)).files:
+            manifest.read(folder, TRACE_FILE)
         model, file = str(folder), beside
     elif rows != Rows(task=rows.task):
         raise InputError("a trace has its own rows", file=file, field="--trace", cure="give a trace, or rows")
@@ -74,11 +76,14 @@ def energy(
     else a new one of its task's dev rows.
     """
     from ..energy import energy_answer, load
+    from ..storage import check_file
 
     if html is not None:
         need("plot", "plotly")
+        check_file(html, "--html", trace, ends=PAGES)
     if plot is not None:
         need("plot", "matplotlib")
+        check_file(plot, "--plot", trace, ends=PICTURES)
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, app, print_json
+from .app import TRACES, Json, app, print_json
 from .chip import (
     Chips,
     CircuitName,
@@ -49,8 +49,11 @@ def evaluate(
 ) -> None:
     """Metric, silent share, quiet share and events of a program on a task."""
     from ..runtime import Engine
+    from ..storage import check_file
     from ..tasks.evaluate import evaluate as run
 
+    if trace:
+        check_file(trace, "--trace", ends=TRACES)
     accelerator = launched()
     analog = backend == "analog"
     if analog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,9 +73,13 @@ def score(
 ) -> None:
     """Evaluate a run's networks on the dev rows and write the result file that ``glue table`` reads."""
     from ..program import find
+    from ..storage import check_file, read_manifest
     from ..tasks.evaluate import evaluate
+    from ..tasks.results import PATTERN
     from ..tasks.score import recipe_beside, result_of, spiking_scores
 
+    if not (fnmatch(output.name, PATTERN) and read_manifest(output.parent)):  # those beside a program are its own
+        check_file(output, "--output", ends=(".json",), makes_folder=True)
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")
     folder, accelerator = find(source), launched()
@@ -91,6 +96,7 @@ def score(
         name or chosen.name,
         len(splits["dev"]),
         spiking,
+        program=programs[0].hash if len(programs) == 1 else None,
         recipe=recipe,
         teacher=_scores(teacher or own_teacher, chosen, splits, accelerator),
         quantized=_scores(quantized or own_quantized, chosen, splits, accelerator),
@@ -150,8 +156,10 @@ def submit(
 ) -> None:
     """Predict the test rows and write the zip that the GLUE server takes; what is not predicted is named."""
     from ..program.files import load_classifier
+    from ..storage import check_file
     from ..tasks.submit import submit as run
 
+    check_file(output, "--output", ends=(".zip",), makes_folder=True)
     programs = {task: load_classifier(model) for task, model in _models(models).items()}
     filled = run(programs, output, glue_folder(glue_dir), backend=backend, max_length=max_length, progress=tracked)
     if json:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json, say
+from .app import PAGES, Json, Overwrite, app, print_json, say
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
 from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
@@ -66,9 +67,9 @@ def netlist(
     from ..msu.spice import array_circuit
     from ..msu.spice import netlist as written
     from ..msu.trial import choose_trial
+    from ..storage import check_file, put_file
 
-    if not out.resolve().parent.is_dir():
-        raise InputError("no such folder", file=out, field="--out", cure="name a file in a folder that exists")
+    check_file(out, "--out", kappa, weights)
     if text is not None and not kappa is weights is None:
         raise InputError("a sentence brings its own", field="--kappa, --weights", cure="drop --text or these")
     specs = _specs(device, circuit, wires)
@@ -81,7 +82,7 @@ def netlist(
         trial = real_trial(load(model), text, connection, token, (rows, cols), *specs, seed)
     trial = trial.at(seconds)
     array = array_circuit(trial.connection, trial.kappa, trial.ramp)
-    out.write_text(written(array, out.with_suffix(".data").name), encoding="ascii")
+    put_file(out, written(array, out.with_suffix(".data").name))
     say(f"{out}: run it by ngspice -b {out}")
 
 
@@ -129,6 +130,7 @@ def export(
     verify_writes: VerifyWrites = 0,
     tolerance: Tolerance = 0.03,
     place_rows: PlaceRows = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write conductance maps of a network: an npz for each array, and an index.json that says what sits where.
@@ -136,13 +138,13 @@ def export(
     What shares its rows is one connection, e.g. ``block.0.query-key-value``.
     """
     from ..msu.export import export_maps
-    from ..program import load
+    from ..program import find, load
     from ..runtime.analog import static_arrays, write
+    from ..storage import check_folder
     from ..study import sizing_sample
 
+    check_folder(folder, "maps", find(model), overwrite=overwrite)
     bank = chip(device, circuit, seed, deviation, verify_writes, tolerance, place_rows)
-    if folder.exists() and not folder.is_dir():
-        raise InputError("not a folder", file=folder, cure="name a folder")
     program = load(model)
     known = static_arrays(program)
     chosen = connections or list(known)
@@ -192,7 +194,9 @@ def study(
     """
     from ..msu import Correction, WireCache, default_folder
     from ..report.page_file import as_json
+    from ..storage import check_file, put_file
     from ..study import Journal, Run, load_plan, run_plan
+    from ..study.points import parts_of
 
     if html is not None:
         need("plot", "plotly")
@@ -205,30 +209,31 @@ def study(
             cure = f"choose from {', '.join(plan.studies)}"
             raise InputError(f"no property {unknown[0]!r}", field="--only", cure=cure)
         plan = plan.model_copy(update={"studies": {n: s for n, s in plan.studies.items() if n in properties}})
-    for path, option in ((output, "--output"), (html, "--html")):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise InputError("no such folder", file=path, field=option, cure="name a file in a folder that exists")
+    if output is not None:
+        check_file(output, "--output", points, ends=(".json",))
+    if html is not None:
+        check_file(html, "--html", points, ends=PAGES)
     correction = Correction(verify_writes, tolerance, place_rows)
     program, tokens, chosen = load_rows(model, rows)
     about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
     plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
-    sources = {"program": program.hash, "plan": plain, **about, **settings}
-    journal = Journal(output.with_name(output.name + ".part"), sources) if output is not None else None
-    found = run_plan(
-        Run.of(program, tokens, chosen),
-        plan,
-        chips,
-        seed=seed,
-        cache=WireCache(default_folder()),
-        correction=correction,
-        journal=journal,
-        progress=tracked("study"),
-    )
-    answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
-    if output is not None and journal is not None:
-        output.write_text(as_json(answer, indent=1) + "\n", encoding="utf-8")
-        journal.close()
+    sources = {"program": program.hash, "rows": tokens.hash, "plan": plain, **parts_of(plan), **about, **settings}
+    with Journal(output.with_name(output.name + ".part"), sources) if output else nullcontext() as journal:
+        found = run_plan(
+            Run.of(program, tokens, chosen),
+            plan,
+            chips,
+            seed=seed,
+            cache=WireCache(default_folder()),
+            correction=correction,
+            journal=journal,
+            progress=tracked("study"),
+        )
+        answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
+        if output is not None and journal is not None:
+            put_file(output, as_json(answer, indent=1) + "\n")
+            journal.close()
     if html is not None:
         from ..report.study import write_study_page
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import Json, ModelName, app, print_json, say
+from .app import Json, ModelName, Overwrite, app, print_json, say
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -26,14 +26,18 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Folder for the program.")],
     task: Annotated[str | None, typer.Option(help="The task it was trained for, or general.")] = None,
     embeddings: Embeddings = "embeddings.safetensors",
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
     from ..program.files import GENERAL
-    from ..program.saving import save
+    from ..program.saving import check_embeddings, save
+    from ..storage import check_folder
     from ..tasks import get_task
     from .extras import need
 
     need("train", "torch", "transformers")
+    check_folder(output, "program", source, overwrite=overwrite)
+    check_embeddings(embeddings)
     from ..models.convert import convert_folder
 
     name = task if task in (None, GENERAL) else get_task(task).name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json, say
+from .app import Json, Overwrite, app, print_json, say
 from .rows import Rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def publish(
         str, typer.Option(help="Embeddings file, relative to OUTPUT; models of one backbone may share it.")
     ] = "embeddings.safetensors",
     verify_rows: Annotated[int | None, typer.Option(min=1, help="Verify on so many dev rows (default: all).")] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Convert a run's network of the widest dead zone, score it on the dev rows, verify it, and write the program with
@@ -42,10 +43,13 @@ def publish(
     from ..distill.state import is_done, read_progress
     from ..hf import model_card
     from ..models.convert import convert_folder
-    from ..program.saving import save
+    from ..program.saving import check_embeddings, save
+    from ..storage import check_folder
     from ..tasks.evaluate import evaluate
     from ..tasks.score import result_of, spiking_scores
 
+    check_folder(output, "program", run, overwrite=overwrite)
+    check_embeddings(embeddings)
     recipe = read_recipe(run / RECIPE_FILE)
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"
@@ -72,6 +76,7 @@ def publish(
         output.name,
         len(splits["dev"]),
         [spiking],
+        program=program.hash,
         recipe=about,
         teacher=full[0],
         quantized=full[1],

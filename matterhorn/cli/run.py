@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from ..reading import read_text, whole
-from .app import BackendName, Json, ModelName, app, print_json
+from .app import PICTURES, TRACES, BackendName, Json, ModelName, app, print_json
 from .extras import need
 from .rows import MAX_LENGTH, Rows, tracked, with_rows
 
@@ -44,9 +44,13 @@ def run(
     from ..program.files import load_classifier
     from ..program.samples import sample
     from ..runtime import Engine
+    from ..storage import check_file
 
     if plot:
         need("plot", "matplotlib")
+        check_file(plot, "--plot", file, ends=PICTURES)
+    if trace:
+        check_file(trace, "--trace", file, ends=TRACES)
     program, expected = load_classifier(model), None
     if rows.named:
         if texts or file:

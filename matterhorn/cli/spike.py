@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, app, print_json, say
+from .app import Json, Overwrite, app, print_json, say
 from .rows import tracked
 
 
@@ -33,6 +33,7 @@ def spike(
     verify_rows: Annotated[int, typer.Option(min=1, help="So many rows are verified.")] = 64,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell time, memory and what may be lost.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what a stopped run has done.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Make a spiking network of a fine-tuned classifier: distilled, converted, verified, evaluated, billed.
@@ -64,8 +65,8 @@ def spike(
     if dry_run:
         answer = forecast(make_plan(model, train, eval_rows, **rows, **settings))
     else:
-        more: dict[str, Any] = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "progress": tracked}
-        answer = run(model, train, eval_rows, output=output, **rows, **more, **settings).answer
+        more: dict[str, Any] = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "overwrite": overwrite}
+        answer = run(model, train, eval_rows, output=output, progress=tracked, **rows, **more, **settings).answer
     if json:
         print_json(answer)
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import TRACES, Json, app, print_json
 
 FORMAT = 1
 """Of the JSON document."""
@@ -30,7 +30,9 @@ def merge(
 ) -> None:
     """Add up traces of the same program, e.g. of shards of one data set. The same rows twice are refused."""
     from ..program.trace import Trace, merged
+    from ..storage import check_file
 
+    check_file(output, "--output", ends=TRACES)
     if output.exists():
         raise InputError("already there", file=output, field="--output", cure="move it away, or name another file")
     whole = merged([Trace.load(path) for path in traces])

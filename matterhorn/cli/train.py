@@ -23,6 +23,7 @@ def train(
         Path | None, typer.Option(help="Where the run lives (default: runs/<family>/<task>); its start lies beside it.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Processor threads (0: all).")] = 0,
+    restart: Annotated[bool, typer.Option("--restart", help="Remove what an earlier run left in the folder.")] = False,
     tracker: Annotated[str | None, typer.Option(help="Report to tensorboard, wandb … (default: none).")] = None,
 ) -> None:
     """Fine-tune a teacher and distill it, phase after phase. Killed or stopped, the same command goes on."""
@@ -40,6 +41,6 @@ def train(
         torch.set_num_threads(threads)
     settings = load_recipe(recipe)
     place = output or Path("runs") / (Path(recipe).stem if Path(recipe).suffix else full_name(recipe))
-    best = run(settings, place, glue_folder(glue_dir), tracker=tracker)
+    best = run(settings, place, glue_folder(glue_dir), tracker=tracker, restart=restart)
     if os.environ.get("RANK", "0") == "0":
         say(f"{best}: the quantized network; next: matterhorn publish {place} OUTPUT")

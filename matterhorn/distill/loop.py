@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -18,13 +18,14 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
+from ..storage import put_folder
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import Flips, Measure, on_device
 from .recipe import EVALUATIONS, Phase
-from .state import Progress, Stateful, load_state, replace_folder, save_state
+from .state import Progress, Stateful, load_state, save_state
 
 ENDLESS = 2**31
 """Steps of a phase that only the clock ends."""
@@ -49,6 +50,23 @@ class Descent:
     def kept(self) -> PreTrainedModel:
         """The network that is evaluated and kept: the average, if there is one."""
         return cast(PreTrainedModel, self.average.module) if self.average else self.model
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept beside a network: the tokenizer, and what the loss remembers from pass to pass, by name."""
+
+    tokenizer: PreTrainedTokenizerBase | None = None
+    remembered: Mapping[str, Stateful] = field(default_factory=dict)
+
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write a network and its tokenizer to a folder."""
+        model.save_pretrained(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+
+NOTHING = Kept()
 
 
 def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Accelerator) -> Descent:
@@ -113,11 +131,11 @@ def run_phase(
     seed: int,
     *,
     tracker: str | None = None,
-    remembered: Mapping[str, Stateful] = MappingProxyType({}),
+    beside: Kept = NOTHING,
 ) -> Progress:
     """Train ``model`` in place; the weights that score best on ``selection`` land in ``folder/best``.
 
-    ``tracker``: see :func:`check_tracker`; ``remembered``: what the loss remembers from pass to pass, by name.
+    ``tracker``: see :func:`check_tracker`; ``beside``: what is kept beside the network.
     """
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
@@ -125,7 +143,7 @@ def run_phase(
     if phase.minutes is None:
         total = max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / accelerator.num_processes)))
     descent = begin(model, phase, total, accelerator)
-    parts: dict[str, Stateful] = {"model": model, **remembered}
+    parts: dict[str, Stateful] = {"model": model, **beside.remembered}
     if descent.average is not None:
         parts["average"] = descent.average
     progress = load_state(folder / "last", parts, descent.optimizer)
@@ -157,7 +175,7 @@ def run_phase(
             if accelerator.is_main_process:
                 _show(progress.history[-1])
                 if progress.best_step == descent.step:
-                    replace_folder(folder / "best", descent.kept.save_pretrained)
+                    put_folder(folder / "best", "network", partial(beside.save, descent.kept))
                 save_state(folder / "last", parts, descent.optimizer, progress)
             accelerator.wait_for_everyone()
             if progress.done:

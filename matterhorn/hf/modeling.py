@@ -22,6 +22,7 @@ from ..program import Program, find
 from ..program.files import load_classifier
 from ..program.saving import save
 from ..runtime import Engine
+from ..storage import Manifest, read_manifest
 from .card import model_card
 from .configuration import OPTIONS, UNSEEN, ProgramConfig
 
@@ -153,9 +154,13 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         folder, names = Path(folder), self.config.names(len(self.program.labels))
         program = self.program if names == self.program.labels else replace(self.program, labels=names)
         source = program.path or folder
-        beside = {name: (source / name).read_text(encoding="utf-8") for name in TEXTS if (source / name).is_file()}
-        beside = {"README.md": model_card(program, name=folder.resolve().name)} | beside
-        beside = {name: text for name, text in beside.items() if not (folder / name).exists()}
+        ours = (read_manifest(folder) or Manifest()).files
+        beside = {"README.md": model_card(program, name=folder.resolve().name)}
+        for place in (path / name for path in (source, folder) for name in TEXTS if (path / name).is_file()):
+            beside[place.name] = place.read_text(encoding="utf-8")
+        if program.hash != self.program.hash:  # with other names it is another program
+            beside.pop("results.json", None)
+        beside = {name: text for name, text in beside.items() if name in ours or not (folder / name).exists()}
         save(program, folder, beside=beside, about={"problem_type": self.config.problem_type})
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.resolve().name), **options)

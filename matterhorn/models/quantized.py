@@ -23,6 +23,7 @@ from ..program.hub import CODE, CODE_FILE
 from ..program.text import Encoded
 from ..reading import read_mapping
 from ..runtime.verify import Expected
+from ..storage import put_folder, settle
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import CarriesItsCode, MatterhornConfig
@@ -36,6 +37,10 @@ TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
 }
 """Activations of the head as they are trained, by their names in :mod:`matterhorn.kernels.activation`."""
+
+
+SENDING = {"token", "private", "revision", "create_pr", "commit_message", "commit_description"}
+"""What ``save_pretrained`` may be told of a repository of the hub."""
 
 
 @dataclass
@@ -216,14 +221,23 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         return Pass(logits, tuple(states), events)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """As any model of Hugging Face, with the module that the Auto classes load."""
-        Path(save_directory).mkdir(parents=True, exist_ok=True)
-        (Path(save_directory) / CODE_FILE).write_text(CODE, encoding="utf-8")
-        super().save_pretrained(save_directory, **options)
+        """As any model of Hugging Face, whole or not at all, with the module that the Auto classes load. Files of
+        others stay."""
+        sends, name = options.pop("push_to_hub", False), options.pop("repo_id", Path(save_directory).name)
+
+        def write(fresh: Path) -> None:
+            (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
+            super(QuantizedForSequenceClassification, self).save_pretrained(fresh, **options)
+
+        if options.get("is_main_process", True):
+            put_folder(Path(save_directory), "network", write)
+        if sends:
+            self.push_to_hub(name, **{key: value for key, value in options.items() if key in SENDING})
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
         """As any model of Hugging Face, but whole: see :func:`~.loading.whole_model`."""
+        settle(Path(source))
         return whole_model(super().from_pretrained, source, *arguments, **options)
 
     def activate(self, x: Tensor) -> Tensor:
@@ -260,6 +274,7 @@ def read_network(folder: Path) -> QuantizedForSequenceClassification:
     Raises:
         InputError: there is none.
     """
+    settle(folder)
     config = folder / "config.json"
     if not config.is_file():
         raise InputError("no network here", file=config, cure="give the folder that matterhorn train wrote")

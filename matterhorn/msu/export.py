@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..storage import put_folder
 from .connection import ProgrammedConnection
 from .mapping import unit_conductance
 
 FORMAT = 2
 """Of the index of conductance maps."""
+
+INDEX_FILE = "index.json"
 
 
 def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path) -> Path:
@@ -24,11 +27,14 @@ def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path)
     Where rows were chosen, ``first_input`` counts places in ``input_order``.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    index = folder / "index.json"
-    entries = [_write_connection(connection, folder) for connection in connections]
-    index.write_text(json.dumps({"format": FORMAT, "unit": "S", "connections": entries}, indent=2), encoding="utf-8")
-    return index
+
+    def write(fresh: Path) -> None:
+        entries = [_write_connection(connection, fresh) for connection in connections]
+        text = json.dumps({"format": FORMAT, "unit": "S", "connections": entries}, indent=2)
+        (fresh / INDEX_FILE).write_text(text, encoding="utf-8")
+
+    put_folder(folder, "maps", write)
+    return folder / INDEX_FILE
 
 
 def _write_connection(connection: ProgrammedConnection, folder: Path) -> dict[str, object]:

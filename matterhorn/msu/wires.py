@@ -12,11 +12,9 @@ neighbors, between driver and first cell, and between last cell and neuron.
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import get_ident
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +22,7 @@ from platformdirs import user_cache_path
 
 from ..errors import InputError
 from ..reading import whole
+from ..storage import put_file
 from .circuit import Wires
 
 
@@ -98,11 +97,7 @@ class WireCache:
         return solved
 
     def _store(self, path: Path, array: NDArray[np.float32]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.tmp")
-        with temporary.open("wb") as stream:
-            np.savez(stream, solved=array)
-        temporary.replace(path)
+        put_file(path, lambda fresh: np.savez(fresh, solved=array))
         files = sorted(self.folder.glob("*.np[yz]"), key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:

@@ -1,16 +1,15 @@
-"""A program's folder: packed arrays, checksums, tokenizer, and embeddings that several programs may share.
+"""A program's folder: packed arrays, manifest, tokenizer, and embeddings that several programs may share.
 
-``config.json``: ``format``, the network's config, labels, task, ``embeddings`` (file, relative to the folder) and
-``sha256`` of every file with arrays and of the module that the Auto classes load. ``model.safetensors``: packed
-weights, thresholds, silent levels. A program whose embeddings differ from the shared ones in some rows keeps those rows
-in ``own-rows.safetensors``. The tokenizer lies beside them; of earlier folders, beside the shared embeddings.
+``config.json``: ``format``, the network's config, labels, task, and ``embeddings`` (file, relative to the folder).
+``model.safetensors``: packed weights, thresholds, silent levels. A program whose embeddings differ from the shared ones
+in some rows keeps those rows in ``own-rows.safetensors``. ``manifest.json`` (:mod:`matterhorn.storage.manifest`) has
+checksums of all that is read, of shared embeddings too, and of what the tokenizer does: its file may be written anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from tokenizers import Tokenizer
 
 from ..errors import InputError
-from ..reading import Arrays, Strict, read_arrays, read_mapping, validated, whole
+from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, whole
+from ..storage import MANIFEST_FILE, Manifest, read_manifest, settle, sha256
+from ..storage.manifest import checked
 from ..topology import STATIC
 from .config import Config
 from .decision import ProblemType
-from .hub import TOKENIZER_FILE
+from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
 from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_ternary
 from .parts import REACH
 from .program import Program
 from .text import read_tokenizer
 
-FORMAT = 3
-"""3: new names of populations and connections, labels as a list."""
+FORMAT = 4
+"""4: checksums in a manifest. 3: new names of populations and connections, labels as a list."""
+
+KIND = "program"
+"""Of its manifest."""
 
 MODEL_TYPE = "matterhorn-program"
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
@@ -76,33 +81,73 @@ def load(name: str | Path) -> Program:
     ('negative', 'positive')
 
     Raises:
-        InputError: there is none, or a file is missing, cut, altered or of another format.
+        InputError: there is none, or a file is missing, cut, altered, not in the manifest, or of another format.
     """
     folder = find(name)
-    plain = read_config(folder)
+    plain, manifest = read_config(folder), manifest_of(folder)
+    if CODE_FILE in manifest.files or (folder / CODE_FILE).exists():
+        manifest.read(folder, CODE_FILE)
+
+    def read(file: str) -> bytes:
+        if file != plain["embeddings"] or file in manifest.files:
+            return manifest.read(folder, file)
+        expected = manifest.about.get("embeddings", "")
+        return checked(find_embeddings(folder, file, expected), expected)
+
+    words = tokenizer_in(folder)
+    does = None if words is None else what_it_does(words)
+    if does != manifest.about.get("tokenizer"):
+        problem = "missing" if does is None else f"makes other tokens than {MANIFEST_FILE} says"
+        raise InputError(problem, file=folder / TOKENIZER_FILE, field="tokenizer", cure="restore the file")
+    return assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
+
+
+def assembled(
+    folder: Path, plain: Mapping[str, Any], read: Callable[[str], bytes], tokenizer: Tokenizer | None, *, own_rows: bool
+) -> Program:
+    """The program that lies in a folder.
+
+    Args:
+        plain: its ``config.json``. read: gives the content of the file of a name. own_rows: whether it has such.
+
+    Raises:
+        InputError: something of it is not possible.
+    """
     config = config_of(plain["network"], folder / CONFIG_FILE)
-    shelf = find_embeddings(folder, plain)
-    for file, expected in plain["sha256"].items():
-        _check(shelf if file == plain["embeddings"] else folder / file, expected)
-    stored, tables = read_arrays(folder / MODEL_FILE), read_arrays(shelf)
+    names = [MODEL_FILE, plain["embeddings"], *([ROWS_FILE] if own_rows else [])]
+    stored, tables, *rows = (parse_arrays(read(name), folder / name) for name in names)
     with whole(folder / MODEL_FILE):
-        if ROWS_FILE in plain["sha256"]:
-            replace_rows(tables, read_arrays(folder / ROWS_FILE))
+        for own in rows:
+            replace_rows(tables, own)
         arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
-    words = (place / TOKENIZER_FILE for place in (folder, Path(os.path.normpath(shelf)).parent))
-    file = next((path for path in words if path.is_file()), None)
+    about: dict[str, Any] = {name: plain.get(name) for name in ("labels", "task", "problem_type")}
     try:
-        return Program.from_arrays(
-            config,
-            arrays,
-            labels=plain["labels"],
-            task=plain["task"],
-            tokenizer=read_tokenizer(file) if file else None,
-            path=folder,
-            problem_type=plain.get("problem_type"),
-        )
+        return Program.from_arrays(config, arrays, tokenizer=tokenizer, path=folder, **about)
     except InputError as error:
         raise InputError(str(error), file=folder / MODEL_FILE) from error
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of a program.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = read_manifest(folder)
+    if found is None or found.kind != KIND:
+        cure = "restore the file, or take the program from where it was"
+        raise InputError("missing", file=folder / MANIFEST_FILE, cure=cure)
+    return found
+
+
+def tokenizer_in(folder: Path) -> Tokenizer | None:
+    """The tokenizer in a folder, if there is one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / TOKENIZER_FILE
+    return read_tokenizer(path) if path.is_file() else None
 
 
 def load_classifier(name: str | Path) -> Program:
@@ -115,13 +160,18 @@ def load_classifier(name: str | Path) -> Program:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A program's ``config.json``, checked for its format."""
+    """A program's ``config.json``, checked.
+
+    Raises:
+        InputError: there is none, it was altered, or it is of another format.
+    """
+    settle(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise InputError("no program here", file=path, cure="give a shipped model's name or a program's folder")
     plain = read_mapping(path)
     kind = plain.get("model_type")
-    if kind == "matterhorn-spiking":
+    if kind == "matterhorn-spiking" or (kind == MODEL_TYPE and plain.get("format") == 3):
         cure = "run matterhorn upgrade OLD NEW"
         raise InputError(f"format {plain.get('format')} of an earlier version", file=path, field="format", cure=cure)
     if kind != MODEL_TYPE:
@@ -129,7 +179,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"a {kind!r} checkpoint, not a program", file=path, field="model_type", cure=cure)
     if plain.get("format") != FORMAT:
         raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
-    missing = [key for key in ("network", "labels", "task", "embeddings", "sha256") if key not in plain]
+    manifest_of(folder).read(folder, CONFIG_FILE)
+    missing = [key for key in ("network", "labels", "task", "embeddings") if key not in plain]
     if missing:
         raise InputError("missing", file=path, field=missing[0], cure="convert again")
     validated(_Saved, {name: plain[name] for name in _Saved.model_fields if name in plain}, path, "restore the file")
@@ -143,7 +194,6 @@ class _Saved(Strict):
     labels: list[str] = Field(min_length=1)
     task: str | None
     embeddings: str
-    sha256: dict[str, str]
     problem_type: ProblemType | None = None
 
 
@@ -162,12 +212,12 @@ def config_of(network: Mapping[str, Any], path: Path) -> Config:
         raise InputError(str(error), file=path, field="network", cure="convert again") from error
 
 
-def find_embeddings(folder: Path, plain: Mapping[str, Any]) -> Path:
-    """Embeddings of a program: where its ``config.json`` (``plain``) says, else those of a known model of that name
-    with the very same content."""
-    named = Path(plain["embeddings"])
+def find_embeddings(folder: Path, name: str, expected: str) -> Path:
+    """Embeddings of a program: the file of that name, relative to its folder, else those of a known model of that name
+    with the very same content (``expected``: their SHA-256)."""
+    named = Path(name)
     known = [place / named.parent.name / named.name for place in folders()] if named.parent.name else []
-    same = (path for path in known if path.is_file() and sha256(path) == plain["sha256"].get(str(named)))
+    same = (path for path in known if path.is_file() and sha256(path) == expected)
     own = folder / named
     return own if own.is_file() else next(same, own)
 
@@ -248,17 +298,3 @@ def from_disk(stored: Arrays, config: Config) -> Arrays:
         elif not name.endswith(".off"):
             arrays[name] = value
     return arrays
-
-
-def _check(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise InputError("missing", file=path, cure="copy the whole program")
-    if sha256(path) != expected:
-        cure = "restore the file; it was cut or altered"
-        raise InputError(f"checksum differs from {CONFIG_FILE}", file=path, field="sha256", cure=cure)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from tokenizers import Tokenizer
@@ -18,6 +19,9 @@ except ImportError as error:
 """
 """Of :data:`CODE_FILE`. (Of an import outside ``try`` transformers says that ``matterhorn`` is to be installed.)"""
 
+PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+"""Of a tokenizer that decide on the tokens it makes."""
+
 SPECIAL_TOKENS = {
     "cls_token": ("[CLS]", "<s>"),
     "sep_token": ("[SEP]", "</s>"),
@@ -25,6 +29,9 @@ SPECIAL_TOKENS = {
     "unk_token": ("[UNK]", "<unk>"),
 }
 """What BERT and RoBERTa call them."""
+
+FRAME = {name for names in SPECIAL_TOKENS.values() for name in names} | {"[PAD]", "<pad>"}
+"""Tokens that no text has."""
 
 
 def auto_map(config: str, model: str) -> dict[str, str]:
@@ -51,7 +58,15 @@ def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
     return {TOKENIZER_FILE: compact, SETTINGS_FILE: json.dumps(settings, indent=1) + "\n"}
 
 
-def says_the_same(one: str, other: str) -> bool:
-    """Whether two texts of :data:`TOKENIZER_FILE` make the same tokens (how they pad and cut aside)."""
-    ours, theirs = (reader(Tokenizer.from_str(text), None).to_str() for text in (one, other))
-    return ours == theirs
+def what_it_does(tokenizer: Tokenizer) -> str:
+    """SHA-256 of all that decides on the tokens it makes; how it pads, cuts and writes them out again aside.
+
+    Tokens that frame a text (:data:`FRAME`) may be named as such or not: Hugging Face does where it saves a tokenizer.
+    """
+    plain, known = json.loads(tokenizer.to_str()), tokenizer.get_vocab(with_added_tokens=False)
+    plain["added_tokens"] = [
+        one
+        for one in plain["added_tokens"]
+        if not (one["special"] and one["content"] in FRAME and known.get(one["content"]) == one["id"])
+    ]
+    return hashlib.sha256(json.dumps([plain[part] for part in PARTS], sort_keys=True).encode()).hexdigest()

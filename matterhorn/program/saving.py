@@ -1,4 +1,4 @@
-"""Writing a program's folder, so that nothing in it is ever half written or lost."""
+"""Writing a program's folder."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.numpy import load_file
 from safetensors.numpy import save as as_bytes
 
 from ..errors import InputError
+from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
     FORMAT,
+    KIND,
     MODEL_FILE,
     MODEL_TYPE,
     ROWS_FILE,
     differing_rows,
-    sha256,
     to_disk,
+    tokenizer_in,
 )
-from .hub import CODE, CODE_FILE, TOKENIZER_FILE, auto_map, says_the_same, tokenizer_files
+from .hub import CODE, CODE_FILE, auto_map, tokenizer_files, what_it_does
 from .program import Program
 
 
@@ -36,8 +37,8 @@ def save(
     beside: Mapping[str, str] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a program's folder: all files aside first, then put in their places, ``config.json`` last. In a folder
-    that is there already, an earlier program's arrays go and files of other names stay.
+    """Write a program's folder, whole or not at all (:func:`~matterhorn.storage.put_folder`). In a folder that is there
+    already, an earlier program goes and files of others stay, a tokenizer that makes the same tokens among them.
 
     Args:
         embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another
@@ -45,69 +46,51 @@ def save(
         beside: further text files, by name. about: further keys of ``config.json``.
 
     Raises:
-        InputError: the folder holds another kind of model.
+        InputError: the folder holds another kind of model, or files of others in the places of the program's.
     """
-    earlier = _own_files(folder)
-    place = folder if folder.is_dir() else folder.parent
-    place.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=place, prefix=".saving-") as aside:
-        fresh = Path(aside)
-        _write(program, fresh, folder, embeddings, beside or {}, about or {})
-        folder.mkdir(exist_ok=True)
-        for path in sorted(fresh.iterdir(), key=lambda path: path.name == CONFIG_FILE):
-            earlier.discard(path.name)
-            os.replace(path, folder / path.name)
-    for name in earlier:
-        (folder / name).unlink(missing_ok=True)
+    check_embeddings(embeddings)
+    tables = {k.removeprefix("embeddings."): v for k, v in program.arrays().items() if k.startswith("embeddings.")}
+    shelf, rows = Path(os.path.normpath(folder / embeddings)), dict[str, Any]()
+    if "/" in embeddings:
+        if shelf.exists():
+            rows = differing_rows(tables, load_file(shelf), shelf)
+        else:
+            put_file(shelf, as_bytes(tables))
+
+    def write(fresh: Path) -> None:
+        (fresh / MODEL_FILE).write_bytes(as_bytes(to_disk(dict(program.arrays()), program.config)))
+        if "/" not in embeddings:
+            (fresh / embeddings).write_bytes(as_bytes(tables))
+        elif rows:
+            (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
+        (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
+        config = _config(program, embeddings) | dict(about or {})
+        texts = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {})}
+        for name, text in (texts | _words(program, folder)).items():
+            (fresh / name).write_text(text, encoding="utf-8")
+
+    put_folder(folder, KIND, write, ties(program, shelf if "/" in embeddings else None))
 
 
-def _own_files(folder: Path) -> set[str]:
-    """Files with arrays of the program that lies in a folder, if there is one."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError("not a folder", file=folder, cure="give a folder's name")
-    if not (folder / CONFIG_FILE).is_file():
-        return set()
-    try:
-        plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except ValueError:
-        plain = {}
-    if plain.get("model_type") != MODEL_TYPE:
-        problem = f"holds another model ({plain.get('model_type')})"
-        raise InputError(problem, file=folder / CONFIG_FILE, field="model_type", cure="give a folder of its own")
-    return {name for name in plain.get("sha256", {}) if Path(name).name == name}
+def ties(program: Program, shelf: Path | None) -> dict[str, str]:
+    """What the manifest ties a program's folder to; ``shelf``: the embeddings that it shares, if it does."""
+    words = {"tokenizer": what_it_does(program.tokenizer)} if program.tokenizer else {}
+    return {"program": program.hash} | words | ({"embeddings": sha256(shelf)} if shelf else {})
 
 
-def _write(
-    program: Program,
-    fresh: Path,
-    folder: Path,
-    embeddings: str,
-    beside: Mapping[str, str],
-    about: Mapping[str, Any],
-) -> None:
-    """Fill ``fresh`` with all files of a program that is to lie in ``folder``."""
-    arrays = dict(program.arrays())
-    tables = {k.removeprefix("embeddings."): v for k, v in arrays.items() if k.startswith("embeddings.")}
-    (fresh / MODEL_FILE).write_bytes(as_bytes(to_disk(arrays, program.config)))
-    own = "/" not in embeddings
-    shelf = Path(os.path.normpath((fresh if own else folder) / embeddings))
-    if own or not shelf.exists():
-        shelf.parent.mkdir(parents=True, exist_ok=True)
-        half = shelf.with_name(shelf.name + ".tmp")
-        half.write_bytes(as_bytes(tables))
-        os.replace(half, shelf)
-    elif rows := differing_rows(tables, load_file(shelf), shelf):
-        (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
-    texts = {CODE_FILE: CODE, **beside}
-    if program.tokenizer is not None:
-        words = tokenizer_files(program.tokenizer, program.config)
-        there = folder / TOKENIZER_FILE
-        if not there.is_file() or not says_the_same(there.read_text(encoding="utf-8"), words[TOKENIZER_FILE]):
-            texts |= words
-    for name, text in texts.items():
-        (fresh / name).write_text(text, encoding="utf-8")
-    hashed = [*sorted(path.name for path in fresh.glob("*.safetensors")), CODE_FILE]
-    plain = {
+def check_embeddings(name: str) -> None:
+    """Whether embeddings may go to a file of this name.
+
+    Raises:
+        InputError: it is the name of another file of a program, or ends otherwise than ``.safetensors``.
+    """
+    if Path(name).name in (MODEL_FILE, ROWS_FILE) or not name.endswith(".safetensors"):
+        raise InputError(f"{name!r} is not possible", field="embeddings", cure=f"name it {EMBEDDINGS_FILE}")
+
+
+def _config(program: Program, embeddings: str) -> dict[str, Any]:
+    """What ``config.json`` says."""
+    return {
         "format": FORMAT,
         "model_type": MODEL_TYPE,
         "architectures": ["ProgramForSequenceClassification"],
@@ -117,6 +100,16 @@ def _write(
         "problem_type": program.problem_type,
         "embeddings": embeddings,
         "network": program.config.plain(),
-        "sha256": {name: sha256(fresh / name) for name in hashed} | {embeddings: sha256(shelf)},
     }
-    (fresh / CONFIG_FILE).write_text(json.dumps({**plain, **about}, indent=1) + "\n", encoding="utf-8")
+
+
+def _words(program: Program, folder: Path) -> dict[str, str]:
+    """The tokenizer's files. Of one in the folder that makes the same tokens, those that came with a program stay as
+    they are, settings of one's own among them, and those of others are left alone."""
+    if program.tokenizer is None:
+        return {}
+    words = tokenizer_files(program.tokenizer, program.config)
+    there, ours = tokenizer_in(folder), (read_manifest(folder) or Manifest()).files
+    if there is None or what_it_does(there) != what_it_does(program.tokenizer):
+        return words
+    return {name: (folder / name).read_text(encoding="utf-8") for name in words if name in ours}

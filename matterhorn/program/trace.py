@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..storage import put_file
 from ..topology import SOURCE, Shape, Site
 
 FORMAT = 4
@@ -198,8 +199,7 @@ class Trace:
                 own.elements, own.vectors = own.elements + step.elements, own.vectors + step.vectors
 
     def save(self, path: str | Path) -> None:
-        """Write as gzipped JSON (atomically: a temporary name first)."""
-        path = Path(path)
+        """Write as gzipped JSON."""
         plain = {
             "format": FORMAT,
             "program": self.program,
@@ -215,9 +215,7 @@ class Trace:
             ],
             "digital": [vars(d) for d in self.digital.values()],
         }
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(gzip.compress(json.dumps(plain).encode(), mtime=0))
-        temporary.replace(path)
+        put_file(Path(path), gzip.compress(json.dumps(plain).encode(), mtime=0))
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:

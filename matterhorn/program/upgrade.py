@@ -1,4 +1,4 @@
-"""Reading what earlier versions wrote: programs of formats 1 and 2 and quantized networks, written anew in today's."""
+"""Reading what earlier versions wrote: programs of formats 1 to 3 and quantized networks, written anew in today's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,20 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from ..errors import InputError
+from ..storage import check_folder, put_folder
+from ..storage.manifest import checked
 from .config import Config
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
     MODEL_FILE,
+    MODEL_TYPE,
     ROWS_FILE,
+    assembled,
+    find_embeddings,
     from_disk,
     replace_rows,
-    sha256,
+    tokenizer_in,
 )
 from .hub import TOKENIZER_FILE
 from .program import Program
@@ -42,7 +49,10 @@ KEYS = {"weight_bits": "weights", "stored_bits": "kv_bits", "narrower": "dead_zo
 """Keys of a config, old and new."""
 
 WIDTHS = {"1": "int1", "ternary": "ternary", "2": "int2", "4": "int4"}
-OTHER_FILES = ("results.json", "recipe.yaml", "README.md")
+RESULTS_FILE = "results.json"
+OTHER_FILES = (RESULTS_FILE, "recipe.yaml", "README.md")
+UNCHECKED = (CONFIG_FILE, TOKENIZER_FILE, RESULTS_FILE)
+"""What had no checksum in earlier formats."""
 
 
 def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
@@ -59,25 +69,48 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
         raise InputError("no network here", file=path, cure="give a folder that an earlier version wrote")
     if new.exists():
         raise InputError("already there", file=new, cure="name a new folder")
+    check_folder(new, "program", old)
     plain = json.loads(path.read_text(encoding="utf-8"))
     kind = plain.get("model_type")
     if kind == "matterhorn-spiking" and plain.get("format") in (1, 2):
         program = read_program(old, plain)
-        kept = {name: (old / name).read_text(encoding="utf-8") for name in OTHER_FILES if (old / name).is_file()}
-        save(program, new, embeddings=embeddings or plain.get("embeddings", EMBEDDINGS_FILE), beside=kept)
-        return f"a program of format {plain['format']}"
-    if kind == "matterhorn" and "weight_bits" in plain:
+    elif kind == MODEL_TYPE and plain.get("format") == 3:
+        read = partial(_read, old, plain.get("sha256") or {})
+        program = assembled(old, plain, read, tokenizer_in(old), own_rows=(old / ROWS_FILE).is_file())
+    elif kind == "matterhorn" and "weight_bits" in plain:
         _write_quantized(old, plain, new)
-        return "a quantized network"
-    problem = f"a {kind!r} checkpoint of today, or none of ours"
-    raise InputError(problem, file=path, field="model_type", cure="leave it as it is")
+        return "a quantized network, which has no checksums"
+    else:
+        problem = f"a {kind!r} checkpoint of today, or none of ours"
+        raise InputError(problem, file=path, field="model_type", cure="leave it as it is")
+    kept = {name: (old / name).read_text(encoding="utf-8") for name in OTHER_FILES if (old / name).is_file()}
+    if RESULTS_FILE in kept:
+        kept[RESULTS_FILE] = tied(kept[RESULTS_FILE], program)
+    save(program, new, embeddings=embeddings or plain.get("embeddings", EMBEDDINGS_FILE), beside=kept)
+    arrays = [name for name in (MODEL_FILE, ROWS_FILE, str(plain.get("embeddings"))) if (old / name).is_file()]
+    unchecked = [name for name in (*UNCHECKED, *arrays) if name not in (plain.get("sha256") or {})]
+    told = ", ".join(name for name in unchecked if (old / name).is_file())
+    return f"a program of format {plain['format']}, which had no checksum of {told}"
+
+
+def _read(folder: Path, sums: Mapping[str, str], name: str) -> bytes:
+    """A file of format 3, checked where there is something to check it by."""
+    path = find_embeddings(folder, name, sums.get(name, ""))
+    return checked(path, sums[name]) if name in sums else path.read_bytes()
+
+
+def tied(text: str, program: Program) -> str:
+    """A result file that says which program it is of."""
+    try:
+        return json.dumps(json.loads(text) | {"program": program.hash}, indent=1) + "\n"
+    except (ValueError, TypeError):  # what is none is none afterwards
+        return text
 
 
 def read_program(folder: Path, plain: dict[str, Any]) -> Program:
     """A program of format 1 or 2; ``plain``: its ``config.json``."""
     for name, expected in (plain.get("sha256") or {}).items():
-        if not (folder / name).is_file() or sha256(folder / name) != expected:
-            raise InputError("missing, cut or altered", file=folder / name, cure="restore the file")
+        checked(folder / name, expected)
     config = Config(**network_of(plain))
     tables_file = folder / plain.get("embeddings", EMBEDDINGS_FILE)
     stored, tables = load_file(folder / MODEL_FILE), load_file(tables_file)
@@ -98,15 +131,17 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
 
 def _write_quantized(old: Path, plain: dict[str, Any], new: Path) -> None:
     """Rename arrays and keys of a network that is trained on; all other files are copied."""
-    fresh = new.with_name(new.name + ".tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(old, fresh)
-    arrays = load_file(fresh / MODEL_FILE)
-    save_file({renamed(name): value for name, value in arrays.items()}, fresh / MODEL_FILE, metadata={"format": "pt"})
+    arrays = {renamed(name): value for name, value in load_file(old / MODEL_FILE).items()}
     rest = {key: value for key, value in plain.items() if key not in KEYS and key not in network_of(plain)}
-    text = json.dumps(rest | network_of(plain), indent=1)
-    (fresh / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-    os.replace(fresh, new)
+
+    def write(fresh: Path) -> None:
+        for path in old.iterdir():
+            if path.is_file():
+                shutil.copy(path, fresh)
+        save_file(arrays, fresh / MODEL_FILE, metadata={"format": "pt"})
+        (fresh / CONFIG_FILE).write_text(json.dumps(rest | network_of(plain), indent=1) + "\n", encoding="utf-8")
+
+    put_folder(new, "network", write)
 
 
 def renamed(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..storage import put_file
 from .tables import percent
 
 Rows = Sequence[dict[str, Any]]
@@ -73,5 +74,5 @@ def plot_silence(rows: Rows, path: Path) -> None:
         panel.set_title(shape, fontsize=8)
         panel.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=120))
     pyplot.close(figure)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..energy.answer import NAMES
 from ..errors import visible
+from ..storage import put_file
 from ..units import engineering
 
 PARTS = {
@@ -57,7 +58,7 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     figure.legend(
         loc="outside lower center", ncols=len(PARTS), frameon=False, fontsize=8, columnspacing=1, handlelength=1
     )
-    figure.savefig(path, dpi=110)
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)
 
 

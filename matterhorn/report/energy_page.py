@@ -12,8 +12,9 @@ from ..energy.movement import tile_heat
 from ..energy.shapes import SHAPES, as_wide, lay
 from ..energy.study import break_even_hops, break_even_lengths, map_trace
 from ..program.trace import Trace
+from ..storage import put_file
 from ..topology import CONNECTION
-from .page_file import fill_page, write_page_file
+from .page_file import fill_page
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
 HOP_FACTORS = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
@@ -23,7 +24,7 @@ LENGTHS = [16, 32, 64, 128, 256, 512]
 def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> None:
     """Write the page for an answer and the trace and chip that it is about."""
     data = {"answer": answer, **page_data(trace, chip, answer["bert_base_tokens"])}
-    write_page_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
+    put_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
 
 
 def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:

@@ -6,19 +6,9 @@ import html
 import json
 import math
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-
-
-def write_page_file(path: Path, text: str) -> None:
-    """Write a page where ``--html`` says."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        cure = "name a file in a folder that exists"
-        raise InputError(f"cannot write ({error.strerror})", file=path, field="--html", cure=cure) from error
 
 
 def fill_page(name: str, title: str, data: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from ..coding import SILENT
 from ..errors import visible
 from ..program.program import Program
 from ..runtime.record import SlotRecorder
+from ..storage import put_file
 from ..topology import Site
 
 COLORS = {
@@ -65,7 +66,7 @@ def plot_raster(program: Program, recorder: SlotRecorder, title: str, path: Path
     shares.set(ylabel="silent, %", xlabel=f"slot (windows of {window} slots, one after another)", ylim=(0, 100))
     spikes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=6, frameon=False, markerscale=4)
     figure.suptitle(f"Spikes of the first token: {visible(title)}", fontsize=12, parse_math=False)
-    figure.savefig(path, dpi=110)
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)
 
 

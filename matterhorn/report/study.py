@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .page_file import fill_page, write_page_file
+from ..storage import put_file
+from .page_file import fill_page
 from .tables import percent, print_line, print_table
 
 
@@ -56,4 +57,4 @@ def write_study_page(path: Path, answer: dict[str, Any]) -> None:
     """Write the page of an answer of ``matterhorn msu study``."""
     words = {name: shown(s["needed"], s["points"], s["unit"]) for name, s in answer["studies"].items()}
     data = {"answer": answer, "needed": words, "caveat": caveat(answer)}
-    write_page_file(path, fill_page("study", f"{answer['model']} on memristors", data))
+    put_file(path, fill_page("study", f"{answer['model']} on memristors", data))

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
-from ..distill.loop import run_phase
+from ..distill.loop import Kept, run_phase
 from ..distill.measure import Measure, Measured, ask, by_divergence
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
@@ -137,6 +137,6 @@ def train(
             else:
                 student = start_student(phase, source, learn, teacher, settings.options, settings.seed)
             loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
-            run_phase(student, loss, measure, learn, select, phase, place, settings.seed, remembered=loss.parts)
+            run_phase(student, loss, measure, learn, select, phase, place, settings.seed, beside=Kept(None, loss.parts))
         source = place / "best"
     return read_network(place / "best")

@@ -10,13 +10,13 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
 from ..reading import validated
 from ..tasks import Examples, Task, describe, read_rows
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, tokenize
-from .folder import hash_of_model, hash_of_rows
 from .settings import Settings
 from .source import Classifier, load_classifier
 

@@ -15,14 +15,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..distill.measure import predict
 from ..distill.teacher import freeze
+from ..energy import Chip
 from ..energy import bill as make_bill
 from ..energy import load as load_chip
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
 from ..models.encoders import encoder_of
 from ..program import Program
+from ..program.files import KIND
 from ..runtime import verify
 from ..runtime.verify import Verification
+from ..storage import check_folder, claim, finish
 from ..tasks import Task
 from ..tasks.evaluate import predict as run_program
 from ..tasks.metrics import compute_metrics, interval
@@ -33,12 +36,14 @@ from ..tasks.tokens import Tokens, sorted_batches
 from .course import distillation_rows, find_general
 from .course import train as run_course
 from .diagnosis import diagnose
-from .folder import Run, open_run
 from .plan import Plan, make_plan
 from .writing import write
 
 FORMAT = 1
 """Of the document that ``matterhorn spike --json`` prints."""
+
+TRAINING_PARTS = ("phase-*",)
+"""What training leaves on the way."""
 
 SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 64
 
@@ -73,6 +78,7 @@ def spike(
     chip: str = "rram-22nm",
     verify_rows: int = VERIFIED_ROWS,
     restart: bool = False,
+    overwrite: bool = False,
     progress: Callable[[str], Progress] = lambda _: iter,
     **settings: Any,
 ) -> Spiked:
@@ -88,7 +94,9 @@ def spike(
             is learned from labels: those of ``train`` are for the figures shown on the way, those of ``eval`` for the
             report. Without ``train``, texts of ``eval`` are calibrated on.
         text: column of the text, or the two of a pair. label: column of the label.
-        output: folder for the result: new, or one that an earlier run wrote.
+        output: folder for the result: new, or one that an earlier run wrote; until it is there, the run lives in
+            ``<output>.training``. restart: forget what a stopped run has done. overwrite: other files may lie in the
+            folder, and stay.
         kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.
         task: columns, labels and metrics in place of ``text``, ``label`` and ``kind``.
         chip: what it is billed on. verify_rows: so many rows of ``eval`` are verified.
@@ -98,11 +106,24 @@ def spike(
         InputError: the classifier, a row or a setting is not possible; before any work.
     """
     about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
+    folder = Path(output)
+    training = folder.with_name(folder.name + ".training")
+    given = (Path(one) for one in (model, train, eval) if isinstance(one, (str, Path)))
+    check_folder(folder, KIND, *(path for path in given if path.exists()), overwrite=overwrite)
     plan = make_plan(model, train, eval, **about, **settings)
     hardware = load_chip(chip)
-    run = open_run(Path(output), plan.identity, restart=restart)
+    with claim(training, plan.identity, TRAINING_PARTS, restart=restart):
+        done = _spiked(plan, folder, training, hardware, verify_rows, progress)
+    finish(training, TRAINING_PARTS)
+    return done
+
+
+def _spiked(
+    plan: Plan, folder: Path, training: Path, hardware: Chip, verify_rows: int, progress: Callable[[str], Progress]
+) -> Spiked:
+    """All the work, in a folder for training that is held."""
     began = time.monotonic()
-    student, start = trained(plan, run)
+    student, start = trained(plan, training)
     program = convert(student, labels=plan.task.labels, task=plan.task.name, tokenizer=plan.teacher.tokenizer)
     rows = plan.tokens(plan.eval)
     report = verified(program, student, rows, verify_rows, progress("verify"))
@@ -125,18 +146,17 @@ def spike(
         "events_per_token": ran.trace.spikes / max(1, ran.trace.tokens),
         "verified": report.identical,
         "joules": bill.per_sentence,
-        "chip": chip,
+        "chip": hardware.name,
         "start": start,
         "seconds": time.monotonic() - began,
         "settings": (plan.settings if plan.train else plan.settings.untrained).model_dump(),
         "hash": program.hash,
     }
-    write(run.output, program, answer, report, found, bill, plan.task)
-    run.finish()
-    return Spiked(program, run.output, answer)
+    write(folder, program, answer, report, found, bill, plan.task)
+    return Spiked(program, folder, answer)
 
 
-def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, str]:
+def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassification, str]:
     """The student, distilled or calibrated alone, and what it started from."""
     teacher, settings = freeze(plan.teacher.model), plan.settings
     if plan.train is None:
@@ -149,7 +169,7 @@ def trained(plan: Plan, run: Run) -> tuple[QuantizedForSequenceClassification, s
     own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
     general = find_general(teacher, settings)
-    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, run.training, general)
+    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general)
     return student, general.name if general else "teacher"
 
 

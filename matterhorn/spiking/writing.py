@@ -18,9 +18,8 @@ from ..tasks import Task
 from ..tasks.results import Result, Scores, SpikingScores
 from ..tasks.results import Verification as Verified
 from .diagnosis import Diagnosis
-from .folder import ANSWER_FILE
 
-PAGE_FILE, RESULTS_FILE = "index.html", "results.json"
+ANSWER_FILE, PAGE_FILE, RESULTS_FILE = "spike.json", "index.html", "results.json"
 
 
 def write(
@@ -66,6 +65,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
         n=answer["n"],
         metric=task.metrics[0],
         seed=answer["settings"]["seed"],
+        program=program.hash,
         teacher=Scores(metrics=answer["teacher_metrics"]),
         spiking=[scores],
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from ..errors import InputError
 from ..reading import Strict, read_mapping, validated
+from ..storage import held, put_file
 
 FORMAT = 2
 """Of the file; 2: chips drawn by NumPy."""
@@ -23,14 +23,14 @@ class _Kept(Strict):
 
 
 class Journal:
-    """A JSON file of scores by chip, and of what they depend on.
+    """A JSON file of scores by chip, and of what they depend on. In a ``with`` statement no other process has it too.
 
     Args:
-        path: the file; written whole with every score, to a temporary name first.
+        path: the file; written whole with every score.
         about: whatever the scores depend on (the program's hash, rows, plan, seed …), as plain JSON.
 
     Raises:
-        InputError: the file holds the scores of something else.
+        InputError: the file holds the scores of something else, or another process has it.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]):
@@ -50,13 +50,22 @@ class Journal:
                 raise InputError("scores of another study", file=self.path, field=field, cure=cure)
         self.scores = dict(kept.scores)
 
+    def __enter__(self) -> Journal:
+        self._lock = held(self.path.with_name(self.path.name + ".lock"), self.path)
+        self._lock.__enter__()
+        if self.path.is_file():
+            self._read()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+        self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
+
     def note(self, chip: str, score: float) -> None:
         """Keep one chip's score."""
         self.scores[chip] = score
-        fresh = self.path.with_name(self.path.name + ".tmp")
         kept = {"format": FORMAT, "about": self.about, "scores": self.scores}
-        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        os.replace(fresh, self.path)
+        put_file(self.path, json.dumps(kept, indent=1))
 
     def close(self) -> None:
         """The answer is written: the journal is not needed any more."""

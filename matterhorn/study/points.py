@@ -63,6 +63,13 @@ def load_plan(path: Path | None = None) -> Plan:
     return validated(Plan, read_yaml(path), path)
 
 
+def parts_of(plan: Plan) -> dict[str, Any]:
+    """The devices and the circuit that a plan names, as plain values: files of one's own may change."""
+    names = {plan.device, *(study.device for study in plan.studies.values() if study.device)}
+    devices = {name: load_device(name).model_dump(mode="json") for name in sorted(names)}
+    return {"devices": devices, "chip_circuit": load_circuit(plan.circuit).model_dump(mode="json")}
+
+
 NEEDS: dict[str, tuple[str, ...]] = {"deviation": (), "on_off": (), "offset": ("comparator",)}
 """Parts that a property needs, where it is not the part of its own name."""
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..reading import read_mapping
-from .answer_files import format_of
+from ..storage import check_file, claim, finish, put_file
+from .answer_files import Format, format_of
 from .evaluate import Progress
-from .predictor import Predictor, Texts, texts_of
+from .predictor import Columns, Predictor, Texts, texts_of
 from .tables import open_table
-
-FORMAT = 1
-"""Of the folder of parts."""
 
 PART_ROWS = 2048
 """Rows that are read, answered and kept at a time: what a kill can lose."""
-
-ABOUT = "about.json"
 
 
 def write_answers(
@@ -60,27 +52,26 @@ def write_answers(
     n, digest = survey(source, predictor.text, progress("read"))
     start, stop = stretch(n, *shard)
     own = {"text": predictor.text, "max_length": predictor.max_length, "logits": predictor.logits}
-    about = {"format": FORMAT, "program": program.hash, **own, "rows": digest, "shard": [start, stop]}
+    about = {"program": program.hash, **own, "rows": digest, "shard": [start, stop]}
     folder = output.with_name(output.name + ".parts")
-    _claim(folder, json.loads(json.dumps(about)))
-    rows = islice(_texts(source, predictor.text), start, stop)
-    places = [(first, folder / f"{first:012d}{output.suffix}") for first in range(start, stop, PART_ROWS)]
-    for first, place in progress("predict")(places):
-        texts = list(islice(rows, PART_ROWS))
-        if not place.is_file():
-            numbers = np.arange(first, first + len(texts))
-            form.write(fresh := folder / "fresh", {"row": numbers, **predictor.answers(texts)})
-            os.replace(fresh, place)
-    names = ["row", *predictor.answers([])]
-    parts = [place for _, place in places]
-    form.join(parts, names, whole := folder / "whole")
-    _check_free(output)
-    os.replace(whole, output)
-    for path in (*parts, folder / "fresh", folder / ABOUT):
-        path.unlink(missing_ok=True)
-    with suppress(OSError):  # not empty: somebody else's files stay
-        folder.rmdir()
+    places = {first: folder / f"{first:012d}{output.suffix}" for first in range(start, stop, PART_ROWS)}
+    names = [place.name for place in places.values()]
+    with claim(folder, about, names, cure="delete it, or name another output"):
+        rows = islice(_texts(source, predictor.text), start, stop)
+        for first, place in progress("predict")(places.items()):
+            texts = list(islice(rows, PART_ROWS))
+            if not place.is_file():
+                numbers = np.arange(first, first + len(texts))
+                _write_part(form, place, {"row": numbers, **predictor.answers(texts)})
+        columns = ["row", *predictor.answers([])]
+        _check_free(output)
+        put_file(output, lambda fresh: form.join(list(places.values()), columns, fresh))
+    finish(folder, names)
     return stop - start
+
+
+def _write_part(form: Format, place: Path, columns: Columns) -> None:
+    put_file(place, lambda fresh: form.write(fresh, columns))
 
 
 def survey(source: str | Path, columns: Sequence[str], progress: Progress = iter) -> tuple[int, str]:
@@ -121,22 +112,4 @@ def _texts(source: str | Path, columns: Sequence[str]) -> Iterator[Texts]:
 def _check_free(output: Path) -> None:
     if output.exists():
         raise InputError("already there", file=output, field="output", cure="move it away, or name another file")
-    if not output.resolve().parent.is_dir():
-        raise InputError("no such folder", file=output, field="output", cure="name a file in a folder that exists")
-
-
-def _claim(folder: Path, about: dict[str, Any]) -> None:
-    """Make the folder of the parts; one that is there must be of the same run."""
-    path, cure = folder / ABOUT, "delete it, or name another output"
-    if folder.is_dir():
-        if not path.is_file():
-            raise InputError("not the parts of a run", file=folder, cure=cure)
-        kept = read_mapping(path, cure)
-        for field, value in about.items():
-            if kept.get(field) != value:
-                raise InputError("parts of another run", file=folder, field=field, cure=cure)
-        return
-    fresh = folder.with_name(folder.name + ".tmp")
-    fresh.mkdir(exist_ok=True)
-    (fresh / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, folder)
+    check_file(output, "output")

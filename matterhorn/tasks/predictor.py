@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
-from ..program.files import CONFIG_FILE, sha256
+from ..program.files import manifest_of
 from ..program.text import pad, reader
 from ..runtime import Engine
 
@@ -71,7 +71,7 @@ class Predictor:
                 raise InputError(f"{value}", field=name, cure="give 1 or more")
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
         self.threads, self.logits = threads, logits
-        self._config = sha256(self.folder / CONFIG_FILE)  # a program's config holds the hashes of its other files
+        self._manifest = manifest_of(self.folder)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
@@ -102,7 +102,7 @@ class Predictor:
     @cached_property
     def _loaded(self) -> _Loaded:
         program = load(self.folder)
-        if sha256(self.folder / CONFIG_FILE) != self._config:
+        if manifest_of(self.folder) != self._manifest:
             raise InputError("another program than at the start", file=self.folder, cure="start anew")
         if program.tokenizer is None:
             raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")

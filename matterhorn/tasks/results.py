@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..reading import Strict, read_mapping, validated
+from ..storage import Manifest, put_file, put_folder, read_manifest
 from .task import METRICS, tasks
 
 FORMAT: Literal[3] = 3
@@ -72,6 +73,8 @@ class Result(Strict):
     n: int = Field(gt=0)
     metric: str
     seed: int | None = None
+    program: str | None = None
+    """Hash of the program, where the figures are of one alone."""
     teacher: Scores | None = None
     quantized: Scores | None = None
     spiking: list[SpikingScores] = Field([])
@@ -102,11 +105,28 @@ class Result(Strict):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; the folder is made where there is none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".tmp")
-        fresh.write_text(self.as_json(), encoding="utf-8")
-        fresh.replace(path)
+        """Write the file, whole or not at all; the folder is made where there is none.
+
+        Raises:
+            InputError: another program lies there.
+        """
+        manifest = read_manifest(path.parent)
+        if manifest is None:
+            put_file(path, self.as_json())
+            return
+        self.check_program(path, manifest)
+        text = self.as_json()
+        put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_text(text), keep=True)
+
+    def check_program(self, path: Path, manifest: Manifest) -> None:
+        """Whether figures are of the program that lies beside them.
+
+        Raises:
+            InputError: they are of another.
+        """
+        if self.program != manifest.about.get("program"):
+            cure = "score the program anew with matterhorn glue score"
+            raise InputError("figures of another program", file=path, field="program", cure=cure)
 
     def as_json(self) -> str:
         """The file's text."""
@@ -121,7 +141,7 @@ def metric_names(task: str) -> list[str]:
 
 
 def read_result(path: Path) -> Result:
-    """Read one file.
+    """Read one file. Beside a program it must be of that, and as it was written.
 
     Raises:
         InputError: names the file and the field.
@@ -130,7 +150,12 @@ def read_result(path: Path) -> Result:
     plain = read_mapping(path, cure)
     if plain.get("format") != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=path, field="format", cure=cure)
-    return validated(Result, plain, path, cure)
+    result = validated(Result, plain, path, cure)
+    if manifest := read_manifest(path.parent):
+        if path.name in manifest.files:
+            manifest.read(path.parent, path.name)
+        result.check_program(path, manifest)
+    return result
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:

@@ -75,6 +75,7 @@ def result_of(
     n: int,
     spiking: list[SpikingScores],
     *,
+    program: str | None = None,
     recipe: Mapping[str, Any],
     teacher: Scores | None = None,
     quantized: Scores | None = None,
@@ -84,7 +85,8 @@ def result_of(
     """The result file of a model.
 
     Args:
-        name: what the model is called. n: its dev rows; ``limit``: only the first of them (then it is no dev score).
+        name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
+            first of them (then it is no dev score).
         recipe: backbone and seed, if known. data: where the rows are from, if they are not GLUE's.
     """
     columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
@@ -96,6 +98,7 @@ def result_of(
         n=n,
         metric=task.metrics[0],
         seed=recipe.get("seed"),
+        program=program,
         teacher=teacher,
         quantized=quantized,
         spiking=spiking,

@@ -18,6 +18,7 @@ from pydantic import Field
 from ..errors import InputError
 from ..program import Program
 from ..reading import Strict
+from ..storage import put_file
 from .evaluate import Progress, predict, task_for
 from .rows import Examples, load_examples, read_rows
 from .task import Task, get_task
@@ -135,9 +136,9 @@ def _constant(task: Task) -> str:
 
 
 def _write_zip(output: Path, texts: Mapping[str, str]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_name(output.name + ".tmp")
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in texts.items():
-            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    fresh.replace(output)
+    def write(fresh: Path) -> None:
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in texts.items():
+                archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+
+    put_file(output, write)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +36,11 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the rows and their labels."""
+        return hashlib.sha256(json.dumps([self.ids, self.types, self.labels]).encode()).hexdigest()
 
     def subset(self, rows: list[int]) -> Tokens:
         """The named rows, in that order."""

@@ -18,7 +18,7 @@ from matterhorn.distill.recipe import (
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornConfig
 from matterhorn.program import find
-from matterhorn.program.files import sha256
+from matterhorn.storage import sha256
 from matterhorn.tasks.task import tasks
 
 from ..tiny import PHASE, recipe

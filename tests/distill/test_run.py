@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, quantize
 
 from ..networks import small_batch, small_bert, small_network
-from ..tiny import environment, lay_out, train, train_command
+from ..tiny import PHASE, WORDS, environment, lay_out, lay_pairs, train, train_command
 
 PLACES = ("teacher", "phase-0-k0", "phase-1-k1")
 
@@ -111,8 +112,8 @@ def test_a_stopped_phase_ends_as_the_whole_one(trained, tmp_path, monkeypatch):
         return own(self)
 
     own = torch.optim.AdamW.step
-    for place in ("teacher",):
-        (output / place).parent.mkdir(exist_ok=True)
+    output.mkdir()
+    for place in ("teacher", "about.json"):
         subprocess.run(["cp", "-r", str(whole / place), str(output / place)], check=True)
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a, **k: stop(self))
     with pytest.raises(KeyboardInterrupt):
@@ -124,6 +125,48 @@ def test_a_stopped_phase_ends_as_the_whole_one(trained, tmp_path, monkeypatch):
     ours, other = (load_file(f / "phase-1-k1" / "last" / "state.safetensors") for f in (output, whole))
     assert any(name.startswith("silence/") for name in ours)
     assert [name for name in other if not torch.equal(ours[name], other[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seed": 2}, r"recipe\.seed \(1, now 2\)"),
+        ({"teacher": PHASE | {"learning_rate": 1e-3}}, r"recipe\.teacher\.learning_rate"),
+        ({"selection_rows": 30}, r"recipe\.selection_rows"),
+    ],
+)
+def test_another_recipe_does_not_go_on(trained, tmp_path, changes, says):
+    recipe, output = trained
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    other = tmp_path / "recipe.yaml"
+    other.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | changes))
+    with pytest.raises(InputError, match=says):
+        train_here(load_recipe(other), output, recipe.parent / "glue")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_other_rows_or_another_backbone_do_not_go_on(trained, tmp_path):
+    recipe, output = trained
+    with pytest.raises(InputError, match=r"rows\.wnli"):
+        train_here(load_recipe(recipe), output, lay_pairs(tmp_path / "glue", 301))
+    shutil.copytree(recipe.parent / "backbone", tmp_path / "kept")
+    try:
+        small_bert(seed=1, vocabulary=len(WORDS)).save_pretrained(recipe.parent / "backbone")
+        with pytest.raises(InputError, match="another backbone"):
+            train_here(load_recipe(recipe), output, recipe.parent / "glue")
+    finally:
+        shutil.copytree(tmp_path / "kept", recipe.parent / "backbone", dirs_exist_ok=True)
+
+
+def test_a_refused_run_leaves_nothing(trained, tmp_path):
+    recipe, _ = trained
+    with pytest.raises(InputError, match="no such file"):
+        train_here(load_recipe(recipe), tmp_path / "new", tmp_path / "nowhere")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "recipe.yaml").write_text("mine")
+    with pytest.raises(InputError, match=r"it holds recipe\.yaml"):
+        train_here(load_recipe(recipe), tmp_path / "docs", recipe.parent / "glue", restart=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["docs", "recipe.yaml"]
 
 
 def test_a_run_can_start_where_another_ended(trained):

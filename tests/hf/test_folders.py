@@ -23,8 +23,8 @@ from matterhorn.runtime import Engine
 from ..networks import small_batch, small_network, small_tokenizer
 
 FILES = {
-    "README.md", "config.json", "embeddings.safetensors", "model.safetensors", "modeling_matterhorn.py",
-    "tokenizer.json", "tokenizer_config.json",
+    *("README.md", "config.json", "embeddings.safetensors", "manifest.json", "model.safetensors"),
+    *("modeling_matterhorn.py", "tokenizer.json", "tokenizer_config.json"),
 }  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_a_fresh_process_runs_folders_by_their_own_code(program, tmp_path):
     assert answer["score"] == pytest.approx(right.probabilities[right.label], abs=1e-6)
     assert kind == "QuantizedForSequenceClassification"
     written = [{path.name for path in (tmp_path / name).iterdir()} for name in ("network", "network-again")]
-    assert written[0] == written[1] == {"config.json", "model.safetensors", "modeling_matterhorn.py"}
+    assert written[0] == written[1] == {"config.json", "manifest.json", "model.safetensors", "modeling_matterhorn.py"}
 
 
 def test_what_is_saved_needs_no_other_folder(program, model, tmp_path):
@@ -97,6 +97,9 @@ def test_edited_names_are_saved(program, model, tmp_path):
     again.config.id2label = {0: "never", 1: "ever"}
     again.save_pretrained(tmp_path / "q")
     assert load(tmp_path / "q").labels == ("never", "ever")
+    (tmp_path / "p" / "results.json").write_text("{}")
+    again.save_pretrained(tmp_path / "other")  # with other names it is another program, whose figures are not known
+    assert not (tmp_path / "other" / "results.json").exists()
     again.config.id2label = {0: "no"}
     with pytest.raises(InputError, match="id2label"):
         again.save_pretrained(tmp_path / "r")
@@ -114,10 +117,11 @@ def test_the_problem_is_saved(model, tmp_path):
 
 def test_a_card_and_figures_go_along_and_nothing_of_ones_own_is_lost(model, tmp_path):
     model.save_pretrained(tmp_path / "p")
-    (tmp_path / "p" / "results.json").write_text("{}")
     (tmp_path / "p" / "README.md").write_text("mine")
+    (tmp_path / "p" / "results.json").write_text("{}")
+    (tmp_path / "p" / "notes").write_text("mine")
     model.save_pretrained(tmp_path / "p")
-    assert (tmp_path / "p" / "README.md").read_text() == "mine"
+    assert (tmp_path / "p" / "README.md").read_text() == (tmp_path / "p" / "notes").read_text() == "mine"
     again = ProgramForSequenceClassification.from_pretrained(tmp_path / "p")
     (tmp_path / "q").mkdir()
     (tmp_path / "q" / "vocab.txt").write_text("a tokenizer's")

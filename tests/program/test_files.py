@@ -10,12 +10,15 @@ import pytest
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from transformers import AutoTokenizer
 
 from matterhorn.errors import InputError
 from matterhorn.program import Program, find, load, shipped
 from matterhorn.program.files import from_disk, load_classifier, to_disk
 from matterhorn.program.packing import pack, pack_ternary, unpack_ternary
 from matterhorn.program.saving import save
+from matterhorn.program.seal import seal
+from matterhorn.storage import Manifest, put_folder, read_manifest, sha256
 
 from ..networks import small_program
 
@@ -93,12 +96,10 @@ def test_embeddings_can_be_shared(program, tmp_path):
     for name in ("one", "two"):
         save(program, tmp_path / name, embeddings=SHARED)
     assert {path.name for path in (tmp_path / "two").iterdir()} == {
-        "config.json", "model.safetensors", "modeling_matterhorn.py", "tokenizer.json", "tokenizer_config.json",
+        *("config.json", "manifest.json", "model.safetensors", "modeling_matterhorn.py"),
+        *("tokenizer.json", "tokenizer_config.json"),
     }  # fmt: skip
     assert_same(program, load(tmp_path / "two"))
-    for path in (tmp_path / "two").glob("tokenizer*"):  # of earlier folders it lies beside the embeddings
-        path.rename(tmp_path / "shared" / path.name)
-    assert load(tmp_path / "two").tokenizer is not None
 
 
 def test_shared_embeddings_are_found_among_known_models_by_their_hash(program, tmp_path, monkeypatch):
@@ -151,14 +152,33 @@ def edit(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def edit_sealed(folder, **changes):
+    """As :func:`edit`, by somebody who writes a manifest to it."""
+    edit(folder, **changes)
+    found = read_manifest(folder)
+    files = dict(found.files) | {"config.json": sha256(folder / "config.json")}
+    (folder / "manifest.json").write_text(Manifest(found.kind, files, found.about).text())
+
+
 def edit_network(folder, **changes):
-    edit(folder, network=json.loads((folder / "config.json").read_text())["network"] | changes)
+    edit_sealed(folder, network=json.loads((folder / "config.json").read_text())["network"] | changes)
+
+
+def without(folder, name):
+    """Leave a file out of the manifest."""
+    found = read_manifest(folder)
+    files = {other: content for other, content in found.files.items() if other != name}
+    (folder / "manifest.json").write_text(Manifest(found.kind, files, found.about).text())
 
 
 def flip(path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
+
+
+def other_words():
+    return Tokenizer(WordLevel({"a": 0}, unk_token="a")).to_str()
 
 
 BAD = {
@@ -175,7 +195,18 @@ BAD = {
     "a misspelt key": (lambda f: edit_network(f, deadzone=1), "deadzone"),
     "another shape": (lambda f: edit_network(f, intermediate_size=32), "shape"),
     "altered code": (lambda f: (f / "modeling_matterhorn.py").write_text("import os"), "checksum"),
-    "no labels": (lambda f: edit(f, labels=["one"]), "classifier"),
+    "no labels": (lambda f: edit_sealed(f, labels=["one"]), "classifier"),
+    "other labels": (lambda f: edit(f, labels=["bad", "good"]), "checksum"),
+    "format 3": (lambda f: edit(f, format=3), "matterhorn upgrade"),
+    "no manifest": (lambda f: (f / "manifest.json").unlink(), "missing"),
+    "an empty manifest": (lambda f: (f / "manifest.json").write_text(Manifest("program").text()), "not in manifest"),
+    "no arrays in it": (lambda f: without(f, "model.safetensors"), "not in manifest"),
+    "no config in it": (lambda f: without(f, "config.json"), "not in manifest"),
+    "no code in it": (lambda f: without(f, "modeling_matterhorn.py"), "not in manifest"),
+    "a manifest by hand": (lambda f: (f / "manifest.json").write_text("{}"), "not as it was written"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "missing"),
+    "another tokenizer": (lambda f: f.joinpath("tokenizer.json").write_text(other_words()), "other tokens"),
+    "no tokenizer's file": (lambda f: (f / "tokenizer.json").write_text("{}"), "not a tokenizer"),
 }
 
 
@@ -186,6 +217,55 @@ def test_bad_folders_are_refused(folder, fault):
     with pytest.raises(InputError, match=message) as error:
         load(folder)
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+READ = ("config.json", "manifest.json", "model.safetensors", "embeddings.safetensors", "modeling_matterhorn.py")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_any_byte_that_is_read_counts(folder, name):
+    whole, draw = (folder / name).read_bytes(), np.random.default_rng(0)
+    for place in draw.integers(len(whole), size=20):
+        changed = bytes([whole[place] ^ int(draw.integers(1, 256))])
+        (folder / name).write_bytes(whole[:place] + changed + whole[place + 1 :])
+        with pytest.raises(InputError):
+            load(folder)
+    (folder / name).write_bytes(whole)
+    assert load(folder)
+
+
+def test_what_lies_beside_does_not_count(folder):
+    """A card, what a trainer leaves, and a tokenizer that was written anew by others."""
+    right = load(folder)
+    (folder / "README.md").write_text("mine")
+    (folder / "training_args.bin").write_bytes(b"x")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    again = load(folder)
+    assert again.hash == right.hash
+    assert again.encode(["abc x"])["input_ids"].tolist() == right.encode(["abc x"])["input_ids"].tolist()
+
+
+def test_a_folder_is_sealed_anew_on_purpose_only(folder):
+    right = load(folder).hash
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace('"LABEL_1"', '"up"'))
+    with pytest.raises(InputError, match="checksum"):
+        load(folder)
+    assert seal(folder).hash == load(folder).hash != right
+    assert load(folder).labels == ("LABEL_0", "up")
+
+
+def test_a_network_is_not_replaced_by_a_program(program, tmp_path):
+    put_folder(tmp_path / "network", "network", lambda fresh: (fresh / "latent").write_text("weights"))
+    with pytest.raises(InputError, match="of kind 'network', not 'program'"):
+        program.save(tmp_path / "network")
+    assert (tmp_path / "network" / "latent").read_text() == "weights"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tables", "../own-rows.safetensors"])
+def test_embeddings_have_a_name_of_their_own(program, tmp_path, name):
+    with pytest.raises(InputError, match="embeddings"):
+        save(program, tmp_path / "own", embeddings=name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_silent_level_out_of_range_is_refused(program):
@@ -214,7 +294,7 @@ def test_saving_leaves_what_is_not_its_own(program, folder, tmp_path):
     assert (folder / "notes" / "mine.txt").read_text() == "mine"
     assert (folder / "tokenizer_config.json").read_text() == '{"padding_side": "left"}'
     assert load(folder).hash == program.hash
-    (folder / "tokenizer.json").write_text(Tokenizer(WordLevel({"a": 0}, unk_token="a")).to_str())
+    (folder / "tokenizer.json").write_text(other_words())
     program.save(folder)  # another tokenizer would make other tokens
     assert load(folder).encode(["abc"])["input_ids"].tolist() == program.encode(["abc"])["input_ids"].tolist()
 
@@ -222,7 +302,7 @@ def test_saving_leaves_what_is_not_its_own(program, folder, tmp_path):
 @pytest.mark.parametrize("text", ['{"model_type": "bert"}', "{"])
 def test_saving_does_not_write_over_another_model(program, tmp_path, text):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(InputError, match="give a folder of its own"):
+    with pytest.raises(InputError, match=r"config\.json: output: was not written by matterhorn"):
         program.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
     with pytest.raises(InputError, match="not a folder"):

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file, save_file
 
 from matterhorn.errors import InputError
 from matterhorn.program import load
-from matterhorn.program.files import sha256
 from matterhorn.program.upgrade import upgrade
+from matterhorn.storage import sha256
 
 from ..networks import small_network, small_program
 
@@ -44,8 +44,18 @@ def as_format(folder, number):
     network["narrower"] = {old_name(k): v for k, v in network["narrower"].items()}
     labels = {str(i): name for i, name in enumerate(plain.pop("labels"))}
     plain |= {"format": number, "model_type": "matterhorn-spiking", "id2label": labels, **network}
-    plain["sha256"]["model.safetensors"] = sha256(file)
-    (folder / "config.json").write_text(json.dumps(plain))
+    unseal(folder, plain)
+
+
+def unseal(folder, plain):
+    """Checksums in the config, as before format 4, and no manifest."""
+    sums = {path.name: sha256(path) for path in folder.glob("*.safetensors")}
+    (folder / "config.json").write_text(json.dumps(plain | {"sha256": sums}))
+    (folder / "manifest.json").unlink()
+
+
+def as_format_3(folder):
+    unseal(folder, json.loads((folder / "config.json").read_text()) | {"format": 3})
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -56,13 +66,32 @@ def test_programs_of_earlier_formats(tmp_path, number, options):
     as_format(tmp_path / "old", number)
     with pytest.raises(InputError, match="matterhorn upgrade"):
         load(tmp_path / "old")
-    assert upgrade(tmp_path / "old", tmp_path / "new") == f"a program of format {number}"
+    told = f"a program of format {number}, which had no checksum of config.json, tokenizer.json"
+    assert upgrade(tmp_path / "old", tmp_path / "new") == told
     assert load(tmp_path / "new").hash == right.hash
 
 
-def test_an_altered_old_program_is_refused(tmp_path):
+def test_programs_of_format_3(tmp_path):
+    """Checksums were in the config; results did not say of which program they are."""
+    right = small_program(k=1)
+    right.save(tmp_path / "old")
+    as_format_3(tmp_path / "old")
+    (tmp_path / "old" / "results.json").write_text('{"task": "sst2"}')
+    with pytest.raises(InputError, match="matterhorn upgrade"):
+        load(tmp_path / "old")
+    told = "a program of format 3, which had no checksum of config.json, tokenizer.json, results.json"
+    assert upgrade(tmp_path / "old", tmp_path / "new") == told
+    assert load(tmp_path / "new").hash == right.hash
+    assert json.loads((tmp_path / "new" / "results.json").read_text()) == {"task": "sst2", "program": right.hash}
+    plain = json.loads((tmp_path / "old" / "config.json").read_text()) | {"sha256": {}}
+    (tmp_path / "old" / "config.json").write_text(json.dumps(plain))
+    assert "model.safetensors" in upgrade(tmp_path / "old", tmp_path / "newer")
+
+
+@pytest.mark.parametrize("lay", [lambda folder: as_format(folder, 2), as_format_3], ids=["2", "3"])
+def test_an_altered_old_program_is_refused(tmp_path, lay):
     small_program().save(tmp_path / "old")
-    as_format(tmp_path / "old", 2)
+    lay(tmp_path / "old")
     with (tmp_path / "old" / "model.safetensors").open("ab") as file:
         file.write(b" ")
     with pytest.raises(InputError, match="altered"):
@@ -97,7 +126,7 @@ def test_quantized_networks_of_earlier_versions(tmp_path):
     save_file({before(k): v for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
     plain = {OLD_KEYS.get(k, k): v for k, v in json.loads(config.read_text()).items()} | {"weight_bits": "1"}
     config.write_text(json.dumps(plain))
-    assert upgrade(tmp_path / "old", tmp_path / "new") == "a quantized network"
+    assert upgrade(tmp_path / "old", tmp_path / "new") == "a quantized network, which has no checksums"
     again = QuantizedForSequenceClassification.from_pretrained(tmp_path / "new").eval()
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
 

@@ -26,6 +26,9 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
         run_plan(Scored(life=4), plan, 3, journal=Journal(path, {"n": 8}))
     rest = Scored()
     assert run_plan(rest, plan, 3, journal=Journal(path, {"n": 8})) == whole
+    with Journal(path, {"n": 8}), pytest.raises(InputError, match="held by process"), Journal(path, {"n": 8}):
+        pass
+    assert [one.name for one in tmp_path.iterdir() if "lock" in one.name] == []
     assert len(rest.chips) == 2 * 3 - 4  # without deviation a chip is what exact is: none is built
 
 

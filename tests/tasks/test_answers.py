@@ -116,11 +116,11 @@ def test_parts_of_something_else_and_files_of_others_are_left_alone(folder, rows
     with pytest.raises(Stopped):
         write_answers(Predictor(folder, "first"), rows, output, progress=stopping(2))
     kept = sorted(path.name for path in parts.iterdir())
-    with pytest.raises(InputError, match=r"a.csv.parts: text: parts of another run; delete it"):
+    with pytest.raises(InputError, match=r"another text.0 .*'second'\), rows; delete it"):
         write_answers(Predictor(folder, "second"), rows, output)
-    with pytest.raises(InputError, match="shard: parts of another run"):
+    with pytest.raises(InputError, match="another shard"):
         write_answers(Predictor(folder, "first"), rows, output, shard=(0, 2))
-    with pytest.raises(InputError, match="rows: parts of another run"):
+    with pytest.raises(InputError, match="another rows"):
         write_answers(Predictor(folder, "first"), lay_rows(tmp_path / "more.csv", 31), output)
     assert sorted(path.name for path in parts.iterdir()) == kept
     (parts / "mine.txt").write_text("keep")
@@ -131,7 +131,8 @@ def test_parts_of_something_else_and_files_of_others_are_left_alone(folder, rows
         write_answers(Predictor(folder, "first"), rows, output)
     assert output.read_bytes() == before
     (tmp_path / "b.csv.parts").mkdir()
-    with pytest.raises(InputError, match="not the parts of a run"):
+    (tmp_path / "b.csv.parts" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="not the folder of a run"):
         write_answers(Predictor(folder, "first"), rows, tmp_path / "b.csv")
 
 

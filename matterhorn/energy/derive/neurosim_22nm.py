@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...storage import put_file
+
 FILE = Path(__file__).with_suffix(".json")
 """Holds the figures, the cell, and the array that they are of: 128 × 128 with 4-bit inputs in time."""
 
@@ -50,4 +52,4 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         print(json.dumps(measure(sys.argv[1], found)))
     else:
-        FILE.write_text(json.dumps(derive(found), indent=2) + "\n")
+        put_file(FILE, json.dumps(derive(found), indent=2) + "\n")

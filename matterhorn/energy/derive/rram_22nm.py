@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...storage import put_file
+
 FILE = Path(__file__).with_suffix(".json")
 """Holds the figures, and what they start from: choices and published figures that no library has, with reasons."""
 
@@ -103,4 +105,4 @@ def derive() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(derive(), indent=2) + "\n")
+    put_file(FILE, json.dumps(derive(), indent=2) + "\n")

@@ -1,0 +1,67 @@
+"""What a training run depends on, as plain values: a run goes on only with the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import AutoConfig, PreTrainedModel
+
+from ..storage import sha256
+from ..tasks.rows import Examples, load_examples
+from ..tasks.task import get_task
+from .recipe import Recipe
+from .start import Start
+from .teacher import locate
+
+
+def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
+    """The recipe, and hashes of its rows and of the networks that it begins with.
+
+    Raises:
+        InputError: rows or the backbone are missing.
+    """
+    tasks = dict.fromkeys([*([recipe.task] if recipe.task else []), *recipe.texts])
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "rows": {name: hash_of_rows(load_examples(get_task(name), "train", glue_dir)) for name in tasks},
+        "backbone": hash_of_backbone(recipe.backbone),
+        "start": hash_of_start(start) if start else None,
+        "processes": PartialState().num_processes,
+    }
+
+
+def hash_of_backbone(name: str) -> str:
+    """Of a folder the hash of its files, of a name on the hub the commit."""
+    place = locate(name)
+    if Path(place).is_dir():
+        return hash_of_files(Path(place))
+    return str(getattr(AutoConfig.from_pretrained(place), "_commit_hash", None))
+
+
+def hash_of_start(start: Start) -> dict[str, str | None]:
+    """Hashes of the network and of the teacher that a run goes on from."""
+    network = hash_of_files(start.network) if isinstance(start.network, Path) else start.network.hash
+    return {"network": network, "teacher": hash_of_files(start.teacher) if start.teacher else None}
+
+
+def hash_of_files(folder: Path) -> str:
+    """SHA-256 over names and contents of a folder's files."""
+    found = [[path.name, sha256(path)] for path in sorted(folder.iterdir()) if path.is_file()]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def hash_of_rows(rows: Examples) -> str:
+    """SHA-256 of texts and labels."""
+    return hashlib.sha256(json.dumps([rows.texts, rows.labels]).encode()).hexdigest()
+
+
+def hash_of_model(model: PreTrainedModel) -> str:
+    """SHA-256 of a model's weights."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,22 @@
+"""What goes to disk: files and folders put in place whole, manifests that seal them, locks on what is worked on."""
+
+from __future__ import annotations
+
+from .claim import claim, finish, held
+from .manifest import MANIFEST_FILE, Manifest, read_manifest, sha256
+from .output import check_file, check_folder, put_file, put_folder, settle
+
+__all__ = [
+    "MANIFEST_FILE",
+    "Manifest",
+    "check_file",
+    "check_folder",
+    "claim",
+    "finish",
+    "held",
+    "put_file",
+    "put_folder",
+    "read_manifest",
+    "settle",
+    "sha256",
+]

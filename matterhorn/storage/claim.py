@@ -1,0 +1,126 @@
+"""A run's folder belongs to one run, and to one process at a time."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..errors import InputError
+from .output import ASIDE, put_file
+
+ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
+
+ENDING = "-holder"
+"""Of the name of the file beside a lock that says who holds it."""
+
+
+@contextmanager
+def claim(
+    folder: Path,
+    about: Mapping[str, Any],
+    parts: Sequence[str],
+    *,
+    restart: bool = False,
+    cure: str = "give --restart, or another output",
+) -> Iterator[None]:
+    """Hold a run's folder while working in it; it is made where there is none.
+
+    Args:
+        about: all that the result depends on, as plain values. parts: names (or patterns) of what the run writes there.
+        restart: remove what an earlier run wrote. cure: what to do instead of going on with another run.
+
+    Raises:
+        InputError: another process holds the folder; it is of another run (it says what differs), or of none.
+    """
+    plain = json.loads(json.dumps(about))
+    _check(folder, plain, restart, cure)
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / LOCK_FILE, folder):
+        _check(folder, plain, restart, cure)  # nobody can change it any more
+        if restart:
+            _remove(folder, parts)
+        put_file(folder / ABOUT_FILE, json.dumps(plain, indent=1) + "\n")
+        yield
+
+
+def finish(folder: Path, parts: Sequence[str]) -> None:
+    """Remove what a run wrote and has no use for any more; files of others stay."""
+    _remove(folder, (*parts, ABOUT_FILE, LOCK_FILE))
+    with suppress(OSError):  # not empty
+        folder.rmdir()
+
+
+@contextmanager
+def held(lock: Path, what: Path) -> Iterator[None]:
+    """Hold a lock, on what is named.
+
+    Raises:
+        InputError: another process holds it; says which.
+    """
+    own, holder = FileLock(lock), lock.with_name(lock.name + ENDING)
+    try:
+        own.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
+        problem, cure = f"held by {who}", "wait until it has ended, or give another folder"
+        raise InputError(problem, file=what, cure=cure) from None
+    try:
+        since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        put_file(holder, f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        own.release()
+
+
+def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> None:
+    """Whether a folder is free, or of the same run."""
+    path = folder / ABOUT_FILE
+    if folder.exists() and not folder.is_dir():
+        raise InputError("not a folder", file=folder, field="output", cure="give a folder's name")
+    if not path.is_file():
+        ours = (LOCK_FILE, ASIDE)
+        if strange := [one.name for one in sorted(folder.glob("*")) if not one.name.startswith(ours)]:
+            problem = f"not the folder of a run: it holds {strange[0]}"
+            raise InputError(problem, file=folder, field="output", cure="give another folder")
+        return
+    if restart:
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
+    if found := list(_differences(before, plain)):
+        names = [name for name, _, _ in found]
+        told = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
+        problem = f"a run with another {', '.join(told[:5])}"
+        raise InputError(problem, file=folder, field=names[0], cure=cure)
+
+
+def _differences(was: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two plain values differ, and what is there in each."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*was, *now]):
+            yield from _differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for number, (one, other) in enumerate(zip(was, now, strict=True)):
+            yield from _differences(one, other, f"{name}.{number}")
+    elif was != now:
+        yield name, was, now
+
+
+def _remove(folder: Path, parts: Sequence[str]) -> None:
+    for path in (found for name in parts for found in folder.glob(name)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""Manifests: which files of a folder were written by this package, and what they were then.
+
+``manifest.json`` has the ``kind`` of the folder, the SHA-256 of every file (``files``), what else the folder is tied to
+(``about``: of a program its hash, that of what its tokenizer does, and that of embeddings it shares), and a ``seal``,
+the SHA-256 of all this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+
+MANIFEST_FILE = "manifest.json"
+
+FORMAT = 1
+"""Of manifests."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a folder. ``kind``: "program", "network" …; ``files`` by their names in it."""
+
+    kind: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """What the file holds, to the byte."""
+        files, about = (dict(sorted(part.items())) for part in (self.files, self.about))
+        plain = {"format": FORMAT, "kind": self.kind, "files": files, "about": about}
+        seal = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+        return json.dumps(plain | {"seal": seal}, indent=1) + "\n"
+
+    def read(self, folder: Path, name: str) -> bytes:
+        """A file of the folder.
+
+        Raises:
+            InputError: it is not in the manifest, or missing, cut or altered.
+        """
+        path = folder / name
+        if name not in self.files:
+            cure = "delete it, or write the folder anew"
+            raise InputError(f"not in {MANIFEST_FILE}", file=path, field="files", cure=cure)
+        return checked(path, self.files[name])
+
+
+def checked(path: Path, expected: str) -> bytes:
+    """A file's content.
+
+    Raises:
+        InputError: it is missing, or its SHA-256 is another.
+    """
+    if not path.is_file():
+        raise InputError("missing", file=path, cure="copy the whole folder")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected:
+        cure = "restore the file; it was cut or altered"
+        raise InputError(f"checksum differs from {MANIFEST_FILE}", file=path, field="sha256", cure=cure)
+    return content
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None where there is none.
+
+    Raises:
+        InputError: it was altered.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    try:
+        plain = json.loads(content)
+        found = Manifest(plain["kind"], plain["files"], plain["about"])
+        whole = content == found.text().encode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        cure = "restore the file; it was cut, altered, or written by another version"
+        raise InputError("not as it was written", file=path, field="seal", cure=cure)
+    return found
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
