@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..coding import most_frequent
 from ..errors import InputError
 from ..program.trace import ConnectionTrace, Trace
-from ..topology import DYNAMIC, SOURCE, Site
+from ..topology import DYNAMIC, POPULATION, SOURCE, Site
 
 Form = Literal["word", "train", "spike"]
 """How a level travels: a dense word, a train of T steps (rate), or at most one spike in T + 1 slots (TTFS)."""
@@ -31,6 +31,7 @@ class Activity:
         operations: synaptic operations caused. active: windows that drive a row at all.
         offset: additions for the silent level of a dynamic connection.
         key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
+        compares: of its source's potentials with thresholds. threshold_words: that a source neuron reads in a window.
     """
 
     block: int
@@ -53,6 +54,8 @@ class Activity:
     offset: float = 0.0
     key_bits: int = 1
     sign_bits: int = 0
+    compares: float = 0.0
+    threshold_words: int = 0
 
     @property
     def name(self) -> str:
@@ -63,6 +66,11 @@ class Activity:
     def source(self) -> Site:
         """The population that feeds it."""
         return Site(self.block, SOURCE[self.connection])
+
+    @property
+    def fires(self) -> bool:
+        """True where levels of its source come straight from potentials, False where a digital step gives them."""
+        return POPULATION[self.source.part].fires
 
     @property
     def dynamic(self) -> bool:
@@ -115,7 +123,7 @@ def as_traced(trace: Trace) -> list[Activity]:
     return [
         replace(
             _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
-            operations=float(c.accumulates), active=float(c.events),
+            operations=float(c.accumulates), active=float(c.events), compares=_compares(c, c.silent, c.dead_zone),
         )
         for c in trace.connections.values()
     ]  # fmt: skip
@@ -163,8 +171,16 @@ def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
         level_bits=c.level_bits, operand_bits=c.operand_bits, vectors=float(read * c.heads), windows=float(c.windows),
         products=float(c.products), adds=1 if form == "train" else min(c.level_bits, c.operand_bits),
         steps={"word": 0, "train": top, "spike": top + 1}[form], offset=float(c.offset_accumulates),
-        key_bits=stored.operand_bits,
+        key_bits=stored.operand_bits, compares=float(c.windows * top), threshold_words=c.threshold_words,
     )  # fmt: skip
+
+
+def _compares(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> float:
+    """Comparisons of potentials with a falling threshold: one in every slot in which the answer may decide on a spike,
+    i.e. above the dead zone and from its lower edge on down."""
+    top = c.histogram.shape[1] - 1
+    each = np.maximum(0, top - silent - dead_zone) + np.maximum(0, silent - dead_zone)
+    return float(each.mean()) * c.windows
 
 
 def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace: Trace) -> Activity:
@@ -181,7 +197,11 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     kappa = over_windows(distance * (distance > code.dead_zone))
     events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
     offset = 0.0 if code.form == "word" else frame.offset
-    return replace(frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset)
+    compares = _compares(c, silent, code.dead_zone) if code.form == "spike" else frame.compares
+    return replace(
+        frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset,
+        compares=compares,
+    )  # fmt: skip
 
 
 def silent_share(activities: Sequence[Activity]) -> float:

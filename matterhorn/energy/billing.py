@@ -19,7 +19,7 @@ from .movement import result_lines, spike_lines
 
 CATEGORIES = (
     "computing", "spike_movement", "dense_movement", "weight_access", "kv_write", "kv_read", "msu_conduction",
-    "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state",
+    "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state", "thresholds",
     "digital_functions", "leakage",
 )  # fmt: skip
 """Every category of a bill, in the order in which they are shown."""
@@ -105,7 +105,7 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
         hardware=mapping.hardware,
         lines=dict(lines),
         latency=duration,
-        area=mapping.area,
+        area=mapping.area + state_bits(activities, chip) * chip.state.area.si,
         operations=sum(a.operations for a in activities),
         sequences=trace.sequences,
         tokens=trace.tokens,
@@ -122,6 +122,19 @@ def _all_lines(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping
         yield from spike_lines(sharing, chip, mapping)
     for step in trace.digital.values():
         yield from digital_lines(step, chip)
+
+
+def state_bits(activities: Sequence[Activity], chip: Chip) -> float:
+    """Memory of all neurons, bit: potentials of static connections, thresholds of what fires and of stored K and V."""
+    bits = 0.0
+    for sharing in populations(activities).values():
+        a = sharing[0]
+        words = a.threshold_words * a.fires
+        bits += a.fan_in * a.heads * words * chip.state.threshold.si
+    for a in activities:
+        words = (1 if a.key_bits == 1 else 2) * (a.connection in ("key", "value"))
+        bits += 0 if a.dynamic else a.fan_out * (chip.state.bits.si + words * chip.state.threshold.si)
+    return bits
 
 
 def latency(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> float:

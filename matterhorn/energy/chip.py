@@ -17,6 +17,7 @@ Positive = Annotated[Quantity, within("1", 1, 1e6)]
 Bits = Annotated[Quantity, within("bit", 0, 1e12)]
 Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
 Area = Annotated[Quantity, within("m2", 1e-12, 1.0)]
+BitArea = Annotated[Quantity, within("m2/bit", 0, 1e-9)]
 Length = Annotated[Quantity, within("m", 1e-9, 1e-6)]
 Power = Annotated[Quantity, within("W", 0, 1e3)]
 Voltage = Annotated[Quantity, within("V", 0, 10)]
@@ -55,11 +56,13 @@ class Weights(Strict):
 
 
 class State(Strict):
-    """Membrane memory: one potential of ``bits`` per neuron."""
+    """Memory of the neurons: potentials of ``bits``, words of ``threshold``; ``area`` is a bit's."""
 
     read: BitEnergy
     write: BitEnergy
     bits: Bits
+    threshold: Bits
+    area: BitArea
 
 
 class KeyValue(Strict):
@@ -79,7 +82,8 @@ class Hop(Strict):
 
 
 class Network(Strict):
-    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge.
+    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge;
+    ``message`` is what a spike packet costs per tile that it is sent to, beside its hops.
 
     ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
     packet serves a whole array or one synapse. ``train`` says whether a rate code's spikes always go as packets, or as
@@ -87,6 +91,7 @@ class Network(Strict):
     """
 
     hop: Hop
+    message: Energy
     dense: BitEnergy
     wire: WireEnergy
     hops: Count

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..errors import InputError
 from ..program.trace import DigitalTrace
 from .activity import Activity
-from .chip import Chip
+from .chip import Chip, Step
 from .mapping import Mapping
 
 Line = tuple[str, str, float]
@@ -56,10 +56,41 @@ def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
 
 
 def fire_lines(a: Activity, chip: Chip) -> Iterable[Line]:
-    """Spike generation of a population: a comparison in every step, a subtraction (reset) per spike. Words: none."""
-    if a.form != "word":
-        energy = a.windows * a.steps * chip.logic.compare.si + a.events * chip.logic.subtract.si
-        yield a.name, "computing", energy
+    """Levels and spikes of a population.
+
+    From potentials: thresholds are read once a window. A train compares in each step; a single spike in each slot in
+    which it may be sent, with a threshold that falls by an addition; words are rescaled and rounded. Levels that a
+    digital step gave are compared with both edges of the dead zone (of a train: with each step's number). Each spike
+    takes a subtraction: the reset, or the distance that is its slot.
+    """
+    logic = chip.logic
+    if a.fires:
+        words = 1 if a.form == "train" else a.threshold_words
+        yield a.name, "thresholds", a.windows * words * chip.state.threshold.si * chip.state.read.si
+    if a.form == "word":
+        yield a.name, "computing", a.windows * _element(chip.digital.quantize, chip) if a.fires else 0.0
+        return
+    if a.fires:
+        falls = logic.add.si if a.form == "spike" else 0.0
+        yield a.name, "computing", a.compares * (logic.compare.si + falls)
+    else:
+        yield a.name, "computing", a.windows * (2 if a.form == "spike" else a.steps) * logic.compare.si
+    yield a.name, "computing", a.events * logic.subtract.si
+
+
+def store_lines(a: Activity, chip: Chip) -> Iterable[Line]:
+    """Keys or values: potentials become bits by bisection, a comparison each, and are written. Thresholds are read."""
+    words = 1 if a.key_bits == 1 else 2
+    adds = (a.key_bits - 1) * chip.logic.add.si
+    yield a.name, "thresholds", a.outputs * words * chip.state.threshold.si * chip.state.read.si
+    yield a.name, "computing", a.outputs * (a.key_bits * chip.logic.compare.si + adds)
+    yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
+
+
+def _element(cost: Step, chip: Chip) -> float:
+    """One element of a digital function, J."""
+    logic = chip.logic
+    return cost.adds.si * logic.add.si + cost.multiplies.si * logic.multiply.si + cost.lookups.si * logic.lookup.si
 
 
 def digital_lines(step: DigitalTrace, chip: Chip) -> Iterable[Line]:
@@ -74,9 +105,8 @@ def digital_lines(step: DigitalTrace, chip: Chip) -> Iterable[Line]:
         )
     cost = getattr(chip.digital, step.operation)
     logic = chip.logic
-    element = cost.adds.si * logic.add.si + cost.multiplies.si * logic.multiply.si + cost.lookups.si * logic.lookup.si
     vector = cost.vector_adds.si * logic.add.si + cost.vector_lookups.si * logic.lookup.si
-    energy = step.elements * element + step.vectors * vector
+    energy = step.elements * _element(cost, chip) + step.vectors * vector
     if step.operation == "embedding":
         energy += step.elements * chip.embedding.bits.si * chip.embedding.read.si
     elif step.operation == "head":

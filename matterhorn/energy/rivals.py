@@ -89,9 +89,10 @@ def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
 
 
 def _activity(rival: Rival, dense: Activity) -> Activity:
-    events = dense.windows * rival.spikes.value
+    events, steps = dense.windows * rival.spikes.value, int(rival.steps.value)
     return replace(
         dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
-        active=min(dense.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
+        active=min(dense.windows, events), steps=steps, sign_bits=rival.sign_bits, adds=1,
         operand_bits=dense.operand_bits if dense.dynamic else int(rival.weight_bits.value),
+        compares=dense.windows * (steps - (rival.form == "spike")),
     )  # fmt: skip

@@ -39,6 +39,8 @@ class ConnectionTrace:
             for dynamic ones (qk: head size in, one key out; pv: one key in, head size out).
         heads: number of heads for dynamic connections, 1 for static ones.
         level_bits: bits of a source level. operand_bits: bits of a weight or of a stored K or V element.
+        threshold_words: words that hold the thresholds of a source neuron that fires from its potential: 2 where a base
+            and a step give them exactly, else one for each.
         dead_zone, silent: of the source population's code; ``silent`` has one level, or one per row of the histogram.
         windows: neuron-windows that the connection reads. events: spikes among them. kappa_sum: Σ|κ| over events, in
             levels.
@@ -63,6 +65,7 @@ class ConnectionTrace:
     products: int = 0
     accumulates: int = 0
     offset_accumulates: int = 0
+    threshold_words: int = 2
 
     @property
     def name(self) -> str:

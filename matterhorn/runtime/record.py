@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..kernels.activation import TABLED
 from ..kernels.counting import count_rows, count_squares
-from ..program.packing import BITS
+from ..program.packing import BITS, threshold_words
 from ..program.parts import Population
 from ..program.program import Program
 from ..program.trace import ConnectionTrace, DigitalTrace, Trace
@@ -114,6 +114,7 @@ class TraceRecorder:
                 heads=self.shape.heads_of(site.part),
                 level_bits=config.activation_bits,
                 operand_bits=config.kv_bits if kind.dynamic else BITS[config.weights],
+                threshold_words=threshold_words(population.thresholds),
                 dead_zone=population.code.dead_zone,
                 silent=population.code.silent.reshape(-1).astype(np.int64),
                 histogram=np.zeros((rows, population.code.slots), np.int64),
