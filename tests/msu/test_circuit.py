@@ -263,10 +263,10 @@ def test_thresholds_need_not_be_even():
 
 
 def test_the_energy_bill_reads_the_same_array():
-    """Voltage, pulse and conductances of the default chip's synapse unit are those that compute here."""
+    """Voltage, pulse and conductances of the chip with NeuRRAM's cell are those that compute here."""
     from matterhorn.energy.library import load as load_chip
 
-    unit = load_chip("rram-22nm").msu
+    unit = load_chip("neurram-22nm").msu
     device, circuit = load_device("rram-wan"), load_circuit("array-128")
     assert unit.voltage.si == circuit.read_voltage.si
     assert unit.slot.si == pytest.approx(circuit.slot.si)
