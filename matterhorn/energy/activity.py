@@ -31,6 +31,7 @@ class Activity:
         operations: synaptic operations caused. active: windows that drive a row at all.
         offset: additions for the silent level of a dynamic connection.
         key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
+        squares: Σκ² over windows, in levels squared: what potentials spread by.
         compares: of its source's potentials with thresholds. threshold_words: that a source neuron reads in a window.
     """
 
@@ -54,6 +55,7 @@ class Activity:
     offset: float = 0.0
     key_bits: int = 1
     sign_bits: int = 0
+    squares: float = 0.0
     compares: float = 0.0
     threshold_words: int = 0
 
@@ -124,6 +126,7 @@ def as_traced(trace: Trace) -> list[Activity]:
         replace(
             _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
             operations=float(c.accumulates), active=float(c.events), compares=_compares(c, c.silent, c.dead_zone),
+            squares=_over_windows(c, np.square(_distances(c, c.silent[:, None], c.dead_zone))),
         )
         for c in trace.connections.values()
     ]  # fmt: skip
@@ -175,6 +178,18 @@ def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
     )  # fmt: skip
 
 
+def _distances(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> NDArray[np.int64]:
+    """|κ| in levels, ``[rows, T + 1]`` or ``[1, T + 1]``; 0 inside the dead zone."""
+    distance: NDArray[np.int64] = np.abs(np.arange(c.histogram.shape[1]) - silent)
+    return distance * (distance > dead_zone)
+
+
+def _over_windows(c: ConnectionTrace, weight: NDArray[Any]) -> float:
+    """Sum of a weight of levels over all windows."""
+    total = float(c.histogram.sum())
+    return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
+
+
 def _compares(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> float:
     """Comparisons of potentials with a falling threshold: one in every slot in which the answer may decide on a spike,
     i.e. above the dead zone and from its lower edge on down."""
@@ -187,20 +202,14 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     """Spikes: one where |q − m| > k. Trains: level q is q spikes, each drives its row for one slot. Words: all travel;
     on an analog array one drives its row relative to the silent level (cheapest)."""
     frame = _frame(c, code.form, trace)
-    distance = np.abs(np.arange(c.histogram.shape[1])[None, :] - silent)
-    total = float(c.histogram.sum())
-
-    def over_windows(weight: NDArray[Any]) -> float:
-        return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
-
-    active = over_windows(distance > code.dead_zone)
-    kappa = over_windows(distance * (distance > code.dead_zone))
+    distance = _distances(c, silent, code.dead_zone)
+    active, kappa, squares = (_over_windows(c, of) for of in (distance > 0, distance, distance**2))
     events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
     offset = 0.0 if code.form == "word" else frame.offset
     compares = _compares(c, silent, code.dead_zone) if code.form == "spike" else frame.compares
     return replace(
         frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset,
-        compares=compares,
+        compares=compares, squares=squares,
     )  # fmt: skip
 
 
@@ -230,7 +239,7 @@ def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
     for activity in activities:
         groups[activity.source].append(activity)
     for site, sharing in groups.items():
-        if len({(a.windows, a.events) for a in sharing}) > len({a.windows for a in sharing}):
+        if len({(a.windows, float(np.sum(a.events))) for a in sharing}) > len({a.windows for a in sharing}):
             problem = "connections of one population count different spikes"
             raise InputError(problem, field=str(site), cure="record the trace anew")
     return dict(groups)
@@ -245,7 +254,7 @@ def streams(sharing: Sequence[Activity]) -> list[tuple[Activity, list[Activity]]
     found: list[tuple[Activity, list[Activity]]] = []
     windows = events = 0.0
     for a in sorted({a.windows: a for a in sharing}.values(), key=lambda a: a.windows):
-        rest = replace(a, windows=a.windows - windows, events=max(0.0, a.events - events))
+        rest = replace(a, windows=a.windows - windows, events=np.maximum(0.0, a.events - events))
         found.append((rest, [reader for reader in sharing if reader.windows >= a.windows]))
         windows, events = a.windows, a.events
     return found

@@ -49,10 +49,11 @@ class Core(Strict):
 
 
 class Weights(Strict):
-    """Weight memory. ``far`` is what a read costs where weights live off the core; ``reuse`` is how many windows of a
-    dense network share one read."""
+    """Weight memory. ``large`` and ``far`` are what a read costs in a memory of 1 MB and off the chip; ``reuse`` is how
+    many windows of a dense network share one read."""
 
     read: BitEnergy
+    large: BitEnergy
     far: BitEnergy
     reuse: Positive
 
@@ -177,6 +178,12 @@ class Digital(Strict):
     head: Step
 
 
+class Macro(Strict):
+    """A dense compute-in-memory macro that a dense network may take: ``product`` of a 4-bit level and a bit."""
+
+    product: Energy
+
+
 class Embedding(Strict):
     """The embedding table: ``bits`` per element."""
 
@@ -202,6 +209,7 @@ class Chip(Strict):
     msu: Msu | None = None
     digital: Digital
     embedding: Embedding
+    macro: Macro
 
     @model_validator(mode="after")
     def _fits(self) -> Chip:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from ..errors import InputError
 from ..program.trace import DigitalTrace
 from .activity import Activity
-from .chip import Chip, Step
+from .chip import Chip, Msu, Step
 from .mapping import Mapping
+
+SIGMAS = 9
+"""Standard deviations that an array's capacitors leave room for: networks that ship reach 8."""
 
 Line = tuple[str, str, float]
 """One line of a bill: connection or digital step, category, energy in J."""
@@ -34,25 +39,41 @@ def synapse_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
 def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """A synapse unit: rows conduct for |κ| slots, columns integrate and are read once per window and array.
 
-    Conduction is V²·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low.
+    Conduction is V·V_supply·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low. Capacitors are
+    charged to their whole swing.
     """
     unit = chip.msu
     assert unit is not None
     pairs = a.fan * a.operand_bits
-    slot = unit.voltage.si**2 * (unit.g_on.si + unit.g_off.si) * unit.slot.si
+    slot = unit.voltage.si * unit.supply.si * (unit.g_on.si + unit.g_off.si) * unit.slot.si
     yield a.name, "msu_conduction", a.kappa * pairs * slot
     column_arrays = math.ceil(a.fan_out * a.operand_bits / unit.columns.si)
     pulses = a.events if a.form == "train" else a.active
     yield a.name, "msu_row_drivers", pulses * column_arrays * unit.row_driver.si
     row_arrays = math.ceil(a.fan_in / unit.rows.si)
     columns = a.outputs * a.operand_bits * row_arrays
-    yield a.name, "msu_integrator", columns * unit.integrator.si
+    yield a.name, "msu_integrator", columns * (unit.integrator.si + capacitor(a, unit) * unit.swing.si * unit.supply.si)
     yield a.name, "msu_comparator", columns * unit.comparator.si
     yield a.name, "msu_readout", columns * unit.readout.si
     yield a.name, "msu_control", a.vectors * mapping.groups[a.name].arrays * unit.control.si
     yield a.name, "computing", (columns - a.outputs) * chip.logic.add.si
     access = (chip.state.read.si + chip.state.write.si) * chip.state.bits.si
     yield a.name, "neuron_state", a.outputs * access
+
+
+def largest_potential(a: Activity, unit: Msu) -> float:
+    """Largest potential of one array, in slots of one row: :data:`SIGMAS` standard deviations of a sum of κ with
+    independent signs, or every row at its furthest if that is less."""
+    rows = min(a.fan_in, unit.rows.si)
+    spread = (rows * a.squares / a.windows) ** 0.5 if a.windows else 0.0
+    largest: float = np.minimum(rows * ((1 << a.level_bits) - 1), SIGMAS * spread)
+    return largest
+
+
+def capacitor(a: Activity, unit: Msu) -> float:
+    """Capacitor of a column, F: the unit's own, or a larger one where a code's potentials ask for it."""
+    needed: float = np.maximum(unit.capacitor.si, largest_potential(a, unit) * unit.unit_charge / unit.swing.si)
+    return needed
 
 
 def fire_lines(a: Activity, chip: Chip) -> Iterable[Line]:

@@ -6,6 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from .activity import Activity, populations, streams
 from .chip import Chip
 from .computing import Line, store_lines
@@ -37,7 +39,8 @@ def sent_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
     packets = a.events * packet_energy(a, chip, mapping)
     if a.form == "spike" or chip.noc.train == "packet":
         return packets
-    return min(packets, a.windows * a.steps * (1 + a.sign_bits) * bit)
+    cheaper: float = np.minimum(packets, a.windows * a.steps * (1 + a.sign_bits) * bit)
+    return cheaper
 
 
 def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> Iterable[Line]:

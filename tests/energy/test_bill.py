@@ -177,7 +177,7 @@ def test_brute_force_over_the_synapse_units_of_one_sentence(first_only):
     trace = synthetic.count(shape, [sentence], dead_zone=1)
     chip = load("rram-22nm")
     unit = chip.msu
-    slot_energy = unit.voltage.si**2 * (unit.g_on.si + unit.g_off.si) * unit.slot.si
+    slot_energy = unit.voltage.si * unit.supply.si * (unit.g_on.si + unit.g_off.si) * unit.slot.si
     joules: dict[str, float] = defaultdict(float)
     for name in STATIC:
         c = trace.connections[f"block.0.{name}"]
@@ -191,7 +191,8 @@ def test_brute_force_over_the_synapse_units_of_one_sentence(first_only):
                     joules["msu_row_drivers"] += len(starts_out) * unit.row_driver.si
             for _array_row in starts_in:
                 joules["msu_control"] += len(starts_out) * unit.control.si
-                joules["msu_integrator"] += c.fan_out * unit.integrator.si
+                full = unit.capacitor.si * unit.swing.si * unit.supply.si
+                joules["msu_integrator"] += c.fan_out * (unit.integrator.si + full)
                 joules["msu_comparator"] += c.fan_out * unit.comparator.si
                 joules["msu_readout"] += c.fan_out * unit.readout.si
     found = bill(trace, chip, "msu").by_category
@@ -237,11 +238,11 @@ def test_the_last_block_writes_all_keys_but_fires_once():
 
 
 def test_the_last_block_takes_the_time_of_its_keys_and_one_token():
-    """Blocks of n tokens take n + m + 4 windows, m = n or 1; a window of a synapse unit has 16 slots of 1 ns."""
+    """Blocks of n tokens take n + m + 4 windows, m = n or 1; a synapse unit's has 16 slots and 80 ns."""
     assert STAGES == 6
     for shape, last in ((WHOLE, (16, 22)), (synthetic.SMALL, (11, 14))):
         windows = (16 + 22) + sum(last)
-        assert bill(synthetic.build(shape), "rram-22nm", "msu").latency == near(windows * 16e-9)
+        assert bill(synthetic.build(shape), "rram-22nm", "msu").latency == near(windows * 96e-9)
 
 
 @settings(max_examples=20, deadline=None)
@@ -318,3 +319,18 @@ def test_attention_is_digital_on_both_kinds_of_array(small):
         for name in DYNAMIC:
             key = f"block.{block}.{name}", "kv_read"
             assert bill(small, "rram-22nm", "msu").lines[key] == bill(small, "rram-22nm", "digital").lines[key] > 0
+
+
+def test_a_chip_whose_capacitors_cannot_hold_the_potentials_is_refused(small):
+    chip = load("rram-22nm", ["msu.capacitor=0.01 pF"])
+    says = r"rram-22nm\.yaml: msu\.capacitor: block\..* reaches potentials of .* holds 22; give at least .*F and"
+    with pytest.raises(InputError, match=says):
+        bill(small, chip)
+    assert bill(small, chip, "digital").total > 0
+
+
+def test_a_code_with_larger_potentials_gets_larger_capacitors(base):
+    chip = load("rram-22nm", ["msu.capacitor=0.2 pF"])
+    mapping = map_trace(base, chip, "msu")
+    quiet, loud = (make_bill(recode(base, coding(name)), base, chip, mapping) for name in ("mttfs-k3", "ttfs"))
+    assert quiet.area < loud.area and quiet.by_category["msu_integrator"] < loud.by_category["msu_integrator"]
