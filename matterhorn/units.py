@@ -56,9 +56,19 @@ class Quantity(Strict):
         return self.value * si_factor(self.unit)[0]
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value, in the same unit; where none is given it is assumed, a factor of two each way."""
+        return bounds(self.value, self.low, self.high)
+
+    @property
     def text(self) -> str:
         """Value with its unit, as in the file."""
         return f"{self.value:g}" if self.unit == "1" else f"{self.value:g} {self.unit}"
+
+
+def bounds(value: float, low: float | None, high: float | None) -> tuple[float, float]:
+    """What is given, else assumed: a factor of two each way."""
+    return (value / 2 if low is None else low, 2 * value if high is None else high)
 
 
 def within(dimension: str, low: float, high: float) -> AfterValidator:

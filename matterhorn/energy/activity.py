@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..coding import most_frequent
 from ..errors import InputError
 from ..program.trace import ConnectionTrace, Trace
-from ..topology import DYNAMIC, SOURCE, Site
+from ..topology import DYNAMIC, POPULATION, SOURCE, Site
 
 Form = Literal["word", "train", "spike"]
 """How a level travels: a dense word, a train of T steps (rate), or at most one spike in T + 1 slots (TTFS)."""
@@ -33,6 +33,8 @@ class Activity:
         key_bits: of a stored K or V element. sign_bits: of a spike packet (ternary spikes).
         digits: pairs of a weight on a synapse unit: one per bit, but a single one for −1, 0, 1. zeros: share of weights
             that are 0.
+        squares: Σκ² over windows, in levels squared: what potentials spread by.
+        compares: of its source's potentials with thresholds. threshold_words: that a source neuron reads in a window.
     """
 
     block: int
@@ -57,6 +59,9 @@ class Activity:
     sign_bits: int = 0
     digits: int = 1
     zeros: float = 0.0
+    squares: float = 0.0
+    compares: float = 0.0
+    threshold_words: int = 0
 
     @property
     def name(self) -> str:
@@ -67,6 +72,11 @@ class Activity:
     def source(self) -> Site:
         """The population that feeds it."""
         return Site(self.block, SOURCE[self.connection])
+
+    @property
+    def fires(self) -> bool:
+        """True where levels of its source come straight from potentials, False where a digital step gives them."""
+        return POPULATION[self.source.part].fires
 
     @property
     def dynamic(self) -> bool:
@@ -119,7 +129,8 @@ def as_traced(trace: Trace) -> list[Activity]:
     return [
         replace(
             _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
-            operations=float(c.accumulates), active=float(c.events),
+            operations=float(c.accumulates), active=float(c.events), compares=_compares(c, c.silent, c.dead_zone),
+            squares=_over_windows(c, np.square(_distances(c, c.silent[:, None], c.dead_zone))),
         )
         for c in trace.connections.values()
     ]  # fmt: skip
@@ -168,24 +179,43 @@ def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
         products=float(c.products), adds=1 if form == "train" else min(c.level_bits, c.digits or c.operand_bits),
         steps={"word": 0, "train": top, "spike": top + 1}[form], offset=float(c.offset_accumulates),
         key_bits=stored.operand_bits, digits=c.digits or c.operand_bits, zeros=c.zeros,
+        compares=float(c.windows * top), threshold_words=c.threshold_words,
     )  # fmt: skip
+
+
+def _distances(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> NDArray[np.int64]:
+    """|κ| in levels, ``[rows, T + 1]`` or ``[1, T + 1]``; 0 inside the dead zone."""
+    distance: NDArray[np.int64] = np.abs(np.arange(c.histogram.shape[1]) - silent)
+    return distance * (distance > dead_zone)
+
+
+def _over_windows(c: ConnectionTrace, weight: NDArray[Any]) -> float:
+    """Sum of a weight of levels over all windows."""
+    total = float(c.histogram.sum())
+    return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
+
+
+def _compares(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> float:
+    """Comparisons of potentials with a falling threshold: one in every slot in which the answer may decide on a spike,
+    i.e. above the dead zone and from its lower edge on down."""
+    top = c.histogram.shape[1] - 1
+    each = np.maximum(0, top - silent - dead_zone) + np.maximum(0, silent - dead_zone)
+    return float(each.mean()) * c.windows
 
 
 def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace: Trace) -> Activity:
     """Spikes: one where |q − m| > k. Trains: level q is q spikes, each drives its row for one slot. Words: all travel;
     on an analog array one drives its row relative to the silent level (cheapest)."""
     frame = _frame(c, code.form, trace)
-    distance = np.abs(np.arange(c.histogram.shape[1])[None, :] - silent)
-    total = float(c.histogram.sum())
-
-    def over_windows(weight: NDArray[Any]) -> float:
-        return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
-
-    active = over_windows(distance > code.dead_zone)
-    kappa = over_windows(distance * (distance > code.dead_zone))
+    distance = _distances(c, silent, code.dead_zone)
+    active, kappa, squares = (_over_windows(c, of) for of in (distance > 0, distance, distance**2))
     events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
     offset = 0.0 if code.form == "word" else frame.offset
-    return replace(frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset)
+    compares = _compares(c, silent, code.dead_zone) if code.form == "spike" else frame.compares
+    return replace(
+        frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset,
+        compares=compares, squares=squares,
+    )  # fmt: skip
 
 
 def silent_share(activities: Sequence[Activity]) -> float:
@@ -214,7 +244,7 @@ def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
     for activity in activities:
         groups[activity.source].append(activity)
     for site, sharing in groups.items():
-        if len({(a.windows, a.events) for a in sharing}) > len({a.windows for a in sharing}):
+        if len({(a.windows, float(np.sum(a.events))) for a in sharing}) > len({a.windows for a in sharing}):
             problem = "connections of one population count different spikes"
             raise InputError(problem, field=str(site), cure="record the trace anew")
     return dict(groups)
@@ -229,7 +259,7 @@ def streams(sharing: Sequence[Activity]) -> list[tuple[Activity, list[Activity]]
     found: list[tuple[Activity, list[Activity]]] = []
     windows = events = 0.0
     for a in sorted({a.windows: a for a in sharing}.values(), key=lambda a: a.windows):
-        rest = replace(a, windows=a.windows - windows, events=max(0.0, a.events - events))
+        rest = replace(a, windows=a.windows - windows, events=np.maximum(0.0, a.events - events))
         found.append((rest, [reader for reader in sharing if reader.windows >= a.windows]))
         windows, events = a.windows, a.events
     return found

@@ -78,9 +78,7 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
 def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
     """Total (J) of the own code on digital arrays with free, local, large on-chip and external weights."""
     read = chip.weights.read
-    reads = {"none": 0.0, "local": read.si, "far": chip.weights.far.si}
-    if read.high is not None:
-        reads["large_sram"] = read.high * read.si / read.value if read.value else read.si
+    reads = {"none": 0.0, "local": read.si, "large_sram": chip.weights.large.si, "far": chip.weights.far.si}
     ordered = sorted(reads.items(), key=lambda item: item[1])
     return {name: bill(trace, with_value(chip, "weights.read", value), "digital").total for name, value in ordered}
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
 
 from ..program.trace import Trace
 from ..units import engineering
 from .activity import Activity, populations
 from .chip import Chip
-from .computing import Line, digital_lines, fire_lines, synapse_lines, unit_lines
+from .computing import Line, capacitor, digital_lines, fire_lines, synapse_lines, unit_lines
 from .mapping import Hardware, Mapping
 from .movement import result_lines, spike_lines
 
 CATEGORIES = (
     "computing", "spike_movement", "dense_movement", "weight_access", "kv_write", "kv_read", "msu_conduction",
-    "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state",
+    "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state", "thresholds",
     "digital_functions", "leakage",
 )  # fmt: skip
 """Every category of a bill, in the order in which they are shown."""
@@ -105,7 +108,9 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
         hardware=mapping.hardware,
         lines=dict(lines),
         latency=duration,
-        area=mapping.area,
+        area=mapping.area
+        + state_bits(activities, chip) * chip.state.area.si
+        + extra_capacitors(activities, chip, mapping),
         operations=sum(a.operations for a in activities),
         sequences=trace.sequences,
         tokens=trace.tokens,
@@ -124,6 +129,32 @@ def _all_lines(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping
         yield from digital_lines(step, chip)
 
 
+def state_bits(activities: Sequence[Activity], chip: Chip) -> float:
+    """Memory of all neurons, bit: potentials of static connections, thresholds of what fires and of stored K and V."""
+    bits = 0.0
+    for sharing in populations(activities).values():
+        a = sharing[0]
+        words = a.threshold_words * a.fires
+        bits += a.fan_in * a.heads * words * chip.state.threshold.si
+    for a in activities:
+        words = (1 if a.key_bits == 1 else 2) * (a.connection in ("key", "value"))
+        bits += 0 if a.dynamic else a.fan_out * (chip.state.bits.si + words * chip.state.threshold.si)
+    return bits
+
+
+def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> float:
+    """Area of what a code's capacitors are larger than those that the units come with, m²."""
+    unit = chip.msu
+    if mapping.hardware == "digital" or unit is None:
+        return 0.0
+    extra = sum(
+        mapping.groups[a.name].count * unit.capacitors(capacitor(a, unit) - unit.capacitor.si)
+        for a in activities
+        if not a.dynamic
+    )
+    return extra
+
+
 def latency(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> float:
     """All sequences, one after the other, s: blocks one after the other, tokens streaming through a block's stages.
 
@@ -138,14 +169,17 @@ def latency(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: M
         for length, count in trace.lengths.items()
         for block in range(shape.layers)
     )
-    return windows * max(window(a, chip, mapping) for a in activities)
+    longest: float = reduce(np.maximum, (window(a, chip, mapping) for a in activities))
+    return windows * longest
 
 
 def window(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """Mean window of a connection, s: its slots, or on a digital array one cycle per arriving row if that is longer."""
+    """Mean window of a connection, s: its slots and the read-out behind them, or on a digital array one cycle per
+    arriving row if that is longer."""
     if mapping.hardware == "msu" and not a.dynamic:
         assert chip.msu is not None
-        return max(a.steps, (1 << a.level_bits) - 1) * chip.msu.slot.si
+        return max(a.steps, (1 << a.level_bits) - 1) * chip.msu.slot.si + chip.msu.read_time.si
     groups = mapping.groups[a.name].row_groups if a.name in mapping.groups else 1
     rows = a.events / a.vectors / groups if a.vectors else 0.0
-    return max(a.steps, rows) * chip.logic.cycle.si
+    longest: float = np.maximum(a.steps, rows) * chip.logic.cycle.si
+    return longest

@@ -18,9 +18,12 @@ Positive = Annotated[Quantity, within("1", 1, 1e6)]
 Bits = Annotated[Quantity, within("bit", 0, 1e12)]
 Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
 Area = Annotated[Quantity, within("m2", 1e-12, 1.0)]
+BitArea = Annotated[Quantity, within("m2/bit", 0, 1e-9)]
 Length = Annotated[Quantity, within("m", 1e-9, 1e-6)]
 Power = Annotated[Quantity, within("W", 0, 1e3)]
 Voltage = Annotated[Quantity, within("V", 0, 10)]
+Capacitance = Annotated[Quantity, within("F", 1e-18, 1e-6)]
+Density = Annotated[Quantity, within("F/m2", 1e-6, 1.0)]
 Conductance = Annotated[Quantity, within("S", 0, 1)]
 
 
@@ -47,20 +50,23 @@ class Core(Strict):
 
 
 class Weights(Strict):
-    """Weight memory. ``far`` is what a read costs where weights live off the core; ``reuse`` is how many windows of a
-    dense network share one read."""
+    """Weight memory. ``large`` and ``far`` are what a read costs in a memory of 1 MB and off the chip; ``reuse`` is how
+    many windows of a dense network share one read."""
 
     read: BitEnergy
+    large: BitEnergy
     far: BitEnergy
     reuse: Positive
 
 
 class State(Strict):
-    """Membrane memory: one potential of ``bits`` per neuron."""
+    """Memory of the neurons: potentials of ``bits``, words of ``threshold``; ``area`` is a bit's."""
 
     read: BitEnergy
     write: BitEnergy
     bits: Bits
+    threshold: Bits
+    area: BitArea
 
 
 class KeyValue(Strict):
@@ -80,7 +86,8 @@ class Hop(Strict):
 
 
 class Network(Strict):
-    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge.
+    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge;
+    ``message`` is what a spike packet costs per tile that it is sent to, beside its hops.
 
     ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
     packet serves a whole array or one synapse. ``train`` says whether a rate code's spikes always go as packets, or as
@@ -88,6 +95,7 @@ class Network(Strict):
     """
 
     hop: Hop
+    message: Energy
     dense: BitEnergy
     wire: WireEnergy
     hops: Count
@@ -106,22 +114,46 @@ class Mesh(Strict):
 
 
 class Msu(Strict):
-    """Memristive synapse unit: ``stacked`` arrays of rows × columns pairs, read for |κ| slots at ``voltage``."""
+    """Memristive synapse unit: ``stacked`` arrays of rows × columns pairs, read for |κ| slots at ``voltage``.
+
+    The read voltage is made from ``supply`` by a linear regulator. A column's current, divided by ``attenuation``,
+    charges a ``capacitor`` of ``capacitor_density`` up to ``swing``; converters need ``read_time`` after the window.
+    """
 
     rows: Positive
     columns: Positive
     stacked: Positive
     voltage: Voltage
+    supply: Voltage
     g_on: Conductance
     g_off: Conductance
     slot: Time
+    attenuation: Positive
+    capacitor: Capacitance
+    swing: Voltage
+    capacitor_density: Density
     row_driver: Energy
     integrator: Energy
     comparator: Energy
     readout: Energy
+    read_time: Time
     control: Energy
     area: Area
     leakage: Power
+
+    @property
+    def unit_charge(self) -> float:
+        """Charge that one slot of one row leaves on a column's capacitor, C."""
+        return self.voltage.si * (self.g_on.si - self.g_off.si) * self.slot.si / self.attenuation.si
+
+    @property
+    def largest_potential(self) -> float:
+        """Potential, in slots of one row, that fills the capacitor."""
+        return self.capacitor.si * self.swing.si / self.unit_charge
+
+    def capacitors(self, farads: float) -> float:
+        """Area of all capacitors of a unit with so many farads a column, m²."""
+        return self.stacked.si * self.columns.si * farads / self.capacitor_density.si
 
 
 class Step(Strict):
@@ -145,6 +177,12 @@ class Digital(Strict):
     activation: Step
     quantize: Step
     head: Step
+
+
+class Macro(Strict):
+    """A dense compute-in-memory macro that a dense network may take: ``product`` of a 4-bit level and a bit."""
+
+    product: Energy
 
 
 class Embedding(Strict):
@@ -172,6 +210,7 @@ class Chip(Strict):
     msu: Msu | None = None
     digital: Digital
     embedding: Embedding
+    macro: Macro
 
     @model_validator(mode="after")
     def _fits(self) -> Chip:
@@ -181,6 +220,11 @@ class Chip(Strict):
                 raise ValueError(f"{key}: {area.text} is larger than the chip, allowed range 0 … {self.mesh.area.text}")
         if self.msu and self.msu.g_on.si < self.msu.g_off.si:
             raise ValueError(f"msu.g_off: {self.msu.g_off.text} is outside the allowed range 0 … {self.msu.g_on.text}")
+        if self.msu and self.msu.supply.si < self.msu.voltage.si:
+            raise ValueError(f"msu.supply: {self.msu.supply.text} is below msu.voltage, {self.msu.voltage.text}")
+        if self.msu and self.msu.capacitors(self.msu.capacitor.si) > self.msu.area.si:
+            least = self.msu.capacitors(self.msu.capacitor.si) * 1e6
+            raise ValueError(f"msu.area: {self.msu.area.text} is less than its capacitors take, {least:.3g} mm2")
         return self
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from ..errors import InputError
 from ..program.trace import DigitalTrace
 from .activity import Activity
-from .chip import Chip
+from .chip import Chip, Msu, Step
 from .mapping import Mapping
+
+SIGMAS = 9
+"""Standard deviations that an array's capacitors leave room for: networks that ship reach 8."""
 
 Line = tuple[str, str, float]
 """One line of a bill: connection or digital step, category, energy in J."""
@@ -34,20 +39,21 @@ def synapse_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
 def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """A synapse unit: rows conduct for |κ| slots, columns integrate and are read once per window and array.
 
-    Conduction is V²·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low; of a 0 both are low.
+    Conduction is V·V_supply·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low; of a 0 both are
+    low. Capacitors are charged to their whole swing.
     """
     unit = chip.msu
     assert unit is not None
     pairs = a.fan * a.digits
     conductance = (1 - a.zeros) * unit.g_on.si + (1 + a.zeros) * unit.g_off.si
-    slot = unit.voltage.si**2 * conductance * unit.slot.si
+    slot = unit.voltage.si * unit.supply.si * conductance * unit.slot.si
     yield a.name, "msu_conduction", a.kappa * pairs * slot
     column_arrays = math.ceil(a.fan_out * a.digits / unit.columns.si)
     pulses = a.events if a.form == "train" else a.active
     yield a.name, "msu_row_drivers", pulses * column_arrays * unit.row_driver.si
     row_arrays = math.ceil(a.fan_in / unit.rows.si)
     columns = a.outputs * a.digits * row_arrays
-    yield a.name, "msu_integrator", columns * unit.integrator.si
+    yield a.name, "msu_integrator", columns * (unit.integrator.si + capacitor(a, unit) * unit.swing.si * unit.supply.si)
     yield a.name, "msu_comparator", columns * unit.comparator.si
     yield a.name, "msu_readout", columns * unit.readout.si
     yield a.name, "msu_control", a.vectors * mapping.groups[a.name].arrays * unit.control.si
@@ -56,11 +62,57 @@ def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     yield a.name, "neuron_state", a.outputs * access
 
 
+def largest_potential(a: Activity, unit: Msu) -> float:
+    """Largest potential of one array, in slots of one row: :data:`SIGMAS` standard deviations of a sum of κ with
+    independent signs, or every row at its furthest if that is less."""
+    rows = min(a.fan_in, unit.rows.si)
+    spread = (rows * a.squares / a.windows) ** 0.5 if a.windows else 0.0
+    largest: float = np.minimum(rows * ((1 << a.level_bits) - 1), SIGMAS * spread)
+    return largest
+
+
+def capacitor(a: Activity, unit: Msu) -> float:
+    """Capacitor of a column, F: the unit's own, or a larger one where a code's potentials ask for it."""
+    needed: float = np.maximum(unit.capacitor.si, largest_potential(a, unit) * unit.unit_charge / unit.swing.si)
+    return needed
+
+
 def fire_lines(a: Activity, chip: Chip) -> Iterable[Line]:
-    """Spike generation of a population: a comparison in every step, a subtraction (reset) per spike. Words: none."""
-    if a.form != "word":
-        energy = a.windows * a.steps * chip.logic.compare.si + a.events * chip.logic.subtract.si
-        yield a.name, "computing", energy
+    """Levels and spikes of a population.
+
+    From potentials: thresholds are read once a window. A train compares in each step; a single spike in each slot in
+    which it may be sent, with a threshold that falls by an addition; words are rescaled and rounded. Levels that a
+    digital step gave are compared with both edges of the dead zone (of a train: with each step's number). Each spike
+    takes a subtraction: the reset, or the distance that is its slot.
+    """
+    logic = chip.logic
+    if a.fires:
+        words = 1 if a.form == "train" else a.threshold_words
+        yield a.name, "thresholds", a.windows * words * chip.state.threshold.si * chip.state.read.si
+    if a.form == "word":
+        yield a.name, "computing", a.windows * _element(chip.digital.quantize, chip) if a.fires else 0.0
+        return
+    if a.fires:
+        falls = logic.add.si if a.form == "spike" else 0.0
+        yield a.name, "computing", a.compares * (logic.compare.si + falls)
+    else:
+        yield a.name, "computing", a.windows * (2 if a.form == "spike" else a.steps) * logic.compare.si
+    yield a.name, "computing", a.events * logic.subtract.si
+
+
+def store_lines(a: Activity, chip: Chip) -> Iterable[Line]:
+    """Keys or values: potentials become bits by bisection, a comparison each, and are written. Thresholds are read."""
+    words = 1 if a.key_bits == 1 else 2
+    adds = (a.key_bits - 1) * chip.logic.add.si
+    yield a.name, "thresholds", a.outputs * words * chip.state.threshold.si * chip.state.read.si
+    yield a.name, "computing", a.outputs * (a.key_bits * chip.logic.compare.si + adds)
+    yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
+
+
+def _element(cost: Step, chip: Chip) -> float:
+    """One element of a digital function, J."""
+    logic = chip.logic
+    return cost.adds.si * logic.add.si + cost.multiplies.si * logic.multiply.si + cost.lookups.si * logic.lookup.si
 
 
 def digital_lines(step: DigitalTrace, chip: Chip) -> Iterable[Line]:
@@ -75,9 +127,8 @@ def digital_lines(step: DigitalTrace, chip: Chip) -> Iterable[Line]:
         )
     cost = getattr(chip.digital, step.operation)
     logic = chip.logic
-    element = cost.adds.si * logic.add.si + cost.multiplies.si * logic.multiply.si + cost.lookups.si * logic.lookup.si
     vector = cost.vector_adds.si * logic.add.si + cost.vector_lookups.si * logic.lookup.si
-    energy = step.elements * element + step.vectors * vector
+    energy = step.elements * _element(cost, chip) + step.vectors * vector
     if step.operation == "embedding":
         energy += step.elements * chip.embedding.bits.si * chip.embedding.read.si
     elif step.operation == "head":

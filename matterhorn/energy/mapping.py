@@ -82,6 +82,11 @@ class Flow:
         """Mean links that a packet crosses."""
         return sum(r.share * tree_length(r.sender, r.goals) for r in self.routes)
 
+    @cached_property
+    def deliveries(self) -> float:
+        """Mean tiles that a packet reaches."""
+        return sum(r.share * len(r.goals.tiles) for r in self.routes)
+
 
 @dataclass(frozen=True)
 class Mapping:

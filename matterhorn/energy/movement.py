@@ -6,9 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from .activity import Activity, populations, streams
 from .chip import Chip
-from .computing import Line
+from .computing import Line, store_lines
 from .mapping import Flow, Mapping
 from .mesh import Tile, tree
 
@@ -37,7 +39,8 @@ def sent_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
     packets = a.events * packet_energy(a, chip, mapping)
     if a.form == "spike" or chip.noc.train == "packet":
         return packets
-    return min(packets, a.windows * a.steps * (1 + a.sign_bits) * bit)
+    cheaper: float = np.minimum(packets, a.windows * a.steps * (1 + a.sign_bits) * bit)
+    return cheaper
 
 
 def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> Iterable[Line]:
@@ -46,7 +49,10 @@ def spike_lines(sharing: Sequence[Activity], chip: Chip, mapping: Mapping) -> It
     category = "dense_movement" if sharing[0].form == "word" else "spike_movement"
     if chip.noc.route == "counted":
         for sent, readers in streams(sharing):
-            energy = sent_energy(sent, chip, mapping) * mapping.spike_flow(readers).hops
+            flow = mapping.spike_flow(readers)
+            energy = sent_energy(sent, chip, mapping) * flow.hops
+            if sent.form != "word":
+                energy += sent.events * flow.deliveries * chip.noc.message.si
             for a in readers:
                 yield a.name, category, energy / len(readers)
         return
@@ -73,8 +79,7 @@ def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0
     yield a.name, "dense_movement", parts + hops * result_energy(a, chip, mapping)
     if a.connection in ("key", "value"):
-        yield a.name, "computing", a.outputs * chip.logic.compare.si
-        yield a.name, "kv_write", a.outputs * a.key_bits * chip.kv.write.si
+        yield from store_lines(a, chip)
 
 
 def tile_heat(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> dict[Tile, float]:

@@ -46,6 +46,12 @@ class Rival(Strict):
         return self.published_block_mj.value * self.layers if self.published_block_mj else None
 
     @property
+    def square(self) -> float:
+        """Mean square of what a window sends, in slots squared; the number of spikes of a train as of Poisson's."""
+        mean = self.spikes.value * self.kappa.value
+        return mean * self.kappa.value if self.form == "spike" else mean + mean**2
+
+    @property
     def silent_share(self) -> float | None:
         """Share of neuron-windows without a spike, and of quiet synapses too, as one rate holds for all neurons;
         unknown for trains."""
@@ -89,10 +95,11 @@ def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
 
 
 def _activity(rival: Rival, dense: Activity) -> Activity:
-    events = dense.windows * rival.spikes.value
+    events, steps = dense.windows * rival.spikes.value, int(rival.steps.value)
     bits = dense.operand_bits if dense.dynamic else int(rival.weight_bits.value)
     return replace(
         dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
-        active=min(dense.windows, events), steps=int(rival.steps.value), sign_bits=rival.sign_bits, adds=1,
+        active=min(dense.windows, events), steps=steps, sign_bits=rival.sign_bits, adds=1,
         operand_bits=bits, digits=bits, zeros=0.0,
+        squares=dense.windows * rival.square, compares=dense.windows * (steps - (rival.form == "spike")),
     )  # fmt: skip

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..program.trace import Trace
 from ..topology import Shape
-from ..units import si_factor
+from ..units import engineering, si_factor
 from .activity import CODINGS, Activity, as_traced, coding, quiet_share, recode, silent_share
 from .billing import Bill, make_bill
 from .chip import Chip
+from .computing import largest_potential
 from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
 from .shapes import lay
@@ -37,7 +40,8 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
             chip has them.
 
     Raises:
-        InputError: there is no such chip, it has no such arrays, or the network does not fit its mesh.
+        InputError: there is no such chip, it has no such arrays, its mesh is too small, or capacitors of its synapse
+            units cannot hold the network's potentials.
 
     Example:
 
@@ -48,7 +52,26 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     True
     """
     on = load(chip) if isinstance(chip, str) else chip
-    return make_bill(as_traced(trace), trace, on, map_trace(trace, on, hardware or hardware_of(on)[-1]))
+    kind, counted = hardware or hardware_of(on)[-1], as_traced(trace)
+    if kind == "msu":
+        _holds(counted, on)
+    return make_bill(counted, trace, on, map_trace(trace, on, kind))
+
+
+def _holds(activities: Sequence[Activity], chip: Chip) -> None:
+    """Refuse a chip whose capacitors are too small for a network."""
+    unit = chip.msu
+    if unit is None:
+        return
+    needed, name = max((largest_potential(a, unit), a.name) for a in activities if not a.dynamic)
+    if needed > unit.largest_potential:
+        farads = engineering(needed * unit.unit_charge / unit.swing.si, "F")
+        raise InputError(
+            f"{name} reaches potentials of {needed:.0f} slots, a capacitor of {unit.capacitor.text} holds "
+            f"{unit.largest_potential:.0f}",
+            file=Path(f"{chip.name}.yaml"), field="msu.capacitor",
+            cure=f"give at least {farads} and their area, or bill it on digital arrays",
+        )  # fmt: skip
 
 
 def encodings(trace: Trace, chip: Chip) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ two."""
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,24 @@ def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.
 def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int) -> NDArray[np.int32]:
     """Undo :func:`pack_even`: int32 ``[n, T]``."""
     return (_evenly(ends.astype(np.int64), columns) + unpack(off, "int2", columns)).astype(np.int32)
+
+
+def on_lines(rows: NDArray[np.integer]) -> bool:
+    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T integers.
+
+    The spread of row − step · l is convex in the step and bends only at slopes between two of the integers.
+    """
+    levels, least = np.arange(rows.shape[1]), np.full(len(rows), np.inf)
+    for i, j in combinations(range(rows.shape[1]), 2):
+        slope = (rows[:, j].astype(np.float64) - rows[:, i]) / (j - i)
+        rest = rows - levels * slope[:, None]
+        least = np.minimum(least, np.ptp(rest, axis=1))
+    return rows.shape[1] < 2 or bool((least < 1 - 1e-9).all())
+
+
+def threshold_words(thresholds: NDArray[np.int32] | None) -> int:
+    """Words that hold the thresholds ``[n, T]`` of one neuron: base and step where these give them exactly, else T."""
+    return 2 if thresholds is None or on_lines(thresholds) else thresholds.shape[1]
 
 
 def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:

@@ -41,6 +41,8 @@ class ConnectionTrace:
         level_bits: bits of a source level. operand_bits: bits of a weight or of a stored K or V element.
         digits: differential pairs that a weight takes on a synapse unit, and additions on a digital array; 0: one for
             each bit. zeros: share of weights that are 0.
+        threshold_words: words that hold the thresholds of a source neuron that fires from its potential: 2 where a base
+            and a step give them exactly, else one for each.
         dead_zone, silent: of the source population's code; ``silent`` has one level, or one per row of the histogram.
         windows: neuron-windows that the connection reads. events: spikes among them. kappa_sum: Σ|κ| over events, in
             levels.
@@ -67,6 +69,7 @@ class ConnectionTrace:
     offset_accumulates: int = 0
     digits: int = 0
     zeros: float = 0.0
+    threshold_words: int = 2
 
     @property
     def name(self) -> str:

@@ -60,6 +60,9 @@ class _Connection(_Exact):
     products: Natural
     accumulates: Natural
     offset_accumulates: Natural
+    digits: Annotated[int, Field(ge=0, le=64)] = 0
+    zeros: Annotated[float, Field(ge=0, le=1)] = 0.0
+    threshold_words: Annotated[int, Field(ge=0, le=2**MAX_BITS)] = 2
 
 
 class _Step(_Exact):

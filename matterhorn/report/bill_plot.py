@@ -16,7 +16,7 @@ PARTS = {
     "weights, keys, values": ("weight_access", "kv_write", "kv_read"),
     "conduction": ("msu_conduction",),
     "periphery": ("msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control"),
-    "neuron state": ("neuron_state",),
+    "neuron state": ("neuron_state", "thresholds"),
     "digital functions": ("digital_functions",),
     "leakage": ("leakage",),
 }

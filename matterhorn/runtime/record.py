@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..kernels.activation import TABLED
 from ..kernels.counting import count_rows, count_squares
-from ..program.packing import BITS
+from ..program.packing import BITS, threshold_words
 from ..program.parts import Population
 from ..program.program import Program
 from ..program.trace import ConnectionTrace, DigitalTrace, Trace
@@ -116,6 +116,7 @@ class TraceRecorder:
                 operand_bits=config.kv_bits if kind.dynamic else BITS[config.weights],
                 digits=1 if config.weights == "ternary" and not kind.dynamic else 0,
                 zeros=0.0 if kind.dynamic else self.program.connections()[site].zeros,
+                threshold_words=threshold_words(population.thresholds),
                 dead_zone=population.code.dead_zone,
                 silent=population.code.silent.reshape(-1).astype(np.int64),
                 histogram=np.zeros((rows, population.code.slots), np.int64),

@@ -88,3 +88,12 @@ def test_a_sentence_of_the_same_length_costs_what_it_did():
     laid = lay(trace, synthetic.SMALL, 9)
     assert bill(laid).total == near(bill(trace).total)
     assert bill(laid).by_connection == {name: near(joules) for name, joules in bill(trace).by_connection.items()}
+
+
+@pytest.mark.parametrize("name", ["qk", "pv"])
+def test_offsets_of_stored_keys_and_values_grow_with_tokens_not_with_their_square(name):
+    trace = synthetic.build(synthetic.SMALL, (9, 5))
+    for c in trace.connections.values():
+        c.offset_accumulates = trace.tokens * 32 if c.connection == name else 0
+    laid = [lay(trace, synthetic.SMALL, length).connections[f"block.0.{name}"] for length in (8, 16)]
+    assert [c.offset_accumulates for c in laid] == [8 * 32, 16 * 32]

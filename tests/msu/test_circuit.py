@@ -13,6 +13,7 @@ from matterhorn.msu.plain import remembered
 from matterhorn.msu.readout import next_slots
 from matterhorn.msu.wires import effective_conductance
 
+from ..networks import small_arrays, small_program
 from .drawn import quantity, signed
 from .oracle import array_volts
 
@@ -263,13 +264,44 @@ def test_thresholds_need_not_be_even():
 
 
 def test_the_energy_bill_reads_the_same_array():
-    """Voltage, pulse and conductances of the default chip's synapse unit are those that compute here."""
+    """Voltage, pulse and conductances of the chip with NeuRRAM's cell are those that compute here."""
     from matterhorn.energy.library import load as load_chip
 
-    unit = load_chip("rram-22nm").msu
+    unit = load_chip("neurram-22nm").msu
     device, circuit = load_device("rram-wan"), load_circuit("array-128")
     assert unit.voltage.si == circuit.read_voltage.si
     assert unit.slot.si == pytest.approx(circuit.slot.si)
     assert (unit.g_off.si, unit.g_on.si) == pytest.approx((device.low, device.high))
     assert unit.rows.si == circuit.rows.si
     assert unit.columns.si == circuit.pairs
+
+
+def test_the_bill_has_room_for_the_potentials_that_arrays_reach():
+    """What it sizes capacitors for, from counts alone, holds what ideal arrays reach; a slot's energy is theirs too."""
+    from matterhorn import Engine
+    from matterhorn.coding import kappa
+    from matterhorn.energy import as_traced
+    from matterhorn.energy.computing import largest_potential, unit_lines
+    from matterhorn.energy.library import load as load_chip
+    from matterhorn.energy.study import map_trace
+    from matterhorn.runtime.record import SlotRecorder
+    from matterhorn.topology import SOURCE, STATIC, Site
+
+    program, chip, recorder = small_program(k=2), load_chip("neurram-22nm"), SlotRecorder()
+    batch = small_arrays()
+    trace = Engine(program)(**batch, trace=True, watcher=recorder).trace
+    bank, reached, billed = ArrayBank(load_device("rram-wan"), load_circuit("array-128")), [], []
+    for a in as_traced(trace):
+        if a.connection in STATIC:
+            source = Site(a.block, SOURCE[a.connection])
+            population = program.blocks[a.block].populations[source.part]
+            sent = kappa(recorder.slots[source], population.code) // population.code.unit
+            programmed = bank.program(program.blocks[a.block].connections[a.connection].weights)
+            reached.append(programmed.sized_for(sent).full_scale)
+            billed.append(largest_potential(a, chip.msu))
+    assert max(reached) <= max(billed) <= 4 * max(reached)
+    a, mapping = next(a for a in as_traced(trace) if a.connection == "ffn1"), map_trace(trace, chip, "msu")
+    joules = {category: j for _, category, j in unit_lines(a, chip, mapping)}
+    device, circuit = bank.device, bank.circuit
+    slot = circuit.read_voltage.si * circuit.slot.si * (device.high + device.low)  # coulombs of a pair
+    assert joules["msu_conduction"] == pytest.approx(a.kappa * a.fan * slot * chip.msu.supply.si)

@@ -206,7 +206,7 @@ BAD = {
     "a manifest by hand": (lambda f: (f / "manifest.json").write_text("{}"), "not as it was written"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "missing"),
     "another tokenizer": (lambda f: f.joinpath("tokenizer.json").write_text(other_words()), "other tokens"),
-    "no tokenizer's file": (lambda f: (f / "tokenizer.json").write_text("{}"), "not a tokenizer"),
+    "no tokenizer's file": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokens"),
 }
 
 

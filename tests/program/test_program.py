@@ -137,3 +137,18 @@ def test_texts_become_padded_arrays(program):
     ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)
+
+
+def test_thresholds_on_a_line_take_two_words_and_others_one_each():
+    from matterhorn import load
+    from matterhorn.program.packing import threshold_words
+
+    levels = np.arange(1, 16) - 0.5
+    rng = np.random.default_rng(0)
+    scale, shift = rng.uniform(3, 4000, (200, 1)), rng.uniform(-1e4, 1e4, (200, 1))
+    even = np.ceil(levels * scale + shift).astype(np.int32)
+    assert threshold_words(even) == threshold_words(None) == threshold_words(even[:, :1]) == 2
+    even[7, 3] += 2
+    assert threshold_words(even) == 15
+    assert {p.thresholds is None or threshold_words(p.thresholds) for b in load("sst2").blocks
+            for p in b.populations.values()} == {True, 2}  # fmt: skip

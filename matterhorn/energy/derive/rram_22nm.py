@@ -55,15 +55,15 @@ def digital(given: dict[str, float]) -> dict[str, float]:
 
 
 def analog(given: dict[str, float]) -> dict[str, float]:
-    """Parts of the synapse unit: TIMELY converters and comparator, NeuRRAM integrator, macro control. J, m², W."""
+    """Parts of the synapse unit: TIMELY driver and comparator, NeuRRAM integrator, macro control. J, m², W."""
     from hwcomponents.scaling import tech_node_energy
     from hwcomponents_library.library.misc import Wire
     from hwcomponents_library.library.neurram import NeurramAnalogIntegrator
-    from hwcomponents_library.library.timely import TimelyChargingComparator, TimelyDTC, TimelyTDC
+    from hwcomponents_library.library.timely import TimelyChargingComparator, TimelyDTC
 
     row = Wire(length=2 * given["msu_columns"] * given["cell_area_f2"] ** 0.5 * NODE, tech_node=NODE)
     driver, integrator = TimelyDTC(NODE), NeurramAnalogIntegrator(NODE)
-    comparator, readout = TimelyChargingComparator(NODE), TimelyTDC(NODE)
+    comparator = TimelyChargingComparator(NODE)
     scaling = tech_node_energy(NODE, given["macro_node_m"])
     return {
         "row_driver_j": driver.convert().energy + row.read().energy,
@@ -73,8 +73,6 @@ def analog(given: dict[str, float]) -> dict[str, float]:
         "integrator_leakage_w": integrator.leak_power,
         "comparator_j": comparator.compare().energy,
         "comparator_area_m2": comparator.area,
-        "readout_j": readout.convert().energy,
-        "readout_area_m2": readout.area,
         "control_j": given["macro_access_j"] * given["macro_control_share"] * scaling,
         "energy_scaling_55nm_to_22nm": scaling,
     }
@@ -84,7 +82,9 @@ def tiles(given: dict[str, float], parts: dict[str, float]) -> dict[str, float]:
     """Area and leakage of a digital core and of a synapse unit, each with its router: m², W."""
     lanes, stacked, rows, columns = (given[key] for key in ("lanes", "msu_stacked", "msu_rows", "msu_columns"))
     cells = 2 * rows * columns * given["cell_area_f2"] * NODE**2
-    column = parts["integrator_area_m2"] + parts["comparator_area_m2"] + parts["readout_area_m2"]
+    capacitor = given["capacitor_f"] / given["capacitor_f_per_m2"]
+    column = parts["integrator_area_m2"] + parts["comparator_area_m2"] + capacitor
+    column += given["converter_area_m2"] / given["converter_share"]
     array = cells + columns * column + rows * parts["row_driver_area_m2"]
     return {
         "core_area_m2": parts["sram_8kB_area_m2"] + lanes * parts["add_16b_area_m2"] + parts["router_area_m2"],

@@ -11,7 +11,7 @@ const times = (ratio) => `${ratio.toFixed(2)}×`;
 const COLORS = {
   computing: "#3b6fb6", spike_movement: "#e8590c", dense_movement: "#f6a13c", weight_access: "#c92a2a", kv_write: "#e599c4",
   kv_read: "#d6589a", msu_conduction: "#2b8a3e", msu_row_drivers: "#51cf66", msu_integrator: "#74c69d",
-  msu_comparator: "#a7d7b8", msu_readout: "#c7e8d2", msu_control: "#187a6b", neuron_state: "#7950f2",
+  msu_comparator: "#a7d7b8", msu_readout: "#c7e8d2", msu_control: "#187a6b", neuron_state: "#7950f2", thresholds: "#b197fc",
   digital_functions: "#5c7c99", leakage: "#9aa5b1",
 };
 const pretty = (name) => name.replaceAll("_", " ").replace("msu", "MSU").replace("kv", "KV");
