@@ -13,6 +13,7 @@ from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
+    from ..energy.rivals import Scores
     from ..program.trace import Trace
 
 DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
@@ -57,6 +58,22 @@ def record_trace(model: str, rows: Rows) -> Trace:
     return predict(program, tokens, progress=tracked("trace")).trace
 
 
+def known_scores(model: str) -> Scores | None:
+    """Scores of a model on its task's dev rows, where a result file lies beside it, and published ones on that task."""
+    from ..energy.rivals import Scores
+    from ..program import files
+    from ..report.glue_rows import published
+    from ..tasks.results import read_result
+
+    file = files.find(model) / "results.json"
+    found = read_result(file) if file.is_file() else None
+    if found is None or found.teacher is None or not found.spiking:
+        return None
+    own, teacher = (scores.metrics[found.metric] for scores in (found.spiking[0], found.teacher))
+    others = {p.name: p.scores[found.task] / 100 for p in published() if found.task in p.scores}
+    return Scores(own, teacher, others)
+
+
 @app.command()
 @with_rows
 def energy(
@@ -87,7 +104,9 @@ def energy(
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
-    answer = energy_answer(ran, hardware, model=name, task=rows.data or rows.task or name, length=tokens)
+    task = rows.data or rows.task or name
+    scores = known_scores(name) if model or trace is None else None
+    answer = energy_answer(ran, hardware, model=name, task=task, length=tokens, scores=scores)
     if html is not None:
         from ..report.energy_page import write_page
 

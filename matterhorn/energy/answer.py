@@ -8,13 +8,14 @@ from ..program.trace import Trace
 from .billing import Bill
 from .chip import Chip
 from .library import with_value
-from .mapping import hardware_of
-from .rivals import RivalBill, bill_rivals
-from .shapes import PAPER_LENGTH, SHAPES, as_wide, lay
-from .study import bill, encodings, own_name, tornado, waterfall
+from .mapping import Hardware, hardware_of
+from .rivals import Comparison, Rival, Scores, rivals
+from .shapes import PAPER_LENGTH
+from .study import bill, check_capacitors, encodings, own_name, tornado, waterfall
+from .uncertainty import uncertainty
 
-ENERGY_FORMAT = 2
-"""Of the document that ``matterhorn energy --json`` prints; 2: quiet shares, the topology's names."""
+ENERGY_FORMAT = 3
+"""Of the document that ``matterhorn energy --json`` prints; 3: smallest ratios, intervals, scores."""
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 
@@ -26,18 +27,30 @@ NOTES = {
     "too; so are other codes of the same network. Rivals have the usual number.",
     "last_block": "Where a head reads the first token only, the last block computes only that one; rivals are granted "
     "the same.",
-    "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced.",
+    "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced. Each is "
+    "billed one packet per spike, on the array that is cheaper for it, and read once a window.",
+    "interval": "Intervals are 5 to 95 % of draws of all numbers between their bounds; where none are known, a factor "
+    "of two each way is assumed.",
 }
 
 
-def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: int = PAPER_LENGTH) -> dict[str, Any]:
+def energy_answer(
+    trace: Trace, chip: Chip, *, model: str, task: str, length: int = PAPER_LENGTH, scores: Scores | None = None
+) -> dict[str, Any]:
     """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
-    ``length`` tokens."""
+    ``length`` tokens. ``scores``: on the model's task, where they are known."""
     hardware = hardware_of(chip)[-1]
     own = bill(trace, chip)
     codes = encodings(trace, chip)
-    laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
-    base = bill(laid, chip)
+    comparison = Comparison.of(trace, chip, length)
+    laid, ours = comparison.own.trace, comparison.own.bills(chip)
+    check_capacitors(comparison.own.activities, chip)
+    base = min(ours.values(), key=lambda found: found.total)
+    theirs = comparison.rival_bills(chip)
+    rows = [_rival(rival, theirs[rival.name], base, scores) for rival in rivals()]
+    nearest = min(rows, key=lambda row: row["times_ours"])
+    matched = [row for row in rows if row["at_equal_accuracy"]]
+    dense = comparison.dense_j(chip)
     return {
         "format": ENERGY_FORMAT,
         "model": model,
@@ -66,11 +79,21 @@ def energy_answer(trace: Trace, chip: Chip, *, model: str, task: str, length: in
         "weight_band_j": weight_band(trace, chip),
         "bert_base_tokens": length,
         "bert_base_per_sentence_j": base.total,
+        "bert_base_hardware": base.hardware,
+        "bert_base_latency_s": base.latency,
+        "bert_base_area_m2": base.area,
+        "accuracy": scores.own if scores else None,
+        "ratio_min": nearest["times_ours"],
+        "ratio_min_rival": nearest["name"],
+        "ratio_dense": min(dense.values()) / base.total,
+        "dense_j": dense,
+        "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
+        **uncertainty(trace, chip, comparison),
         "bert_base_encodings": encodings(laid, chip),
         "waterfall": waterfall(laid, chip),
         "tornado": tornado(trace, chip, hardware),
-        "rivals": [_rival(r, base) for r in bill_rivals(trace, chip, length)],
-        "verdict": verdict(codes, own),
+        "rivals": rows,
+        "verdict": verdict(codes, own) + against_rivals(rows, dense, base, scores),
         "notes": NOTES,
     }
 
@@ -98,8 +121,25 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     return found
 
 
-def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:
-    rival, own = entry.rival, entry.own
+def against_rivals(rows: list[dict[str, Any]], dense: dict[str, float], base: Bill, scores: Scores | None) -> list[str]:
+    """The smallest ratio first, then who is beaten at equal accuracy."""
+    least = min(rows, key=lambda row: row["times_ours"])
+    where = min(dense, key=lambda kind: dense[kind])
+    ratio, words = dense[where] / base.total, NAMES | {"macro": "a compute-in-memory macro"}
+    found = [
+        f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "
+        f"ours, a dense network at its cheapest ({words[where]}) {ratio:.2f} times."
+    ]
+    if scores is None:
+        return [*found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]
+    better = [row["name"] for row in rows if not row["at_equal_accuracy"] and row["accuracy"] is not None]
+    if better:
+        found.append(f"No network here loses as little accuracy as {', '.join(better)} yet: costs only.")
+    return found
+
+
+def _rival(rival: Rival, bills: dict[Hardware, Bill], base: Bill, scores: Scores | None) -> dict[str, Any]:
+    own = min(bills.values(), key=lambda found: found.total)
     return {
         "name": rival.name,
         "total_j": own.total,
@@ -107,7 +147,12 @@ def _rival(entry: RivalBill, base: Bill) -> dict[str, Any]:
         "published_mj": rival.published_mj,
         "published_source": rival.published_block_mj.source if rival.published_block_mj else None,
         "times_ours": own.total / base.total,
-        "by_hardware_j": {kind: found.total for kind, found in entry.bills.items()},
+        "by_hardware_j": {kind: found.total for kind, found in bills.items()},
+        "accuracy": scores.of(rival) if scores else None,
+        "at_equal_accuracy": scores is not None and scores.matched(rival),
+        "latency_s": own.latency,
+        "area_m2": own.area,
+        "energy_delay_times_ours": own.total * own.latency * own.area / (base.total * base.latency * base.area),
         "movement_share": own.movement_share,
         "weight_share": own.share("weight_access"),
         "silent_share": rival.silent_share,

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import InputError
 from ..reading import Strict, read_yaml, validated
 from ..units import parse, si_factor
@@ -32,8 +35,11 @@ def load(name: str, overrides: Sequence[str] = ()) -> Chip:
     return validated(Chip, plain, path)
 
 
-def with_value(part: Part, key: str, si: float) -> Part:
-    """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again."""
+def with_value(part: Part, key: str, si: float | NDArray[np.float64]) -> Part:
+    """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again.
+
+    An array ``[n]`` stands for n chips: every bill on it has arrays for joules.
+    """
     first, _, below = key.partition(".")
     inner = getattr(part, first)
     if below:

@@ -1,41 +1,53 @@
-"""Rivals as published operating points, billed on the same chip, shape and length as our codes."""
+"""Rivals as published operating points, and a dense network, on the same chip, shape and length as our codes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import yaml
 from pydantic import Field
 
 from ..program.trace import Trace
 from ..reading import Strict
-from .activity import CODINGS, Activity, recode
+from ..units import bounds
+from .activity import CODINGS, Activity, as_traced, recode
 from .billing import Bill, make_bill
 from .chip import Chip
-from .mapping import Hardware, hardware_of, place
-from .shapes import SHAPES, lay
+from .library import with_value
+from .mapping import Hardware, geometry, hardware_of, place
+from .mapping import Mapping as Placed
+from .shapes import SHAPES, as_wide, lay
 
 
 class Figure(Strict):
-    """A published or deduced number and where it comes from."""
+    """A published or deduced number and where it comes from; without ``low`` and ``high`` those are assumed."""
 
     value: float = Field(ge=0)
     source: str = Field(min_length=3)
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What bounds it."""
+        return bounds(self.value, self.low, self.high)
 
 
 class Rival(Strict):
-    """One operating point; see ``rivals.yaml``."""
+    """One operating point; see ``rivals.yaml``. ``listed_as``: its name among published scores, if that is another."""
 
     name: str
+    listed_as: str | None = None
     layers: int = Field(ge=1)
     steps: Figure
     spikes: Figure
     weight_bits: Figure
     sign_bits: int = Field(ge=0, le=1)
-    analog: bool
     form: Literal["train", "spike"]
     kappa: Figure
     published_block_mj: Figure | None
@@ -66,32 +78,102 @@ def rivals() -> tuple[Rival, ...]:
 
 
 @dataclass(frozen=True)
-class RivalBill:
-    """A rival's bills by kind of array. Its own is ``digital``, unless its synapse is analog: then the cheaper one."""
+class Side:
+    """One network and sentence in a comparison: what it does, and where it lies on each kind of array."""
 
-    rival: Rival
-    bills: dict[Hardware, Bill]
+    activities: tuple[Activity, ...]
+    trace: Trace
+    placed: dict[Hardware, Placed]
 
-    @property
-    def own(self) -> Bill:
-        """The bill that stands for the rival."""
-        return min(self.bills.values(), key=lambda bill: bill.total) if self.rival.analog else self.bills["digital"]
+    @classmethod
+    def of(cls, activities: Iterable[Activity], trace: Trace, chip: Chip) -> Side:
+        """Placed on all kinds of array that a chip has."""
+        own, longest = tuple(activities), max(trace.lengths)
+        return cls(own, trace, {kind: place(own, chip, kind, longest) for kind in hardware_of(chip)})
+
+    def bills(self, chip: Chip) -> dict[Hardware, Bill]:
+        """Bills on a chip of the same sizes, whose numbers may be others (or arrays of them)."""
+        return {
+            kind: make_bill(self.activities, self.trace, chip, _refitted(placed, chip))
+            for kind, placed in self.placed.items()
+        }
+
+    def scaled(self, factor: float) -> Side:
+        """The same network with so many times its spikes, of a train or at most one in a window."""
+        return replace(self, activities=tuple(_scaled(a, factor) for a in self.activities))
 
 
-def bill_rivals(trace: Trace, chip: Chip, length: int) -> list[RivalBill]:
-    """Bills of one sentence of ``length`` tokens on the BERT-base shape.
+@dataclass(frozen=True)
+class Comparison:
+    """One sentence of one length on the BERT-base shape: this network, its dense twin, and the rivals by name."""
 
-    Only shapes and digital steps are taken from the trace: rivals are granted the same digital functions as ours, and
-    compute only the first token in the last block where ours does.
-    """
-    answers = []
-    for rival in rivals():
-        laid = lay(trace, replace(SHAPES["bert-base"], layers=rival.layers, first_only=trace.shape.first_only), length)
-        activities = [_activity(rival, dense) for dense in recode(laid, CODINGS[0])]
-        mappings = {hardware: place(activities, chip, hardware, length) for hardware in hardware_of(chip)}
-        bills = {hardware: make_bill(activities, laid, chip, mapping) for hardware, mapping in mappings.items()}
-        answers.append(RivalBill(rival, bills))
-    return answers
+    own: Side
+    dense: Side
+    rivals: dict[str, Side]
+    length: int
+
+    @classmethod
+    def of(cls, trace: Trace, chip: Chip, length: int) -> Comparison:
+        """This network's shares laid on BERT-base, beside the rivals.
+
+        Only shapes and digital steps of rivals are taken from the trace: they are granted the same digital functions as
+        ours, and compute only the first token in the last block where ours does.
+        """
+        laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
+        own = Side.of(as_traced(laid), laid, chip)
+        found: dict[str, Side] = {}
+        alike: dict[tuple[int, float], Side] = {}
+        for rival in rivals():
+            size = rival.layers, rival.weight_bits.value
+            if size not in alike:
+                shape = replace(SHAPES["bert-base"], layers=rival.layers, first_only=trace.shape.first_only)
+                base = lay(trace, shape, length)
+                alike[size] = Side.of((_activity(rival, a) for a in recode(base, CODINGS[0])), base, chip)
+            words = recode(alike[size].trace, CODINGS[0])
+            found[rival.name] = replace(alike[size], activities=tuple(_activity(rival, a) for a in words))
+        return cls(own, replace(own, activities=tuple(recode(laid, CODINGS[0]))), found, length)
+
+    def rival_bills(self, chip: Chip) -> dict[str, dict[Hardware, Bill]]:
+        """By name and kind of array; one packet per spike, the format that the rates were deduced from."""
+        packets = chip.model_copy(update={"noc": chip.noc.model_copy(update={"train": "packet"})})
+        return {name: side.bills(packets) for name, side in self.rivals.items()}
+
+    def dense_j(self, chip: Chip) -> dict[str, float]:
+        """J of the dense network by where its products are made: ``digital`` arrays that read a weight once for all
+        tokens of the sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon."""
+        found = {kind: bill.total for kind, bill in self.dense.bills(chip).items()}
+        reused = self.dense.bills(with_value(chip, "weights.reuse", self.length))["digital"]
+        static = [a for a in self.dense.activities if not a.dynamic]
+        added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
+        made = sum(a.products * a.operand_bits for a in static) * chip.macro.product.si
+        rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
+        return found | {"digital": reused.total, "macro": rest + made}
+
+    def ratios(self, chip: Chip) -> dict[str, float]:
+        """What each rival costs over what ours costs, each on the array that is cheaper for it, and ``dense``."""
+        ours = cheapest(bill.total for bill in self.own.bills(chip).values())
+        found = {
+            name: cheapest(b.total for b in bills.values()) / ours for name, bills in self.rival_bills(chip).items()
+        }
+        return found | {"dense": cheapest(self.dense_j(chip).values()) / ours}
+
+
+def cheapest(joules: Iterable[float]) -> float:
+    """The least, draw by draw where these are arrays."""
+    least: float = reduce(np.minimum, joules)
+    return least
+
+
+def _refitted(placed: Placed, chip: Chip) -> Placed:
+    return replace(placed, static=geometry(chip, placed.hardware), digital=geometry(chip, "digital"))
+
+
+def _scaled(a: Activity, factor: float) -> Activity:
+    counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares")}
+    if a.form == "spike":
+        room = np.minimum(factor, a.windows / a.events if a.events else 1.0)
+        counts = {name: getattr(a, name) * room for name in counts}
+    return replace(a, active=np.minimum(a.windows, counts["events"]), **counts)
 
 
 def _activity(rival: Rival, dense: Activity) -> Activity:
@@ -103,3 +185,26 @@ def _activity(rival: Rival, dense: Activity) -> Activity:
         operand_bits=bits, digits=bits, zeros=0.0,
         squares=dense.windows * rival.square, compares=dense.windows * (steps - (rival.form == "spike")),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores on one task, as shares of one: of this network, its teacher, and published ones by name."""
+
+    own: float
+    teacher: float
+    published: Mapping[str, float]
+
+    def of(self, rival: Rival) -> float | None:
+        """A rival's score, None where none is known."""
+        return self.published.get(rival.listed_as or rival.name)
+
+    def drop(self, rival: Rival) -> float | None:
+        """What a rival loses against BERT-base, which all of them start from."""
+        score, teacher = self.of(rival), self.published.get("BERT-base")
+        return None if score is None or teacher is None else teacher - score
+
+    def matched(self, rival: Rival) -> bool:
+        """Whether this network loses no more against its teacher than the rival does."""
+        drop = self.drop(rival)
+        return drop is not None and self.teacher - self.own <= drop

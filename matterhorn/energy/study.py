@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..program.trace import Trace
 from ..topology import Shape
@@ -18,10 +20,11 @@ from .chip import Chip
 from .computing import largest_potential
 from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
-from .shapes import lay
+from .rivals import Comparison
+from .shapes import PAPER_LENGTH, lay
 
-COMPARISON_FORMAT = 2
-"""Of the document that ``matterhorn compare --json`` prints; 2: quiet shares."""
+COMPARISON_FORMAT = 3
+"""Of the document that ``matterhorn compare --json`` prints; 3: ratios."""
 
 SWING = 0.5
 """Relative change of a constant in the tornado."""
@@ -54,12 +57,16 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     on = load(chip) if isinstance(chip, str) else chip
     kind, counted = hardware or hardware_of(on)[-1], as_traced(trace)
     if kind == "msu":
-        _holds(counted, on)
+        check_capacitors(counted, on)
     return make_bill(counted, trace, on, map_trace(trace, on, kind))
 
 
-def _holds(activities: Sequence[Activity], chip: Chip) -> None:
-    """Refuse a chip whose capacitors are too small for a network."""
+def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
+    """Refuse a chip whose synapse units have capacitors that are too small for a network.
+
+    Raises:
+        InputError: names the chip, the key and what would do.
+    """
     unit = chip.msu
     if unit is None:
         return
@@ -100,9 +107,12 @@ def encodings(trace: Trace, chip: Chip) -> list[dict[str, Any]]:
 
 
 def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
-    """One row per network and kind of array: J and s per sentence of its own code, and J of a dense 4-bit twin."""
+    """One row per network and kind of array: J and s per sentence of its own code, and J of a dense 4-bit twin; the
+    smallest ratio against spiking rivals and the one against dense words, on the BERT-base shape, at the cheapest."""
     rows = []
     for name, trace in traces.items():
+        ratios = Comparison.of(trace, chip, PAPER_LENGTH).ratios(chip)
+        dense_ratio, (ratio, rival) = ratios.pop("dense"), min((ratio, name) for name, ratio in ratios.items())
         for hardware in hardware_of(chip):
             mapping = map_trace(trace, chip, hardware)
             own = make_bill(as_traced(trace), trace, chip, mapping)
@@ -121,6 +131,9 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
                 "latency_per_sentence_s": own.latency / own.sequences,
                 "area_m2": own.area,
                 "tiles": mapping.tiles,
+                "ratio_min": ratio,
+                "ratio_min_rival": rival,
+                "ratio_dense": dense_ratio,
             })  # fmt: skip
     return rows
 
@@ -158,10 +171,9 @@ def tornado(trace: Trace, chip: Chip, hardware: Hardware, count: int = 10) -> li
     for key, quantity in chip.quantities():
         if si_factor(quantity.unit)[1] in ("1", "bit", "m", "m2") and key != "noc.hops":
             continue
-        low, high = (
-            make_bill(activities, trace, with_value(chip, key, quantity.si * factor), mapping).total
-            for factor in (1 - SWING, 1 + SWING)
-        )
+        both = quantity.si * np.array([1 - SWING, 1 + SWING])
+        total = make_bill(activities, trace, with_value(chip, key, both), mapping).total
+        low, high = np.broadcast_to(total, 2).tolist()
         swings.append({"key": key, "low_j": low, "high_j": high})
     return sorted(swings, key=lambda swing: -abs(swing["high_j"] - swing["low_j"]))[:count]
 

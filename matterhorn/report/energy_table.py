@@ -7,7 +7,8 @@ from typing import Any
 
 from ..energy.answer import NAMES
 from ..energy.chip import Chip
-from ..units import engineering
+from ..energy.uncertainty import CHOSEN
+from ..units import Quantity, engineering, si_factor
 from .tables import print_line, print_table
 
 
@@ -33,6 +34,17 @@ def print_energy(answer: dict[str, Any]) -> None:
     print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
     swings = [f"{s['key']} {s['low_j'] / total - 1:+.0%} … {s['high_j'] / total - 1:+.0%}" for s in answer["tornado"]]
     print_line(f"The constants that matter most, each ±50 %: {', '.join(swings[:4])}.")
+    limits = {key: (f"{low:.3g} … {high:.3g}") for key, (low, high) in answer["interval"].items() if key != "total_j"}
+    low, high = (engineering(joules / n) for joules in answer["interval"]["total_j"])
+    drivers = ", ".join(driver["key"] for driver in answer["drivers"][:4])
+    print_line(
+        f"Rivals cost at least {answer['ratio_min']:.2f}x ({answer['ratio_min_rival']}; {limits['ratio_min']}), "
+        f"dense words {answer['ratio_dense']:.2f}x ({limits['ratio_dense']}): BERT-base, all on their cheapest arrays."
+    )
+    print_line(
+        f"Of {answer['draws']} draws of all numbers, ours wins {answer['wins']['spiking']:.0%} against rivals and "
+        f"{answer['wins']['dense']:.0%} against dense words. A sentence takes {low} … {high}, driven by {drivers}."
+    )
     rows = [(name, engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j]
     rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
     print_table("Bill", ("category", "a sentence", "share"), rows)
@@ -61,13 +73,24 @@ def _print_rivals(answer: dict[str, Any]) -> None:
     rows = [
         (
             r["name"], r["hardware"], engineering(r["total_j"]), f"{r['times_ours']:.2f}x",
-            engineering(min(r["by_hardware_j"].values())), "–" if r["published_mj"] is None
-            else f"{r['published_mj']:.3g} mJ", f"{r['spikes_per_window']:.2f}",
+            "–" if r["accuracy"] is None else f"{100 * r['accuracy']:.1f}", "yes" if r["at_equal_accuracy"] else "no",
+            f"{r['energy_delay_times_ours']:.2f}x", "–" if r["published_mj"] is None else f"{r['published_mj']:.3g} mJ",
         )
         for r in sorted(answer["rivals"], key=lambda r: r["total_j"])
     ]  # fmt: skip
-    title = f"Rivals, BERT-base, {answer['bert_base_tokens']} tokens, same chip; ours: {ours}"
-    print_table(title, ("network", "arrays", "energy", "times ours", "best array", "published", "spikes"), rows)
+    score = "" if answer["accuracy"] is None else f" at {100 * answer['accuracy']:.1f}"
+    title = f"Rivals, BERT-base, {answer['bert_base_tokens']} tokens, same chip; ours: {ours}{score}"
+    columns = (
+        "network",
+        "arrays",
+        "energy",
+        "times ours",
+        "score",
+        "at equal drop",
+        "energy x delay, equal area",
+        "published",
+    )
+    print_table(title, columns, rows)
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
@@ -76,10 +99,23 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
         (
             r["network"], r["chip"], r["hardware"], f"{r['silent_share']:.1%}", f"{r['quiet_share']:.1%}",
             engineering(r["per_sentence_j"]), engineering(r["dense_per_sentence_j"]), f"{r['times_dense']:.2f}x",
+            f"{r['ratio_min']:.2f}x {r['ratio_min_rival']}", f"{r['ratio_dense']:.2f}x",
         )
         for r in rows
     ]  # fmt: skip
-    print_table("", ("network", "chip", "arrays", "silent", "quiet", "a sentence", "dense", "gain"), cells)
+    columns = (
+        "network",
+        "chip",
+        "arrays",
+        "silent",
+        "quiet",
+        "a sentence",
+        "dense",
+        "gain",
+        "least rival",
+        "least dense",
+    )
+    print_table("", columns, cells)
 
 
 def print_chips(chips: Iterable[Chip]) -> None:
@@ -95,9 +131,17 @@ def print_chip(chip: Chip) -> None:
     print_line(f"noc.route = {chip.noc.route}, noc.delivery = {chip.noc.delivery}, noc.train = {chip.noc.train}")
     rows = [
         (
-            key, number.text, " … ".join(f"{v:g}" for v in (number.low, number.high) if v is not None),
+            key, number.text, _range(number),
             number.source + (" (non-commercial)" if key in chip.non_commercial else ""),
         )
         for key, number in chip.quantities()
     ]  # fmt: skip
     print_table("", ("key", "value", "range", "source"), rows)
+
+
+def _range(number: Quantity) -> str:
+    """Bounds of a number that is uncertain."""
+    if si_factor(number.unit)[1] in CHOSEN:
+        return ""
+    low, high = number.bounds
+    return f"{low:g} … {high:g}" + (" (assumed)" if None in (number.low, number.high) else "")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..energy.chip import Chip
-from ..energy.mapping import hardware_of
-from ..energy.rivals import bill_rivals
-from ..energy.shapes import PAPER_LENGTH, SHAPES, as_wide, lay
-from ..energy.study import bill, encodings, own_name
+from ..energy.rivals import Comparison, rivals
+from ..energy.shapes import PAPER_LENGTH
+from ..energy.study import own_name
 from ..program.trace import Trace
+from ..storage import put_file
 from ..tasks.results import Result
 from .glue_rows import published
 
@@ -48,43 +48,54 @@ class Point:
 
 
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
-    """Points of networks of one task, of their own levels in dense words, and of the rivals that published the task.
+    """Points of networks of one task, of the same levels as dense words, and of the rivals that published the task.
 
     Each is billed on the arrays of the chip that are cheaper for it. Returns them by joules, the front marked.
     """
-    points: list[Point] = []
+    points, comparison, task = list[Point](), None, ""
     for name, (trace, result) in networks.items():
-        points += _own(name, trace, result, chip)
-    trace, result = next(iter(networks.values()))
-    scores = {row.name: row.figure(result.task)["value"] for row in published()}
-    for entry in bill_rivals(trace, chip, PAPER_LENGTH):
-        value = scores.get(entry.rival.name)
-        if value is not None:
-            share = entry.rival.silent_share
-            about: dict[str, Any] = {"silent_share": share, "quiet_share": share, "trained": False}
-            points.append(Point(entry.rival.name, "rival", value, entry.own.total, entry.own.hardware, **about))
+        comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.task
+        points += _own(name, trace, result, comparison, chip)
+    if comparison is not None:
+        points += _published(comparison, chip, task)
     points.sort(key=lambda point: (point.joules, -point.value))
     best, marked = float("-inf"), []
     for point in points:
-        marked.append(Point(**(asdict(point) | {"on_front": point.value > best})))
+        marked.append(replace(point, on_front=point.value > best))
         best = max(best, point.value)
     return marked
 
 
-def _own(name: str, trace: Trace, result: Result, chip: Chip) -> list[Point]:
-    laid = lay(trace, as_wide(SHAPES["bert-base"], trace), PAPER_LENGTH)
+def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> list[Point]:
     scores = result.spiking[-1]
     value = scores.metrics[result.metric]
     about: dict[str, Any] = {"low": scores.low, "high": scores.high}
     if result.teacher is not None:
         about["drop"] = result.teacher.metrics[result.metric] - value
-    bills = {hardware: bill(laid, chip, hardware).total for hardware in hardware_of(chip)}
-    cheapest = min(bills, key=lambda hardware: bills[hardware])
     shares: dict[str, Any] = {"silent_share": trace.silent_share, "quiet_share": trace.quiet_share}
-    dense = min((e for e in encodings(laid, chip) if e["code"] == "dense"), key=lambda e: e["total_j"])
-    spiking = Point(f"{name} ({own_name(trace)})", "spiking", value, bills[cheapest], cheapest, True, **shares, **about)
-    words = Point(f"{name} (dense words)", "dense", value, dense["total_j"], dense["hardware"], False, **about)
-    return [spiking, words]
+    spikes, arrays = _cheapest({kind: bill.total for kind, bill in comparison.own.bills(chip).items()})
+    words, where = _cheapest(comparison.dense_j(chip))
+    return [
+        Point(f"{name} ({own_name(trace)})", "spiking", value, spikes, arrays, True, **shares, **about),
+        Point(f"{name} (dense words)", "dense", value, words, where, False, **about),
+    ]
+
+
+def _published(comparison: Comparison, chip: Chip, task: str) -> list[Point]:
+    scores, known = {row.name: row.figure(task)["value"] for row in published()}, {r.name: r for r in rivals()}
+    points = []
+    for name, bills in comparison.rival_bills(chip).items():
+        value, share = scores.get(known[name].listed_as or name), known[name].silent_share
+        if value is not None:
+            joules, arrays = _cheapest({kind: bill.total for kind, bill in bills.items()})
+            points.append(Point(name, "rival", value, joules, arrays, False, silent_share=share, quiet_share=share))
+    return points
+
+
+def _cheapest(joules: Mapping[str, float]) -> tuple[float, str]:
+    """The least, and on which arrays."""
+    kind = min(joules, key=lambda kind: joules[kind])
+    return joules[kind], kind
 
 
 def plot_front(points: list[Point], title: str, path: Path) -> None:
@@ -111,5 +122,5 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
     axis.set(xscale="log", xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape", ylabel="metric")
     axis.set_title(f"{title} (filled: trained so; hollow: sent otherwise, or published)", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)

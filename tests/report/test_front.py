@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from matterhorn.energy import bill, load
-from matterhorn.energy.rivals import bill_rivals
+from matterhorn.energy.rivals import Comparison
 from matterhorn.energy.shapes import SHAPES, as_wide, lay
 from matterhorn.program import Trace, files
 from matterhorn.report.front import front, plot_front
@@ -24,13 +24,14 @@ def networks():
 def test_points_have_the_bills_and_the_values_that_stand_elsewhere(networks):
     chip, (trace, result) = load("rram-22nm"), networks["sst2"]
     points = {point.name: point for point in front(networks, chip)}
-    own = points["sst2 (mttfs-k3-neuron)"]
+    own, comparison = points["sst2 (mttfs-k3-neuron)"], Comparison.of(trace, chip, 128)
     laid = lay(trace, as_wide(SHAPES["bert-base"], trace), 128)
-    assert own.joules == min(bill(laid, chip, kind).total for kind in ("digital", "msu"))
+    assert own.joules == pytest.approx(min(bill(laid, chip, kind).total for kind in ("digital", "msu")), rel=1e-12)
     assert own.value == result.spiking[-1].metrics["accuracy"] and own.trained
+    assert points["sst2 (dense words)"].joules == min(comparison.dense_j(chip).values())
     assert not points["sst2 (dense words)"].trained
-    rival = next(entry for entry in bill_rivals(trace, chip, 128) if entry.rival.name == "Sorbet")
-    assert points["Sorbet"].joules == rival.own.total and points["Sorbet"].value == pytest.approx(0.904)
+    assert points["Sorbet"].joules == pytest.approx(own.joules * comparison.ratios(chip)["Sorbet"], rel=1e-12)
+    assert points["Sorbet"].value == pytest.approx(0.904)
 
 
 def test_the_front_is_what_nothing_cheaper_reaches(networks):

@@ -30,11 +30,10 @@ function header() {
     `on ${A.chip}: ${D.chip_title}.`;
   const dense = A.encodings.find((e) => e.code === "dense" && e.hardware === A.hardware);
   const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j;
-  const otters = A.rivals.find((r) => r.name === "Otters");
   const cards = [
     [percent(A.silent_share), `of neuron-windows are silent, <i id="card-quiet">${percent(A.quiet_share)}</i> of synapses quiet`, "silent"],
     [times(dense.total_j / A.total_j), "this much would a dense 4-bit network draw on the same arrays", "dense"],
-    [times(otters.times_ours), "this much would Otters draw: BERT-base, same chip", "otters"],
+    [times(A.ratio_min), `at least this much would a spiking rival draw (${safe(A.ratio_min_rival)}): BERT-base, same chip, its cheapest arrays`, "rival"],
     [percent(movement), "of the energy moves data", "movement"],
     [eng(A.per_token_j), "a token", "token"],
     [eng(A.per_synaptic_operation_j), "a synaptic operation", "operation"],
@@ -120,7 +119,7 @@ function waterfall() {
 
 function rivals() {
   const rows = [...A.rivals].sort((a, b) => a.total_j - b.total_j);
-  const ours = { name: "Matterhorn", total_j: A.bert_base_per_sentence_j };
+  const ours = { name: "this network", total_j: A.bert_base_per_sentence_j };
   const all = [ours, ...rows];
   const axis = joules(Math.max(...all.map((r) => r.total_j)));
   const label = (r) => (r === ours ? "this network" : `${r.name}<br>T = ${r.steps}, ${r.spikes_per_window} spikes a window (rate ${percent(r.spike_rate)})` +
@@ -129,13 +128,15 @@ function rivals() {
     { type: "bar", orientation: "h", x: all.map((r) => r.total_j / axis.scale), y: all.map((r) => r.name), hovertext: all.map(label), hoverinfo: "text",
       text: all.map((r) => (r === ours ? eng(r.total_j) : times(r.times_ours))), textposition: "outside", cliponaxis: false,
       marker: { color: all.map((r) => (r === ours ? css("--accent") : "#5c7c99")) } },
-    { type: "bar", orientation: "h", x: rows.map((r) => Math.min(...Object.values(r.by_hardware_j)) / axis.scale), y: rows.map((r) => r.name), hoverinfo: "skip",
-      marker: { color: "#b9c9d6" } },
   ], { barmode: "group", xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 60 } });
-  el("rival-table").innerHTML = "<tr><th>network</th><th class=n>on this chip</th><th class=n>times ours</th><th class=n>movement</th>" +
-    "<th class=n>weights</th><th class=n>published, all blocks</th><th>published by</th></tr>" + rows.map((r) =>
-    `<tr><td>${r.name}</td><td class=n>${eng(r.total_j)}</td><td class=n>${times(r.times_ours)}</td><td class=n>${percent(r.movement_share, 0)}</td>` +
-    `<td class=n>${percent(r.weight_share, 0)}</td><td class=n>${r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`}</td>` +
+  const score = (r) => (r.accuracy === null ? "–" : (100 * r.accuracy).toFixed(1));
+  const best = { name: "this network", total_j: A.bert_base_per_sentence_j, times_ours: 1, accuracy: A.accuracy, hardware: A.bert_base_hardware,
+    latency_s: A.bert_base_latency_s, area_m2: A.bert_base_area_m2, energy_delay_times_ours: 1, published_mj: null };
+  el("rival-table").innerHTML = "<tr><th>network</th><th>arrays</th><th class=n>on this chip</th><th class=n>times ours</th><th class=n>score</th>" +
+    "<th class=n>a sentence</th><th class=n>mm²</th><th class=n>energy × delay at equal area</th><th class=n>published, all blocks</th><th>published by</th></tr>" +
+    [best, ...rows].map((r) => `<tr><td>${safe(r.name)}</td><td>${r.hardware === "msu" ? "synapse units" : "digital"}</td><td class=n>${eng(r.total_j)}</td>` +
+    `<td class=n>${times(r.times_ours)}</td><td class=n>${score(r)}</td><td class=n>${eng(r.latency_s, "s")}</td><td class=n>${(r.area_m2 * 1e6).toPrecision(3)}</td>` +
+    `<td class=n>${times(r.energy_delay_times_ours)}</td><td class=n>${r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`}</td>` +
     `<td>${safe(r.published_source || "–")}</td></tr>`).join("");
 }
 

@@ -1,0 +1,65 @@
+"""Draws are stratified and seeded, bounds are kept, and a bill of arrays is the bill of each of their elements."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from matterhorn.energy import energy_answer, load, shipped
+from matterhorn.energy.library import with_value
+from matterhorn.energy.rivals import Comparison, rivals
+from matterhorn.energy.uncertainty import CHOSEN, draw, latin_hypercube, uncertain, uncertainty
+from matterhorn.units import si_factor
+
+from .synthetic import near
+
+
+def test_every_stratum_is_drawn_once():
+    shares = latin_hypercube(7, 50, np.random.default_rng(0))
+    assert shares.shape == (7, 50)
+    for row in shares:
+        assert sorted((row * 50).astype(int)) == list(range(50))
+    assert abs(np.corrcoef(shares) - np.eye(7)).max() < 0.5
+
+
+def test_draws_keep_their_bounds_and_their_seed():
+    found = draw(200, 3, a=(1.0, 4.0), b=(1e-15, 2e-15))
+    assert (
+        1 <= found["a"].min() < 1.02 and 3.9 < found["a"].max() <= 4 and np.median(found["a"]) == pytest.approx(2, 0.02)
+    )
+    assert (draw(200, 3, a=(1.0, 4.0), b=(1e-15, 2e-15))["b"] == found["b"]).all()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_values_lie_within_their_bounds_and_assumed_ones_span_a_factor_of_two_each_way(name):
+    for key, number in load(name).quantities():
+        low, high = number.bounds
+        assert low <= number.value <= high, key
+        if number.low is None and number.high is None and si_factor(number.unit)[1] not in CHOSEN:
+            assert (low, high) == (number.value / 2, 2 * number.value), key
+
+
+def test_a_bill_of_arrays_is_the_bill_of_each_element(minilm):
+    chip = load("rram-22nm")
+    comparison = Comparison.of(minilm, chip, 128)
+    values = draw(3, 5, **uncertain(chip))
+    drawn, single = chip, chip
+    for key, array in values.items():
+        drawn, single = with_value(drawn, key, array), with_value(single, key, array[1])
+    many, one = comparison.ratios(drawn), comparison.ratios(single)
+    assert {name: ratio[1] for name, ratio in many.items()} == {name: near(ratio) for name, ratio in one.items()}
+
+
+def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm):
+    start = time.process_time()
+    answer = energy_answer(minilm, load("rram-22nm"), model="a", task="b")
+    assert time.process_time() - start < 4
+    assert answer["draws"] == 1000 and set(answer["interval"]) == {"total_j", "ratio_min", "ratio_dense"}
+    for key, (low, high) in answer["interval"].items():
+        assert low < answer[key] * 1.2 and high > answer[key] * 0.8, key
+    assert answer["ratio_min"] == min(r["times_ours"] for r in answer["rivals"])
+    assert answer["ratio_min_rival"] in {r.name for r in rivals()} and answer["accuracy"] is None
+    again = uncertainty(minilm, load("rram-22nm"), Comparison.of(minilm, load("rram-22nm"), 128))
+    assert again["interval"] == answer["interval"]
