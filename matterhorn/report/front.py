@@ -13,6 +13,7 @@ from ..energy.rivals import bill_rivals
 from ..energy.shapes import PAPER_LENGTH, SHAPES, as_wide, lay
 from ..energy.study import bill, encodings, own_name
 from ..program.trace import Trace
+from ..storage import put_file
 from ..tasks.results import Result
 from .glue_rows import published
 
@@ -111,5 +112,5 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
     axis.set(xscale="log", xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape", ylabel="metric")
     axis.set_title(f"{title} (filled: trained so; hollow: sent otherwise, or published)", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)
