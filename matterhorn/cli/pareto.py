@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .app import Json, app, print_json
+from .app import PICTURES, Json, app, print_json
 from .energy import DEFAULT_MODEL, obtain_trace
 from .extras import need
 from .rows import Rows
@@ -31,11 +31,13 @@ def pareto(
     from ..program import files
     from ..report.front import FORMAT, front, plot_front
     from ..report.tables import print_table
+    from ..storage import check_file
     from ..tasks.results import read_result
     from ..units import engineering
 
     if plot is not None:
         need("plot", "matplotlib")
+        check_file(plot, "--plot", ends=PICTURES)
     hardware, networks = load(chip), {}
     for name in dict.fromkeys(models or [DEFAULT_MODEL]):
         path = files.find(name) / "results.json"

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file, save_file
-from tokenizers import Tokenizer
+from safetensors.numpy import save_file
 
 from ..errors import InputError
+from ..reading import read_arrays, read_mapping, whole
 from ..storage import check_folder, put_folder
 from ..storage.manifest import checked
 from .config import Config
@@ -34,6 +34,7 @@ from .files import (
 from .hub import TOKENIZER_FILE
 from .program import Program
 from .saving import save
+from .text import read_tokenizer
 
 WORDS = (
     (re.compile(r"\bfeed_forward\.input\b"), "hidden"),
@@ -70,7 +71,7 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
     if new.exists():
         raise InputError("already there", file=new, cure="name a new folder")
     check_folder(new, "program", old)
-    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain = read_mapping(path)
     kind = plain.get("model_type")
     if kind == "matterhorn-spiking" and plain.get("format") in (1, 2):
         program = read_program(old, plain)
@@ -113,12 +114,13 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
         checked(folder / name, expected)
     config = Config(**network_of(plain))
     tables_file = folder / plain.get("embeddings", EMBEDDINGS_FILE)
-    stored, tables = load_file(folder / MODEL_FILE), load_file(tables_file)
-    if (folder / ROWS_FILE).is_file():
-        replace_rows(tables, load_file(folder / ROWS_FILE))
-    arrays = from_disk({renamed(name): value for name, value in stored.items()}, config)
+    stored, tables = read_arrays(folder / MODEL_FILE), read_arrays(tables_file)
+    with whole(folder / MODEL_FILE):
+        if (folder / ROWS_FILE).is_file():
+            replace_rows(tables, read_arrays(folder / ROWS_FILE))
+        arrays = from_disk({renamed(name): value for name, value in stored.items()}, config)
     places = (folder / TOKENIZER_FILE, Path(os.path.normpath(tables_file)).with_name(TOKENIZER_FILE))
-    tokenizer = next((Tokenizer.from_file(str(place)) for place in places if place.is_file()), None)
+    tokenizer = next((read_tokenizer(place) for place in places if place.is_file()), None)
     names = plain.get("id2label") or {str(i): f"LABEL_{i}" for i in range(len(arrays["classifier.bias"]))}
     return Program.from_arrays(
         config,
@@ -131,7 +133,7 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
 
 def _write_quantized(old: Path, plain: dict[str, Any], new: Path) -> None:
     """Rename arrays and keys of a network that is trained on; all other files are copied."""
-    arrays = {renamed(name): value for name, value in load_file(old / MODEL_FILE).items()}
+    arrays = {renamed(name): value for name, value in read_arrays(old / MODEL_FILE).items()}
     rest = {key: value for key, value in plain.items() if key not in KEYS and key not in network_of(plain)}
 
     def write(fresh: Path) -> None:

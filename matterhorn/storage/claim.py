@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import InputError
+from ..reading import read_mapping
 from .output import ASIDE, put_file
 
 ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
@@ -95,10 +96,7 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
         return
     if restart:
         return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})", file=path, cure=cure) from error
+    before = read_mapping(path, cure)
     if found := list(_differences(before, plain)):
         names = [name for name, _, _ in found]
         told = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
