@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,27 @@ class _Cache(FunctionCache):
         return (*super()._index_key(sig, codegen), sources())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What is kept; where nothing is, numba compiles next."""
-        found = super().load_overload(sig, target_context)
+        """What is kept; where nothing is, or it is damaged, numba compiles next."""
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling makes of a damaged file
+            self.flush()
+            found = None
         if found is None:
             announce()
         return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled, if there is a place that can be written to."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
 
 def _compiled(function: Callable[..., Any], fastmath: Any) -> Any:
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if hasattr(dispatcher, "_cache"):  # it has not where compiling is switched off
-        dispatcher._cache = _Cache(function)
+        with suppress(RuntimeError):  # no folder for it: compiled in every process
+            dispatcher._cache = _Cache(function)
     return dispatcher
 
 

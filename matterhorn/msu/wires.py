@@ -87,9 +87,9 @@ class WireCache:
         content = hashlib.sha256(about + np.ascontiguousarray(arrays).tobytes()).hexdigest()
         path = self.folder / f"{content}.npz"
         if path.is_file():
-            with suppress(OSError, InputError), whole(path), np.load(path, allow_pickle=False) as kept:
-                known: NDArray[np.float32] = kept["solved"]  # damaged (it has a checksum): solved anew
-                path.touch()
+            with suppress(OSError, InputError), whole(path), path.open("rb") as file:
+                known: NDArray[np.float32] = np.load(file, allow_pickle=False)["solved"]
+                path.touch()  # (damaged, which its checksum tells, it is solved anew)
                 return known
         solved = effective_conductances(arrays, wires)
         with suppress(OSError):  # a cache that cannot be written to is none

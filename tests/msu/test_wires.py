@@ -181,10 +181,24 @@ def test_solved_arrays_are_kept_on_disk_by_content(tmp_path, monkeypatch):
 
 
 def test_the_cache_stays_within_its_limit(tmp_path):
-    cache = WireCache(tmp_path, limit=3 * (6 * 8 * 8 + 128))
+    WireCache(tmp_path).effective(drawn_cells(6, 8, 0), WIRES)
+    (first,) = tmp_path.iterdir()
+    cache = WireCache(tmp_path, limit=3 * first.stat().st_size)
     for seed in range(6):
         cache.effective(drawn_cells(6, 8, seed), WIRES)
-    assert len(list(tmp_path.glob("*.npy"))) == 3
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_damaged_cache_is_solved_anew(tmp_path):
+    cache, arrays = WireCache(tmp_path), drawn_cells(6, 8, 0)
+    solved = cache.effective(arrays, WIRES)
+    (kept,) = tmp_path.iterdir()
+    sound = kept.read_bytes()
+    for place in range(0, len(sound), 7):
+        kept.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        assert np.array_equal(cache.effective(arrays, WIRES), solved)
+    (tmp_path / "file").write_text("")
+    assert np.array_equal(WireCache(tmp_path / "file" / "none").effective(arrays, WIRES), solved)
 
 
 def test_connections_use_the_cache(tmp_path):
