@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
 from ..distill.loop import Kept, run_phase
-from ..distill.measure import Measure, Measured, ask, by_divergence
+from ..distill.measure import Measure, Measured, ask, by_divergence, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.start import give_dead_zone, start_student
@@ -44,6 +44,9 @@ LOGIT_WEIGHT = 4.0
 """Of the answers' divergence beside the hidden states' error: of a pair task with 500 rows, 200 steps left 10 % less
 divergence on 1,500 other rows than with 1 (docs/method.md)."""
 
+SPREAD_ROWS, TINY = 64, 1e-6
+"""Rows on which a teacher's scores are measured, and the least variance that is believed."""
+
 
 def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder | None:
     """The task-free encoder of a teacher's backbone with the formats that are asked for, if there is one."""
@@ -54,11 +57,23 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
     return None
 
 
-def phases_of(settings: Settings, general: GeneralEncoder | None) -> list[Distilling]:
-    """The phases of a course: without a dead zone and then with one, or the second alone where an encoder has both."""
+def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
+    """:data:`LOGIT_WEIGHT`; of squared errors of scores over the variance of the teacher's, so that the range of the
+    scores makes no difference."""
+    if task.kind != "regression":
+        return LOGIT_WEIGHT
+    answers = predict(teacher, rows.subset(list(range(min(SPREAD_ROWS, len(rows))))))
+    return LOGIT_WEIGHT / max(float(answers.var(unbiased=False)), TINY)
+
+
+def phases_of(settings: Settings, general: GeneralEncoder | None, weight: float = LOGIT_WEIGHT) -> list[Distilling]:
+    """The phases of a course: without a dead zone and then with one, or the second alone where an encoder has both.
+
+    ``weight``: of the answers beside the hidden states.
+    """
     asked = {"silent_share": settings.silent_share, "quiet_share": settings.quiet_share}
     shares: dict[str, Any] = {name: share and share + MARGIN * (1 - share) for name, share in asked.items()}
-    common: dict[str, Any] = {"batch_size": settings.batch_size, "average": AVERAGE, "logit_weight": LOGIT_WEIGHT}
+    common: dict[str, Any] = {"batch_size": settings.batch_size, "average": AVERAGE, "logit_weight": weight}
     minutes = settings.minutes
     if settings.dead_zone == 0:
         return [Distilling(dead_zone=0, minutes=minutes, learning_rate=RATE, **common)]
@@ -125,7 +140,7 @@ def train(
 ) -> QuantizedForSequenceClassification:
     """Run all phases in a folder, going on where an earlier run was killed, and give the last network."""
     source: Path | None = None
-    phases = phases_of(settings, general)
+    phases = phases_of(settings, general, logit_weight(teacher, learn, task))
     measure = latest(by_divergence(task, teacher))
     place = folder
     for number, phase in enumerate(phases):

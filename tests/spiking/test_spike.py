@@ -13,8 +13,10 @@ import torch
 from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
 
 import matterhorn as mh
+from matterhorn.distill.measure import predict
 from matterhorn.errors import InputError
 from matterhorn.spiking import Spiked, forecast, make_plan, spike
+from matterhorn.spiking.course import LOGIT_WEIGHT, logit_weight
 
 from ..networks import small_bert
 from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
@@ -172,6 +174,18 @@ def test_refused_before_any_work(
     given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
     with pytest.raises(InputError, match=problem):
         spike(lay_classifier(tmp_path / "model"), **given)
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_the_range_of_scores_makes_no_difference(tmp_path: Path, factor: float) -> None:
+    """Squared errors are weighed by the variance of the teacher's scores."""
+    rows = lay_rows(tmp_path / "train.csv", "score"), lay_rows(tmp_path / "dev.csv", "score", 30)
+    plan = make_plan(lay_classifier(tmp_path / "model", "score"), *rows, text="review", label="verdict")
+    teacher, tokens = plan.teacher.model.eval(), plan.tokens(plan.eval)
+    with torch.no_grad():
+        teacher.get_submodule("classifier").weight *= factor
+    spread = float(predict(teacher, tokens).var(unbiased=False))
+    assert logit_weight(teacher, tokens, plan.task) * spread == pytest.approx(LOGIT_WEIGHT)
 
 
 def test_what_it_will_take(tmp_path: Path) -> None:
