@@ -102,7 +102,7 @@ def test_compare_and_chips(saved):
     assert "rram-22nm" in run("chips").stdout
     assert "noc.hop.energy" in run("chips", "rram-22nm").stdout
     chips = json.loads(run("chips", "loihi", "--json").stdout)
-    assert chips["format"] == CHIPS_FORMAT and chips["chips"]["loihi"]["logic"]["compare"]["value"] == 22
+    assert chips["format"] == CHIPS_FORMAT and chips["chips"]["loihi"]["logic"]["compare"]["value"] == 51.2
 
 
 @pytest.mark.parametrize(
