@@ -121,7 +121,8 @@ class Mapping:
     def edge(self) -> float:
         """Mean edge of a tile, m."""
         static = self.static_tiles / self.tiles
-        return static * self.static.area**0.5 + (1 - static) * self.digital.area**0.5
+        edge: float = static * self.static.area**0.5 + (1 - static) * self.digital.area**0.5
+        return edge
 
 
 def hardware_of(chip: Chip) -> tuple[Hardware, ...]:
