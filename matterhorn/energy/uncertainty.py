@@ -72,19 +72,20 @@ def uncertainty(
         "ratio_min": np.min([ratio for name, ratio in ratios.items() if name != "dense"], axis=0),
         "ratio_dense": np.broadcast_to(ratios["dense"], count),
     }
-    drivers: list[dict[str, Any]] = [
-        {"key": key, **{of: _rank_correlation(value, found[of]) for of in ("total_j", "ratio_min")}}
+    correlations = {
+        key: {of: _rank_correlation(value, found[of]) for of in ("total_j", "ratio_min")}
         for key, value in values.items()
-    ]
+    }
+    strongest = sorted(correlations, key=lambda key: -max(abs(rank) for rank in correlations[key].values()))[:10]
     return {
         "interval": {key: np.percentile(drawn_, PERCENTILES).tolist() for key, drawn_ in found.items()},
         "draws": count,
         "wins": {"spiking": float((found["ratio_min"] > 1).mean()), "dense": float((found["ratio_dense"] > 1).mean())},
-        "drivers": sorted(drivers, key=lambda d: -max(abs(d["total_j"]), abs(d["ratio_min"])))[:10],
+        "drivers": [{"key": key, **correlations[key]} for key in strongest],
     }
 
 
 def _rank_correlation(x: Draws, y: Draws) -> float:
     """Spearman's."""
-    first, second = (np.argsort(np.argsort(values)).astype(np.float64) for values in (x, y))
-    return float(np.corrcoef(first, second)[0, 1])
+    ranks = np.stack([np.argsort(np.argsort(values)) for values in (x, y)]).astype(np.float64)
+    return float(np.corrcoef(ranks)[0, 1])
