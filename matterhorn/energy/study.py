@@ -51,7 +51,7 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     >>> import matterhorn as mh
     >>> engine = mh.Engine(mh.load("sst2"), threads=1)
     >>> inputs = engine.program.encode(["A quiet, patient film."])
-    >>> mh.bill(engine(**inputs, trace=True).trace, chip="rram-22nm").total > 0
+    >>> bool(mh.bill(engine(**inputs, trace=True).trace, chip="rram-22nm").total > 0)
     True
     """
     on = load(chip) if isinstance(chip, str) else chip

@@ -88,4 +88,4 @@ def uncertainty(
 def _rank_correlation(x: Draws, y: Draws) -> float:
     """Spearman's."""
     ranks = np.stack([np.argsort(np.argsort(values)) for values in (x, y)]).astype(np.float64)
-    return float(np.corrcoef(ranks)[0, 1])
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..errors import InputError
 from ..models.config import CarriesItsCode, inverse
-from ..models.quantized import loss_of
+from ..models.loss import loss_of
 from ..program import Program, find
 from ..program.files import load_classifier
 from ..program.saving import save
@@ -243,7 +243,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         Args:
             input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, padded on either side; arrays of NumPy
                 are taken too.
-            labels: for a loss, as ``config.problem_type`` has it: see :func:`matterhorn.models.quantized.loss_of`.
+            labels: for a loss, as ``config.problem_type`` has it: see :func:`matterhorn.models.loss.loss_of`.
             return_dict: False: a tuple.
 
         Raises:

@@ -92,7 +92,7 @@ class WireCache:
                 path.touch()  # (damaged, which its checksum tells, it is solved anew)
                 return known
         solved = effective_conductances(arrays, wires)
-        with suppress(OSError):  # a cache that cannot be written to is none
+        with suppress(OSError, InputError):  # a cache that cannot be written to is none
             self._store(path, solved)
         return solved
 

@@ -30,7 +30,7 @@ from matterhorn.errors import InputError
 def test_a_missing_extra_is_said_first(monkeypatch, command, package, extra):
     known = extras.find_spec
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else known(name))
-    monkeypatch.setattr("matterhorn.program.files.read_arrays", lambda _: pytest.fail("a program was read"))
+    monkeypatch.setattr("matterhorn.program.files.parse_arrays", lambda *_: pytest.fail("a program was read"))
     found = CliRunner().invoke(app, command.split())
     assert isinstance(found.exception, InputError), found.output
     assert f'{package}, which is not installed; pip install "matterhorn-snn[{extra}]"' in str(found.exception)

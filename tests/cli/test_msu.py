@@ -68,7 +68,7 @@ def test_maps_are_those_of_the_chip_that_is_evaluated(tmp_path, name):
 def test_bad_input_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     assert "not a folder" in refused("export", str(tmp_path / "file"))
-    assert "query-key-value" in refused("export", str(tmp_path), "--connection", "block.0.query")
+    assert "query-key-value" in refused("export", str(tmp_path / "maps"), "--connection", "block.0.query")
     assert "no such folder" in refused("netlist", "--out", str(tmp_path / "none" / "array.cir"))
 
 

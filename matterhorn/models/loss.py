@@ -1,0 +1,30 @@
+"""The loss of logits against labels, as Hugging Face's ``problem_type`` has it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+
+
+def loss_of(logits: Tensor, labels: Tensor, problem_type: str | None = None) -> Tensor:
+    """Loss of logits ``[batch, outputs]``: mean squared error (``regression``; one output), cross-entropy
+    (``single_label_classification``: labels are numbers ``[batch]``) or binary cross-entropy of each output
+    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides.
+
+    Raises:
+        InputError: labels of another shape.
+    """
+    if problem_type is None:
+        several = "multi_label_classification" if labels.shape == logits.shape else "single_label_classification"
+        problem_type = "regression" if logits.shape[-1] == 1 else several
+    single = problem_type == "single_label_classification"
+    batch, columns = len(logits), 1 if single else logits.shape[-1]
+    if tuple(labels.shape) not in ((batch, columns), (batch,) if columns == 1 else ()):
+        cure = f"give {[batch] if single else [batch, columns]} ({problem_type})"
+        raise InputError(f"shape {list(labels.shape)}", field="labels", cure=cure)
+    if single:
+        return F.cross_entropy(logits, labels.reshape(batch).long())
+    kind = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits
+    return kind(logits, labels.reshape(batch, columns).to(logits.dtype))
