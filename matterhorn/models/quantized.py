@@ -71,7 +71,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
     base_model_prefix = ""
     main_input_name = "input_ids"
     accepts_loss_kwargs = False
-    _keys_to_ignore_on_load_missing: list[str] = [r"\.ratio$"]  # earlier checkpoints lack them
+    _keys_to_ignore_on_load_missing: list[str] = [r"\.ratio$"]  # noqa: RUF012 (as in Hugging Face)
 
     def __init__(self, config: MatterhornConfig):
         super().__init__(config)

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..distill.measure import predict
 from ..distill.teacher import freeze
-from ..energy import Chip
+from ..energy import Bill, Chip
 from ..energy import bill as make_bill
 from ..energy import load as load_chip
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
 from ..models.encoders import encoder_of
-from ..program import Program
+from ..program import Program, Trace
 from ..program.files import KIND
 from ..runtime import verify
 from ..runtime.verify import Verification
@@ -130,7 +130,7 @@ def _spiked(
     ran = run_program(program, rows, progress=progress("evaluate"))
     taught = predict(plan.teacher.model, rows).numpy()
     found = diagnose(student, plan.task, plan.eval, rows, (taught, ran.logits), progress("diagnose"))
-    bill = make_bill(ran.trace, chip=hardware)
+    bill = billed(ran.trace, hardware)
     answer = {
         "format": FORMAT,
         "model": plan.teacher.name,
@@ -147,6 +147,7 @@ def _spiked(
         "verified": report.identical,
         "joules": bill.per_sentence,
         "chip": hardware.name,
+        "hardware": bill.hardware,
         "start": start,
         "seconds": time.monotonic() - began,
         "settings": (plan.settings if plan.train else plan.settings.untrained).model_dump(),
@@ -188,6 +189,18 @@ def verified(
     if not report.identical:
         raise InputError(f"backends differ: {report.first_difference}", field="verify", cure="report this as a bug")
     return report
+
+
+def billed(trace: Trace, chip: Chip) -> Bill:
+    """On a chip's synapse units, or where their capacitors do not hold this network's potentials on its digital arrays.
+
+    Raises:
+        InputError: it fits on neither.
+    """
+    try:
+        return make_bill(trace, chip=chip)
+    except InputError:
+        return make_bill(trace, chip=chip, hardware="digital")
 
 
 def scores(task: Task, rows: Tokens, taught: NDArray[Any], own: NDArray[Any]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from transformers import BertForSequenceClassification, DistilBertConfig, Distil
 
 import matterhorn as mh
 from matterhorn.distill.measure import predict
+from matterhorn.energy import load as load_chip
 from matterhorn.errors import InputError
 from matterhorn.spiking import Spiked, forecast, make_plan, spike
 from matterhorn.spiking.course import LOGIT_WEIGHT, logit_weight
+from matterhorn.spiking.verb import billed
 
-from ..networks import small_bert
+from ..networks import small_arrays, small_bert, small_program
 from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
 
 NAMES = {"two": ["bad", "good"], "three": ["mixed", "bad", "good"], "score": ["score"], "many": ["bad", "good"]}
@@ -209,3 +211,14 @@ def test_an_encoder_of_another_family(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"minutes": 0.02, "verify_rows": 8, "dead_zone": 2, "silent_share": 0.8}
     done = spike(tmp_path / "model", *rows, text="review", label="verdict", output=tmp_path / "out", **settings)
     assert done.answer["verified"] and done.answer["start"] == "teacher"
+
+
+def test_a_network_too_loud_for_a_capacitor_is_billed_on_digital_arrays() -> None:
+    """An hour of training does not end in an error about a chip."""
+    program = small_program(k=0)
+    trace = mh.Engine(program, threads=1)(**small_arrays(), trace=True).trace
+    assert trace is not None
+    small = load_chip("rram-22nm", ["msu.capacitor=0.001 pF"])
+    with pytest.raises(InputError, match="capacitor"):
+        mh.bill(trace, chip=small)
+    assert billed(trace, small).hardware == "digital" and billed(trace, load_chip("rram-22nm")).hardware == "msu"
