@@ -108,6 +108,7 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     colors = {"spiking": "#2f6f9f", "dense": "#edae49", "rival": "#d1495b"}
     figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
@@ -116,10 +117,14 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
         if point.low is not None and point.high is not None and point.trained:
             axis.vlines(x, point.low, point.high, color=color, alpha=0.5)
         axis.plot(x, point.value, "o", color=color, fillstyle="full" if point.trained else "none")
-        axis.annotate(point.name, (x, point.value), (5, 4), textcoords="offset points", fontsize=8)
+        place = (5, -11) if point.kind == "dense" else (5, 4)
+        axis.annotate(point.name, (x, point.value), place, textcoords="offset points", fontsize=8)
     line = [point for point in points if point.on_front]
     axis.step([1e6 * p.joules for p in line], [p.value for p in line], where="post", color="#30343f", lw=0.8, zorder=0)
     axis.set(xscale="log", xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape", ylabel="metric")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     axis.set_title(f"{title} (filled: trained so; hollow: sent otherwise, or published)", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
