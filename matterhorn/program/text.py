@@ -27,6 +27,9 @@ class Encoded(TypedDict):
 Text = str | tuple[str, str]
 Answer = TypeVar("Answer")
 
+MOST_TOKENS = 2**22
+"""No vocabulary has more: the largest there are have a million or less."""
+
 HALF = re.compile("[\ud800-\udfff]")
 """A half of a pair of UTF-16: what was read with another encoding, and is no text."""
 
@@ -55,9 +58,12 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """A tokenizer's file.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or numbers a token beyond reason (for which its library would make a table).
     """
-    return _asked(lambda: Tokenizer.from_str(read_text(path)), file=path)
+    tokenizer = _asked(lambda: Tokenizer.from_str(read_text(path)), file=path)
+    if (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
+        raise InputError(f"a token of number {highest}", file=path, field="model.vocab", cure="restore the file")
+    return tokenizer
 
 
 def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:

@@ -85,7 +85,7 @@ def strange(draw: Random, old: Any) -> Any:
     if isinstance(old, bool) or draw.random() < 0.25:
         return copy.deepcopy(draw.choice([*TEXTS, *NUMBERS, *OTHERS]))
     if isinstance(old, (int, float)):
-        near = (old + 1, old - 1, -old, 2 * old, old / 2, old + 0.5)
+        near = (old + 1, old - 1, -old, 2 * old, old // 2)
         return draw.choice([*NUMBERS, *near])
     if isinstance(old, str):
         own = (old[:-1], old + "x", old.upper(), old + draw.choice(TEXTS), draw.choice(TEXTS) + old)

@@ -68,6 +68,7 @@ def attempt(number: int, seed: int, names: list[str] | None) -> dict[str, Any]:
         return report | outcome(command=shlex.split(text), process=draw.random() < PROCESSES)
     finally:
         for file, data in {**beside, path: sound}.items():
+            file.parent.mkdir(parents=True, exist_ok=True)  # a run that went through has tidied up
             file.write_bytes(data)
 
 

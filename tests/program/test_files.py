@@ -18,9 +18,10 @@ from matterhorn.program.files import from_disk, load_classifier, to_disk
 from matterhorn.program.packing import pack, pack_ternary, unpack_ternary
 from matterhorn.program.saving import save
 from matterhorn.program.seal import seal
+from matterhorn.program.text import read_tokenizer
 from matterhorn.storage import Manifest, put_folder, read_manifest, sha256
 
-from ..networks import small_program
+from ..networks import small_program, small_tokenizer
 
 SHARED = "../shared/tables.safetensors"
 
@@ -328,3 +329,13 @@ def test_models_are_found_by_name(folder, monkeypatch):
 def test_a_general_encoder_has_no_classifier():
     with pytest.raises(InputError, match="no classifier"):
         load_classifier("general")
+
+
+def test_a_token_beyond_reason_is_refused(tmp_path):
+    """Its library would make a table as long as the number, and end the process where memory does."""
+    path = tmp_path / "tokenizer.json"
+    plain = json.loads(small_tokenizer().to_str())
+    plain["model"]["vocab"]["word"] = 2**31
+    path.write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=r"tokenizer.json: model.vocab: a token of number 2147483648"):
+        read_tokenizer(path)
