@@ -183,7 +183,7 @@ def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]
     changed = []
     for a in activities:
         scale = (1 - share) * a.windows / a.events if a.events else 0.0
-        counts = {name: getattr(a, name) * scale for name in ("events", "kappa", "operations", "active")}
+        counts = {name: getattr(a, name) * scale for name in ("events", "kappa", "operations", "active", "squares")}
         changed.append(replace(a, **counts))
     return changed
 

@@ -42,7 +42,11 @@ RATE, GENERAL_RATE, AVERAGE = 4e-4, 3e-4, 0.98
 
 LOGIT_WEIGHT = 4.0
 """Of the answers' divergence beside the hidden states' error: of a pair task with 500 rows, 200 steps left 10 % less
-divergence on 1,500 other rows than with 1 (docs/method.md)."""
+divergence on 1,500 other rows than with 1 (docs/trials.md)."""
+
+SCORE_WEIGHT = 7.0
+"""The same for scores, whose squared errors are taken over the variance of the teacher's: of scores of pairs, more was
+kept with it than with 4 (docs/trials.md)."""
 
 SPREAD_ROWS, TINY = 64, 1e-6
 """Rows on which a teacher's scores are measured, and the least variance that is believed."""
@@ -58,12 +62,11 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
 
 
 def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
-    """:data:`LOGIT_WEIGHT`; of squared errors of scores over the variance of the teacher's, so that the range of the
-    scores makes no difference."""
+    """:data:`LOGIT_WEIGHT`; of scores :data:`SCORE_WEIGHT` over the variance of the teacher's, whatever their range."""
     if task.kind != "regression":
         return LOGIT_WEIGHT
     answers = predict(teacher, rows.subset(list(range(min(SPREAD_ROWS, len(rows))))))
-    return LOGIT_WEIGHT / max(float(answers.var(unbiased=False)), TINY)
+    return SCORE_WEIGHT / max(float(answers.var(unbiased=False)), TINY)
 
 
 def phases_of(settings: Settings, general: GeneralEncoder | None, weight: float = LOGIT_WEIGHT) -> list[Distilling]:

@@ -17,7 +17,7 @@ from matterhorn.distill.measure import predict
 from matterhorn.energy import load as load_chip
 from matterhorn.errors import InputError
 from matterhorn.spiking import Spiked, forecast, make_plan, spike
-from matterhorn.spiking.course import LOGIT_WEIGHT, logit_weight
+from matterhorn.spiking.course import SCORE_WEIGHT, logit_weight
 from matterhorn.spiking.verb import billed
 
 from ..networks import small_arrays, small_bert, small_program
@@ -187,7 +187,7 @@ def test_the_range_of_scores_makes_no_difference(tmp_path: Path, factor: float) 
     with torch.no_grad():
         teacher.get_submodule("classifier").weight *= factor
     spread = float(predict(teacher, tokens).var(unbiased=False))
-    assert logit_weight(teacher, tokens, plan.task) * spread == pytest.approx(LOGIT_WEIGHT)
+    assert logit_weight(teacher, tokens, plan.task) * spread == pytest.approx(SCORE_WEIGHT)
 
 
 def test_what_it_will_take(tmp_path: Path) -> None:
