@@ -15,6 +15,7 @@ class CodeLayout(NamedTuple):
         silent: silent levels, int16 ``[n]``. reference: silent values in steps of κ, int16 ``[n]``.
         unit: steps of κ per level. top: T. dead_zone: k.
         zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
+        whole, rest: reference = unit · whole + rest, whole within 0 … T, int8, n rounded up to a multiple of 64.
     """
 
     silent: NDArray[np.int16]
@@ -24,17 +25,20 @@ class CodeLayout(NamedTuple):
     dead_zone: int
     zero: NDArray[np.int16]
     constant: NDArray[np.int32]
+    whole: NDArray[np.int8]
+    rest: NDArray[np.int8]
 
 
 class Planes(NamedTuple):
     """Weights as bit planes: w = floor + Σ_p factors[p] · bit_p, a bit per synapse and plane.
 
     Attributes:
-        bits: uint64 ``[planes, in, words]``, 64 columns to a word. factors: int32 ``[planes]``.
+        choices: the bits of four inputs together, a number 0 … 15: uint8 ``[planes, words, groups, 64]``, 64 columns to
+            a word and four inputs to a group; the first input is the lowest bit. factors: int32 ``[planes]``.
         offset: what the silent state adds, int32 ``[64 · words]``.
     """
 
-    bits: NDArray[np.uint64]
+    choices: NDArray[np.uint8]
     factors: NDArray[np.int32]
     floor: int
     offset: NDArray[np.int32]

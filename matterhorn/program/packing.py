@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.connections import words_for
-from ..kernels.lanes import LANES
+from ..kernels.lanes import GROUP, LANES
 from ..kernels.layout import Planes
 
 BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
@@ -100,16 +100,17 @@ def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
 def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
     """Weights ``[out, in]`` as the event kernel takes them, with ``offset [out]``."""
     floor, top = int(weights.min()), int(weights.max())
-    columns, words = len(weights), words_for(len(weights))
+    (columns, inputs), words = weights.shape, words_for(len(weights))
     if floor == -1 and top == 1 and np.count_nonzero(weights) == weights.size:
-        factors, codes = [2], (weights > 0).astype(np.int16)
+        factors, codes = [2], (weights > 0).astype(np.uint8)
     else:
         factors = [2**p for p in range(max(1, (top - floor).bit_length()))]
-        codes = weights.astype(np.int16) - floor
-    bits = np.zeros((len(factors), weights.shape[1], LANES * words // 8), np.uint8)
-    for p in range(len(factors)):
-        packed = np.packbits(((codes >> p) & 1).T, axis=1, bitorder="little")
-        bits[p, :, : packed.shape[1]] = packed
+        codes = (weights.astype(np.int16) - floor).astype(np.uint8)
+    padded = np.zeros((LANES * words, -(-inputs // LANES) * LANES), np.uint8)
+    padded[:columns, :inputs] = codes
+    groups = padded.reshape(words, LANES, -1, GROUP).transpose(0, 2, 1, 3)
+    places = np.arange(GROUP, dtype=np.uint8)
+    planes = [((groups >> p & 1) << places).sum(-1, dtype=np.uint8) for p in range(len(factors))]
     wide = np.zeros(LANES * words, np.int32)
     wide[:columns] = offset
-    return Planes(bits.view("<u8").astype(np.uint64), np.array(factors, np.int32), floor, wide)
+    return Planes(np.stack(planes), np.array(factors, np.int32), floor, wide)

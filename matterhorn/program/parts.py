@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding import Code
+from ..kernels.lanes import LANES
 from ..kernels.layout import CodeLayout, Planes, Readout, SoftmaxLayout, Table
 from ..topology import POPULATION
 from .packing import bit_planes
@@ -74,7 +75,7 @@ class Array:
         weights = np.concatenate([part.weights for part in parts])
         offset = np.concatenate([part.offset for part in parts])
         planes = bit_planes(weights, offset)
-        packed = Planes(frozen(planes.bits), frozen(planes.factors), planes.floor, frozen(planes.offset))
+        packed = Planes(frozen(planes.choices), frozen(planes.factors), planes.floor, frozen(planes.offset))
         return cls(name, source, frozen(weights.T), frozen(offset), packed)
 
     @property
@@ -118,7 +119,9 @@ class Population:
         silent, reference = (_spread(x, n, np.int16) for x in (code.silent, code.reference))
         zero = _spread(self.zero, n, np.int16)
         constant = frozen(reference.astype(np.int32) - code.unit * zero.astype(np.int32))
-        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, zero, constant)
+        whole = np.clip((reference + code.unit // 2) // code.unit, 0, code.top)
+        parts = (_padded(x.astype(np.int8)) for x in (whole, reference - code.unit * whole))
+        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, zero, constant, *parts)
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
@@ -206,6 +209,11 @@ class Block:
 def _spread(values: NDArray[Any], neurons: int, kind: type[np.generic]) -> NDArray[Any]:
     """One value per neuron, contiguous and frozen."""
     return frozen(np.broadcast_to(values.astype(kind).reshape(-1), (neurons,)))
+
+
+def _padded(values: NDArray[np.int8]) -> NDArray[np.int8]:
+    """With zeros up to a multiple of the neurons that a kernel looks at in one go."""
+    return frozen(np.pad(values, (0, -len(values) % LANES)))
 
 
 def _limits(thresholds: NDArray[np.int32], neurons: int) -> NDArray[Any]:

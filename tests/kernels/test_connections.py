@@ -85,7 +85,8 @@ def test_a_slot_outside_the_window_raises(backend):
 def test_planes_hold_the_weights(kind, planes):
     own = connection(kind, 50, 70)
     packed = bit_planes(own.weights, own.offset)
-    bits = np.unpackbits(packed.bits.view(np.uint8), axis=2, bitorder="little")[:, :, :70].astype(int)
-    assert len(packed.bits) == planes
+    bits = packed.choices[..., None] >> np.arange(4) & 1  # [planes, words, groups, 64, 4]
+    bits = bits.transpose(0, 2, 4, 1, 3).reshape(planes, -1, 128)[:, :50, :70].astype(int)
+    assert len(packed.choices) == planes
     assert np.array_equal((packed.floor + (bits * packed.factors[:, None, None]).sum(0)).T, own.weights)
     assert np.array_equal(packed.offset[:70], own.offset) and not packed.offset[70:].any()
