@@ -11,7 +11,6 @@ import numpy as np
 
 from .compile import kernel
 from .connections import SILENT
-from .lanes import LANES, reached
 
 FRACTION = np.float32(4096)
 LIMIT = np.float32(127)
@@ -37,22 +36,26 @@ def quantize(x, pitch, zero, top, levels):
 
 
 @kernel
-def reach(potentials, left, thresholds, levels):
-    """How many thresholds each potential reaches, for the columns from ``left`` on.
+def reach(potentials, left, limits, levels):
+    """The level that each potential reaches, for the columns from ``left`` on.
 
-    ``potentials int32 [rows, all]``, ``thresholds int16 or int32 [T, n]`` → ``levels uint8 [rows, n]``, all contiguous.
+    ``potentials int32 [rows, all]``, ``limits`` as in :mod:`.layout` → ``levels uint8 [rows, n]``, all contiguous.
     """
     rows, columns = levels.shape
-    own, flat, stride = potentials.reshape(-1), levels.reshape(-1), potentials.shape[1]
-    whole = columns - columns % LANES
+    table, lines, top = limits.table, limits.lines, np.float32(limits.table.shape[0])
+    if lines.shape[1] > 0:
+        for i in range(rows):
+            for j in range(columns):
+                level = np.floor(np.float32(potentials[i, left + j]) * lines[0, j] + lines[1, j])
+                level = np.float32(0) if level < np.float32(0) else level
+                level = top if level > top else level
+                levels[i, j] = np.uint8(np.int32(level))
+        return
     for i in range(rows):
-        for j in range(0, whole, LANES):
-            reached(own[i * stride + left + j :], thresholds, j, flat, i * columns + j)
-        for j in range(whole, columns):
-            level = 0
-            for t in range(thresholds.shape[0]):
-                level += potentials[i, left + j] >= thresholds[t, j]
-            levels[i, j] = level
+        levels[i] = 0
+        for t in range(table.shape[0]):
+            for j in range(columns):
+                levels[i, j] += np.uint8(potentials[i, left + j] >= table[t, j])
 
 
 @kernel
@@ -75,19 +78,19 @@ def code_values(x, pitch, code, levels, slots):
 
 
 @kernel
-def fire(potentials, left, thresholds, code, levels, slots):
+def fire(potentials, left, limits, code, levels, slots):
     """Potentials → levels and slots, :func:`reach` and :func:`encode` in one call."""
-    reach(potentials, left, thresholds, levels)
+    reach(potentials, left, limits, levels)
     encode(levels, code, slots)
 
 
 @kernel
-def store(potentials, left, thresholds, bits, operand):
+def store(potentials, left, limits, bits, operand):
     """Potentials, the columns from ``left`` on → stored keys or values: ±1 for one bit, else a signed integer.
 
-    ``potentials int32 [rows, all]``, ``thresholds [2^bits − 1, n]`` → ``operand int8 [rows, n]``, contiguous.
+    ``potentials int32 [rows, all]``, ``limits`` of 2^bits − 1 levels → ``operand int8 [rows, n]``, contiguous.
     """
-    reach(potentials, left, thresholds, operand.view(np.uint8))
+    reach(potentials, left, limits, operand.view(np.uint8))
     middle = np.int8(1 << (bits - 1))
     for i in range(operand.shape[0]):
         for j in range(operand.shape[1]):

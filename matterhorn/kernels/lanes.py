@@ -277,40 +277,6 @@ add_three, add_one = _adder(3, 2), _adder(1, 2)
 add_three_whole, add_one_whole = _adder(3, 1), _adder(1, 1)
 
 
-@instruction
-def reached(typingctx: Any, potentials: Any, thresholds: Any, column: Any, out: Any, place: Any) -> Any:
-    """How many thresholds 64 potentials reach, in one go.
-
-    ``potentials int32``, from its first element on; ``thresholds int16`` or ``int32 [T, n]``, from ``column`` on;
-    ``out uint8``, from ``place`` on. All contiguous. int16 thresholds lie within ±32766, so potentials may saturate.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [make_array(signature.args[i])(context, builder, args[i]) for i in (0, 1, 3)]
-        own, table, out = (array.data for array in arrays)
-        count, stride = cgutils.unpack_tuple(builder, arrays[1].shape)
-        kind = _I16 if thresholds.dtype == types.int16 else _I32
-        values = builder.load(builder.bitcast(own, _vector(_I32).as_pointer()), align=4)
-        if kind is _I16:
-            for limit, worse in ((-(2**15), "<"), (2**15 - 1, ">")):
-                bound = ir.Constant(_vector(_I32), [limit] * LANES)
-                values = builder.select(builder.icmp_signed(worse, values, bound), bound, values)
-            values = builder.trunc(values, _vector(_I16))
-        total = cgutils.alloca_once(builder, _vector(_I8))
-        builder.store(ir.Constant(_vector(_I8), None), total)
-        one = ir.Constant(_I64, 1)
-        with cgutils.for_range_slice(builder, ir.Constant(_I64, 0), count, one, _I64) as (t, _):
-            row = builder.gep(table, [builder.add(builder.mul(t, stride), args[2])])
-            limits = builder.load(builder.bitcast(row, _vector(kind).as_pointer()), align=kind.width // 8)
-            hit = builder.zext(builder.icmp_signed(">=", values, limits), _vector(_I8))
-            builder.store(builder.add(builder.load(total), hit), total)
-        target = builder.bitcast(builder.gep(out, [args[4]]), _vector(_I8).as_pointer())
-        builder.store(builder.load(total), target, align=1)
-        return context.get_dummy_value()
-
-    return types.void(potentials, thresholds, types.intp, out, types.intp), generate
-
-
 EVENTS = 4
 """Events that :func:`add_rows` takes at a time."""
 

@@ -29,6 +29,19 @@ class CodeLayout(NamedTuple):
     rest: NDArray[np.int8]
 
 
+class Limits(NamedTuple):
+    """When a neuron reaches its levels.
+
+    Attributes:
+        table: thresholds, int32 ``[T, n]``: level ≥ l where the potential reaches number l.
+        lines: the same as ⌊slope · potential + shift⌋ within 0 … T, float32 ``[2, n]``, slopes first; without columns
+            where that does not give the same level for every potential.
+    """
+
+    table: NDArray[np.int32]
+    lines: NDArray[np.float32]
+
+
 class Planes(NamedTuple):
     """Weights as bit planes: w = floor + Σ_p factors[p] · bit_p, a bit per synapse and plane.
 
@@ -74,3 +87,59 @@ class SoftmaxLayout(NamedTuple):
     bias: NDArray[np.int32]
     scale: np.float32
     by_shifts: bool
+
+
+class AttentionLayout(NamedTuple):
+    """``queries``, ``probabilities``: their codes; silence of probabilities is the same for all."""
+
+    heads: int
+    queries: CodeLayout
+    probabilities: CodeLayout
+    softmax: SoftmaxLayout
+
+
+class Coded(NamedTuple):
+    """A population that is made of real values. ``pitch``: distance of two levels, float32 ``[n]``."""
+
+    pitch: NDArray[np.float32]
+    code: CodeLayout
+
+
+class Fired(NamedTuple):
+    """A population that fires from potentials."""
+
+    limits: Limits
+    code: CodeLayout
+
+
+class Stored(NamedTuple):
+    """Keys or values of so many bits."""
+
+    limits: Limits
+    bits: int
+
+
+class BlockLayout(NamedTuple):
+    """A block, for :func:`.block.run_block`.
+
+    Attributes:
+        cut: whether only the first token of a sequence leaves it. entry: query, key and value; in a cut block key and
+            value, and ``query`` alone (else the same as ``entry``).
+    """
+
+    cut: bool
+    input: Coded
+    entry: Planes
+    query: Planes
+    queries: Fired
+    keys: Stored
+    values: Stored
+    attention: AttentionLayout
+    context: Fired
+    output: Planes
+    attention_readout: Readout
+    hidden: Coded
+    ffn1: Planes
+    intermediate: Fired
+    ffn2: Planes
+    feed_forward_readout: Readout

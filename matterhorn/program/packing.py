@@ -74,16 +74,53 @@ def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int)
 
 
 def on_lines(rows: NDArray[np.integer]) -> bool:
-    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T integers.
+    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T integers."""
+    return rows.shape[1] < 2 or bool((_straightest(rows)[1] < 1 - 1e-9).all())
 
-    The spread of row − step · l is convex in the step and bends only at slopes between two of the integers.
+
+def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each row ``[n, T]`` the step for which row − step · l spreads least, and that spread.
+
+    It is convex in the step and bends only at slopes between two of the integers.
     """
-    levels, least = np.arange(rows.shape[1]), np.full(len(rows), np.inf)
+    levels, steps, least = np.arange(rows.shape[1]), np.zeros(len(rows)), np.full(len(rows), np.inf)
     for i, j in combinations(range(rows.shape[1]), 2):
         slope = (rows[:, j].astype(np.float64) - rows[:, i]) / (j - i)
-        rest = rows - levels * slope[:, None]
-        least = np.minimum(least, np.ptp(rest, axis=1))
-    return rows.shape[1] < 2 or bool((least < 1 - 1e-9).all())
+        spread = np.ptp(rows - levels * slope[:, None], axis=1)
+        steps, least = np.where(spread < least, slope, steps), np.minimum(spread, least)
+    return steps, least
+
+
+def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
+    """Slopes and shifts, float32 ``[2, n]``: ⌊slope · v + shift⌋ within 0 … T is how many of a neuron's thresholds
+    ``[n, T]`` v reaches, in float32 and for every integer v; None where that is not so for all neurons.
+
+    Rounding is monotone, and so is the line: it is right everywhere if it is at each threshold and just below it.
+    """
+    top = thresholds.shape[1]
+    ends = (thresholds[:, -1] - thresholds[:, 0]) / max(1, top - 1) if top > 1 else np.ones(len(thresholds))
+    lines, right = _lines_of(thresholds, ends)
+    wrong = ~right
+    if wrong.any():
+        lines[:, wrong], right = _lines_of(thresholds[wrong], _straightest(thresholds[wrong])[0])
+    return lines if right.all() else None
+
+
+def _lines_of(
+    thresholds: NDArray[np.int32], steps: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Lines of these steps, in the middle of those that give the thresholds; and for which neurons they do."""
+    top = thresholds.shape[1]
+    numbers = np.arange(1, top + 1)
+    rest = thresholds - numbers * steps[:, None]
+    middle, right = (rest.max(1) + rest.min(1) - 1) / 2, steps > 0
+    steps = np.where(right, steps, 1)
+    slope, shift = (1 / steps).astype(np.float32), (-middle / steps).astype(np.float32)
+    for below in (0, 1):
+        at = (thresholds - below).astype(np.float32)
+        found = np.floor(at * slope[:, None] + shift[:, None]).clip(0, top)
+        right &= (found == numbers - below).all(1)
+    return np.stack([slope, shift]), right
 
 
 def threshold_words(thresholds: NDArray[np.int32] | None) -> int:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..coding import Code
 from ..kernels.lanes import LANES
-from ..kernels.layout import CodeLayout, Planes, Readout, SoftmaxLayout, Table
+from ..kernels.layout import CodeLayout, Limits, Planes, Readout, SoftmaxLayout, Table
 from ..topology import POPULATION
-from .packing import bit_planes
+from .packing import as_lines, bit_planes
 
 REACH = 2**24 - 1
 """No potential is larger: float32 holds every integer up to here, and a network that goes beyond is refused."""
@@ -100,7 +100,7 @@ class Population:
         thresholds: int32 ``[neurons, T]``, of those that fire straight from potentials: level ≥ l where the potential
             reaches threshold l. Gains are folded into them.
         layout, pitch, limits: the same for the kernels. ``pitch``: distance of two levels before the gain, s/g, float32
-            ``[neurons]``; ``limits [T, neurons]``, int16 where all thresholds fit.
+            ``[neurons]``; ``limits``: thresholds, and the lines on which they lie.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Population:
     thresholds: NDArray[np.int32] | None = None
     layout: CodeLayout = field(init=False)
     pitch: NDArray[np.float32] = field(init=False)
-    limits: NDArray[Any] | None = field(init=False)
+    limits: Limits | None = field(init=False)
 
     def __post_init__(self) -> None:
         code, n = self.code, self.neurons
@@ -125,7 +125,7 @@ class Population:
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
-        object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds, n))
+        object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds))
 
     @property
     def zero(self) -> NDArray[np.int16]:
@@ -148,10 +148,10 @@ class Store:
     bits: int
     scale: np.float32
     thresholds: NDArray[np.int32]
-    limits: NDArray[Any] = field(init=False)
+    limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "limits", _limits(self.thresholds, len(self.thresholds)))
+        object.__setattr__(self, "limits", _limits(self.thresholds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +216,6 @@ def _padded(values: NDArray[np.int8]) -> NDArray[np.int8]:
     return frozen(np.pad(values, (0, -len(values) % LANES)))
 
 
-def _limits(thresholds: NDArray[np.int32], neurons: int) -> NDArray[Any]:
-    """Thresholds for the kernels, ``[T, neurons]``: int16 where all fit, else int32."""
-    narrow = int(np.abs(thresholds).max()) < 2**15 - 1
-    return frozen(thresholds.T.astype(np.int16 if narrow else np.int32))
+def _limits(thresholds: NDArray[np.int32]) -> Limits:
+    lines = as_lines(thresholds)
+    return Limits(frozen(thresholds.T), frozen(np.empty((2, 0), np.float32) if lines is None else lines))

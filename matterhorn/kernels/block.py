@@ -1,0 +1,166 @@
+"""A whole block in one call: the kernels of its parts, a few tokens at a time, so that nothing in between leaves the
+caches. Room for what they write is given and used again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .attention import AttentionRoom, attend, attention_room
+from .compile import kernel
+from .connections import ROWS, Lists, integrate, lists_for
+from .digital import code_values, fire, settle, store
+from .layout import BlockLayout
+
+NO_NUMBER, OUTSIDE = 1, 2
+"""What :func:`run_block` returns if a digital step met a value that is no number, or a spike lay outside its window."""
+
+
+class Room(NamedTuple):
+    """What a block writes on its way, for so many tokens and sequences.
+
+    Attributes:
+        potentials: int32, flat, for :data:`.connections.ROWS` rows of the widest connection. levels, slots: uint8, flat,
+            for as many rows of the widest population. hidden: float32, flat, for as many rows of the residual stream.
+        queries: slots uint8, flat. keys, values: int8, flat. context: potentials int32, flat: all tokens.
+        first: float32, flat, the residual stream of each sequence's first token. entry: uint8, flat, its slots.
+    """
+
+    potentials: NDArray[np.int32]
+    levels: NDArray[np.uint8]
+    slots: NDArray[np.uint8]
+    hidden: NDArray[np.float32]
+    queries: NDArray[np.uint8]
+    keys: NDArray[np.int8]
+    values: NDArray[np.int8]
+    context: NDArray[np.int32]
+    first: NDArray[np.float32]
+    entry: NDArray[np.uint8]
+    lists: Lists
+    attention: AttentionRoom
+
+
+@kernel
+def room_for(width, intermediate, tokens, sequences, longest):
+    """Room for batches of up to so many tokens and sequences, none longer than ``longest``."""
+    widest = max(3 * width, intermediate) + 64
+    return Room(
+        np.empty(ROWS * widest, np.int32),
+        np.empty(ROWS * widest, np.uint8),
+        np.empty(ROWS * widest, np.uint8),
+        np.empty(ROWS * width, np.float32),
+        np.empty(tokens * width, np.uint8),
+        np.empty(tokens * width, np.int8),
+        np.empty(tokens * width, np.int8),
+        np.empty(tokens * width, np.int32),
+        np.empty(sequences * width, np.float32),
+        np.empty(sequences * width, np.uint8),
+        lists_for(max(width, intermediate), ROWS),
+        attention_room(width, longest),
+    )
+
+
+@kernel
+def rows_of(flat, first, rows, columns):
+    """``rows`` rows of so many columns in a flat array, from row ``first`` on."""
+    return flat[first * columns : (first + rows) * columns].reshape(rows, columns)
+
+
+@kernel
+def pass_array(slots, code, planes, room):
+    """Slots ``[rows, in]`` through a connection → potentials ``[rows, 64 · words]`` and whether none lay outside."""
+    out = rows_of(room.potentials, 0, slots.shape[0], planes.offset.shape[0])
+    return out, integrate(slots, code, planes, room.lists, out)
+
+
+@kernel
+def fire_into(potentials, left, fired, room, slots):
+    """Potentials, the columns from ``left`` on → ``slots uint8 [rows, n]``."""
+    levels = rows_of(room.levels, 0, slots.shape[0], slots.shape[1])
+    fire(potentials, left, fired.limits, fired.code, levels, slots)
+
+
+@kernel
+def enter(x, starts, own, room):
+    """The residual stream → queries, stored keys and values in ``room``."""
+    width, tokens, inside, real = x.shape[1], x.shape[0], True, True
+    for begin in range(0, tokens, ROWS):
+        rows = min(ROWS, tokens - begin)
+        levels, slots = rows_of(room.levels, 0, rows, width), rows_of(room.slots, 0, rows, width)
+        real &= code_values(x[begin : begin + rows], own.input.pitch, own.input.code, levels, slots)
+        potentials, ok = pass_array(slots, own.input.code, own.entry, room)
+        inside &= ok
+        left = 0
+        if own.cut:
+            for s in range(starts.shape[0] - 1):
+                if begin <= starts[s] < begin + rows:
+                    room.entry[s * width : (s + 1) * width] = slots[starts[s] - begin]
+        else:
+            left = width
+            fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
+        for flat, stored, column in ((room.keys, own.keys, left), (room.values, own.values, left + width)):
+            store(potentials, column, stored.limits, stored.bits, rows_of(flat, begin, rows, width))
+    if own.cut:
+        count = starts.shape[0] - 1
+        for begin in range(0, count, ROWS):
+            rows = min(ROWS, count - begin)
+            slots = rows_of(room.entry, begin, rows, width)
+            potentials, ok = pass_array(slots, own.input.code, own.query, room)
+            inside &= ok
+            fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
+    return real, inside
+
+
+@kernel
+def leave(context, x, own, room, out):
+    """Potentials of the context ``[rows, width]`` and the residual stream before it → the residual stream behind the
+    block, ``out float32 [rows, width]`` (may be ``x``)."""
+    width, real, inside = x.shape[1], True, True
+    for begin in range(0, x.shape[0], ROWS):
+        rows = min(ROWS, x.shape[0] - begin)
+        slots = rows_of(room.slots, 0, rows, width)
+        fire_into(context[begin : begin + rows], 0, own.context, room, slots)
+        potentials, ok = pass_array(slots, own.context.code, own.output, room)
+        inside &= ok
+        hidden = rows_of(room.hidden, 0, rows, width)
+        real &= settle(potentials, own.attention_readout, x[begin : begin + rows], hidden)
+        real &= code_values(hidden, own.hidden.pitch, own.hidden.code, rows_of(room.levels, 0, rows, width), slots)
+        potentials, ok = pass_array(slots, own.hidden.code, own.ffn1, room)
+        inside &= ok
+        wide = rows_of(room.slots, 0, rows, own.intermediate.limits.shape[1])
+        fire_into(potentials, 0, own.intermediate, room, wide)
+        potentials, ok = pass_array(wide, own.intermediate.code, own.ffn2, room)
+        inside &= ok
+        real &= settle(potentials, own.feed_forward_readout, hidden, out[begin : begin + rows])
+    return real, inside
+
+
+@kernel
+def run_block(x, starts, firsts, places, own, room):
+    """The residual stream through a block, in place.
+
+    Args:
+        x: float32 ``[N, width]``. In a block that is cut to the first tokens, the first rows are the answer.
+        starts, firsts: int64 ``[sequences + 1]``, where each sequence begins, and 0, 1, 2 …. places: int64 ``[N]``,
+            positions in the text.
+        own: :class:`.layout.BlockLayout`. room: :class:`Room`.
+
+    Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
+    """
+    width, tokens = x.shape[1], x.shape[0]
+    real, inside = enter(x, starts, own, room)
+    asking, rows, stream = tokens, starts, x
+    if own.cut:
+        asking, rows = starts.shape[0] - 1, firsts
+        stream = rows_of(room.first, 0, asking, width)
+        for s in range(asking):
+            stream[s] = x[starts[s]]
+    queries, context = rows_of(room.queries, 0, asking, width), rows_of(room.context, 0, asking, width)
+    keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
+    inside &= attend(queries, keys, values, rows, starts, places, own.attention, room.attention, context)
+    left_real, left_inside = leave(context, stream, own, room, x[:asking])
+    if not (inside and left_inside):
+        return OUTSIDE
+    return 0 if real and left_real else NO_NUMBER
