@@ -5,7 +5,10 @@ Silent neurons are passed over; each event adds a row of stored bytes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .compile import kernel
 from .connections import SILENT
@@ -15,54 +18,107 @@ NO_KEY = np.int32(-(2**29))
 """Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
 
 
-@kernel
-def probability_levels(scores, softmax, top, weights, levels):
-    """Levels of one row of attention probabilities: table softmax, division, quantizer.
+ROWS = 32
+"""Tokens whose scores, probabilities and contexts are computed one after another."""
 
-    ``scores int32 [n]`` (padded with :data:`NO_KEY`), scratch ``weights float32 [n]`` → ``levels uint8 [n]``.
+
+class AttentionRoom(NamedTuple):
+    """What attention writes on its way, for one head and :data:`ROWS` tokens of a sequence.
+
+    Attributes:
+        keys: int32, flat, transposed, a row of the padded length for each neuron. offsets: int32, flat, for one row.
+        scores: int32, weights: float32, levels, slots: uint8, all flat, for ROWS rows of padded length.
+        queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add to the context.
+        record: uint8, levels of all probabilities, heads · queries · keys of each sequence end to end; empty where
+            nobody asks.
     """
-    table, scale = softmax.table, softmax.scale
-    count, last = scores.shape[0], np.int32(table.shape[0] - 1)
-    highest = NO_KEY
-    for j in range(count):
-        highest = max(highest, scores[j])
-    sums = np.int64(0)
-    for j in range(count):
-        weights[j] = table[min(np.int32(highest - scores[j]), last)]
-    for j in range(count):
-        sums += np.int64(weights[j])
-    total = np.float32(max(sums, np.int64(1)))
-    if softmax.by_shifts:
-        power = np.float32(1)
-        while power < total:
-            power *= np.float32(2)
-        total = power
-    high = np.float32(top)
-    for j in range(count):
-        level = np.rint((weights[j] / total) / scale)
-        level = high if level > high else level
-        levels[j] = np.uint8(np.int32(level))
+
+    keys: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+    scores: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    levels: NDArray[np.uint8]
+    slots: NDArray[np.uint8]
+    queries: NDArray[np.uint8]
+    base: NDArray[np.int32]
+    record: NDArray[np.uint8]
 
 
 @kernel
-def probability_slots(row, length, code, slots):
-    """Slots of one row of levels (see ``digital.encode``): ``uint8 [length]`` → ``uint8``, the rest is left."""
+def attention_room(size, longest, recorded):
+    """Room for heads of so many neurons, sequences of up to so many tokens, and levels to record."""
+    places = -(-longest // SCAN) * SCAN
+    return AttentionRoom(
+        np.empty(size * places, np.int32),
+        np.empty(places, np.int32),
+        np.empty(ROWS * places, np.int32),
+        np.empty(ROWS * places, np.float32),
+        np.empty(ROWS * places, np.uint8),
+        np.empty(ROWS * places, np.uint8),
+        np.full((1, -(-size // SCAN) * SCAN), SILENT, np.uint8),
+        np.empty(size, np.int32),
+        np.empty(recorded, np.uint8),
+    )
+
+
+@kernel
+def weigh(scores, rows, places, table, weights):
+    """``rows`` rows of scores, int32, ``places`` to a row → e^(score − highest) by table, float32, both flat."""
+    last = np.int32(table.shape[0] - 1)
+    for i in range(rows):
+        highest = NO_KEY
+        for j in range(i * places, (i + 1) * places):
+            highest = max(highest, scores[j])
+        for j in range(i * places, (i + 1) * places):
+            weights[j] = table[min(np.int32(highest - scores[j]), last)]
+
+
+@kernel
+def share(weights, rows, places, softmax, top, levels):
+    """The same weights, over their sums and quantized: levels of probabilities, uint8, flat."""
+    high, scale = np.float32(top), softmax.scale
+    for i in range(rows):
+        sums = np.int64(0)
+        for j in range(i * places, (i + 1) * places):
+            sums += np.int64(np.int32(weights[j]))
+        total = np.float32(max(sums, np.int64(1)))
+        if softmax.by_shifts:
+            power = np.float32(1)
+            while power < total:
+                power *= np.float32(2)
+            total = power
+        for j in range(i * places, (i + 1) * places):
+            level = np.rint((weights[j] / total) / scale)
+            level = high if level > high else level
+            levels[j] = np.uint8(np.int32(level))
+
+
+@kernel
+def silence(levels, rows, places, length, code, slots):
+    """Slots of rows of levels (see ``digital.encode``), uint8, flat; silent beyond ``length``."""
     low = np.uint8(code.silent[0] - code.dead_zone)
     width, high = np.uint8(2 * code.dead_zone), np.uint8(code.top)
-    for j in range(length):
-        above = np.uint8(row[j] - low)
-        slots[j] = SILENT if above <= width else np.uint8(high - row[j])
+    for j in range(rows * places):
+        above = np.uint8(levels[j] - low)
+        slots[j] = SILENT if above <= width else np.uint8(high - levels[j])
+    for i in range(rows):
+        for j in range(i * places + length, (i + 1) * places):
+            slots[j] = SILENT
 
 
 @kernel
-def key_offsets(keys, begin, left, constant, offsets, length):
-    """What the silent state of the queries adds to each score: Σ_d constant_d · K. → ``int32 [length]``."""
-    size = constant.shape[0]
-    for j in range(length):
-        total = np.int32(0)
-        for d in range(size):
-            total += np.int32(constant[d]) * np.int32(keys[begin + j, left + d])
-        offsets[j] = total
+def lay_keys(keys, begin, left, length, constant, transposed, offsets):
+    """A head's keys, turned, and what the silent state of the queries adds to each score, Σ_d constant_d · K."""
+    places = offsets.shape[0]
+    offsets[:length] = 0
+    offsets[length:] = NO_KEY
+    for d in range(constant.shape[0]):
+        own, still = transposed[d * places : (d + 1) * places], np.int32(constant[d])
+        for j in range(length):
+            own[j] = keys[begin + j, left + d]
+        own[length:] = 0
+        for j in range(length):
+            offsets[j] += still * own[j]
 
 
 @kernel
@@ -76,68 +132,90 @@ def value_offsets(values, begin, left, length, constant, offsets):
 
 
 @kernel
-def add_bias(scores, bias, places, begin, length, asking):
-    """Add a head's relative position bias to one row of scores; ``bias int32 [2 · longest − 1]``."""
-    here = bias.shape[0] // 2 - places[asking]
-    for j in range(length):
-        scores[j] += bias[here + places[begin + j]]
+def score(queries, first, rows, left, size, code, room, places):
+    """Scores of ``rows`` tokens' heads, from token ``first`` and neuron ``left`` on. Returns the latest slot."""
+    worst, own, keys, offsets, scores = np.uint8(0), queries, room.keys, room.offsets, room.scores
+    reference = code.reference
+    for i in range(rows):
+        row, column, line = first + i, left, i * places
+        for j in range(places):
+            scores[line + j] = offsets[j]
+        if size % SCAN != 0:
+            room.queries[0, :size] = queries[first + i, left : left + size]
+            own, row, column = room.queries, 0, 0
+        for start in range(0, size, SCAN):
+            mask = spiking(own, row * own.shape[1] + column + start)
+            while mask != 0:
+                d = start + lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                slot = own[row, column + d]
+                worst = max(worst, slot)
+                factor = np.int32(code.unit * (code.top - np.int32(slot)) - reference[left + d])
+                key = d * places
+                for j in range(places):
+                    scores[line + j] += factor * keys[key + j]
+    return worst
 
 
 @kernel
-def attend(queries, keys, values, rows, starts, places, heads, query_code, probability_code, softmax, levels, out):
+def add_bias(scores, rows, places, bias, positions, begin, length, asking):
+    """Add a head's relative position bias, ``int32 [2 · longest − 1]``, to scores of tokens from ``asking`` on."""
+    for i in range(rows):
+        here = bias.shape[0] // 2 - positions[asking + i]
+        for j in range(length):
+            scores[i * places + j] += bias[here + positions[begin + j]]
+
+
+@kernel
+def gather(room, rows, places, values, begin, left, size, code, out, first):
+    """What probabilities ask of the values, in ``out int32 [Q, width]`` from token ``first`` and neuron ``left`` on."""
+    levels, slots, base, reference = room.levels, room.slots, room.base, np.int32(code.reference[0])
+    for i in range(rows):
+        for d in range(size):
+            out[first + i, left + d] = base[d]
+        for start in range(i * places, (i + 1) * places, SCAN):
+            mask = spiking(slots, start)
+            while mask != 0:
+                j = start + lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                factor, key = np.int32(code.unit * np.int32(levels[j]) - reference), begin + j - i * places
+                for d in range(size):
+                    out[first + i, left + d] += factor * np.int32(values[key, left + d])
+
+
+@kernel
+def attend(queries, keys, values, rows, starts, places, own, room, out):
     """Attention over stored keys and values.
 
     Args:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
         rows, starts: int64 ``[sequences + 1]``, where each sequence begins among queries and among keys.
         places: int64 ``[N]``, position of each key in its text; queries are those of a text's first tokens.
-        query_code, probability_code: :class:`.layout.CodeLayout`. softmax: :class:`.layout.SoftmaxLayout`.
-        levels: uint8, of the probabilities, heads · queries · keys of each sequence end to end.
+        own: :class:`.layout.AttentionLayout`. room: :class:`AttentionRoom`.
         out: int32 ``[Q, width]``, potentials of the context.
 
     Returns False where a slot is outside the window.
     """
-    unit, top, constant = query_code.unit, query_code.top, query_code.constant
-    silent_term, probability_reference = probability_code.constant[0], np.int32(probability_code.reference[0])
-    size, place, worst = queries.shape[1] // heads, 0, np.uint8(0)
-    context, base = np.empty(size, np.int32), np.empty(size, np.int32)
+    probabilities, softmax, record = own.probabilities, own.softmax, room.record
+    size, place, worst = queries.shape[1] // own.heads, 0, np.uint8(0)
     for s in range(starts.shape[0] - 1):
         begin, length = starts[s], starts[s + 1] - starts[s]
-        room = -(-length // 16) * 16
-        transposed, offsets = np.zeros((size, room), np.int32), np.full(room, NO_KEY, np.int32)
-        scores, weights, row = np.empty(room, np.int32), np.empty(room, np.float32), np.empty(room, np.uint8)
-        slots = np.full(-(-length // SCAN) * SCAN, SILENT, np.uint8)
-        for h in range(heads):
+        padded = -(-length // SCAN) * SCAN
+        for h in range(own.heads):
             left = h * size
-            for j in range(length):
-                for d in range(size):
-                    transposed[d, j] = keys[begin + j, left + d]
-            key_offsets(keys, begin, left, constant[left : left + size], offsets, length)
-            value_offsets(values, begin, left, length, silent_term, base)
-            for i in range(rows[s], rows[s + 1]):
-                scores[:] = offsets
-                for d in range(size):
-                    slot = queries[i, left + d]
-                    if slot != SILENT:
-                        worst = max(worst, slot)
-                        factor = np.int32(unit * (top - np.int32(slot)) - query_code.reference[left + d])
-                        for j in range(room):
-                            scores[j] += factor * transposed[d, j]
+            lay_keys(keys, begin, left, length, own.queries.constant[left : left + size], room.keys, room.offsets[:padded])
+            value_offsets(values, begin, left, length, np.int32(probabilities.constant[0]), room.base[:size])
+            for first in range(rows[s], rows[s + 1], ROWS):
+                count = min(ROWS, rows[s + 1] - first)
+                worst = max(worst, score(queries, first, count, left, size, own.queries, room, padded))
                 if softmax.bias.shape[1] > 0:
-                    add_bias(scores, softmax.bias[h], places, begin, length, begin + i - rows[s])
-                probability_levels(scores, softmax, probability_code.top, weights, row)
-                levels[place : place + length] = row[:length]
-                place += length
-                probability_slots(row, length, probability_code, slots)
-                context[:] = base
-                for start in range(0, slots.shape[0], SCAN):
-                    mask = spiking(slots, start)
-                    while mask != 0:
-                        j = start + lowest_bit(mask)
-                        mask &= mask - np.uint64(1)
-                        factor = np.int32(probability_code.unit * np.int32(row[j]) - probability_reference)
-                        for d in range(size):
-                            context[d] += factor * np.int32(values[begin + j, left + d])
-                for d in range(size):
-                    out[i, left + d] = context[d]
-    return worst <= top
+                    asking = begin + first - rows[s]
+                    add_bias(room.scores, count, padded, softmax.bias[h], places, begin, length, asking)
+                weigh(room.scores, count, padded, softmax.table, room.weights)
+                share(room.weights, count, padded, softmax, probabilities.top, room.levels)
+                for i in range(count if record.shape[0] > 0 else 0):
+                    record[place : place + length] = room.levels[i * padded : i * padded + length]
+                    place += length
+                silence(room.levels, count, padded, length, probabilities, room.slots)
+                gather(room, count, padded, values, begin, left, size, probabilities, out, first)
+    return worst <= own.queries.top

@@ -43,7 +43,7 @@ class Room(NamedTuple):
 
 
 @kernel
-def room_for(width, intermediate, tokens, sequences, longest):
+def room_for(width, intermediate, heads, tokens, sequences, longest):
     """Room for batches of up to so many tokens and sequences, none longer than ``longest``."""
     widest = max(3 * width, intermediate) + 64
     return Room(
@@ -58,7 +58,7 @@ def room_for(width, intermediate, tokens, sequences, longest):
         np.empty(sequences * width, np.float32),
         np.empty(sequences * width, np.uint8),
         lists_for(max(width, intermediate), ROWS),
-        attention_room(width, longest),
+        attention_room(width // heads, longest, 0),
     )
 
 
@@ -129,7 +129,7 @@ def leave(context, x, own, room, out):
         real &= code_values(hidden, own.hidden.pitch, own.hidden.code, rows_of(room.levels, 0, rows, width), slots)
         potentials, ok = pass_array(slots, own.hidden.code, own.ffn1, room)
         inside &= ok
-        wide = rows_of(room.slots, 0, rows, own.intermediate.limits.shape[1])
+        wide = rows_of(room.slots, 0, rows, own.intermediate.limits.table.shape[1])
         fire_into(potentials, 0, own.intermediate, room, wide)
         potentials, ok = pass_array(wide, own.intermediate.code, own.ffn2, room)
         inside &= ok

@@ -40,7 +40,7 @@ class Lists(NamedTuple):
     """What rows with spikes are turned into, and room for it.
 
     Attributes:
-        padded: a row of slots, uint8, up to a multiple of 64. parts: int8 ``[groups + 1, 8]``, sizes: int32 ``[groups]``,
+        padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64. parts: int8 ``[groups + 1, 8]``, sizes: int32 ``[groups]``,
             see :func:`.lanes.group_events`.
         order: numbers of groups, int32 ``[ROWS, most]``. tables: int8 ``[ROWS, most, 32]``.
         bounds: int32 ``[ROWS, most + 2]``, chunk c holds groups bounds[c] … bounds[c + 1] − 1. chunks: int64 ``[ROWS]``.
@@ -63,7 +63,7 @@ def lists_for(neurons, rows):
     groups = -(-neurons // LANES) * (LANES // GROUP)
     most = 2 * groups
     return Lists(
-        np.full(GROUP * groups, SILENT, np.uint8),
+        np.full((1, GROUP * groups), SILENT, np.uint8),
         np.empty((groups + 1, 2 * GROUP), np.int8),
         np.empty(groups, np.int32),
         np.empty((rows, most), np.int32),
@@ -75,84 +75,99 @@ def lists_for(neurons, rows):
 
 
 @kernel
-def list_group(lists, row, group, name, size, events, room):
-    """Add group number ``name`` to a row's list, its tables made of ``parts[group]``; returns the room left in its
-    chunk."""
-    if size > room:
+def list_halves(lists, row, group, events):
+    """A group whose spikes are too large for one chunk: twice in a row's list, with two of its inputs each."""
+    spare = lists.sizes.shape[0]
+    for half in range(2):
+        lists.parts[spare] = 0
+        for i in range(2 * half, 2 * half + 2):
+            lists.parts[spare, i] = lists.parts[group, i]
+            lists.parts[spare, GROUP + i] = lists.parts[group, GROUP + i]
         lists.chunks[row] += 1
-        lists.bounds[row, lists.chunks[row]] = events
-        room = NARROW
-    lists.order[row, events] = name
-    tabulate(lists.parts, group, lists.tables[row], events)
-    return room - size
+        lists.bounds[row, lists.chunks[row]] = events + half
+        lists.order[row, events + half] = group
+        tabulate(lists.parts, spare, lists.tables, row, events + half)
 
 
 @kernel
-def list_row(slots, code, lists, row):
-    """List the groups of inputs in which one row (uint8 ``[n]``) has spikes, cut into chunks. False where a slot is
-    outside the window."""
-    neurons, padded = slots.shape[0], lists.padded.shape[0]
-    own = slots
-    if neurons < padded:
-        own = lists.padded
-        own[:neurons] = slots
-    spare = lists.sizes.shape[0]
-    events, room, total, wrong = 0, NARROW, np.int64(0), False
-    lists.bounds[row, 0] = 0
-    lists.chunks[row] = 0
-    for start in range(0, padded, LANES):
-        mask = group_events(own, start, code.top, code.whole, code.rest, lists.parts, lists.sizes)
-        wrong |= outside(own, start, code.top)
-        while mask != 0:
-            group = start // GROUP + lowest_bit(mask)
-            mask &= mask - np.uint64(1)
-            size = np.int64(lists.sizes[group])
-            first = events
-            if size <= NARROW:
-                room = list_group(lists, row, group, group, size, events, room)
-                events += 1
-            else:
-                for half in range(2):
-                    lists.parts[spare] = 0
-                    for i in range(2 * half, 2 * half + 2):
-                        lists.parts[spare, i] = lists.parts[group, i]
-                        lists.parts[spare, GROUP + i] = lists.parts[group, GROUP + i]
-                    room = list_group(lists, row, spare, group, NARROW, events, room)
+def list_rows(slots, first, rows, code, lists):
+    """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes, cut into
+    chunks. False where a slot is outside the window."""
+    neurons, padded, wrong = slots.shape[1], lists.padded.shape[1], False
+    parts, sizes, order, tables, bounds = lists.parts, lists.sizes, lists.order, lists.tables, lists.bounds
+    for row in range(rows):
+        own, place = slots, first + row
+        if neurons < padded:
+            lists.padded[0, :neurons] = slots[first + row]
+            own, place = lists.padded, 0
+        events, chunks, room, total = 0, 0, NARROW, np.int64(0)
+        bounds[row, 0] = 0
+        for start in range(0, padded, LANES):
+            mask = group_events(own, place, start, code.top, code.whole, code.rest, parts, sizes)
+            wrong |= outside(own, place, start, code.top)
+            while mask != 0:
+                group = start // GROUP + lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                size = np.int64(sizes[group])
+                last = events
+                if size > NARROW:
+                    lists.chunks[row] = chunks
+                    list_halves(lists, row, group, events)
+                    chunks, room, last = lists.chunks[row], 0, events + 1
+                else:
+                    if size > room:
+                        chunks += 1
+                        bounds[row, chunks] = events
+                        room = NARROW
+                    room -= size
+                    order[row, events] = group
+                    tabulate(parts, group, tables, row, events)
+                while events <= last:
+                    total += code.unit * np.int64(tables[row, events, ENTRIES - 1])
+                    total += np.int64(tables[row, events, 2 * ENTRIES - 1])
                     events += 1
-            for e in range(first, events):
-                whole, rest = lists.tables[row, e, ENTRIES - 1], lists.tables[row, e, 2 * ENTRIES - 1]
-                total += code.unit * np.int64(whole) + np.int64(rest)
-    lists.totals[row] = total
-    if events > 0:
-        lists.chunks[row] += 1
-        lists.bounds[row, lists.chunks[row]] = events
+        if events > 0:
+            chunks += 1
+            bounds[row, chunks] = events
+        lists.chunks[row], lists.totals[row] = chunks, total
     return not wrong
 
 
 @kernel
-def add_listed(planes, plane, word, three, lists, row, unit, out):
-    """Add what a row's lists say for three words of columns, or one, to ``out int32 [64 · words]``; the first plane
-    begins with the offset."""
-    order, tables, bounds = lists.order[row], lists.tables[row], lists.bounds[row]
-    choices, factor, chunks = planes.choices[plane], planes.factors[plane], lists.chunks[row]
+def add_rows(planes, plane, word, three, lists, unit, out, first, rows):
+    """Add what the lists say for three words of columns, or one, to rows of ``out int32 [all, 64 · words]`` from
+    ``first`` on; the first plane begins with the offset."""
+    choices, offset, factor = planes.choices, planes.offset, planes.factors[plane]
+    order, tables, bounds = lists.order, lists.tables, lists.bounds
     most = WIDE // (NARROW if unit == 1 else (unit + 1) * NARROW)
-    first, base, start = 0, out, np.int32(0)
-    if plane == 0:
-        base, start = planes.offset, np.int32(planes.floor * lists.totals[row])
-    while True:
-        last = min(chunks, first + most)
-        if unit == 1:
-            if three:
-                add_three_whole(choices, word, order, tables, bounds, first, last, unit, factor, base, start, out)
+    for row in range(rows):
+        begin, chunks, fresh, start = 0, lists.chunks[row], plane == 0, np.int32(0)
+        if fresh:
+            start = np.int32(planes.floor * lists.totals[row])
+        while begin == 0 or begin < chunks:
+            end = min(chunks, begin + most)
+            if unit == 1:
+                if three:
+                    add_three_whole(
+                        choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
+                        offset, fresh, start, out, first + row,
+                    )  # fmt: skip
+                else:
+                    add_one_whole(
+                        choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
+                        offset, fresh, start, out, first + row,
+                    )  # fmt: skip
+            elif three:
+                add_three(
+                    choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
+                    offset, fresh, start, out, first + row,
+                )  # fmt: skip
             else:
-                add_one_whole(choices, word, order, tables, bounds, first, last, unit, factor, base, start, out)
-        elif three:
-            add_three(choices, word, order, tables, bounds, first, last, unit, factor, base, start, out)
-        else:
-            add_one(choices, word, order, tables, bounds, first, last, unit, factor, base, start, out)
-        if last == chunks:
-            return
-        first, base, start = last, out, np.int32(0)
+                add_one(
+                    choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
+                    offset, fresh, start, out, first + row,
+                )  # fmt: skip
+            begin, fresh, start = max(end, 1), False, np.int32(0)
 
 
 @kernel
@@ -165,15 +180,13 @@ def integrate(slots, code, planes, lists, out):
     words, together = planes.choices.shape[1], lists.chunks.shape[0]
     for begin in range(0, slots.shape[0], together):
         rows = min(together, slots.shape[0] - begin)
-        for i in range(rows):
-            if not list_row(slots[begin + i], code, lists, i):
-                return False
+        if not list_rows(slots, begin, rows, code, lists):
+            return False
         for plane in range(planes.choices.shape[0]):
             word = 0
             while word < words:
                 three = word + 3 <= words
-                for i in range(rows):
-                    add_listed(planes, plane, word, three, lists, i, code.unit, out[begin + i])
+                add_rows(planes, plane, word, three, lists, code.unit, out, begin, rows)
                 word += 3 if three else 1
     return True
 

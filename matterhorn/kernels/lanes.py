@@ -48,7 +48,7 @@ def _scanner(lanes: int, quiet: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             kind = ir.VectorType(ir.IntType(values.dtype.bitwidth), lanes)
             data = make_array(signature.args[0])(context, builder, args[0]).data
-            found = builder.load(builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer()), align=1)
+            found = builder.load(_at(builder, data, args[1], kind), align=1)
             mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [quiet] * lanes))
             word = builder.bitcast(mask, ir.IntType(lanes))
             return word if lanes == LANES else builder.zext(word, _I64)
@@ -59,7 +59,8 @@ def _scanner(lanes: int, quiet: int) -> Any:
 
 
 spiking = _scanner(SCAN, -1)
-"""``spiking(slots, start)``: which of the 32 slots (uint8) from ``start`` are spikes: a word with a bit for each."""
+"""``spiking(slots, start)``: which of the 32 slots (uint8) from place ``start`` of a contiguous array on are spikes:
+a word with a bit for each."""
 
 driven = _scanner(LANES, 0)
 """``driven(kappa, start)``: which of the 64 κ (int8 or int16) from ``start`` are not 0: a word with a bit for each."""
@@ -77,6 +78,15 @@ def _at(builder: Any, data: Any, place: Any, kind: ir.Type) -> Any:
     return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
 
 
+def _rows(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
+    """The data of a contiguous array from its ``row`` on (a view would be counted by every call)."""
+    own = make_array(kind)(context, builder, array)
+    length = ir.Constant(_I64, 1)
+    for size in cgutils.unpack_tuple(builder, own.shape)[1:]:
+        length = builder.mul(length, size)
+    return builder.gep(own.data, [builder.mul(row, length)])
+
+
 def _size(builder: Any, vector: Any) -> Any:
     negative = builder.sub(ir.Constant(vector.type, None), vector)
     return builder.select(builder.icmp_signed(">", vector, negative), vector, negative)
@@ -84,22 +94,24 @@ def _size(builder: Any, vector: Any) -> Any:
 
 @instruction
 def group_events(
-    typingctx: Any, slots: Any, start: Any, top: Any, whole: Any, rest: Any, parts: Any, sizes: Any
+    typingctx: Any, slots: Any, row: Any, start: Any, top: Any, whole: Any, rest: Any, parts: Any, sizes: Any
 ) -> Any:
-    """Cut κ of 64 slots from ``start`` on into whole levels, T − slot − ``whole``, and −``rest``; both 0 in silence.
+    """Cut κ of 64 slots of a row from ``start`` on into whole levels, T − slot − ``whole``, and −``rest``; both 0 in
+    silence.
 
-    ``slots uint8``, ``whole``, ``rest int8``, all contiguous → ``parts int8 [groups, 2 · GROUP]``, whole levels of each
+    ``slots uint8 [rows, n]``, ``whole``, ``rest int8 [n]``, all contiguous → ``parts int8 [groups, 2 · GROUP]``, whole levels of each
     group and then the rests, and ``sizes int32 [groups]``, in each group Σ max(|whole level|, |rest|). Returns which of
     the 16 groups hold a spike, a word with a bit for each.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 3, 4, 5, 6)]
-        start, bytes_, words = args[1], _vector(_I8), _vector(_I32, _GROUPS)
+        arrays = [make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 4, 5, 6, 7)]
+        arrays[0] = _rows(context, builder, signature.args[0], args[0], args[1])
+        start, bytes_, words = args[2], _vector(_I8), _vector(_I32, _GROUPS)
         silence, own = ir.Constant(bytes_, [-1] * LANES), ir.Constant(bytes_, None)
         slot, level, rest = (builder.load(_at(builder, data, start, bytes_), align=1) for data in arrays[:3])
         awake = builder.icmp_unsigned("!=", slot, silence)
-        above = builder.sub(builder.sub(_splat(builder, builder.trunc(args[2], _I8), _I8), slot), level)
+        above = builder.sub(builder.sub(_splat(builder, builder.trunc(args[3], _I8), _I8), slot), level)
         above, rest = builder.select(awake, above, own), builder.select(awake, builder.sub(own, rest), own)
         largest, other = _size(builder, above), _size(builder, rest)
         largest = builder.select(builder.icmp_signed(">", largest, other), largest, other)
@@ -117,44 +129,45 @@ def group_events(
         some = builder.icmp_unsigned("!=", builder.bitcast(slot, words), builder.bitcast(silence, words))
         return builder.zext(builder.bitcast(some, ir.IntType(_GROUPS)), _I64)
 
-    return types.uint64(slots, types.intp, types.intp, whole, rest, parts, sizes), generate
+    return types.uint64(slots, types.intp, types.intp, types.intp, whole, rest, parts, sizes), generate
 
 
 @instruction
-def outside(typingctx: Any, slots: Any, start: Any, top: Any) -> Any:
-    """Whether one of 64 slots (uint8, contiguous) from ``start`` on is a spike beyond slot ``top``."""
+def outside(typingctx: Any, slots: Any, row: Any, start: Any, top: Any) -> Any:
+    """Whether one of 64 slots of a row (uint8, contiguous) from ``start`` on is a spike beyond slot ``top``."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data, bytes_ = make_array(signature.args[0])(context, builder, args[0]).data, _vector(_I8)
-        slot = builder.load(_at(builder, data, args[1], bytes_), align=1)
-        late = builder.icmp_unsigned(">", slot, _splat(builder, builder.trunc(args[2], _I8), _I8))
+        data, bytes_ = _rows(context, builder, signature.args[0], args[0], args[1]), _vector(_I8)
+        slot = builder.load(_at(builder, data, args[2], bytes_), align=1)
+        late = builder.icmp_unsigned(">", slot, _splat(builder, builder.trunc(args[3], _I8), _I8))
         late = builder.and_(late, builder.icmp_unsigned("!=", slot, ir.Constant(bytes_, [-1] * LANES)))
         return builder.icmp_unsigned("!=", builder.bitcast(late, _I64), ir.Constant(_I64, 0))
 
-    return types.boolean(slots, types.intp, types.intp), generate
+    return types.boolean(slots, types.intp, types.intp, types.intp), generate
 
 
 @instruction
-def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, event: Any) -> Any:
+def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, row: Any, event: Any) -> Any:
     """The 16 sums of a group's whole levels over each choice of its inputs, then those of its rests.
 
-    ``parts int8`` as :func:`group_events` leaves them → ``tables int8 [events, 2 · ENTRIES]``, at ``event``; entry c is
-    over the inputs whose bit is set in c.
+    ``parts int8`` as :func:`group_events` leaves them → ``tables int8 [rows, events, 2 · ENTRIES]``; entry c
+    is over the inputs whose bit is set in c.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, target = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2))
+        source = make_array(signature.args[0])(context, builder, args[0]).data
+        target = _rows(context, builder, signature.args[2], args[2], args[3])
         width, none, total = 2 * GROUP, ir.Constant(_vector(_I8, 2 * GROUP), None), None
         own = builder.load(_at(builder, source, builder.mul(args[1], ir.Constant(_I64, width)), none.type), align=1)
         for i in range(GROUP):
             chosen = [i + GROUP * half if c >> i & 1 else width for half in (0, 1) for c in range(ENTRIES)]
             term = builder.shuffle_vector(own, none, ir.Constant(_vector(_I32, 2 * ENTRIES), chosen))
             total = term if total is None else builder.add(total, term)
-        place = builder.mul(args[3], ir.Constant(_I64, 2 * ENTRIES))
+        place = builder.mul(args[4], ir.Constant(_I64, 2 * ENTRIES))
         builder.store(total, _at(builder, target, place, _vector(_I8, 2 * ENTRIES)), align=1)
         return context.get_dummy_value()
 
-    return types.void(parts, types.intp, tables, types.intp), generate
+    return types.void(parts, types.intp, tables, types.intp, types.intp), generate
 
 
 def _shuffler(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, Any], Any]]:
@@ -187,11 +200,11 @@ def _chosen(builder: Any, table: Any, choices: Any) -> Any:
 def _adder(words: int, tables_each: int) -> Any:
     """The inner loop of an event-driven connection over ``words`` words of columns, sums held in registers.
 
-    ``add(choices, word, order, tables, bounds, first, last, unit, factor, base, start, out)``: for chunks ``first …
-    last − 1`` of the groups in which a row has spikes, out[j] = base[j] + start + factor · Σ (unit · whole + rest) for
-    the columns j from 64·``word`` on, where whole and rest are the entries of the group's tables
-    (:func:`tabulate`) that ``choices uint8 [words, groups, 64]`` names; of one table each, all rests are 0. ``base``
-    may be ``out``.
+    ``add(choices, plane, word, order, tables, bounds, row, first, last, unit, factor, base, fresh, start, out,
+    target)``: for chunks ``first … last − 1`` of the groups in which a row has spikes, out[target, j] = base + start +
+    factor · Σ (unit · whole + rest) for the columns j from 64·``word`` on, where whole and rest are the entries of the
+    group's tables (:func:`tabulate`) that ``choices uint8 [planes, words, groups, 64]`` names; of one table each, all
+    rests are 0. The base is base[j] if it is ``fresh``, else out[target, j].
     A chunk's sums must fit int8, and unit · whole + rest of all chunks int16.
     """
 
@@ -199,20 +212,25 @@ def _adder(words: int, tables_each: int) -> Any:
     def add(
         typingctx: Any,
         choices: Any,
+        plane: Any,
         word: Any,
         order: Any,
         tables: Any,
         bounds: Any,
+        row: Any,
         first: Any,
         last: Any,
         unit: Any,
         factor: Any,
         base: Any,
+        fresh: Any,
         start: Any,
         out: Any,
+        target: Any,
     ) -> Any:
         place, value = types.intp, types.int32
-        arguments = (choices, place, order, tables, bounds, place, place, place, value, base, value, out)
+        lists = (order, tables, bounds, place, place, place)
+        arguments = (choices, place, place, *lists, place, value, base, types.boolean, value, out, place)
         return types.void(*arguments), _generate_adder(words, tables_each)
 
     return add
@@ -220,8 +238,13 @@ def _adder(words: int, tables_each: int) -> Any:
 
 def _generate_adder(words: int, tables_each: int) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = {i: make_array(signature.args[i])(context, builder, args[i]) for i in (0, 2, 3, 4, 9, 11)}
-        choices, order, tables, bounds, base, out = (arrays[i].data for i in (0, 2, 3, 4, 9, 11))
+        (_, plane, word, _, _, _, row, first, last, unit, factor, _, fresh, start_from, _, target_row) = args
+        choices, order, tables, bounds, out = (
+            _rows(context, builder, signature.args[i], args[i], at)
+            for i, at in ((0, plane), (3, row), (4, row), (5, row), (14, target_row))
+        )
+        base = make_array(signature.args[11])(context, builder, args[11]).data
+        base = builder.select(fresh, base, out)
         lanes, look_up = _shuffler(context, builder.module)
         narrow_kind, wide_kind = _vector(_I8, lanes), _vector(_I16, lanes)
         count, sums_kind = words * LANES // lanes, _vector(_I32, lanes)
@@ -229,14 +252,15 @@ def _generate_adder(words: int, tables_each: int) -> Any:
         def number(value: int) -> Any:
             return ir.Constant(_I64, value)
 
-        stride = builder.mul(cgutils.unpack_tuple(builder, arrays[0].shape)[1], number(LANES))
-        columns = [builder.gep(choices, [builder.mul(builder.add(args[1], number(w)), stride)]) for w in range(words)]
+        shape = make_array(signature.args[0])(context, builder, args[0]).shape
+        stride = builder.mul(cgutils.unpack_tuple(builder, shape)[2], number(LANES))
+        columns = [builder.gep(choices, [builder.mul(builder.add(word, number(w)), stride)]) for w in range(words)]
         narrow = [[cgutils.alloca_once(builder, narrow_kind) for _ in range(count)] for _ in range(tables_each)]
         wide = [cgutils.alloca_once(builder, wide_kind) for _ in range(count)]
         for place in wide:
             builder.store(ir.Constant(wide_kind, None), place)
-        unit = _splat(builder, builder.trunc(args[7], _I16), _I16, lanes)
-        with cgutils.for_range_slice(builder, args[5], args[6], number(1), _I64) as (chunk, _):
+        unit = _splat(builder, builder.trunc(unit, _I16), _I16, lanes)
+        with cgutils.for_range_slice(builder, first, last, number(1), _I64) as (chunk, _):
             ends = [builder.load(builder.gep(bounds, [at])) for at in (chunk, builder.add(chunk, number(1)))]
             start, stop = (builder.sext(end, _I64) for end in ends)
             for place in (place for half in narrow for place in half):
@@ -250,8 +274,8 @@ def _generate_adder(words: int, tables_each: int) -> Any:
                     repeated = ir.Constant(_vector(_I32, lanes), [i % ENTRIES for i in range(lanes)])
                     own.append(builder.shuffle_vector(table, table, repeated))
                 for i in range(count):
-                    word, within = divmod(i * lanes, LANES)
-                    source = _at(builder, columns[word], builder.add(group, number(within)), narrow_kind)
+                    column, within = divmod(i * lanes, LANES)
+                    source = _at(builder, columns[column], builder.add(group, number(within)), narrow_kind)
                     chosen = builder.load(source, align=1)
                     for table, sums in zip(own, narrow, strict=True):
                         total = builder.add(builder.load(sums[i]), look_up(builder, table, chosen))
@@ -261,13 +285,13 @@ def _generate_adder(words: int, tables_each: int) -> Any:
                 for sums in narrow[1:]:
                     total = builder.add(total, builder.sext(builder.load(sums[i]), wide_kind))
                 builder.store(builder.add(builder.load(place), total), place)
-        factor, first_term = (_splat(builder, args[i], _I32, lanes) for i in (8, 10))
+        factor, first_term = (_splat(builder, value, _I32, lanes) for value in (factor, start_from))
         for i, total in enumerate(wide):
-            column = builder.add(builder.mul(args[1], number(LANES)), number(i * lanes))
+            column = builder.add(builder.mul(word, number(LANES)), number(i * lanes))
             source, target = (_at(builder, data, column, sums_kind) for data in (base, out))
             product = builder.mul(builder.sext(builder.load(total), sums_kind), factor)
-            start_from = builder.add(builder.load(source, align=4), first_term)
-            builder.store(builder.add(start_from, product), target, align=4)
+            total = builder.add(builder.load(source, align=4), first_term)
+            builder.store(builder.add(total, product), target, align=4)
         return context.get_dummy_value()
 
     return generate

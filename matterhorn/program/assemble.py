@@ -104,6 +104,8 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
         ),
         attention_readout=_readout(connections["output"], norms["attention_norm"], config),
         feed_forward_readout=_readout(connections["ffn2"], norms["feed_forward_norm"], config),
+        heads=config.num_attention_heads,
+        cut=shape.is_cut(index),
     )
 
 

@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from ..coding import Code
 from ..kernels.lanes import LANES
-from ..kernels.layout import CodeLayout, Limits, Planes, Readout, SoftmaxLayout, Table
+from ..kernels.layout import (
+    AttentionLayout,
+    BlockLayout,
+    Coded,
+    CodeLayout,
+    Fired,
+    Limits,
+    Planes,
+    Readout,
+    SoftmaxLayout,
+    Stored,
+    Table,
+)
 from ..topology import POPULATION
 from .packing import as_lines, bit_planes
 
@@ -190,6 +202,7 @@ class Block:
             probabilities.
         arrays: connections laid out for running: ``query-key-value`` (in a block that is cut to the first token:
             ``query`` and ``key-value``), ``output``, ``ffn1``, ``ffn2``.
+        heads: of attention. cut: whether only the first token of a sequence leaves it.
         attention_readout, feed_forward_readout: from the potentials of ``output`` and ``ffn2`` to the residual stream.
     """
 
@@ -204,6 +217,42 @@ class Block:
     softmax: SoftmaxLayout
     attention_readout: Readout
     feed_forward_readout: Readout
+    heads: int
+    cut: bool
+
+    @cached_property
+    def attention(self) -> AttentionLayout:
+        """Attention, for the kernels."""
+        queries, probabilities = (self.populations[name].layout for name in ("queries", "probabilities"))
+        return AttentionLayout(self.heads, queries, probabilities, self.softmax)
+
+    @cached_property
+    def layout(self) -> BlockLayout:
+        """The whole block, for the kernels."""
+        own, arrays = self.populations, {name: array.planes for name, array in self.arrays.items()}
+        return BlockLayout(
+            cut=self.cut,
+            input=Coded(own["input"].pitch, own["input"].layout),
+            entry=arrays["key-value" if self.cut else "query-key-value"],
+            query=arrays["query" if self.cut else "query-key-value"],
+            queries=_fired(own["queries"]),
+            keys=Stored(self.keys.limits, self.keys.bits),
+            values=Stored(self.values.limits, self.values.bits),
+            attention=self.attention,
+            context=_fired(own["context"]),
+            output=arrays["output"],
+            attention_readout=self.attention_readout,
+            hidden=Coded(own["hidden"].pitch, own["hidden"].layout),
+            ffn1=arrays["ffn1"],
+            intermediate=_fired(own["intermediate"]),
+            ffn2=arrays["ffn2"],
+            feed_forward_readout=self.feed_forward_readout,
+        )
+
+
+def _fired(population: Population) -> Fired:
+    assert population.limits is not None
+    return Fired(population.limits, population.layout)
 
 
 def _spread(values: NDArray[Any], neurons: int, kind: type[np.generic]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding import SILENT, kappa
-from ..kernels.attention import attend
+from ..kernels.attention import attend, attention_room
 from ..kernels.connections import product
 from ..kernels.digital import fire
 from ..program.parts import Array, Population
@@ -27,16 +27,14 @@ class ExactBackend:
 
     def attend(self, given: Attention) -> Attended:
         """See :class:`.backend.Backend`."""
-        block, heads = given.block, given.heads
-        asking, probabilities = (block.populations[name].layout for name in ("queries", "probabilities"))
-        levels, out = np.empty(heads * given.pairs, np.uint8), np.empty(given.queries.shape, np.int32)
-        operands, places = (
-            (given.queries, given.keys, given.values),
-            (given.rows, given.sequences.starts, given.sequences.places),
-        )
-        if not attend(*operands, *places, heads, asking, probabilities, block.softmax, levels, out):
+        block, lengths = given.block, given.sequences.lengths
+        out = np.empty(given.queries.shape, np.int32)
+        operands = (given.queries, given.keys, given.values)
+        places = (given.rows, given.sequences.starts, given.sequences.places)
+        room = attention_room(given.queries.shape[1] // given.heads, int(lengths.max()), given.heads * given.pairs)
+        if not attend(*operands, *places, block.attention, room, out):
             raise window_error(block.populations["queries"])
-        return Attended(out, levels)
+        return Attended(out, room.record)
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
         """See :class:`.backend.Backend`."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matterhorn.coding import Code, encode
 from matterhorn.kernels import digital
-from matterhorn.kernels.attention import NO_KEY, probability_levels
+from matterhorn.kernels.attention import NO_KEY, share, weigh
 from matterhorn.kernels.layout import Readout, SoftmaxLayout, Table
 from matterhorn.nn.digital import digital_linear, exp_table, layer_norm, normalize, softmax_weights
 from matterhorn.program.parts import Population, Store
@@ -93,7 +93,9 @@ def test_softmax(seed, length, by_shifts, scale):
     padded[:length] = scores
     levels, none = np.empty(room, np.uint8), np.zeros((1, 0), np.int32)
     softmax = SoftmaxLayout(table.numpy(), none, np.float32(0.031), by_shifts)
-    probability_levels(padded, softmax, 15, np.empty(room, np.float32), levels)
+    weights = np.empty(room, np.float32)
+    weigh(padded, 1, room, softmax.table, weights)
+    share(weights, 1, room, softmax, 15, levels)
     assert np.array_equal(levels[:length], right) and not levels[length:].any()
 
 
