@@ -28,7 +28,7 @@ class AttentionRoom(NamedTuple):
     Attributes:
         keys: int32, flat, transposed, a row of the padded length for each neuron. offsets: int32, flat, for one row.
         scores: int32, weights: float32, levels, slots: uint8, all flat, for ROWS rows of padded length.
-        queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add to the context.
+        queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add.
         record: uint8, levels of all probabilities, heads · queries · keys of each sequence end to end; empty where
             nobody asks.
     """
@@ -62,15 +62,18 @@ def attention_room(size, longest, recorded):
 
 
 @kernel
-def weigh(scores, rows, places, table, weights):
-    """``rows`` rows of scores, int32, ``places`` to a row → e^(score − highest) by table, float32, both flat."""
+def weigh(scores, rows, places, length, table, weights):
+    """``rows`` rows of scores, int32, ``places`` to a row → e^(score − highest) by table, float32, both flat; 0 beyond
+    ``length``."""
     last = np.int32(table.shape[0] - 1)
     for i in range(rows):
-        highest = NO_KEY
-        for j in range(i * places, (i + 1) * places):
+        begin, highest = i * places, NO_KEY
+        for j in range(begin, begin + places):
             highest = max(highest, scores[j])
-        for j in range(i * places, (i + 1) * places):
+        for j in range(begin, begin + length):
             weights[j] = table[min(np.int32(highest - scores[j]), last)]
+        for j in range(begin + length, begin + places):
+            weights[j] = np.float32(0)
 
 
 @kernel
@@ -203,7 +206,9 @@ def attend(queries, keys, values, rows, starts, places, own, room, out):
         padded = -(-length // SCAN) * SCAN
         for h in range(own.heads):
             left = h * size
-            lay_keys(keys, begin, left, length, own.queries.constant[left : left + size], room.keys, room.offsets[:padded])
+            lay_keys(
+                keys, begin, left, length, own.queries.constant[left : left + size], room.keys, room.offsets[:padded]
+            )
             value_offsets(values, begin, left, length, np.int32(probabilities.constant[0]), room.base[:size])
             for first in range(rows[s], rows[s + 1], ROWS):
                 count = min(ROWS, rows[s + 1] - first)
@@ -211,7 +216,7 @@ def attend(queries, keys, values, rows, starts, places, own, room, out):
                 if softmax.bias.shape[1] > 0:
                     asking = begin + first - rows[s]
                     add_bias(room.scores, count, padded, softmax.bias[h], places, begin, length, asking)
-                weigh(room.scores, count, padded, softmax.table, room.weights)
+                weigh(room.scores, count, padded, length, softmax.table, room.weights)
                 share(room.weights, count, padded, softmax, probabilities.top, room.levels)
                 for i in range(count if record.shape[0] > 0 else 0):
                     record[place : place + length] = room.levels[i * padded : i * padded + length]

@@ -12,7 +12,6 @@ from .attention import AttentionRoom, attend, attention_room
 from .compile import kernel
 from .connections import ROWS, Lists, integrate, lists_for
 from .digital import code_values, fire, settle, store
-from .layout import BlockLayout
 
 NO_NUMBER, OUTSIDE = 1, 2
 """What :func:`run_block` returns if a digital step met a value that is no number, or a spike lay outside its window."""
@@ -22,10 +21,11 @@ class Room(NamedTuple):
     """What a block writes on its way, for so many tokens and sequences.
 
     Attributes:
-        potentials: int32, flat, for :data:`.connections.ROWS` rows of the widest connection. levels, slots: uint8, flat,
-            for as many rows of the widest population. hidden: float32, flat, for as many rows of the residual stream.
-        queries: slots uint8, flat. keys, values: int8, flat. context: potentials int32, flat: all tokens.
-        first: float32, flat, the residual stream of each sequence's first token. entry: uint8, flat, its slots.
+        potentials: int32, for :data:`.connections.ROWS` rows of the widest connection.
+        levels, slots: uint8, for as many rows of the widest population. hidden: float32, of the residual stream.
+        queries: slots, uint8. keys, values: int8. context: potentials, int32. These are of all tokens.
+        first: float32, the residual stream of each sequence's first token. entry: uint8, its slots.
+        lists, attention: rooms of its parts. All other arrays are flat.
     """
 
     potentials: NDArray[np.int32]

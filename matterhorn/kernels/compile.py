@@ -69,3 +69,13 @@ def kernel(function: Callable[..., Any]) -> Any:
 def contracted_kernel(function: Callable[..., Any]) -> Any:
     """As :func:`kernel`, but a · b + c may be rounded once (for physics, where no bits are promised)."""
     return _compiled(function, {"contract"})
+
+
+def compiled(function: Any, *arguments: Any) -> Any:
+    """A kernel's code for arguments of these types, without the look at their types that each call begins with: for
+    nested tuples that takes longer than a short sentence's block. It must be given no others."""
+    if not hasattr(function, "overloads"):  # compiling is switched off
+        return function
+    kinds = tuple(map(numba.typeof, arguments))
+    function.compile(kinds)
+    return function.overloads[kinds].entry_point

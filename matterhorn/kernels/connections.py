@@ -13,19 +13,8 @@ from numpy.typing import NDArray
 
 from ..coding import SILENT as SILENT_SLOT
 from .compile import kernel
-from .lanes import (
-    ENTRIES,
-    GROUP,
-    LANES,
-    add_one,
-    add_one_whole,
-    add_three,
-    add_three_whole,
-    group_events,
-    lowest_bit,
-    outside,
-    tabulate,
-)
+from .lanes import LANES, lowest_bit
+from .lookup import ENTRIES, GROUP, add_one, add_three, group_events, outside, tabulate
 
 SILENT = np.uint8(SILENT_SLOT)
 NARROW = 127
@@ -40,11 +29,11 @@ class Lists(NamedTuple):
     """What rows with spikes are turned into, and room for it.
 
     Attributes:
-        padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64. parts: int8 ``[groups + 1, 8]``, sizes: int32 ``[groups]``,
-            see :func:`.lanes.group_events`.
+        padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64.
+        parts: int8 ``[groups + 1, 8]``, sizes: int32 ``[groups]``, see :func:`.lookup.group_events`.
         order: numbers of groups, int32 ``[ROWS, most]``. tables: int8 ``[ROWS, most, 32]``.
-        bounds: int32 ``[ROWS, most + 2]``, chunk c holds groups bounds[c] … bounds[c + 1] − 1. chunks: int64 ``[ROWS]``.
-        totals: Σ κ of each row, int64 ``[ROWS]``.
+        bounds: int32 ``[ROWS, most + 2]``, chunk c holds groups bounds[c] … bounds[c + 1] − 1.
+        chunks: their number, totals: Σ κ of each row, int64 ``[ROWS]``.
     """
 
     padded: NDArray[np.uint8]
@@ -108,7 +97,7 @@ def list_rows(slots, first, rows, code, lists):
             while mask != 0:
                 group = start // GROUP + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
-                size = np.int64(sizes[group])
+                size = int(sizes[group])
                 last = events
                 if size > NARROW:
                     lists.chunks[row] = chunks
@@ -146,27 +135,12 @@ def add_rows(planes, plane, word, three, lists, unit, out, first, rows):
             start = np.int32(planes.floor * lists.totals[row])
         while begin == 0 or begin < chunks:
             end = min(chunks, begin + most)
-            if unit == 1:
-                if three:
-                    add_three_whole(
-                        choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
-                        offset, fresh, start, out, first + row,
-                    )  # fmt: skip
-                else:
-                    add_one_whole(
-                        choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
-                        offset, fresh, start, out, first + row,
-                    )  # fmt: skip
-            elif three:
-                add_three(
-                    choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
-                    offset, fresh, start, out, first + row,
-                )  # fmt: skip
+            weights, own = (choices, plane, word), (order, tables, bounds, row, begin, end)
+            into = (unit, factor, offset, fresh, start, out, first + row)
+            if three:
+                add_three(*weights, *own, *into)
             else:
-                add_one(
-                    choices, plane, word, order, tables, bounds, row, begin, end, unit, factor,
-                    offset, fresh, start, out, first + row,
-                )  # fmt: skip
+                add_one(*weights, *own, *into)
             begin, fresh, start = max(end, 1), False, np.int32(0)
 
 

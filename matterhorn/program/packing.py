@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.connections import words_for
-from ..kernels.lanes import GROUP, LANES
+from ..kernels.lanes import LANES
 from ..kernels.layout import Planes
+from ..kernels.lookup import GROUP
 
 BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
 """Bits of one weight in binary digits, as digital arrays hold it."""
@@ -74,7 +75,7 @@ def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int)
 
 
 def on_lines(rows: NDArray[np.integer]) -> bool:
-    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T integers."""
+    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T."""
     return rows.shape[1] < 2 or bool((_straightest(rows)[1] < 1 - 1e-9).all())
 
 

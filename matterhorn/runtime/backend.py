@@ -17,6 +17,8 @@ Slots = NDArray[np.uint8]
 Levels = NDArray[np.uint8]
 Potentials = NDArray[np.int32]
 """In steps of κ."""
+Stream = NDArray[np.float32]
+"""The residual stream, ``[tokens, width]``, existing tokens end to end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +95,8 @@ class Watcher(Protocol):
 def window_error(source: Population) -> ValueError:
     """A slot that no neuron can have: a watcher or caller has damaged an array."""
     return ValueError(f"a spike of {source.name} outside its window of {source.code.slots} slots")
+
+
+def not_real() -> ValueError:
+    """A digital step met what no program that was converted has."""
+    return ValueError("a digital step met a value that is no number (the program's scales are damaged)")

@@ -17,6 +17,7 @@ from ..program.program import Program
 from ..program.text import Text
 from ..program.trace import Trace
 from .backend import Backend, Watcher
+from .blocks import Blocks
 from .events import EventsBackend
 from .exact import ExactBackend
 from .forward import run
@@ -86,6 +87,7 @@ class Engine:
     ):
         self.program, self.backend = program, backend_of(program, backend, chip)
         self.threads = threads_of(threads)
+        self._blocks = Blocks(program) if isinstance(self.backend, EventsBackend) else None
 
     def __call__(
         self,
@@ -181,10 +183,11 @@ class Engine:
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)
         if len(tiles) == 1:
-            return run(self.program, self.backend, tokens, types, sequences)
+            return run(self.program, self.backend, tokens, types, sequences, blocks=self._blocks)
 
         def one(rows: slice) -> NDArray[np.float32]:
-            return run(self.program, self.backend, tokens[rows], types[rows], Sequences.of(mask[rows]))
+            own = Sequences.of(mask[rows])
+            return run(self.program, self.backend, tokens[rows], types[rows], own, blocks=self._blocks)
 
         if threads == 1:
             return np.concatenate([one(tile) for tile in tiles])

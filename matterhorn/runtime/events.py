@@ -1,4 +1,4 @@
-"""Work that follows the events: each adds one packed row of weights, and silence costs nothing."""
+"""Work that follows the events: each group of inputs with a spike looks its sums up, and silence costs nothing."""
 
 from __future__ import annotations
 

@@ -14,11 +14,9 @@ from ..kernels.activation import activate
 from ..program.parts import Block, Embeddings, Head, Population, Store
 from ..program.program import Program
 from ..topology import Site
-from .backend import Attention, Backend, Levels, Potentials, Slots, Watcher
+from .backend import Attention, Backend, Levels, Potentials, Slots, Stream, Watcher, not_real
+from .blocks import Blocks
 from .sequences import Sequences
-
-Stream = NDArray[np.float32]
-"""The residual stream, ``[tokens, width]``, existing tokens end to end."""
 
 
 def run(
@@ -28,16 +26,25 @@ def run(
     types: NDArray[np.int64],
     sequences: Sequences,
     watchers: Sequence[Watcher] = (),
+    blocks: Blocks | None = None,
 ) -> NDArray[np.float32]:
-    """Logits of a batch, ``[batch, labels]``. ``tokens``, ``types``: ``[batch, L]``."""
+    """Logits of a batch, ``[batch, labels]``.
+
+    Args:
+        tokens, types: ``[batch, L]``.
+        blocks: what runs all blocks in compiled code, in place of the backend; unless there are watchers.
+    """
     for watcher in watchers:
         watcher.batch(sequences)
     own = _Pass(program, backend, sequences, watchers)
     x = own.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
     if program.projection:
         x = own.head(x, program.projection)
-    for index, block in enumerate(program.blocks):
-        x = own.feed_forward(index, block, own.attention(index, block, x))
+    if blocks and not watchers:
+        x = blocks(x, sequences)
+    else:
+        for index, block in enumerate(program.blocks):
+            x = own.feed_forward(index, block, own.attention(index, block, x))
     first = x if program.shape.first_only else x[sequences.first]
     pooled = activate(own.head(first, program.pooler), program.config.head_activation)
     return own.head(pooled, program.classifier)
@@ -134,4 +141,4 @@ def _settled(potentials: Potentials, readout: Any, residual: Stream) -> Stream:
 
 def _real(real: bool) -> None:
     if not real:
-        raise ValueError("a digital step met a value that is no number (the program's scales are damaged)")
+        raise not_real()

@@ -43,6 +43,7 @@ class SteppedBackend:
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
         """See :class:`.backend.Backend`. Masked slots stay quiet, but a neuron that crosses there is done."""
+        assert population.limits is not None
         slots = np.empty((len(potentials), population.neurons), np.uint8)
         fire_steps(potentials[:, left:], population.limits.table, population.layout, slots)
         return slots

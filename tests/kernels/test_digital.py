@@ -94,7 +94,7 @@ def test_softmax(seed, length, by_shifts, scale):
     levels, none = np.empty(room, np.uint8), np.zeros((1, 0), np.int32)
     softmax = SoftmaxLayout(table.numpy(), none, np.float32(0.031), by_shifts)
     weights = np.empty(room, np.float32)
-    weigh(padded, 1, room, softmax.table, weights)
+    weigh(padded, 1, room, length, softmax.table, weights)
     share(weights, 1, room, softmax, 15, levels)
     assert np.array_equal(levels[:length], right) and not levels[length:].any()
 
