@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,8 +58,8 @@ def interleave(
     return {name: times[1:] for name, times in taken.items()}
 
 
-FORMAT = 2
-"""Of the JSON document; 2: contestants, quiet shares, no input twice."""
+FORMAT = 3
+"""Of the JSON document; 2: contestants, quiet shares, no input twice. 3: 99th percentiles, settings of contestants."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Row:
     Attributes:
         what: the task (:data:`.suite.PARTS`). contestant: who ran it, one of our backends by its name.
         shape: sizes by name. threads: that it ran on.
-        median_s, iqr_s: seconds of one call, over so many ``calls``.
+        median_s, iqr_s, p99_s: seconds of one call, over so many ``calls``.
         silent_share, quiet_share: of what came in (None where there are no events).
         ratio_to: for each other contestant, how many times as fast this one is (the other's median / own).
         extra: other figures, by name with unit.
@@ -80,6 +81,7 @@ class Row:
     threads: int = 1
     median_s: float | None = None
     iqr_s: float | None = None
+    p99_s: float | None = None
     calls: int = 0
     silent_share: float | None = None
     quiet_share: float | None = None
@@ -92,23 +94,28 @@ def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Seque
     rows, medians = [], {name: float(np.median(own)) for name, own in times.items()}
     for name, own in times.items():
         more |= {"median_s": medians[name], "iqr_s": float(np.subtract(*np.percentile(own, [75, 25])))}
+        more |= {"p99_s": float(np.percentile(own, 99))}
         more |= {"ratio_to": {other: medians[other] / medians[name] for other in times if other != name}}
         rows.append(Row(what, name, shape, calls=len(own), **more))
     return rows
 
 
-def as_json(program: str, threads: Sequence[int], rows: Sequence[Row]) -> dict[str, Any]:
-    """The document of a run. ``program``: hash of the one that was measured."""
+def as_json(
+    program: str, threads: Sequence[int], rows: Sequence[Row], settings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The document of a run. ``program``: hash of the one that was measured. ``settings``: of contestants, by name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    measured = ("torch", "transformers", "onnxruntime", "openvino", "nncf")
     return {
         "format": FORMAT,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,
-        "versions": {"matterhorn-snn": __version__} | {name: version(name) for name in ("torch", "transformers")},
+        "versions": {"matterhorn-snn": __version__} | {name: version(name) for name in measured if find_spec(name)},
         "program": program,
         "threads": list(threads),
+        "settings": dict(settings or {}),
         "rows": [asdict(row) for row in rows],
     }

@@ -18,12 +18,17 @@ from ..program.text import Encoded
 from .clock import Contestant, Run
 
 
+def bert_config(config: Config, attention: str = "sdpa") -> BertConfig:
+    """A BERT of a program's shape."""
+    sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    options = {name: getattr(config, name) for name in sizes} | {"attn_implementation": attention}
+    return BertConfig(**options)
+
+
 def bert(config: Config) -> BertForSequenceClassification:
     """A BERT of a program's shape with random weights (time does not depend on them), attention by sdpa."""
     torch.manual_seed(0)
-    sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    options = {name: getattr(config, name) for name in sizes} | {"attn_implementation": "sdpa"}
-    model = BertForSequenceClassification(BertConfig(**options))
+    model = BertForSequenceClassification(bert_config(config))
     model.train(mode=False)
     return model
 

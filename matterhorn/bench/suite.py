@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ..errors import InputError
 from ..program import Config, Program, load
 from ..program.text import Encoded
 from ..runtime import Engine
@@ -15,16 +20,22 @@ from .clock import Contestant, Row, interleave, rows_of
 from .connections import STEPS, connection_contestants, layer_contestants
 from .inputs import LENGTHS, Texts, spikes, spread
 
-THREADED = ("network", "BERT-base")
+THREADED = ("network", "base")
 """Parts that run on each number of threads, the others on one."""
 
 PARTS = (*THREADED, "connection", "layer", "memory", "start-up")
 """What a plan may hold."""
 
+BASE, BASE_BATCHES = "sst2-base", {"sentences": (1, 32), "pairs": (1, 16), "128 tokens": (1,)}
+"""A network of BERT-base's size, and what makes a batch."""
+
 BERT_BASE = Config(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, dead_zone=3)
 
 SILENCE = 0.95
 """Silent share of what comes into a layer."""
+
+CALIBRATION = 8
+"""Rows that int8 opponents are calibrated on."""
 
 REST = 0.01
 """Seconds before a call where several threads are at work: torch's spin for a while."""
@@ -42,7 +53,7 @@ class Plan:
     seconds: float = 2.5
     parts: Sequence[str] = PARTS
     batches: Mapping[str, Sequence[int]] = field(
-        default_factory=lambda: {"sentences": (1, 8, 32), "pairs": (1, 16), "128 tokens": (1, 8), "512 tokens": (1, 8)}
+        default_factory=lambda: {"sentences": (1, 32), "pairs": (1, 16), "128 tokens": (1, 8), "512 tokens": (1, 4)}
     )
     widths: Sequence[int] = (384, 768)
     rows: Sequence[int] = (32, 512)
@@ -50,7 +61,7 @@ class Plan:
 
 
 FULL = Plan()
-"""Everything that docs/performance.md shows, in some ten minutes."""
+"""Everything that docs/performance.md shows, in some half hour."""
 
 _BRIEF = ("network", "connection", "layer", "start-up")
 QUICK = Plan(1.0, _BRIEF, {"sentences": (1, 32), "pairs": (16,)}, (768,), (256,), (0.5, 0.9, 0.95, 0.99))
@@ -61,13 +72,16 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
     """The rows of a plan for a model, by name or folder, as they come. Sets torch's threads."""
     import torch
 
+    from .deployed import missing
     from .processes import memory_rows, start_up_rows
 
     program, draw = load(model), np.random.Generator(np.random.PCG64(0))
     texts = Texts(program, draw)
+    if absent := missing():
+        say(f'without {", ".join(absent)}: no ONNX Runtime, no OpenVINO; pip install "matterhorn-snn[bench]"')
     parts: dict[str, Callable[[int], Iterator[Row]]] = {
         "network": lambda count: _races(plan.seconds, program, texts, plan.batches, count),
-        "BERT-base": lambda count: _races(plan.seconds, _untrained(), texts, {"128 tokens": (2,)}, count),
+        "base": lambda count: _races(plan.seconds, *_base(texts, draw), BASE_BATCHES, count),
         "connection": lambda _: _connections(plan, draw),
         "layer": lambda _: _layers(plan, draw),
         "memory": lambda _: memory_rows(model),
@@ -83,25 +97,35 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
             yield from parts[part](count)
 
 
-def _untrained() -> Program:
-    """A network that no training has made, calibrated on random tokens."""
+def _base(texts: Texts, draw: np.random.Generator) -> tuple[Program, Texts]:
+    """The shipped network of BERT-base's size, or one that no training has made, calibrated on random tokens."""
+    with suppress(InputError):
+        program = load(BASE)
+        return program, Texts(program, draw)
     from ..models import convert, quantize
     from .opponents import bert
 
     tokens = np.random.Generator(np.random.PCG64(0)).integers(1000, BERT_BASE.vocab_size, (2, 128))
-    return convert(quantize(bert(BERT_BASE), dead_zone=BERT_BASE.dead_zone, batches=[{"input_ids": tokens}]))
+    batches = [{"input_ids": tokens}]
+    return convert(quantize(bert(BERT_BASE), dead_zone=BERT_BASE.dead_zone, batches=batches)), texts
 
 
 def _races(
     seconds: float, program: Program, texts: Texts, kinds: Mapping[str, Sequence[int]], threads: int
 ) -> Iterator[Row]:
-    from .opponents import classifiers
+    from .deployed import deployed, missing
+    from .opponents import bert_config, classifiers
 
     def ours(engine: Engine) -> Contestant[Encoded]:
         return lambda batch: lambda: engine(**batch)
 
     engines = {name: Engine(program, name, threads=threads) for name in ("exact", "events")}
     contestants = classifiers(program.config) | {name: ours(engine) for name, engine in engines.items()}
+    if not missing():
+        calibration = islice(texts.batches([32]), CALIBRATION)
+        with TemporaryDirectory() as folder:
+            config = bert_config(program.config, "eager")
+            contestants |= deployed(config, calibration, threads, Path(folder))
     for kind, count in ((kind, count) for kind, counts in kinds.items() for count in counts):
         lengths = spread(LENGTHS[kind], count)
         batches = texts.batches(lengths)

@@ -27,7 +27,7 @@ def bench(
     tables: Annotated[Path | None, typer.Option(help="Measure nothing: show what --output wrote.")] = None,
     json: Json = False,
 ) -> None:
-    """Time our backends, Hugging Face, PyTorch int8 and SpikingJelly in turn: medians and ratios of one run."""
+    """Time our backends, ONNX Runtime, OpenVINO, Hugging Face, PyTorch and SpikingJelly in turn: ratios of one run."""
     from ..storage import check_file
 
     if plot:
@@ -52,6 +52,7 @@ def _measured(
 ) -> dict[str, Any]:
     """Run a plan; the file is whole after every row."""
     from ..bench import FULL, PARTS, QUICK, Row, as_json, run_plan
+    from ..bench.deployed import SETTINGS
     from ..program import load
     from ..storage import put_file
 
@@ -65,8 +66,8 @@ def _measured(
     ):
         rows.append(row)
         if output:
-            put_file(output, json_module.dumps(as_json(program, threads, rows), indent=1) + "\n")
-    return as_json(program, threads, rows)
+            put_file(output, json_module.dumps(as_json(program, threads, rows, SETTINGS), indent=1) + "\n")
+    return as_json(program, threads, rows, SETTINGS)
 
 
 def _read(path: Path) -> dict[str, Any]:

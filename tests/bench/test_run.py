@@ -99,7 +99,7 @@ def test_a_table_of_memory():
 
 
 def test_no_such_part():
-    with pytest.raises(InputError, match="only: no part 'walk'; choose of network, BERT-base"):
+    with pytest.raises(InputError, match="only: no part 'walk'; choose of network, base"):
         invoke("--only", "walk")
 
 
