@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,7 +65,7 @@ def deployed(
     model = BertForSequenceClassification(config)
     model.train(mode=False)
     exported, listed = _export(model, folder), list(batches)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         models = _onnx_models(exported, config, listed, folder)
         return {name: _session(path, threads) for name, path in models.items()} | _openvino(exported, listed, threads)

@@ -187,13 +187,14 @@ def gather(room, rows, places, values, begin, left, size, code, out, first):
 
 
 @kernel
-def attend(queries, keys, values, rows, starts, places, own, room, out):
+def attend(queries, keys, values, rows, starts, places, own, room, out, skipped):
     """Attention over stored keys and values.
 
     Args:
         queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``.
         rows, starts: int64 ``[sequences + 1]``, where each sequence begins among queries and among keys.
         places: int64 ``[N]``, position of each key in its text; queries are those of a text's first tokens.
+        skipped: of a single text, so many tokens come before the first query.
         own: :class:`.layout.AttentionLayout`. room: :class:`AttentionRoom`.
         out: int32 ``[Q, width]``, potentials of the context.
 
@@ -214,7 +215,7 @@ def attend(queries, keys, values, rows, starts, places, own, room, out):
                 count = min(ROWS, rows[s + 1] - first)
                 worst = max(worst, score(queries, first, count, left, size, own.queries, room, padded))
                 if softmax.bias.shape[1] > 0:
-                    asking = begin + first - rows[s]
+                    asking = begin + skipped + first - rows[s]
                     add_bias(room.scores, count, padded, softmax.bias[h], places, begin, length, asking)
                 weigh(room.scores, count, padded, length, softmax.table, room.weights)
                 share(room.weights, count, padded, softmax, probabilities.top, room.levels)

@@ -24,7 +24,7 @@ class Room(NamedTuple):
         potentials: int32, for :data:`.connections.ROWS` rows of the widest connection.
         levels, slots: uint8, for as many rows of the widest population. hidden: float32, of the residual stream.
         queries: slots, uint8. keys, values: int8. context: potentials, int32. These are of all tokens.
-        first: float32, the residual stream of each sequence's first token. entry: uint8, its slots.
+        first: float32, the residual stream of each sequence's first token.
         lists, attention: rooms of its parts. All other arrays are flat.
     """
 
@@ -37,7 +37,6 @@ class Room(NamedTuple):
     values: NDArray[np.int8]
     context: NDArray[np.int32]
     first: NDArray[np.float32]
-    entry: NDArray[np.uint8]
     lists: Lists
     attention: AttentionRoom
 
@@ -56,7 +55,6 @@ def room_for(width, intermediate, heads, tokens, sequences, longest):
         np.empty(tokens * width, np.int8),
         np.empty(tokens * width, np.int32),
         np.empty(sequences * width, np.float32),
-        np.empty(sequences * width, np.uint8),
         lists_for(max(width, intermediate), ROWS),
         attention_room(width // heads, longest, 0),
     )
@@ -83,34 +81,39 @@ def fire_into(potentials, left, fired, room, slots):
 
 
 @kernel
-def enter(x, starts, own, room):
-    """The residual stream → queries, stored keys and values in ``room``."""
-    width, tokens, inside, real = x.shape[1], x.shape[0], True, True
-    for begin in range(0, tokens, ROWS):
-        rows = min(ROWS, tokens - begin)
+def enter(x, first, last, starts, own, room):
+    """The residual stream, tokens ``first … last − 1`` of ``x``, → their queries, stored keys and values in ``room``.
+
+    In a cut block, queries are those of the first tokens of all sequences, made with the first token of the batch.
+    Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
+    """
+    width, count, inside, real = x.shape[1], starts.shape[0] - 1, True, True
+    for begin in range(first, last, ROWS):
+        rows = min(ROWS, last - begin)
         levels, slots = rows_of(room.levels, 0, rows, width), rows_of(room.slots, 0, rows, width)
         real &= code_values(x[begin : begin + rows], own.input.pitch, own.input.code, levels, slots)
         potentials, ok = pass_array(slots, own.input.code, own.entry, room)
         inside &= ok
         left = 0
-        if own.cut:
-            for s in range(starts.shape[0] - 1):
-                if begin <= starts[s] < begin + rows:
-                    room.entry[s * width : (s + 1) * width] = slots[starts[s] - begin]
-        else:
+        if not own.cut:
             left = width
             fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
         for flat, stored, column in ((room.keys, own.keys, left), (room.values, own.values, left + width)):
             store(potentials, column, stored.limits, stored.bits, rows_of(flat, begin, rows, width))
-    if own.cut:
-        count = starts.shape[0] - 1
+    if own.cut and first == 0:
         for begin in range(0, count, ROWS):
             rows = min(ROWS, count - begin)
-            slots = rows_of(room.entry, begin, rows, width)
+            asking = rows_of(room.first, begin, rows, width)
+            for s in range(rows):
+                asking[s] = x[starts[begin + s]]
+            levels, slots = rows_of(room.levels, 0, rows, width), rows_of(room.slots, 0, rows, width)
+            real &= code_values(asking, own.input.pitch, own.input.code, levels, slots)
             potentials, ok = pass_array(slots, own.input.code, own.query, room)
             inside &= ok
             fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
-    return real, inside
+    if not inside:
+        return OUTSIDE
+    return 0 if real else NO_NUMBER
 
 
 @kernel
@@ -138,6 +141,30 @@ def leave(context, x, own, room, out):
 
 
 @kernel
+def finish(x, first, last, starts, firsts, places, own, room):
+    """What :func:`enter` made of all tokens → the residual stream behind the block of tokens ``first … last − 1``, in
+    place; either all, or a part of a single sequence. In a cut block, its first rows are the answer for all sequences,
+    made with the first token. ``firsts``: 0, 1, 2 …; the rest as in :func:`run_block`, which is also what it returns.
+    """
+    width, tokens, count = x.shape[1], x.shape[0], starts.shape[0] - 1
+    keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
+    stream, rows = x[first:last], starts
+    if own.cut:
+        if first > 0:
+            return 0
+        stream, rows = rows_of(room.first, 0, count, width), firsts
+    elif last - first < tokens:
+        rows = np.array([0, last - first])
+    queries = rows_of(room.queries, first, stream.shape[0], width)
+    context = rows_of(room.context, first, stream.shape[0], width)
+    inside = attend(queries, keys, values, rows, starts, places, own.attention, room.attention, context, first)
+    real, left = leave(context, stream, own, room, x[first : first + stream.shape[0]])
+    if not (inside and left):
+        return OUTSIDE
+    return 0 if real else NO_NUMBER
+
+
+@kernel
 def run_block(x, starts, firsts, places, own, room):
     """The residual stream through a block, in place.
 
@@ -149,18 +176,5 @@ def run_block(x, starts, firsts, places, own, room):
 
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
     """
-    width, tokens = x.shape[1], x.shape[0]
-    real, inside = enter(x, starts, own, room)
-    asking, rows, stream = tokens, starts, x
-    if own.cut:
-        asking, rows = starts.shape[0] - 1, firsts
-        stream = rows_of(room.first, 0, asking, width)
-        for s in range(asking):
-            stream[s] = x[starts[s]]
-    queries, context = rows_of(room.queries, 0, asking, width), rows_of(room.context, 0, asking, width)
-    keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
-    inside &= attend(queries, keys, values, rows, starts, places, own.attention, room.attention, context)
-    left_real, left_inside = leave(context, stream, own, room, x[:asking])
-    if not (inside and left_inside):
-        return OUTSIDE
-    return 0 if real and left_real else NO_NUMBER
+    failed = enter(x, 0, x.shape[0], starts, own, room)
+    return failed if failed else finish(x, 0, x.shape[0], starts, firsts, places, own, room)

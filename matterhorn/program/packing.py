@@ -99,8 +99,9 @@ def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
     Rounding is monotone, and so is the line: it is right everywhere if it is at each threshold and just below it.
     """
     top = thresholds.shape[1]
-    ends = (thresholds[:, -1] - thresholds[:, 0]) / max(1, top - 1) if top > 1 else np.ones(len(thresholds))
-    lines, right = _lines_of(thresholds, ends)
+    apart = np.arange(top) - (top - 1) / 2
+    steps = thresholds @ apart / (apart @ apart) if top > 1 else np.ones(len(thresholds))  # least squares, mostly right
+    lines, right = _lines_of(thresholds, steps)
     wrong = ~right
     if wrong.any():
         lines[:, wrong], right = _lines_of(thresholds[wrong], _straightest(thresholds[wrong])[0])
@@ -146,9 +147,11 @@ def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
         codes = (weights.astype(np.int16) - floor).astype(np.uint8)
     padded = np.zeros((LANES * words, -(-inputs // LANES) * LANES), np.uint8)
     padded[:columns, :inputs] = codes
-    groups = padded.reshape(words, LANES, -1, GROUP).transpose(0, 2, 1, 3)
-    places = np.arange(GROUP, dtype=np.uint8)
-    planes = [((groups >> p & 1) << places).sum(-1, dtype=np.uint8) for p in range(len(factors))]
+    planes = []
+    for p in range(len(factors)):
+        bits = padded >> p & 1
+        named = np.bitwise_or.reduce([bits[:, i::GROUP] << i for i in range(GROUP)])
+        planes.append(named.reshape(words, LANES, -1).transpose(0, 2, 1))
     wide = np.zeros(LANES * words, np.int32)
     wide[:columns] = offset
     return Planes(np.stack(planes), np.array(factors, np.int32), floor, wide)

@@ -1,19 +1,28 @@
-"""All blocks of a program in compiled code, one call each, for events where nobody looks on."""
+"""All blocks of a program in compiled code, for events where nobody looks on: a call for each block, or for each
+thread's part of one."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 
-from ..kernels.block import NO_NUMBER, OUTSIDE, Room, room_for, run_block
+from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_block
 from ..kernels.compile import compiled
 from ..program.program import Program
 from .backend import Stream, not_real, window_error
 from .sequences import Sequences
+
+Sizes = tuple[int, int, int]
+"""Tokens, sequences, and the tokens of the longest."""
+
+WORTHWHILE = 128
+"""Tokens from which a single sequence is shared by threads."""
 
 
 class Blocks:
@@ -22,43 +31,88 @@ class Blocks:
 
     def __init__(self, program: Program):
         self.program = program
-        self._rooms: deque[tuple[tuple[int, int, int], Room]] = deque()
+        self._rooms: deque[tuple[Sizes, Room]] = deque()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Blocks, (self.program,)
 
-    def __call__(self, x: Stream, sequences: Sequences) -> Stream:
+    def __call__(self, x: Stream, sequences: Sequences, threads: int = 1) -> Stream:
         """The residual stream ``[tokens, width]``, which is written over, behind all blocks; only of first tokens in a
-        program that reads these."""
-        sizes = (len(x), len(sequences.lengths), int(sequences.lengths.max()))
-        room = self._room(sizes)
-        places = (sequences.starts, sequences.ones, sequences.places)
-        for call, block in zip(self._calls, self.program.blocks, strict=True):
-            failed = call(x, *places, block.layout, room[1])
-            if failed == NO_NUMBER:
-                raise not_real()
-            if failed == OUTSIDE:
-                raise window_error(block.populations["input"])
-        self._rooms.append(room)
-        return x[: sizes[1]] if self.program.shape.first_only else x
+        program that reads these.
 
-    def _room(self, sizes: tuple[int, int, int]) -> tuple[tuple[int, int, int], Room]:
+        Args:
+            threads: that share a single sequence of at least :data:`WORTHWHILE` tokens.
+        """
+        count = len(sequences.lengths)
+        if threads > 1 and count == 1 and len(x) >= WORTHWHILE:
+            self._shared(x, sequences, threads)
+        else:
+            sizes, room = self._room((len(x), count, int(sequences.lengths.max())))
+            for call, block in zip(self._calls, self.program.blocks, strict=True):
+                self._check(call(x, sequences.starts, sequences.ones, sequences.places, block.layout, room))
+            self._rooms.append((sizes, room))
+        return x[:count] if self.program.shape.first_only else x
+
+    def _shared(self, x: Stream, sequences: Sequences, threads: int) -> None:
+        """One sequence, each thread its own tokens. They wait for each other once a block: where all keys and values
+        are there. Those of two blocks lie apart, as a fast thread writes the next while a slow one reads."""
+        ends = np.linspace(0, len(x), threads + 1).astype(int).tolist()
+        taken = [self._room((len(x), 1, len(x))) for _ in range(max(2, threads))]
+        common = [{name: getattr(room, name) for name in ("keys", "values")} for _, room in taken[:2]]
+        written = {name: getattr(taken[0][1], name) for name in ("queries", "context", "first")}
+        barrier = Barrier(threads)
+
+        def work(number: int) -> int:
+            first, last, failed = ends[number], ends[number + 1], 0
+            places = (sequences.starts, sequences.ones, sequences.places)
+            for i, (block, (begin, end)) in enumerate(zip(self.program.blocks, self._parts, strict=True)):
+                room = taken[number][1]._replace(**common[i % 2], **written)
+                failed = failed or begin(x, first, last, sequences.starts, block.layout, room)
+                barrier.wait()
+                failed = failed or end(x, first, last, *places, block.layout, room)
+            return failed
+
+        with ThreadPoolExecutor(threads) as pool:
+            for failed in pool.map(work, range(threads)):
+                self._check(failed)
+        self._rooms.extend(taken)
+
+    def _check(self, failed: int) -> None:
+        if failed:
+            raise not_real() if failed == NO_NUMBER else window_error(self.program.blocks[0].populations["input"])
+
+    def _room(self, sizes: Sizes) -> tuple[Sizes, Room]:
         """A room that is large enough and that no other call uses."""
         try:
-            kept = self._rooms.pop()
+            kept, room = self._rooms.pop()
         except IndexError:
-            kept = None
-        if kept is not None and all(have >= need for have, need in zip(kept[0], sizes, strict=True)):
-            return kept
+            return sizes, self._new(sizes)
+        return (kept, room) if all(map(int.__ge__, kept, sizes)) else (sizes, self._new(sizes))
+
+    def _new(self, sizes: Sizes) -> Room:
         shape = self.program.shape
-        return sizes, room_for(shape.width, shape.intermediate, shape.heads, *sizes)
+        room: Room = room_for(shape.width, shape.intermediate, shape.heads, *sizes)
+        return room
 
     @cached_property
     def _calls(self) -> list[Callable[..., int]]:
         """The compiled code of each block."""
-        shape, none = self.program.shape, np.zeros(1, np.int64)
-        room, x = (
-            room_for(shape.width, shape.intermediate, shape.heads, 0, 0, 0),
-            np.empty((0, shape.width), np.float32),
-        )
+        x, none, room = self._examples
         return [compiled(run_block, x, none, none, none, block.layout, room) for block in self.program.blocks]
+
+    @cached_property
+    def _parts(self) -> list[tuple[Callable[..., int], Callable[..., int]]]:
+        """The compiled code of a part of each block: up to keys and values, and from there on."""
+        x, none, room = self._examples
+        return [
+            (
+                compiled(enter, x, 0, 0, none, block.layout, room),
+                compiled(finish, x, 0, 0, none, none, none, block.layout, room),
+            )
+            for block in self.program.blocks
+        ]
+
+    @property
+    def _examples(self) -> tuple[Any, Any, Room]:
+        """Arguments of the right types: a residual stream, places, a room."""
+        return np.empty((0, self.program.shape.width), np.float32), np.zeros(1, np.int64), self._new((0, 0, 0))

@@ -75,7 +75,8 @@ class Engine:
     Args:
         backend: ``events`` (work follows the events), ``exact`` (closed form), ``stepped`` (slot by slot) or ``analog``
             (a model of synapse arrays); the first three give the same bits. Or a backend of one's own.
-        threads: parts of a batch that run side by side; by default ``OMP_NUM_THREADS``, else all processors.
+        threads: parts of a batch that run side by side, or of one long text; by default ``OMP_NUM_THREADS``, else all
+            processors.
         chip: for ``analog``: what the program is written to, an :class:`matterhorn.msu.ArrayBank`.
 
     Raises:
@@ -183,7 +184,7 @@ class Engine:
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)
         if len(tiles) == 1:
-            return run(self.program, self.backend, tokens, types, sequences, blocks=self._blocks)
+            return run(self.program, self.backend, tokens, types, sequences, blocks=self._blocks, threads=threads)
 
         def one(rows: slice) -> NDArray[np.float32]:
             own = Sequences.of(mask[rows])

@@ -32,7 +32,7 @@ class ExactBackend:
         operands = (given.queries, given.keys, given.values)
         places = (given.rows, given.sequences.starts, given.sequences.places)
         room = attention_room(given.queries.shape[1] // given.heads, int(lengths.max()), given.heads * given.pairs)
-        if not attend(*operands, *places, block.attention, room, out):
+        if not attend(*operands, *places, block.attention, room, out, 0):
             raise window_error(block.populations["queries"])
         return Attended(out, room.record)
 

@@ -27,12 +27,14 @@ def run(
     sequences: Sequences,
     watchers: Sequence[Watcher] = (),
     blocks: Blocks | None = None,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """Logits of a batch, ``[batch, labels]``.
 
     Args:
         tokens, types: ``[batch, L]``.
         blocks: what runs all blocks in compiled code, in place of the backend; unless there are watchers.
+        threads: that ``blocks`` may share a single long sequence among.
     """
     for watcher in watchers:
         watcher.batch(sequences)
@@ -41,7 +43,7 @@ def run(
     if program.projection:
         x = own.head(x, program.projection)
     if blocks and not watchers:
-        x = blocks(x, sequences)
+        x = blocks(x, sequences, threads)
     else:
         for index, block in enumerate(program.blocks):
             x = own.feed_forward(index, block, own.attention(index, block, x))

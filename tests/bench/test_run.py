@@ -110,7 +110,7 @@ def test_without_torch_it_says_so_before_any_work(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [('{"rows": []}', "format None, not 2"), ("[]", "not a mapping"), ("{", "Expecting")]
+    ("text", "problem"), [('{"rows": []}', "format None, not 3"), ("[]", "not a mapping"), ("{", "Expecting")]
 )
 def test_a_file_of_another_format_is_refused(tmp_path, text, problem):
     file = tmp_path / "rows.json"

@@ -1,0 +1,82 @@
+"""All blocks in compiled code: the bits of one step at a time, alone, in a batch, and shared by threads."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import matterhorn.runtime.blocks as blocks
+from matterhorn.runtime import Engine
+
+from ..networks import small_arrays, small_program
+
+
+class Onlooker:
+    """Sees nothing, but makes the engine go one step at a time."""
+
+    def batch(self, sequences) -> None:
+        pass
+
+    def spikes(self, site, population, levels, slots) -> None:
+        pass
+
+
+def stepwise(program, batch):
+    return Engine(program, threads=1)(**batch, watcher=Onlooker()).logits
+
+
+OPTIONS = [
+    {},
+    {"weights": "ternary", "mean": True},
+    {"weights": "int4", "kv_bits": 4},
+    {"activation_bits": 6, "silence_per": "tensor"},
+    {"digital": "shift"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())) or "plain")
+def test_blocks_give_the_bits_of_single_steps(options):
+    program = small_program(1, **options)
+    engine = Engine(program, threads=1)
+    for seed, rows, longest in ((0, 6, 11), (1, 1, 1), (2, 40, 60), (3, 2, 33)):
+        batch = small_arrays(seed=seed, rows=rows, longest=longest)
+        assert np.array_equal(engine(**batch).logits, stepwise(program, batch))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_one_text(monkeypatch, threads):
+    monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    program = small_program(1)
+    engine = Engine(program, threads=threads)
+    for length in (8, 33, 64, 9):
+        batch = small_arrays(seed=length, rows=1, longest=length)
+        assert np.array_equal(engine(**batch).logits, stepwise(program, batch))
+
+
+def test_calls_at_once_do_not_meet(monkeypatch):
+    monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    program = small_program(1)
+    engine = Engine(program, threads=2)
+    batches = [small_arrays(seed=seed, rows=1, longest=5 + seed) for seed in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda batch: engine(**batch).logits, 4 * batches))
+    for logits, batch in zip(found, 4 * batches, strict=True):
+        assert np.array_equal(logits, stepwise(program, batch))
+
+
+def test_an_engine_can_be_pickled_after_use():
+    engine, batch = Engine(small_program(1), threads=1), small_arrays()
+    assert np.array_equal(pickle.loads(pickle.dumps(engine))(**batch).logits, engine(**batch).logits)
+
+
+def test_damaged_scales_are_noticed():
+    program = small_program(1)
+    readout = program.blocks[1].feed_forward_readout
+    block = replace(program.blocks[1], feed_forward_readout=readout._replace(bias=np.full_like(readout.bias, np.nan)))
+    damaged = replace(program, blocks=(program.blocks[0], block))
+    with pytest.raises(ValueError, match="no number"):
+        Engine(damaged, threads=1)(**small_arrays())
