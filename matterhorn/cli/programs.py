@@ -115,7 +115,8 @@ def info(
 
 
 def _line(name: str) -> dict[str, Any]:
-    from ..program.files import MODEL_FILE, find, manifest_of, read_config
+    from ..program.files import KIND, MODEL_FILE, find, read_config
+    from ..storage import manifest_of
     from ..tasks.results import read_result
 
     folder = find(name)
@@ -125,7 +126,7 @@ def _line(name: str) -> dict[str, Any]:
     formats = {"weights": network["weights"], "dead_zone": network["dead_zone"]}
     scores = read_result(file).spiking[0] if file.is_file() else None
     shares = {share: getattr(scores, share, None) for share in ("silent_share", "quiet_share")}
-    sealed = {"sha256": manifest_of(folder).files[MODEL_FILE], "path": str(folder)}
+    sealed = {"sha256": manifest_of(folder, KIND).files[MODEL_FILE], "path": str(folder)}
     return {"name": name, "task": plain["task"], **sizes, **formats, **shares, **sealed}
 
 

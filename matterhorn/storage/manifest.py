@@ -86,6 +86,19 @@ def read_manifest(folder: Path) -> Manifest | None:
     return found
 
 
+def manifest_of(folder: Path, kind: str) -> Manifest:
+    """The manifest of a folder that is read by it.
+
+    Raises:
+        InputError: there is none of that kind, or it was altered.
+    """
+    found = read_manifest(folder)
+    if found is None or found.kind != kind:
+        cure = f"restore the file, or take the {kind} from where it was"
+        raise InputError("missing", file=folder / MANIFEST_FILE, cure=cure)
+    return found
+
+
 def sha256(path: Path) -> str:
     """Hash of a file."""
     with path.open("rb") as file:

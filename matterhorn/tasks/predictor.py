@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
-from ..program.files import manifest_of
+from ..program.files import KIND
 from ..program.text import pad, reader
 from ..runtime import Engine
+from ..storage import manifest_of
 
 Texts = tuple[str, ...]
 """One text, or the two of a pair."""
@@ -71,7 +72,7 @@ class Predictor:
                 raise InputError(f"{value}", field=name, cure="give 1 or more")
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
         self.threads, self.logits = threads, logits
-        self._manifest = manifest_of(self.folder)
+        self._manifest = manifest_of(self.folder, KIND)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
@@ -102,7 +103,7 @@ class Predictor:
     @cached_property
     def _loaded(self) -> _Loaded:
         program = load(self.folder)
-        if manifest_of(self.folder) != self._manifest:
+        if manifest_of(self.folder, KIND) != self._manifest:
             raise InputError("another program than at the start", file=self.folder, cure="start anew")
         if program.tokenizer is None:
             raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")
