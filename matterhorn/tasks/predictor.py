@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..program import Program, find, load
@@ -95,6 +95,10 @@ class Predictor:
         logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
         return _answers(self.program, found) | (logits if self.logits else {})
 
+    def count_cut(self, texts: Sequence[Texts]) -> int:
+        """How many of the texts are longer than what is read of them."""
+        return sum(bool(one.overflowing) for one in self._coded(texts))
+
     @property
     def program(self) -> Program:
         """The program, read when it is first needed."""
@@ -111,13 +115,15 @@ class Predictor:
         return _Loaded(Engine(program, self.backend, threads=self.threads), reader(program.tokenizer, most))
 
     def _logits(self, texts: Sequence[Texts]) -> NDArray[np.float32]:
-        engine, tokenizer = self._loaded
-        coded = tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
+        engine, coded = self._loaded.engine, self._coded(texts)
         filler, found = engine.program.config.pad_token_id, []
         for start in range(0, len(coded), self.batch_size):
             batch = coded[start : start + self.batch_size]
             found.append(engine(**pad([one.ids for one in batch], [one.type_ids for one in batch], filler)).logits)
         return np.concatenate(found) if found else np.empty((0, len(engine.program.labels)), np.float32)
+
+    def _coded(self, texts: Sequence[Texts]) -> list[Encoding]:
+        return self._loaded.tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}
