@@ -40,8 +40,10 @@ PLACES = ("teacher", "phase-0-k0", "phase-1-k1")
 
 
 def run(*arguments: object) -> None:
-    """A command, in this process."""
-    CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    """A command, in this process; raises where it fails."""
+    code = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False).exit_code
+    if code:
+        raise SystemExit(code)
 
 
 def fork(work: Work, seconds: float | None = None, most: int | None = None) -> bool:
