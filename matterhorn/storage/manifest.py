@@ -36,17 +36,24 @@ class Manifest:
         seal = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
         return json.dumps(plain | {"seal": seal}, indent=1) + "\n"
 
+    def sum_of(self, folder: Path, name: str) -> str:
+        """SHA-256 that a file of the folder must have.
+
+        Raises:
+            InputError: it is not in the manifest.
+        """
+        if name not in self.files:
+            cure = "delete it, or write the folder anew"
+            raise InputError(f"not in {MANIFEST_FILE}", file=folder / name, field="files", cure=cure)
+        return self.files[name]
+
     def read(self, folder: Path, name: str) -> bytes:
         """A file of the folder.
 
         Raises:
             InputError: it is not in the manifest, or missing, cut or altered.
         """
-        path = folder / name
-        if name not in self.files:
-            cure = "delete it, or write the folder anew"
-            raise InputError(f"not in {MANIFEST_FILE}", file=path, field="files", cure=cure)
-        return checked(path, self.files[name])
+        return checked(folder / name, self.sum_of(folder, name))
 
 
 def checked(path: Path, expected: str) -> bytes:
