@@ -2,6 +2,8 @@
 
 Every try is a fork of a process that has imported everything, so that moments fall into the work. After each, the
 output is the old one or the new, whole, and a file of somebody else's beside it is as it was. Prints what was found.
+A folder on a disk of less than 1 GiB (``mount -t tmpfs -o size=32m tmpfs FOLDER``) is filled up to a random number of
+bytes; elsewhere no file may become longer than that, which fails alike.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -31,12 +33,17 @@ from matterhorn.storage import MANIFEST_FILE, read_manifest, settle
 from tests.tiny import lay_dev, lay_network, lay_out, lay_run
 
 Work = Callable[[], object]
+SMALL = 2**30
+"""Bytes of a disk that is filled."""
+
 PLACES = ("teacher", "phase-0-k0", "phase-1-k1")
 
 
 def run(*arguments: object) -> None:
-    """A command, in this process."""
-    CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    """A command, in this process; raises where it fails."""
+    code = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False).exit_code
+    if code:
+        raise SystemExit(code)
 
 
 def fork(work: Work, seconds: float | None = None, most: int | None = None) -> bool:
@@ -61,6 +68,29 @@ def fork(work: Work, seconds: float | None = None, most: int | None = None) -> b
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@contextlib.contextmanager
+def scarce(folder: Path, sizes: list[int], draw: random.Random) -> Iterator[int | None]:
+    """A disk with too little room for files of these sizes: a small one is filled, of a large one a bound of files is
+    given, for :func:`fork`."""
+    disk = os.statvfs(folder)
+    if disk.f_blocks * disk.f_frsize > SMALL:
+        yield draw.randrange(max(sizes))
+        return
+    filler = folder / "filler"
+    with filler.open("wb") as file:
+        free = disk.f_bavail * disk.f_frsize
+        os.posix_fallocate(file.fileno(), 0, max(1, free - draw.randrange(sum(sizes))))
+    try:
+        yield None
+    finally:
+        filler.unlink()
+
+
+def files_in(folder: Path) -> dict[Path, int]:
+    """All files in a folder, with their sizes."""
+    return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 def whole(folder: Path) -> dict[str, str]:
@@ -91,19 +121,23 @@ def try_folder(
         if name == "old":
             shutil.copytree(place, kept := place.with_name("kept"))
     vary = {"README.md", "results.json"}  # which tell when they were written
-    sizes = [path.stat().st_size for path in place.iterdir()]
-    draw = random.Random(seed)
-    for number in range(count + count // 2):
+    sizes, draw = [*files_in(place).values()], random.Random(seed)
+    ways, tries = Counter[str](), 0
+    while ways["killed"] < count or ways["full"] < count // 2:
+        tries += 1
         shutil.rmtree(place)
         shutil.copytree(kept, place)
-        if number < count:
-            ended = fork(lambda: run(*command), seconds=draw.uniform(0, 1.1 * seconds))
+        if ways["killed"] < count:
+            ended, how = fork(lambda: run(*command), seconds=draw.uniform(0, 1.1 * seconds)), "killed"
         else:
-            ended = fork(lambda: run(*command), most=draw.randrange(max(sizes)))
+            with scarce(place.parent, sizes, draw) as room:
+                ended, how = fork(lambda: run(*command), most=room), "full"
+        how = "ended" if ended else how
+        ways[how] += 1
         now = whole(place)
         same = [n for n, files in contents.items() if files.items() - now.items() <= {(v, files.get(v)) for v in vary}]
-        assert len(same) == 1 and now.keys() == contents[same[0]].keys(), (number, now, contents)
-        found[f"{'ended' if ended else 'killed' if number < count else 'full'}, {same[0]}"] += 1
+        assert len(same) == 1 and now.keys() == contents[same[0]].keys(), (tries, now, contents)
+        found[f"{how}, {same[0]}"] += 1
         left = [path for path in (*place.parent.glob(".matterhorn-*"), *place.glob(".matterhorn-*"))]
         for path in left:  # the next to write sweeps them
             found["left aside"] += 1
@@ -143,16 +177,22 @@ def export(folder: Path, count: int, seed: int) -> Counter[str]:
     return try_folder((*common, "--device", "pcm"), (*common, "--connection", "block.0.ffn1"), place, count, seed)
 
 
-def until_done(work: Work, count: int, seed: int, fresh: Callable[[], Work], check: Work) -> Counter[str]:
-    """Kill work that goes on where it was, again and again; when it is done, check it and begin anew."""
+def until_done(folder: Path, work: Work, count: int, seed: int, fresh: Callable[[], Work], check: Work) -> Counter[str]:
+    """Kill work that goes on where it was, again and again, every third time on a full disk instead; when it is done,
+    check it and begin anew."""
     found: Counter[str] = Counter()
-    start = time.monotonic()
+    start, before = time.monotonic(), files_in(folder)
     assert fork(work), "fails"
     seconds, draw = time.monotonic() - start, random.Random(seed)
+    sizes = [many for path, many in files_in(folder).items() if path not in before]
     work = fresh()
     while found["killed"] < count:
-        ended = fork(work, seconds=draw.uniform(0, seconds))
-        found["ended" if ended else "killed"] += 1
+        if sum(found.values()) % 3 < 2:
+            ended, how = fork(work, seconds=draw.uniform(0, seconds)), "killed"
+        else:
+            with scarce(folder, sizes, draw) as room:
+                ended, how = fork(work, most=room), "full"
+        found["ended" if ended else how] += 1
         if ended:
             check()
             work = fresh()
@@ -170,6 +210,7 @@ def training(folder: Path, count: int, seed: int) -> Counter[str]:
         return lambda: train(load_recipe(recipe), folder / name, folder / "glue")
 
     def fresh() -> Work:
+        shutil.rmtree(folder / f"run-{number[0]}", ignore_errors=True)
         number[0] += 1
         return here(f"run-{number[0]}")
 
@@ -181,7 +222,7 @@ def training(folder: Path, count: int, seed: int) -> Counter[str]:
                 assert [name for name in other if (ours[name] != other[name]).any()] == [], (place, file)
             assert (folder / f"run-{number[0]}" / place / "best" / "tokenizer.json").is_file()
 
-    return until_done(here("whole"), count, seed, fresh, check)
+    return until_done(folder, here("whole"), count, seed, fresh, check)
 
 
 def study(folder: Path, count: int, seed: int) -> Counter[str]:
@@ -207,7 +248,7 @@ def study(folder: Path, count: int, seed: int) -> Counter[str]:
         assert output.read_text() == right[0]
         assert not list(folder.glob("study.json.*"))
 
-    return until_done(work, count, seed, fresh, check)
+    return until_done(folder, work, count, seed, fresh, check)
 
 
 if __name__ == "__main__":

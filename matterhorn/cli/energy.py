@@ -30,13 +30,14 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
         InputError: there is none, it is empty, or it is of another program than the given model.
     """
     from ..program import Trace, files
+    from ..storage import manifest_of
 
     if file is None:
         folder = files.find(model or DEFAULT_MODEL)
         beside = folder / TRACE_FILE
         if rows not in (Rows(), Rows(task=folder.name)) or not beside.is_file():
             return record_trace(str(folder), rows)
-        if TRACE_FILE in (manifest := files.manifest_of(folder)).files:
+        if TRACE_FILE in (manifest := manifest_of(folder, files.KIND)).files:
             manifest.read(folder, TRACE_FILE)
         model, file = str(folder), beside
     elif rows != Rows(task=rows.task):

@@ -196,7 +196,7 @@ def study(
     from ..report.page_file import as_json
     from ..storage import check_file, put_file
     from ..study import Journal, Run, load_plan, run_plan
-    from ..study.points import parts_of
+    from ..study.points import sources_of
 
     if html is not None:
         need("plot", "plotly")
@@ -204,11 +204,7 @@ def study(
         need("msu", "scipy")
     plan = load_plan(points)
     if properties:
-        unknown = [name for name in properties if name not in plan.studies]
-        if unknown:
-            cure = f"choose from {', '.join(plan.studies)}"
-            raise InputError(f"no property {unknown[0]!r}", field="--only", cure=cure)
-        plan = plan.model_copy(update={"studies": {n: s for n, s in plan.studies.items() if n in properties}})
+        plan = plan.only(properties)
     if output is not None:
         check_file(output, "--output", points, ends=(".json",))
     if html is not None:
@@ -217,8 +213,7 @@ def study(
     program, tokens, chosen = load_rows(model, rows)
     about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
-    plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
-    sources = {"program": program.hash, "rows": tokens.hash, "plan": plain, **parts_of(plan), **about, **settings}
+    sources = {"program": program.hash, "rows": tokens.hash, **sources_of(plan), **about, **settings}
     with Journal(output.with_name(output.name + ".part"), sources) if output else nullcontext() as journal:
         found = run_plan(
             Run.of(program, tokens, chosen),

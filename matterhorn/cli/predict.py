@@ -44,8 +44,11 @@ def predict(
     predictor = Predictor(
         model, text, max_length=max_length, batch_size=batch_size, backend=backend, threads=threads, logits=logits
     )
-    n = write_answers(predictor, data, output, shard=(int(which), int(shards)), progress=tracked)
+    written = write_answers(predictor, data, output, shard=(int(which), int(shards)), progress=tracked)
+    if written.cut:
+        limit = f"than --max-length {max_length}, or than the network reads"
+        say(f"{written.cut} of {written.rows} rows were cut: they are longer {limit}", err=True)
     if json:
-        print_json({"format": FORMAT, "output": str(output), "model": model, "n": n})
+        print_json({"format": FORMAT, "output": str(output), "model": model, "n": written.rows, "cut": written.cut})
     else:
-        say(f"{output}: {n} answers")
+        say(f"{output}: {written.rows} answers")

@@ -115,17 +115,18 @@ def info(
 
 
 def _line(name: str) -> dict[str, Any]:
-    from ..program.files import MODEL_FILE, find, manifest_of, read_config
+    from ..program.files import CONFIG_FILE, KIND, MODEL_FILE, config_of, find, read_config
+    from ..storage import manifest_of
     from ..tasks.results import read_result
 
     folder = find(name)
     plain = read_config(folder)
-    network, file = plain["network"], folder / "results.json"
-    sizes = {"blocks": network["num_hidden_layers"], "width": network["hidden_size"]}
-    formats = {"weights": network["weights"], "dead_zone": network["dead_zone"]}
-    scores = read_result(file).spiking[0] if file.is_file() else None
+    network, file = config_of(plain["network"], folder / CONFIG_FILE), folder / "results.json"
+    sizes = {"blocks": network.num_hidden_layers, "width": network.hidden_size}
+    formats = {"weights": network.weights, "dead_zone": network.dead_zone}
+    scores = next(iter(read_result(file).spiking), None) if file.is_file() else None
     shares = {share: getattr(scores, share, None) for share in ("silent_share", "quiet_share")}
-    sealed = {"sha256": manifest_of(folder).files[MODEL_FILE], "path": str(folder)}
+    sealed = {"sha256": manifest_of(folder, KIND).sum_of(folder, MODEL_FILE), "path": str(folder)}
     return {"name": name, "task": plain["task"], **sizes, **formats, **shares, **sealed}
 
 

@@ -37,10 +37,9 @@ def publish(
     from .extras import need
 
     need("train", "torch", "transformers", "accelerate")
-    from ..distill.recipe import as_yaml, read_recipe
-    from ..distill.score import find_networks, scores_of
-    from ..distill.start import RECIPE_FILE, finished_phases
-    from ..distill.state import is_done, read_progress
+    from ..distill.recipe import as_yaml
+    from ..distill.score import finished_run, scores_of
+    from ..distill.start import RECIPE_FILE
     from ..hf import model_card
     from ..models.convert import convert_folder
     from ..program.saving import check_embeddings, save
@@ -50,16 +49,8 @@ def publish(
 
     check_folder(output, "program", run, overwrite=overwrite)
     check_embeddings(embeddings)
-    recipe = read_recipe(run / RECIPE_FILE)
-    if recipe.task is None:
-        cure = "give the folder of a run of one task, as matterhorn train wrote it"
-        raise InputError("a run for no task", file=run, field="task", cure=cure)
-    networks = find_networks(run)
-    phases = [place / "last" for place in finished_phases(run)]
-    for place in phases:
-        if not is_done(place):
-            cure = "go on with the same matterhorn train"
-            raise InputError("this phase is not finished", file=place.parent, cure=cure)
+    finished = finished_run(run)
+    recipe, networks = finished.recipe, finished.networks
     folder = networks.converting[-1]
     program = convert_folder(folder, task=recipe.task)
     rows = replace(rows, max_length=rows.max_length or recipe.max_length)
@@ -86,7 +77,7 @@ def publish(
     beside = {
         RECIPE_FILE: as_yaml(recipe),
         "results.json": result.as_json(),
-        "README.md": model_card(program, result, recipe, [read_progress(place) for place in phases], name=output.name),
+        "README.md": model_card(program, result, recipe, finished.phases, name=output.name),
     }
     save(program, output, embeddings=embeddings, beside=beside)
     if json:

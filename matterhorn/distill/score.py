@@ -18,7 +18,9 @@ from ..tasks.results import Scores
 from ..tasks.score import Splits, both
 from ..tasks.task import Task
 from .measure import predict
-from .start import finished_phases
+from .recipe import Recipe, read_recipe
+from .start import RECIPE_FILE, finished_phases
+from .state import Progress, is_done, read_progress
 from .teacher import load_teacher
 
 
@@ -46,6 +48,33 @@ def find_networks(folder: Path) -> Networks:
     teacher = folder / "teacher" / "best"
     converting = [place for k, place in sorted(last.items()) if k > 0 or len(last) == 1]
     return Networks(converting, teacher if teacher.is_dir() else None, last.get(0))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of one task that came to its end: its recipe, its networks, and where its phases ended."""
+
+    recipe: Recipe
+    networks: Networks
+    phases: list[Progress]
+
+
+def finished_run(folder: Path) -> Finished:
+    """What lies in a finished run's folder.
+
+    Raises:
+        InputError: it is of no task, has no network, or a phase has not ended.
+    """
+    recipe = read_recipe(folder / RECIPE_FILE)
+    if recipe.task is None:
+        cure = "give the folder of a run of one task, as matterhorn train wrote it"
+        raise InputError("a run for no task", file=folder, field="task", cure=cure)
+    networks, places = find_networks(folder), finished_phases(folder)
+    for place in places:
+        if not is_done(place / "last"):
+            cure = "go on with the same matterhorn train"
+            raise InputError("this phase is not finished", file=place, cure=cure)
+    return Finished(recipe, networks, [read_progress(place / "last") for place in places])
 
 
 def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator | None = None) -> Scores:

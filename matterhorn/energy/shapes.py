@@ -17,6 +17,9 @@ SHAPES = {
 }
 """Shapes by name."""
 
+COUNTS = ("silent", "histogram", "windows", "events", "kappa_sum", "products", "accumulates")
+"""Of a connection, what its source's spikes decide: the same for all that one population feeds."""
+
 PAPER_LENGTH = 128
 """Tokens of the sentence that codes and rivals are billed for on BERT-base."""
 
@@ -33,16 +36,15 @@ def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:
 
     Histograms keep their distribution: rows are repeated or dropped to the new number of neurons. Events and Σ|κ| scale
     with windows, accumulates with products, offsets with the keys or values that they are added up over. A block that
-    computes only the first token has the shares of the last one, and lends them to no other.
+    computes only the first token has the shares of the last one, and lends them to no other unless there is none.
     """
     laid = Trace(shape, trace.vocabulary, trace.labels)
     laid.add_lengths([length])
     origins = _origins(trace.shape, shape)
     for block, origin in enumerate(origins):
-        for c in trace.connections.values():
-            if c.block == origin:
-                moved = _connection(c, block, trace, shape, length)
-                laid.connections[moved.name] = moved
+        for c in _lent(trace, origin, shape.is_cut(block)):
+            moved = _connection(c, block, trace, shape, length)
+            laid.connections[moved.name] = moved
     for step in trace.digital.values():
         targets = [block for block, origin in enumerate(origins) if origin == step.block]
         if step.block < 0 or step.block >= trace.shape.layers:
@@ -59,6 +61,15 @@ def _origins(old: Shape, new: Shape) -> list[int]:
     count = new.layers - new.first_only
     last = [old.layers - 1] if new.first_only else []
     return [whole[block * len(whole) // count] for block in range(count)] + last
+
+
+def _lent(trace: Trace, origin: int, is_cut: bool) -> list[ConnectionTrace]:
+    """The connections that a block lends. Where a network has no whole block, the query of a whole one reads all that
+    its key reads, and not of the first token only."""
+    own = {c.connection: c for c in trace.connections.values() if c.block == origin}
+    if trace.shape.is_cut(origin) and not is_cut and {"query", "key"} <= own.keys():
+        own["query"] = replace(own["query"], **{name: getattr(own["key"], name) for name in COUNTS})
+    return list(own.values())
 
 
 def _connection(c: ConnectionTrace, block: int, trace: Trace, shape: Shape, length: int) -> ConnectionTrace:

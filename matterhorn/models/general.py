@@ -3,13 +3,13 @@
 An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` uint8 ``[out, in]``
 (sign in bit 7, size in eighths of an octave: |w| = α · 2^((code − 80)/8)) with ``i.<connection>.alpha`` (α, ``[out]``)
 and ``.bias``; of every population ``.scale``, ``.silent``, ``.silent_value_eighths`` and, where it has them, its
-``.gain``; scales of stored keys and values; the norms. ``encoder.json`` says what it is of: the number formats, the
-checksum of the arrays, and rows of the backbone's word embeddings by which a teacher is recognized.
+``.gain``; scales of stored keys and values; the norms. ``encoder.json`` says what it is of: the number formats, and
+rows of the backbone's word embeddings by which a teacher is recognized. ``manifest.json`` seals both.
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,17 @@ from transformers import PreTrainedModel
 from ..errors import InputError
 from ..program.files import folders
 from ..reading import read_mapping, whole
+from ..storage import Manifest, manifest_of
 from ..topology import POPULATIONS, STATIC
 from .block import Block
 from .quantized import QuantizedForSequenceClassification
 
 ARRAYS_FILE, ENCODER_FILE = "encoder.npz", "encoder.json"
 
-FORMAT = 1
+KIND = "encoder"
+"""In manifests."""
+
+FORMAT = 2
 """Of ``encoder.json``."""
 
 ALIKE = 0.9
@@ -41,14 +45,14 @@ ALIKE = 0.9
 @dataclass(frozen=True)
 class GeneralEncoder:
     """A task-free encoder: its name, ``options`` of :func:`matterhorn.quantize` for a student that takes it over,
-    rows of the backbone's word embeddings (numbers → float ``[width]``), and its arrays' file."""
+    rows of the backbone's word embeddings (numbers → float ``[width]``), its folder and what seals that."""
 
     name: str
     options: Mapping[str, Any]
     sizes: Mapping[str, int]
     words: Mapping[int, list[float]]
-    file: Path
-    sha256: str
+    folder: Path
+    manifest: Manifest
 
     def is_of(self, teacher: PreTrainedModel) -> bool:
         """Whether a teacher was fine-tuned from the encoder's backbone: same sizes, and much the same embeddings."""
@@ -67,9 +71,8 @@ class GeneralEncoder:
         Raises:
             InputError: the file is missing or altered.
         """
-        if not self.file.is_file() or hashlib.sha256(self.file.read_bytes()).hexdigest() != self.sha256:
-            raise InputError("missing or altered", file=self.file, cure="restore the file")
-        with whole(self.file), np.load(self.file, allow_pickle=False) as stored:
+        content = io.BytesIO(self.manifest.read(self.folder, ARRAYS_FILE))
+        with whole(self.folder / ARRAYS_FILE), np.load(content, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
 
@@ -88,17 +91,16 @@ def read_general(folder: Path) -> GeneralEncoder:
     """The encoder in a folder.
 
     Raises:
-        InputError: there is none, or it is of another format.
+        InputError: there is none, it was altered, or it is of another format.
     """
-    path = folder / ENCODER_FILE
+    path, manifest = folder / ENCODER_FILE, manifest_of(folder, KIND)
+    manifest.read(folder, ENCODER_FILE)
+    plain = read_mapping(path)
     try:
-        plain = read_mapping(path, "give another folder")
         found = plain.pop("format")
         words = {int(row): values for row, values in plain["words"].items()}
-        encoder = GeneralEncoder(
-            folder.name, plain["options"], plain["sizes"], words, folder / ARRAYS_FILE, plain["sha256"]
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        encoder = GeneralEncoder(folder.name, plain["options"], plain["sizes"], words, folder, manifest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"no task-free encoder ({error})", file=path, cure="give another folder") from error
     if found != FORMAT:
         raise InputError(f"format {found}", file=path, field="format", cure="update matterhorn-snn")
@@ -119,7 +121,7 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
     for name, value in {**encoder.sizes, **encoder.options}.items():
         if getattr(student.config, name) != value:
             problem = f"the student has {getattr(student.config, name)!r}, the encoder {value!r}"
-            raise InputError(problem, file=encoder.file, field=name, cure="quantize with the encoder's options")
+            raise InputError(problem, file=encoder.folder, field=name, cure="quantize with the encoder's options")
     student.set_dead_zone(student.config.dead_zone)
     for number, block in enumerate(student.layers()):
         start = f"{number}."

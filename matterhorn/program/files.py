@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, whole
-from ..storage import MANIFEST_FILE, Manifest, read_manifest, settle, sha256
+from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
 from ..storage.manifest import checked
 from ..topology import STATIC
 from .config import Config
@@ -84,7 +84,7 @@ def load(name: str | Path) -> Program:
         InputError: there is none, or a file is missing, cut, altered, not in the manifest, or of another format.
     """
     folder = find(name)
-    plain, manifest = read_config(folder), manifest_of(folder)
+    plain, manifest = read_config(folder), manifest_of(folder, KIND)
     if CODE_FILE in manifest.files or (folder / CODE_FILE).exists():
         manifest.read(folder, CODE_FILE)
 
@@ -127,19 +127,6 @@ def assembled(
         raise InputError(str(error), file=folder / MODEL_FILE) from error
 
 
-def manifest_of(folder: Path) -> Manifest:
-    """The manifest of a program.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = read_manifest(folder)
-    if found is None or found.kind != KIND:
-        cure = "restore the file, or take the program from where it was"
-        raise InputError("missing", file=folder / MANIFEST_FILE, cure=cure)
-    return found
-
-
 def tokenizer_in(folder: Path) -> Tokenizer | None:
     """The tokenizer in a folder, if there is one.
 
@@ -179,7 +166,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"a {kind!r} checkpoint, not a program", file=path, field="model_type", cure=cure)
     if plain.get("format") != FORMAT:
         raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
-    manifest_of(folder).read(folder, CONFIG_FILE)
+    manifest_of(folder, KIND).read(folder, CONFIG_FILE)
     missing = [key for key in ("network", "labels", "task", "embeddings") if key not in plain]
     if missing:
         raise InputError("missing", file=path, field=missing[0], cure="convert again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .claim import claim, finish, held
-from .manifest import MANIFEST_FILE, Manifest, read_manifest, sha256
+from .manifest import MANIFEST_FILE, Manifest, manifest_of, read_manifest, sha256
 from .output import check_file, check_folder, put_file, put_folder, settle
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "claim",
     "finish",
     "held",
+    "manifest_of",
     "put_file",
     "put_folder",
     "read_manifest",

@@ -36,17 +36,24 @@ class Manifest:
         seal = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
         return json.dumps(plain | {"seal": seal}, indent=1) + "\n"
 
+    def sum_of(self, folder: Path, name: str) -> str:
+        """SHA-256 that a file of the folder must have.
+
+        Raises:
+            InputError: it is not in the manifest.
+        """
+        if name not in self.files:
+            cure = "delete it, or write the folder anew"
+            raise InputError(f"not in {MANIFEST_FILE}", file=folder / name, field="files", cure=cure)
+        return self.files[name]
+
     def read(self, folder: Path, name: str) -> bytes:
         """A file of the folder.
 
         Raises:
             InputError: it is not in the manifest, or missing, cut or altered.
         """
-        path = folder / name
-        if name not in self.files:
-            cure = "delete it, or write the folder anew"
-            raise InputError(f"not in {MANIFEST_FILE}", file=path, field="files", cure=cure)
-        return checked(path, self.files[name])
+        return checked(folder / name, self.sum_of(folder, name))
 
 
 def checked(path: Path, expected: str) -> bytes:
@@ -83,6 +90,19 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not whole:
         cure = "restore the file; it was cut, altered, or written by another version"
         raise InputError("not as it was written", file=path, field="seal", cure=cure)
+    return found
+
+
+def manifest_of(folder: Path, kind: str) -> Manifest:
+    """The manifest of a folder that is read by it.
+
+    Raises:
+        InputError: there is none of that kind, or it was altered.
+    """
+    found = read_manifest(folder)
+    if found is None or found.kind != kind:
+        cure = f"restore the file, or take the {kind} from where it was"
+        raise InputError("missing", file=folder / MANIFEST_FILE, cure=cure)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,17 @@ class Plan(Strict):
     circuit: str
     studies: dict[Property, Study] = Field(min_length=1)
 
+    def only(self, names: Sequence[str]) -> Plan:
+        """The plan with the studies of some properties alone.
+
+        Raises:
+            InputError: it has none of such a name.
+        """
+        if unknown := [name for name in names if name not in self.studies]:
+            cure = f"choose from {', '.join(self.studies)}"
+            raise InputError(f"no property {unknown[0]!r}", field="--only", cure=cure)
+        return self.model_copy(update={"studies": {n: study for n, study in self.studies.items() if n in names}})
+
 
 def load_plan(path: Path | None = None) -> Plan:
     """The plan in a file; None takes the one that comes with the package."""
@@ -63,11 +75,13 @@ def load_plan(path: Path | None = None) -> Plan:
     return validated(Plan, read_yaml(path), path)
 
 
-def parts_of(plan: Plan) -> dict[str, Any]:
-    """The devices and the circuit that a plan names, as plain values: files of one's own may change."""
+def sources_of(plan: Plan) -> dict[str, Any]:
+    """What a chip's score depends on, as plain values: the plan but for its values (more of them may be tried later),
+    and the devices and the circuit that it names, as files of one's own may change."""
     names = {plan.device, *(study.device for study in plan.studies.values() if study.device)}
     devices = {name: load_device(name).model_dump(mode="json") for name in sorted(names)}
-    return {"devices": devices, "chip_circuit": load_circuit(plan.circuit).model_dump(mode="json")}
+    plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
+    return {"plan": plain, "devices": devices, "chip_circuit": load_circuit(plan.circuit).model_dump(mode="json")}
 
 
 NEEDS: dict[str, tuple[str, ...]] = {"deviation": (), "on_off": (), "offset": ("comparator",)}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,13 @@ PART_ROWS = 2048
 """Rows that are read, answered and kept at a time: what a kill can lose."""
 
 
+class Written(NamedTuple):
+    """How many rows were answered, and how many of them by their beginning, as they are longer than what is read."""
+
+    rows: int
+    cut: int
+
+
 def write_answers(
     predictor: Predictor,
     source: str | Path,
@@ -28,7 +36,7 @@ def write_answers(
     *,
     shard: tuple[int, int] = (0, 1),
     progress: Callable[[str], Progress] = lambda _: iter,
-) -> int:
+) -> Written:
     """Write the answers to a file's rows, in their order, each with its row's number (from 0); memory does not grow.
 
     All rows are read once before the first is answered, so that an empty text ends nothing half-way. Parts are kept in
@@ -38,9 +46,6 @@ def write_answers(
         source: as :func:`~matterhorn.tasks.tables.open_table` takes it. output: ``.csv``, ``.jsonl`` or ``.parquet``.
         shard: (which, of how many) equal stretches of the rows; the shards' answers one after another are those of all.
         progress: a progress bar for what is named.
-
-    Returns:
-        How many rows were answered.
 
     Raises:
         InputError: the output is there already or of an unknown kind, the parts are those of something else, a text is
@@ -55,11 +60,12 @@ def write_answers(
     about = {"program": program.hash, **own, "rows": digest, "shard": [start, stop]}
     folder = output.with_name(output.name + ".parts")
     places = {first: folder / f"{first:012d}{output.suffix}" for first in range(start, stop, PART_ROWS)}
-    names = [place.name for place in places.values()]
+    names, cut = [place.name for place in places.values()], 0
     with claim(folder, about, names, cure="delete it, or name another output"):
         rows = islice(_texts(source, predictor.text), start, stop)
         for first, place in progress("predict")(places.items()):
             texts = list(islice(rows, PART_ROWS))
+            cut += predictor.count_cut(texts)
             if not place.is_file():
                 numbers = np.arange(first, first + len(texts))
                 _write_part(form, place, {"row": numbers, **predictor.answers(texts)})
@@ -67,7 +73,7 @@ def write_answers(
         _check_free(output)
         put_file(output, lambda fresh: form.join(list(places.values()), columns, fresh))
     finish(folder, names)
-    return stop - start
+    return Written(stop - start, cut)
 
 
 def _write_part(form: Format, place: Path, columns: Columns) -> None:

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
-from ..program.files import manifest_of
+from ..program.files import KIND
 from ..program.text import pad, reader
 from ..runtime import Engine
+from ..storage import manifest_of
 
 Texts = tuple[str, ...]
 """One text, or the two of a pair."""
@@ -71,7 +72,7 @@ class Predictor:
                 raise InputError(f"{value}", field=name, cure="give 1 or more")
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
         self.threads, self.logits = threads, logits
-        self._manifest = manifest_of(self.folder)
+        self._manifest = manifest_of(self.folder, KIND)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
@@ -94,6 +95,10 @@ class Predictor:
         logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
         return _answers(self.program, found) | (logits if self.logits else {})
 
+    def count_cut(self, texts: Sequence[Texts]) -> int:
+        """How many of the texts are longer than what is read of them."""
+        return sum(bool(one.overflowing) for one in self._coded(texts))
+
     @property
     def program(self) -> Program:
         """The program, read when it is first needed."""
@@ -102,7 +107,7 @@ class Predictor:
     @cached_property
     def _loaded(self) -> _Loaded:
         program = load(self.folder)
-        if manifest_of(self.folder) != self._manifest:
+        if manifest_of(self.folder, KIND) != self._manifest:
             raise InputError("another program than at the start", file=self.folder, cure="start anew")
         if program.tokenizer is None:
             raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")
@@ -110,13 +115,15 @@ class Predictor:
         return _Loaded(Engine(program, self.backend, threads=self.threads), reader(program.tokenizer, most))
 
     def _logits(self, texts: Sequence[Texts]) -> NDArray[np.float32]:
-        engine, tokenizer = self._loaded
-        coded = tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
+        engine, coded = self._loaded.engine, self._coded(texts)
         filler, found = engine.program.config.pad_token_id, []
         for start in range(0, len(coded), self.batch_size):
             batch = coded[start : start + self.batch_size]
             found.append(engine(**pad([one.ids for one in batch], [one.type_ids for one in batch], filler)).logits)
         return np.concatenate(found) if found else np.empty((0, len(engine.program.labels)), np.float32)
+
+    def _coded(self, texts: Sequence[Texts]) -> list[Encoding]:
+        return self._loaded.tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}

@@ -9,9 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from matterhorn.cli import app
 from matterhorn.program.files import find
 from matterhorn.program.samples import sample
+from matterhorn.program.seal import seal
+from matterhorn.tasks.results import Result
+
+from ..networks import small_program
 
 
 def matterhorn(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -77,6 +83,21 @@ def test_evaluate_and_info(sample_dir):
     assert {"sst2", "general"} <= set(models) and models["sst2"]["weights"] == "int1"
     assert models["sst2"]["silent_share"] > models["sst2"]["quiet_share"] > 0.8
     assert len(models["sst2"]["sha256"]) == 64 and models["general"]["quiet_share"] is None
+
+
+def test_a_model_of_which_less_is_known_is_listed(tmp_path, monkeypatch):
+    """Its config leaves out what has a default, its result file has no spiking network."""
+    folder = tmp_path / "mine"
+    small_program().save(folder)
+    plain = json.loads((folder / "config.json").read_text())
+    del plain["network"]["dead_zone"]
+    (folder / "config.json").write_text(json.dumps(plain))
+    (folder / "results.json").write_text(Result(task="sst2", model="mine", n=2, metric="accuracy").as_json())
+    seal(folder)
+    monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path))
+    models = json.loads(CliRunner().invoke(app, ["info", "--json"]).stdout)["models"]
+    (own,) = [row for row in models if row["name"] == "mine"]
+    assert (own["dead_zone"], own["silent_share"]) == (0, None)
 
 
 def test_shipped_models_are_small_and_have_cards():

