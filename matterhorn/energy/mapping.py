@@ -117,7 +117,7 @@ class Mapping:
         """Leakage of all tiles, W."""
         return self.static_tiles * self.static.leakage + (self.tiles - self.static_tiles) * self.digital.leakage
 
-    @property
+    @cached_property
     def edge(self) -> float:
         """Mean edge of a tile, m."""
         static = self.static_tiles / self.tiles

@@ -39,7 +39,7 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     codes = ("dense", "ttfs", "mttfs-k0", answer["code"])
     bills = sorted((e for e in answer["encodings"] if e["code"] in codes), key=lambda e: codes.index(e["code"]))
     arrays = list(dict.fromkeys(e["hardware"] for e in bills))
-    bars = [_own(answer, e) for e in sorted(bills, key=lambda e: arrays.index(e["hardware"]))]
+    bars = sorted(bills, key=lambda e: arrays.index(e["hardware"]))
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.38 * len(bars)), layout="constrained")
     left = [0.0] * len(bars)
     for (part, categories), color in zip(PARTS.items(), COLORS, strict=True):
@@ -60,8 +60,3 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     )
     put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)
-
-
-def _own(answer: dict[str, Any], bar: dict[str, Any]) -> dict[str, Any]:
-    """The bill of what ran in place of the one of its code: counts as they are, silence read as it was."""
-    return answer if (bar["code"], bar["hardware"]) == (answer["code"], answer["hardware"]) else bar

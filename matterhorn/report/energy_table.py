@@ -45,6 +45,11 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"Of {answer['draws']} draws of all numbers, ours wins {answer['wins']['spiking']:.0%} against rivals and "
         f"{answer['wins']['dense']:.0%} against dense words. A sentence takes {low} … {high}, driven by {drivers}."
     )
+    worst = answer["worst_chip"]
+    print_line(
+        f"On the worst of the chips that ship: {worst['ratio_min']:.2f}x ({worst['ratio_min_rival']}, "
+        f"{worst['ratio_min_chip']}) and {worst['ratio_dense']:.2f}x ({worst['ratio_dense_chip']})."
+    )
     rows = [(name, engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j]
     rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
     print_table("Bill", ("category", "a sentence", "share"), rows)
@@ -56,16 +61,26 @@ def print_energy(answer: dict[str, Any]) -> None:
 
 def _print_codes(answer: dict[str, Any]) -> None:
     base = {(e["code"], e["hardware"]): e["total_j"] for e in answer["bert_base_encodings"]}
-    columns = ("code", "arrays", "silent", "quiet", "a sentence", "moves", "weights", "BERT-base")
+    columns = ("code", "arrays", "silent", "quiet", "a sentence", "moves", "weights", "BERT-base", "score")
     rows = [
         (
             e["code"], e["hardware"], f"{e['silent_share']:.1%}", f"{e['quiet_share']:.1%}",
             engineering(e["total_j"] / answer["n"]), f"{e['movement_share']:.0%}", f"{e['weight_share']:.0%}",
-            engineering(base[e["code"], e["hardware"]]),
+            engineering(base[e["code"], e["hardware"]]), _accuracy(answer, e),
         )
         for e in sorted(answer["encodings"], key=lambda e: e["total_j"])
     ]  # fmt: skip
-    print_table(f"Same levels, other codes (BERT-base: {answer['bert_base_tokens']} tokens)", columns, rows)
+    print_table(
+        f"Same levels, other codes (BERT-base: {answer['bert_base_tokens']} tokens; score ?: not trained so)",
+        columns,
+        rows,
+    )
+
+
+def _accuracy(answer: dict[str, Any], code: dict[str, Any]) -> str:
+    if not code["trained"]:
+        return "?"
+    return "–" if answer["accuracy"] is None else f"{100 * answer['accuracy']:.1f}"
 
 
 def _print_rivals(answer: dict[str, Any]) -> None:
