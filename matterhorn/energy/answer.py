@@ -21,6 +21,7 @@ ENERGY_FORMAT = 4
 """Of the document that ``matterhorn energy --json`` prints; 4: the worst chip, which codes were trained."""
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
+WHERE = NAMES | {"macro": "a compute-in-memory macro"}
 
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone; "
@@ -54,7 +55,7 @@ def energy_answer(
     rows = [_rival(rival, theirs[rival.name], base, scores) for rival in rivals()]
     nearest = min(rows, key=lambda row: row["times_ours"])
     matched = [row for row in rows if row["at_equal_accuracy"]]
-    dense = comparison.dense_j(chip)
+    dense = comparison.dense.dense_j(chip)
     return {
         "format": ENERGY_FORMAT,
         "model": model,
@@ -139,10 +140,10 @@ def against_rivals(rows: list[dict[str, Any]], dense: dict[str, float], base: Bi
     """The smallest ratio first, then who is beaten at equal accuracy."""
     least = min(rows, key=lambda row: row["times_ours"])
     where = min(dense, key=lambda kind: dense[kind])
-    ratio, words = dense[where] / base.total, NAMES | {"macro": "a compute-in-memory macro"}
+    ratio = dense[where] / base.total
     found = [
         f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "
-        f"ours, a dense network at its cheapest ({words[where]}) {ratio:.2f} times."
+        f"ours, a dense network at its cheapest ({WHERE[where]}) {ratio:.2f} times."
     ]
     if scores is None:
         return [*found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]

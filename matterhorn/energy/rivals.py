@@ -100,6 +100,17 @@ class Side:
         """On all kinds of array that the chip has."""
         return {kind: self.bill(chip, kind) for kind in hardware_of(chip)}
 
+    def dense_j(self, chip: Chip) -> dict[str, float]:
+        """J of dense words by where products are made: ``digital`` arrays that read a weight once for all tokens of the
+        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level."""
+        found = {kind: bill.total for kind, bill in self.bills(chip).items()}
+        reused = self.bill(with_value(chip, "weights.reuse", max(self.trace.lengths)), "digital")
+        static = [a for a in self.activities if not a.dynamic]
+        added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
+        made = sum(a.products * a.operand_bits * a.level_bits / 4 for a in static) * chip.macro.product.si
+        rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
+        return found | {"digital": reused.total, "macro": rest + made}
+
     def scaled(self, factor: float) -> Side:
         """The same network with so many times its spikes."""
         return replace(self, activities=tuple(scaled(a, factor) for a in self.activities))
@@ -144,24 +155,13 @@ class Comparison:
         packets = chip.model_copy(update={"noc": chip.noc.model_copy(update={"train": "packet"})})
         return {name: side.bills(packets) for name, side in self.rivals.items()}
 
-    def dense_j(self, chip: Chip) -> dict[str, float]:
-        """J of the dense network by where its products are made: ``digital`` arrays that read a weight once for all
-        tokens of the sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon."""
-        found = {kind: bill.total for kind, bill in self.dense.bills(chip).items()}
-        reused = self.dense.bill(with_value(chip, "weights.reuse", self.length), "digital")
-        static = [a for a in self.dense.activities if not a.dynamic]
-        added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
-        made = sum(a.products * a.operand_bits for a in static) * chip.macro.product.si
-        rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
-        return found | {"digital": reused.total, "macro": rest + made}
-
     def ratios(self, chip: Chip) -> dict[str, float]:
         """What each rival costs over what ours costs, each on the array that is cheaper for it, and ``dense``."""
         ours = cheapest(bill.total for bill in self.own.bills(chip).values())
         found = {
             name: cheapest(b.total for b in bills.values()) / ours for name, bills in self.rival_bills(chip).items()
         }
-        return found | {"dense": cheapest(self.dense_j(chip).values()) / ours}
+        return found | {"dense": cheapest(self.dense.dense_j(chip).values()) / ours}
 
 
 def smallest(ratios: Mapping[str, float]) -> dict[str, Any]:

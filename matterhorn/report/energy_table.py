@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..energy.answer import NAMES
+from ..energy.answer import NAMES, WHERE
 from ..energy.chip import Chip
 from ..energy.uncertainty import CHOSEN
 from ..units import Quantity, engineering, si_factor
@@ -106,6 +106,23 @@ def _print_rivals(answer: dict[str, Any]) -> None:
         "published",
     )
     print_table(title, columns, rows)
+
+
+def print_foreign(answer: dict[str, Any]) -> None:
+    """The bill of a network that did not run here."""
+    total, other = answer["total_j"], answer["by_hardware_j"]
+    print_line(
+        (answer["model"], "bold"),
+        " on ",
+        (answer["chip"], "bold"),
+        f" ({NAMES[answer['hardware']]}): {engineering(total)} and {engineering(answer['latency_s'], 's')} a sample, "
+        f"{engineering(answer['power_w'], 'W')}, {answer['area_m2'] * 1e6:.3g} mm²",
+    )
+    print_line(", ".join(f"{WHERE[kind]}: {engineering(joules)}" for kind, joules in other.items()) + ".")
+    for title, key in (("Bill", "by_category"), ("By layer", "by_connection")):
+        lines = sorted(answer[key].items(), key=lambda item: -item[1])
+        rows = [(name, engineering(joules), f"{joules / total:.1%}") for name, joules in lines if joules]
+        print_table(title, ("part", "a sample", "share"), rows)
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:

@@ -61,7 +61,7 @@ def test_each_side_is_on_the_arrays_that_are_cheaper_for_it(minilm):
     ratios = found.ratios(chip)
     for name, bills in found.rival_bills(chip).items():
         assert ratios[name] == near(min(bill.total for bill in bills.values()) / ours)
-    dense = found.dense_j(chip)
+    dense = found.dense.dense_j(chip)
     assert set(dense) == {"digital", "msu", "macro"} and ratios["dense"] == near(min(dense.values()) / ours)
     whole = make_bill(found.dense.activities, found.dense.trace, chip, found.dense.placed["digital"])
     read_once = whole.by_category["weight_access"] * (1 - 1 / 128)
