@@ -219,7 +219,7 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     )  # fmt: skip
 
 
-def scaled(a: Activity, factor: float) -> Activity:
+def scaled(a: Activity, factor: float | NDArray[np.float64]) -> Activity:
     """The same activity with so many times its spikes: of a train, or at most one in a window."""
     if a.form == "spike":
         factor = np.minimum(factor, a.windows / a.events if a.events else 1.0)

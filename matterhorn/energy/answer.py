@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ ENERGY_FORMAT = 4
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
 WHERE = NAMES | {"macro": "a compute-in-memory macro"}
 
+CONNECTION_NAMES = {
+    "qk": "queries with keys",
+    "pv": "probabilities with values",
+    "ffn1": "feed-forward, in",
+    "ffn2": "feed-forward, out",
+}
+"""Of those connections whose own names are no words."""
+
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone; "
     "unless that is 0, its accuracy at them is unknown.",
@@ -36,6 +45,12 @@ NOTES = {
     "interval": "Intervals are 5 to 95 % of draws of all numbers between their bounds; where none are known, a factor "
     "of two each way is assumed.",
 }
+
+
+def in_words(code: str) -> str:
+    """What a code is called where people read it: ``mttfs-k3-neuron`` → ``masked, k = 3, per neuron``."""
+    plain = {"dense": "dense words", "rate": "rate code", "ttfs": "time to first spike"}
+    return plain.get(code) or code.replace("mttfs-k", "masked, k = ").replace("-neuron", ", per neuron")
 
 
 def energy_answer(
@@ -114,6 +129,11 @@ def weight_band(side: Side, chip: Chip) -> dict[str, float]:
     return dict(zip(names, np.broadcast_to(totals, len(names)).tolist(), strict=True))
 
 
+def listed(codes: Iterable[str]) -> str:
+    """Codes in words, one after the other."""
+    return "; ".join(map(in_words, codes))
+
+
 def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     """What the bills say in words, first of all where a dense network wins."""
     dense = {e["hardware"]: e["total_j"] for e in codes if e["code"] == "dense"}
@@ -121,17 +141,18 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     for hardware, total in dense.items():
         losers = [e["code"] for e in codes if e["hardware"] == hardware and e["total_j"] > total]
         if losers:
-            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
+            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {listed(losers)}.")
     if own.total > min(dense.values()):
         found.append("A dense 4-bit network costs less than this network.")
     best = min((e for e in codes if e["trained"]), key=lambda e: e["total_j"])
     found.append(
-        f"Of the codes at which this network was trained, the cheapest is {best['code']} on {NAMES[best['hardware']]}."
+        f"Of the codes at which this network was trained, the cheapest is {in_words(best['code'])} on "
+        f"{NAMES[best['hardware']]}."
     )
     cheaper = list(dict.fromkeys(e["code"] for e in codes if not e["trained"] and e["total_j"] < best["total_j"]))
     if cheaper:
         found.append(
-            f"Less would be drawn at {', '.join(cheaper)}, at which it was not trained: accuracy there is unknown."
+            f"Less would be drawn by {listed(cheaper)}, at which it was not trained: accuracy there is unknown."
         )
     return found
 

@@ -27,6 +27,16 @@ CATEGORIES = (
 )  # fmt: skip
 """Every category of a bill, in the order in which they are shown."""
 
+PARTS = {
+    "computing": ("computing",),
+    "movement": ("spike_movement", "dense_movement"),
+    "memory": ("weight_access", "kv_write", "kv_read", "neuron_state", "thresholds"),
+    "cells and row drivers": ("msu_conduction", "msu_row_drivers"),
+    "columns of synapse units": ("msu_integrator", "msu_comparator", "msu_readout", "msu_control"),
+    "digital functions, leakage": ("digital_functions", "leakage"),
+}
+"""The parts of a bar and the categories in them: together all of them, and no more than eyes tell apart."""
+
 STAGES = 6
 """Windows that a token needs through one block: projections, qk, pv, output, ffn1, ffn2."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..program.trace import Trace
@@ -181,24 +182,20 @@ def tornado(side: Side, chip: Chip, hardware: Hardware, count: int = 10) -> list
     return sorted(swings, key=lambda swing: -abs(swing["high_j"] - swing["low_j"]))[:count]
 
 
-def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]:
-    """The same activities, spikes scaled so that every population has this silent share."""
+def with_silence(activities: Sequence[Activity], share: float | NDArray[np.float64]) -> list[Activity]:
+    """The same activities, spikes scaled so that every population has this silent share (or each of several)."""
     return [scaled(a, (1 - share) * a.windows / a.events if a.events else 0.0) for a in activities]
 
 
 def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors: Sequence[float]) -> list[list[float]]:
     """Energy of masked spikes over dense words, both digital: ``[factor of the hop energies][silent share]``."""
-    mapping = map_trace(trace, chip, "digital")
-    spikes, words = recode(trace, coding(own_name(trace))), recode(trace, coding("dense"))
-    rows = []
-    for factor in factors:
-        scaled = chip
-        for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
-            value = dict(chip.quantities())[key].si
-            scaled = with_value(scaled, key, value * factor)
-        dense = make_bill(words, trace, scaled, mapping).total
-        rows.append([make_bill(with_silence(spikes, s), trace, scaled, mapping).total / dense for s in silences])
-    return rows
+    mapping, moved = map_trace(trace, chip, "digital"), chip
+    for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
+        moved = with_value(moved, key, dict(chip.quantities())[key].si * np.array(factors)[:, None])
+    spikes = with_silence(recode(trace, coding(own_name(trace))), np.array(silences))
+    joules, dense = (make_bill(a, trace, moved, mapping).total for a in (spikes, recode(trace, coding("dense"))))
+    ratios: list[list[float]] = np.broadcast_to(joules / dense, (len(factors), len(silences))).tolist()
+    return ratios
 
 
 def break_even_lengths(trace: Trace, shape: Shape, chip: Chip, silences: Sequence[float], lengths: Sequence[int]

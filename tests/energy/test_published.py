@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from matterhorn.energy import SHAPES, as_traced, as_wide, bill, energy_answer, lay, load, make_bill, shipped
-from matterhorn.energy.answer import verdict
+from matterhorn.energy.answer import in_words, verdict
 from matterhorn.energy.rivals import Comparison, Scores, Side, rivals, smallest, worst
 from matterhorn.energy.study import encodings, map_trace, tornado, waterfall
 from matterhorn.topology import Shape
@@ -86,8 +86,10 @@ def test_the_verdict_recommends_nothing_that_was_not_trained(minilm):
     trained = min((e for e in answer["encodings"] if e["trained"]), key=lambda e: e["total_j"])
     trained["total_j"] *= 10
     says = verdict(answer["encodings"], bill(minilm))
-    assert f"at which this network was trained, the cheapest is {trained['code']} on digital arrays" in says[-2]
-    assert "mttfs-k2" in says[-1] and "was not trained: accuracy there is unknown" in says[-1]
+    assert (
+        f"at which this network was trained, the cheapest is {in_words(trained['code'])} on digital arrays" in says[-2]
+    )
+    assert "masked, k = 2; " in says[-1] and "was not trained: accuracy there is unknown" in says[-1]
 
 
 def test_at_equal_accuracy_only_rivals_that_lose_as_much_are_beaten():
