@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
 from .app import PAGES, PICTURES, Json, app, print_json, say
 from .extras import need
+from .foreign import bill_foreign
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -85,17 +86,32 @@ def energy(
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars into this picture.")] = None,
     tokens: Annotated[int, typer.Option(min=2, max=4096, help="Of the BERT-base sentence of codes and rivals.")] = 128,
+    config: Annotated[
+        Path | None, typer.Option(help="Bill a dense encoder of Hugging Face instead, by its config.json or folder.")
+    ] = None,
+    layers: Annotated[
+        Path | None, typer.Option(help="Bill layers of another simulator instead: a table (CSV, JSONL …) of them.")
+    ] = None,
+    weight_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config (default: what it says).")] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config, likewise.")] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """The bill of a network that ran, line by line, and what it would cost otherwise.
 
     A --trace says what ran; or rows are named and run now; with neither, it is the trace that lies beside the model, or
-    else a new one of its task's dev rows.
+    else a new one of its task's dev rows. A network that did not run here is billed by its --config or --layers.
     """
     from ..energy import energy_answer, load
     from ..storage import check_file
 
+    bits = weight_bits, activation_bits
+    if config or layers or any(bits):
+        if model or trace or html or plot or rows != Rows() or not (config or layers):
+            cure = "give only --config (with bits) or --layers, --chip, --tokens, --set and --json"
+            raise InputError("options that do not go together", field="--layers" if layers else "--config", cure=cure)
+        _foreign(bill_foreign(load(chip, overrides or ()), config, layers, tokens, bits), as_json)
+        return
     if html is not None:
         need("plot", "plotly")
         check_file(html, "--html", trace, ends=PAGES)
@@ -123,6 +139,15 @@ def energy(
         from ..report.energy_table import print_energy
 
         print_energy(answer)
+
+
+def _foreign(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        from ..report.energy_table import print_foreign
+
+        print_foreign(answer)
 
 
 @app.command()

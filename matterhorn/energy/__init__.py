@@ -7,6 +7,8 @@ from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share,
 from .answer import energy_answer
 from .billing import CATEGORIES, Bill, make_bill
 from .chip import Chip
+from .foreign import bill_encoder
+from .layers import bill_layers
 from .library import load, shipped
 from .mapping import Mapping, place
 from .shapes import SHAPES, as_wide, lay
@@ -24,6 +26,8 @@ __all__ = [
     "as_traced",
     "as_wide",
     "bill",
+    "bill_encoder",
+    "bill_layers",
     "coding",
     "energy_answer",
     "lay",

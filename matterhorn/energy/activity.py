@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -63,12 +64,12 @@ class Activity:
     compares: float = 0.0
     threshold_words: int = 0
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``block.<i>.<connection>``."""
         return str(Site(self.block, self.connection))
 
-    @property
+    @cached_property
     def source(self) -> Site:
         """The population that feeds it."""
         return Site(self.block, SOURCE[self.connection])
@@ -218,6 +219,14 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     )  # fmt: skip
 
 
+def scaled(a: Activity, factor: float | NDArray[np.float64]) -> Activity:
+    """The same activity with so many times its spikes: of a train, or at most one in a window."""
+    if a.form == "spike":
+        factor = np.minimum(factor, a.windows / a.events if a.events else 1.0)
+    counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares")}
+    return replace(a, active=np.minimum(a.windows, counts["events"]), **counts)
+
+
 def silent_share(activities: Sequence[Activity]) -> float:
     """Share of neuron-windows without a spike; 0 for dense words."""
     active = sum(a.windows if a.form == "word" else a.active for a in activities)
@@ -244,7 +253,9 @@ def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
     for activity in activities:
         groups[activity.source].append(activity)
     for site, sharing in groups.items():
-        if len({(a.windows, float(np.sum(a.events))) for a in sharing}) > len({a.windows for a in sharing}):
+        if len(sharing) > 1 and len({(a.windows, float(np.sum(a.events))) for a in sharing}) > len(
+            {a.windows for a in sharing}
+        ):
             problem = "connections of one population count different spikes"
             raise InputError(problem, field=str(site), cure="record the trace anew")
     return dict(groups)

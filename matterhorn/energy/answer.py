@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..program.trace import Trace
+from .activity import as_traced
 from .billing import Bill
 from .chip import Chip
 from .library import with_value
 from .mapping import Hardware, hardware_of
-from .rivals import Comparison, Rival, Scores, rivals
+from .rivals import Comparison, Rival, Scores, Side, rivals, worst
 from .shapes import PAPER_LENGTH
-from .study import bill, check_capacitors, encodings, own_name, tornado, waterfall
+from .study import check_capacitors, encodings, own_name, tornado, waterfall
 from .uncertainty import uncertainty
 
-ENERGY_FORMAT = 3
-"""Of the document that ``matterhorn energy --json`` prints; 3: smallest ratios, intervals, scores."""
+ENERGY_FORMAT = 4
+"""Of the document that ``matterhorn energy --json`` prints; 4: the worst chip, which codes were trained."""
 
 NAMES = {"digital": "digital arrays", "msu": "synapse units"}
+WHERE = NAMES | {"macro": "a compute-in-memory macro"}
+
+CONNECTION_NAMES = {
+    "qk": "queries with keys",
+    "pv": "probabilities with values",
+    "ffn1": "feed-forward, in",
+    "ffn2": "feed-forward, out",
+}
+"""Of those connections whose own names are no words."""
 
 NOTES = {
-    "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone.",
-    "reading": "The network's own bill uses its counts as they are; other codes read silence as a whole level. Where "
-    "it is read as a fraction of one, the two may differ by a few per cent.",
+    "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone; "
+    "unless that is 0, its accuracy at them is unknown.",
+    "reading": "The network's own code is billed by its counts as they are; other codes read silence as a whole level.",
     "width": "A student with more intermediate neurons than its teacher is billed for them, on the BERT-base shape "
     "too; so are other codes of the same network. Rivals have the usual number.",
     "last_block": "Where a head reads the first token only, the last block computes only that one; rivals are granted "
@@ -34,23 +47,30 @@ NOTES = {
 }
 
 
+def in_words(code: str) -> str:
+    """What a code is called where people read it: ``mttfs-k3-neuron`` → ``masked, k = 3, per neuron``."""
+    plain = {"dense": "dense words", "rate": "rate code", "ttfs": "time to first spike"}
+    return plain.get(code) or code.replace("mttfs-k", "masked, k = ").replace("-neuron", ", per neuron")
+
+
 def energy_answer(
     trace: Trace, chip: Chip, *, model: str, task: str, length: int = PAPER_LENGTH, scores: Scores | None = None
 ) -> dict[str, Any]:
     """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
     ``length`` tokens. ``scores``: on the model's task, where they are known."""
-    hardware = hardware_of(chip)[-1]
-    own = bill(trace, chip)
-    codes = encodings(trace, chip)
+    hardware, side = hardware_of(chip)[-1], Side.of(as_traced(trace), trace, chip)
+    check_capacitors(side.activities, chip)
+    own, codes = side.bill(chip, hardware), encodings(side, chip)
     comparison = Comparison.of(trace, chip, length)
-    laid, ours = comparison.own.trace, comparison.own.bills(chip)
+    ours = comparison.own.bills(chip)
     check_capacitors(comparison.own.activities, chip)
+    base_codes = encodings(comparison.own, chip)
     base = min(ours.values(), key=lambda found: found.total)
     theirs = comparison.rival_bills(chip)
     rows = [_rival(rival, theirs[rival.name], base, scores) for rival in rivals()]
     nearest = min(rows, key=lambda row: row["times_ours"])
     matched = [row for row in rows if row["at_equal_accuracy"]]
-    dense = comparison.dense_j(chip)
+    dense = comparison.dense.dense_j(chip)
     return {
         "format": ENERGY_FORMAT,
         "model": model,
@@ -76,7 +96,7 @@ def energy_answer(
         "by_category": own.by_category,
         "by_connection": own.by_connection,
         "encodings": codes,
-        "weight_band_j": weight_band(trace, chip),
+        "weight_band_j": weight_band(side, chip),
         "bert_base_tokens": length,
         "bert_base_per_sentence_j": base.total,
         "bert_base_hardware": base.hardware,
@@ -88,22 +108,30 @@ def energy_answer(
         "ratio_dense": min(dense.values()) / base.total,
         "dense_j": dense,
         "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
-        **uncertainty(trace, chip, comparison),
-        "bert_base_encodings": encodings(laid, chip),
-        "waterfall": waterfall(laid, chip),
-        "tornado": tornado(trace, chip, hardware),
+        **uncertainty(side, chip, comparison),
+        "worst_chip": worst(trace, comparison, chip),
+        "bert_base_encodings": base_codes,
+        "waterfall": waterfall(base_codes, trace),
+        "tornado": tornado(side, chip, hardware),
         "rivals": rows,
         "verdict": verdict(codes, own) + against_rivals(rows, dense, base, scores),
         "notes": NOTES,
     }
 
 
-def weight_band(trace: Trace, chip: Chip) -> dict[str, float]:
+def weight_band(side: Side, chip: Chip) -> dict[str, float]:
     """Total (J) of the own code on digital arrays with free, local, large on-chip and external weights."""
     read = chip.weights.read
     reads = {"none": 0.0, "local": read.si, "large_sram": chip.weights.large.si, "far": chip.weights.far.si}
     ordered = sorted(reads.items(), key=lambda item: item[1])
-    return {name: bill(trace, with_value(chip, "weights.read", value), "digital").total for name, value in ordered}
+    names, values = zip(*ordered, strict=True)
+    totals = side.bill(with_value(chip, "weights.read", np.array(values)), "digital").total
+    return dict(zip(names, np.broadcast_to(totals, len(names)).tolist(), strict=True))
+
+
+def listed(codes: Iterable[str]) -> str:
+    """Codes in words, one after the other."""
+    return "; ".join(map(in_words, codes))
 
 
 def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
@@ -113,11 +141,19 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     for hardware, total in dense.items():
         losers = [e["code"] for e in codes if e["hardware"] == hardware and e["total_j"] > total]
         if losers:
-            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {', '.join(losers)}.")
+            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {listed(losers)}.")
     if own.total > min(dense.values()):
         found.append("A dense 4-bit network costs less than this network.")
-    best = min(codes, key=lambda e: e["total_j"])
-    found.append(f"The cheapest of all is {best['code']} on {NAMES[best['hardware']]}.")
+    best = min((e for e in codes if e["trained"]), key=lambda e: e["total_j"])
+    found.append(
+        f"Of the codes at which this network was trained, the cheapest is {in_words(best['code'])} on "
+        f"{NAMES[best['hardware']]}."
+    )
+    cheaper = list(dict.fromkeys(e["code"] for e in codes if not e["trained"] and e["total_j"] < best["total_j"]))
+    if cheaper:
+        found.append(
+            f"Less would be drawn by {listed(cheaper)}, at which it was not trained: accuracy there is unknown."
+        )
     return found
 
 
@@ -125,10 +161,10 @@ def against_rivals(rows: list[dict[str, Any]], dense: dict[str, float], base: Bi
     """The smallest ratio first, then who is beaten at equal accuracy."""
     least = min(rows, key=lambda row: row["times_ours"])
     where = min(dense, key=lambda kind: dense[kind])
-    ratio, words = dense[where] / base.total, NAMES | {"macro": "a compute-in-memory macro"}
+    ratio = dense[where] / base.total
     found = [
         f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "
-        f"ours, a dense network at its cheapest ({words[where]}) {ratio:.2f} times."
+        f"ours, a dense network at its cheapest ({WHERE[where]}) {ratio:.2f} times."
     ]
     if scores is None:
         return [*found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]

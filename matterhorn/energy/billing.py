@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 
-from ..program.trace import Trace
+from ..program.trace import DigitalTrace, Trace
 from ..units import engineering
 from .activity import Activity, populations
 from .chip import Chip
@@ -26,6 +26,16 @@ CATEGORIES = (
     "digital_functions", "leakage",
 )  # fmt: skip
 """Every category of a bill, in the order in which they are shown."""
+
+PARTS = {
+    "computing": ("computing",),
+    "movement": ("spike_movement", "dense_movement"),
+    "memory": ("weight_access", "kv_write", "kv_read", "neuron_state", "thresholds"),
+    "cells and row drivers": ("msu_conduction", "msu_row_drivers"),
+    "columns of synapse units": ("msu_integrator", "msu_comparator", "msu_readout", "msu_control"),
+    "digital functions, leakage": ("digital_functions", "leakage"),
+}
+"""The parts of a bar and the categories in them: together all of them, and no more than eyes tell apart."""
 
 STAGES = 6
 """Windows that a token needs through one block: projections, qk, pv, output, ffn1, ffn2."""
@@ -99,9 +109,18 @@ class Bill:
 
 def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> Bill:
     """Bill activities, and the digital steps of their trace, on a mapped chip."""
-    duration = latency(activities, trace, chip, mapping)
+    found = bill_windows(activities, windows_of(trace), chip, mapping, trace.digital.values())
+    return replace(found, sequences=trace.sequences, tokens=trace.tokens)
+
+
+def bill_windows(
+    activities: Sequence[Activity], windows: float, chip: Chip, mapping: Mapping, steps: Iterable[DigitalTrace] = ()
+) -> Bill:
+    """Bill activities of one sequence that take so many windows, one after the other, and digital steps."""
+    longest: float = reduce(np.maximum, (window(a, chip, mapping) for a in activities))
+    duration = windows * longest
     lines: dict[tuple[str, str], float] = defaultdict(float)
-    for name, category, joules in _all_lines(activities, trace, chip, mapping):
+    for name, category, joules in _all_lines(activities, steps, chip, mapping):
         lines[name, category] += joules
     lines["leakage", "leakage"] = mapping.leakage * duration
     return Bill(
@@ -112,12 +131,14 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
         + state_bits(activities, chip) * chip.state.area.si
         + extra_capacitors(activities, chip, mapping),
         operations=sum(a.operations for a in activities),
-        sequences=trace.sequences,
-        tokens=trace.tokens,
+        sequences=1,
+        tokens=1,
     )
 
 
-def _all_lines(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> Iterable[Line]:
+def _all_lines(
+    activities: Sequence[Activity], steps: Iterable[DigitalTrace], chip: Chip, mapping: Mapping
+) -> Iterable[Line]:
     for activity in activities:
         analog = mapping.hardware == "msu" and not activity.dynamic
         yield from (unit_lines if analog else synapse_lines)(activity, chip, mapping)
@@ -125,7 +146,7 @@ def _all_lines(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping
     for sharing in populations(activities).values():
         yield from fire_lines(max(sharing, key=lambda a: a.windows), chip)
         yield from spike_lines(sharing, chip, mapping)
-    for step in trace.digital.values():
+    for step in steps:
         yield from digital_lines(step, chip)
 
 
@@ -155,8 +176,8 @@ def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mappin
     return extra
 
 
-def latency(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: Mapping) -> float:
-    """All sequences, one after the other, s: blocks one after the other, tokens streaming through a block's stages.
+def windows_of(trace: Trace) -> int:
+    """Windows of all sequences, blocks one after the other and tokens streaming through a block's stages.
 
     A block of n tokens that computes m of them takes n + m + :data:`STAGES` − 2 windows: n to stream keys and values
     in, m more since no query can be answered before the last key is there. m is n, or 1 in a block that computes only
@@ -164,13 +185,11 @@ def latency(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping: M
     last as long as the longest.
     """
     shape = trace.shape
-    windows = sum(
+    return sum(
         count * (length + shape.tokens(block, "query", length) + STAGES - 2)
         for length, count in trace.lengths.items()
         for block in range(shape.layers)
     )
-    longest: float = reduce(np.maximum, (window(a, chip, mapping) for a in activities))
-    return windows * longest
 
 
 def window(a: Activity, chip: Chip, mapping: Mapping) -> float:

@@ -117,7 +117,7 @@ class Mapping:
         """Leakage of all tiles, W."""
         return self.static_tiles * self.static.leakage + (self.tiles - self.static_tiles) * self.digital.leakage
 
-    @property
+    @cached_property
     def edge(self) -> float:
         """Mean edge of a tile, m."""
         static = self.static_tiles / self.tiles
@@ -171,17 +171,7 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
         }
         own |= {"attention": _attention(block, chip, longest), "norm": Group(1, 1)}
         groups |= {str(Site(index, part)): own[part] for part in ORDER}
-    tiles = sum(group.count for group in groups.values())
-    mesh = Mesh.for_tiles(tiles, BAND)
-    if mesh.rows > chip.mesh.rows.si or mesh.columns > chip.mesh.columns.si:
-        raise InputError(
-            f"the network needs a mesh of {mesh.columns} x {mesh.rows} tiles, {chip.name} has "
-            f"{chip.mesh.columns.text} x {chip.mesh.rows.text}",
-            field="mesh", cure="choose a larger chip or smaller network, or --set mesh.rows and mesh.columns",
-        )  # fmt: skip
-    free = iter(range(tiles))
-    for group in groups.values():
-        group.tiles = [mesh.tile(next(free)) for _ in range(group.count)]
+    mesh, tiles = _fill(groups, chip)
     spikes: dict[tuple[str, ...], Flow] = {}
     results: dict[str, Flow] = {}
     previous = groups["embedding"]
@@ -195,6 +185,38 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
         previous = parts["norm"]
     held = sum(groups[a.name].count for a in activities if not a.dynamic)
     return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held)
+
+
+def place_layers(activities: Sequence[Activity], chip: Chip, hardware: Hardware) -> Mapping:
+    """Place layers one after the other, whatever feeds them (the part of their source: a layer, or ``input``)."""
+    static, digital = geometry(chip, hardware), geometry(chip, "digital")
+    groups = {"input": Group(1, 1)}
+    groups |= {a.name: split(a, static, a.digits if hardware == "msu" else a.operand_bits) for a in activities}
+    mesh, tiles = _fill(groups, chip)
+    spikes = {
+        tuple(a.name for a in readers): _multicast(
+            groups[site.part], [groups[a.name] for a in readers], sent.fan_in, static
+        )
+        for site, sharing in populations(activities).items()
+        for sent, readers in streams(sharing)
+    }
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, {}, tiles - 1)
+
+
+def _fill(groups: dict[str, Group], chip: Chip) -> tuple[Mesh, int]:
+    """Give every group its tiles, in order; the mesh and how many tiles of it are taken."""
+    tiles = sum(group.count for group in groups.values())
+    mesh = Mesh.for_tiles(tiles, BAND)
+    if mesh.rows > chip.mesh.rows.si or mesh.columns > chip.mesh.columns.si:
+        raise InputError(
+            f"the network needs a mesh of {mesh.columns} x {mesh.rows} tiles, {chip.name} has "
+            f"{chip.mesh.columns.text} x {chip.mesh.rows.text}",
+            field="mesh", cure="choose a larger chip or smaller network, or --set mesh.rows and mesh.columns",
+        )  # fmt: skip
+    free = iter(range(tiles))
+    for group in groups.values():
+        group.tiles = [mesh.tile(next(free)) for _ in range(group.count)]
+    return mesh, tiles
 
 
 def _attention(block: Sequence[Activity], chip: Chip, longest: int) -> Group:

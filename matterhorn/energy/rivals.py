@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -15,10 +15,10 @@ from pydantic import Field
 from ..program.trace import Trace
 from ..reading import Strict
 from ..units import bounds
-from .activity import CODINGS, Activity, as_traced, recode
+from .activity import CODINGS, Activity, as_traced, recode, scaled
 from .billing import Bill, make_bill
 from .chip import Chip
-from .library import with_value
+from .library import load, shipped, with_value
 from .mapping import Hardware, geometry, hardware_of, place
 from .mapping import Mapping as Placed
 from .shapes import SHAPES, as_wide, lay
@@ -91,16 +91,29 @@ class Side:
         own, longest = tuple(activities), max(trace.lengths)
         return cls(own, trace, {kind: place(own, chip, kind, longest) for kind in hardware_of(chip)})
 
+    def bill(self, chip: Chip, kind: Hardware) -> Bill:
+        """On one kind of array of a chip of the same sizes, whose numbers may be others (or arrays of them)."""
+        placed = replace(self.placed[kind], static=geometry(chip, kind), digital=geometry(chip, "digital"))
+        return make_bill(self.activities, self.trace, chip, placed)
+
     def bills(self, chip: Chip) -> dict[Hardware, Bill]:
-        """Bills on a chip of the same sizes, whose numbers may be others (or arrays of them)."""
-        return {
-            kind: make_bill(self.activities, self.trace, chip, _refitted(placed, chip))
-            for kind, placed in self.placed.items()
-        }
+        """On all kinds of array that the chip has."""
+        return {kind: self.bill(chip, kind) for kind in hardware_of(chip)}
+
+    def dense_j(self, chip: Chip) -> dict[str, float]:
+        """J of dense words by where products are made: ``digital`` arrays that read a weight once for all tokens of the
+        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level."""
+        found = {kind: bill.total for kind, bill in self.bills(chip).items()}
+        reused = self.bill(with_value(chip, "weights.reuse", max(self.trace.lengths)), "digital")
+        static = [a for a in self.activities if not a.dynamic]
+        added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
+        made = sum(a.products * a.operand_bits * a.level_bits / 4 for a in static) * chip.macro.product.si
+        rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
+        return found | {"digital": reused.total, "macro": rest + made}
 
     def scaled(self, factor: float) -> Side:
-        """The same network with so many times its spikes, of a train or at most one in a window."""
-        return replace(self, activities=tuple(_scaled(a, factor) for a in self.activities))
+        """The same network with so many times its spikes."""
+        return replace(self, activities=tuple(scaled(a, factor) for a in self.activities))
 
 
 @dataclass(frozen=True)
@@ -121,16 +134,20 @@ class Comparison:
         """
         laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
         own = Side.of(as_traced(laid), laid, chip)
+        usual = {
+            layers: lay(trace, replace(SHAPES["bert-base"], layers=layers, first_only=trace.shape.first_only), length)
+            for layers in {rival.layers for rival in rivals()}
+        }
+        words = {layers: recode(base, CODINGS[0]) for layers, base in usual.items()}
         found: dict[str, Side] = {}
         alike: dict[tuple[int, float], Side] = {}
         for rival in rivals():
+            sent = tuple(_activity(rival, a) for a in words[rival.layers])
             size = rival.layers, rival.weight_bits.value
-            if size not in alike:
-                shape = replace(SHAPES["bert-base"], layers=rival.layers, first_only=trace.shape.first_only)
-                base = lay(trace, shape, length)
-                alike[size] = Side.of((_activity(rival, a) for a in recode(base, CODINGS[0])), base, chip)
-            words = recode(alike[size].trace, CODINGS[0])
-            found[rival.name] = replace(alike[size], activities=tuple(_activity(rival, a) for a in words))
+            alike[size] = (
+                replace(alike[size], activities=sent) if size in alike else Side.of(sent, usual[rival.layers], chip)
+            )
+            found[rival.name] = alike[size]
         return cls(own, replace(own, activities=tuple(recode(laid, CODINGS[0]))), found, length)
 
     def rival_bills(self, chip: Chip) -> dict[str, dict[Hardware, Bill]]:
@@ -138,42 +155,59 @@ class Comparison:
         packets = chip.model_copy(update={"noc": chip.noc.model_copy(update={"train": "packet"})})
         return {name: side.bills(packets) for name, side in self.rivals.items()}
 
-    def dense_j(self, chip: Chip) -> dict[str, float]:
-        """J of the dense network by where its products are made: ``digital`` arrays that read a weight once for all
-        tokens of the sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon."""
-        found = {kind: bill.total for kind, bill in self.dense.bills(chip).items()}
-        reused = self.dense.bills(with_value(chip, "weights.reuse", self.length))["digital"]
-        static = [a for a in self.dense.activities if not a.dynamic]
-        added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
-        made = sum(a.products * a.operand_bits for a in static) * chip.macro.product.si
-        rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
-        return found | {"digital": reused.total, "macro": rest + made}
-
     def ratios(self, chip: Chip) -> dict[str, float]:
         """What each rival costs over what ours costs, each on the array that is cheaper for it, and ``dense``."""
         ours = cheapest(bill.total for bill in self.own.bills(chip).values())
         found = {
             name: cheapest(b.total for b in bills.values()) / ours for name, bills in self.rival_bills(chip).items()
         }
-        return found | {"dense": cheapest(self.dense_j(chip).values()) / ours}
+        return found | {"dense": cheapest(self.dense.dense_j(chip).values()) / ours}
+
+
+def smallest(ratios: Mapping[str, float]) -> dict[str, Any]:
+    """The headline of :meth:`Comparison.ratios`: the smallest against a spiking rival, which one that is, and dense."""
+    rival = min((name for name in ratios if name != "dense"), key=lambda name: ratios[name])
+    return {
+        "ratio_min": float(ratios[rival]), "ratio_min_rival": rival, "ratio_dense": float(ratios["dense"]),
+    }  # fmt: skip
+
+
+def worst(trace: Trace, known: Comparison, on: Chip) -> dict[str, Any]:
+    """The smallest of both ratios on any chip that ships, with its name. ``known``: a comparison of this trace on a
+    chip; only chips of other sizes are placed anew."""
+    placed, found = [(on, known)], []
+    for chip in sorted(map(load, shipped()), key=lambda chip: chip.msu is None):
+        fitting = [comparison for other, comparison in placed if _fits(chip, other)]
+        comparison = fitting[0] if fitting else Comparison.of(trace, chip, known.length)
+        placed.append((chip, comparison))
+        found.append(smallest(comparison.ratios(chip)) | {"chip": chip.name})
+    least, dense = (min(found, key=lambda row: row[key]) for key in ("ratio_min", "ratio_dense"))
+    return {
+        "ratio_min": least["ratio_min"],
+        "ratio_min_rival": least["ratio_min_rival"],
+        "ratio_min_chip": least["chip"],
+        "ratio_dense": dense["ratio_dense"],
+        "ratio_dense_chip": dense["chip"],
+    }
+
+
+def _fits(chip: Chip, other: Chip) -> bool:
+    """Whether what is placed on another chip lies on this one alike."""
+    return (
+        all(
+            kind in hardware_of(other)
+            and replace(geometry(chip, kind), area=0.0, leakage=0.0)
+            == replace(geometry(other, kind), area=0.0, leakage=0.0)
+            for kind in hardware_of(chip)
+        )
+        and chip.kv.size.si == other.kv.size.si
+    )
 
 
 def cheapest(joules: Iterable[float]) -> float:
     """The least, draw by draw where these are arrays."""
     least: float = reduce(np.minimum, joules)
     return least
-
-
-def _refitted(placed: Placed, chip: Chip) -> Placed:
-    return replace(placed, static=geometry(chip, placed.hardware), digital=geometry(chip, "digital"))
-
-
-def _scaled(a: Activity, factor: float) -> Activity:
-    counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares")}
-    if a.form == "spike":
-        room = np.minimum(factor, a.windows / a.events if a.events else 1.0)
-        counts = {name: getattr(a, name) * room for name in counts}
-    return replace(a, active=np.minimum(a.windows, counts["events"]), **counts)
 
 
 def _activity(rival: Rival, dense: Activity) -> Activity:

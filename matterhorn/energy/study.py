@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..program.trace import Trace
 from ..topology import Shape
 from ..units import engineering, si_factor
-from .activity import CODINGS, Activity, as_traced, coding, quiet_share, recode, silent_share
+from .activity import CODINGS, Activity, as_traced, coding, quiet_share, recode, scaled, silent_share
 from .billing import Bill, make_bill
 from .chip import Chip
 from .computing import largest_potential
 from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
-from .rivals import Comparison
+from .rivals import Comparison, Side, smallest
 from .shapes import PAPER_LENGTH, lay
 
 COMPARISON_FORMAT = 3
@@ -81,29 +82,34 @@ def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
         )  # fmt: skip
 
 
-def encodings(trace: Trace, chip: Chip) -> list[dict[str, Any]]:
-    """What all codes cost on all kinds of array of a chip: J, s, W, m² and shares, a dictionary for each."""
-    activities = {code.name: recode(trace, code) for code in CODINGS}
+def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
+    """What all codes cost on all kinds of array of a chip: J, s, W, m² and shares, a dictionary for each.
+
+    The network's own code is billed by its counts as they are. ``trained``: the network was trained at it, or loses
+    nothing by it; of all other codes the accuracy is not known.
+    """
+    trace, own = side.trace, own_name(side.trace)
+    exact = all(c.dead_zone == 0 for c in trace.connections.values())
     found = []
-    for hardware in hardware_of(chip):
-        mapping = map_trace(trace, chip, hardware)
-        for code, acts in activities.items():
-            own = make_bill(acts, trace, chip, mapping)
+    for code in CODINGS:
+        acts = side.activities if code.name == own else tuple(recode(trace, code))
+        for hardware, cost in replace(side, activities=acts).bills(chip).items():
             found.append({
-                "code": code,
+                "code": code.name,
                 "hardware": hardware,
-                "total_j": own.total,
+                "trained": code.name == own or (exact and code.dead_zone == 0),
+                "total_j": cost.total,
                 "silent_share": silent_share(acts),
                 "quiet_share": quiet_share(acts),
-                "movement_share": own.movement_share,
-                "weight_share": own.share("weight_access"),
-                "accumulate_only_share": own.share("computing"),
-                "latency_s": own.latency,
-                "power_w": own.power,
-                "area_m2": own.area,
-                "by_category": own.by_category,
+                "movement_share": cost.movement_share,
+                "weight_share": cost.share("weight_access"),
+                "accumulate_only_share": cost.share("computing"),
+                "latency_s": cost.latency,
+                "power_w": cost.power,
+                "area_m2": cost.area,
+                "by_category": cost.by_category,
             })  # fmt: skip
-    return found
+    return sorted(found, key=lambda e: hardware_of(chip).index(e["hardware"]))
 
 
 def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
@@ -111,8 +117,7 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
     smallest ratio against spiking rivals and the one against dense words, on the BERT-base shape, at the cheapest."""
     rows = []
     for name, trace in traces.items():
-        ratios = Comparison.of(trace, chip, PAPER_LENGTH).ratios(chip)
-        dense_ratio, (ratio, rival) = ratios.pop("dense"), min((ratio, name) for name, ratio in ratios.items())
+        least = smallest(Comparison.of(trace, chip, PAPER_LENGTH).ratios(chip))
         for hardware in hardware_of(chip):
             mapping = map_trace(trace, chip, hardware)
             own = make_bill(as_traced(trace), trace, chip, mapping)
@@ -131,9 +136,7 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
                 "latency_per_sentence_s": own.latency / own.sequences,
                 "area_m2": own.area,
                 "tiles": mapping.tiles,
-                "ratio_min": ratio,
-                "ratio_min_rival": rival,
-                "ratio_dense": dense_ratio,
+                **least,
             })  # fmt: skip
     return rows
 
@@ -146,61 +149,53 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
     return f"mttfs-k{zone}{'-neuron' if rows else ''}"
 
 
-def waterfall(trace: Trace, chip: Chip) -> list[dict[str, Any]]:
-    """Energy step by step: plain TTFS, mask, dead zone, silence per neuron, synapse units where there are any."""
-    tensor, neuron = (own_name(trace, per_neuron=per_neuron) for per_neuron in (False, True))
-    steps: list[tuple[str, str, Hardware]] = [
-        ("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", tensor, "digital"),
-        ("silence per neuron", neuron, "digital"), ("synapse units", neuron, "msu"),
-    ]  # fmt: skip
-    mappings = {hardware: map_trace(trace, chip, hardware) for hardware in hardware_of(chip)}
+def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, Any]]:
+    """Energy step by step, of :func:`encodings`: plain TTFS, mask, dead zone, silence per neuron where the network has
+    it, and synapse units where the chip has them. The last step is the network as it is."""
+    zone, own = own_name(trace, per_neuron=False), own_name(trace)
+    steps = [("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", zone, "digital")]
+    steps += [("silence per neuron", own, "digital")] if own != zone else []
+    known = {(e["code"], e["hardware"]): e for e in codes}
     return [
-        {"step": step, "total_j": make_bill(recode(trace, coding(name)), trace, chip, mappings[hardware]).total}
-        for step, name, hardware in steps
-        if hardware in mappings
+        {"step": step, "total_j": known[code, kind]["total_j"], "trained": known[code, kind]["trained"]}
+        for step, code, kind in [*steps, ("synapse units", own, "msu")]
+        if (code, kind) in known
     ]
 
 
-def tornado(trace: Trace, chip: Chip, hardware: Hardware, count: int = 10) -> list[dict[str, Any]]:
-    """The constants that move the total (J) of a trace most when each alone changes by ± :data:`SWING`, widest first.
+def tornado(side: Side, chip: Chip, hardware: Hardware, count: int = 10) -> list[dict[str, Any]]:
+    """The constants that move the total (J) of a network most when each alone changes by ± :data:`SWING`, widest first.
 
     Sizes (rows, columns, bits, areas) would change the mapping and are left out.
     """
-    mapping, activities = map_trace(trace, chip, hardware), as_traced(trace)
-    swings: list[dict[str, Any]] = []
-    for key, quantity in chip.quantities():
-        if si_factor(quantity.unit)[1] in ("1", "bit", "m", "m2") and key != "noc.hops":
-            continue
-        both = quantity.si * np.array([1 - SWING, 1 + SWING])
-        total = make_bill(activities, trace, with_value(chip, key, both), mapping).total
-        low, high = np.broadcast_to(total, 2).tolist()
-        swings.append({"key": key, "low_j": low, "high_j": high})
+    values = {
+        key: quantity.si
+        for key, quantity in chip.quantities()
+        if si_factor(quantity.unit)[1] not in ("1", "bit", "m", "m2") or key == "noc.hops"
+    }
+    factors, swung = 1 + SWING * np.kron(np.eye(len(values)), [-1, 1]), chip
+    for (key, value), row in zip(values.items(), factors, strict=True):
+        swung = with_value(swung, key, value * row)
+    totals = side.bill(swung, hardware).total
+    both = np.broadcast_to(totals, factors.shape[1]).reshape(-1, 2).tolist()
+    swings = [{"key": key, "low_j": low, "high_j": high} for key, (low, high) in zip(values, both, strict=True)]
     return sorted(swings, key=lambda swing: -abs(swing["high_j"] - swing["low_j"]))[:count]
 
 
-def with_silence(activities: Sequence[Activity], share: float) -> list[Activity]:
-    """The same activities, spikes scaled so that every population has this silent share."""
-    changed = []
-    for a in activities:
-        scale = (1 - share) * a.windows / a.events if a.events else 0.0
-        counts = {name: getattr(a, name) * scale for name in ("events", "kappa", "operations", "active", "squares")}
-        changed.append(replace(a, **counts))
-    return changed
+def with_silence(activities: Sequence[Activity], share: float | NDArray[np.float64]) -> list[Activity]:
+    """The same activities, spikes scaled so that every population has this silent share (or each of several)."""
+    return [scaled(a, (1 - share) * a.windows / a.events if a.events else 0.0) for a in activities]
 
 
 def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors: Sequence[float]) -> list[list[float]]:
     """Energy of masked spikes over dense words, both digital: ``[factor of the hop energies][silent share]``."""
-    mapping = map_trace(trace, chip, "digital")
-    spikes, words = recode(trace, coding(own_name(trace))), recode(trace, coding("dense"))
-    rows = []
-    for factor in factors:
-        scaled = chip
-        for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
-            value = dict(chip.quantities())[key].si
-            scaled = with_value(scaled, key, value * factor)
-        dense = make_bill(words, trace, scaled, mapping).total
-        rows.append([make_bill(with_silence(spikes, s), trace, scaled, mapping).total / dense for s in silences])
-    return rows
+    mapping, moved = map_trace(trace, chip, "digital"), chip
+    for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
+        moved = with_value(moved, key, dict(chip.quantities())[key].si * np.array(factors)[:, None])
+    spikes = with_silence(recode(trace, coding(own_name(trace))), np.array(silences))
+    joules, dense = (make_bill(a, trace, moved, mapping).total for a in (spikes, recode(trace, coding("dense"))))
+    ratios: list[list[float]] = np.broadcast_to(joules / dense, (len(factors), len(silences))).tolist()
+    return ratios
 
 
 def break_even_lengths(trace: Trace, shape: Shape, chip: Chip, silences: Sequence[float], lengths: Sequence[int]

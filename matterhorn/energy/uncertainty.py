@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..program.trace import Trace
 from ..units import si_factor
-from .activity import as_traced
 from .chip import Chip
 from .library import with_value
+from .mapping import hardware_of
 from .rivals import Comparison, Side, rivals
 
 DRAWS, SEED = 1000, 1
@@ -49,9 +48,7 @@ def draw(count: int = DRAWS, seed: int = SEED, **bounds: tuple[float, float]) ->
     return {key: low * (high / low) ** row for (key, (low, high)), row in zip(bounds.items(), shares, strict=True)}
 
 
-def uncertainty(
-    trace: Trace, chip: Chip, comparison: Comparison, count: int = DRAWS, seed: int = SEED
-) -> dict[str, Any]:
+def uncertainty(side: Side, chip: Chip, comparison: Comparison, count: int = DRAWS, seed: int = SEED) -> dict[str, Any]:
     """Intervals (5 to 95 %) of total and ratios, in how many draws ours wins, and the numbers that drive both.
 
     ``drivers`` have rank correlations with the total and with the smallest ratio, the strongest first.
@@ -66,9 +63,9 @@ def uncertainty(
         for r in rivals()
     }
     ratios = replace(comparison, rivals=sides).ratios(drawn)
-    own = Side.of(as_traced(trace), trace, chip).bills(drawn)
+    own = side.bill(drawn, hardware_of(chip)[-1])
     found = {
-        "total_j": np.broadcast_to([*own.values()][-1].total, count),
+        "total_j": np.broadcast_to(own.total, count),
         "ratio_min": np.min([ratio for name, ratio in ratios.items() if name != "dense"], axis=0),
         "ratio_dense": np.broadcast_to(ratios["dense"], count),
     }

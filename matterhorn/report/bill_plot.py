@@ -5,24 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..energy.answer import NAMES
+from ..energy.answer import NAMES, in_words
+from ..energy.billing import PARTS
 from ..errors import visible
 from ..storage import put_file
 from ..units import engineering
 
-PARTS = {
-    "computing": ("computing",),
-    "movement": ("spike_movement", "dense_movement"),
-    "weights, keys, values": ("weight_access", "kv_write", "kv_read"),
-    "conduction": ("msu_conduction",),
-    "periphery": ("msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control"),
-    "neuron state": ("neuron_state", "thresholds"),
-    "digital functions": ("digital_functions",),
-    "leakage": ("leakage",),
-}
-"""Parts of a bar and the categories of the bill in them: together all of them."""
-
-COLORS = ("#2f6f9f", "#d1495b", "#edae49", "#66a182", "#a3c9a8", "#6c5b95", "#30343f", "#b0b0b0")
+COLORS = ("#2f6f9f", "#e8590c", "#c92a2a", "#2b8a3e", "#8fce9b", "#7d8b99")
+"""Of the parts, on the page too."""
 
 
 def plot_bill(answer: dict[str, Any], path: Path) -> None:
@@ -39,20 +29,23 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     codes = ("dense", "ttfs", "mttfs-k0", answer["code"])
     bills = sorted((e for e in answer["encodings"] if e["code"] in codes), key=lambda e: codes.index(e["code"]))
     arrays = list(dict.fromkeys(e["hardware"] for e in bills))
-    bars = [_own(answer, e) for e in sorted(bills, key=lambda e: arrays.index(e["hardware"]))]
+    bars = sorted(bills, key=lambda e: arrays.index(e["hardware"]))
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.38 * len(bars)), layout="constrained")
+    shades = [1.0 if e["trained"] else 0.45 for e in bars]
     left = [0.0] * len(bars)
     for (part, categories), color in zip(PARTS.items(), COLORS, strict=True):
         widths = [1e6 * sum(e["by_category"][c] for c in categories) / answer["n"] for e in bars]
         if any(widths):
-            axis.barh(range(len(bars)), widths, left=left, color=color, label=part)
+            drawn = axis.barh(range(len(bars)), widths, left=left, color=color, label=part)
+            for bar, shade in zip(drawn, shades, strict=True):
+                bar.set_alpha(shade)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    for row, (end, bar) in enumerate(zip(left, bars, strict=True)):
-        axis.text(end, row, f" {engineering(bar['total_j'] / answer['n'])}", va="center", fontsize=9)
-    axis.set_yticks(range(len(bars)), [f"{e['code']}, {NAMES[e['hardware']]}" for e in bars])
+    for row, (end, e) in enumerate(zip(left, bars, strict=True)):
+        axis.text(end, row, f" {engineering(e['total_j'] / answer['n'])}", va="center", fontsize=9)
+    axis.set_yticks(range(len(bars)), [f"{in_words(e['code'])}, {NAMES[e['hardware']]}" for e in bars])
     axis.invert_yaxis()
     axis.set(xlabel="µJ per sentence", xlim=(0, 1.1 * max(left)))
-    title = f"{visible(answer['model'])} on {visible(answer['chip'])}: the same levels, sent in other codes"
+    title = f"{visible(answer['model'])} on {visible(answer['chip'])}: the same levels in other codes (pale: untrained)"
     axis.set_title(title, fontsize=11, parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(
@@ -60,8 +53,3 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     )
     put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
     plt.close(figure)
-
-
-def _own(answer: dict[str, Any], bar: dict[str, Any]) -> dict[str, Any]:
-    """The bill of what ran in place of the one of its code: counts as they are, silence read as it was."""
-    return answer if (bar["code"], bar["hardware"]) == (answer["code"], answer["hardware"]) else bar

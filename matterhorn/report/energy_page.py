@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from ..energy.activity import CODINGS, Coding, as_traced, recode, silent_share
+from ..energy.answer import CONNECTION_NAMES, NAMES, in_words
+from ..energy.billing import PARTS, Bill
 from ..energy.chip import Chip
 from ..energy.mapping import Mapping, hardware_of
 from ..energy.movement import tile_heat
 from ..energy.shapes import SHAPES, as_wide, lay
-from ..energy.study import break_even_hops, break_even_lengths, map_trace
+from ..energy.study import bill, break_even_hops, break_even_lengths, map_trace
 from ..program.trace import Trace
 from ..storage import put_file
-from ..topology import CONNECTION
+from ..topology import CONNECTION, Site
+from .bill_plot import COLORS
 from .page_file import fill_page
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
@@ -28,27 +32,50 @@ def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> 
 
 
 def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
-    """What the page shows beyond the answer: silence by layer, heat, tornado, break-even maps, the chip's numbers."""
-    mapping = map_trace(trace, chip, hardware_of(chip)[-1])
-    base = as_wide(SHAPES["bert-base"], trace)
+    """What the page shows beyond the answer: where the energy goes, silence by layer, heat, break-even maps, words, and
+    the chip's numbers."""
+    hardware = hardware_of(chip)[-1]
+    mapping, base = map_trace(trace, chip, hardware), as_wide(SHAPES["bert-base"], trace)
     heat = tile_heat(as_traced(trace), chip, mapping)
     columns, rows = range(mapping.mesh.columns), range(mapping.mesh.rows)
+    lengths, taken = sorted({*LENGTHS, length}), {tile for group in mapping.groups.values() for tile in group.tiles}
     return {
+        "parts": [
+            {"name": name, "of": of, "color": color} for (name, of), color in zip(PARTS.items(), COLORS, strict=True)
+        ],
+        "words": {code.name: in_words(code.name) for code in CODINGS},
+        "arrays": NAMES,
+        "goes": _goes(bill(trace, chip, hardware), trace),
         "silence": {code.name: _silence(trace, code) for code in CODINGS if code.masked},
         "connections": list(CONNECTION),
+        "names": CONNECTION_NAMES,
         "mesh": {
             "joules": [[heat.get((x, y), 0.0) / trace.sequences for x in columns] for y in rows],
-            "labels": _labels(mapping),
+            "used": [[(x, y) in taken for x in columns] for y in rows],
+            "names": _names(mapping),
         },
         "silences": SILENCES,
         "hop_factors": HOP_FACTORS,
         "break_even_hops": break_even_hops(lay(trace, base, length), chip, SILENCES, HOP_FACTORS),
-        "lengths": LENGTHS,
-        "break_even_lengths": break_even_lengths(trace, base, chip, SILENCES, LENGTHS),
+        "lengths": lengths,
+        "break_even_lengths": break_even_lengths(trace, base, chip, SILENCES, lengths),
         "chip": [{"key": key, "value": number.text, "source": number.source} for key, number in chip.quantities()],
         "chip_title": chip.title,
         "chip_about": chip.about.strip(),
     }
+
+
+def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
+    """J by what takes them (connections and digital functions, of all blocks together), largest first, and category."""
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for (name, category), joules in own.lines.items():
+        if name in trace.connections:
+            part = Site.parse(name).part
+            what = CONNECTION_NAMES.get(part, part)
+        else:
+            what = trace.digital[name].operation.replace("_", " ") if name in trace.digital else name
+        found[what][category] += joules
+    return dict(sorted(found.items(), key=lambda item: -sum(item[1].values())))
 
 
 def _silence(trace: Trace, code: Coding) -> list[list[float]]:
@@ -57,7 +84,9 @@ def _silence(trace: Trace, code: Coding) -> list[list[float]]:
     return [[found[block, connection] for connection in CONNECTION] for block in range(trace.shape.layers)]
 
 
-def _labels(mapping: Mapping) -> list[list[str]]:
-    """Name of the group on every tile, empty where there is none."""
-    names = {tile: name for name, group in mapping.groups.items() for tile in group.tiles}
-    return [[names.get((x, y), "") for x in range(mapping.mesh.columns)] for y in range(mapping.mesh.rows)]
+def _names(mapping: Mapping) -> list[dict[str, Any]]:
+    """What to write on the mesh, in the middle of each block's tiles."""
+    blocks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for name, group in mapping.groups.items():
+        blocks[f"block {Site.parse(name).block}" if "." in name else name] += group.tiles
+    return [{"name": name, "x": x, "y": y} for name, own in blocks.items() for x, y in [own[len(own) // 2]]]

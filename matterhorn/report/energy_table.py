@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..energy.answer import NAMES
+from ..energy.answer import NAMES, WHERE
 from ..energy.chip import Chip
 from ..energy.uncertainty import CHOSEN
 from ..units import Quantity, engineering, si_factor
@@ -45,6 +45,11 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"Of {answer['draws']} draws of all numbers, ours wins {answer['wins']['spiking']:.0%} against rivals and "
         f"{answer['wins']['dense']:.0%} against dense words. A sentence takes {low} … {high}, driven by {drivers}."
     )
+    worst = answer["worst_chip"]
+    print_line(
+        f"On the worst of the chips that ship: {worst['ratio_min']:.2f}x ({worst['ratio_min_rival']}, "
+        f"{worst['ratio_min_chip']}) and {worst['ratio_dense']:.2f}x ({worst['ratio_dense_chip']})."
+    )
     rows = [(name, engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j]
     rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
     print_table("Bill", ("category", "a sentence", "share"), rows)
@@ -56,16 +61,26 @@ def print_energy(answer: dict[str, Any]) -> None:
 
 def _print_codes(answer: dict[str, Any]) -> None:
     base = {(e["code"], e["hardware"]): e["total_j"] for e in answer["bert_base_encodings"]}
-    columns = ("code", "arrays", "silent", "quiet", "a sentence", "moves", "weights", "BERT-base")
+    columns = ("code", "arrays", "silent", "quiet", "a sentence", "moves", "weights", "BERT-base", "score")
     rows = [
         (
             e["code"], e["hardware"], f"{e['silent_share']:.1%}", f"{e['quiet_share']:.1%}",
             engineering(e["total_j"] / answer["n"]), f"{e['movement_share']:.0%}", f"{e['weight_share']:.0%}",
-            engineering(base[e["code"], e["hardware"]]),
+            engineering(base[e["code"], e["hardware"]]), _accuracy(answer, e),
         )
         for e in sorted(answer["encodings"], key=lambda e: e["total_j"])
     ]  # fmt: skip
-    print_table(f"Same levels, other codes (BERT-base: {answer['bert_base_tokens']} tokens)", columns, rows)
+    print_table(
+        f"Same levels, other codes (BERT-base: {answer['bert_base_tokens']} tokens; score ?: not trained so)",
+        columns,
+        rows,
+    )
+
+
+def _accuracy(answer: dict[str, Any], code: dict[str, Any]) -> str:
+    if not code["trained"]:
+        return "?"
+    return "–" if answer["accuracy"] is None else f"{100 * answer['accuracy']:.1f}"
 
 
 def _print_rivals(answer: dict[str, Any]) -> None:
@@ -91,6 +106,23 @@ def _print_rivals(answer: dict[str, Any]) -> None:
         "published",
     )
     print_table(title, columns, rows)
+
+
+def print_foreign(answer: dict[str, Any]) -> None:
+    """The bill of a network that did not run here."""
+    total, other = answer["total_j"], answer["by_hardware_j"]
+    print_line(
+        (answer["model"], "bold"),
+        " on ",
+        (answer["chip"], "bold"),
+        f" ({NAMES[answer['hardware']]}): {engineering(total)} and {engineering(answer['latency_s'], 's')} a sample, "
+        f"{engineering(answer['power_w'], 'W')}, {answer['area_m2'] * 1e6:.3g} mm²",
+    )
+    print_line(", ".join(f"{WHERE[kind]}: {engineering(joules)}" for kind, joules in other.items()) + ".")
+    for title, key in (("Bill", "by_category"), ("By layer", "by_connection")):
+        lines = sorted(answer[key].items(), key=lambda item: -item[1])
+        rows = [(name, engineering(joules), f"{joules / total:.1%}") for name, joules in lines if joules]
+        print_table(title, ("part", "a sample", "share"), rows)
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:

@@ -74,7 +74,7 @@ def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: 
         about["drop"] = result.teacher.metrics[result.metric] - value
     shares: dict[str, Any] = {"silent_share": trace.silent_share, "quiet_share": trace.quiet_share}
     spikes, arrays = _cheapest({kind: bill.total for kind, bill in comparison.own.bills(chip).items()})
-    words, where = _cheapest(comparison.dense_j(chip))
+    words, where = _cheapest(comparison.dense.dense_j(chip))
     return [
         Point(f"{name} ({own_name(trace)})", "spiking", value, spikes, arrays, True, **shares, **about),
         Point(f"{name} (dense words)", "dense", value, words, where, False, **about),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.activation import TABLED
 from ..kernels.counting import count_rows, count_squares
 from ..program.packing import BITS, threshold_words
 from ..program.parts import Population
 from ..program.program import Program
-from ..program.trace import ConnectionTrace, DigitalTrace, Trace
+from ..program.steps import digital_steps
+from ..program.trace import ConnectionTrace, Trace
 from ..topology import CONNECTION, TARGETS, Site
 from .backend import Levels, Slots
 from .sequences import Sequences
@@ -125,32 +125,11 @@ class TraceRecorder:
 
     def _digital(self) -> None:
         """Digital steps follow from the lengths alone."""
-        shape, lengths = self.shape, self.lengths
-        tokens, sequences, width, heads = int(lengths.sum()), len(lengths), shape.width, shape.heads
         config = self.program.config
-        narrow = config.table_width
-        self._step("embedding", -1, "embedding", tokens * narrow, tokens)
-        self._step("embedding_norm", -1, "layer_norm", tokens * narrow, tokens)
-        if self.program.projection:
-            self._step("projection", -1, "head", tokens * narrow * width, tokens)
-        for i in range(shape.layers):
-            own = sequences if shape.is_cut(i) else tokens
-            pairs = tokens if shape.is_cut(i) else int((lengths**2).sum())
-            for part in ("attention", "feed_forward"):
-                self._step(f"block.{i}.{part}_residual", i, "residual", own * width, own)
-                self._step(f"block.{i}.{part}_norm", i, "layer_norm", own * width, own)
-            if config.relative_distance:
-                self._step(f"block.{i}.position_bias", i, "position_bias", pairs * heads, own * heads)
-            self._step(f"block.{i}.softmax", i, "softmax", pairs * heads, own * heads)
-            self._step(f"block.{i}.input_quantize", i, "quantize", tokens * width, tokens)
-            self._step(f"block.{i}.hidden_quantize", i, "quantize", own * width, own)
-            self._step(f"block.{i}.probabilities_quantize", i, "quantize", pairs * heads, own)
-        self._step("pooler", shape.layers, "head", sequences * width * width, sequences)
-        if config.head_activation in TABLED:
-            self._step("head_activation", shape.layers, "activation", sequences * width, sequences)
-        self._step("classifier", shape.layers, "head", sequences * width * self.trace.labels, sequences)
-
-    def _step(self, name: str, block: int, operation: str, elements: int, vectors: int) -> None:
-        step = self.trace.digital.setdefault(name, DigitalTrace(name, block, operation))
-        step.elements += elements
-        step.vectors += vectors
+        for step in digital_steps(
+            self.shape, self.lengths.tolist(), self.trace.labels, table_width=config.table_width,
+            position_bias=bool(config.relative_distance), head_activation=config.head_activation,
+        ):  # fmt: skip
+            known = self.trace.digital.setdefault(step.name, replace(step, elements=0, vectors=0))
+            known.elements += step.elements
+            known.vectors += step.vectors

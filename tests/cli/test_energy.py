@@ -197,3 +197,38 @@ def test_runs_leave_traces_that_merge(own, rows, tmp_path):
     assert "already there" in str(run("trace", "merge", first, second, "-o", whole).exception)
     twice = run("trace", "merge", whole, first, "-o", str(tmp_path / "twice.json.gz"))
     assert "the same rows twice" in str(twice.exception) and not (tmp_path / "twice.json.gz").exists()
+
+
+def test_layers_of_another_simulator(tmp_path):
+    (tmp_path / "net.csv").write_text(
+        "layer,fan_in,fan_out,spikes,steps,after\nfc1,784,100,900,10,\nfc2,100,10,,,fc1\n"
+    )
+    (tmp_path / "net.jsonl").write_text(
+        '{"layer": "fc1", "fan_in": 784, "fan_out": 100, "spikes": 900, "steps": 10}\n'
+        '{"layer": "fc2", "fan_in": 100, "fan_out": 10}\n'
+    )
+    by_suffix = [
+        json.loads(run("energy", "--layers", str(tmp_path / f"net.{suffix}"), "--json").stdout)
+        for suffix in ("csv", "jsonl")
+    ]
+    for answer in by_suffix:
+        assert answer.pop("model").startswith(str(tmp_path))
+    assert by_suffix[0] == by_suffix[1]
+    assert by_suffix[0]["total_j"] == min(by_suffix[0]["by_hardware_j"].values())
+    text = run("energy", "--layers", str(tmp_path / "net.csv"), "--chip", "loihi").stdout
+    assert "fc1" in text and "By layer" in text
+    (tmp_path / "net.csv").write_text("layer,fan_in,rows,spikes\nfc1,784,100,900\n")
+    says = str(run("energy", "--layers", str(tmp_path / "net.csv")).exception)
+    assert "net.csv: rows: no such column; columns are layer, fan_in, fan_out" in says
+
+
+def test_an_encoder_from_its_configuration(tmp_path):
+    plain = {"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4,
+             "intermediate_size": 128, "quantization_config": {"bits": 8, "activations": "int8"}}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    answer = json.loads(run("energy", "--config", str(tmp_path), "--tokens", "16", "--json").stdout)
+    assert answer["tokens"] == 16 and set(answer["by_hardware_j"]) == {"digital", "msu", "macro"}
+    fewer = run("energy", "--config", str(tmp_path), "--tokens", "16", "--weight-bits", "1", "--json")
+    assert json.loads(fewer.stdout)["total_j"] < answer["total_j"]
+    for also in (("--model", "sst2"), ("--html", "a.html"), ("--layers", "a.csv"), ("--limit", "3")):
+        assert isinstance(run("energy", "--config", str(tmp_path), *also).exception, InputError)

@@ -24,6 +24,7 @@ from matterhorn.energy import (
 )
 from matterhorn.energy.billing import STAGES
 from matterhorn.energy.mapping import hardware_of
+from matterhorn.energy.rivals import Side
 from matterhorn.energy.study import encodings, map_trace
 from matterhorn.errors import InputError
 from matterhorn.program.trace import DigitalTrace
@@ -320,13 +321,25 @@ def test_one_population_has_one_silent_level_however_few_windows_a_reader_has():
 def test_bert_base_with_all_codes_is_quick(base):
     chip = load("rram-22nm")
     start = time.process_time()
-    found = encodings(base, chip)
+    found = encodings(Side.of(as_traced(base), base, chip), chip)
     assert len(found) == 2 * len(CODINGS)
     assert time.process_time() - start < 2
 
 
+@pytest.mark.parametrize(
+    ("zone", "trained"), [(2, {"mttfs-k2-neuron"}), (0, {c.name for c in CODINGS if not c.dead_zone})]
+)
+def test_only_the_own_code_is_trained_unless_nothing_is_lost(zone, trained):
+    trace, chip = synthetic.build(dead_zone=zone), load("rram-22nm")
+    found = encodings(Side.of(as_traced(trace), trace, chip), chip)
+    assert {e["code"] for e in found if e["trained"]} == trained
+    own = {e["hardware"]: e["total_j"] for e in found if e["code"] == f"mttfs-k{zone}-neuron"}
+    assert own == {kind: bill(trace, chip, kind).total for kind in ("digital", "msu")}
+
+
 def test_msu_reads_no_weight_and_dense_sends_no_spike(base):
-    for e in encodings(base, load("rram-22nm")):
+    chip = load("rram-22nm")
+    for e in encodings(Side.of(as_traced(base), base, chip), chip):
         lines = e["by_category"]
         assert (lines["weight_access"] == 0) == (e["hardware"] == "msu")
         assert (lines["msu_conduction"] > 0) == (e["hardware"] == "msu")

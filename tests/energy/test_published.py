@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from matterhorn.energy import SHAPES, as_traced, as_wide, lay, load, make_bill
-from matterhorn.energy.rivals import Comparison, Scores, rivals
-from matterhorn.energy.study import map_trace, tornado, waterfall
+from matterhorn.energy import SHAPES, as_traced, as_wide, bill, energy_answer, lay, load, make_bill, shipped
+from matterhorn.energy.answer import in_words, verdict
+from matterhorn.energy.rivals import Comparison, Scores, Side, rivals, smallest, worst
+from matterhorn.energy.study import encodings, map_trace, tornado, waterfall
 from matterhorn.topology import Shape
 
 from . import synthetic
@@ -60,11 +61,35 @@ def test_each_side_is_on_the_arrays_that_are_cheaper_for_it(minilm):
     ratios = found.ratios(chip)
     for name, bills in found.rival_bills(chip).items():
         assert ratios[name] == near(min(bill.total for bill in bills.values()) / ours)
-    dense = found.dense_j(chip)
+    dense = found.dense.dense_j(chip)
     assert set(dense) == {"digital", "msu", "macro"} and ratios["dense"] == near(min(dense.values()) / ours)
     whole = make_bill(found.dense.activities, found.dense.trace, chip, found.dense.placed["digital"])
     read_once = whole.by_category["weight_access"] * (1 - 1 / 128)
     assert dense["digital"] == near(whole.total - read_once)
+
+
+def test_the_worst_chip_is_the_least_of_those_that_ship(minilm):
+    chip = load("rram-22nm")
+    known = worst(minilm, (here := Comparison.of(minilm, chip, 64)), chip)
+    assert known["ratio_dense_chip"] == "loihi" and known["ratio_min_chip"] in shipped()
+    for key in ("ratio_min", "ratio_dense"):
+        there = load(known[f"{key}_chip"])
+        assert (
+            known[key]
+            == smallest(Comparison.of(minilm, there, 64).ratios(there))[key]
+            <= smallest(here.ratios(chip))[key]
+        )
+
+
+def test_the_verdict_recommends_nothing_that_was_not_trained(minilm):
+    answer = energy_answer(minilm, load("rram-22nm"), model="a", task="b")
+    trained = min((e for e in answer["encodings"] if e["trained"]), key=lambda e: e["total_j"])
+    trained["total_j"] *= 10
+    says = verdict(answer["encodings"], bill(minilm))
+    assert (
+        f"at which this network was trained, the cheapest is {in_words(trained['code'])} on digital arrays" in says[-2]
+    )
+    assert "masked, k = 2; " in says[-1] and "was not trained: accuracy there is unknown" in says[-1]
 
 
 def test_at_equal_accuracy_only_rivals_that_lose_as_much_are_beaten():
@@ -80,14 +105,17 @@ def test_every_rival_has_sources():
 
 def test_the_waterfall_goes_down_and_ends_at_the_own_code(base):
     chip = load("rram-22nm")
-    steps = waterfall(base, chip)
-    assert [step["step"] for step in steps][:3] == ["TTFS", "mask", "dead zone"]
+    side = Side.of(as_traced(base), base, chip)
+    steps = waterfall(encodings(side, chip), base)
+    assert [step["step"] for step in steps] == ["TTFS", "mask", "dead zone", "synapse units"]
     assert steps[0]["total_j"] > steps[1]["total_j"] > steps[2]["total_j"]
+    assert steps[-1]["total_j"] == side.bill(chip, "msu").total
+    assert [step["trained"] for step in steps] == [False, False, True, True]
 
 
 def test_the_tornado_has_the_ten_widest(base):
     chip = load("rram-22nm")
-    found = tornado(base, chip, "msu")
+    found = tornado(Side.of(as_traced(base), base, chip), chip, "msu")
     assert len(found) == 10
     widths = [abs(swing["high_j"] - swing["low_j"]) for swing in found]
     assert widths == sorted(widths, reverse=True) and widths[0] > 0

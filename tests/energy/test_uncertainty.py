@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from matterhorn.energy import energy_answer, load, shipped
+from matterhorn.energy import as_traced, energy_answer, load, shipped
 from matterhorn.energy.library import with_value
-from matterhorn.energy.rivals import Comparison, rivals
+from matterhorn.energy.rivals import Comparison, Side, rivals
 from matterhorn.energy.uncertainty import CHOSEN, draw, latin_hypercube, uncertain, uncertainty
 from matterhorn.units import si_factor
 
@@ -61,5 +61,7 @@ def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm
         assert low < answer[key] * 1.2 and high > answer[key] * 0.8, key
     assert answer["ratio_min"] == min(r["times_ours"] for r in answer["rivals"])
     assert answer["ratio_min_rival"] in {r.name for r in rivals()} and answer["accuracy"] is None
-    again = uncertainty(minilm, load("rram-22nm"), Comparison.of(minilm, load("rram-22nm"), 128))
+    chip = load("rram-22nm")
+    side = Side.of(as_traced(minilm), minilm, chip)
+    again = uncertainty(side, chip, Comparison.of(minilm, chip, 128))
     assert again["interval"] == answer["interval"]

@@ -71,6 +71,12 @@ class Browser:
             time.sleep(0.1)
         raise TimeoutError("the page did not finish: " + "; ".join(self.complaints()))
 
+    def prefer(self, scheme: str) -> None:
+        """What the page is told of the user's liking: ``dark`` or ``light``."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        self._ask("POST", "/goog/cdp/execute", command)
+
     def run(self, script: str) -> Any:
         """Run a script in the page."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": []})
@@ -96,5 +102,5 @@ class Browser:
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=180) as answer:
             return json.loads(answer.read())["value"]

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from matterhorn.cli.app import app
+from matterhorn.energy.answer import NAMES, in_words
 from matterhorn.topology import CONNECTION
 from matterhorn.units import engineering
 
@@ -14,9 +15,14 @@ from ..energy import synthetic
 from .browser import CHROMIUM, DRIVER, Browser
 
 pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
-needs_browser = pytest.mark.skipif(
+skips = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
 )
+
+
+def needs_browser(test):
+    """Slow, and skipped where there is none."""
+    return pytest.mark.slow(skips(test))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,11 @@ def test_figures_on_the_page_are_those_of_the_json(page, desk):
     assert text("card-token") == engineering(answer["per_token_j"])
     assert text("card-silent") == f"{100 * answer['silent_share']:.1f} %"
     assert text("card-quiet") == f"{100 * answer['quiet_share']:.1f} %"
-    assert text("card-rival") == f"{answer['ratio_min']:.2f}×"
+    assert text("card-rival") == f"{answer['ratio_min']:.2f}×" and text("card-dense") == f"{answer['ratio_dense']:.2f}×"
+    worst = answer["worst_chip"]
+    assert text("card-worst") == f"{worst['ratio_min']:.2f}×, {worst['ratio_dense']:.2f}×"
+    low, high = (engineering(joules / answer["n"]) for joules in answer["interval"]["total_j"])
+    assert text("subtitle").startswith(f"{low} to {high} in 90 % of draws")
     for rival in answer["rivals"]:
         assert engineering(rival["total_j"]) in text("rival-table")
     assert desk.run("return JSON.parse(document.getElementById('data').textContent).answer") == answer
@@ -78,9 +88,72 @@ def test_figures_on_the_page_are_those_of_the_json(page, desk):
         ".reduce((a, b) => a + b, 0)"
     )
     shown = set(desk.run("return document.getElementById('bills').data[0].y"))
-    label = lambda e: f"{e['code'].replace('-neuron', 'ₙ')} · {'MSU' if e['hardware'] == 'msu' else 'digital'}"  # noqa: E731
+    label = lambda e: f"{in_words(e['code'])} · {NAMES[e['hardware']]}"  # noqa: E731
     total = sum(e["total_j"] for e in answer["encodings"] if label(e) in shown) / answer["n"]
     assert stacked * 1e-6 == pytest.approx(total, rel=1e-9)
+
+
+@needs_browser
+def test_one_number_for_one_thing(page, desk):
+    """Headline, slider at the own code, the bar of it and where it goes; waterfall and rivals on BERT-base."""
+    path, answer = page
+    desk.open(path)
+    ours = engineering(answer["per_sentence_j"])
+    text = lambda element: desk.run(f"return document.getElementById('{element}').textContent")  # noqa: E731
+    assert text("headline") == text("slider-energy") == ours
+    gone = desk.run("return document.getElementById('goes').data.flatMap((t) => t.x).reduce((a, b) => a + b, 0)")
+    unit = desk.run("return document.getElementById('goes').layout.xaxis.title.text")[0]
+    assert gone * {"µ": 1e-6, "n": 1e-9}[unit] == pytest.approx(answer["per_sentence_j"], rel=1e-9)
+    base = engineering(answer["bert_base_per_sentence_j"])
+    assert desk.run("return document.getElementById('waterfall').data[0].text.at(-1)") == base
+    assert desk.run("return document.getElementById('rivals').data[0].text[0].trim()") == base
+    star = desk.run("const m = document.getElementById('map-lengths').data[2]; return [m.x[0], m.y[0]]")
+    assert star == [answer["silent_share"], str(answer["bert_base_tokens"])]
+
+
+@needs_browser
+def test_what_was_not_trained_is_pale_and_no_bar_has_more_than_six_colours(page, desk):
+    path, answer = page
+    desk.open(path)
+    trained = {f"{in_words(e['code'])} · {NAMES[e['hardware']]}" for e in answer["encodings"] if e["trained"]}
+    names, shades = desk.run("const t = document.getElementById('bills').data[0]; return [t.y, t.marker.opacity]")
+    assert {name for name, shade in zip(names, shades, strict=True) if shade == 1} == trained & set(names)
+    for chart in ("bills", "goes"):
+        assert desk.run(f"return document.getElementById('{chart}').data.length") <= 6
+    assert desk.run("k.value = 1; k.dispatchEvent(new Event('input')); "
+                    "return document.getElementById('slider-score').textContent") == "not trained so"  # fmt: skip
+
+
+@needs_browser
+def test_nothing_is_said_to_a_mouse_alone_and_no_code_name_is_left(page, desk):
+    desk.open(page[0])
+    hover = (
+        "[...document.querySelectorAll('.chart')].flatMap((c) => c.data).some((t) => t.hovertext || t.hovertemplate)"
+    )
+    assert desk.run(f"return {hover} || document.querySelectorAll('[title]').length > 0") is False
+    shown = "p, li, .chart text, .cards, .readout, #code-table, #rival-table"
+    seen = desk.run(f"return [...document.querySelectorAll('{shown}')].map((e) => e.textContent).join(' ')")
+    assert not re.search(r"mttfs|msu|ttfs|large_sram|spike_movement|noc\.", seen)
+    blocks = desk.run("return document.getElementById('mesh').layout.annotations.map((a) => a.text)")
+    assert blocks == ["embedding", *(f"block {block}" for block in range(6))]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_schemes(page, desk, scheme):
+    desk.prefer(scheme)
+    desk.open(page[0])
+
+    def luminance(of, what):
+        parts = re.findall(r"\d+", desk.run(f"return getComputedStyle({of}).{what}"))[:3]
+        return sum(weight * int(part) for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    card = luminance("document.querySelector('section:not(.cards)')", "backgroundColor")
+    assert (card > 128) == (scheme == "light")
+    for of in ("document.querySelector('#verdict li')", "document.querySelector('#bills .ytick text')"):
+        ink = luminance(of, "fill" if "tick" in of else "color")
+        assert abs(ink - card) > 120, of
+    desk.prefer("light")
 
 
 @needs_browser
@@ -113,6 +186,11 @@ def test_the_page_fits_a_phone(page):
         assert browser.run("return document.documentElement.scrollWidth") <= 390
         assert browser.run("return Math.min(...[...document.querySelectorAll('p, li, td')].map((e) => "
                            "parseFloat(getComputedStyle(e).fontSize)))") >= 13  # fmt: skip
+        for table in ("rival-table", "code-table"):
+            browser.run("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+            box = f"document.getElementById('{table}').parentElement"
+            assert browser.run(f"return {box}.scrollWidth > {box}.clientWidth")
+            assert "swipe" in browser.run(f"return getComputedStyle({box}, '::before').content")
         wide = browser.run("return [...document.querySelectorAll('.chart')].filter((c) => "
                            "c.getBoundingClientRect().right > innerWidth).map((c) => c.id)")  # fmt: skip
         assert wide == []

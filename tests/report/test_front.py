@@ -28,7 +28,7 @@ def test_points_have_the_bills_and_the_values_that_stand_elsewhere(networks):
     laid = lay(trace, as_wide(SHAPES["bert-base"], trace), 128)
     assert own.joules == pytest.approx(min(bill(laid, chip, kind).total for kind in ("digital", "msu")), rel=1e-12)
     assert own.value == result.spiking[-1].metrics["accuracy"] and own.trained
-    assert points["sst2 (dense words)"].joules == min(comparison.dense_j(chip).values())
+    assert points["sst2 (dense words)"].joules == min(comparison.dense.dense_j(chip).values())
     assert not points["sst2 (dense words)"].trained
     assert points["Sorbet"].joules == pytest.approx(own.joules * comparison.ratios(chip)["Sorbet"], rel=1e-12)
     assert points["Sorbet"].value == pytest.approx(0.904)

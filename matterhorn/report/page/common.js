@@ -13,8 +13,8 @@ function layout(extra = {}) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: false,
     font: { color: css("--ink"), size: phone() ? 11 : 13, family: "system-ui, sans-serif" },
-    hoverlabel: { font: { size: 13 } }, margin: { l: 10, r: 14, t: 12, b: 34, ...margin },
+    margin: { l: 10, r: 14, t: 12, b: 34, ...margin },
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };
 }
-const draw = (id, traces, extra) => Plotly.react(id, traces, layout(extra), { displayModeBar: false, responsive: true });
+const draw = (id, traces, extra) => Plotly.react(id, traces, layout(extra), { staticPlot: true, responsive: true });

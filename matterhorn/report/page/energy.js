@@ -7,15 +7,21 @@ function eng(value, unit = "J") {
   return `${value} ${unit}`;
 }
 const times = (ratio) => `${ratio.toFixed(2)}×`;
+const between = ([low, high], text) => `${text(low)} to ${text(high)}`;
+const square = (area) => String(Number((area * 1e6).toPrecision(3)));
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const codeName = (e) => `${D.words[e.code]} · ${D.arrays[e.hardware]}`;
+const score = (e) => (!e.trained ? "not trained so" : A.accuracy === null ? "–" : (100 * A.accuracy).toFixed(1));
+const GREY = "#8b98a5", OTHER = "#5c7c99";
 
-const COLORS = {
-  computing: "#3b6fb6", spike_movement: "#e8590c", dense_movement: "#f6a13c", weight_access: "#c92a2a", kv_write: "#e599c4",
-  kv_read: "#d6589a", msu_conduction: "#2b8a3e", msu_row_drivers: "#51cf66", msu_integrator: "#74c69d",
-  msu_comparator: "#a7d7b8", msu_readout: "#c7e8d2", msu_control: "#187a6b", neuron_state: "#7950f2", thresholds: "#b197fc",
-  digital_functions: "#5c7c99", leakage: "#9aa5b1",
-};
-const pretty = (name) => name.replaceAll("_", " ").replace("msu", "MSU").replace("kv", "KV");
-const codeName = (e) => `${e.code.replace("-neuron", "ₙ")} · ${e.hardware === "msu" ? "MSU" : "digital"}`;
+/* A number of the chip by its place in the file, in words. */
+const PLACES = { msu: "synapse unit", noc: "network", kv: "keys and values", state: "neuron memory", weights: "weight memory" };
+const NUMBERS = { g_on: "conductance of a high cell", g_off: "conductance of a low cell", readout: "read-out", bit: "a bit of a packet", read: "a read" };
+function inWords(key) {
+  const [place, ...rest] = key.split(".");
+  const of = rest.map((name) => NUMBERS[name] || name.replaceAll("_", " ")).join(", ");
+  return `${PLACES[place] || place.replaceAll("_", " ")}${of ? `: ${of}` : ""}`;
+}
 
 /* An energy axis: ticks in one engineering unit. */
 function joules(largest) {
@@ -23,26 +29,43 @@ function joules(largest) {
   return { scale, title: `${prefix}J a sentence` };
 }
 
+/* Horizontal bars of energy with their figures written beside them. */
+function bars(id, names, values, colors) {
+  const axis = joules(Math.max(...values));
+  draw(id, [{
+    type: "bar", orientation: "h", y: names, x: values.map((v) => v / axis.scale), text: values.map((v) => eng(v)), textposition: "auto",
+    cliponaxis: false, marker: { color: colors },
+  }], { yaxis: { autorange: "reversed" }, xaxis: { title: { text: axis.title }, rangemode: "tozero" }, margin: { b: 46 } });
+}
+
+function table(id, head, rows) {
+  const cell = (tag, text, number) => `<${tag}${number ? " class=n" : ""}>${safe(text)}</${tag}>`;
+  const line = (tag, cells) => `<tr>${cells.map((text, i) => cell(tag, text, head[i][0] === "#")).join("")}</tr>`;
+  el(id).innerHTML = line("th", head.map((name) => name.replace("#", ""))) + rows.map((row) => line("td", row)).join("");
+}
+
 function header() {
   el("headline").textContent = eng(A.per_sentence_j);
   const data = A.task === A.model ? "" : ` of ${A.task}`;
-  el("subtitle").textContent = `${A.model}, ${A.n} sentences${data}, ${(A.tokens / A.n).toFixed(1)} tokens each, ` +
-    `on ${A.chip}: ${D.chip_title}.`;
-  const dense = A.encodings.find((e) => e.code === "dense" && e.hardware === A.hardware);
-  const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j;
+  el("subtitle").textContent = `${between(A.interval.total_j, (v) => eng(v / A.n))} in 90 % of draws. ${A.model}, ${A.n} sentences${data}, ` +
+    `${(A.tokens / A.n).toFixed(1)} tokens each, on ${A.chip}: ${D.chip_title}.`;
+  const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j, W = A.worst_chip;
   const cards = [
+    [times(A.ratio_min), `at least this much would a spiking rival draw (${safe(A.ratio_min_rival)}; ${between(A.interval.ratio_min, times)}): BERT-base, same chip, each on its cheapest arrays`, "rival"],
+    [times(A.ratio_dense), `this much would a dense network of the same bits draw there (${between(A.interval.ratio_dense, times)})`, "dense"],
+    [`${times(W.ratio_min)}, ${times(W.ratio_dense)}`, `the same two on the worst of the chips that ship (${safe(W.ratio_min_chip)}, ${safe(W.ratio_dense_chip)})`, "worst"],
     [percent(A.silent_share), `of neuron-windows are silent, <i id="card-quiet">${percent(A.quiet_share)}</i> of synapses quiet`, "silent"],
-    [times(dense.total_j / A.total_j), "this much would a dense 4-bit network draw on the same arrays", "dense"],
-    [times(A.ratio_min), `at least this much would a spiking rival draw (${safe(A.ratio_min_rival)}): BERT-base, same chip, its cheapest arrays`, "rival"],
     [percent(movement), "of the energy moves data", "movement"],
-    [eng(A.per_token_j), "a token", "token"],
-    [eng(A.per_synaptic_operation_j), "a synaptic operation", "operation"],
+    [eng(A.per_token_j), `a token, ${eng(A.per_synaptic_operation_j)} a synaptic operation`, "token"],
     [eng(A.latency_s / A.n, "s"), `a sentence, at ${eng(A.power_w, "W")}`, "latency"],
-    [`${(A.area_m2 * 1e6).toPrecision(3)} mm²`, "of arrays and cores", "area"],
+    [`${square(A.area_m2)} mm²`, "of arrays and cores", "area"],
   ];
   el("cards").innerHTML = cards.map(([big, text, id]) => `<div><b id="card-${id}">${big}</b><span>${text}</span></div>`).join("");
   el("verdict").innerHTML = A.verdict.map((s) => `<li>${safe(s)}</li>`).join("");
-  el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${s}</li>`).join("");
+  el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${safe(s)}</li>`).join("");
+  el("waterfall-note").textContent = `BERT-base, ${A.bert_base_tokens} tokens. Digital arrays, until synapse units replace them. Grey: not trained so.`;
+  el("sure").textContent = `All numbers of the chip and the rivals' spikes, drawn ${A.draws} times between their bounds: ours costs less than every spiking ` +
+    `rival in ${percent(A.wins.spiking, 0)} of the draws, and less than the dense network in ${percent(A.wins.dense, 0)}.`;
 }
 
 function slider() {
@@ -56,134 +79,140 @@ function slider() {
   el("slider-silent").textContent = percent(chosen.silent_share);
   el("slider-quiet").textContent = percent(chosen.quiet_share);
   el("slider-gain").textContent = times(dense.total_j / chosen.total_j);
+  el("slider-score").textContent = score(chosen);
   const shown = [find("rate"), find("ttfs"), dense, chosen];
-  const axis = joules(Math.max(...shown.map((e) => e.total_j / A.n)));
-  draw("slider-chart", [{
-    type: "bar", orientation: "h", y: ["rate", "TTFS", "dense", `M-TTFS k = ${k}`], x: shown.map((e) => e.total_j / A.n / axis.scale),
-    text: shown.map((e) => eng(e.total_j / A.n)), textposition: "auto", cliponaxis: false, hoverinfo: "skip",
-    marker: { color: ["#9aa5b1", "#9aa5b1", "#5c7c99", css("--accent")] },
-  }], { xaxis: { title: { text: axis.title }, rangemode: "tozero" }, margin: { b: 46 } });
+  bars("slider-chart", shown.map((e) => D.words[e.code]), shown.map((e) => e.total_j / A.n), shown.map((e) => (e.trained ? css("--accent") : GREY)));
   const z = D.silence[name];
   draw("silence", [{
-    type: "heatmap", z, x: D.connections, y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: !phone(),
-    colorscale: [[0, "#fff3e6"], [0.5, "#f6a13c"], [0.85, "#3b6fb6"], [1, "#12263a"]], colorbar: { tickformat: ".0%", thickness: 12 },
+    type: "heatmap", z, x: D.connections.map((name) => (D.names[name] || name).replaceAll(" ", "<br>")), y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: false,
+    colorscale: [[0, "#fff3e6"], [0.5, "#f6a13c"], [0.85, "#3b6fb6"], [1, "#12263a"]],
     text: z.map((row) => row.map((v) => `${(100 * v).toFixed(0)}`)), texttemplate: "%{text}",
-    hovertemplate: "%{y}, %{x}: %{z:.1%} silent<extra></extra>",
-  }], { yaxis: { autorange: "reversed" }, margin: { b: 50 } });
+  }], { yaxis: { autorange: "reversed" }, margin: { b: 64 } });
 }
 
-function stacked(id, rows, label, total) {
-  const axis = joules(Math.max(...rows.map((r) => r.total_j / total)));
-  const used = Object.keys(COLORS).filter((c) => rows.some((r) => r.by_category[c] > 0));
-  el("legend").innerHTML = used.map((c) => `<span><i style="background:${COLORS[c]}"></i>${pretty(c)}</span>`).join("");
-  draw(id, used.map((c) => ({
-    type: "bar", orientation: "h", name: pretty(c), marker: { color: COLORS[c] }, y: rows.map(label),
-    x: rows.map((r) => r.by_category[c] / total / axis.scale),
-    hovertext: rows.map((r) => `${label(r)}<br>${pretty(c)}: ${eng(r.by_category[c] / total)} (${percent(r.by_category[c] / r.total_j)})`),
-    hoverinfo: "text",
-  })), {
-    barmode: "stack", bargap: 0.25, xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 20 },
-  });
+/* Stacked bars: rows of [name, energy by category, opacity]. */
+function stacked(id, legend, rows) {
+  const axis = joules(Math.max(...rows.map((r) => sum(Object.values(r[1])))));
+  const of = (part, row) => sum(part.of.map((category) => row[1][category] || 0));
+  const used = D.parts.filter((part) => rows.some((row) => of(part, row) > 0));
+  el(legend).innerHTML = used.map((p) => `<span><i style="background:${p.color}"></i>${p.name}</span>`).join("");
+  const last = used.length - 1;
+  draw(id, used.map((part, i) => ({
+    type: "bar", orientation: "h", marker: { color: part.color, opacity: rows.map((r) => r[2]) }, y: rows.map((r) => r[0]),
+    x: rows.map((r) => of(part, r) / axis.scale), cliponaxis: false, textposition: "outside",
+    text: i === last ? rows.map((r) => eng(sum(Object.values(r[1])))) : undefined,
+  })), { barmode: "stack", bargap: 0.25, xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 62 } });
 }
+
+const perSentence = (lines) => Object.fromEntries(Object.entries(lines).map(([name, v]) => [name, v / A.n]));
+const goes = () => stacked("goes", "goes-legend", Object.entries(D.goes).map(([name, lines]) => [name, perSentence(lines), 1]));
 
 function bills() {
   const sorted = [...A.encodings].sort((a, b) => a.total_j - b.total_j);
   const shown = sorted.filter((e) => e.total_j < 4 * sorted[Math.floor(sorted.length / 2)].total_j);
   const off = sorted.filter((e) => !shown.includes(e));
   el("off-chart").textContent = off.length ? `Off the chart: ${off.map((e) => `${codeName(e)} ${eng(e.total_j / A.n)}`).join(", ")}.` : "";
-  stacked("bills", shown, codeName, A.n);
+  stacked("bills", "legend", shown.map((e) => [codeName(e), perSentence(e.by_category), e.trained ? 1 : 0.4]));
+  table("code-table", ["code", "arrays", "#a sentence", "score", ...D.parts.map((p) => `#${p.name}`)], sorted.map((e) =>
+    [D.words[e.code], D.arrays[e.hardware], eng(e.total_j / A.n), score(e), ...D.parts.map((p) => eng(sum(p.of.map((c) => e.by_category[c])) / A.n))]));
 }
 
-function honesty() {
-  const rows = [["additions on this chip", A.accumulate_only_j], ["additions at the customary fp32 price", A.customary_j], ["the full bill", A.total_j]];
-  const axis = joules(Math.max(...rows.map((r) => r[1] / A.n)));
-  draw("honesty", [{
-    type: "bar", orientation: "h", y: rows.map((r) => r[0]), x: rows.map((r) => r[1] / A.n / axis.scale), text: rows.map((r) => eng(r[1] / A.n)),
-    textposition: "auto", hoverinfo: "skip", marker: { color: ["#3b6fb6", "#9aa5b1", css("--accent")] },
-  }], { yaxis: { autorange: "reversed" }, xaxis: { title: { text: axis.title } }, margin: { b: 46 } });
+function weights() {
+  const words = { none: "free", local: "beside the adders", large_sram: "1 MB on the chip", far: "off the chip" };
+  const band = Object.entries(A.weight_band_j);
+  bars("weights", band.map(([name]) => words[name]), band.map(([, v]) => v / A.n), css("--accent"));
 }
+
+const honesty = () => bars("honesty", ["additions on this chip", "additions at the customary fp32 price", "the full bill"],
+  [A.accumulate_only_j, A.customary_j, A.total_j].map((v) => v / A.n), ["#3b6fb6", GREY, css("--accent")]);
 
 function waterfall() {
-  const steps = A.waterfall;
-  el("waterfall-note").textContent = `BERT-base, ${A.bert_base_tokens} tokens. Digital arrays, until synapse units replace them.`;
-  const axis = joules(steps[0].total_j);
-  const values = steps.map((s, i) => (i ? s.total_j - steps[i - 1].total_j : s.total_j) / axis.scale);
+  const steps = A.waterfall, axis = joules(steps[0].total_j), last = steps.at(-1);
+  const base = steps.map((s, i) => (i ? Math.min(s.total_j, steps[i - 1].total_j) : 0) / axis.scale);
+  const size = steps.map((s, i) => Math.abs(s.total_j - (i ? steps[i - 1].total_j : 0)) / axis.scale);
+  const color = (s, i) => (!s.trained ? GREY : s.total_j < steps[i - 1].total_j ? "#2b8a3e" : "#c92a2a");
   draw("waterfall", [{
-    type: "waterfall", x: [...steps.map((s) => s.step), "ours"], y: [...values, 0],
-    measure: [...steps.map((_, i) => (i ? "relative" : "absolute")), "total"], textposition: "outside", cliponaxis: false,
-    text: [...steps.map((s, i) => (i ? times(steps[i - 1].total_j / s.total_j) : eng(s.total_j))), eng(steps.at(-1).total_j)],
-    decreasing: { marker: { color: "#2b8a3e" } }, increasing: { marker: { color: "#c92a2a" } }, totals: { marker: { color: css("--accent") } },
-    connector: { line: { color: css("--line") } }, hoverinfo: "x+text",
+    type: "bar", x: [...steps.map((s) => s.step), "this network"], y: [...size, last.total_j / axis.scale], base: [...base, 0],
+    textposition: "outside", cliponaxis: false, marker: { color: [...steps.map(color), css("--accent")] },
+    text: [...steps.map((s, i) => (i ? times(steps[i - 1].total_j / s.total_j) : eng(s.total_j))), eng(last.total_j)],
   }], { yaxis: { title: { text: axis.title } }, margin: { t: 26, b: 60 } });
 }
 
 function rivals() {
-  const rows = [...A.rivals].sort((a, b) => a.total_j - b.total_j);
-  const ours = { name: "this network", total_j: A.bert_base_per_sentence_j };
-  const all = [ours, ...rows];
-  const axis = joules(Math.max(...all.map((r) => r.total_j)));
-  const label = (r) => (r === ours ? "this network" : `${r.name}<br>T = ${r.steps}, ${r.spikes_per_window} spikes a window (rate ${percent(r.spike_rate)})` +
-    `<br>${r.layers} layers, ${r.weight_bits}-bit weights, ${r.hardware} arrays<br>${r.sources.spikes}`);
-  draw("rivals", [
-    { type: "bar", orientation: "h", x: all.map((r) => r.total_j / axis.scale), y: all.map((r) => r.name), hovertext: all.map(label), hoverinfo: "text",
-      text: all.map((r) => (r === ours ? eng(r.total_j) : times(r.times_ours))), textposition: "outside", cliponaxis: false,
-      marker: { color: all.map((r) => (r === ours ? css("--accent") : "#5c7c99")) } },
-  ], { barmode: "group", xaxis: { title: { text: axis.title } }, yaxis: { autorange: "reversed" }, margin: { b: 46, r: 60 } });
-  const score = (r) => (r.accuracy === null ? "–" : (100 * r.accuracy).toFixed(1));
   const best = { name: "this network", total_j: A.bert_base_per_sentence_j, times_ours: 1, accuracy: A.accuracy, hardware: A.bert_base_hardware,
     latency_s: A.bert_base_latency_s, area_m2: A.bert_base_area_m2, energy_delay_times_ours: 1, published_mj: null };
-  el("rival-table").innerHTML = "<tr><th>network</th><th>arrays</th><th class=n>on this chip</th><th class=n>times ours</th><th class=n>score</th>" +
-    "<th class=n>a sentence</th><th class=n>mm²</th><th class=n>energy × delay at equal area</th><th class=n>published, all blocks</th><th>published by</th></tr>" +
-    [best, ...rows].map((r) => `<tr><td>${safe(r.name)}</td><td>${r.hardware === "msu" ? "synapse units" : "digital"}</td><td class=n>${eng(r.total_j)}</td>` +
-    `<td class=n>${times(r.times_ours)}</td><td class=n>${score(r)}</td><td class=n>${eng(r.latency_s, "s")}</td><td class=n>${(r.area_m2 * 1e6).toPrecision(3)}</td>` +
-    `<td class=n>${times(r.energy_delay_times_ours)}</td><td class=n>${r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`}</td>` +
-    `<td>${safe(r.published_source || "–")}</td></tr>`).join("");
+  const dense = { name: "dense words", total_j: A.ratio_dense * best.total_j, times_ours: A.ratio_dense };
+  const rows = [best, ...[...A.rivals].sort((a, b) => a.total_j - b.total_j)], all = [best, dense, ...rows.slice(1)];
+  const axis = joules(Math.max(...all.map((r) => r.total_j)));
+  draw("rivals", [{
+    type: "scatter", mode: "markers+text", x: all.map((r) => r.total_j / axis.scale), y: all.map((r) => r.name), textposition: "middle right", cliponaxis: false,
+    text: all.map((r) => ` ${r === best ? eng(r.total_j) : times(r.times_ours)}`), marker: { size: 13, color: all.map((r) => (r === best ? css("--accent") : OTHER)) },
+  }], { xaxis: { title: { text: `${axis.title}, logarithmic` }, type: "log" }, yaxis: { autorange: "reversed", type: "category" }, margin: { b: 46, r: 70 } });
+  table("rival-table", ["network", "#times ours", "#on this chip", "#score", "at equal loss", "arrays", "#latency", "#mm²", "#energy × delay, equal area", "#layers", "#time steps",
+    "#spikes a window", "#published, all blocks", "spikes from"], rows.map((r) => [r.name, times(r.times_ours), eng(r.total_j), r.accuracy === null ? "–" : (100 * r.accuracy).toFixed(1),
+    r === best ? "" : r.at_equal_accuracy ? "yes" : "no", D.arrays[r.hardware], eng(r.latency_s, "s"), square(r.area_m2), times(r.energy_delay_times_ours), r.layers ?? "", r.steps ?? "", r.spikes_per_window ?? "",
+    r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`, r.sources ? r.sources.spikes : "its trace"]));
 }
 
-function mesh() {
-  const M = D.mesh, largest = Math.max(...M.joules.flat());
-  const axis = joules(largest);
-  draw("mesh", [{
-    type: "heatmap", z: M.joules.map((row, y) => row.map((v, x) => (M.labels[y][x] ? v / axis.scale : null))), text: M.labels,
-    colorscale: [[0, "#13293d"], [0.25, "#7b2d26"], [0.6, "#e8590c"], [1, "#ffe8a3"]], xgap: 1, ygap: 1, showscale: !phone(),
-    colorbar: { thickness: 12, title: { text: axis.title.replace(" a sentence", "") } }, hovertemplate: "%{text}<br>%{z:.3g} " + axis.title + "<extra></extra>",
-  }], { xaxis: { showgrid: false, constrain: "domain", title: { text: "column" } }, yaxis: { autorange: "reversed", scaleanchor: "x", showgrid: false, constrain: "domain", title: { text: "row" } }, margin: { b: 46 } });
+function sure() {
+  const rows = [[`cheapest rival, ${A.ratio_min_rival}`, A.ratio_min, A.interval.ratio_min], ["dense network", A.ratio_dense, A.interval.ratio_dense]];
+  const names = rows.map((r) => r[0]);
+  draw("intervals", [{
+    type: "scatter", mode: "markers+text", y: names, x: rows.map((r) => r[1]), text: rows.map((r) => `${times(r[1])} (${between(r[2], times)})`), textposition: "top center",
+    marker: { color: css("--accent"), size: 11 }, cliponaxis: false,
+    error_x: { type: "data", symmetric: false, array: rows.map((r) => r[2][1] - r[1]), arrayminus: rows.map((r) => r[1] - r[2][0]), color: css("--accent"), thickness: 3, width: 7 },
+  }], { xaxis: { title: { text: "times ours, 5 to 95 % of draws" }, rangemode: "tozero" }, yaxis: { autorange: "reversed", type: "category", range: [-0.7, 1.5] },
+    shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), dash: "dot" } }], margin: { b: 46, t: 24, r: 60 } });
+  const drivers = [...A.drivers].sort((a, b) => Math.abs(b.total_j) - Math.abs(a.total_j)).slice(0, 8);
+  draw("drivers", [{ type: "bar", orientation: "h", y: drivers.map((d) => inWords(d.key)), x: drivers.map((d) => d.total_j), text: drivers.map((d) => d.total_j.toFixed(2)),
+    textposition: "auto", cliponaxis: false, marker: { color: OTHER } }], { yaxis: { autorange: "reversed" }, margin: { b: 30 } });
 }
 
 function tornado() {
-  const rows = [...A.tornado].reverse();
-  const bar = (side, color, name) => ({
-    type: "bar", orientation: "h", y: rows.map((r) => r.key), x: rows.map((r) => 100 * (r[side] / A.total_j - 1)), marker: { color: color },
-    hovertext: rows.map((r) => `${r.key} ${name}: ${eng(r[side] / A.n)}`), hoverinfo: "text",
+  const change = (r, side) => 100 * (r[side] / A.total_j - 1);
+  const bar = (side, color) => ({
+    type: "bar", orientation: "h", y: A.tornado.map((r) => inWords(r.key)), x: A.tornado.map((r) => change(r, side)), marker: { color },
+    text: A.tornado.map((r) => `${change(r, side) > 0 ? "+" : "−"}${Math.abs(change(r, side)).toFixed(1)} %`), textposition: "outside", cliponaxis: false,
   });
-  draw("tornado", [bar("low_j", "#2b8a3e", "−50 %"), bar("high_j", "#c92a2a", "+50 %")],
-    { barmode: "overlay", xaxis: { title: { text: "change of the bill, %" }, ticksuffix: " %" }, margin: { b: 46 } });
+  const widest = 1.35 * Math.max(...A.tornado.map((r) => Math.max(Math.abs(change(r, "low_j")), Math.abs(change(r, "high_j")))));
+  draw("tornado", [bar("low_j", "#2b8a3e"), bar("high_j", "#c92a2a")],
+    { barmode: "overlay", xaxis: { ticksuffix: " %", range: [-widest, widest] }, yaxis: { autorange: "reversed" }, margin: { b: 30 } });
 }
 
-function breakEven(id, z, y, title, suffix) {
-  const logs = z.map((row) => row.map((v) => Math.log10(v)));
-  const common = { x: D.silences, y: y.map((v) => `${v}${suffix}`), z: logs };
+function mesh() {
+  const M = D.mesh, axis = joules(Math.max(...M.joules.flat()));
+  draw("mesh", [{
+    type: "heatmap", z: M.joules.map((row, y) => row.map((v, x) => (M.used[y][x] ? v / axis.scale : null))), xgap: 1, ygap: 1,
+    colorscale: [[0, "#13293d"], [0.25, "#7b2d26"], [0.6, "#e8590c"], [1, "#ffe8a3"]],
+    colorbar: { thickness: 12, orientation: "h", y: -0.12, yanchor: "top", title: { text: axis.title, side: "bottom" } },
+  }], {
+    xaxis: { showgrid: false, constrain: "domain", visible: false }, yaxis: { autorange: "reversed", scaleanchor: "x", showgrid: false, constrain: "domain", visible: false }, margin: { b: 70 },
+    annotations: M.names.map((n) => ({ x: n.x, y: n.y, text: n.name, showarrow: false, font: { color: "#fff", size: phone() ? 10 : 12 }, bgcolor: "rgba(10,16,23,.6)", borderpad: 2 })),
+  });
+}
+
+function breakEven(id, z, y, title, suffix, own) {
+  const names = y.map((v) => `${v}${suffix}`), common = { x: D.silences, y: names, z: z.map((row) => row.map((v) => Math.log10(v))) };
   draw(id, [
-    { ...common, type: "heatmap", zmin: -1, zmax: 1, showscale: false, zsmooth: false,
-      customdata: z, hovertemplate: "%{x:.0%} silent, %{y}: %{customdata:.2f}×<extra></extra>",
-      colorscale: [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]] },
-    { ...common, type: "contour", contours: { coloring: "none", start: 0, end: 0, size: 1 }, line: { color: "#111", width: 2.5 }, hoverinfo: "skip", showscale: false },
-  ], { xaxis: { title: { text: "silent share" }, tickformat: ".0%" }, yaxis: { title: { text: title }, type: "category" }, margin: { b: 46 } });
+    { ...common, type: "heatmap", zmin: -1, zmax: 1, zsmooth: false, colorscale: [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]],
+      colorbar: { thickness: 10, orientation: "h", y: -0.3, yanchor: "top", tickvals: [-1, -0.301, 0, 0.301, 1], ticktext: ["0.1×", "0.5×", "1×", "2×", "10×"] } },
+    { ...common, type: "contour", contours: { coloring: "none", start: 0, end: 0, size: 1 }, line: { color: "#111", width: 2.5 }, showscale: false },
+    { type: "scatter", mode: "markers+text", x: [A.silent_share], y: [`${own}${suffix}`], text: ["this network"], textposition: "top left", textfont: { color: "#111" },
+      marker: { symbol: "star", size: 15, color: "#ffd43b", line: { color: "#111", width: 1.5 } } },
+  ], { xaxis: { title: { text: "silent share" }, tickformat: ".0%" }, yaxis: { title: { text: title }, type: "category" }, margin: { b: 90 } });
 }
 
 function tables() {
-  const rows = Object.entries(A.by_connection).sort((a, b) => b[1] - a[1]);
-  el("lines").innerHTML = "<tr><th>connection or step</th><th class=n>a sentence</th><th class=n>share</th></tr>" + rows.map(([name, v]) =>
-    `<tr><td>${safe(name)}</td><td class=n>${eng(v / A.n)}</td><td class=n>${percent(v / A.total_j, 2)}</td></tr>`).join("");
+  table("lines", ["connection or step", "#a sentence", "#share"], Object.entries(A.by_connection).sort((a, b) => b[1] - a[1]).map(([name, v]) =>
+    [name, eng(v / A.n), percent(v / A.total_j, 2)]));
   el("about").textContent = D.chip_about;
-  el("numbers").innerHTML = "<tr><th>key</th><th class=n>value</th><th>source</th></tr>" + D.chip.map((q) =>
-    `<tr><td>${safe(q.key)}</td><td class=n>${safe(q.value)}</td><td>${safe(q.source)}</td></tr>`).join("");
+  table("numbers", ["key", "#value", "source"], D.chip.map((q) => [q.key, q.value, q.source]));
 }
 
 function everything() {
-  slider(); bills(); honesty(); waterfall(); rivals(); mesh(); tornado();
-  breakEven("map-hops", D.break_even_hops, D.hop_factors, "hop energy, times the chip's", "×");
-  breakEven("map-lengths", D.break_even_lengths, D.lengths, "tokens", "");
+  goes(); slider(); bills(); weights(); honesty(); waterfall(); rivals(); sure(); mesh(); tornado();
+  breakEven("map-hops", D.break_even_hops, D.hop_factors, "hop energy, times the chip's", "×", 1);
+  breakEven("map-lengths", D.break_even_lengths, D.lengths, "tokens", "", A.bert_base_tokens);
 }
 
 header();

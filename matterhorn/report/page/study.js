@@ -21,16 +21,14 @@ function sections() {
 function chart(name, s) {
   const x = s.points.map((p) => p.value);
   const scattered = s.points.flatMap((p) => p.scores.map((score) => [p.value, score]));
-  const line = (y, text, dash) => ({ type: "scatter", mode: "lines", x: [Math.min(...x), Math.max(...x)], y: [y, y], hoverinfo: "skip",
+  const line = (y, text, dash) => ({ type: "scatter", mode: "lines", x: [Math.min(...x), Math.max(...x)], y: [y, y],
     line: { color: css("--soft"), width: 1, dash }, name: text });
   draw(`chart-${name}`, [
     line(A.clean, "without a chip", "solid"), line(A.clean - A.allowed_loss, "one point less", "dot"),
-    { type: "scatter", mode: "markers", x: scattered.map((p) => p[0]), y: scattered.map((p) => p[1]), hoverinfo: "skip",
+    { type: "scatter", mode: "markers", x: scattered.map((p) => p[0]), y: scattered.map((p) => p[1]),
       marker: { color: "#3b6fb6", size: 5, opacity: 0.45 } },
     { type: "scatter", mode: "lines+markers", x, y: s.points.map((p) => p.mean), line: { color: css("--accent"), width: 2.5 },
-      error_y: { type: "data", array: s.points.map((p) => p.spread), color: css("--accent"), thickness: 1 },
-      text: s.points.map((p) => `${p.value}${safe(unitOf(s))}: ${percent(p.mean, 2)} ± ${percent(p.spread, 2)}<br>yield ${percent(p.yield, 0)}`),
-      hoverinfo: "text" },
+      error_y: { type: "data", array: s.points.map((p) => p.spread), color: css("--accent"), thickness: 1 } },
   ], { xaxis: { title: { text: s.unit === "1" ? name.replace("_", "/") : safe(s.unit) }, type: s.scale },
     yaxis: { tickformat: ".0%", title: { text: A.metric } }, margin: { b: 46 } });
 }
