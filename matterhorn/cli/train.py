@@ -22,6 +22,9 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="Where the run lives (default: runs/<family>/<task>); its start lies beside it.")
     ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="A chip: events are spent by what they cost there, and joules are told.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Processor threads (0: all).")] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Remove what an earlier run left in the folder.")] = False,
     tracker: Annotated[str | None, typer.Option(help="Report to tensorboard, wandb … (default: none).")] = None,
@@ -40,7 +43,20 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     settings = load_recipe(recipe)
+    if price:
+        settings = settings.priced(price)
     place = output or Path("runs") / (Path(recipe).stem if Path(recipe).suffix else full_name(recipe))
     best = run(settings, place, glue_folder(glue_dir), tracker=tracker, restart=restart)
     if os.environ.get("RANK", "0") == "0":
-        say(f"{best}: the quantized network; next: matterhorn publish {place} OUTPUT")
+        say(f"{best}: the quantized network{_figures(best)}; next: matterhorn publish {place} OUTPUT")
+
+
+def _figures(best: Path) -> str:
+    """Both shares of late, and joules where there was a price."""
+    from ..distill.state import read_progress
+    from ..units import engineering
+
+    last = read_progress(best.parent / "last").history[-1]
+    told = [f"{share} {last[share]:.3f}" for share in ("silent", "quiet") if share in last]
+    told += [f"{engineering(last['joules'])} a sentence in training"] if "joules" in last else []
+    return "".join(f", {one}" for one in told)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..energy.price import Prices
 from ..models import QuantizedForSequenceClassification
 from .measure import Lesson, hidden_error
 from .noise import Chips
-from .silence import Silence, shares
+from .silence import Silence, densities, shares
 from .state import Stateful
 
 Teacher = Callable[[dict[str, Tensor]], Lesson]
@@ -26,7 +27,7 @@ class Distillation:
 
     Attributes:
         silence: holds shares of silence on the way, if they are to be held.
-        chips: noise-aware, cells stray in every pass.
+        prices: joules of a sentence are told by them. chips: noise-aware, cells stray in every pass.
     """
 
     student: QuantizedForSequenceClassification
@@ -35,6 +36,7 @@ class Distillation:
     hidden_weight: float = 1.0
     silence: Silence | None = None
     chips: Chips | None = None
+    prices: Prices | None = None
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """(student as wrapped for training, batch) → loss and figures."""
@@ -49,6 +51,8 @@ class Distillation:
         if self.silence is not None:
             self.silence.follow(answer.events, seen)
         figures = {"loss": float(loss.detach()), "hidden": float(hidden.detach()), "silent": seen[0], "quiet": seen[1]}
+        if self.prices is not None:
+            figures["joules"] = self.prices.sentence(densities(answer.events))
         return loss, figures
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from ..energy import load as load_chip
 from ..errors import InputError
 from ..msu import load_device
 from ..program import Config
@@ -69,6 +70,11 @@ class Distilling(Phase):
     """Place scales and silent levels at the start, so that densities of events of the populations are to each other as
     here, and the silent share is met. For a network that knew no dead zone: one that was trained with it is undone by
     any new placement."""
+    price: str | None = None
+    """A chip: in place of ``densities``, those that follow from what an event of each population costs there and what
+    it is worth (:mod:`~.price`); held from there on, whatever the network was trained with."""
+    joules: float | None = Field(None, gt=0)
+    """J of a sentence on that chip to train for, in place of shares."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     device: str = "ideal"
@@ -83,6 +89,11 @@ class Distilling(Phase):
             raise ValueError(f"give a positive density for each of {', '.join(POPULATION)}")
         return value
 
+    @field_validator("price")
+    @classmethod
+    def _known_chip(cls, value: str | None) -> str | None:
+        return value if value is None or load_chip(value) else None
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -93,7 +104,23 @@ class Distilling(Phase):
     def _share_to_place_for(self) -> Distilling:
         if self.densities and self.silent_share is None and self.quiet_share is None:
             raise ValueError("densities are placed for a share: give silent_share or quiet_share")
+        if self.price and (self.densities or not (self.dead_zone and self.holds)):
+            raise ValueError(
+                "a price takes a dead zone, a target (silent_share, quiet_share or joules) and no densities"
+            )
+        if self.joules is not None and (self.price is None or self.silent_share or self.quiet_share):
+            raise ValueError("joules are a target of their own, on the chip that price names")
         return self
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has a target to hold."""
+        return any((self.silent_share, self.quiet_share, self.joules))
+
+    def priced(self, chip: str) -> Distilling:
+        """The same with densities that follow from the prices of a chip; as it is where it holds no target."""
+        settings = self.model_dump() | {"price": chip, "densities": {}}
+        return Distilling(**settings) if self.dead_zone and self.holds else self
 
 
 class Frozen(Strict):
@@ -169,6 +196,10 @@ class Recipe(Strict):
             except InputError as error:
                 raise ValueError(f"phases.{number}.{error}") from error
         return self
+
+    def priced(self, chip: str) -> Recipe:
+        """The same with phases that are priced on a chip, wherever they hold a target."""
+        return self.model_copy(update={"phases": [phase.priced(chip) for phase in self.phases]})
 
 
 def shelf() -> Path:

@@ -22,6 +22,7 @@ from .loop import Kept, check_tracker, multiplies_bf16, run_phase
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_metric
 from .noise import Chips
+from .price import prices_of
 from .provenance import about_run
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
@@ -92,9 +93,11 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
         if not is_done(place / "last"):
             teacher, rows = lesson.teacher(), (lesson.learn, lesson.select)
             set_seed(recipe.seed)
-            student = start_student(phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head)
+            student, told = start_student(
+                phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head
+            )
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
-            loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
+            loss = loss_of(told, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
             run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, beside=kept)
@@ -153,7 +156,10 @@ def loss_of(
             batch_size=phase.batch_size,
             silent_share=phase.silent_share,
             quiet_share=phase.quiet_share,
+            densities=phase.densities if phase.price else None,
         )
+    if phase.price:
+        loss.prices = prices_of(student, phase.price, mixture(learn, seed))
     return loss
 
 

@@ -49,12 +49,20 @@ def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> tuple[fl
     return silent, quiet
 
 
+def densities(events: Mapping[Site, Events]) -> dict[str, float]:
+    """Share of the windows of each population, over all blocks, that were events in a pass."""
+    sent: dict[str, list[float]] = defaultdict(list)
+    for site, one in events.items():
+        sent[site.part].append(float(one.events.detach()) / one.windows)
+    return {name: sum(shares) / len(shares) for name, shares in sent.items()}
+
+
 class Silence:
     """The share of silence that each population is to keep, and the scales that keep it.
 
-    Populations of a name share a target: the mean of what they have at the start, their events scaled by one factor so
-    that all connections together reach the share asked for. Without this, activations grow against their scales until
-    most of a dead zone is undone.
+    Populations of a name share a target: the mean of what they have at the start (or the ``densities`` given), their
+    events scaled by one factor so that all connections together reach the share asked for. Without this, activations
+    grow against their scales until most of a dead zone is undone.
 
     For a training loop of your own, make it before the optimizer, and let it :meth:`follow` the events of every pass.
 
@@ -72,6 +80,7 @@ class Silence:
         batch_size: int,
         silent_share: float | None = None,
         quiet_share: float | None = None,
+        densities: Mapping[str, float] | None = None,
     ):
         self.populations, self.asked = student.populations(), (silent_share, quiet_share)
         self.seen: list[float] = []
@@ -79,7 +88,7 @@ class Silence:
         windows, events = _count(student, batch)
         lengths = mask_of(batch).sum(1)
         length = round(float(lengths.float().mean()))
-        self.targets = self._targets(student.config.formats.shape, windows, events, length)
+        self.targets = self._targets(student.config.formats.shape, windows, events, length, densities)
         passes = len(lengths) / batch_size
         self.usual = {site: count / passes for site, count in windows.items()}
         """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
@@ -91,14 +100,19 @@ class Silence:
             population.scale.requires_grad_(False)
 
     def _targets(
-        self, shape: Shape, windows: dict[Site, int], events: dict[Site, int], length: int
+        self,
+        shape: Shape,
+        windows: dict[Site, int],
+        events: dict[Site, int],
+        length: int,
+        densities: Mapping[str, float] | None,
     ) -> dict[str, float]:
         sent: dict[str, float] = defaultdict(float)
         all_sent: dict[str, float] = defaultdict(float)
         for site in windows:
             sent[site.part] += events[site]
             all_sent[site.part] += windows[site]
-        density = {name: sent[name] / all_sent[name] for name in sent}
+        density = densities or {name: sent[name] / all_sent[name] for name in sent}
         factors = []
         for which, share in enumerate(self.asked):
             if share is not None:

@@ -41,6 +41,8 @@ def distill(
     dead_zone: int,
     silent_share: float | None = None,
     quiet_share: float | None = None,
+    price: str | None = None,
+    joules: float | None = None,
     densities: Mapping[str, float] | None = None,
     epochs: float = 1.0,
     steps: int | None = None,
@@ -62,6 +64,8 @@ def distill(
         dead_zone: k. Where it is not the student's own, silent levels are chosen for it.
         silent_share, quiet_share: shares to hold; with both, the one that leaves fewer events decides. None: whatever
             comes of the dead zone.
+        price: a chip's name or file: densities of events are those that its prices and what events are worth ask for,
+            and progress tells joules a sentence. joules: target on that chip, in place of shares.
         densities: for a share to hold, how events are spread over the populations where the dead zone is new.
         epochs: over the rows; ``steps`` instead, if given.
         average: decay of an average of the weights, which is then what the student ends with.
@@ -83,7 +87,7 @@ def distill(
     2
     """
     student.check_calibrated()
-    is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share)
+    is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share) and not price
     settings = {
         "epochs": epochs,
         "learning_rate": learning_rate,
@@ -92,6 +96,8 @@ def distill(
         "dead_zone": dead_zone,
         "silent_share": silent_share,
         "quiet_share": quiet_share,
+        "price": price,
+        "joules": joules,
         "densities": dict(densities or DENSITIES) if is_new else {},
         "logit_weight": logit_weight,
         "hidden_weight": hidden_weight,
@@ -101,7 +107,7 @@ def distill(
     if not len(learn):
         raise InputError("no rows", field="rows", cure="give at least one")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    give_dead_zone(student, phase, learn, seed, trained=True)
+    phase = give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
     an_epoch = math.ceil(len(learn) / batch_size / accelerator.num_processes)
     total = max(1, round(epochs * an_epoch)) if steps is None else steps

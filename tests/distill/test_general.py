@@ -125,7 +125,7 @@ def test_a_silent_network_gets_its_scales_anew_without_a_dead_zone_and_keeps_the
     silent.save_pretrained(tmp_path)
 
     def scales(k: int) -> list[float]:
-        student = start_student(Distilling(dead_zone=k, **PHASE), tmp_path, ROWS, teacher, {}, 1)
+        student, _ = start_student(Distilling(dead_zone=k, **PHASE), tmp_path, ROWS, teacher, {}, 1)
         return [float(population.scale.detach().max()) for population in student.populations().values()]
 
     assert max(scales(2)) < 2e-4 and min(scales(0)) > 1e-3
@@ -144,7 +144,7 @@ def test_weights_of_a_program_can_flip_and_are_quantized_to_the_same(program):
     pinned = Frozen(file=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
     start = find_start(folder.with_name("run"), pinned, 2)
     phase = Distilling(dead_zone=2, **PHASE)
-    student = start_student(phase, start.network, ROWS, small_bert(), {}, 1, head=False)
+    student, _ = start_student(phase, start.network, ROWS, small_bert(), {}, 1, head=False)
     before, after = (one.layers()[0].connection("ffn1") for one in (network, student))
     assert torch.equal(before.integers()[0], after.integers()[0])
     assert (after.weight.abs() < 0.25 * after.integers()[1][:, None]).float().mean() > 0.1
@@ -161,7 +161,9 @@ def test_a_program_that_is_not_the_one_pinned_is_refused(program):
 def test_a_head_that_is_taken_over_keeps_its_activation(program, tmp_path, head):
     program[0].config.head_activation = "hardtanh"
     program[0].save_pretrained(tmp_path / "before")
-    student = start_student(Distilling(dead_zone=2, **PHASE), tmp_path / "before", ROWS, small_bert(), {}, 1, head=head)
+    student, _ = start_student(
+        Distilling(dead_zone=2, **PHASE), tmp_path / "before", ROWS, small_bert(), {}, 1, head=head
+    )
     assert student.config.head_activation == ("hardtanh" if head else "tanh")
 
 
