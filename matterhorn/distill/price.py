@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def prices_of(student: QuantizedForSequenceClassification, chip: str, batch: Map
     """What events of a network cost, counted on the program that it would be converted to."""
     with evaluating(student):
         engine = Engine(convert(student))
-    arrays = {name: values.cpu().numpy() for name, values in tensors(batch, torch.device("cpu")).items()}
+    arrays: Any = {name: values.cpu().numpy() for name, values in tensors(batch, torch.device("cpu")).items()}
     trace = engine(**arrays, trace=True).trace
     assert trace is not None
     return prices(trace, load(chip))

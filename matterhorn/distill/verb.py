@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -16,7 +15,7 @@ from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
 from ..reading import validated
 from ..tasks.tokens import Tokens
-from .loop import bar, begin, descend, token_batches
+from .loop import bar, begin, descend, show, steps_of, token_batches
 from .measure import ask
 from .recipe import Distilling
 from .run import loss_of
@@ -90,6 +89,7 @@ def distill(
     is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share) and not price
     settings = {
         "epochs": epochs,
+        "steps": steps,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "average": average,
@@ -109,14 +109,13 @@ def distill(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     phase = give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
-    an_epoch = math.ceil(len(learn) / batch_size / accelerator.num_processes)
-    total = max(1, round(epochs * an_epoch)) if steps is None else steps
+    total = steps_of(learn, phase, seed)
     descent = begin(student, phase, total, accelerator)
-    batches = token_batches(learn, batch_size, seed, 0, total, accelerator)
+    batches = token_batches(learn, phase, seed, 0, total, accelerator)
     with evaluating(teacher), bar(descent, "distill") as shown:
-        for figures in descend(descent, loss, batches, phase):
-            shown.update()
-            shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+        for taken in descend(descent, loss, batches, phase):
+            if shown.update() or descent.step == total:
+                show(shown, taken)
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
     student.train(False)

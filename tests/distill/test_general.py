@@ -11,19 +11,21 @@ import torch
 from safetensors.torch import load_file
 
 from matterhorn.distill.measure import on_device
+from matterhorn.distill.provenance import about_run
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
 from matterhorn.distill.run import train
 from matterhorn.distill.start import find_start, start_student
 from matterhorn.distill.teacher import backbone_tokenizer
-from matterhorn.distill.texts import distillation_rows, join, load_texts, special_tokens, vocabulary
+from matterhorn.distill.texts import distillation_rows, general_rows, join, load_texts, special_tokens, vocabulary
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
 from matterhorn.tasks.rows import load_examples
+from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert
-from ..tiny import DENSITIES, lay_backbone, lay_out, lay_pairs, recipe
+from ..tiny import DENSITIES, GOOD, lay_backbone, lay_out, lay_pairs, recipe
 
 PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
 ROWS = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32)
@@ -101,6 +103,31 @@ def test_a_run_learns_on_rows_made_of_its_own(laid):
     learned = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue")
     assert len(learned) == 4 + 7 + 5 + 6 and "labels" not in learned.batch([0, 4]) and learned.ids[:4] == rows.ids
     assert all(row not in rows.ids for row in learned.ids[11:16])
+
+
+def test_sources_are_read_beside_texts_and_crossed(laid, monkeypatch):
+    rows = [(f"a fine film {word}", f"{word} and warm") for word in GOOD] + [("a film", "dull")]
+    (laid / "text").mkdir(exist_ok=True)
+    monkeypatch.setenv(FOLDER, str(laid / "text"))
+    (laid / "pairs.tsv").write_text("\n".join("\t".join(row) for row in [("a", "b"), *rows]))
+    hashes = {"pairs.tsv": hashlib.sha256((laid / "pairs.tsv").read_bytes()).hexdigest()}
+    about = {"about": "ours", "license": "ours", "version": "1", "url": "file:///{file}", "reader": "table"}
+    source = Source(**about, columns=["a", "b"], files=hashes)
+    prepare("ours", source, laid, laid / "text")
+    use = {"name": "ours", "version": "1", "sha256": source.sha256}
+    tokenizer, none = tokenizer_in(laid), Tokens([], [], [])
+    learned = distillation_rows(of_task(laid, sources=[use | {"crossed": 4}]), none, tokenizer, laid / "glue")
+    assert len(rows) < len(learned) <= len(rows) + 4 and all(any(types) for types in learned.types)
+    alone = distillation_rows(of_task(laid, task="sst2", sources=[use]), none, tokenizer, laid / "glue")
+    assert len(alone) == len({sentence for row in rows for sentence in row})
+    read, held = general_rows(general(laid, texts=[], sources=[use | {"rows": 5}]), tokenizer, laid / "glue")
+    assert len(read) + len(held) == 5
+    assert about_run(of_task(laid, sources=[use]), None, laid / "glue")["sources"].keys() == {"ours"}
+    with pytest.raises(ValueError, match="snli: not the version that is known; give version 7b585a3"):
+        of_task(laid, sources=[use | {"name": "snli"}])
+    prepare("ours", source.model_copy(update={"columns": ["a"]}), laid, laid / "text")
+    with pytest.raises(InputError, match=r"sources\.ours: single sentences; leave it out: wnli compares two"):
+        distillation_rows(of_task(laid, sources=[use]), none, tokenizer, laid / "glue")
 
 
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(laid):
