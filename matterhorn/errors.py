@@ -36,4 +36,4 @@ class InputError(ValueError):
         text = f"{place}: {problem}" if place else problem
         text = visible(" ".join(f"{text}; {cure}".split() if cure else text.split()))
         super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}")
-        self.file, self.field, self.cure = file, field, cure
+        self.problem, self.file, self.field, self.cure = problem, file, field, cure

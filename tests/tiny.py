@@ -101,6 +101,30 @@ def lay_network(folder: Path, task: str, k: int) -> Path:
     return folder
 
 
+def lay_course(folder: Path, **changes: Any) -> Path:
+    """Backbone (without dropout, so that processes need not draw alike), rows, and a course of three short runs: texts
+    for no task, a task from there, and the task again from that."""
+    lay_out(folder)
+    small_bert(vocabulary=len(WORDS), hidden_dropout_prob=0, attention_probs_dropout_prob=0).save_pretrained(
+        folder / "backbone"
+    )
+    own = recipe(folder)
+    teaching = {"steps": 30, "learning_rate": 3e-3, "tokens": 192, "evaluate_every": 15}
+    short = {"steps": 4, "learning_rate": 1e-3, "tokens": 192, "evaluate_every": 2}
+    silent = short | {"dead_zone": 1, "silent_share": 0.8}
+    general = {"texts": ["wnli"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}
+    task = {"task": "wnli", "teacher": teaching}
+    recipes = {
+        "general": general,
+        "first": task | {"start": "general", "phases": [silent | {"average": 0.5}]},
+        "second": task | {"start": "first", "phases": [silent]},
+    }
+    common = {name: own[name] for name in ("backbone", "max_length", "selection_rows")}
+    path = folder / "course.yaml"
+    path.write_text(yaml.safe_dump({"common": common, "recipes": recipes | changes}, sort_keys=False))
+    return path
+
+
 def train_command(recipe: Path, output: Path) -> list[str]:
     """Arguments of Python that train the recipe of :func:`lay_out`."""
     glue = str(recipe.parent / "glue")

@@ -11,6 +11,7 @@ import sys
 from ..errors import InputError, visible
 from . import (  # noqa: F401 (registers the commands)
     bench,
+    data,
     energy,
     evaluate,
     glue,

@@ -110,8 +110,8 @@ def info(
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table
 
-    columns = ["name", "task", "blocks", "width", "weights", "dead zone", "silent", "quiet", "sha256"]
-    print_table("models", columns, [[*list(r.values())[:6], *_brief(r)] for r in rows])
+    columns = ["name", "task", "blocks", "width", "weights", "dead zone", "trained for", "silent", "quiet", "sha256"]
+    print_table("models", columns, [[*list(r.values())[:6], r["trained_for"] or "–", *_brief(r)] for r in rows])
 
 
 def _line(name: str) -> dict[str, Any]:
@@ -127,7 +127,20 @@ def _line(name: str) -> dict[str, Any]:
     scores = next(iter(read_result(file).spiking), None) if file.is_file() else None
     shares = {share: getattr(scores, share, None) for share in ("silent_share", "quiet_share")}
     sealed = {"sha256": manifest_of(folder, KIND).sum_of(folder, MODEL_FILE), "path": str(folder)}
-    return {"name": name, "task": plain["task"], **sizes, **formats, **shares, **sealed}
+    told = {"trained_for": _trained_for(folder / "recipe.yaml")}
+    return {"name": name, "task": plain["task"], **sizes, **formats, **told, **shares, **sealed}
+
+
+def _trained_for(recipe: Path) -> str | None:
+    """What its last phase held: events by their count alone, or by what they cost as well; None where nothing says."""
+    from ..reading import read_yaml
+
+    phases = read_yaml(recipe).get("phases") if recipe.is_file() else None
+    last = phases[-1] if isinstance(phases, list) and phases and isinstance(phases[-1], dict) else {}
+    if last.get("price"):
+        return f"joules on {last['price']}"
+    held = [share.removesuffix("_share") for share in ("silent_share", "quiet_share") if last.get(share)]
+    return {"silent": "count alone"}.get(", ".join(held), ", ".join(held) or None)
 
 
 def _brief(line: dict[str, Any]) -> list[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -22,34 +23,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..storage import put_folder
-from ..tasks.tokens import Tokens, shuffled_batches
+from ..tasks.tokens import Tokens, even_batches, shuffled_batches
 from .measure import Flips, Measure, on_device
 from .recipe import EVALUATIONS, Phase
 from .state import Progress, Stateful, load_state, save_state
+from .steps import Descent, Loss, Steps, adam
+
+SIDES = (("divergence", "learned"), ("hidden_error", "hidden"))
+"""Figures on the rows held out, and the same on those that are learned."""
+
+STALLED = "{} evaluations gained nothing on rows held out while training still fell: it wants rows, not steps"
 
 ENDLESS = 2**31
 """Steps of a phase that only the clock ends."""
-
-Loss = Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]]
-"""(model, batch) → what is minimized, and figures to show."""
-
-
-@dataclass
-class Descent:
-    """A model on its way down a loss."""
-
-    model: PreTrainedModel
-    optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
-    accelerator: Accelerator
-    total: int
-    """Steps of the whole phase; where the clock bounds it, as far as can be foreseen."""
-    step: int = 0
-
-    @property
-    def kept(self) -> PreTrainedModel:
-        """The network that is evaluated and kept: the average, if there is one."""
-        return cast(PreTrainedModel, self.average.module) if self.average else self.model
 
 
 @dataclass(frozen=True)
@@ -77,47 +63,16 @@ def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Acceler
     return Descent(model, adam(model, phase), average, accelerator, total)
 
 
-def descend(
-    descent: Descent, loss: Loss, batches: Iterable[dict[str, Tensor]], phase: Phase
-) -> Iterator[dict[str, float]]:
-    """Take a step down the loss for each batch, and yield its figures.
+def descend(descent: Descent, loss: Loss, batches: Iterable[dict[str, Tensor]], phase: Phase) -> Iterator[Steps]:
+    """Take a step down the loss for each batch, and yield what remembers their figures.
 
     Raises:
-        InputError: loss or gradient is NaN or infinite.
+        InputError: loss or gradient is NaN or infinite, or a GPU has too little memory.
     """
-    accelerator = descent.accelerator
-    wrapped = accelerator.prepare(descent.model)
-    descent.optimizer = accelerator.prepare(descent.optimizer)
-    lean = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=multiplies_bf16())
+    steps = Steps(descent, loss, phase)
     for batch in batches:
-        wrapped.train()
-        with lean:
-            value, figures = loss(wrapped, batch)
-        _refuse_divergence(value, "loss", descent)
-        for group in descent.optimizer.param_groups:
-            group["lr"] = phase.learning_rate * _schedule(descent.step, descent.total, phase.warmup)
-        accelerator.backward(value)
-        _refuse_divergence(
-            accelerator.clip_grad_norm_(descent.model.parameters(), phase.clip_norm), "gradient", descent
-        )
-        descent.optimizer.step()
-        descent.optimizer.zero_grad()
-        if descent.average:
-            descent.average.update_parameters(descent.model)
-        descent.step += 1
-        yield figures
-
-
-def _refuse_divergence(value: Tensor | None, what: str, descent: Descent) -> None:
-    """Stop before a step that would make weights boundless: those in memory, and what was saved, stay as they are.
-
-    Raises:
-        InputError: ``value`` is NaN or infinite.
-    """
-    if value is not None and not bool(torch.isfinite(value.detach()).all()):
-        problem = f"diverged: the {what} is {float(value.detach().max())} at step {descent.step}"
-        cure = "lower it and start anew; what was saved before is as it was"
-        raise InputError(problem, field="learning_rate", cure=cure)
+        steps(batch)
+        yield steps
 
 
 def run_phase(
@@ -139,9 +94,7 @@ def run_phase(
     """
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
-    total = ENDLESS
-    if phase.minutes is None:
-        total = max(1, round(phase.epochs * math.ceil(len(train) / phase.batch_size / accelerator.num_processes)))
+    total = steps_of(train, phase, seed)
     descent = begin(model, phase, total, accelerator)
     parts: dict[str, Stateful] = {"model": model, **beside.remembered}
     if descent.average is not None:
@@ -151,14 +104,14 @@ def run_phase(
         return progress
     descent.step, flips, began = progress.step, Flips(model), time.monotonic() - progress.seconds
     evaluated = progress.seconds
-    batches = token_batches(train, phase.batch_size, seed, progress.step, total, accelerator)
+    batches = token_batches(train, phase, seed, progress.step, total, accelerator)
     with _reported(accelerator, folder, phase), bar(descent, folder.name) as shown:
-        for figures in descend(descent, loss, batches, phase):
-            spent = time.monotonic() - began
+        for steps in descend(descent, loss, batches, phase):
+            spent = _agreed(time.monotonic() - began, phase, accelerator)
             if phase.minutes is not None:
                 descent.total = shown.total = foresee(descent.step, spent, 60 * phase.minutes)
-            shown.update()
-            shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+            if shown.update():
+                show(shown, steps)
             if phase.minutes is None:
                 due = descent.step % phase.evaluate_every == 0
             else:
@@ -166,14 +119,18 @@ def run_phase(
             progress.done = descent.step >= descent.total
             if not (due or progress.done):
                 continue
+            steps.check()
+            show(shown, steps)
             progress.step, progress.seconds, evaluated = descent.step, spent, spent
-            found = measure(descent.kept, selection, accelerator)
+            found, figures = measure(descent.kept, selection, accelerator), steps.read()
             progress.history.append({"step": descent.step, **figures, **flips.since(model), **found.figures})
             accelerator.log(progress.history[-1], step=descent.step)
             if found.score > progress.best:
                 progress.best, progress.best_step = found.score, descent.step
             if accelerator.is_main_process:
                 _show(progress.history[-1])
+                if stalls(progress.history, phase.patience):
+                    tqdm.write(f"{folder.name}: {STALLED.format(phase.patience)}", file=sys.stderr)
                 if progress.best_step == descent.step:
                     put_folder(folder / "best", "network", partial(beside.save, descent.kept))
                 save_state(folder / "last", parts, descent.optimizer, progress)
@@ -183,43 +140,57 @@ def run_phase(
     return progress
 
 
+def _agreed(spent: float, phase: Phase, accelerator: Accelerator) -> float:
+    """Seconds since the phase began, the same in every process where the clock decides."""
+    if phase.minutes is None or accelerator.num_processes == 1:
+        return spent
+    return float(reduce(torch.tensor(spent, device=accelerator.device), "mean"))
+
+
+def stalls(history: Sequence[Mapping[str, float]], patience: int) -> bool:
+    """Whether just now the last ``patience`` evaluations brought nothing on the rows held out, while the same figure of
+    the rows that are learned still fell: rows are learned by heart."""
+    pair = next((names for names in SIDES if history and names[0] in history[-1] and names[1] in history[-1]), None)
+    if pair is None or len(history) < 2 * patience:
+        return False
+    held, learned = ([entry[name] for entry in history] for name in pair)
+    return len(held) - 1 - held.index(min(held)) == patience and min(learned[-patience:]) < min(learned[:-patience])
+
+
 def foresee(step: int, spent: float, seconds: float) -> int:
     """Steps that a phase of so many seconds will have, when ``step`` of them took ``spent``."""
     return step if spent >= seconds else max(step + 1, round(step * seconds / spent))
 
 
+def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list[int], int]]:
+    """One epoch of a phase's batches: rows, and what they are padded to."""
+    if phase.tokens:
+        return even_batches(train, phase.tokens, seed)
+    return ((rows, max(len(train.ids[i]) for i in rows)) for rows in shuffled_batches(train, phase.batch_size, seed))
+
+
+def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
+    """Steps of a phase on rows; of one that the clock ends :data:`ENDLESS`."""
+    if phase.minutes is not None:
+        return ENDLESS
+    epoch = len(even_batches(train, phase.tokens, seed)) if phase.tokens else math.ceil(len(train) / phase.batch_size)
+    return phase.steps or max(1, round(phase.epochs * epoch))
+
+
 def token_batches(
-    train: Tokens, batch_size: int, seed: int, done: int, total: int, accelerator: Accelerator
+    train: Tokens, phase: Phase, seed: int, done: int, total: int, accelerator: Accelerator
 ) -> Iterator[dict[str, Tensor]]:
-    """This process's batches from step ``done`` to ``total``; the order depends on seed and epoch only."""
+    """This process's rows of the batches from step ``done`` to ``total``; they depend on seed and epoch only, and are
+    the same together however many processes share them."""
     world, rank, step, epoch = accelerator.num_processes, accelerator.process_index, 0, 0
     while step < total:
-        batches = list(shuffled_batches(train, batch_size, 1000 * seed + epoch))
-        batches += batches[: -len(batches) % world]
-        for rows in batches[rank::world]:
+        for rows, length in epoch_batches(train, phase, 1000 * seed + epoch):
             if step >= total:
                 return
             if step >= done:
-                yield on_device(train.batch(rows), accelerator.device)
+                yield on_device(train.batch(rows[rank::world] or rows[:1], length), accelerator.device)
             step += 1
         epoch += 1
-
-
-def adam(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
-    """Fused AdamW; vectors and scalars (biases, norms, scales) are not decayed."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=phase.learning_rate, fused=True)
-
-
-def multiplies_bf16() -> bool:
-    """True where the processor multiplies bfloat16 natively."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
@@ -227,12 +198,6 @@ def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
     names = [name for name, value in model.state_dict().items() if value.dtype == dtype]
     parallel = nn.parallel.DistributedDataParallel
     parallel._set_params_and_buffers_to_ignore_for_model(model, names)  # type: ignore[no-untyped-call]
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Linear warm-up, then linear decay to zero."""
-    rise = max(1, round(warmup * total))
-    return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
 
 
 def check_tracker(name: str | None) -> None:
@@ -266,6 +231,11 @@ def bar(descent: Descent, name: str) -> tqdm[Any]:
         disable=not descent.accelerator.is_main_process,
         mininterval=0.5 if sys.stderr.isatty() else 60,
     )
+
+
+def show(shown: tqdm[Any], steps: Steps) -> None:
+    """Put the figures of late behind a bar."""
+    shown.set_postfix({k: f"{v:.4g}" for k, v in steps.means().items()}, refresh=False)
 
 
 def _show(figures: dict[str, float]) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..energy.price import Prices
 from ..models import QuantizedForSequenceClassification
+from ..nn import Events
+from ..topology import Site
 from .measure import Lesson, hidden_error
 from .noise import Chips
-from .silence import Silence, shares
+from .silence import Silence, counts, fixed, shares
 from .state import Stateful
 
 Teacher = Callable[[dict[str, Tensor]], Lesson]
@@ -26,7 +31,7 @@ class Distillation:
 
     Attributes:
         silence: holds shares of silence on the way, if they are to be held.
-        chips: noise-aware, cells stray in every pass.
+        prices: joules of a sentence are told by them. chips: noise-aware, cells stray in every pass.
     """
 
     student: QuantizedForSequenceClassification
@@ -35,21 +40,36 @@ class Distillation:
     hidden_weight: float = 1.0
     silence: Silence | None = None
     chips: Chips | None = None
+    prices: Prices | None = None
 
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """(student as wrapped for training, batch) → loss and figures."""
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """(student as wrapped for training, this process's rows of a batch) → loss and figures, scalars."""
         if self.chips is not None:
             self.chips.draw()
-        taught_logits, taught_states = self.teacher(batch)
+        taught, states = self.teacher(batch)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
-        logits = _of_logits(answer.logits.float(), taught_logits.float(), self.student.config.problem_type)
-        hidden = hidden_error(answer.hidden_states[1:], taught_states, batch["attention_mask"])
+        present = batch["attention_mask"]
+        own = torch.stack([present[:, 0].sum(), present.sum()]).float()
+        rows, tokens = own / reduce(own, "mean")  # so that the mean over processes is that over all rows and tokens
+        logits = _of_logits(answer.logits.float(), taught.float(), self.student.config.problem_type) * rows
+        hidden = hidden_error(answer.hidden_states[1:], states, present) * tokens
         loss = self.logit_weight * logits + self.hidden_weight * hidden
         seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1])
         if self.silence is not None:
             self.silence.follow(answer.events, seen)
-        figures = {"loss": float(loss.detach()), "hidden": float(hidden.detach()), "silent": seen[0], "quiet": seen[1]}
-        return loss, figures
+        least = _of_logits(taught.float(), taught.float(), self.student.config.problem_type) * rows
+        figures = {"loss": loss, "hidden": hidden, "learned": logits - least, "silent": seen[0], "quiet": seen[1]}
+        if self.prices is not None:
+            figures["joules"] = self._joules(self.prices, answer.events)
+        return loss, {name: value.detach() for name, value in figures.items()}
+
+    def _joules(self, prices: Prices, events: Mapping[Site, Events]) -> Tensor:
+        """J of a mean sentence whose populations send as in this pass."""
+        sent, windows = counts(events)
+        blocks = self.student.config.formats.num_hidden_layers
+        each = tuple(prices.events[site.part] * prices.windows[site.part] / blocks for site in events)
+        joules: Tensor = prices.fixed + (sent / windows) @ fixed(each, sent.device)
+        return joules
 
     @property
     def parts(self) -> dict[str, Stateful]:

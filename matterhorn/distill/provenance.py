@@ -12,6 +12,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from ..storage import sha256
 from ..tasks.rows import Examples, load_examples
+from ..tasks.sources import load_source
 from ..tasks.task import get_task
 from .recipe import Recipe
 from .start import Start
@@ -28,6 +29,7 @@ def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dic
     return {
         "recipe": recipe.model_dump(mode="json"),
         "rows": {name: hash_of_rows(load_examples(get_task(name), "train", glue_dir)) for name in tasks},
+        "sources": {use.name: hash_of_rows(Examples(load_source(use), [])) for use in recipe.sources},
         "backbone": hash_of_backbone(recipe.backbone),
         "start": hash_of_start(start) if start else None,
         "processes": PartialState().num_processes,

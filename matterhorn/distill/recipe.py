@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from ..energy import load as load_chip
 from ..errors import InputError
 from ..msu import load_device
 from ..program import Config
 from ..reading import Strict, read_yaml, validated
+from ..tasks.sources import Use, sources
 from ..tasks.task import get_task
 from ..topology import POPULATION
 
@@ -37,9 +39,13 @@ class Phase(Strict):
     minutes: float | None = Field(None, gt=0, le=1_000_000)
     """Train so long, evaluations included, instead of ``epochs``: the rate follows the clock, and there are
     :data:`EVALUATIONS` of them."""
+    steps: int | None = Field(None, gt=0, le=10**9)
+    """So many instead of ``epochs``."""
     learning_rate: float = Field(gt=0, le=100)
     batch_size: int = Field(64, gt=0, le=100_000)
-    """Rows of a step, per process."""
+    """Rows of a step, which all processes share."""
+    tokens: int | None = Field(None, ge=8, le=10**8)
+    """Padded tokens of a step instead of ``batch_size``, in batches of few shapes: on a GPU each is a graph."""
     warmup: float = Field(0.05, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=100)
     clip_norm: float = Field(1.0, gt=0)
@@ -48,6 +54,15 @@ class Phase(Strict):
     One-bit weights that keep flipping get the sign they have most of the time."""
     evaluate_every: int = Field(200, gt=0, le=10**9)
     """Steps between evaluations on the rows held out (the best is kept)."""
+
+    patience: int = Field(4, gt=0)
+    """Evaluations without progress on the rows held out, while training goes on falling, after which that is said."""
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Phase:
+        if self.steps and self.minutes:
+            raise ValueError("steps and minutes: give one of them")
+        return self
 
 
 class Teaching(Phase):
@@ -69,6 +84,11 @@ class Distilling(Phase):
     """Place scales and silent levels at the start, so that densities of events of the populations are to each other as
     here, and the silent share is met. For a network that knew no dead zone: one that was trained with it is undone by
     any new placement."""
+    price: str | None = None
+    """A chip: in place of ``densities``, those that follow from what an event of each population costs there and what
+    it is worth (:mod:`~.price`); held from there on, whatever the network was trained with."""
+    joules: float | None = Field(None, gt=0)
+    """J of a sentence on that chip to train for, in place of shares."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     device: str = "ideal"
@@ -83,6 +103,11 @@ class Distilling(Phase):
             raise ValueError(f"give a positive density for each of {', '.join(POPULATION)}")
         return value
 
+    @field_validator("price")
+    @classmethod
+    def _known_chip(cls, value: str | None) -> str | None:
+        return value if value is None or load_chip(value) else None
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -93,7 +118,23 @@ class Distilling(Phase):
     def _share_to_place_for(self) -> Distilling:
         if self.densities and self.silent_share is None and self.quiet_share is None:
             raise ValueError("densities are placed for a share: give silent_share or quiet_share")
+        if self.price and (self.densities or not (self.dead_zone and self.holds)):
+            raise ValueError(
+                "a price takes a dead zone, a target (silent_share, quiet_share or joules) and no densities"
+            )
+        if self.joules is not None and (self.price is None or self.silent_share or self.quiet_share):
+            raise ValueError("joules are a target of their own, on the chip that price names")
         return self
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has a target to hold."""
+        return any((self.silent_share, self.quiet_share, self.joules))
+
+    def priced(self, chip: str) -> Distilling:
+        """The same with densities that follow from the prices of a chip; as it is where it holds no target."""
+        settings = self.model_dump() | {"price": chip, "densities": {}}
+        return Distilling(**settings) if self.dead_zone and self.holds else self
 
 
 class Frozen(Strict):
@@ -122,6 +163,8 @@ class Recipe(Strict):
     """Tasks whose training texts are read without their labels: the teacher says what they mean."""
     texts_each: int = Field(20000, gt=0, le=MOST_ROWS)
     """At most so many rows of each."""
+    sources: list[Use] = Field([])
+    """Public text without labels (``matterhorn data``), each with its version and SHA-256."""
     reworded: int = Field(0, ge=0, le=MOST_ROWS)
     """So many more texts to distill on, each a row of the task, of ``texts`` or one made as follows, in other words
     (:func:`~.augment.reword`)."""
@@ -141,6 +184,16 @@ class Recipe(Strict):
     def _known(cls, value: str | None) -> str | None:
         return value if value is None else get_task(value).name
 
+    @field_validator("sources")
+    @classmethod
+    def _all_prepared(cls, value: list[Use]) -> list[Use]:
+        known = sources()
+        for use in value:
+            if (own := known.get(use.name)) and (own.version, own.sha256) != (use.version, use.sha256):
+                cure = f"give version {own.version}, sha256 {own.sha256}"
+                raise InputError("not the version that is known", field=use.name, cure=cure)
+        return value
+
     @field_validator("texts")
     @classmethod
     def _all_known(cls, value: list[str]) -> list[str]:
@@ -159,7 +212,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         made = self.reworded or self.recombined or self.edited or self.rematched
-        if self.task is None and (self.teacher or made or not self.texts):
+        if self.task is None and (self.teacher or made or not (self.texts or self.sources)):
             raise ValueError("a recipe without a task has texts, no teacher and no rows made of others")
         if self.task is not None and self.teacher is None:
             raise ValueError("a recipe of a task needs a teacher")
@@ -169,6 +222,10 @@ class Recipe(Strict):
             except InputError as error:
                 raise ValueError(f"phases.{number}.{error}") from error
         return self
+
+    def priced(self, chip: str) -> Recipe:
+        """The same with phases that are priced on a chip, wherever they hold a target."""
+        return self.model_copy(update={"phases": [phase.priced(chip) for phase in self.phases]})
 
 
 def shelf() -> Path:

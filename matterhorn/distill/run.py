@@ -12,21 +12,24 @@ import torch
 from accelerate import Accelerator, PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..msu import deviating, load_device
 from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
-from .loop import Kept, check_tracker, multiplies_bf16, run_phase
+from .loop import Kept, check_tracker, run_phase
 from .loss import Distillation, Teacher
-from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_metric
+from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_majority, by_metric
 from .noise import Chips
+from .price import prices_of
 from .provenance import about_run
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
 from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_student
 from .state import is_done
+from .steps import multiplies_bf16
 from .teacher import backbone_tokenizer, freeze, load_classifier, load_teacher, locate, task_loss
 from .texts import distillation_rows, general_rows
 
@@ -92,9 +95,11 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
         if not is_done(place / "last"):
             teacher, rows = lesson.teacher(), (lesson.learn, lesson.select)
             set_seed(recipe.seed)
-            student = start_student(phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head)
+            student, told = start_student(
+                phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head
+            )
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
-            loss = loss_of(phase, student, partial(ask, teacher), lesson.learn, recipe.seed)
+            loss = loss_of(told, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
             run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, beside=kept)
@@ -120,7 +125,13 @@ def _task_lesson(
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     settings, judge = recipe.teacher, by_metric(task)
     beside = Kept(tokenizer)
-    run_phase(model, task_loss, judge, learn, select, settings, place, recipe.seed, tracker=tracker, beside=beside)
+    reached = run_phase(
+        model, task_loss, judge, learn, select, settings, place, recipe.seed, tracker=tracker, beside=beside
+    ).best
+    if reached < (least := by_majority(task, select)):
+        problem = f"the teacher's {task.metrics[0]} is {reached:.3f}, that of the commonest label alone {least:.3f}"
+        cure = "train it longer or at another learning_rate, with --restart, or mend the labels"
+        raise InputError(problem, file=place, field="teacher", cure=cure)
     teacher = partial(load_teacher, place / "best", task)
     return Lesson(teacher, given, select, by_divergence(task, freeze(teacher())), tokenizer)
 
@@ -153,7 +164,10 @@ def loss_of(
             batch_size=phase.batch_size,
             silent_share=phase.silent_share,
             quiet_share=phase.quiet_share,
+            densities=phase.densities if phase.price else None,
         )
+    if phase.price:
+        loss.prices = prices_of(student, phase.price, mixture(learn, seed))
     return loss
 
 

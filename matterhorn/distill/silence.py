@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 from accelerate.utils import reduce
@@ -38,23 +40,35 @@ def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
     return sum(read.values()), sum(share * shape.fan_out(name, length) for name, share in read.items())
 
 
-def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> tuple[float, float]:
-    """Silent and quiet share that a pass in training over sequences of ``length`` tokens would have as a program; the
-    mean over all processes."""
+@lru_cache(maxsize=1024)
+def fixed(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Numbers on a device, float32, made once: a step that is captured cannot bring any there."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def counts(events: Mapping[Site, Events]) -> Tensor:
+    """Events and windows of each population in a pass, over all processes, ``[2, populations]``."""
     sent = torch.stack([one.events for one in events.values()]).detach().float()
-    loads = torch.tensor([load(shape, site, length) for site in events], device=sent.device)
-    windows = torch.tensor([float(one.windows) for one in events.values()], device=sent.device)
-    mean: Tensor = reduce((sent @ loads) / (windows @ loads), "mean")
-    silent, quiet = (1 - mean).tolist()
-    return silent, quiet
+    windows = fixed(tuple(one.windows for one in events.values()), sent.device)
+    total: Tensor = reduce(torch.stack([sent, windows]), "sum")
+    return total
+
+
+def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> Tensor:
+    """Silent and quiet share ``[2]`` that a pass in training over sequences of ``length`` tokens would have as a
+    program, over all processes."""
+    sums = counts(events)
+    sent, windows = sums @ fixed(tuple(load(shape, site, length) for site in events), sums.device)
+    found: Tensor = 1 - sent / windows
+    return found
 
 
 class Silence:
     """The share of silence that each population is to keep, and the scales that keep it.
 
-    Populations of a name share a target: the mean of what they have at the start, their events scaled by one factor so
-    that all connections together reach the share asked for. Without this, activations grow against their scales until
-    most of a dead zone is undone.
+    Populations of a name share a target: the mean of what they have at the start (or the ``densities`` given), their
+    events scaled by one factor so that all connections together reach the share asked for. Without this, activations
+    grow against their scales until most of a dead zone is undone.
 
     For a training loop of your own, make it before the optimizer, and let it :meth:`follow` the events of every pass.
 
@@ -72,14 +86,15 @@ class Silence:
         batch_size: int,
         silent_share: float | None = None,
         quiet_share: float | None = None,
+        densities: Mapping[str, float] | None = None,
     ):
         self.populations, self.asked = student.populations(), (silent_share, quiet_share)
-        self.seen: list[float] = []
-        """Silent and quiet share of late."""
+        self.seen = torch.full((2,), math.nan)
+        """Silent and quiet share of late; NaN before the first pass."""
         windows, events = _count(student, batch)
         lengths = mask_of(batch).sum(1)
         length = round(float(lengths.float().mean()))
-        self.targets = self._targets(student.config.formats.shape, windows, events, length)
+        self.targets = self._targets(student.config.formats.shape, windows, events, length, densities)
         passes = len(lengths) / batch_size
         self.usual = {site: count / passes for site, count in windows.items()}
         """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
@@ -91,14 +106,19 @@ class Silence:
             population.scale.requires_grad_(False)
 
     def _targets(
-        self, shape: Shape, windows: dict[Site, int], events: dict[Site, int], length: int
+        self,
+        shape: Shape,
+        windows: dict[Site, int],
+        events: dict[Site, int],
+        length: int,
+        densities: Mapping[str, float] | None,
     ) -> dict[str, float]:
         sent: dict[str, float] = defaultdict(float)
         all_sent: dict[str, float] = defaultdict(float)
         for site in windows:
             sent[site.part] += events[site]
             all_sent[site.part] += windows[site]
-        density = {name: sent[name] / all_sent[name] for name in sent}
+        density = densities or {name: sent[name] / all_sent[name] for name in sent}
         factors = []
         for which, share in enumerate(self.asked):
             if share is not None:
@@ -110,36 +130,44 @@ class Silence:
     @property
     def missing(self) -> float:
         """How far the shares of late fall short of those asked for; below 0 where they do not."""
-        pairs = zip(self.asked, self.seen, strict=False)
-        return max((asked - seen for asked, seen in pairs if asked is not None), default=0.0)
+        pairs = zip(self.asked, self.seen.tolist(), strict=True)
+        return max((asked - seen for asked, seen in pairs if asked is not None and seen == seen), default=0.0)
 
     @torch.no_grad()
-    def follow(self, events: Mapping[Site, Events], seen: tuple[float, float] | None = None) -> None:
+    def follow(self, events: Mapping[Site, Events], seen: Tensor | None = None) -> None:
         """Let each scale follow what a pass in training sent.
 
         Args:
             events: of the pass. seen: its :func:`shares`, to be remembered for :attr:`missing`.
         """
+        own = {site: events[site] for site in self.populations}
+        sent, windows = counts(own)
+        device = sent.device
+        self.to(device)
         if seen is not None:
-            before = self.seen or seen
-            self.seen = [old + LATEST * (new - old) for old, new in zip(before, seen, strict=True)]
-        quiet = torch.stack([1 - events[site].events / events[site].windows for site in self.populations]).detach()
-        for (site, population), share in zip(self.populations.items(), reduce(quiet, "mean"), strict=True):
-            weight = events[site].windows / self.usual[site]
-            missing = weight * (self.targets[site.part] - share)
-            population.scale.mul_(1 + RATE * missing).clamp_(min=self.floors[site])
+            before = torch.where(self.seen.isnan(), seen, self.seen)
+            self.seen.copy_(before + LATEST * (seen - before))
+        targets = fixed(tuple(self.targets[site.part] for site in own), device)
+        missing = windows / fixed(tuple(self.usual[site] for site in own), device) * (targets - 1 + sent / windows)
+        for (site, population), short in zip(self.populations.items(), missing, strict=True):
+            population.scale.mul_(1 + RATE * short).clamp_(min=self.floors[site])
             _center(population, *self.centers[site])
+
+    def to(self, device: torch.device) -> None:
+        """Bring what it remembers to a device."""
+        self.seen = self.seen.to(device)
+        self.centers = {site: (level.to(device), value.to(device)) for site, (level, value) in self.centers.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that it remembers, to go on from."""
-        numbers = {"seen": self.seen, "targets": list(self.targets.values())}
+        numbers = {"seen": self.seen.tolist(), "targets": list(self.targets.values())}
         numbers |= {f"limits.{site}": [self.usual[site], self.floors[site]] for site in self.usual}
         state = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
         return state | {f"centers.{site}": torch.stack(pair) for site, pair in self.centers.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what :meth:`state_dict` gave."""
-        self.seen = state["seen"].tolist()
+        self.seen = state["seen"].float()
         self.targets = dict(zip(self.targets, state["targets"].tolist(), strict=True))
         for site in self.centers:
             self.centers[site] = state[f"centers.{site}"][0], state[f"centers.{site}"][1]
@@ -182,7 +210,6 @@ def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> N
     """Silent levels and values that are nearest to real ones at the present scale: a dead zone that widens must not
     wander towards zero."""
     k, scale, origin = population.dead_zone, population.positive_scale, population.origin
-    silent, value = silent.to(scale.device), value.to(scale.device)
     level = ((silent / scale).round() + origin).clamp(0, population.top)
     nearest = (EIGHTHS * (value / scale + origin)).round().clamp(0, EIGHTHS * population.top)
     population.silent.copy_(level)

@@ -25,6 +25,7 @@ from ..reading import whole
 from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches
 from .measure import on_device
+from .price import priced
 from .recipe import Distilling, Frozen, read_recipe
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
@@ -105,8 +106,9 @@ def start_student(
     seed: int,
     *,
     head: bool = True,
-) -> QuantizedForSequenceClassification:
-    """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it.
+) -> tuple[QuantizedForSequenceClassification, Distilling]:
+    """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it;
+    and the phase, with densities where these follow from a price.
 
     Args:
         source: folder of a quantized network, or a program, whose blocks it takes over; None: it has the teacher's.
@@ -118,18 +120,16 @@ def start_student(
         largest = _largest(_calibration_batches(learn, phase.batch_size, seed))
         equalize(student, teacher, largest)
         set_scales(student, largest)
-        give_dead_zone(student, phase, learn, seed, trained=False)
-        return student
+        return student, give_dead_zone(student, phase, learn, seed, trained=False)
     before = spread(restore_trainable(source)) if isinstance(source, Program) else read_network(source)
     take_over(student, before, head=head)
     student.config.dead_zone = before.config.dead_zone
-    give_dead_zone(student, phase, learn, seed, trained=True)
-    return student
+    return student, give_dead_zone(student, phase, learn, seed, trained=True)
 
 
 def give_dead_zone(
     student: QuantizedForSequenceClassification, phase: Distilling, learn: Tokens, seed: int, *, trained: bool
-) -> None:
+) -> Distilling:
     """Bring a network to a phase's dead zone, scales and silent levels chosen on training rows for it.
 
     Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing. A
@@ -137,17 +137,23 @@ def give_dead_zone(
 
     Args:
         trained: whether the network was trained with the dead zone that it has.
+
+    Returns:
+        The phase, with densities where these follow from a price.
     """
     before = student.config.dead_zone if trained else None
     student.set_dead_zone(phase.dead_zone)
     batches = _calibration_batches(learn, phase.batch_size, seed)
     if before and not phase.dead_zone:
         set_scales(student, _largest(batches))
-    share = phase.silent_share or phase.quiet_share
-    if phase.densities and share is not None:
-        place_densities(student, mixture(learn, seed), share, phase.densities)
-    elif before != phase.dead_zone:
+    is_new = before != phase.dead_zone
+    if is_new and not phase.densities:
         settle_silence(student, batches)
+    told = priced(phase, student, mixture(learn, seed))
+    share = told.silent_share or told.quiet_share
+    if told.densities and share is not None and (is_new or not phase.price):
+        place_densities(student, mixture(learn, seed), share, told.densities)
+    return told
 
 
 def mixture(learn: Tokens, seed: int) -> dict[str, Tensor]:

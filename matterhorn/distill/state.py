@@ -53,6 +53,8 @@ def save_state(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors["random"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random_cuda"] = torch.cuda.get_rng_state()
 
     def write(fresh: Path) -> None:
         save_file({k: v.contiguous().clone() for k, v in tensors.items()}, fresh / STATE)
@@ -80,6 +82,8 @@ def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.opt
             state["state"].setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(state)
     torch.set_rng_state(tensors["random"])
+    if "random_cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random_cuda"])
     return read_progress(folder)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
@@ -89,12 +90,14 @@ def load_teacher(source: str | Path, task: Task, *, head: bool = True) -> PreTra
     )
 
 
-def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy of classes, or mean squared error of scores; and its figure."""
     logits = model(**taken_by(model, batch)).logits.float()
     labels = batch["labels"]
     loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
-    return loss, {"loss": float(loss.detach())}
+    own = torch.full((), float(len(labels)), device=loss.device)
+    loss = loss * own / reduce(own, "mean")  # so that the mean over processes is that over all rows
+    return loss, {"loss": loss.detach()}
 
 
 def freeze(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..errors import InputError
 from ..tasks.rows import Examples, load_examples
+from ..tasks.sources import Use, cross, load_source
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
 from .augment import edit, recombine, rematch, reword
@@ -48,7 +50,28 @@ def load_texts(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None, *, a
         drawn = random.Random(recipe.seed).sample(range(len(rows)), min(recipe.texts_each, len(rows)))
         unlabelled = Examples([rows[i] for i in drawn], [])
         parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
+    own = get_task(recipe.task or recipe.texts[0] if recipe.texts else "sst2")
+    for use in recipe.sources:
+        texts = Examples(source_rows(use, recipe, alone=alone), [])
+        parts.append(tokenize(texts, tokenizer, own, recipe.max_length))
     return parts
+
+
+def source_rows(use: Use, recipe: Recipe, *, alone: bool) -> list[tuple[str, ...]]:
+    """Rows of a source, drawn with the recipe's seed, and pairs made of it; ``alone`` as in :func:`load_texts`.
+
+    Raises:
+        InputError: it has single sentences, and the task compares two.
+    """
+    rows = load_source(use)
+    drawn = random.Random(recipe.seed).sample(rows, min(use.rows or len(rows), len(rows)))
+    drawn += cross(rows, use.crossed, recipe.seed)
+    if alone:
+        return list(dict.fromkeys((sentence,) for row in drawn for sentence in row))
+    if recipe.task is not None and any(len(row) < 2 for row in drawn):
+        cure = f"leave it out: {recipe.task} compares two"
+        raise InputError("single sentences", field=f"sources.{use.name}", cure=cure)
+    return drawn
 
 
 def general_rows(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None) -> tuple[Tokens, Tokens]:

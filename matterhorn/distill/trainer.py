@@ -53,7 +53,7 @@ class DistillationTrainer(Trainer):
         super().__init__(model=model, args=args, **options)
         teacher.train(False)
         self.distillation = Distillation(model, partial(ask, teacher), logit_weight, hidden_weight)
-        self.figures: dict[str, float] = {}
+        self.figures: dict[str, Tensor] = {}
         if silent_share or quiet_share:
             self.distillation.silence = Silence(
                 model,
@@ -82,5 +82,7 @@ class DistillationTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *others: Any) -> None:
         """As ever, with the silent and quiet share of the last pass beside a loss in training."""
-        shares = {name: self.figures[name] for name in ("silent", "quiet") if name in self.figures and "loss" in logs}
+        shares = {
+            name: float(self.figures[name]) for name in ("silent", "quiet") if name in self.figures and "loss" in logs
+        }
         super().log(logs | shares, *others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -16,7 +15,7 @@ from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
 from ..reading import validated
 from ..tasks.tokens import Tokens
-from .loop import bar, begin, descend, token_batches
+from .loop import bar, begin, descend, show, steps_of, token_batches
 from .measure import ask
 from .recipe import Distilling
 from .run import loss_of
@@ -41,6 +40,8 @@ def distill(
     dead_zone: int,
     silent_share: float | None = None,
     quiet_share: float | None = None,
+    price: str | None = None,
+    joules: float | None = None,
     densities: Mapping[str, float] | None = None,
     epochs: float = 1.0,
     steps: int | None = None,
@@ -62,6 +63,8 @@ def distill(
         dead_zone: k. Where it is not the student's own, silent levels are chosen for it.
         silent_share, quiet_share: shares to hold; with both, the one that leaves fewer events decides. None: whatever
             comes of the dead zone.
+        price: a chip's name or file: densities of events are those that its prices and what events are worth ask for,
+            and progress tells joules a sentence. joules: target on that chip, in place of shares.
         densities: for a share to hold, how events are spread over the populations where the dead zone is new.
         epochs: over the rows; ``steps`` instead, if given.
         average: decay of an average of the weights, which is then what the student ends with.
@@ -83,15 +86,18 @@ def distill(
     2
     """
     student.check_calibrated()
-    is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share)
+    is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share) and not price
     settings = {
         "epochs": epochs,
+        "steps": steps,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "average": average,
         "dead_zone": dead_zone,
         "silent_share": silent_share,
         "quiet_share": quiet_share,
+        "price": price,
+        "joules": joules,
         "densities": dict(densities or DENSITIES) if is_new else {},
         "logit_weight": logit_weight,
         "hidden_weight": hidden_weight,
@@ -101,16 +107,15 @@ def distill(
     if not len(learn):
         raise InputError("no rows", field="rows", cure="give at least one")
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    give_dead_zone(student, phase, learn, seed, trained=True)
+    phase = give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
-    an_epoch = math.ceil(len(learn) / batch_size / accelerator.num_processes)
-    total = max(1, round(epochs * an_epoch)) if steps is None else steps
+    total = steps_of(learn, phase, seed)
     descent = begin(student, phase, total, accelerator)
-    batches = token_batches(learn, batch_size, seed, 0, total, accelerator)
+    batches = token_batches(learn, phase, seed, 0, total, accelerator)
     with evaluating(teacher), bar(descent, "distill") as shown:
-        for figures in descend(descent, loss, batches, phase):
-            shown.update()
-            shown.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+        for taken in descend(descent, loss, batches, phase):
+            if shown.update() or descent.step == total:
+                show(shown, taken)
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
     student.train(False)

@@ -39,7 +39,7 @@ class Block(nn.Module):
             )
             self.add_module(kind.name, quantizer)
         for name in STATIC:
-            self.add_module(name, QuantizedLinear(*shape.fans(name), config.weights))
+            self.add_module(name, QuantizedLinear(*shape.fans(name), config.weights, config.activation_bits))
         self.keys, self.values = StoredQuantizer(config.kv_bits), StoredQuantizer(config.kv_bits)
         self.attention_norm, self.feed_forward_norm = (
             FixedLayerNorm(shape.width, config.layer_norm_eps, shift=self.shift) for _ in range(2)

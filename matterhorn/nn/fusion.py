@@ -14,6 +14,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def compiles() -> bool:
+    """Whether there is a compiler, and it is not turned off."""
+    has_compiler = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    return has_compiler and os.environ.get("TORCH_COMPILE_DISABLE") != "1"
+
+
 def fused(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a pure function on first use; without a C++ compiler (or with TORCH_COMPILE_DISABLE=1) run it as it is.
 
@@ -23,9 +29,7 @@ def fused(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.cache
     def compiled() -> Callable[P, R]:
-        has_compiler = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-        is_off = os.environ.get("TORCH_COMPILE_DISABLE") == "1"
-        return torch.compile(function, dynamic=True) if has_compiler and not is_off else function
+        return torch.compile(function, dynamic=True) if compiles() else function
 
     @functools.wraps(function)
     def run(*arguments: P.args, **options: P.kwargs) -> R:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from ..coding import EIGHTHS
 from .fusion import fused
 
 START = {"int2": 1**0.5, "int4": 7**0.5}
@@ -68,11 +69,39 @@ class _StraightWeights(Function):
         return _unscale(grad, scale), None, None, None
 
 
+class ExactProduct(Function):
+    """Levels ``[..., in]`` in eighths times integer weights ``[out, in]``, summed in int32 as a program does, where a
+    product in bfloat16 would round its sums. Backward as of that product.
+
+    Both must fit int8: levels of up to 4 bits, weights of any width.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, levels: Tensor, integers: Tensor) -> Tensor:
+        """Sums, float32 ``[..., out]``."""
+        ctx.save_for_backward(levels, integers)
+        rows = (levels.flatten(0, -2) * EIGHTHS).round().to(torch.int8)
+        sums: Tensor = torch._int_mm(rows, integers.to(torch.int8).t())
+        shape = *levels.shape[:-1], len(integers)
+        return (sums.float() / EIGHTHS).reshape(shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Gradients of levels and weights."""
+        levels, integers = ctx.saved_tensors
+        own = grad.to(integers.dtype)
+        weights = own.flatten(0, -2).t() @ levels.flatten(0, -2).to(own.dtype)
+        return (own @ integers).to(levels.dtype), weights
+
+
 class QuantizedLinear(nn.Module):
     """A connection in training: integer levels in, real potentials out.
 
     The product runs on integers (exact in bfloat16 and float32 alike) and the scale s·α follows it, so that evaluation
     in float32 is exact integer arithmetic up to one rounding per multiplication and addition.
+
+    Args:
+        level_bits: of its input; on a GPU, levels of up to 4 are trained on exact sums.
 
     Attributes:
         weight: latent weights ``[out, in]``. bias: ``[out]``.
@@ -82,9 +111,9 @@ class QuantizedLinear(nn.Module):
 
     ratio: Tensor | None
 
-    def __init__(self, fan_in: int, fan_out: int, kind: str):
+    def __init__(self, fan_in: int, fan_out: int, kind: str, level_bits: int = 8):
         super().__init__()
-        self.kind = kind
+        self.kind, self.level_bits = kind, level_bits
         self.register_buffer("ratio", torch.ones(fan_out) if kind in START else None)
         self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
         self.bias = nn.Parameter(torch.zeros(fan_out))
@@ -116,8 +145,20 @@ class QuantizedLinear(nn.Module):
                 integers = integers + self.deviation.to(dtype)
         else:
             integers, alpha = self.integers()
-        potentials: Tensor = F.linear(levels, integers) * (scale.detach() * alpha) + self.bias
+        exact = self.training and levels.is_cuda and self._fits_int8(levels)
+        sums: Tensor = (
+            ExactProduct.apply(levels, integers)  # type: ignore[no-untyped-call]
+            if exact
+            else F.linear(levels, integers)
+        )
+        potentials: Tensor = sums * (scale.detach() * alpha) + self.bias
         return potentials
+
+    def _fits_int8(self, levels: Tensor) -> bool:
+        """Whether a GPU can multiply these in int8: it wants more than 16 rows, and multiples of 8."""
+        fan_out, fan_in = self.weight.shape
+        even = fan_in % 8 == 0 and fan_out % 8 == 0 and levels[..., 0].numel() > 16
+        return even and self.level_bits <= 4 and self.deviation is None
 
 
 class FixedLinear(nn.Module):

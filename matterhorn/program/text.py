@@ -101,9 +101,11 @@ def _truncation(max_length: int | None) -> dict[str, object] | None:
     return {"max_length": max_length, "stride": 0, "strategy": "longest_first", "direction": "right"}
 
 
-def pad(ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], filler: int) -> Encoded:
-    """Rows of token and type numbers as arrays of one length."""
-    longest = max(len(row) for row in ids)
+def pad(
+    ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], filler: int, length: int | None = None
+) -> Encoded:
+    """Rows of token and type numbers as arrays of one length: that of the longest row, unless it is given."""
+    longest = length or max(len(row) for row in ids)
     shape = len(ids), longest
     tokens, mask, kinds = np.full(shape, filler), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for i, (row, own) in enumerate(zip(ids, types, strict=True)):

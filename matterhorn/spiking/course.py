@@ -115,7 +115,7 @@ def begin(
 ) -> QuantizedForSequenceClassification:
     """The student at the start of its first phase."""
     if general is None:
-        return start_student(phase, None, learn, teacher, settings.options, settings.seed)
+        return start_student(phase, None, learn, teacher, settings.options, settings.seed)[0]
     student = quantize(teacher, **general.options)
     take_general(student, general)
     give_dead_zone(student, phase, learn, settings.seed, trained=True)
@@ -153,7 +153,7 @@ def train(
             if source is None:
                 student = begin(teacher, phase, learn, settings, general)
             else:
-                student = start_student(phase, source, learn, teacher, settings.options, settings.seed)
+                student, _ = start_student(phase, source, learn, teacher, settings.options, settings.seed)
             loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
             run_phase(student, loss, measure, learn, select, phase, place, settings.seed, beside=Kept(None, loss.parts))
         source = place / "best"

@@ -70,7 +70,7 @@ def seconds_per_step(plan: Plan, phase: Distilling) -> float:
     loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     descent = begin_descent(student, phase, STEPS, accelerator)
-    batches = token_batches(learn, phase.batch_size, settings.seed, 0, STEPS, accelerator)
+    batches = token_batches(learn, phase, settings.seed, 0, STEPS, accelerator)
     times, began = [], time.monotonic()
     for _ in descend(descent, loss, batches, phase):
         times.append(time.monotonic() - began)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +20,9 @@ from ..program import Program
 from ..program.text import Encoded, pad, reader
 from .rows import Examples
 from .task import Task
+
+LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512)
+"""To which rows are padded in :func:`even_batches`."""
 
 PADS = ("[PAD]", "<pad>")
 """Tokens that fill rows up; a tokenizer knows one of them or none."""
@@ -47,15 +52,15 @@ class Tokens:
         ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
         return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
 
-    def encoded(self, rows: list[int]) -> Encoded:
+    def encoded(self, rows: list[int], length: int | None = None) -> Encoded:
         """Padded int64 arrays of some rows, as an engine takes them: ``input_ids, attention_mask, token_type_ids``,
-        ``[n, L]``."""
-        return pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad)
+        ``[n, L]``; L is ``length``, or that of the longest row."""
+        return pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad, length)
 
-    def batch(self, rows: list[int]) -> dict[str, NDArray[Any]]:
+    def batch(self, rows: list[int], length: int | None = None) -> dict[str, NDArray[Any]]:
         """The same and, where there are any, ``labels``: int64 classes ``[n]``; float32 scores ``[n]``, or
         ``[n, outputs]`` of several scores or labels."""
-        batch: dict[str, NDArray[Any]] = {**self.encoded(rows)}  # type: ignore[dict-item]
+        batch: dict[str, NDArray[Any]] = {**self.encoded(rows, length)}  # type: ignore[dict-item]
         if self.labels:
             labels = np.array([self.labels[i] for i in rows])
             batch["labels"] = labels.astype(np.float32 if self.is_regression or labels.ndim > 1 else np.int64)
@@ -99,3 +104,27 @@ def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50)
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     draw.shuffle(batches)
     yield from batches
+
+
+def even_batches(tokens: Tokens, most: int, seed: int) -> list[tuple[list[int], int]]:
+    """One epoch of batches of few shapes, in random order: rows, and the one of :data:`LENGTHS` they are padded to.
+
+    All batches of a length have as many rows, ``most`` tokens in all. Rows that do not fill one go with those of the
+    next length; at the last, rows drawn anew fill it.
+    """
+    draw = random.Random(seed)
+    order = list(range(len(tokens)))
+    draw.shuffle(order)
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row in order:
+        by_length[LENGTHS[bisect_left(LENGTHS, len(tokens.ids[row]))]].append(row)
+    batches, left = [], list[int]()
+    for length in sorted(by_length):
+        rows, size = left + by_length[length], max(1, most // length)
+        if length == max(by_length):
+            rows += draw.choices(order, k=-len(rows) % size)
+        whole = len(rows) // size * size
+        batches += [(rows[i : i + size], length) for i in range(0, whole, size)]
+        left = rows[whole:]
+    draw.shuffle(batches)
+    return batches

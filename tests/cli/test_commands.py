@@ -80,6 +80,7 @@ def test_evaluate_and_info(sample_dir):
     info = answer("info", "sst2")
     assert {"name", "path", "hash", "task", "weights", "labels"} <= set(info) and len(info["connections"]) == 36
     models = {row["name"]: row for row in answer("info")["models"]}
+    assert (models["sst2"]["trained_for"], models["sst2-base"]["trained_for"]) == ("count alone", None)
     assert {"sst2", "general"} <= set(models) and models["sst2"]["weights"] == "int1"
     assert models["sst2"]["silent_share"] > models["sst2"]["quiet_share"] > 0.8
     assert len(models["sst2"]["sha256"]) == 64 and models["general"]["quiet_share"] is None

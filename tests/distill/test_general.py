@@ -11,19 +11,21 @@ import torch
 from safetensors.torch import load_file
 
 from matterhorn.distill.measure import on_device
+from matterhorn.distill.provenance import about_run
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
 from matterhorn.distill.run import train
 from matterhorn.distill.start import find_start, start_student
 from matterhorn.distill.teacher import backbone_tokenizer
-from matterhorn.distill.texts import distillation_rows, join, load_texts, special_tokens, vocabulary
+from matterhorn.distill.texts import distillation_rows, general_rows, join, load_texts, special_tokens, vocabulary
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
 from matterhorn.tasks.rows import load_examples
+from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert
-from ..tiny import DENSITIES, lay_backbone, lay_out, lay_pairs, recipe
+from ..tiny import DENSITIES, GOOD, lay_backbone, lay_out, lay_pairs, recipe
 
 PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
 ROWS = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32)
@@ -103,6 +105,31 @@ def test_a_run_learns_on_rows_made_of_its_own(laid):
     assert all(row not in rows.ids for row in learned.ids[11:16])
 
 
+def test_sources_are_read_beside_texts_and_crossed(laid, monkeypatch):
+    rows = [(f"a fine film {word}", f"{word} and warm") for word in GOOD] + [("a film", "dull")]
+    (laid / "text").mkdir(exist_ok=True)
+    monkeypatch.setenv(FOLDER, str(laid / "text"))
+    (laid / "pairs.tsv").write_text("\n".join("\t".join(row) for row in [("a", "b"), *rows]))
+    hashes = {"pairs.tsv": hashlib.sha256((laid / "pairs.tsv").read_bytes()).hexdigest()}
+    about = {"about": "ours", "license": "ours", "version": "1", "url": "file:///{file}", "reader": "table"}
+    source = Source(**about, columns=["a", "b"], files=hashes)
+    prepare("ours", source, laid, laid / "text")
+    use = {"name": "ours", "version": "1", "sha256": source.sha256}
+    tokenizer, none = tokenizer_in(laid), Tokens([], [], [])
+    learned = distillation_rows(of_task(laid, sources=[use | {"crossed": 4}]), none, tokenizer, laid / "glue")
+    assert len(rows) < len(learned) <= len(rows) + 4 and all(any(types) for types in learned.types)
+    alone = distillation_rows(of_task(laid, task="sst2", sources=[use]), none, tokenizer, laid / "glue")
+    assert len(alone) == len({sentence for row in rows for sentence in row})
+    read, held = general_rows(general(laid, texts=[], sources=[use | {"rows": 5}]), tokenizer, laid / "glue")
+    assert len(read) + len(held) == 5
+    assert about_run(of_task(laid, sources=[use]), None, laid / "glue")["sources"].keys() == {"ours"}
+    with pytest.raises(ValueError, match="snli: not the version that is known; give version 7b585a3"):
+        of_task(laid, sources=[use | {"name": "snli"}])
+    prepare("ours", source.model_copy(update={"columns": ["a"]}), laid, laid / "text")
+    with pytest.raises(InputError, match=r"sources\.ours: single sentences; leave it out: wnli compares two"):
+        distillation_rows(of_task(laid, sources=[use]), none, tokenizer, laid / "glue")
+
+
 def test_vocabulary_has_words_and_nothing_that_frames_a_row(laid):
     tokenizer, other = tokenizer_in(laid), backbone_tokenizer(str(laid / "backbone"))
     assert special_tokens(tokenizer) == {*other.all_special_ids}
@@ -125,7 +152,7 @@ def test_a_silent_network_gets_its_scales_anew_without_a_dead_zone_and_keeps_the
     silent.save_pretrained(tmp_path)
 
     def scales(k: int) -> list[float]:
-        student = start_student(Distilling(dead_zone=k, **PHASE), tmp_path, ROWS, teacher, {}, 1)
+        student, _ = start_student(Distilling(dead_zone=k, **PHASE), tmp_path, ROWS, teacher, {}, 1)
         return [float(population.scale.detach().max()) for population in student.populations().values()]
 
     assert max(scales(2)) < 2e-4 and min(scales(0)) > 1e-3
@@ -144,7 +171,7 @@ def test_weights_of_a_program_can_flip_and_are_quantized_to_the_same(program):
     pinned = Frozen(file=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
     start = find_start(folder.with_name("run"), pinned, 2)
     phase = Distilling(dead_zone=2, **PHASE)
-    student = start_student(phase, start.network, ROWS, small_bert(), {}, 1, head=False)
+    student, _ = start_student(phase, start.network, ROWS, small_bert(), {}, 1, head=False)
     before, after = (one.layers()[0].connection("ffn1") for one in (network, student))
     assert torch.equal(before.integers()[0], after.integers()[0])
     assert (after.weight.abs() < 0.25 * after.integers()[1][:, None]).float().mean() > 0.1
@@ -161,7 +188,9 @@ def test_a_program_that_is_not_the_one_pinned_is_refused(program):
 def test_a_head_that_is_taken_over_keeps_its_activation(program, tmp_path, head):
     program[0].config.head_activation = "hardtanh"
     program[0].save_pretrained(tmp_path / "before")
-    student = start_student(Distilling(dead_zone=2, **PHASE), tmp_path / "before", ROWS, small_bert(), {}, 1, head=head)
+    student, _ = start_student(
+        Distilling(dead_zone=2, **PHASE), tmp_path / "before", ROWS, small_bert(), {}, 1, head=head
+    )
     assert student.config.head_activation == ("hardtanh" if head else "tanh")
 
 

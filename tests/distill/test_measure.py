@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.measure import Flips, by_divergence, by_metric, divergence
+from matterhorn.distill.measure import Flips, by_divergence, by_majority, by_metric, divergence
 from matterhorn.distill.teacher import freeze
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
@@ -49,3 +49,9 @@ def test_flips_are_counted_from_one_look_to_the_next():
         linears[0].weight[0].neg_()
     assert flips.since(network) == {"flipped": linears[0].weight.shape[1] / weights}
     assert flips.since(network) == {"flipped": 0.0} and Flips(small_bert()).since(small_bert()) == {}
+
+
+def test_the_commonest_label_alone_is_the_least_that_a_teacher_must_reach():
+    rows = Tokens([[2, 3]] * 4, [[0, 0]] * 4, [1.0, 0.0, 1.0, 1.0])
+    assert by_majority(get_task("sst2"), rows) == 0.75 and by_majority(get_task("cola"), rows) == 0
+    assert by_majority(get_task("stsb"), rows) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from matterhorn.distill.course import check_course, load_course
 from matterhorn.distill.recipe import (
     Frozen,
     Recipe,
@@ -19,6 +20,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import MatterhornConfig
 from matterhorn.program import find
 from matterhorn.storage import sha256
+from matterhorn.tasks.sources import sources
 from matterhorn.tasks.task import tasks
 
 from ..tiny import PHASE, recipe
@@ -28,8 +30,9 @@ BIT_EPOCHS = {"cola": 50, "mnli": 6, "mrpc": 20, "sst2": 10, "stsb": 20, "qqp": 
 
 
 def test_recipes_lie_in_families_and_nowhere_deeper():
-    assert {path.relative_to(shelf()).parts[0] for path in shelf().rglob("*.yaml")} == {"minilm", "bert-base"}
-    assert len(shipped_recipes()) == len(list(shelf().rglob("*"))) - 2
+    families = {"minilm", "bert-base", "base", "mini"}
+    assert {path.relative_to(shelf()).parts[0] for path in shelf().rglob("*.yaml")} == families
+    assert len(shipped_recipes()) == len(list(shelf().rglob("*"))) - len(families)
     assert {f"minilm/{task}" for task in tasks() if task != "wnli"} | {"minilm/general"} <= {*shipped_recipes()}
     assert {f"bert-base/{task}" for task in tasks()} <= {*shipped_recipes()}
 
@@ -47,6 +50,21 @@ def test_every_recipe_starts_from_a_backbone_or_from_another_and_no_chain_comes_
             assert place not in seen, f"a cycle: {[*seen, place]}"
             seen.append(place)
             place = starts[place]
+
+
+@pytest.mark.parametrize("family", ["base", "mini"])
+@pytest.mark.parametrize("task", ["sst2", "cola", "mnli", "qnli", "qqp", "rte", "mrpc", "stsb"])
+def test_one_command_leads_from_a_backbone_to_every_task_at_both_shares(family, task, tmp_path):
+    course = load_course(f"{family}/{task}")
+    check_course(course, tmp_path)  # every start is there, and before it is needed
+    *_, last = course.values()
+    assert last.task == task and next(iter(course.values())).start is None
+    for own in course.values():
+        phase = own.phases[-1]
+        assert phase.silent_share >= 0.91 and phase.quiet_share >= 0.90 and phase.tokens and phase.minutes is None
+        assert own.network["weights"] == last.network["weights"]  # of all that it starts from
+        assert not own.rematched or family == "mini"  # MPNet tells sentences apart by no type
+        assert all(sources()[use.name].version == use.version for use in own.sources)
 
 
 def test_a_start_is_of_the_same_backbone_and_shape():

@@ -15,7 +15,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from matterhorn.distill.loop import adam
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling, load_recipe
@@ -24,6 +23,7 @@ from matterhorn.distill.run import with_shortfall
 from matterhorn.distill.silence import Silence
 from matterhorn.distill.start import find_start
 from matterhorn.distill.state import load_state
+from matterhorn.distill.steps import adam
 from matterhorn.distill.teacher import freeze
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, quantize
@@ -291,7 +291,7 @@ def test_regression_has_a_loss():
 def test_a_share_that_falls_short_costs_score():
     silence = Silence(small_network(k=1), small_batch(), batch_size=6, silent_share=0.9)
     judge = with_shortfall(lambda *_: Measured(-0.2, {"divergence": 0.2}), silence)
-    silence.seen = [0.897, 0.5]
+    silence.seen = torch.tensor([0.897, 0.5])
     assert judge(None, None, None) == Measured(-0.2, {"divergence": 0.2})  # within the tolerance
-    silence.seen = [0.875, 0.5]
+    silence.seen = torch.tensor([0.875, 0.5])
     assert judge(None, None, None).score == pytest.approx(-0.4)

@@ -91,6 +91,12 @@ def test_a_program_without_figures_has_a_card(program):
     assert not [line for line in card.splitlines() if "None" in line or "{" in line]
 
 
+def test_a_network_trained_for_the_count_alone_says_so(program):
+    assert "for the number of its events alone" in model_card(program, result(), recipe(), name="mine")
+    priced = model_card(program, result(), load_recipe("sst2").priced("rram-22nm"), name="mine")
+    assert "by what they cost on rram-22nm" in priced and "events alone" not in priced
+
+
 def test_phases_are_told_with_what_they_reached(program):
     phases = recipe().phases
     card = model_card(program, result(), recipe(), [history(2400, 0.138) for _ in phases], name="mine")

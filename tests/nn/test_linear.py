@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from matterhorn.nn import QuantizedLinear, quantize_weights
-from matterhorn.nn.linear import FixedLinear
+from matterhorn.nn.linear import ExactProduct, FixedLinear
 
 KINDS = {"int1": {-1, 1}, "ternary": {-1, 0, 1}, "int2": {-2, -1, 0, 1}, "int4": set(range(-8, 8))}
 
@@ -76,3 +76,19 @@ def test_a_fixed_connection_gives_what_it_was_made_of():
     integers, scale = linear.integers()
     fixed = FixedLinear(integers.to(torch.int8), (scale * 0.5).detach(), linear.bias.detach())
     assert torch.equal(fixed(levels, torch.tensor(9.0)), linear(levels, torch.tensor(0.5)))
+
+
+@pytest.mark.parametrize("kind", ["int1", "ternary", "int4"])
+def test_exact_products_are_the_sums_of_integers_with_the_gradient_of_a_product(kind):
+    draw = torch.Generator().manual_seed(0)
+    levels = torch.randint(-64, 121, (3, 7, 64), generator=draw).float() / 8
+    integers, _ = quantize_weights(torch.randn(32, 64, generator=draw), kind)
+    given = [(levels.clone().requires_grad_(), integers.clone().requires_grad_()) for _ in range(2)]
+    exact, plain = ExactProduct.apply(*given[0]), torch.nn.functional.linear(*given[1])
+    assert torch.equal(exact.double(), levels.double() @ integers.double().t())
+    weight = torch.randn(exact.shape, generator=draw)
+    for sums in (exact, plain):
+        (sums * weight).sum().backward()
+    assert all(torch.allclose(a.grad, b.grad, atol=1e-4) for a, b in zip(*given, strict=True))
+    lean = ExactProduct.apply(levels.bfloat16(), integers.bfloat16())  # as under autocast
+    assert torch.equal(lean.double(), levels.double() @ integers.double().t())

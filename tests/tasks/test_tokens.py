@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -8,7 +10,15 @@ from matterhorn.errors import InputError
 from matterhorn.program import find, load
 from matterhorn.tasks.rows import Examples, load_examples
 from matterhorn.tasks.task import get_task
-from matterhorn.tasks.tokens import Tokens, shuffled_batches, sorted_batches, tokenize, tokens_for
+from matterhorn.tasks.tokens import (
+    LENGTHS,
+    Tokens,
+    even_batches,
+    shuffled_batches,
+    sorted_batches,
+    tokenize,
+    tokens_for,
+)
 
 from ..networks import small_program, small_tokenizer
 
@@ -60,3 +70,20 @@ def test_tokens_of_real_rows_are_those_of_transformers(glue_dir, name):
     wanted = other(*columns, truncation=True, max_length=48, return_token_type_ids=True)
     tokens = tokens_for(load("sst2"), rows, 48, task=task)
     assert (tokens.ids, tokens.types, tokens.pad) == (wanted["input_ids"], wanted["token_type_ids"], other.pad_token_id)
+
+
+@pytest.mark.parametrize("most", [1, 64, 200])
+def test_even_batches_have_few_shapes_and_each_row_once(most):
+    draw = random.Random(0)
+    rows = [[1] * draw.choice((3, 9, 9, 20, 33, 33, 70)) for _ in range(300)]
+    tokens = Tokens(rows, [[0] * len(row) for row in rows], [])
+    batches = even_batches(tokens, most, 7)
+    assert batches == even_batches(tokens, most, 7) != even_batches(tokens, most, 8)
+    sizes = {length: {len(own) for own, other in batches if other == length} for _, length in batches}
+    assert sizes == {length: {max(1, most // length)} for length in sizes} and sizes.keys() <= {*LENGTHS}
+    assert all(len(rows[i]) <= length for own, length in batches for i in own)
+    last = max(sizes)
+    seen = [i for own, _ in batches for i in own]
+    assert {*seen} == {*range(300)} and len(seen) - 300 < max(1, most // last)
+    short = next(i for i, row in enumerate(rows) if len(row) == 3)
+    assert tokens.batch([short], 40)["input_ids"].shape == (1, 40)

@@ -1,0 +1,123 @@
+"""Courses: recipes that run one after another in one process, each from a backbone or where an earlier one ended."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import InputError
+from ..reading import read_yaml, validated
+from .recipe import Recipe, full_name, load_recipe
+from .run import train
+from .start import find_start, finished_phases
+
+Course = dict[str, Recipe]
+"""Recipes by the names of their runs' folders, in order."""
+
+
+class Outcome(NamedTuple):
+    """How a course's recipe ended: the folder of its best network, or what kept it from one."""
+
+    name: str
+    best: Path | None
+    problem: str | None
+
+
+def load_course(name: str | Path) -> Course:
+    """A course from a YAML file; or the one that leads to a shipped recipe (``base/sst2``): all that it starts from,
+    and itself.
+
+    The file has ``recipes``: by its name each a recipe as in a file of its own, or where one is (a shipped one's name,
+    or a YAML file beside the course); and ``common``, settings that those written here share.
+
+    Raises:
+        InputError: names file and field.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        return _leading_to(full_name(str(name)))
+    if not path.is_file():
+        raise InputError("no such course", file=path, cure="give a .yaml file or a shipped recipe's name")
+    plain = read_yaml(path, "see docs/training.md")
+    common, recipes = plain.pop("common", {}), plain.pop("recipes", None)
+    for field, value in (("recipes", recipes), ("common", common)):
+        if not isinstance(value, dict):
+            raise InputError("not a mapping", file=path, field=field, cure="give recipes by name")
+    if plain:
+        raise InputError("unknown key", file=path, field=next(iter(plain)), cure="give recipes, and common settings")
+    return {own: _recipe(value, common, path, own) for own, value in recipes.items()}
+
+
+def _leading_to(name: str) -> Course:
+    recipe = load_recipe(name)
+    before = _leading_to(recipe.start) if isinstance(recipe.start, str) else {}
+    return before | {Path(name).name: recipe}
+
+
+def _recipe(value: Any, common: dict[str, Any], path: Path, name: str) -> Recipe:
+    if isinstance(value, dict):
+        try:
+            return validated(Recipe, common | value, path, "mend it")
+        except InputError as error:
+            field = f"recipes.{name}.{error.field}" if error.field else f"recipes.{name}"
+            raise InputError(error.problem, file=path, field=field, cure=error.cure) from error
+    if not isinstance(value, str):
+        raise InputError("not a recipe", file=path, field=f"recipes.{name}", cure="give settings, or a recipe's name")
+    beside = path.with_name(value)
+    return load_recipe(beside if beside.is_file() else value)
+
+
+def check_course(course: Course, folder: Path) -> None:
+    """Whether every recipe has where to start, before any work.
+
+    Raises:
+        InputError: a start is neither an earlier recipe of the course nor a finished run in its folder, nor the program
+            that is pinned; or a name is no folder's.
+    """
+    earlier = list[str]()
+    for name, recipe in course.items():
+        if Path(name).name != name:
+            raise InputError("not a folder's name", field=f"recipes.{name}", cure="give a plain name")
+        if isinstance(recipe.start, str):
+            start = Path(recipe.start).name
+            if start not in earlier and not finished_phases(folder / start):
+                cure = f"name one that stands before it ({', '.join(earlier) or 'none does'})"
+                raise InputError(f"{recipe.start} is no earlier recipe", field=f"recipes.{name}.start", cure=cure)
+        elif recipe.start is not None:
+            find_start(folder / name, recipe.start, recipe.phases[0].dead_zone)
+        earlier.append(name)
+
+
+def run_course(
+    course: Course,
+    folder: Path,
+    glue_dir: Path | None = None,
+    *,
+    tracker: str | None = None,
+    restart: bool = False,
+    say: Callable[[str], object] = print,
+) -> list[Outcome]:
+    """Run all recipes in folders of their names inside ``folder``, going on where an earlier course was killed. One
+    that cannot start, or comes to grief, says so, and the next one runs.
+
+    Raises:
+        InputError: the course is not possible (:func:`check_course`).
+    """
+    check_course(course, folder)
+    outcomes = []
+    for number, (name, recipe) in enumerate(course.items(), 1):
+        say(f"{number} of {len(course)}: {name}")
+        try:
+            best = train(recipe, folder / name, glue_dir, tracker=tracker, restart=restart)
+            outcomes.append(Outcome(name, best, None))
+        except InputError as error:
+            say(f"{name}: {error}")
+            outcomes.append(Outcome(name, None, str(error)))
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return outcomes

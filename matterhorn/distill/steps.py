@@ -1,0 +1,247 @@
+"""One training step, the same on every device, and the fastest way to take it: as a CUDA graph, compiled, or plain."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import reduce
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from ..errors import InputError
+from ..nn.fusion import compiles
+from .recipe import Phase
+from .silence import Silence
+
+Batch = dict[str, Tensor]
+
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
+"""(model, batch) → what is minimized, and figures to show, scalars on its device."""
+
+WARM_UP = 2
+"""Steps that are taken, and undone, before one is captured: the optimizer makes its state."""
+
+CHECKED = 32
+"""Steps on a GPU between two looks at whether all were finite; a step that is not changes no weight."""
+
+WORDS = {"graphs": "whole steps as CUDA graphs, one for each shape of batch", "compiled": "steps compiled in part",
+         "plain": "plain steps"}  # fmt: skip
+
+
+@dataclass
+class Descent:
+    """A model on its way down a loss."""
+
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    accelerator: Accelerator
+    total: int
+    """Steps of the whole phase; where the clock bounds it, as far as can be foreseen."""
+    step: int = 0
+
+    @property
+    def kept(self) -> PreTrainedModel:
+        """The network that is evaluated and kept: the average, if there is one."""
+        return cast(PreTrainedModel, self.average.module) if self.average else self.model
+
+
+class Steps:
+    """Takes the steps of a descent, and remembers the means of their figures.
+
+    Attributes:
+        way: ``graphs`` (teacher, student, loss, clipping, optimizer, held shares at once; on one GPU, with batches of
+            fixed shapes), ``compiled`` or ``plain``; where one fails the next is taken, which is said.
+    """
+
+    def __init__(self, descent: Descent, loss: Loss, phase: Phase):
+        accelerator = descent.accelerator
+        self.descent, self.loss, self.phase, self.device = descent, loss, phase, accelerator.device
+        self.model = accelerator.prepare(descent.model)
+        descent.optimizer = accelerator.prepare(descent.optimizer)
+        if descent.average:
+            descent.average.module.to(self.device)
+        for group in descent.optimizer.param_groups:
+            group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
+        if silence := getattr(loss, "silence", None):
+            silence.to(self.device)
+        self.names: list[str] = []
+        self.sums, self.bad = torch.zeros(0), torch.zeros((), device=self.device)
+        self.count = 0
+        alone = accelerator.num_processes == 1 and phase.tokens is not None and getattr(loss, "chips", None) is None
+        self.way = "graphs" if self.device.type == "cuda" and alone else "compiled" if compiles() else "plain"
+        self.graphs: Graphs | None = None
+
+    def __call__(self, batch: Batch) -> None:
+        """One step.
+
+        Raises:
+            InputError: loss or gradient is NaN or infinite; the GPU has too little memory.
+        """
+        descent = self.descent
+        rate = self.phase.learning_rate * schedule(descent.step, descent.total, self.phase.warmup)
+        for group in descent.optimizer.param_groups:
+            group["lr"].fill_(rate)
+        try:
+            self._take(batch)
+        except torch.OutOfMemoryError as error:
+            field = "tokens" if self.phase.tokens else "batch_size"
+            rows, length = batch["input_ids"].shape
+            cure = f"lower it (now {getattr(self.phase, field)}), or max_length; what was saved before is as it was"
+            raise InputError(f"out of GPU memory at {rows} rows of {length} tokens", field=field, cure=cure) from error
+        if descent.average:
+            descent.average.update_parameters(descent.model)
+        if self.count == 0 and descent.step == 0 and descent.accelerator.is_main_process:
+            self._say(WORDS[self.way])
+        descent.step += 1
+        self.count += 1
+        if self.device.type == "cpu" or descent.step % CHECKED == 0:
+            self.check()
+
+    def _take(self, batch: Batch) -> None:
+        while True:
+            try:
+                return self._replay(batch) if self.way == "graphs" else self.step(batch)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                if self.way == "plain":
+                    raise
+                self._fall_back(error)
+
+    def _fall_back(self, error: RuntimeError) -> None:
+        before, self.graphs = self.way, None
+        if before == "graphs":
+            torch.cuda.synchronize()
+            self.way = "compiled" if compiles() else "plain"
+        else:
+            torch.compiler.set_stance("force_eager")
+            self.way = "plain"
+        self._say(f"{WORDS[before]}: {str(error).strip().splitlines()[0]}; {WORDS[self.way]} instead")
+
+    def _say(self, text: str) -> None:
+        tqdm.write(text, file=sys.stderr)
+
+    def _replay(self, batch: Batch) -> None:
+        if self.graphs is None:
+            self.graphs = Graphs(self.step, self._live, self.device)
+        self.graphs(batch)
+
+    def step(self, batch: Batch) -> None:
+        """The step itself: nothing in it waits for the device or depends on a number there."""
+        accelerator, optimizer = self.descent.accelerator, cast(Any, self.descent.optimizer)
+        optimizer.zero_grad()
+        self.model.train()
+        lean = torch.autocast(self.device.type, torch.bfloat16, enabled=multiplies_bf16(), cache_enabled=False)
+        with lean:
+            value, figures = self.loss(self.model, batch)
+        accelerator.backward(value)
+        norm = accelerator.clip_grad_norm_(self.descent.model.parameters(), self.phase.clip_norm)
+        assert norm is not None
+        seen = torch.stack([value.detach(), norm]).isfinite().all()
+        optimizer.optimizer.found_inf = 1 - seen.float()  # which fused optimizers read: such a step changes nothing
+        optimizer.step()
+        if not self.names:
+            self.names, self.sums = list(figures), torch.zeros(len(figures), device=self.device)
+        self.sums += torch.stack([one.detach().float() for one in figures.values()])
+        self.bad += 1 - seen.float()
+
+    def _live(self) -> list[Tensor]:
+        """All that a step changes."""
+        kept = [*self.descent.model.parameters(), *self.descent.model.buffers(), self.sums, self.bad]
+        state = [value for one in self.descent.optimizer.state.values() for value in one.values()]
+        silence: Silence | None = getattr(self.loss, "silence", None)
+        return [*kept, *state, *([silence.seen] if silence else [])]
+
+    def check(self) -> None:
+        """Whether all steps were finite.
+
+        Raises:
+            InputError: one was not.
+        """
+        if float(self.bad):
+            problem = f"diverged: loss or gradient is NaN or infinite by step {self.descent.step - 1}"
+            cure = "lower it and start anew; what was saved before is as it was"
+            raise InputError(problem, field="learning_rate", cure=cure)
+
+    def means(self) -> dict[str, float]:
+        """Of this process's figures since they were last read; a GPU is waited for."""
+        return dict(zip(self.names, (self.sums / max(1, self.count)).tolist(), strict=True))
+
+    def read(self) -> dict[str, float]:
+        """The same over all processes, which all must ask; counted anew from here on."""
+        self.sums = reduce(self.sums, "mean") if self.descent.accelerator.num_processes > 1 else self.sums
+        found = self.means()
+        self.sums.zero_()
+        self.count = 0
+        return found
+
+
+class Graphs:
+    """A step as CUDA graphs, one for each shape of batch, in one pool of memory."""
+
+    def __init__(self, step: Callable[[Batch], None], live: Callable[[], list[Tensor]], device: torch.device):
+        self.step, self.live, self.device = step, live, device
+        self.pool = torch.cuda.graph_pool_handle()
+        self.kept: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Batch]] = {}
+
+    def __call__(self, batch: Batch) -> None:
+        """Take a step on a batch."""
+        key = tuple(batch["input_ids"].shape)
+        if key not in self.kept:
+            self.kept[key] = self._captured({name: values.clone() for name, values in batch.items()})
+        graph, own = self.kept[key]
+        for name, values in own.items():
+            values.copy_(batch[name], non_blocking=True)
+        graph.replay()
+
+    def _captured(self, own: Batch) -> tuple[torch.cuda.CUDAGraph, Batch]:
+        """Warm up, undo that, and capture. Tables that a model makes on the way (relative positions) are made on the
+        device: a copy from the processor cannot be captured."""
+        before, random = {id(one): one.detach().clone() for one in self.live()}, torch.cuda.get_rng_state(self.device)
+        side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.device(self.device):
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    self.step(own)
+            torch.cuda.current_stream(self.device).wait_stream(side)
+            with torch.no_grad():
+                for one in self.live():  # what was not there before is the optimizer's: zeros
+                    one.copy_(before[id(one)]) if id(one) in before else one.zero_()
+            torch.cuda.set_rng_state(random, self.device)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool):
+                self.step(own)
+        return graph, own
+
+
+def adam(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
+    """Fused AdamW; vectors and scalars (biases, norms, scales) are not decayed."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    rate = torch.tensor(phase.learning_rate)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=torch.cuda.is_available())
+
+
+def multiplies_bf16() -> bool:
+    """True where the processor multiplies bfloat16 natively."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Linear warm-up, then linear decay to zero."""
+    rise = max(1, round(warmup * total))
+    return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))

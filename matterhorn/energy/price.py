@@ -1,0 +1,92 @@
+"""What one more event of each population costs on a chip, and how many of each a target leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..program.trace import Trace
+from .activity import Activity, as_traced, populations
+from .billing import make_bill
+from .chip import Chip
+from .mapping import hardware_of
+from .study import map_trace
+
+COUNTS = ("events", "kappa", "operations", "active", "squares")
+"""Of an activity: what grows with its source's events."""
+
+STEP = 0.01
+"""A price is the difference that so many more events of a population make, over them."""
+
+MOST, HALVINGS = 0.5, 60
+"""No population is given more events than one in two windows; a factor is found to a 2⁻⁶⁰th."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Of sentences like those of a trace, on one chip.
+
+    Attributes:
+        events: J of one more event of each population, all that it causes included. windows: of each population in a
+            mean sentence. fixed: J of a mean sentence without any event.
+    """
+
+    events: dict[str, float]
+    windows: dict[str, float]
+    fixed: float
+
+    def sentence(self, densities: Mapping[str, float]) -> float:
+        """J of a mean sentence whose populations send on these shares of their windows."""
+        return self.fixed + sum(self.events[name] * self.windows[name] * share for name, share in densities.items())
+
+
+def prices(trace: Trace, chip: Chip) -> Prices:
+    """Prices around what a trace counted, on synapse units where the chip has them, each with as large a capacitor as
+    it takes."""
+    mapping, counted = map_trace(trace, chip, hardware_of(chip)[-1]), as_traced(trace)
+    sites = {site: max(readers, key=lambda a: a.windows) for site, readers in populations(counted).items()}
+    names = dict.fromkeys(site.part for site in sites)
+
+    def total(activities: Sequence[Activity]) -> float:
+        return make_bill(activities, trace, chip, mapping).total / trace.sequences
+
+    def of_all(name: str, count: Callable[[Activity], float]) -> float:
+        return sum(count(a) for site, a in sites.items() if site.part == name) / trace.sequences
+
+    events = {name: of_all(name, lambda a: a.events) for name in names}
+    now = total(counted)
+    more = {name: total([_more(a, name) for a in counted]) - now for name in names}
+    each = {name: more[name] / (STEP * events[name]) if events[name] else 0.0 for name in names}
+    windows = {name: of_all(name, lambda a: a.windows) for name in names}
+    return Prices(each, windows, now - sum(each[name] * events[name] for name in names))
+
+
+def _more(a: Activity, name: str) -> Activity:
+    if a.source.part != name:
+        return a
+    return replace(a, **{count: getattr(a, count) * (1 + STEP) for count in COUNTS})
+
+
+def spread(
+    worth: Mapping[str, float], found: Prices, reached: Callable[[Mapping[str, float]], bool]
+) -> dict[str, float]:
+    """Densities of events that lose least for their joules: the most that a target still allows.
+
+    A population whose loss falls by ``worth`` each time its events are e times as many has a marginal worth of
+    worth/density a window, so that at the optimum under a budget (of Lagrange) joules of populations are to each other
+    as their worths: density ∝ worth / (price · windows).
+
+    Args:
+        worth: of each population, > 0. reached: whether densities meet the target; true of none at all.
+    """
+    each = {name: worth[name] / max(found.events[name] * found.windows[name], 1e-30) for name in worth}
+
+    def densities(factor: float) -> dict[str, float]:
+        return {name: min(MOST, factor * share) for name, share in each.items()}
+
+    low, high = 0.0, MOST / min(each.values())
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2 if low == 0 else math.sqrt(low * high)
+        low, high = (middle, high) if reached(densities(middle)) else (low, middle)
+    return densities(low)

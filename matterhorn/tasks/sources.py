@@ -1,0 +1,200 @@
+"""Text without labels: public sources as data, what their makers publish turned into rows, and rows crossed anew."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import random
+import re
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from ..errors import InputError
+from ..reading import Strict, read_bytes, read_mapping, validated
+from ..storage import put_file, sha256
+
+Texts = tuple[str, ...]
+"""One sentence, or the two of a pair."""
+
+WORDS = range(5, 41)
+"""Of a sentence that is cut out of running text."""
+
+FOLDER = "MATTERHORN_TEXT_DIR"
+"""Variable of the environment that names the folder of prepared sources; else it is ``text``."""
+
+HASH = "^[0-9a-f]{64}$"
+TIMEOUT = 60.0
+"""Seconds to wait for a server."""
+
+
+class Source(Strict):
+    """A public source.
+
+    Attributes:
+        url: with ``{version}`` and ``{file}``. files: SHA-256 of each, as it is published.
+        reader: ``parallel``: texts of a line belong together, of two files each, or with ``each`` so many pairs drawn
+            of a line's texts; ``table``: ``columns`` of tab-separated files, by name, or by number where there is no
+            header; ``sentences``: of running text.
+    """
+
+    about: str
+    license: str
+    version: str
+    url: str
+    reader: Literal["parallel", "table", "sentences"]
+    columns: list[str] | list[int] = Field([])
+    each: int = Field(0, ge=0)
+    files: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """Of the hashes of all its files."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+
+
+class Use(Strict):
+    """A source as a recipe has it: at most ``rows`` of it, and ``crossed`` more pairs made of it (:func:`cross`)."""
+
+    name: str
+    version: str
+    sha256: str = Field(pattern=HASH)
+    rows: int | None = Field(None, gt=0)
+    crossed: int = Field(0, ge=0)
+
+
+def sources() -> dict[str, Source]:
+    """All sources that are known, by name."""
+    text = resources.files(__package__).joinpath("sources.yaml").read_text(encoding="utf-8")
+    return validated(dict[str, Source], yaml.safe_load(text), Path("sources.yaml"))
+
+
+def prepare(name: str, source: Source, files: Path, output: Path) -> int:
+    """Write a source's rows to ``output``: ``<name>.tsv.gz``, the same bytes each time, and what they are of beside it.
+
+    Args:
+        files: folder of the files as they are published; what is not there is fetched, and kept there.
+
+    Returns:
+        How many rows.
+
+    Raises:
+        InputError: a file cannot be fetched, or is not the one that is known.
+    """
+    contents = {file: _published(source, file, files) for file in source.files}
+    rows = list(dict.fromkeys(row for row in _rows(source, contents) if all(row)))
+    if not rows:
+        raise InputError("no rows", file=files, field=name, cure="give the files that its makers publish")
+    lines = ["\t".join(" ".join(text.split()) for text in row) for row in rows]
+    packed = gzip.compress("\n".join(lines).encode(), mtime=0)
+    output.mkdir(parents=True, exist_ok=True)
+    put_file(output / f"{name}.tsv.gz", packed)
+    about = {"name": name, "version": source.version, "sha256": source.sha256, "license": source.license}
+    about |= {"rows": str(len(rows)), "content": hashlib.sha256(packed).hexdigest()}
+    put_file(output / f"{name}.json", json.dumps(about, indent=1) + "\n")
+    return len(rows)
+
+
+def load_source(use: Use) -> list[Texts]:
+    """The rows that a recipe asks of a prepared source.
+
+    Raises:
+        InputError: it is not there, is of another version, or was altered.
+    """
+    folder = Path(os.environ.get(FOLDER, "text"))
+    place, cure = folder / f"{use.name}.json", f"matterhorn data prepare {use.name} --output {folder}"
+    if not place.is_file():
+        raise InputError("not prepared", file=place, field="sources", cure=cure)
+    about, rows = read_mapping(place, cure), folder / f"{use.name}.tsv.gz"
+    for field, wanted in (("version", use.version), ("sha256", use.sha256)):
+        if about.get(field) != wanted:
+            raise InputError(f"another {field} than the recipe's", file=place, field=field, cure=cure)
+    if not rows.is_file() or sha256(rows) != about.get("content"):
+        raise InputError("not as it was prepared", file=rows, cure=cure)
+    return [tuple(line.split("\t")) for line in gzip.decompress(rows.read_bytes()).decode().split("\n")]
+
+
+def cross(rows: list[Texts], count: int, seed: int) -> list[Texts]:
+    """Pairs that no row has: the first sentence of one with a second one that shares its rarest word, if any does, else
+    any. At most ``count``."""
+    pairs, draw = [row for row in rows if len(row) == 2], random.Random(seed)
+    holding: dict[str, list[str]] = defaultdict(list)
+    for _, second in pairs:
+        for word in {*second.lower().split()}:
+            holding[word].append(second)
+    found = dict[Texts, None]()
+    for first, own in draw.sample(pairs, min(2 * count, len(pairs))):
+        shared = [word for word in sorted({*first.lower().split()}) if len(holding.get(word, ())) > 1]
+        rarest = min(shared, key=lambda word: len(holding[word]), default=None)
+        second = draw.choice(holding[rarest]) if rarest else draw.choice(pairs)[1]
+        if second != own:
+            found[first, second] = None
+    return [pair for pair in found if pair not in {*rows}][:count]
+
+
+def _published(source: Source, file: str, folder: Path) -> bytes:
+    """A file as its makers publish it."""
+    place = folder / file
+    if not place.is_file():
+        url = source.url.format(version=source.version, file=file)
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+                content: bytes = answer.read()
+        except OSError as error:
+            raise InputError(f"cannot be fetched ({error})", file=url, cure=f"put it into {folder}") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        if hashlib.sha256(content).hexdigest() == source.files[file]:
+            put_file(place, content)
+    else:
+        content = read_bytes(place)
+    if hashlib.sha256(content).hexdigest() != source.files[file]:
+        raise InputError("not the file that is known by its SHA-256", file=place, cure="fetch it again")
+    return gzip.decompress(content) if file.endswith(".gz") else content
+
+
+def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
+    texts = {file: content.decode("utf-8-sig") for file, content in contents.items()}
+    if source.reader == "parallel":
+        columns = [text.splitlines() for text in texts.values()]
+        yield from _drawn(columns, source.each) if source.each else _side_by_side(columns)
+    elif source.reader == "table":
+        for text in texts.values():
+            yield from _cells(text, source.columns)
+    else:
+        for text in texts.values():
+            yield from _sentences(text)
+
+
+def _side_by_side(columns: list[list[str]]) -> Iterator[Texts]:
+    for two in zip(columns[::2], columns[1::2], strict=True):
+        yield from zip(*two, strict=True)
+
+
+def _drawn(columns: list[list[str]], each: int) -> Iterator[Texts]:
+    draw = random.Random(0)
+    for line in zip(*columns, strict=True):
+        yield from draw.sample(list(combinations(line, 2)), each)
+
+
+def _cells(text: str, columns: list[str] | list[int]) -> Iterator[Texts]:
+    rows = csv.reader(text.splitlines(), delimiter="\t")
+    header = [] if isinstance(columns[0], int) else next(rows)
+    places = [column if isinstance(column, int) else header.index(column) for column in columns]
+    yield from (tuple(row[place] for place in places) for row in rows if len(row) > max(places))
+
+
+def _sentences(text: str) -> Iterator[Texts]:
+    for line in text.splitlines():
+        for sentence in re.split(r"(?<=[.!?]) +(?=[A-Z\"'(])", line.strip()):
+            if "<unk>" not in sentence and not sentence.startswith("=") and len(sentence.split()) in WORDS:
+                yield (sentence,)

@@ -1,0 +1,133 @@
+"""Courses: recipes one after another in one process; killed, resumed, and with two processes as with one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from matterhorn.distill.course import check_course, load_course, run_course
+from matterhorn.distill.recipe import load_recipe
+from matterhorn.errors import InputError
+
+from ..tiny import environment, lay_course
+from .test_launch import LAUNCH
+
+PLACES = ("general/phase-0-k1", "first/teacher", "first/phase-0-k1", "second/teacher", "second/phase-0-k1")
+
+
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    path, told = lay_course(folder), []
+    done = run_course(load_course(path), folder / "whole", folder / "glue", say=told.append)
+    assert [one.problem for one in done] == [None] * 3 and told[1] == "2 of 3: first"
+    return path, folder / "whole"
+
+
+def history(folder):
+    return [json.loads((folder / place / "last" / "state.json").read_text())["history"] for place in PLACES]
+
+
+def test_a_course_leaves_a_network_of_each_recipe_each_from_the_one_before(laid):
+    _, folder = laid
+    for place, entries in zip(PLACES, history(folder), strict=True):
+        assert (folder / place / "best" / "config.json").is_file()
+        assert len(entries) == 2 and {"loss"} <= entries[-1].keys()
+    last = history(folder)[2][-1]
+    assert {"divergence", "learned", "silent", "quiet"} <= last.keys()
+
+
+def test_a_course_that_was_stopped_anywhere_ends_as_the_whole_one(laid, monkeypatch):
+    path, whole = laid
+    output, own = whole.with_name("stopped"), torch.optim.AdamW.step
+    left = [3, 25, 20, 3]
+
+    def stop(self, *arguments, **options):
+        if left:
+            left[0] -= 1
+            if not left[0]:
+                left.pop(0)
+                raise KeyboardInterrupt
+        return own(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stop)
+    while left:
+        with pytest.raises(KeyboardInterrupt):
+            run_course(load_course(path), output, path.parent / "glue", say=len)
+    run_course(load_course(path), output, path.parent / "glue", say=len)
+    assert history(output) == history(whole)
+    for place in PLACES:
+        ours, other = (load_file(folder / place / "last" / "state.safetensors") for folder in (output, whole))
+        assert ours.keys() == other.keys() and all(torch.equal(ours[name], other[name]) for name in other)
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(laid):
+    path, whole = laid
+    output = whole.with_name("two")
+    command = [sys.executable, *LAUNCH, "-m", "matterhorn", "course", str(path), "--output", str(output)]
+    done = subprocess.run(
+        [*command, "--glue-dir", str(path.parent / "glue")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0 and done.stdout.count("the quantized network") == 3, done.stderr
+    for own, other in zip(history(output), history(whole), strict=True):
+        assert [entry["loss"] for entry in own] == pytest.approx([entry["loss"] for entry in other], abs=1e-5)
+
+
+def test_a_recipe_that_fails_says_so_and_the_next_one_runs(laid, monkeypatch):
+    path, whole = laid
+    monkeypatch.setattr("matterhorn.distill.run.by_majority", lambda *_: 1.01)
+    course, told = load_course(path), list[str]()
+    bad = course["first"].model_copy(update={"start": None})
+    after = course["first"].model_copy(update={"start": "bad"})
+    given = {"bad": bad, "after": after, "general": course["general"]}
+    first, second, general = run_course(given, whole.with_name("bad"), path.parent / "glue", say=told.append)
+    assert general.best and general.problem is None and first.best is None
+    assert "the teacher's accuracy is" in first.problem and "commonest label alone 1.010; train it" in first.problem
+    assert "no finished phase" in second.problem and sum("no finished phase" in line for line in told) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"first": "nowhere.yaml"}, "no such recipe"),
+        ({"first": 3}, r"recipes\.first: not a recipe"),
+        ({"first": {"task": "wnli"}}, r"course\.yaml: recipes\.first"),
+        (
+            {"general": {"texts": ["wnli"], "phases": [{"learning_rate": -1}]}},
+            r"recipes\.general\.phases\.0\.learning_rate",
+        ),
+    ],
+)
+def test_a_course_that_cannot_be_read_is_refused_in_one_line(tmp_path, change, problem):
+    with pytest.raises(InputError, match=problem) as caught:
+        load_course(lay_course(tmp_path, **change))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_start_that_does_not_come_before_is_refused_before_any_work(laid, tmp_path):
+    path, whole = laid
+    course = load_course(path)
+    swapped = {name: course[name] for name in ("first", "general")}
+    with pytest.raises(InputError, match=r"recipes\.first\.start: general is no earlier recipe; name one that stands"):
+        run_course(swapped, tmp_path / "runs", path.parent / "glue")
+    assert not (tmp_path / "runs").exists()
+    check_course({"second": course["second"]}, whole)  # which lies there, finished
+    with pytest.raises(InputError, match="not a folder's name"):
+        check_course({"a/b": course["general"]}, whole)
+    with pytest.raises(InputError, match="no such course"):
+        load_course(tmp_path / "none.yaml")
+
+
+def test_a_shipped_recipe_is_the_course_that_leads_to_it():
+    assert list(load_course("rte")) == ["pairs", "mnli", "rte"]
+    assert load_course("rte")["mnli"] == load_recipe("minilm/mnli")
