@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from .compile import kernel
 from .connections import SILENT
-from .lanes import SCAN, lowest_bit, spiking
+from .lanes import SCAN, lowest_bit, reaching, spiking
 
 NO_KEY = np.int32(-(2**29))
 """Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
 
+
+HALF, NEARLY = np.float32(0.5), np.float32(1 - 2**-18)
+"""Levels are rounded; and a little less than a bound, whatever rounding did to it."""
 
 ROWS = 32
 """Tokens whose scores, probabilities and contexts are computed one after another."""
@@ -77,19 +80,26 @@ def weigh(scores, rows, places, length, table, weights):
 
 
 @kernel
+def divisor(weights, begin, places, by_shifts):
+    """What a row of weights is divided by: their sum, or the power of two above it."""
+    sums = np.int64(0)
+    for j in range(begin, begin + places):
+        sums += np.int64(np.int32(weights[j]))
+    total = np.float32(max(sums, np.int64(1)))
+    if by_shifts:
+        power = np.float32(1)
+        while power < total:
+            power *= np.float32(2)
+        total = power
+    return total
+
+
+@kernel
 def share(weights, rows, places, softmax, top, levels):
     """The same weights, over their sums and quantized: levels of probabilities, uint8, flat."""
     high, scale = np.float32(top), softmax.scale
     for i in range(rows):
-        sums = np.int64(0)
-        for j in range(i * places, (i + 1) * places):
-            sums += np.int64(np.int32(weights[j]))
-        total = np.float32(max(sums, np.int64(1)))
-        if softmax.by_shifts:
-            power = np.float32(1)
-            while power < total:
-                power *= np.float32(2)
-            total = power
+        total = divisor(weights, i * places, places, softmax.by_shifts)
         for j in range(i * places, (i + 1) * places):
             level = np.rint((weights[j] / total) / scale)
             level = high if level > high else level
@@ -163,10 +173,16 @@ def score(queries, first, rows, left, size, code, room, places):
 @kernel
 def add_bias(scores, rows, places, bias, positions, begin, length, asking):
     """Add a head's relative position bias, ``int32 [2 · longest − 1]``, to scores of tokens from ``asking`` on."""
+    start = positions[begin]
+    unbroken = positions[begin + length - 1] - start == length - 1
     for i in range(rows):
-        here = bias.shape[0] // 2 - positions[asking + i]
-        for j in range(length):
-            scores[i * places + j] += bias[here + positions[begin + j]]
+        line, here = i * places, bias.shape[0] // 2 - positions[asking + i]
+        if unbroken:
+            for j in range(length):
+                scores[line + j] += bias[here + start + j]
+        else:
+            for j in range(length):
+                scores[line + j] += bias[here + positions[begin + j]]
 
 
 @kernel
@@ -184,6 +200,29 @@ def gather(room, rows, places, values, begin, left, size, code, out, first):
                 factor, key = np.int32(code.unit * np.int32(levels[j]) - reference), begin + j - i * places
                 for d in range(size):
                     out[first + i, left + d] += factor * np.int32(values[key, left + d])
+
+
+@kernel
+def pick(room, rows, places, values, begin, left, size, code, softmax, out, first):
+    """:func:`share`, :func:`silence` and :func:`gather` at once, where silence begins at level 0 and nobody records
+    levels: only weights that may wake a neuron are divided."""
+    weights, base, reference = room.weights, room.base, np.int32(code.reference[0])
+    scale, high, loudest = softmax.scale, np.float32(code.top), np.float32(code.silent[0] + code.dead_zone)
+    for i in range(rows):
+        for d in range(size):
+            out[first + i, left + d] = base[d]
+        total = divisor(weights, i * places, places, softmax.by_shifts)
+        least = (loudest + HALF) * scale * total * NEARLY
+        for start in range(i * places, (i + 1) * places, SCAN):
+            mask = reaching(weights, start, least)
+            while mask != 0:
+                j = start + lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                level = min(np.rint((weights[j] / total) / scale), high)
+                if level > loudest:
+                    factor, key = np.int32(code.unit * np.int32(level) - reference), begin + j - i * places
+                    for d in range(size):
+                        out[first + i, left + d] += factor * np.int32(values[key, left + d])
 
 
 @kernel
@@ -218,6 +257,9 @@ def attend(queries, keys, values, rows, starts, places, own, room, out, skipped)
                     asking = begin + skipped + first - rows[s]
                     add_bias(room.scores, count, padded, softmax.bias[h], places, begin, length, asking)
                 weigh(room.scores, count, padded, length, softmax.table, room.weights)
+                if record.shape[0] == 0 and probabilities.silent[0] <= probabilities.dead_zone:
+                    pick(room, count, padded, values, begin, left, size, probabilities, softmax, out, first)
+                    continue
                 share(room.weights, count, padded, softmax, probabilities.top, room.levels)
                 for i in range(count if record.shape[0] > 0 else 0):
                     record[place : place + length] = room.levels[i * padded : i * padded + length]

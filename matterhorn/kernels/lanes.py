@@ -80,6 +80,21 @@ a word with a bit for each."""
 driven = _scanner(LANES, 0)
 """``driven(kappa, start)``: which of the 64 κ (int8 or int16) from ``start`` are not 0: a word with a bit for each."""
 
+@instruction
+def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
+    """Which of the 32 values (float32, contiguous) from ``start`` on are at least ``least``: a word with a bit for
+    each."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.FloatType(), SCAN)
+        data = make_array(signature.args[0])(context, builder, args[0]).data
+        found = builder.load(at(builder, data, args[1], kind), align=4)
+        mask = builder.fcmp_ordered(">=", found, splat(builder, args[2], ir.FloatType(), SCAN))
+        return builder.zext(builder.bitcast(mask, ir.IntType(SCAN)), I64)
+
+    return types.uint64(values, types.intp, types.float32), generate
+
+
 EVENTS = 4
 """Events that :func:`add_rows` takes at a time."""
 

@@ -136,6 +136,16 @@ def test_the_relative_bias_is_exact_and_a_program_without_it_differs(options):
             assert seen.first_difference["where"] == f"block.{name[7]}.probabilities"
 
 
+def test_tokens_that_are_masked_within_a_text_keep_their_distances():
+    network, batches = biased()
+    batch = {key: values.numpy().copy() for key, values in batches[1].items()}
+    batch["attention_mask"][:, 3:5] = 0
+    assert verify(convert(network), [batch], against=network).identical
+    closed_up = {key: np.delete(values, [3, 4], axis=1) for key, values in batch.items()}
+    program = convert(network)
+    assert not np.array_equal(Engine(program)(**batch).logits, Engine(program)(**closed_up).logits)
+
+
 def test_the_relative_bias_is_whole_steps_of_the_scores_scale():
     network, _ = biased()
     steps = convert(network).arrays()["blocks.1.relative_bias"]
