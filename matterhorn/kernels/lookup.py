@@ -106,7 +106,7 @@ def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, row: Any, even
     return types.void(parts, types.intp, tables, types.intp, types.intp), generate
 
 
-def _shuffler(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, Any], Any]]:
+def byte_shuffle(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, Any], Any]]:
     """This processor's look-up of bytes: how many at a time, and how ``(builder, table, choices)`` is said."""
     triple, _, features = context.codegen().magic_tuple()
     known = set(features.split(","))
@@ -196,7 +196,7 @@ def _add_looked_up(context: Any, builder: Any, signature: Any, args: Any, words:
     )
     base = make_array(signature.args[11])(context, builder, args[11]).data
     base = builder.select(fresh, base, out)
-    lanes, look_up = _shuffler(context, builder.module)
+    lanes, look_up = byte_shuffle(context, builder.module)
     narrow_kind, wide_kind = vector(I8, lanes), vector(I16, lanes)
     count, sums_kind = words * LANES // lanes, vector(I32, lanes)
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 
+import llvmlite.binding as llvm
+import numpy as np
 import pytest
+from llvmlite import ir
+
+from matterhorn.kernels.lookup import byte_shuffle
 
 SCRIPT = """
 import hashlib
@@ -35,3 +41,66 @@ def digest_on(folder, features: str | None) -> str:
 def test_every_processor_gives_the_same_sums(tmp_path):
     kinds = [None, "", "+ssse3", "+avx,+avx2,+ssse3"] if os.uname().machine == "x86_64" else [None, ""]
     assert len({digest_on(tmp_path / str(i), kind) for i, kind in enumerate(kinds)}) == 1
+
+
+class Codegen:
+    """Stands for numba's: what a processor is called and can do."""
+
+    def __init__(self, triple: str, features: str):
+        self.names = (triple, "generic", features)
+
+    def codegen(self):
+        return self
+
+    def magic_tuple(self):
+        return self.names
+
+
+def looked_up_on_arm(table: np.ndarray, choices: np.ndarray) -> np.ndarray:
+    """What the code for ARM64 finds, run by an emulator: ``int8 [16]``, ``uint8 [16]`` → ``int8 [16]``."""
+    unicorn = pytest.importorskip("unicorn", reason="an emulator of ARM64")
+    triple, module = "aarch64-unknown-linux-gnu", ir.Module()
+    lanes, look_up = byte_shuffle(Codegen(triple, "+neon"), module)
+    kind = ir.VectorType(ir.IntType(8), lanes)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [kind.as_pointer()] * 3), "look_up")
+    builder = ir.IRBuilder(function.append_basic_block())
+    given, named, out = function.args
+    found = look_up(builder, builder.load(given, align=1), builder.load(named, align=1))
+    builder.store(found, out, align=1)
+    builder.ret_void()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(triple).create_target_machine(features="+neon")
+    own = llvm.parse_assembly(str(module))
+    own.triple = triple
+    assert "tbl" in machine.emit_assembly(own)
+    code = text_of(machine.emit_object(own))
+    emulator = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
+    emulator.mem_map(0x10000, 0x4000)
+    registers, end = unicorn.arm64_const, 0x13000
+    emulator.reg_write(registers.UC_ARM64_REG_CPACR_EL1, 3 << 20)  # vector instructions are allowed
+    for number, name in enumerate(("X0", "X1", "X2")):
+        emulator.reg_write(getattr(registers, f"UC_ARM64_REG_{name}"), 0x12000 + 16 * number)
+    emulator.reg_write(registers.UC_ARM64_REG_X30, end)
+    emulator.mem_write(0x10000, code)
+    emulator.mem_write(0x12000, table.tobytes() + choices.tobytes())
+    emulator.emu_start(0x10000, end)
+    return np.frombuffer(bytes(emulator.mem_read(0x12020, 16)), np.int8)
+
+
+def text_of(binary: bytes) -> bytes:
+    """The code of an object file (ELF, 64 bits)."""
+    (start,), (size, count, names) = struct.unpack_from("<Q", binary, 0x28), struct.unpack_from("<HHH", binary, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQ", binary, start + i * size) for i in range(count)]
+    labels = sections[names][4]
+    for label, _, _, _, place, length in sections:
+        if binary[labels + label : binary.index(b"\0", labels + label)] == b".text":
+            return binary[place : place + length]
+    raise AssertionError("no code")
+
+
+def test_arm_looks_up_the_same():
+    draw = np.random.Generator(np.random.PCG64(0))
+    for _ in range(20):
+        table, choices = draw.integers(-128, 128, 16).astype(np.int8), draw.integers(0, 16, 16).astype(np.uint8)
+        assert np.array_equal(looked_up_on_arm(table, choices), table[choices])
