@@ -23,7 +23,7 @@ from .inputs import LENGTHS, Texts, spikes, spread
 THREADED = ("network", "base")
 """Parts that run on each number of threads, the others on one."""
 
-PARTS = (*THREADED, "connection", "layer", "memory", "start-up")
+PARTS = (*THREADED, "roofline", "connection", "layer", "memory", "start-up")
 """What a plan may hold."""
 
 BASE, BASE_BATCHES = "sst2-base", {"sentences": (1, 32), "pairs": (1, 16), "128 tokens": (1,)}
@@ -84,6 +84,7 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
         "base": lambda count: _races(plan.seconds, *_base(texts, draw), BASE_BATCHES, count),
         "connection": lambda _: _connections(plan, draw),
         "layer": lambda _: _layers(plan, draw),
+        "roofline": lambda _: _roofline(program, texts),
         "memory": lambda _: memory_rows(model),
         "start-up": lambda _: start_up_rows(model, 4 * plan.seconds),
     }
@@ -135,6 +136,14 @@ def _races(
         sizes = {"layers": program.shape.layers, "width": program.shape.width, "rows": count, "tokens": sum(lengths)}
         shares = {"silent_share": trace.silent_share, "quiet_share": trace.quiet_share}
         yield from rows_of("network", {**sizes, "of": kind}, times, threads=threads, **shares)
+
+
+def _roofline(program: Program, texts: Texts) -> Iterator[Row]:
+    from .roofline import roofline_rows
+
+    lengths = spread(LENGTHS["sentences"], 32)
+    sizes = {"layers": program.shape.layers, "width": program.shape.width, "rows": 32, "tokens": sum(lengths)}
+    yield from roofline_rows(program, texts.batches(lengths), {**sizes, "of": "sentences"})
 
 
 def _connections(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:

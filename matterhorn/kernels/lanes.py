@@ -80,6 +80,7 @@ a word with a bit for each."""
 driven = _scanner(LANES, 0)
 """``driven(kappa, start)``: which of the 64 κ (int8 or int16) from ``start`` are not 0: a word with a bit for each."""
 
+
 @instruction
 def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
     """Which of the 32 values (float32, contiguous) from ``start`` on are at least ``least``: a word with a bit for

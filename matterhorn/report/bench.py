@@ -19,6 +19,7 @@ COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "
 
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",
+    "roofline": "{layers} × {width}, {rows} {of}",
     "connection": "{rows} × {in} → {out}",
     "layer": "{rows} × {in} → {out}, T = {steps}",
     "memory": "{batch} sequences, {tokens} tokens",
@@ -46,11 +47,12 @@ def _task(row: dict[str, Any]) -> str:
 
 def _figure(row: dict[str, Any]) -> str:
     """Median (interquartile range) with a unit, or what else was measured."""
+    others = ", ".join(f"{name} {value:.4g}" for name, value in row["extra"].items())
     if row["median_s"] is None:
-        return ", ".join(f"{name.removesuffix(' MB')} {value:.0f} MB" for name, value in row["extra"].items())
+        return others
     forms = ((1, "{:.2f} ({:.2f}) s"), (1e3, "{:.2f} ({:.2f}) ms"), (1e6, "{:.0f} ({:.0f}) µs"))
     scale, form = next((form for form in forms if row["median_s"] * form[0] >= 1), forms[-1])
-    return form.format(row["median_s"] * scale, (row["iqr_s"] or 0.0) * scale)
+    return form.format(row["median_s"] * scale, (row["iqr_s"] or 0.0) * scale) + (others and f"; {others}")
 
 
 def plot_silence(rows: Rows, path: Path) -> None:

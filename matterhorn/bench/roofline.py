@@ -1,0 +1,106 @@
+"""How near a run is to what this machine can do at best: sums looked up and bytes read, against measured peaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..coding import SILENT
+from ..kernels.connections import ROWS, add_rows, lists_for
+from ..kernels.lookup import ENTRIES, GROUP
+from ..program import Program
+from ..program.parts import Population
+from ..program.text import Encoded
+from ..runtime import Engine
+from ..runtime.backend import Levels, Slots
+from ..runtime.engine import TILE
+from ..runtime.sequences import Sequences
+from ..topology import Site
+from .clock import Row
+from .connections import random_array
+
+COPIED, TRIES = 2**25, 9
+"""Bytes that are copied to measure how fast memory is; of so many tries the fastest counts."""
+
+ARRAYS = {"input": ("query", "key-value", "query-key-value"), "context": ("output",), "hidden": ("ffn1",)}
+ARRAYS |= {"intermediate": ("ffn2",)}
+"""What each population drives."""
+
+
+class Counter:
+    """Counts the sums that a run looks up: for each group of inputs with a spike and each column one, and one more
+    where a silent value is a fraction."""
+
+    def __init__(self, program: Program):
+        self.program, self.count = program, 0
+
+    def batch(self, sequences: Sequences) -> None:
+        """See :class:`matterhorn.runtime.Watcher`."""
+        self.first = sequences.first
+
+    def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
+        """See :class:`matterhorn.runtime.Watcher`."""
+        arrays = self.program.blocks[site.block].arrays
+        for name in ARRAYS.get(site.part, ()):
+            if name in arrays:
+                own, planes = slots[self.first] if name == "query" else slots, arrays[name].planes
+                awake = np.pad(own != SILENT, ((0, 0), (0, -own.shape[1] % GROUP)))
+                groups = int(awake.reshape(len(own), -1, GROUP).any(2).sum())
+                tables = len(planes.factors) * (1 if population.code.unit == 1 else 2)
+                self.count += groups * tables * len(planes.offset)
+
+
+def roofline_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, int | str]) -> Iterator[Row]:
+    """One thread's time for a batch, and the least that look-ups and reading each weight once a tile would take."""
+    counter, engine = Counter(program), Engine(program, threads=1)
+    engine(**next(batches), watcher=counter)
+    took = _fastest(lambda: engine(**next(batches)))
+    tiles = max(1, int(shape["tokens"]) // TILE)
+    read = tiles * sum(array.planes.choices.nbytes for block in program.blocks for array in block.arrays.values())
+    look_ups, copied = look_ups_per_second(), bytes_per_second()
+    least = max(counter.count / look_ups, read / copied)
+    figures = {
+        "look-ups": float(counter.count),
+        "look-ups per s": look_ups,
+        "bytes": float(read),
+        "bytes per s": copied,
+    }
+    extra = figures | {"least s": least, "times the least": took / least}
+    yield Row("roofline", "events", shape, median_s=took, calls=TRIES, extra=extra)
+
+
+def bytes_per_second() -> float:
+    """Bytes read (as many are written) by one thread's copy that no cache holds."""
+    source, target = np.ones(COPIED // 8), np.empty(COPIED // 8)
+    return COPIED / _fastest(lambda: np.copyto(target, source))
+
+
+def look_ups_per_second() -> float:
+    """Sums looked up and added by one thread where all that it reads lies in the first cache."""
+    groups, columns, rounds = 32, 192, 100
+    planes = random_array(GROUP * groups, columns).planes
+    lists, out = lists_for(GROUP * groups, ROWS), np.empty((1, columns), np.int32)
+    lists.order[0, :groups], lists.bounds[0, :2], lists.chunks[0] = np.arange(groups), (0, groups), 1
+    lists.tables[0, :groups], lists.totals[0] = np.ones((groups, 2 * ENTRIES), np.int8), 0
+
+    def run() -> None:
+        for _ in range(rounds):
+            add_rows(planes, 0, 0, True, lists, 8, out, 0, 1)
+
+    def idle() -> None:
+        for _ in range(rounds):
+            add_rows(planes, 0, 0, True, lists, 8, out, 0, 0)
+
+    return 2 * groups * columns * rounds / max(1e-9, _fastest(run) - _fastest(idle))
+
+
+def _fastest(run: Callable[[], object]) -> float:
+    run()
+    taken = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
