@@ -47,7 +47,11 @@ def _task(row: dict[str, Any]) -> str:
 
 def _figure(row: dict[str, Any]) -> str:
     """Median (interquartile range) with a unit, or what else was measured."""
-    others = ", ".join(f"{name} {value:.4g}" for name, value in row["extra"].items())
+    mega = " MB"
+    others = ", ".join(
+        f"{name.removesuffix(mega)} {value:.3g}{mega if name.endswith(mega) else ''}"
+        for name, value in row["extra"].items()
+    )
     if row["median_s"] is None:
         return others
     forms = ((1, "{:.2f} ({:.2f}) s"), (1e3, "{:.2f} ({:.2f}) ms"), (1e6, "{:.0f} ({:.0f}) µs"))
