@@ -70,20 +70,20 @@ def weigh(scores, rows, places, length, table, weights):
     ``length``."""
     last = np.int32(table.shape[0] - 1)
     for i in range(rows):
-        begin, highest = i * places, NO_KEY
-        for j in range(begin, begin + places):
-            highest = max(highest, scores[j])
-        for j in range(begin, begin + length):
-            weights[j] = table[min(np.int32(highest - scores[j]), last)]
-        for j in range(begin + length, begin + places):
-            weights[j] = np.float32(0)
+        highest, own, out = NO_KEY, scores[i * places : (i + 1) * places], weights[i * places : (i + 1) * places]
+        for j in range(places):
+            highest = max(highest, own[j])
+        for j in range(length):
+            out[j] = table[min(np.int32(highest - own[j]), last)]
+        for j in range(length, places):
+            out[j] = np.float32(0)
 
 
 @kernel
-def divisor(weights, begin, places, by_shifts):
+def divisor(weights, by_shifts):
     """What a row of weights is divided by: their sum, or the power of two above it."""
     sums = np.int64(0)
-    for j in range(begin, begin + places):
+    for j in range(weights.shape[0]):
         sums += np.int64(np.int32(weights[j]))
     total = np.float32(max(sums, np.int64(1)))
     if by_shifts:
@@ -99,11 +99,12 @@ def share(weights, rows, places, softmax, top, levels):
     """The same weights, over their sums and quantized: levels of probabilities, uint8, flat."""
     high, scale = np.float32(top), softmax.scale
     for i in range(rows):
-        total = divisor(weights, i * places, places, softmax.by_shifts)
-        for j in range(i * places, (i + 1) * places):
-            level = np.rint((weights[j] / total) / scale)
+        own, out = weights[i * places : (i + 1) * places], levels[i * places : (i + 1) * places]
+        total = divisor(own, softmax.by_shifts)
+        for j in range(places):
+            level = np.rint((own[j] / total) / scale)
             level = high if level > high else level
-            levels[j] = np.uint8(np.int32(level))
+            out[j] = np.uint8(np.int32(level))
 
 
 @kernel
@@ -115,8 +116,7 @@ def silence(levels, rows, places, length, code, slots):
         above = np.uint8(levels[j] - low)
         slots[j] = SILENT if above <= width else np.uint8(high - levels[j])
     for i in range(rows):
-        for j in range(i * places + length, (i + 1) * places):
-            slots[j] = SILENT
+        slots[i * places + length : (i + 1) * places] = SILENT
 
 
 @kernel
@@ -127,8 +127,9 @@ def lay_keys(keys, begin, left, length, constant, transposed, offsets):
     offsets[length:] = NO_KEY
     for d in range(constant.shape[0]):
         own, still = transposed[d * places : (d + 1) * places], np.int32(constant[d])
+        column = keys[begin : begin + length, left + d]
         for j in range(length):
-            own[j] = keys[begin + j, left + d]
+            own[j] = column[j]
         own[length:] = 0
         for j in range(length):
             offsets[j] += still * own[j]
@@ -150,9 +151,9 @@ def score(queries, first, rows, left, size, code, room, places):
     worst, own, keys, offsets, scores = np.uint8(0), queries, room.keys, room.offsets, room.scores
     reference = code.reference
     for i in range(rows):
-        row, column, line = first + i, left, i * places
+        row, column, line = first + i, left, scores[i * places : (i + 1) * places]
         for j in range(places):
-            scores[line + j] = offsets[j]
+            line[j] = offsets[j]
         if size % SCAN != 0:
             room.queries[0, :size] = queries[first + i, left : left + size]
             own, row, column = room.queries, 0, 0
@@ -164,9 +165,9 @@ def score(queries, first, rows, left, size, code, room, places):
                 slot = own[row, column + d]
                 worst = max(worst, slot)
                 factor = np.int32(code.unit * (code.top - np.int32(slot)) - reference[left + d])
-                key = d * places
+                key = keys[d * places : (d + 1) * places]
                 for j in range(places):
-                    scores[line + j] += factor * keys[key + j]
+                    line[j] += factor * key[j]
     return worst
 
 
@@ -176,13 +177,14 @@ def add_bias(scores, rows, places, bias, positions, begin, length, asking):
     start = positions[begin]
     unbroken = positions[begin + length - 1] - start == length - 1
     for i in range(rows):
-        line, here = i * places, bias.shape[0] // 2 - positions[asking + i]
+        line, here = scores[i * places : (i + 1) * places], bias.shape[0] // 2 - positions[asking + i]
         if unbroken:
+            own = bias[here + start : here + start + length]
             for j in range(length):
-                scores[line + j] += bias[here + start + j]
+                line[j] += own[j]
         else:
             for j in range(length):
-                scores[line + j] += bias[here + positions[begin + j]]
+                line[j] += bias[here + positions[begin + j]]
 
 
 @kernel
@@ -190,16 +192,18 @@ def gather(room, rows, places, values, begin, left, size, code, out, first):
     """What probabilities ask of the values, in ``out int32 [Q, width]`` from token ``first`` and neuron ``left`` on."""
     levels, slots, base, reference = room.levels, room.slots, room.base, np.int32(code.reference[0])
     for i in range(rows):
+        context = out[first + i, left : left + size]
         for d in range(size):
-            out[first + i, left + d] = base[d]
+            context[d] = base[d]
         for start in range(i * places, (i + 1) * places, SCAN):
             mask = spiking(slots, start)
             while mask != 0:
                 j = start + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
-                factor, key = np.int32(code.unit * np.int32(levels[j]) - reference), begin + j - i * places
+                factor = np.int32(code.unit * np.int32(levels[j]) - reference)
+                value = values[begin + j - i * places, left : left + size]
                 for d in range(size):
-                    out[first + i, left + d] += factor * np.int32(values[key, left + d])
+                    context[d] += factor * np.int32(value[d])
 
 
 @kernel
@@ -209,9 +213,10 @@ def pick(room, rows, places, values, begin, left, size, code, softmax, out, firs
     weights, base, reference = room.weights, room.base, np.int32(code.reference[0])
     scale, high, loudest = softmax.scale, np.float32(code.top), np.float32(code.silent[0] + code.dead_zone)
     for i in range(rows):
+        context = out[first + i, left : left + size]
         for d in range(size):
-            out[first + i, left + d] = base[d]
-        total = divisor(weights, i * places, places, softmax.by_shifts)
+            context[d] = base[d]
+        total = divisor(weights[i * places : (i + 1) * places], softmax.by_shifts)
         least = (loudest + HALF) * scale * total * NEARLY
         for start in range(i * places, (i + 1) * places, SCAN):
             mask = reaching(weights, start, least)
@@ -220,9 +225,10 @@ def pick(room, rows, places, values, begin, left, size, code, softmax, out, firs
                 mask &= mask - np.uint64(1)
                 level = min(np.rint((weights[j] / total) / scale), high)
                 if level > loudest:
-                    factor, key = np.int32(code.unit * np.int32(level) - reference), begin + j - i * places
+                    factor = np.int32(code.unit * np.int32(level) - reference)
+                    value = values[begin + j - i * places, left : left + size]
                     for d in range(size):
-                        out[first + i, left + d] += factor * np.int32(values[key, left + d])
+                        context[d] += factor * np.int32(value[d])
 
 
 @kernel

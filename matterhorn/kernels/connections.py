@@ -19,6 +19,8 @@ from .lookup import ENTRIES, GROUP, add_one, add_three, group_events, outside, t
 SILENT = np.uint8(SILENT_SLOT)
 NARROW = 127
 """Largest sum of a chunk of groups: it fits int8."""
+MOST = NARROW // 2
+"""Largest part of one input's κ: two inputs of a group always fit a chunk."""
 WIDE = 2**15 - 1
 """Largest sum of chunks that are added up together: it fits int16."""
 ROWS = 32
@@ -82,43 +84,45 @@ def list_halves(lists, row, group, events):
 def list_rows(slots, first, rows, code, lists):
     """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes, cut into
     chunks. False where a slot is outside the window."""
-    neurons, padded, wrong = slots.shape[1], lists.padded.shape[1], False
+    neurons, padded, wrong = slots.shape[1], code.whole.shape[0], False
     parts, sizes, order, tables, bounds = lists.parts, lists.sizes, lists.order, lists.tables, lists.bounds
+    totals = lists.totals
     for row in range(rows):
         own, place = slots, first + row
         if neurons < padded:
             lists.padded[0, :neurons] = slots[first + row]
+            lists.padded[0, neurons:padded] = SILENT
             own, place = lists.padded, 0
-        events, chunks, room, total = 0, 0, NARROW, np.int64(0)
+        events, chunks, room = 0, 0, NARROW
         bounds[row, 0] = 0
+        lists.totals[row] = 0
         for start in range(0, padded, LANES):
-            mask = group_events(own, place, start, code.top, code.whole, code.rest, parts, sizes)
+            mask = group_events(
+                own, place, start, code.top, code.whole, code.rest, parts, sizes, totals, row, code.unit
+            )
             wrong |= outside(own, place, start, code.top)
             while mask != 0:
                 group = start // GROUP + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
                 size = int(sizes[group])
-                last = events
                 if size > NARROW:
                     lists.chunks[row] = chunks
                     list_halves(lists, row, group, events)
-                    chunks, room, last = lists.chunks[row], 0, events + 1
-                else:
-                    if size > room:
-                        chunks += 1
-                        bounds[row, chunks] = events
-                        room = NARROW
-                    room -= size
-                    order[row, events] = group
-                    tabulate(parts, group, tables, row, events)
-                while events <= last:
-                    total += code.unit * np.int64(tables[row, events, ENTRIES - 1])
-                    total += np.int64(tables[row, events, 2 * ENTRIES - 1])
-                    events += 1
+                    chunks, room = lists.chunks[row], 0
+                    events += 2
+                    continue
+                if size > room:
+                    chunks += 1
+                    bounds[row, chunks] = events
+                    room = NARROW
+                room -= size
+                order[row, events] = group
+                tabulate(parts, group, tables, row, events)
+                events += 1
         if events > 0:
             chunks += 1
             bounds[row, chunks] = events
-        lists.chunks[row], lists.totals[row] = chunks, total
+        lists.chunks[row] = chunks
     return not wrong
 
 

@@ -43,19 +43,21 @@ def reach(potentials, left, limits, levels):
     """
     rows, columns = levels.shape
     table, lines, top = limits.table, limits.lines, np.float32(limits.table.shape[0])
-    if lines.shape[1] > 0:
-        for i in range(rows):
+    for i in range(rows):
+        own, out = potentials[i, left : left + columns], levels[i]
+        if lines.shape[1] > 0:
+            slope, shift = lines[0], lines[1]
             for j in range(columns):
-                level = np.floor(np.float32(potentials[i, left + j]) * lines[0, j] + lines[1, j])
+                level = np.floor(np.float32(own[j]) * slope[j] + shift[j])
                 level = np.float32(0) if level < np.float32(0) else level
                 level = top if level > top else level
-                levels[i, j] = np.uint8(np.int32(level))
-        return
-    for i in range(rows):
-        levels[i] = 0
-        for t in range(table.shape[0]):
-            for j in range(columns):
-                levels[i, j] += np.uint8(potentials[i, left + j] >= table[t, j])
+                out[j] = np.uint8(np.int32(level))
+        else:
+            out[:] = 0
+            for t in range(table.shape[0]):
+                limit = table[t]
+                for j in range(columns):
+                    out[j] += np.uint8(own[j] >= limit[j])
 
 
 @kernel

@@ -15,7 +15,7 @@ class CodeLayout(NamedTuple):
         silent: silent levels, int16 ``[n]``. reference: silent values in steps of κ, int16 ``[n]``.
         unit: steps of κ per level. top: T. dead_zone: k.
         zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
-        whole, rest: reference = unit · whole + rest, whole within 0 … T, int8, n rounded up to a multiple of 64.
+        whole, rest: reference = unit · whole + rest, int8, n rounded up to a multiple of 64.
     """
 
     silent: NDArray[np.int16]

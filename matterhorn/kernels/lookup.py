@@ -28,16 +28,37 @@ def _size(builder: Any, vector: Any) -> Any:
     return builder.select(builder.icmp_signed(">", vector, negative), vector, negative)
 
 
+def _sum(builder: Any, numbers: Any) -> Any:
+    """Of 64 integers of 8 bits: it fits 16."""
+    wide = builder.sext(numbers, vector(I16))
+    add = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(I16, [wide.type]), "llvm.vector.reduce.add.v64i16"
+    )
+    return builder.sext(builder.call(add, [wide]), I64)
+
+
 @instruction
 def group_events(
-    typingctx: Any, slots: Any, row: Any, start: Any, top: Any, whole: Any, rest: Any, parts: Any, sizes: Any
+    typingctx: Any,
+    slots: Any,
+    row: Any,
+    start: Any,
+    top: Any,
+    whole: Any,
+    rest: Any,
+    parts: Any,
+    sizes: Any,
+    totals: Any,
+    place: Any,
+    unit: Any,
 ) -> Any:
     """Cut κ of 64 slots of a row from ``start`` on into whole levels, T − slot − ``whole``, and −``rest``; both 0 in
     silence.
 
     ``slots uint8 [rows, n]``, ``whole``, ``rest int8 [n]``, all contiguous → ``parts int8 [groups, 2 · GROUP]``, whole
     levels of each group and then the rests, and ``sizes int32 [groups]``, in each group
-    Σ max(|whole level|, |rest|). Returns which of the 16 groups hold a spike, a word with a bit for each.
+    Σ max(|whole level|, |rest|); Σ κ, unit · whole level + rest, is added to ``totals int64`` at ``place``. Returns
+    which of the 16 groups hold a spike, a word with a bit for each.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -62,10 +83,15 @@ def group_events(
         both = builder.shuffle_vector(builder.bitcast(above, words), builder.bitcast(rest, words), order)
         place = builder.mul(group, ir.Constant(I64, 2 * GROUP))
         builder.store(both, at(builder, arrays[3], place, both.type), align=1)
+        total = at(builder, make_array(signature.args[8])(context, builder, args[8]).data, args[9], I64)
+        own_total = builder.add(builder.mul(_sum(builder, above), args[10]), _sum(builder, rest))
+        builder.store(builder.add(builder.load(total), own_total), total)
         some = builder.icmp_unsigned("!=", builder.bitcast(slot, words), builder.bitcast(silence, words))
         return builder.zext(builder.bitcast(some, ir.IntType(_GROUPS)), I64)
 
-    return types.uint64(slots, types.intp, types.intp, types.intp, whole, rest, parts, sizes), generate
+    place_and_unit = (types.intp, types.intp)
+    arguments = (slots, types.intp, types.intp, types.intp, whole, rest, parts, sizes, totals, *place_and_unit)
+    return types.uint64(*arguments), generate
 
 
 @instruction

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding import Code
+from ..kernels.connections import MOST
 from ..kernels.lanes import LANES
 from ..kernels.layout import (
     AttentionLayout,
@@ -113,6 +114,7 @@ class Population:
             reaches threshold l. Gains are folded into them.
         layout, pitch, limits: the same for the kernels. ``pitch``: distance of two levels before the gain, s/g, float32
             ``[neurons]``; ``limits``: thresholds, and the lines on which they lie.
+        looked_up: whether sums of κ can be looked up: not where silence is read far outside the levels.
     """
 
     name: str
@@ -125,17 +127,20 @@ class Population:
     layout: CodeLayout = field(init=False)
     pitch: NDArray[np.float32] = field(init=False)
     limits: Limits | None = field(init=False)
+    looked_up: bool = field(init=False)
 
     def __post_init__(self) -> None:
         code, n = self.code, self.neurons
         silent, reference = (_spread(x, n, np.int16) for x in (code.silent, code.reference))
         zero = _spread(self.zero, n, np.int16)
         constant = frozen(reference.astype(np.int32) - code.unit * zero.astype(np.int32))
-        whole = np.clip((reference + code.unit // 2) // code.unit, 0, code.top)
-        parts = (_padded(x.astype(np.int8)) for x in (whole, reference - code.unit * whole))
+        whole = np.clip((reference + code.unit // 2) // code.unit, code.top - MOST, MOST)
+        rest = reference - code.unit * whole
+        parts = (_padded(x.astype(np.int8)) for x in (whole, rest))
         layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, zero, constant, *parts)
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
+        object.__setattr__(self, "looked_up", int(np.abs(rest).max()) <= MOST)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
         object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds))
 

@@ -88,7 +88,8 @@ class Engine:
     ):
         self.program, self.backend = program, backend_of(program, backend, chip)
         self.threads = threads_of(threads)
-        self._blocks = Blocks(program) if isinstance(self.backend, EventsBackend) else None
+        looked_up = all(population.looked_up for block in program.blocks for population in block.populations.values())
+        self._blocks = Blocks(program) if looked_up and isinstance(self.backend, EventsBackend) else None
 
     def __call__(
         self,

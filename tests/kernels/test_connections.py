@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterhorn.coding import SILENT, Code, kappa
+from matterhorn.coding import SILENT, Code, encode, kappa
 from matterhorn.program.packing import bit_planes
 from matterhorn.runtime.events import EventsBackend
 from matterhorn.runtime.exact import ExactBackend
@@ -40,6 +40,17 @@ def test_potentials_are_the_sums_they_should_be(backend, kind, fan_in, fan_out):
 def test_any_code(backend, bits, k, mean):
     own = connection("int1", 300, 70)
     code, slots = code_and_slots(bits, k, 7, 300, mean=mean)
+    assert np.array_equal(potentials(backend, slots, own, code), by_hand(slots, own, code))
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
+@pytest.mark.parametrize("bits", [2, 4, 5, 6])
+def test_silence_that_is_read_outside_the_levels(backend, bits):
+    own, top = connection("int1", 130, 70), 2**bits - 1
+    k, draw = top // 2, np.random.Generator(np.random.PCG64(bits))
+    silent = draw.integers(0, top + 1, 130).astype(np.int16)
+    code = Code(bits, silent, k, 8 * silent + draw.choice([-1, 1], 130) * (8 * k + 7))
+    slots = encode(draw.integers(0, top + 1, (9, 130)).astype(np.uint8), code)
     assert np.array_equal(potentials(backend, slots, own, code), by_hand(slots, own, code))
 
 
