@@ -147,7 +147,7 @@ def test_training_that_diverges_stops_with_its_last_good_state(trained, tmp_path
     for what, steps in (("loss", 10), ("gradient", 20)):
         calls.clear()
         monkeypatch.setattr(Distillation, "__call__", spoiled(what))
-        with pytest.raises(InputError, match=f"learning_rate: diverged: the {what} is nan at step {steps + 4}"):
+        with pytest.raises(InputError, match=f"diverged: loss or gradient is NaN or infinite by step {steps + 4}"):
             train_here(load_recipe(recipe), output, recipe.parent / "glue")
         state = json.loads((output / "phase-0-k0" / "last" / "state.json").read_text())
         assert state["step"] == steps and not state["done"]
