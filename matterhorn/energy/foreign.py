@@ -116,6 +116,7 @@ def _dense(shape: Shape, tokens: int, weight_bits: int, level_bits: int) -> Iter
                 vectors=float(shape.tokens(block, kind.name, tokens) * heads), windows=windows, products=products,
                 adds=min(level_bits, bits), steps=0, events=windows, active=windows, operations=products,
                 threshold_words=2, kappa=windows * 2**level_bits / 4, squares=windows * 4.0**level_bits / 12,
+                pulses=windows * level_bits / 2,
             )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def measured(answer: dict[str, Any]) -> list[str]:
     found, sentences = answer.get("measured", {}), []
     for name in ("processor", "gpu") if found else ():
         if (own := found[name]) is None:
-            sentences.append(f"The {name} of this machine was not measured: {found['absent'][name]}.")
+            sentences.append(f"The {name} of this machine was not measured: {found['absent'][name].rstrip('.')}.")
         else:
             sentences.append(
                 f"Measured: the {name} of this machine takes {engineering(own['per_sentence_j'])} and "
