@@ -92,8 +92,8 @@ def energy(
     layers: Annotated[
         Path | None, typer.Option(help="Bill layers of another simulator instead: a table (CSV, JSONL …) of them.")
     ] = None,
-    weight_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config (default: what it says).")] = None,
-    activation_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config, likewise.")] = None,
+    weight_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config (default: what it says).")] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config, likewise.")] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Also joules of this machine for the dense network (RAPL, NVML).")
     ] = False,
