@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from ..program import Config
 from ..program.text import Encoded
+from ..topology import Shape
 from .clock import Contestant, Run
 
 
@@ -27,8 +28,22 @@ def bert_config(config: Config, attention: str = "sdpa") -> BertConfig:
 
 def bert(config: Config) -> BertForSequenceClassification:
     """A BERT of a program's shape with random weights (time does not depend on them), attention by sdpa."""
+    return _random(bert_config(config))
+
+
+def bert_of(shape: Shape, vocabulary: int, tokens: int) -> BertForSequenceClassification:
+    """The same of any shape, for sentences of up to so many tokens."""
+    options: dict[str, Any] = {
+        "vocab_size": vocabulary, "hidden_size": shape.width, "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads, "intermediate_size": shape.intermediate,
+        "max_position_embeddings": tokens, "attn_implementation": "sdpa",
+    }  # fmt: skip
+    return _random(BertConfig(**options))
+
+
+def _random(config: BertConfig) -> BertForSequenceClassification:
     torch.manual_seed(0)
-    model = BertForSequenceClassification(bert_config(config))
+    model = BertForSequenceClassification(config)
     model.train(mode=False)
     return model
 

@@ -92,8 +92,11 @@ def energy(
     layers: Annotated[
         Path | None, typer.Option(help="Bill layers of another simulator instead: a table (CSV, JSONL …) of them.")
     ] = None,
-    weight_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config (default: what it says).")] = None,
-    activation_bits: Annotated[int | None, typer.Option(min=1, max=64, help="Of --config, likewise.")] = None,
+    weight_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config (default: what it says).")] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config, likewise.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also joules of this machine for the dense network (RAPL, NVML).")
+    ] = False,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -107,7 +110,7 @@ def energy(
 
     bits = weight_bits, activation_bits
     if config or layers or any(bits):
-        if model or trace or html or plot or rows != Rows() or not (config or layers):
+        if model or trace or html or plot or measure or rows != Rows() or not (config or layers):
             cure = "give only --config (with bits) or --layers, --chip, --tokens, --set and --json"
             raise InputError("options that do not go together", field="--layers" if layers else "--config", cure=cure)
         _foreign(bill_foreign(load(chip, overrides or ()), config, layers, tokens, bits), as_json)
@@ -118,12 +121,18 @@ def energy(
     if plot is not None:
         need("plot", "matplotlib")
         check_file(plot, "--plot", trace, ends=PICTURES)
+    if measure:
+        need("measure", "zeus", "torch", "transformers")
     hardware = load(chip, overrides or ())
     ran = obtain_trace(model, rows, trace)
     name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
     task = rows.data or rows.task or name
     scores = known_scores(name) if model or trace is None else None
     answer = energy_answer(ran, hardware, model=name, task=task, length=tokens, scores=scores)
+    if measure:
+        from ..bench.joules import measure_dense
+
+        answer["measured"] = measure_dense(ran.shape, ran.vocabulary, max(1, round(ran.tokens / ran.sequences)))
     if html is not None:
         from ..report.energy_page import write_page
 

@@ -35,6 +35,8 @@ class Activity:
         digits: pairs of a weight on a synapse unit: one per bit, but a single one for −1, 0, 1. zeros: share of weights
             that are 0.
         squares: Σκ² over windows, in levels squared: what potentials spread by.
+        pulses: set bits of |κ| over windows, i.e. pulses that drive rows where these have binary weight (of a train one
+            a spike).
         compares: of its source's potentials with thresholds. threshold_words: that a source neuron reads in a window.
     """
 
@@ -61,6 +63,7 @@ class Activity:
     digits: int = 1
     zeros: float = 0.0
     squares: float = 0.0
+    pulses: float = 0.0
     compares: float = 0.0
     threshold_words: int = 0
 
@@ -131,9 +134,10 @@ def as_traced(trace: Trace) -> list[Activity]:
         replace(
             _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
             operations=float(c.accumulates), active=float(c.events), compares=_compares(c, c.silent, c.dead_zone),
-            squares=_over_windows(c, np.square(_distances(c, c.silent[:, None], c.dead_zone))),
+            squares=_over_windows(c, np.square(distance)), pulses=_over_windows(c, set_bits(distance)),
         )
         for c in trace.connections.values()
+        for distance in [_distances(c, c.silent[:, None], c.dead_zone)]
     ]  # fmt: skip
 
 
@@ -190,6 +194,12 @@ def _distances(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) ->
     return distance * (distance > dead_zone)
 
 
+def set_bits(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Set bits of each of some numbers ≥ 0."""
+    bits: NDArray[np.int64] = (numbers[..., None] >> np.arange(32) & 1).sum(-1)
+    return bits
+
+
 def _over_windows(c: ConnectionTrace, weight: NDArray[Any]) -> float:
     """Sum of a weight of levels over all windows."""
     total = float(c.histogram.sum())
@@ -209,13 +219,14 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     on an analog array one drives its row relative to the silent level (cheapest)."""
     frame = _frame(c, code.form, trace)
     distance = _distances(c, silent, code.dead_zone)
-    active, kappa, squares = (_over_windows(c, of) for of in (distance > 0, distance, distance**2))
+    weights = (distance > 0, distance, distance**2, distance if code.form == "train" else set_bits(distance))
+    active, kappa, squares, pulses = (_over_windows(c, of) for of in weights)
     events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
     offset = 0.0 if code.form == "word" else frame.offset
     compares = _compares(c, silent, code.dead_zone) if code.form == "spike" else frame.compares
     return replace(
         frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset,
-        compares=compares, squares=squares,
+        compares=compares, squares=squares, pulses=pulses,
     )  # fmt: skip
 
 
@@ -223,7 +234,7 @@ def scaled(a: Activity, factor: float | NDArray[np.float64]) -> Activity:
     """The same activity with so many times its spikes: of a train, or at most one in a window."""
     if a.form == "spike":
         factor = np.minimum(factor, a.windows / a.events if a.events else 1.0)
-    counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares")}
+    counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares", "pulses")}
     return replace(a, active=np.minimum(a.windows, counts["events"]), **counts)
 
 

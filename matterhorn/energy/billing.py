@@ -197,7 +197,9 @@ def window(a: Activity, chip: Chip, mapping: Mapping) -> float:
     arriving row if that is longer."""
     if mapping.hardware == "msu" and not a.dynamic:
         assert chip.msu is not None
-        return max(a.steps, (1 << a.level_bits) - 1) * chip.msu.slot.si + chip.msu.read_time.si
+        binary = chip.msu.pulses == "binary" and a.form != "train"
+        slots = a.level_bits if binary else max(a.steps, (1 << a.level_bits) - 1)
+        return slots * chip.msu.slot.si + chip.msu.read_time.si
     groups = mapping.groups[a.name].row_groups if a.name in mapping.groups else 1
     rows = a.events / a.vectors / groups if a.vectors else 0.0
     longest: float = np.maximum(a.steps, rows) * chip.logic.cycle.si

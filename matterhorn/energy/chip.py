@@ -118,6 +118,8 @@ class Msu(Strict):
 
     The read voltage is made from ``supply`` by a linear regulator. A column's current, divided by ``attenuation``,
     charges a ``capacitor`` of ``capacitor_density`` up to ``swing``; converters need ``read_time`` after the window.
+    ``pulses``: an event drives its row for |κ| ``slots``, or for one slot for each set bit of |κ| (``binary``), charge
+    being halved from each bit to the next; the capacitor stays as large, to tell the same potentials apart.
     """
 
     rows: Positive
@@ -138,6 +140,7 @@ class Msu(Strict):
     readout: Energy
     read_time: Time
     control: Energy
+    pulses: Literal["slots", "binary"] = "slots"
     area: Area
     leakage: Power
 

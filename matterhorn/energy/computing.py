@@ -13,9 +13,6 @@ from .activity import Activity
 from .chip import Chip, Msu, Step
 from .mapping import Mapping
 
-SIGMAS = 9
-"""Standard deviations that an array's capacitors leave room for: networks that ship reach 8."""
-
 Line = tuple[str, str, float]
 """One line of a bill: connection or digital step, category, energy in J."""
 
@@ -40,26 +37,38 @@ def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     """A synapse unit: rows conduct for |κ| slots, columns integrate and are read once per window and array.
 
     Conduction is V·V_supply·(G⁺ + G⁻)·τ per slot and pair, where one of the two is high and one low; of a 0 both are
-    low. Capacitors are charged to their whole swing.
+    low. Capacitors are charged to their whole swing. With pulses of binary weight, rows conduct for one slot and are
+    switched once for each set bit of |κ|, and columns integrate once for each bit.
     """
     unit = chip.msu
     assert unit is not None
+    binary = unit.pulses == "binary"
+    driven = a.pulses if binary else a.kappa
     pairs = a.fan * a.digits
     conductance = (1 - a.zeros) * unit.g_on.si + (1 + a.zeros) * unit.g_off.si
     slot = unit.voltage.si * unit.supply.si * conductance * unit.slot.si
-    yield a.name, "msu_conduction", a.kappa * pairs * slot
+    yield a.name, "msu_conduction", driven * pairs * slot
     column_arrays = math.ceil(a.fan_out * a.digits / unit.columns.si)
-    pulses = a.events if a.form == "train" else a.active
+    pulses = a.pulses if binary else a.events if a.form == "train" else a.active
     yield a.name, "msu_row_drivers", pulses * column_arrays * unit.row_driver.si
     row_arrays = math.ceil(a.fan_in / unit.rows.si)
     columns = a.outputs * a.digits * row_arrays
-    yield a.name, "msu_integrator", columns * (unit.integrator.si + capacitor(a, unit) * unit.swing.si * unit.supply.si)
+    steps = a.level_bits if binary and a.form != "train" else 1
+    yield (
+        a.name,
+        "msu_integrator",
+        columns * (steps * unit.integrator.si + capacitor(a, unit) * unit.swing.si * unit.supply.si),
+    )
     yield a.name, "msu_comparator", columns * unit.comparator.si
     yield a.name, "msu_readout", columns * unit.readout.si
     yield a.name, "msu_control", a.vectors * mapping.groups[a.name].arrays * unit.control.si
     yield a.name, "computing", (columns - a.outputs) * chip.logic.add.si
     access = (chip.state.read.si + chip.state.write.si) * chip.state.bits.si
     yield a.name, "neuron_state", a.outputs * access
+
+
+SIGMAS = 9
+"""Standard deviations of a potential that an array's capacitors leave room for: networks that ship reach 8."""
 
 
 def largest_potential(a: Activity, unit: Msu) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from ..errors import InputError
 from ..program.steps import digital_steps
 from ..program.trace import Trace
-from ..reading import read_mapping
+from ..reading import read_mapping, validated
 from ..topology import CONNECTIONS, Shape
 from .activity import Activity
 from .billing import Bill
@@ -19,16 +22,83 @@ from .mapping import hardware_of
 from .rivals import Side
 from .shapes import PAPER_LENGTH
 
-SIZES = {
-    "layers": ("num_hidden_layers", "n_layers"),
-    "width": ("hidden_size", "dim"),
-    "heads": ("num_attention_heads", "n_heads"),
-    "intermediate": ("intermediate_size", "hidden_dim"),
-}
-"""Sizes of a shape, as configurations name them."""
-
 ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "albert")
 """Model types whose blocks are those of :mod:`matterhorn.topology`."""
+
+Size = Annotated[int, Field(ge=1, le=2**20)]
+Bits = Annotated[int, Field(ge=1, le=32)]
+
+
+class _Given(BaseModel):
+    """Part of a configuration; what else is in it does not matter."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Part(_Given):
+    num_bits: Bits | None = None
+
+
+class _Group(_Given):
+    weights: _Part | None = None
+    input_activations: _Part | None = None
+
+
+class Quantized(_Given):
+    """``quantization_config`` as bitsandbytes, GPTQ, AWQ, quanto and compressed-tensors write it."""
+
+    bits: Bits | None = None
+    w_bit: Bits | None = None
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    weights: str | None = None
+    activations: str | None = None
+    config_groups: dict[str, _Group] = Field(default_factory=dict)
+
+    def known(self) -> tuple[int | None, int | None]:
+        """Bits of weights and activations, where it says them."""
+        group = next(iter(self.config_groups.values()), _Group())
+        loaded = 4 if self.load_in_4bit else 8 if self.load_in_8bit else None
+        weights = self.bits or self.w_bit or _bits(self.weights) or (group.weights and group.weights.num_bits) or loaded
+        inputs = group.input_activations and group.input_activations.num_bits
+        return weights, _bits(self.activations) or inputs or (8 if self.load_in_8bit else None)
+
+
+class Encoder(_Given):
+    """What is read of ``config.json``."""
+
+    model_type: Literal[ENCODERS]  # type: ignore[valid-type]
+    layers: Annotated[int, Field(ge=1, le=1000, validation_alias=AliasChoices("num_hidden_layers", "n_layers"))]
+    width: Annotated[Size, Field(validation_alias=AliasChoices("hidden_size", "dim"))]
+    heads: Annotated[Size, Field(validation_alias=AliasChoices("num_attention_heads", "n_heads"))]
+    intermediate: Annotated[Size, Field(validation_alias=AliasChoices("intermediate_size", "hidden_dim"))]
+    architectures: list[str] | None = None
+    vocab_size: Size = 1
+    embedding_size: Size | None = None
+    id2label: dict[str, str] | None = None
+    floats: Annotated[str | None, Field(validation_alias=AliasChoices("dtype", "torch_dtype"))] = None
+    relative_attention_num_buckets: int | None = None
+    quantization_config: Quantized | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes; a classifier reads the first token only."""
+        first = any(name.endswith("ForSequenceClassification") for name in self.architectures or ())
+        return Shape(self.layers, self.width, self.heads, self.intermediate, first)
+
+    def bits(self) -> tuple[int | None, int]:
+        """Of weights and activations; those that nothing is said of are floats."""
+        floats = 32 if self.floats in (None, "float32", "float64") else 16
+        if self.quantization_config is None:
+            return floats, floats
+        weights, activations = self.quantization_config.known()
+        return weights, activations or floats
+
+
+def _bits(name: str | None) -> int | None:
+    """Of ``int8`` and the like."""
+    found = re.search("[1-9][0-9]?", name or "")
+    return int(found[0]) if found else None
 
 
 def encoder_of(
@@ -48,58 +118,21 @@ def encoder_of(
         InputError: it is no encoder, a size is missing, or its number of bits is not known.
     """
     path = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
-    plain = read_mapping(path, "give config.json of a model of Hugging Face, or its folder")
-    kind = str(plain.get("model_type"))
-    if kind not in ENCODERS:
-        cure = f"give one of {', '.join(ENCODERS)}, or its layers as a table (--layers)"
-        raise InputError(f"no encoder that is known: {kind!r}", file=path, field="model_type", cure=cure)
-    names = {own: next((name for name in theirs if name in plain), theirs[0]) for own, theirs in SIZES.items()}
-    for name in names.values():
-        if not isinstance(plain.get(name), int) or not 0 < plain[name] <= 2**20:
-            raise InputError("no size", file=path, field=name, cure="give a number from 1 on")
-    first = any(str(one).endswith("ForSequenceClassification") for one in plain.get("architectures") or ())
-    shape = Shape(**{own: plain[name] for own, name in names.items()}, first_only=first)
-    bits = weight_bits, activation_bits
-    if None in bits:
-        known = quantized_bits(plain, path)
-        bits = weight_bits or known[0], activation_bits or known[1]
-    labels, table = len(plain.get("id2label") or "01"), plain.get("embedding_size") or shape.width
-    trace = Trace(shape, plain.get("vocab_size", 1), labels, lengths={tokens: 1})
-    bias = "relative_attention_num_buckets" in plain or bool(plain.get("relative_attention"))
-    trace.digital = {
-        step.name: step for step in digital_steps(shape, [tokens], labels, table_width=table, position_bias=bias)
-    }
-    return tuple(_dense(shape, tokens, *bits)), trace  # type: ignore[arg-type]
-
-
-def quantized_bits(config: Mapping[str, Any], path: Path) -> tuple[int, int]:
-    """Bits of weights and activations that a configuration says: of ``quantization_config`` as bitsandbytes, GPTQ, AWQ,
-    quanto and compressed-tensors write it, else of its floats. Activations that nothing is said of are floats.
-
-    Raises:
-        InputError: there is a ``quantization_config`` that says nothing of the kind.
-    """
-    floats = {"float32": 32, "float64": 64}.get(str(config.get("torch_dtype", config.get("dtype", "float32"))), 16)
-    given = config.get("quantization_config")
-    if not given:
-        return floats, floats
-    group = next(iter((given.get("config_groups") or {}).values()), given)
-    weights = [given.get("bits"), given.get("w_bit"), _bits(group.get("weights"))]
-    weights += [4 if given.get("load_in_4bit") else 8 if given.get("load_in_8bit") else None]
-    found = next((bits for bits in weights if isinstance(bits, int) and bits > 0), None)
-    if found is None:
+    cure = "give config.json of an encoder of Hugging Face, or the layers as a table (--layers)"
+    given = validated(Encoder, read_mapping(path, cure), path, cure)
+    shape, (weights, activations) = given.shape, given.bits()
+    if shape.width % shape.heads:
+        raise InputError(f"{shape.heads} heads, {shape.width} neurons", file=path, field="heads", cure="mend the file")
+    if (weights := weight_bits or weights) is None:
         cure = "give --weight-bits and --activation-bits"
         raise InputError("bits of its weights are not known", file=path, field="quantization_config", cure=cure)
-    activations = _bits(group.get("input_activations", given.get("activations")))
-    return found, activations or (8 if given.get("load_in_8bit") else floats)
-
-
-def _bits(given: Any) -> int | None:
-    """Of ``{"num_bits": 8}`` or ``"int8"``."""
-    if isinstance(given, dict):
-        return given.get("num_bits")
-    digits = "".join(filter(str.isdigit, str(given or "")))
-    return int(digits) if digits else None
+    trace = Trace(shape, given.vocab_size, len(given.id2label or "01"), lengths={tokens: 1})
+    steps = digital_steps(
+        shape, [tokens], trace.labels, table_width=given.embedding_size or shape.width,
+        position_bias=given.relative_attention_num_buckets is not None,
+    )  # fmt: skip
+    trace.digital = {step.name: step for step in steps}
+    return tuple(_dense(shape, tokens, weights, activation_bits or activations)), trace
 
 
 def _dense(shape: Shape, tokens: int, weight_bits: int, level_bits: int) -> Iterable[Activity]:
@@ -116,6 +149,7 @@ def _dense(shape: Shape, tokens: int, weight_bits: int, level_bits: int) -> Iter
                 vectors=float(shape.tokens(block, kind.name, tokens) * heads), windows=windows, products=products,
                 adds=min(level_bits, bits), steps=0, events=windows, active=windows, operations=products,
                 threshold_words=2, kappa=windows * 2**level_bits / 4, squares=windows * 4.0**level_bits / 12,
+                pulses=windows * level_bits / 2,
             )  # fmt: skip
 
 

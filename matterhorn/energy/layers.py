@@ -11,11 +11,12 @@ from pydantic import Field
 from ..errors import InputError
 from ..reading import Strict, validated
 from ..topology import Site
-from .activity import Activity
+from .activity import Activity, Form
 from .billing import Bill, bill_windows
 from .chip import Chip
 from .library import DEFAULT, load
 from .mapping import Hardware, hardware_of, place_layers
+from .rivals import mean_bits
 
 
 class Row(Strict):
@@ -124,12 +125,14 @@ def _layer(row: Row, after: str) -> Layer:
         return Layer(
             **common, form="word", adds=min(row.level_bits, row.weight_bits), steps=0, events=windows, active=windows,
             operations=products, kappa=windows * top / 4, squares=windows * top**2 / 12, threshold_words=2,
+            pulses=windows * row.level_bits / 2,
         )  # fmt: skip
     one = row.code == "ttfs"
+    form: Form = "spike" if one else "train"
     slots = (row.steps / 2 if one else 1.0) if row.kappa is None else row.kappa
     mean, common["level_bits"] = row.spikes * slots / windows, max(1, row.steps.bit_length() - 1)
     return Layer(
-        **common, form="spike" if one else "train", adds=1, steps=row.steps, events=row.spikes,
+        **common, form=form, pulses=row.spikes * mean_bits(form, slots), adds=1, steps=row.steps, events=row.spikes,
         active=min(windows, row.spikes), kappa=row.spikes * slots, compares=windows * row.steps, threshold_words=1,
         operations=row.spikes * products / windows if row.operations is None else row.operations,
         squares=row.spikes * slots**2 if one else windows * (mean + mean**2),

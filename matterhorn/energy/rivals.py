@@ -15,7 +15,7 @@ from pydantic import Field
 from ..program.trace import Trace
 from ..reading import Strict
 from ..units import bounds
-from .activity import CODINGS, Activity, as_traced, recode, scaled
+from .activity import CODINGS, Activity, Form, as_traced, recode, scaled, set_bits
 from .billing import Bill, make_bill
 from .chip import Chip
 from .library import load, shipped, with_value
@@ -210,13 +210,19 @@ def cheapest(joules: Iterable[float]) -> float:
     return least
 
 
+def mean_bits(form: Form, kappa: float) -> float:
+    """Mean set bits of a spike that drives its row for ``kappa`` slots on average: of a train one, else of levels
+    spread evenly from 1 to 2 · kappa − 1."""
+    return 1.0 if form == "train" else float(set_bits(np.arange(1, max(2, round(2 * kappa)))).mean())
+
+
 def _activity(rival: Rival, dense: Activity) -> Activity:
     events, steps = dense.windows * rival.spikes.value, int(rival.steps.value)
     bits = dense.operand_bits if dense.dynamic else int(rival.weight_bits.value)
     return replace(
         dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
         active=min(dense.windows, events), steps=steps, sign_bits=rival.sign_bits, adds=1,
-        operand_bits=bits, digits=bits, zeros=0.0,
+        operand_bits=bits, digits=bits, zeros=0.0, pulses=events * mean_bits(rival.form, rival.kappa.value),
         squares=dense.windows * rival.square, compares=dense.windows * (steps - (rival.form == "spike")),
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from ..program.trace import Trace
 from ..storage import put_file
 from ..topology import CONNECTION, Site
 from .bill_plot import COLORS
+from .energy_table import measured
 from .page_file import fill_page
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
@@ -27,14 +28,14 @@ LENGTHS = [16, 32, 64, 128, 256, 512]
 
 def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> None:
     """Write the page for an answer and the trace and chip that it is about."""
-    data = {"answer": answer, **page_data(trace, chip, answer["bert_base_tokens"])}
+    data = {"answer": answer, **page_data(trace, chip, answer)}
     put_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
 
 
-def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
+def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any]:
     """What the page shows beyond the answer: where the energy goes, silence by layer, heat, break-even maps, words, and
     the chip's numbers."""
-    hardware = hardware_of(chip)[-1]
+    hardware, length = hardware_of(chip)[-1], answer["bert_base_tokens"]
     mapping, base = map_trace(trace, chip, hardware), as_wide(SHAPES["bert-base"], trace)
     heat = tile_heat(as_traced(trace), chip, mapping)
     columns, rows = range(mapping.mesh.columns), range(mapping.mesh.rows)
@@ -43,6 +44,7 @@ def page_data(trace: Trace, chip: Chip, length: int) -> dict[str, Any]:
         "parts": [
             {"name": name, "of": of, "color": color} for (name, of), color in zip(PARTS.items(), COLORS, strict=True)
         ],
+        "measured": measured(answer),
         "words": {code.name: in_words(code.name) for code in CODINGS},
         "arrays": NAMES,
         "goes": _goes(bill(trace, chip, hardware), trace),

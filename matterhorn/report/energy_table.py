@@ -30,6 +30,8 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"Accumulates alone would read {engineering(answer['accumulate_only_j'] / n)} a sentence, "
         f"the customary fp32 addition for each {engineering(answer['customary_j'] / n)}."
     )
+    for sentence in measured(answer):
+        print_line(sentence)
     band = ", ".join(f"{name} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
     print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
     swings = [f"{s['key']} {s['low_j'] / total - 1:+.0%} … {s['high_j'] / total - 1:+.0%}" for s in answer["tornado"]]
@@ -106,6 +108,21 @@ def _print_rivals(answer: dict[str, Any]) -> None:
         "published",
     )
     print_table(title, columns, rows)
+
+
+def measured(answer: dict[str, Any]) -> list[str]:
+    """What ``--measure`` found on this machine, in words."""
+    found, sentences = answer.get("measured", {}), []
+    for name in ("processor", "gpu") if found else ():
+        if (own := found[name]) is None:
+            sentences.append(f"The {name} of this machine was not measured: {found['absent'][name].rstrip('.')}.")
+        else:
+            sentences.append(
+                f"Measured: the {name} of this machine takes {engineering(own['per_sentence_j'])} and "
+                f"{engineering(own['seconds'], 's')} for a sentence of {found['tokens']} tokens of the dense network "
+                f"in fp32, at {engineering(own['watts'], 'W')}; idle it draws {engineering(own['idle_w'], 'W')}."
+            )
+    return sentences
 
 
 def print_foreign(answer: dict[str, Any]) -> None:

@@ -232,3 +232,16 @@ def test_an_encoder_from_its_configuration(tmp_path):
     assert json.loads(fewer.stdout)["total_j"] < answer["total_j"]
     for also in (("--model", "sst2"), ("--html", "a.html"), ("--layers", "a.csv"), ("--limit", "3")):
         assert isinstance(run("energy", "--config", str(tmp_path), *also).exception, InputError)
+
+
+def test_measured_beside_modelled_or_absent_with_a_reason(saved):
+    pytest.importorskip("zeus", reason="needs the extra measure")
+    answer = json.loads(run("energy", "--trace", saved, "--measure", "--json").stdout)["measured"]
+    assert answer["tokens"] == 16
+    for name in ("processor", "gpu"):
+        if answer[name] is None:
+            assert len(answer["absent"][name]) > 5
+        else:
+            assert answer[name]["per_sentence_j"] > 0 and name not in answer["absent"]
+    refused = run("energy", "--layers", "a.csv", "--measure")
+    assert "do not go together" in str(refused.exception)

@@ -172,12 +172,13 @@ def test_brute_force_over_the_events_of_one_sentence(shape):
 
 
 @pytest.mark.parametrize("first_only", [False, True])
-def test_brute_force_over_the_synapse_units_of_one_sentence(first_only):
+@pytest.mark.parametrize("pulses", ["slots", "binary"])
+def test_brute_force_over_the_synapse_units_of_one_sentence(first_only, pulses):
     shape = Shape(1, 320, 4, 640, first_only)
     sentence = synthetic.sample(shape, 4, np.random.default_rng(5))
     trace = synthetic.count(shape, [sentence], dead_zone=1)
-    chip = load("rram-22nm")
-    unit = chip.msu
+    chip = load("rram-22nm", [f"msu.pulses={pulses}"])
+    unit, bits = chip.msu, 4 if pulses == "binary" else 1
     slot_energy = unit.voltage.si * unit.supply.si * (unit.g_on.si + unit.g_off.si) * unit.slot.si
     joules: dict[str, float] = defaultdict(float)
     for name in STATIC:
@@ -188,18 +189,50 @@ def test_brute_force_over_the_synapse_units_of_one_sentence(first_only):
             for neuron, level in enumerate(token):
                 distance = abs(int(level) - int(c.silent[neuron]))
                 if distance > 1:
-                    joules["msu_conduction"] += distance * c.fan_out * slot_energy
-                    joules["msu_row_drivers"] += len(starts_out) * unit.row_driver.si
+                    slots, switched = (distance, 1) if pulses == "slots" else [bin(distance).count("1")] * 2
+                    joules["msu_conduction"] += slots * c.fan_out * slot_energy
+                    joules["msu_row_drivers"] += switched * len(starts_out) * unit.row_driver.si
             for _array_row in starts_in:
                 joules["msu_control"] += len(starts_out) * unit.control.si
                 full = unit.capacitor.si * unit.swing.si * unit.supply.si
-                joules["msu_integrator"] += c.fan_out * (unit.integrator.si + full)
+                joules["msu_integrator"] += c.fan_out * (bits * unit.integrator.si + full)
                 joules["msu_comparator"] += c.fan_out * unit.comparator.si
                 joules["msu_readout"] += c.fan_out * unit.readout.si
     found = bill(trace, chip, "msu").by_category
     for category, counted in joules.items():
         assert found[category] == near(counted), category
     assert found["weight_access"] == 0
+
+
+def test_pulses_of_binary_weight_need_fewer_slots_and_leave_trains_as_they_are(base):
+    slots, binary = load("rram-22nm"), load("rram-22nm", ["msu.pulses=binary"])
+    mapping = map_trace(base, slots, "msu")
+    for name in ("mttfs-k3", "rate", "dense"):
+        before, after = (make_bill(recode(base, coding(name)), base, chip, mapping) for chip in (slots, binary))
+        if name == "rate":
+            assert after.lines == before.lines
+        else:
+            assert after.by_category["msu_conduction"] < before.by_category["msu_conduction"]
+            assert after.by_category["msu_integrator"] > before.by_category["msu_integrator"]
+
+
+def test_a_histogram_that_was_laid_over_another_shape_is_scaled_to_its_windows(minilm, base):
+    """Rows are repeated for new neurons, and windows are those of one sentence: shares stay."""
+    for a, c in zip(recode(base, coding("mttfs-k3")), base.connections.values(), strict=True):
+        assert a.events == pytest.approx(c.events, abs=1) and a.kappa == pytest.approx(c.kappa_sum, rel=1e-9)
+        assert a.events < a.windows
+
+
+def test_the_sign_of_a_ternary_spike_is_one_more_bit_of_its_packet(small):
+    chip = load("rram-22nm")
+    mapping, plain = map_trace(small, chip, "digital"), as_traced(small)
+    signed = [replace(a, sign_bits=1) for a in plain]
+    before, after = (make_bill(acts, small, chip, mapping).lines for acts in (plain, signed))
+    bit = chip.noc.hop.bit.si + chip.noc.wire.si * mapping.edge
+    for a in plain:
+        if a.connection in ("qk", "output", "ffn1", "ffn2"):
+            more = after[a.name, "spike_movement"] - before[a.name, "spike_movement"]
+            assert more == pytest.approx(a.events * mapping.spike_flow([a]).hops * bit, rel=1e-6)
 
 
 def with_weights(trace, operand_bits: int, digits: int = 0, zeros: float = 0.0):

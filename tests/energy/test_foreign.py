@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from matterhorn.energy import bill_encoder, coding, load, recode
-from matterhorn.energy.foreign import encoder_of, quantized_bits
+from matterhorn.energy.foreign import Encoder, encoder_of
 from matterhorn.energy.rivals import Side
 from matterhorn.errors import InputError
 from matterhorn.topology import DYNAMIC
@@ -69,8 +69,8 @@ def test_weights_are_read_once_a_sentence_and_more_bits_cost_more(tmp_path):
             "weights": {"num_bits": 8}, "input_activations": {"num_bits": 8}}}}}, (8, 8)),
     ],
 )  # fmt: skip
-def test_bits_that_configurations_say(tmp_path, config, bits):
-    assert quantized_bits(config, tmp_path) == bits
+def test_bits_that_configurations_say(config, bits):
+    assert Encoder.model_validate(BERT | config).bits() == bits
 
 
 def test_sizes_go_by_other_names_too(tmp_path):
@@ -83,9 +83,15 @@ def test_sizes_go_by_other_names_too(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"model_type": "llama"}, r"model_type: no encoder that is known: 'llama'; give one of bert, .* or its layers"),
-        ({"hidden_size": 0}, r"hidden_size: no size; give a number from 1 on"),
-        ({"num_attention_heads": "12"}, r"num_attention_heads: no size"),
+        (
+            {"model_type": "llama"},
+            r"model_type: .*'bert'.*; give config.json of an encoder .*, or the layers as a table",
+        ),
+        ({"hidden_size": 0}, r"hidden_size: .*greater than or equal to 1"),
+        ({"num_attention_heads": "many"}, r"num_attention_heads: .*integer"),
+        ({"num_attention_heads": 5}, r"heads: 5 heads, 64 neurons"),
+        ({"quantization_config": {"bits": 0}}, r"quantization_config.bits: .*"),
+        ({"quantization_config": [4]}, r"quantization_config: .*"),
         (
             {"quantization_config": {"quant_method": "fp8"}},
             r"quantization_config: bits .* not known; give --weight-bits",

@@ -89,3 +89,15 @@ def test_fixed_hops_are_an_option(base):
     spikes = recode(base, coding("mttfs-k2"))
     a, b = (make_bill(spikes, base, chip, mapping).by_category["spike_movement"] for chip in (fixed, twice))
     assert b == near(2 * a)
+
+
+def test_every_head_has_its_attention_tile(minilm):
+    """At 512 tokens a tile holds the keys and values of one head: 12 tiles, each fed by the query tile of its head."""
+    trace = lay(minilm, SHAPES["bert-base"], 512)
+    mapping = map_trace(trace, load("rram-22nm"), "digital")
+    attention, query = (mapping.groups[f"block.3.{part}"].tiles for part in ("attention", "query"))
+    assert len(attention) == len(query) == 12
+    routes = mapping.spikes[("block.3.qk",)].routes
+    assert {(route.sender, *route.goals.tiles) for route in routes} == set(zip(query, attention, strict=True))
+    stored = mapping.results["block.3.key"].routes
+    assert [route.goals.tiles[0] for route in stored] == attention

@@ -36,6 +36,7 @@ def lay(folder: Path) -> Path:
     trace.save(folder / "one.json.gz")
     _trace(program, [*TEXTS[:2], "lovely"]).save(folder / "two.json.gz")
     _lay_rows(folder)
+    _lay_foreign(folder)
     _lay_hardware(folder)
     lay_dev(folder / "glue", "sst2", 4)
     lay_run(folder / "run", "sst2")
@@ -47,6 +48,22 @@ def lay(folder: Path) -> Path:
     _lay_results(folder)
     _lay_halves(folder, program)
     return folder
+
+
+def _lay_foreign(folder: Path) -> None:
+    rows = [
+        {"layer": "fc1", "fan_in": 64, "fan_out": 32, "spikes": 90.5, "steps": 4, "weight_bits": 4},
+        {"layer": "fc2", "fan_in": 32, "fan_out": 8, "spikes": 7, "steps": 4, "after": "fc1", "operations": 50},
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(columns), *(",".join(str(row.get(name, "")) for name in columns) for row in rows)]
+    (folder / "layers.csv").write_text("\n".join(lines) + "\n")
+    (folder / "layers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = {"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2,
+              "intermediate_size": 64, "id2label": {"0": "no", "1": "yes"}, "architectures": ["BertModel"],
+              "quantization_config": {"bits": 8, "activations": "int8"}}  # fmt: skip
+    (folder / "encoder").mkdir()
+    (folder / "encoder" / "config.json").write_text(json.dumps(config))
 
 
 def _named(program: Program) -> Program:

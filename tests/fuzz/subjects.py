@@ -93,6 +93,10 @@ SUBJECTS: dict[str, Subject] = {
         ),
         6,
     ),
+    "layers": Subject(
+        ("layers.csv", "layers.jsonl"), ("energy --layers {} --json", "energy --layers {} --chip loihi"), 3
+    ),
+    "encoder": Subject(("encoder/config.json",), ("energy --config {} --json", "energy --config {} --tokens 8"), 3),
     "device": Subject(("device.yaml",), (f"{NETLIST} --device {{}} --no-wires", f"{ANALOG} --device {{}}"), 5),
     "circuit": Subject(("circuit.yaml",), (f"{NETLIST} --circuit {{}}", f"{ANALOG} --circuit {{}}"), 5),
     "points": Subject(("points.yaml",), (STUDY,), 5),

@@ -112,7 +112,7 @@ def test_one_number_for_one_thing(page, desk):
 
 
 @needs_browser
-def test_what_was_not_trained_is_pale_and_no_bar_has_more_than_six_colours(page, desk):
+def test_what_was_not_trained_is_pale_and_no_bar_has_more_than_six_colors(page, desk):
     path, answer = page
     desk.open(path)
     trained = {f"{in_words(e['code'])} · {NAMES[e['hardware']]}" for e in answer["encodings"] if e["trained"]}

@@ -64,6 +64,7 @@ function header() {
   el("verdict").innerHTML = A.verdict.map((s) => `<li>${safe(s)}</li>`).join("");
   el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${safe(s)}</li>`).join("");
   el("waterfall-note").textContent = `BERT-base, ${A.bert_base_tokens} tokens. Digital arrays, until synapse units replace them. Grey: not trained so.`;
+  el("measured").textContent = D.measured.join(" ");
   el("sure").textContent = `All numbers of the chip and the rivals' spikes, drawn ${A.draws} times between their bounds: ours costs less than every spiking ` +
     `rival in ${percent(A.wins.spiking, 0)} of the draws, and less than the dense network in ${percent(A.wins.dense, 0)}.`;
 }
