@@ -28,6 +28,9 @@ def publish(
     embeddings: Annotated[
         str, typer.Option(help="Embeddings file, relative to OUTPUT; models of one backbone may share it.")
     ] = "embeddings.safetensors",
+    latents: Annotated[
+        bool, typer.Option("--latents", help="Keep latent weights too, 5 bits each, for others to train on.")
+    ] = False,
     verify_rows: Annotated[int | None, typer.Option(min=1, help="Verify on so many dev rows (default: all).")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -42,6 +45,8 @@ def publish(
     from ..distill.start import RECIPE_FILE
     from ..hf import model_card
     from ..models.convert import convert_folder
+    from ..models.latent import LATENTS_FILE, save_latents
+    from ..models.quantized import read_network
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
     from ..tasks.evaluate import evaluate
@@ -80,6 +85,8 @@ def publish(
         "README.md": model_card(program, result, recipe, finished.phases, name=output.name),
     }
     save(program, output, embeddings=embeddings, beside=beside)
+    if latents:
+        save_latents(read_network(folder), output / LATENTS_FILE)
     if json:
         print_json(result.model_dump())
         return

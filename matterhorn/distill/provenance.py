@@ -47,7 +47,8 @@ def hash_of_backbone(name: str) -> str:
 def hash_of_start(start: Start) -> dict[str, str | None]:
     """Hashes of the network and of the teacher that a run goes on from."""
     network = hash_of_files(start.network) if isinstance(start.network, Path) else start.network.hash
-    return {"network": network, "teacher": hash_of_files(start.teacher) if start.teacher else None}
+    pinned = {"latents": sha256(start.latents)} if start.latents else {}
+    return pinned | {"network": network, "teacher": hash_of_files(start.teacher) if start.teacher else None}
 
 
 def hash_of_files(folder: Path) -> str:

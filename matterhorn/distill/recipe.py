@@ -138,7 +138,8 @@ class Distilling(Phase):
 
 
 class Frozen(Strict):
-    """A program to start from: its array file, ``<model>/<file>``, and what that must be."""
+    """A program to start from: its array file, or the latent weights beside it, ``<model>/<file>``, and what that must
+    be."""
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")

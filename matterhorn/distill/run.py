@@ -96,7 +96,14 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
             teacher, rows = lesson.teacher(), (lesson.learn, lesson.select)
             set_seed(recipe.seed)
             student, told = start_student(
-                phase, source, lesson.learn, teacher, recipe.network, recipe.seed, head=own_head
+                phase,
+                source,
+                lesson.learn,
+                teacher,
+                recipe.network,
+                recipe.seed,
+                head=own_head,
+                latents=start.latents if start else None,
             )
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
             loss = loss_of(told, student, partial(ask, teacher), lesson.learn, recipe.seed)

@@ -49,7 +49,7 @@ def fixed(values: tuple[Any, ...], device: torch.device) -> Tensor:
 def counts(events: Mapping[Site, Events]) -> Tensor:
     """Events and windows of each population in a pass, over all processes, ``[2, populations]``."""
     sent = torch.stack([one.events for one in events.values()]).detach().float()
-    windows = fixed(tuple(one.windows for one in events.values()), sent.device)
+    windows = torch.stack([one.windows for one in events.values()])
     total: Tensor = reduce(torch.stack([sent, windows]), "sum")
     return total
 

@@ -17,6 +17,7 @@ from ..models import QuantizedForSequenceClassification, equalize, quantize, res
 from ..models.calibrate import set_scales, settle_silence
 from ..models.config import MatterhornConfig
 from ..models.encoders import encoder_of
+from ..models.latent import LATENTS_FILE, load_latents
 from ..models.placement import place_densities
 from ..models.quantized import read_network
 from ..models.restore import spread
@@ -37,11 +38,12 @@ RECIPE_FILE = "recipe.yaml"
 @dataclass(frozen=True)
 class Start:
     """A network to go on from: its folder, or the program; the folder of the teacher it had (None: it had none, the
-    backbone stands for it), and its task."""
+    backbone stands for it), its task, and of a program its latent weights, where those are pinned."""
 
     network: Path | Program
     teacher: Path | None
     task: str | None
+    latents: Path | None = None
 
 
 def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
@@ -59,7 +61,7 @@ def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
             cure = "give the file that the recipe was made for"
             raise InputError("not the file that was pinned", file=path, field="start", cure=cure)
         program = load(path.parent)
-        return Start(program, None, program.task)
+        return Start(program, None, program.task, path if path.name == LATENTS_FILE else None)
     folder = run.parent / Path(start).name
     phases = finished_phases(folder)
     if not phases:
@@ -106,6 +108,7 @@ def start_student(
     seed: int,
     *,
     head: bool = True,
+    latents: Path | None = None,
 ) -> tuple[QuantizedForSequenceClassification, Distilling]:
     """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it;
     and the phase, with densities where these follow from a price.
@@ -114,6 +117,7 @@ def start_student(
         source: folder of a quantized network, or a program, whose blocks it takes over; None: it has the teacher's.
         options: of :func:`matterhorn.quantize`.
         head: whether pooler and classifier of that network are taken over too; not of one that had another task.
+        latents: of a program's weights; None: they are drawn.
     """
     student = quantize(teacher, **options)
     if source is None:
@@ -121,7 +125,11 @@ def start_student(
         equalize(student, teacher, largest)
         set_scales(student, largest)
         return student, give_dead_zone(student, phase, learn, seed, trained=False)
-    before = spread(restore_trainable(source)) if isinstance(source, Program) else read_network(source)
+    if isinstance(source, Program):
+        restored = restore_trainable(source)
+        before = load_latents(restored, latents) if latents else spread(restored)
+    else:
+        before = read_network(source)
     take_over(student, before, head=head)
     student.config.dead_zone = before.config.dead_zone
     return student, give_dead_zone(student, phase, learn, seed, trained=True)

@@ -89,8 +89,8 @@ class Block(nn.Module):
         sent: dict[str, Sent] = {}
         rows = slice(1) if first_only else slice(None)
 
-        def send(population: str, real: Tensor) -> Tensor:
-            sent[population] = self.population(population)(real)
+        def send(population: str, real: Tensor, there: Tensor) -> Tensor:
+            sent[population] = self.population(population)(real, there)
             return sent[population].levels
 
         def read(connection: str, rows: slice = slice(None)) -> Tensor:
@@ -98,17 +98,18 @@ class Block(nn.Module):
             potentials: Tensor = self.connection(connection)(levels, self.feed(connection).positive_scale)
             return potentials
 
-        send("input", x)
-        queries = split_heads(send("queries", read("query", rows)), self.shape.heads)
+        send("input", x, present[..., None])
+        there = present[:, rows, None]
+        queries = split_heads(send("queries", read("query", rows), there), self.shape.heads)
         keys = split_heads(self.keys(read("key")), self.shape.heads)
         values = split_heads(self.values(read("value")), self.shape.heads)
         exist = present[:, None, None, :]
         shares = self.shares(queries @ keys.transpose(-1, -2), exist)
-        probabilities = send("probabilities", shares) * exist
-        send("context", join_heads(probabilities @ values) * self.context_scale.detach())
+        probabilities = send("probabilities", shares, there[:, None] & exist) * exist
+        send("context", join_heads(probabilities @ values) * self.context_scale.detach(), there)
         x = self.attention_norm(read("output") + x[:, rows])
-        send("hidden", x)
-        send("intermediate", read("ffn1"))
+        send("hidden", x, there)
+        send("intermediate", read("ffn1"), there)
         x = self.feed_forward_norm(read("ffn2") + x)
         return x, {name: one.events for name, one in sent.items() if one.events is not None}
 

@@ -47,7 +47,7 @@ SENDING = {"token", "private", "revision", "create_pr", "commit_message", "commi
 @dataclass
 class QuantizedOutput(SequenceClassifierOutput):
     """What a pass gives: ``logits`` ``[batch, labels]``; ``loss`` and ``hidden_states`` where asked for; in training
-    ``events``, what every population sent, padding counted with the rest."""
+    ``events``, what every population sent."""
 
     events: dict[Site, Events] | None = None
 

@@ -35,10 +35,11 @@ Limit = float | Tensor
 
 
 class Events(NamedTuple):
-    """What a population sent in one pass: how many events (a scalar with a gradient), out of how many windows."""
+    """What a population sent in one pass, of tokens that exist: how many events (a scalar with a gradient), out of how
+    many windows (a scalar)."""
 
     events: Tensor
-    windows: int
+    windows: Tensor
 
 
 class Sent(NamedTuple):
@@ -51,13 +52,13 @@ class Sent(NamedTuple):
 
 @fused
 def _masked_round(
-    x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: float
+    x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: float, present: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x in units of s; levels as a receiver reads them, relative to the zero point; the number of events."""
+    """x in units of s; levels as a receiver reads them, relative to the zero point; the number of existing events."""
     u = x / s
     v = u.round().clamp(low, high)  # type: ignore[arg-type]
     distance = (v - silent).abs()
-    return u, torch.where(distance <= k, value, v), (distance > k).sum(dtype=torch.float32)
+    return u, torch.where(distance <= k, value, v), ((distance > k) & present).sum(dtype=torch.float32)
 
 
 @fused
@@ -71,10 +72,11 @@ def _masked_round_grad(
     high: Limit,
     silent: Tensor,
     k: float,
+    present: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s; see :class:`_MaskedRound`."""
     offset = u - silent
-    near = (offset.abs() - (k + 0.5)).abs() < 1
+    near = ((offset.abs() - (k + 0.5)).abs() < 1) & present
     slope = torch.where(offset.abs() >= k, 1.0, LEAK).to(grad_v.dtype)
     push = offset.sign() * near * (0.5 * grad_events)
     grad_u = grad_v * ((u > low - 0.5) & (u < high + 0.5)) * slope + push
@@ -94,19 +96,28 @@ class _MaskedRound(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: int, reach: int
+        ctx: Any,
+        x: Tensor,
+        s: Tensor,
+        low: Limit,
+        high: Limit,
+        silent: Tensor,
+        value: Tensor,
+        k: int,
+        reach: int,
+        present: Tensor,
     ) -> Any:
-        u, v, events = _masked_round(x, s, low, high, silent, value, float(k))
-        ctx.save_for_backward(u, v, s, silent)
+        u, v, events = _masked_round(x, s, low, high, silent, value, float(k), present)
+        ctx.save_for_backward(u, v, s, silent, present)
         ctx.range = low, high, float(k), reach
         return v, events
 
     @staticmethod
     def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
-        u, v, s, silent = ctx.saved_tensors
+        u, v, s, silent, present = ctx.saved_tensors
         low, high, k, reach = ctx.range
-        grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k)
-        return grad_x, grad_s / math.sqrt(u.numel() * max(reach, 1)), None, None, None, None, None, None
+        grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present)
+        return grad_x, grad_s / math.sqrt(u.numel() * max(reach, 1)), *[None] * 7
 
 
 def gelu_inverse(y: Tensor) -> Tensor:
@@ -228,15 +239,17 @@ class ActivationQuantizer(nn.Module):
             return reached.T.to(x.dtype).reshape(x.shape)
         return ((x / self.pitch).round() + self.origin).clamp(0, self.top)
 
-    def forward(self, x: Tensor) -> Sent:
-        """Real values ``[..., neurons]`` → what is sent; g · x ≈ s · levels."""
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Sent:
+        """Real values ``[..., neurons]`` → what is sent; g · x ≈ s · levels. ``present``: where a window exists, bool,
+        as many dimensions as x, each its size or 1; None: everywhere."""
         origin, k = self.origin, self.dead_zone
         silent, value = self.silent - origin, self.silent_value / EIGHTHS - origin
         if self.training:
-            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero
+            exist = torch.ones([1] * x.dim(), dtype=torch.bool, device=x.device) if present is None else present
+            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero, exist
             levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
                 self.amplify(x), self.positive_scale, *self.limits, *own
             )
-            return Sent(levels, Events(events, x.numel()))
+            return Sent(levels, Events(events, exist.sum(dtype=torch.float32) * (x.numel() / exist.numel())))
         v = self.levels(x) - origin
         return Sent(torch.where((v - silent).abs() <= k, value, v) if k or self.has_fractions else v, None)

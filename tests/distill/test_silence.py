@@ -49,6 +49,19 @@ def test_shares_in_training_are_those_of_the_program():
     assert found == pytest.approx(wanted, abs=0.03)  # all tokens stand for the first, last block
 
 
+def test_padding_counts_for_nothing():
+    network, arrays = small_network(k=2).train(), small_batch()
+    with torch.no_grad():
+        padded = network(**arrays, output_hidden_states=True).events
+        rows = []
+        for i, length in enumerate(arrays["attention_mask"].sum(1).tolist()):
+            alone = {name: values[i : i + 1, :length] for name, values in arrays.items()}
+            rows.append(network(**alone, output_hidden_states=True).events)
+    for site, one in padded.items():
+        assert float(one.windows) == sum(float(row[site].windows) for row in rows), site
+        assert float(one.events) == pytest.approx(sum(float(row[site].events) for row in rows), rel=1e-3), site
+
+
 @pytest.mark.parametrize("which", ["silent_share", "quiet_share"])
 def test_targets_add_up_and_populations_keep_their_proportions(which):
     tight, loose = (held(small_network(k=2), **{which: share}).targets for share in (0.95, 0.9))
@@ -84,7 +97,7 @@ def sent(network, site: Site, share: float):
     """Events of a pass, those of one population as told."""
     with torch.no_grad():
         events = network.train()(**small_batch(), output_hidden_states=True).events
-    return events | {site: events[site]._replace(events=torch.tensor(share * events[site].windows))}
+    return events | {site: events[site]._replace(events=share * events[site].windows)}
 
 
 def test_a_dead_zone_that_widens_stays_where_it_was():
@@ -123,7 +136,7 @@ def test_a_share_is_kept_over_rows_of_different_lengths():
     for rows in ({name: values[:, :3] for name, values in small_batch().items()}, small_batch()):
         with torch.no_grad():
             passes.append(network.train()(**rows, output_hidden_states=True).events)
-    (short, few), (long, many) = ((float(one[site].events), one[site].windows) for one in passes)
+    (short, few), (long, many) = ((float(one[site].events), float(one[site].windows)) for one in passes)
     assert short / few > 1.2 * long / many
     silence.targets["probabilities"] = 1 - (short + long) / (few + many)
     scale = float(population.scale.detach())

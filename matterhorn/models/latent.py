@@ -1,0 +1,110 @@
+"""Latent weights in 5 bits each, sign and logarithm of magnitude: what a program lacks to be trained on from.
+
+A program says what each weight is and not how near it is to a flip. That, in steps of half an octave, is enough: sizes
+of a row are scaled to its own mean and scale again, so that weights are quantized to the same integers and scales.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import InputError
+from ..nn import QuantizedLinear
+from ..reading import read_arrays
+from ..storage import put_file
+from .quantized import QuantizedForSequenceClassification
+
+LATENTS_FILE = "latents.safetensors"
+KINDS = ("int1", "ternary")
+
+BITS, STRIDE = 5, 0.5
+"""Of a weight: one for its sign, four for its size, in octaves around :data:`EDGE`."""
+
+EDGE, BELOW = 0.7, 9
+"""Of the mean size, where ternary weights become 0: an edge between two sizes, with so many of the 16 below it."""
+
+MARGIN, TURNS = 1e-3, 4
+"""Ternary sizes stay so far from the edge, and are scaled and held there in turn so many times."""
+
+
+def save_latents(network: QuantizedForSequenceClassification, path: Path) -> None:
+    """Write latent weights of all connections, whole or not at all.
+
+    Raises:
+        InputError: weights of other widths, which say how near they are to another value by their own digits.
+    """
+    arrays: dict[str, Tensor] = {}
+    for site, linear in network.connections().items():
+        if linear.kind not in KINDS:
+            raise InputError(
+                f"{linear.kind} weights", field="weights", cure=f"latents are kept of {' and '.join(KINDS)}"
+            )
+        codes, numbers = encode(linear)
+        arrays |= {f"{site}.codes": codes, f"{site}.rows": numbers}
+    put_file(path, save(arrays))
+
+
+@torch.no_grad()
+def load_latents(network: QuantizedForSequenceClassification, path: Path) -> QuantizedForSequenceClassification:
+    """Give a network the latent weights of a file.
+
+    Raises:
+        InputError: they are of another network.
+    """
+    arrays = read_arrays(path)
+    for site, linear in network.connections().items():
+        codes, numbers = (arrays.get(f"{site}.{name}") for name in ("codes", "rows"))
+        rows, columns = linear.weight.shape
+        if codes is None or numbers is None or codes.shape != (math.ceil(rows * columns * BITS / 8),):
+            raise InputError("latents of another network", file=path, field=str(site), cure="give those of this one")
+        linear.weight.copy_(decode(codes, torch.from_numpy(numbers), linear))
+    return network
+
+
+@torch.no_grad()
+def encode(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
+    """Latent weights ``[out, in]`` → packed codes uint8 ``[⌈5 · out · in / 8⌉]``, and of each row its mean, its scale α
+    and the mean size of its weights, float32 ``[out, 3]``."""
+    weight = linear.weight.detach().float().cpu()
+    mean = weight.mean(1) if linear.kind == "int1" else torch.zeros(len(weight))
+    own = weight - mean[:, None]
+    size = own.abs().mean(1)
+    octaves = (own.abs() / (EDGE * size[:, None]).clamp(min=1e-12)).clamp(min=1e-9).log2()
+    step = (octaves / STRIDE).floor().clamp(-BELOW, 15 - BELOW) + BELOW
+    codes = (step.to(torch.uint8) | ((own >= 0).to(torch.uint8) << 4)).numpy()
+    bits = (codes[..., None] >> np.arange(BITS, dtype=np.uint8)[::-1]) & 1
+    numbers = torch.stack([mean, linear.integers()[1].float().cpu(), size], 1)
+    return torch.from_numpy(np.packbits(bits.reshape(-1))), numbers
+
+
+def decode(codes: NDArray[np.uint8], numbers: Tensor, linear: QuantizedLinear) -> Tensor:
+    """Undo :func:`encode`: latent weights float32 ``[out, in]``, quantized to the same integers and scales."""
+    shape = linear.weight.shape
+    bits = np.unpackbits(codes, count=shape.numel() * BITS).reshape(*shape, BITS)
+    whole = torch.from_numpy((bits << np.arange(BITS, dtype=np.uint8)[::-1]).sum(-1).astype(np.int16))
+    sign, step = torch.where(whole >= 16, 1.0, -1.0), (whole & 15).float()
+    mean, scale, size = (column[:, None] for column in numbers.unbind(1))
+    sizes = EDGE * size * 2 ** ((step - BELOW + 0.5) * STRIDE)
+    if linear.kind == "int1":  # both sides of a row hold half of its sizes, so that its mean is 0
+        half = scale * shape[1] / 2
+        return mean + _scaled(sizes, sign > 0, half) + -_scaled(sizes, sign < 0, half)
+    kept, edge = step >= BELOW, EDGE * size
+    held, rest = scale * kept.sum(1, keepdim=True), size * shape[1] - scale * kept.sum(1, keepdim=True)
+    for _ in range(TURNS):
+        sizes = _scaled(sizes, kept, held) + _scaled(sizes, ~kept, rest)
+        near = torch.maximum(sizes, edge * (1 + MARGIN)), torch.minimum(sizes, edge * (1 - MARGIN))
+        sizes = torch.where(kept, *near)
+    return sign * sizes
+
+
+def _scaled(sizes: Tensor, side: Tensor, wanted: Tensor) -> Tensor:
+    """The sizes of one side of each row, scaled to add up to what is wanted; 0 elsewhere."""
+    own = sizes * side
+    return own * (wanted / own.sum(1, keepdim=True).clamp(min=1e-12))
