@@ -125,7 +125,7 @@ def test_two_workers_of_datasets_answer_as_one_process(folder):
 def test_two_workers_of_ray_answer_as_one_process(folder):
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)  # one moves rows while two answer
     try:
         rows = ray.data.from_items([dict(zip(PAIRS, pair, strict=True)) for pair in zip(*PAIRS.values(), strict=True)])
         rows = rows.repartition(5)
