@@ -65,7 +65,8 @@ def course(
 
     recipes = load_course(name)
     if price:
-        recipes = {own: recipe.priced(price) for own, recipe in recipes.items()}
+        held = {own: recipe.priced(price) for own, recipe in recipes.items() if any(p.holds for p in recipe.phases)}
+        recipes = recipes | held
     place = output or Path("runs") / (Path(name).stem if Path(name).suffix else Path(full_name(name)).parent)
     is_first = os.environ.get("RANK", "0") == "0"
     tell = partial(say, err=True) if is_first else len

@@ -225,8 +225,15 @@ class Recipe(Strict):
         return self
 
     def priced(self, chip: str) -> Recipe:
-        """The same with phases that are priced on a chip, wherever they hold a target."""
-        return self.model_copy(update={"phases": [phase.priced(chip) for phase in self.phases]})
+        """The same with phases that are priced on a chip, wherever they hold a target.
+
+        Raises:
+            InputError: none does.
+        """
+        phases = [phase.priced(chip) for phase in self.phases]
+        if not any(phase.price for phase in phases):
+            raise InputError("no phase has a target", field="price", cure="give silent_share, quiet_share or joules")
+        return self.model_copy(update={"phases": phases})
 
 
 def shelf() -> Path:

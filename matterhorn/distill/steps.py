@@ -209,14 +209,16 @@ class Graphs:
         side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.device(self.device):
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UP):
-                    self.step(own)
-            torch.cuda.current_stream(self.device).wait_stream(side)
-            with torch.no_grad():
-                for one in self.live():  # what was not there before is the optimizer's: zeros
-                    one.copy_(before[id(one)]) if id(one) in before else one.zero_()
-            torch.cuda.set_rng_state(random, self.device)
+            try:
+                with torch.cuda.stream(side):
+                    for _ in range(WARM_UP):
+                        self.step(own)
+            finally:
+                torch.cuda.current_stream(self.device).wait_stream(side)
+                with torch.no_grad():
+                    for one in self.live():  # what was not there before is the optimizer's: zeros
+                        one.copy_(before[id(one)]) if id(one) in before else one.zero_()
+                torch.cuda.set_rng_state(random, self.device)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self.pool):
                 self.step(own)

@@ -49,7 +49,7 @@ def prices(trace: Trace, chip: Chip) -> Prices:
     names = dict.fromkeys(site.part for site in sites)
 
     def total(activities: Sequence[Activity]) -> float:
-        return make_bill(activities, trace, chip, mapping).total / trace.sequences
+        return float(make_bill(activities, trace, chip, mapping).total / trace.sequences)
 
     def of_all(name: str, count: Callable[[Activity], float]) -> float:
         return sum(count(a) for site, a in sites.items() if site.part == name) / trace.sequences

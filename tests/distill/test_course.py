@@ -9,12 +9,14 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from matterhorn.cli import app
 from matterhorn.distill.course import check_course, load_course, run_course
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.errors import InputError
 
-from ..tiny import environment, lay_course
+from ..tiny import PHASE, environment, lay_course
 from .test_launch import LAUNCH
 
 PLACES = ("general/phase-0-k1", "first/teacher", "first/phase-0-k1", "second/teacher", "second/phase-0-k1")
@@ -126,6 +128,16 @@ def test_a_start_that_does_not_come_before_is_refused_before_any_work(laid, tmp_
         check_course({"a/b": course["general"]}, whole)
     with pytest.raises(InputError, match="no such course"):
         load_course(tmp_path / "none.yaml")
+
+
+def test_the_command_tells_what_came_of_each_recipe(laid, tmp_path):
+    path, whole = laid
+    rows = ["--glue-dir", str(path.parent / "glue")]
+    done = CliRunner().invoke(app, ["course", str(path), "--output", str(whole), *rows], catch_exceptions=False)
+    assert done.exit_code == 0 and done.stdout.count("best: the quantized network, silent 0.") == 3
+    bad = lay_course(tmp_path, second={"task": "wnli", "start": "third", "teacher": PHASE, "phases": [PHASE]})
+    refused = CliRunner().invoke(app, ["course", str(bad), "--output", str(tmp_path / "runs"), *rows])
+    assert isinstance(refused.exception, InputError) and "third is no earlier recipe" in str(refused.exception)
 
 
 def test_a_shipped_recipe_is_the_course_that_leads_to_it():
