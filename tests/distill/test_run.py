@@ -50,9 +50,10 @@ def test_a_run_learns_and_leaves_its_networks(trained):
         assert (output / place / "best" / "tokenizer.json").is_file()
         state = json.loads((output / place / "last" / "state.json").read_text())
         last, first = state["history"][-1], state["history"][0]
-        assert last["accuracy"] > 0.8 and last["divergence"] < first["divergence"] and 0 < first["flipped"] < 0.5
+        assert last["divergence"] < first["divergence"] and 0 < first["flipped"] < 0.5
         assert {"loss", "hidden", "silent", "quiet", "step"} <= last.keys() and state["format"] == 2
         best = next(entry for entry in state["history"] if entry["step"] == state["best_step"])
+        assert best["accuracy"] > 0.8, "of the network that is kept"
         assert state["best"] <= -best["divergence"]
     assert last["silent"] == pytest.approx(0.85, abs=0.05)
     assert not list(output.rglob("*.tmp"))
