@@ -66,7 +66,8 @@ def lay_dev(folder: Path, task: str, rows: int = 20) -> Path:
 
 def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
     """A recipe of :func:`lay_pairs` from :func:`lay_backbone`, both in ``folder``."""
-    phases = [PHASE, PHASE | {"dead_zone": 1, "silent_share": 0.85, "densities": DENSITIES, "average": 0.8}]
+    silent = {"dead_zone": 1, "silent_share": 0.85, "densities": DENSITIES, "average": 0.8, "epochs": 70 / 15}
+    phases = [PHASE, PHASE | silent]
     plain = {"task": "wnli", "backbone": str(folder / "backbone"), "max_length": 32, "selection_rows": 40}
     return plain | {"teacher": PHASE, "phases": phases} | changes
 
