@@ -22,6 +22,20 @@ LENGTHS = {
 development rows, in tenths."""
 
 
+MIXED = "mixed "
+"""Before a kind of rows whose batches hold all its lengths, so that others pad; else they come from rows sorted by
+length, as those who care batch them."""
+
+
+def lengths_of(kind: str, rows: int) -> list[int]:
+    """Lengths of a batch of a kind of rows; those of sorted ones lie within the middle tenth."""
+    if kind.startswith(MIXED):
+        return spread(LENGTHS[kind.removeprefix(MIXED)], rows)
+    own = LENGTHS[kind]
+    middle = own[(len(own) - 1) // 2 : len(own) // 2 + 1]
+    return spread(range(middle[0], middle[-1] + 1), rows)
+
+
 def spread(lengths: Sequence[int], rows: int) -> list[int]:
     """``rows`` lengths spread evenly over the given ones, shortest first; one alone is of middle length."""
     return [lengths[(2 * i + 1) * len(lengths) // (2 * rows)] for i in range(rows)]

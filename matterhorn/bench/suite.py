@@ -18,7 +18,7 @@ from ..program.text import Encoded
 from ..runtime import Engine
 from .clock import Contestant, Row, interleave, rows_of
 from .connections import STEPS, connection_contestants, layer_contestants
-from .inputs import LENGTHS, Texts, spikes, spread
+from .inputs import Texts, lengths_of, spikes
 
 THREADED = ("network", "base")
 """Parts that run on each number of threads, the others on one."""
@@ -46,14 +46,21 @@ class Plan:
     """Sizes to measure and seconds to spend on each task.
 
     Attributes:
-        parts: of :data:`PARTS`. batches: for kinds of rows (:data:`.inputs.LENGTHS`) how many make a batch.
+        parts: of :data:`PARTS`. batches: for kinds of rows (:func:`.inputs.lengths_of`) how many make a batch.
         widths, rows, silences: of single connections.
     """
 
     seconds: float = 2.5
     parts: Sequence[str] = PARTS
     batches: Mapping[str, Sequence[int]] = field(
-        default_factory=lambda: {"sentences": (1, 32), "pairs": (1, 16), "128 tokens": (1, 8), "512 tokens": (1, 4)}
+        default_factory=lambda: {
+            "sentences": (1, 32),
+            "pairs": (1, 16),
+            "mixed sentences": (32,),
+            "mixed pairs": (16,),
+            "128 tokens": (1, 8),
+            "512 tokens": (1, 4),
+        }
     )
     widths: Sequence[int] = (384, 768)
     rows: Sequence[int] = (32, 512)
@@ -128,7 +135,7 @@ def _races(
             config = bert_config(program.config, "eager")
             contestants |= deployed(config, calibration, threads, Path(folder))
     for kind, count in ((kind, count) for kind, counts in kinds.items() for count in counts):
-        lengths = spread(LENGTHS[kind], count)
+        lengths = lengths_of(kind, count)
         batches = texts.batches(lengths)
         times = interleave(contestants, batches, seconds=seconds, pause=REST if threads > 1 else 0.0)
         trace = engines["events"](**next(batches), trace=True).trace
@@ -141,7 +148,7 @@ def _races(
 def _roofline(program: Program, texts: Texts) -> Iterator[Row]:
     from .roofline import roofline_rows
 
-    lengths = spread(LENGTHS["sentences"], 32)
+    lengths = lengths_of("sentences", 32)
     sizes = {"layers": program.shape.layers, "width": program.shape.width, "rows": 32, "tokens": sum(lengths)}
     yield from roofline_rows(program, texts.batches(lengths), {**sizes, "of": "sentences"})
 

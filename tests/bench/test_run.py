@@ -49,7 +49,7 @@ def test_a_run_from_plan_to_table(ran, tmp_path):
     assert [row["what"] for row in rows] == sorted((row["what"] for row in rows), reverse=True)
     of_networks = [row for row in rows if row["what"] == "network"]
     assert {row["contestant"] for row in of_networks} >= OURS | {"hf-fp32", "hf-int8-dynamic"}
-    assert [row["shape"]["tokens"] for row in of_networks if row["contestant"] == "events"] == [26, 17 + 32]
+    assert [row["shape"]["tokens"] for row in of_networks if row["contestant"] == "events"] == [25, 24 + 26]
     of_connections = [row for row in rows if row["what"] == "connection"]
     assert len([row for row in of_connections if row["contestant"] == "events"]) == 3 * 2
     for row in rows:
