@@ -16,6 +16,7 @@ from matterhorn.msu import WireCache
 from matterhorn.msu import files as devices
 from matterhorn.program import Program, Trace
 from matterhorn.runtime import Engine
+from matterhorn.runtime.warm import warm_up
 from matterhorn.study import points
 from matterhorn.tasks.answers import survey
 from matterhorn.tasks.results import Result
@@ -32,6 +33,7 @@ def lay(folder: Path) -> Path:
     models, program = folder / "models", _named(small_program(1))
     program.save(models / "sst2")
     program.save(folder / "whole")
+    warm_up(program)  # compiling takes longer than an input may
     trace = _trace(program, TEXTS)
     trace.save(folder / "one.json.gz")
     _trace(program, [*TEXTS[:2], "lovely"]).save(folder / "two.json.gz")
