@@ -196,7 +196,8 @@ def _distances(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) ->
 
 def set_bits(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Set bits of each of some numbers ≥ 0."""
-    bits: NDArray[np.int64] = (numbers[..., None] >> np.arange(32) & 1).sum(-1)
+    table = np.array([number.bit_count() for number in range(int(numbers.max(initial=0)) + 1)])
+    bits: NDArray[np.int64] = table[numbers]
     return bits
 
 

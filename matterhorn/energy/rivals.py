@@ -176,11 +176,17 @@ def worst(trace: Trace, known: Comparison, on: Chip) -> dict[str, Any]:
     """The smallest of both ratios on any chip that ships, with its name. ``known``: a comparison of this trace on a
     chip; only chips of other sizes are placed anew."""
     placed, found = [(on, known)], []
-    for chip in sorted(map(load, shipped()), key=lambda chip: chip.msu is None):
-        fitting = [comparison for other, comparison in placed if _fits(chip, other)]
-        comparison = fitting[0] if fitting else Comparison.of(trace, chip, known.length)
-        placed.append((chip, comparison))
-        found.append(smallest(comparison.ratios(chip)) | {"chip": chip.name})
+    rest = sorted(map(load, shipped()), key=lambda chip: chip.msu is None)
+    while rest:
+        first = rest[0]
+        alike = [chip for chip in rest if _fits(chip, first) and _fits(first, chip) and _moves(chip) == _moves(first)]
+        rest = [chip for chip in rest if chip not in alike]
+        fitting = [comparison for other, comparison in placed if _fits(first, other)]
+        comparison = fitting[0] if fitting else Comparison.of(trace, first, known.length)
+        placed.append((first, comparison))
+        ratios = {name: np.broadcast_to(r, len(alike)) for name, r in comparison.ratios(_at_once(alike)).items()}
+        for i, chip in enumerate(alike):
+            found.append(smallest({name: float(r[i]) for name, r in ratios.items()}) | {"chip": chip.name})
     least, dense = (min(found, key=lambda row: row[key]) for key in ("ratio_min", "ratio_dense"))
     return {
         "ratio_min": least["ratio_min"],
@@ -189,6 +195,20 @@ def worst(trace: Trace, known: Comparison, on: Chip) -> dict[str, Any]:
         "ratio_dense": dense["ratio_dense"],
         "ratio_dense_chip": dense["chip"],
     }
+
+
+def _at_once(chips: list[Chip]) -> Chip:
+    """Chips that differ in numbers alone, as one whose numbers are arrays."""
+    values, together = [dict(chip.quantities()) for chip in chips], chips[0]
+    for key in values[0]:
+        own = [numbers[key].si for numbers in values]
+        together = with_value(together, key, np.array(own)) if len(set(own)) > 1 else together
+    return together
+
+
+def _moves(chip: Chip) -> tuple[str, str, bool, str]:
+    """How it moves spikes and drives rows."""
+    return chip.noc.route, chip.noc.delivery, chip.msu is None, chip.msu.pulses if chip.msu else ""
 
 
 def _fits(chip: Chip, other: Chip) -> bool:
