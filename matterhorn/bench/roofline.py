@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..coding import SILENT
-from ..kernels.connections import ROWS, add_rows, lists_for
-from ..kernels.lookup import ENTRIES, GROUP
+from ..kernels.connections import add_rows, lists_for
+from ..kernels.lookup import GROUP
 from ..program import Program
 from ..program.parts import Population
 from ..program.text import Encoded
@@ -78,22 +78,17 @@ def bytes_per_second() -> float:
 
 
 def look_ups_per_second() -> float:
-    """Sums looked up and added by one thread where all that it reads lies in the first cache."""
-    groups, columns, rounds = 32, 192, 100
+    """Sums looked up and added by one thread where all that it reads lies in the first cache: the same 32 groups and
+    192 columns many times, in one call."""
+    groups, columns, times = 32, 192, 4096
     planes = random_array(GROUP * groups, columns).planes
-    lists, out = lists_for(GROUP * groups, ROWS), np.empty((1, columns), np.int32)
-    lists.order[0, :groups], lists.bounds[0, :2], lists.chunks[0] = np.arange(groups), (0, groups), 1
-    lists.tables[0, :groups], lists.totals[0] = np.ones((groups, 2 * ENTRIES), np.int8), 0
-
-    def run() -> None:
-        for _ in range(rounds):
-            add_rows(planes, 0, 0, True, lists, 8, out, 0, 1)
-
-    def idle() -> None:
-        for _ in range(rounds):
-            add_rows(planes, 0, 0, True, lists, 8, out, 0, 0)
-
-    return 2 * groups * columns * rounds / max(1e-9, _fastest(run) - _fastest(idle))
+    lists, out = lists_for(GROUP * times, 1), np.empty((1, columns), np.int32)
+    lists.order[0, :groups], lists.tables[0, :groups], lists.totals[0] = np.arange(groups), 1, 0
+    lists.bounds[0, 1 : 2 * times : 2], lists.bounds[0, : 2 * times : 2] = groups, 0  # every other chunk is empty
+    lists.chunks[0] = 2 * times - 1
+    whole = _fastest(lambda: add_rows(planes, 0, 0, True, lists, 8, out, 0, 1))
+    idle = _fastest(lambda: add_rows(planes, 0, 0, True, lists, 8, out, 0, 0))
+    return 2 * groups * columns * times / (whole - idle)
 
 
 def _fastest(run: Callable[[], object]) -> float:
