@@ -68,7 +68,7 @@ class Plan:
 
 
 FULL = Plan()
-"""Everything that docs/performance.md shows, in some half hour."""
+"""Everything that docs/performance.md shows, in about an hour."""
 
 _BRIEF = ("network", "connection", "layer", "start-up")
 QUICK = Plan(1.0, _BRIEF, {"sentences": (1, 32), "pairs": (16,)}, (768,), (256,), (0.5, 0.9, 0.95, 0.99))
