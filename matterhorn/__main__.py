@@ -1,10 +1,16 @@
 """``python -m matterhorn``, and ``accelerate launch -m matterhorn``."""
 
+import gc
 import sys
+
+UNCOLLECTED = 50_000
+"""New objects between two looks for garbage, instead of 700: what imports leave is none, and looking takes a tenth of
+the time that one sentence needs from shell to answer."""
 
 
 def main() -> None:
     """Entry point. Stopped by the keyboard, it says nothing, however early that comes."""
+    gc.set_threshold(UNCOLLECTED)
     try:
         from .cli import main as run
 

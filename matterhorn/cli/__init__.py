@@ -1,4 +1,4 @@
-"""The command line: thin commands, one file per subject, heavy imports inside the functions."""
+"""The command line: thin commands, one file per subject, imported when called; heavy imports inside the functions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,6 @@ import io
 import sys
 
 from ..errors import InputError, visible
-from . import (  # noqa: F401 (registers the commands)
-    bench,
-    data,
-    energy,
-    evaluate,
-    glue,
-    msu,
-    pareto,
-    predict,
-    programs,
-    publish,
-    run,
-    spike,
-    trace,
-    train,
-)
 from .app import app
 
 SPELLED = {"µ": "u", "²": "2", "×": "x", "±": "+-", "–": "-", "…": "...", "→": "->", "κ": "kappa", "Δ": "delta"}

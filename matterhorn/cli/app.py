@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from .. import __version__
 from ..errors import visible
 
+COMMANDS = {
+    "run": ["run"],
+    "predict": ["predict"],
+    "evaluate": ["evaluate"],
+    "spike": ["spike"],
+    "programs": ["convert", "verify", "info", "upgrade", "warm"],
+    "publish": ["publish"],
+    "energy": ["energy", "compare", "chips"],
+    "pareto": ["pareto"],
+    "trace": ["trace"],
+    "msu": ["msu"],
+    "glue": ["glue"],
+    "train": ["train", "course"],
+    "data": ["data"],
+    "bench": ["bench"],
+}
+"""By file: a command imports its own alone, so that it begins at once."""
+
+
+class Commands(TyperGroup):
+    """All commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See :class:`TyperGroup`: in the order of :data:`COMMANDS`."""
+        return [name for names in COMMANDS.values() for name in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See :class:`TyperGroup`; one that does not exist is looked for among all."""
+        for file in [file for file, names in COMMANDS.items() if cmd_name in names] or COMMANDS:
+            import_module(f".{file}", __package__)
+        self.commands = get_group(app).commands
+        return self.commands.get(cmd_name)
+
+
 app = typer.Typer(
     name="matterhorn",
+    cls=Commands,
     help="Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost.",
     invoke_without_command=True,
     no_args_is_help=True,

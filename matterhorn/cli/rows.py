@@ -15,7 +15,6 @@ import typer
 
 from ..errors import InputError
 from .extras import need
-from .hub import notice_offline
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -46,6 +45,8 @@ def glue_folder(given: Path | None) -> Path | None:
     folder = given or (Path(named) if named else None)
     if folder is None:
         need("train", "datasets", instead="give --glue-dir")
+        from .hub import notice_offline
+
         notice_offline()
     return folder
 
@@ -56,6 +57,8 @@ def seek(data: str) -> None:
 
     if Path(data).suffix.lower() not in SUFFIXES and not Path(data).exists():
         need("train", "datasets", instead="give a file")
+        from .hub import notice_offline
+
         notice_offline()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 
 @cache
@@ -37,9 +38,13 @@ class _Cache(FunctionCache):
         return (*super()._index_key(sig, codegen), sources())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What is kept; where nothing is, or it is damaged, numba compiles next."""
+        """What is kept; where nothing is, or it is damaged, numba compiles next.
+
+        Numba first loads all that its compiler knows (half a second); kept code needs its runtime alone.
+        """
+        rtsys.initialize(target_context)
         try:
-            found = super().load_overload(sig, target_context)
+            found = self._load_overload(sig, target_context)
         except Exception:  # whatever unpickling makes of a damaged file
             self.flush()
             found = None

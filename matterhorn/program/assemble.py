@@ -159,7 +159,10 @@ def _check_reach(name: str, connection: Connection, source: Population) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there)."""
     code = source.code
     each = np.maximum(2 * code.unit * code.top, code.reach + np.abs(source.layout.constant.astype(np.int64)))
-    largest = int((np.abs(connection.weights.astype(np.int64)) @ each).max())
+    sizes = np.abs(connection.weights.astype(np.int16))
+    if int(sizes.max()) * int(each.sum()) <= REACH:
+        return
+    largest = int((sizes.astype(np.int64) @ each).max())
     if largest > REACH:
         cure = "use fewer activation or weight bits"
         raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)

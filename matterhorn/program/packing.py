@@ -4,7 +4,6 @@ two."""
 from __future__ import annotations
 
 import math
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,10 @@ LOWEST = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
 
 TRITS = 3 ** np.arange(5)
 """Place values of the ternary weights in a byte on disk: 3⁵ = 243 of its 256 values."""
+
+
+NEARLY_ONE = 1 - 1e-9
+"""Rows that spread less about a line than this, rounded down, are that line's integers."""
 
 
 def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
@@ -76,7 +79,19 @@ def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int)
 
 def on_lines(rows: NDArray[np.integer]) -> bool:
     """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T."""
-    return rows.shape[1] < 2 or bool((_straightest(rows)[1] < 1 - 1e-9).all())
+    if rows.shape[1] < 2:
+        return True
+    spread = np.ptp(rows - np.arange(rows.shape[1]) * _slopes(rows)[:, None], axis=1)
+    bent = rows[spread >= NEARLY_ONE]
+    return bool((_straightest(bent)[1] < NEARLY_ONE).all())
+
+
+def _slopes(rows: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Of each row ``[n, T]`` the step of the least squares, which mostly is straight enough."""
+    top = rows.shape[1]
+    apart = np.arange(top) - (top - 1) / 2
+    steps: NDArray[np.float64] = rows @ apart / (apart @ apart) if top > 1 else np.ones(len(rows))
+    return steps
 
 
 def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -84,12 +99,11 @@ def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArra
 
     It is convex in the step and bends only at slopes between two of the integers.
     """
-    levels, steps, least = np.arange(rows.shape[1]), np.zeros(len(rows)), np.full(len(rows), np.inf)
-    for i, j in combinations(range(rows.shape[1]), 2):
-        slope = (rows[:, j].astype(np.float64) - rows[:, i]) / (j - i)
-        spread = np.ptp(rows - levels * slope[:, None], axis=1)
-        steps, least = np.where(spread < least, slope, steps), np.minimum(spread, least)
-    return steps, least
+    levels, (first, last) = np.arange(rows.shape[1]), np.triu_indices(rows.shape[1], 1)
+    slopes = (rows[:, last].astype(np.float64) - rows[:, first]) / (last - first)
+    spread = np.ptp(rows[:, None] - levels * slopes[..., None], axis=2)
+    best = spread.argmin(1)[:, None]
+    return np.take_along_axis(slopes, best, 1)[:, 0], np.take_along_axis(spread, best, 1)[:, 0]
 
 
 def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
@@ -98,10 +112,7 @@ def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
 
     Rounding is monotone, and so is the line: it is right everywhere if it is at each threshold and just below it.
     """
-    top = thresholds.shape[1]
-    apart = np.arange(top) - (top - 1) / 2
-    steps = thresholds @ apart / (apart @ apart) if top > 1 else np.ones(len(thresholds))  # least squares, mostly right
-    lines, right = _lines_of(thresholds, steps)
+    lines, right = _lines_of(thresholds, _slopes(thresholds))
     wrong = ~right
     if wrong.any():
         lines[:, wrong], right = _lines_of(thresholds[wrong], _straightest(thresholds[wrong])[0])

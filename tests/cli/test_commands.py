@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.main import get_command, get_group
 from typer.testing import CliRunner
 
+from matterhorn import cli
 from matterhorn.cli import app
 from matterhorn.program.files import find
 from matterhorn.program.samples import sample
@@ -159,3 +162,22 @@ def test_shipped_numbers_hold(glue_dir):
     assert (found["n"], found["metrics"]) == (card["n"], spiking["metrics"])
     assert (found["silent_share"], found["quiet_share"]) == (spiking["silent_share"], spiking["quiet_share"])
     assert found["events_per_token"] == spiking["events_per_token"]
+
+
+def test_a_command_imports_no_other_ones_file():
+    code = (
+        "import sys; sys.argv = ['matterhorn', 'info', '--json']\n"
+        "from matterhorn.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('matterhorn.cli.')], file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert "matterhorn.cli.programs" in found
+    assert not any(f"'matterhorn.cli.{name}'" in found for name in ("energy", "msu", "bench", "train"))
+
+
+def test_every_command_stands_in_the_table_of_files():
+    for file in Path(cli.__file__).parent.glob("*.py"):
+        if file.stem != "__init__":
+            import_module(f"matterhorn.cli.{file.stem}")
+    assert set(get_command(app).list_commands(None)) == set(get_group(app).commands)

@@ -26,7 +26,8 @@ TOO_LONG = {"train", "spike", "publish", "bench", "warm", "score", "submit", "ch
 def commands(group: Any, before: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
     """All commands by their words."""
     found: dict[tuple[str, ...], click.Command] = {}
-    for name, own in group.commands.items():
+    for name in group.list_commands(None):
+        own = group.get_command(None, name)
         inner = hasattr(own, "commands")
         found |= commands(own, (*before, name)) if inner else {(*before, name): own}
     return found
