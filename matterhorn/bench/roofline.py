@@ -1,30 +1,36 @@
-"""How near a run is to what this machine can do at best: sums looked up and bytes read, against measured peaks."""
+"""How near a run is to what this machine can do at best: sums looked up and bytes read, against measured peaks; and
+where its time goes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from ..coding import SILENT
+from ..kernels.compile import kernel
 from ..kernels.connections import add_rows, lists_for
 from ..kernels.lookup import GROUP
+from ..kernels.ticks import STAGES, now
 from ..program import Program
 from ..program.parts import Population
 from ..program.text import Encoded
 from ..runtime import Engine
 from ..runtime.backend import Levels, Slots
+from ..runtime.blocks import Blocks
 from ..runtime.engine import TILE
+from ..runtime.forward import run
 from ..runtime.sequences import Sequences
 from ..topology import Site
 from .clock import Row
 from .connections import random_array
 
-COPIED, TRIES = 2**25, 9
+COPIED, TRIES, CALLS = 2**25, 9, 60
 """Bytes that are copied to measure how fast memory is. Of so many tries the fastest counts for a peak, the median for a
-run."""
+run. Calls whose stages are added up."""
 
 ARRAYS = {"input": ("query", "key-value", "query-key-value"), "context": ("output",), "hidden": ("ffn1",)}
 ARRAYS |= {"intermediate": ("ffn2",)}
@@ -72,6 +78,29 @@ def roofline_rows(program: Program, batches: Iterator[Encoded], shape: dict[str,
     }
     extra = figures | {"least s": least, "times the least": took / least}
     yield Row("roofline", "events", shape, median_s=took, calls=TRIES, extra=extra)
+
+
+def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, int | str]) -> Iterator[Row]:
+    """One thread's time for a batch of one tile, and the share of it inside each stage of the blocks' leaf loops."""
+    spent, engine = np.zeros(len(STAGES), np.int64), Engine(program, threads=1)
+    blocks, ticks = Blocks(program, spent), 0
+    taken: list[float] = []
+    for number, batch in enumerate(islice(batches, 1 + CALLS)):
+        sequences = Sequences.of(batch["attention_mask"])
+        tokens, types = batch["input_ids"], batch["token_type_ids"]
+        began = _ticks(spent)
+        taken.append(_seconds(partial(run, program, engine.backend, tokens, types, sequences, blocks=blocks)))
+        ticks += _ticks(spent) - began
+        if number == 0:  # compiled, and all in the caches
+            spent[:], ticks, taken = 0, 0, []
+    extra = {f"{name} %": 100 * float(own) / ticks for name, own in zip(STAGES, spent, strict=True)}
+    inside = {"inside kernels %": 100 * float(spent.sum()) / ticks}
+    yield Row("stages", "events", shape, median_s=float(np.median(taken)), calls=len(taken), extra=inside | extra)
+
+
+@kernel
+def _ticks(spent):  # type: ignore[no-untyped-def]
+    return now(spent)
 
 
 def bytes_per_second() -> float:

@@ -146,11 +146,12 @@ def _races(
 
 
 def _roofline(program: Program, texts: Texts) -> Iterator[Row]:
-    from .roofline import roofline_rows
+    from .roofline import roofline_rows, stage_rows
 
-    lengths = lengths_of("sentences", 32)
-    sizes = {"layers": program.shape.layers, "width": program.shape.width, "rows": 32, "tokens": sum(lengths)}
-    yield from roofline_rows(program, texts.batches(lengths), {**sizes, "of": "sentences"})
+    for count, measure in ((32, roofline_rows), (1, stage_rows), (8, stage_rows)):
+        lengths = lengths_of("sentences", count)
+        sizes = {"layers": program.shape.layers, "width": program.shape.width, "rows": count, "tokens": sum(lengths)}
+        yield from measure(program, texts.batches(lengths), {**sizes, "of": "sentences"})
 
 
 def _connections(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:

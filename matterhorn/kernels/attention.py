@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import kernel
-from .connections import SILENT
+from .connections import SILENT, copy
 from .lanes import SCAN, lowest_bit, reaching, spiking
+from .ticks import CONTEXTS, SCORES, WEIGHTS, note, now
 
 NO_KEY = np.int32(-(2**29))
 """Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
@@ -34,6 +35,7 @@ class AttentionRoom(NamedTuple):
         queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add.
         record: uint8, levels of all probabilities, heads · queries · keys of each sequence end to end; empty where
             nobody asks.
+        spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
     """
 
     keys: NDArray[np.int32]
@@ -45,10 +47,10 @@ class AttentionRoom(NamedTuple):
     queries: NDArray[np.uint8]
     base: NDArray[np.int32]
     record: NDArray[np.uint8]
+    spent: NDArray[np.int64] | None
 
 
-@kernel
-def attention_room(size, longest, recorded):
+def attention_room(size: int, longest: int, recorded: int, spent: NDArray[np.int64] | None = None) -> AttentionRoom:
     """Room for heads of so many neurons, sequences of up to so many tokens, and levels to record."""
     places = -(-longest // SCAN) * SCAN
     return AttentionRoom(
@@ -61,6 +63,7 @@ def attention_room(size, longest, recorded):
         np.full((1, -(-size // SCAN) * SCAN), SILENT, np.uint8),
         np.empty(size, np.int32),
         np.empty(recorded, np.uint8),
+        spent,
     )
 
 
@@ -110,8 +113,7 @@ def share(weights, rows, places, softmax, top, levels):
 @kernel
 def silence(levels, rows, places, length, code, slots):
     """Slots of rows of levels (see ``digital.encode``), uint8, flat; silent beyond ``length``."""
-    low = np.uint8(code.silent[0] - code.dead_zone)
-    width, high = np.uint8(2 * code.dead_zone), np.uint8(code.top)
+    low, width, high = code.low[0], np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for j in range(rows * places):
         above = np.uint8(levels[j] - low)
         slots[j] = SILENT if above <= width else np.uint8(high - levels[j])
@@ -155,7 +157,7 @@ def score(queries, first, rows, left, size, code, room, places):
         for j in range(places):
             line[j] = offsets[j]
         if size % SCAN != 0:
-            room.queries[0, :size] = queries[first + i, left : left + size]
+            copy(queries[first + i, left : left + size], room.queries[0])
             own, row, column = room.queries, 0, 0
         for start in range(0, size, SCAN):
             mask = spiking(own, row * own.shape[1] + column + start)
@@ -251,24 +253,28 @@ def attend(queries, keys, values, rows, starts, places, own, room, out, skipped)
         begin, length = starts[s], starts[s + 1] - starts[s]
         padded = -(-length // SCAN) * SCAN
         for h in range(own.heads):
-            left = h * size
+            left, began = h * size, now(room.spent)
             lay_keys(
                 keys, begin, left, length, own.queries.constant[left : left + size], room.keys, room.offsets[:padded]
             )
             value_offsets(values, begin, left, length, np.int32(probabilities.constant[0]), room.base[:size])
+            note(room.spent, SCORES, began)
             for first in range(rows[s], rows[s + 1], ROWS):
-                count = min(ROWS, rows[s + 1] - first)
+                count, began = min(ROWS, rows[s + 1] - first), now(room.spent)
                 worst = max(worst, score(queries, first, count, left, size, own.queries, room, padded))
                 if softmax.bias.shape[1] > 0:
                     asking = begin + skipped + first - rows[s]
                     add_bias(room.scores, count, padded, softmax.bias[h], places, begin, length, asking)
+                began = note(room.spent, SCORES, began)
                 weigh(room.scores, count, padded, length, softmax.table, room.weights)
+                began = note(room.spent, WEIGHTS, began)
                 if record.shape[0] == 0 and probabilities.silent[0] <= probabilities.dead_zone:
                     pick(room, count, padded, values, begin, left, size, probabilities, softmax, out, first)
+                    note(room.spent, CONTEXTS, began)
                     continue
                 share(room.weights, count, padded, softmax, probabilities.top, room.levels)
                 for i in range(count if record.shape[0] > 0 else 0):
-                    record[place : place + length] = room.levels[i * padded : i * padded + length]
+                    copy(room.levels[i * padded : i * padded + length], record[place:])
                     place += length
                 silence(room.levels, count, padded, length, probabilities, room.slots)
                 gather(room, count, padded, values, begin, left, size, probabilities, out, first)

@@ -1,4 +1,4 @@
-"""A whole block in one call: the kernels of its parts, a few tokens at a time, so that nothing in between leaves the
+"""Whole blocks in one call: the kernels of their parts, a few tokens at a time, so that nothing in between leaves the
 caches. Room for what they write is given and used again."""
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from .attention import AttentionRoom, attend, attention_room
 from .compile import kernel
-from .connections import ROWS, Lists, integrate, lists_for
+from .connections import ROWS, Lists, copy, integrate, lists_for
 from .digital import code_values, fire, settle, store
+from .lanes import rows_of
+from .ticks import LEVELS, NORMS, THRESHOLDS, note, now
 
 NO_NUMBER, OUTSIDE = 1, 2
-"""What :func:`run_block` returns if a digital step met a value that is no number, or a spike lay outside its window."""
+"""What :func:`run_blocks` returns if a digital step met a value that is no number, or a spike lay outside."""
 
 
 class Room(NamedTuple):
@@ -24,7 +26,7 @@ class Room(NamedTuple):
         potentials: int32, for :data:`.connections.ROWS` rows of the widest connection.
         levels, slots: uint8, for as many rows of the widest population. hidden: float32, of the residual stream.
         queries: slots, uint8. keys, values: int8. context: potentials, int32. These are of all tokens.
-        first: float32, the residual stream of each sequence's first token.
+        first: float32, the residual stream of each sequence's first token. integers: int32, of one row of that stream.
         lists, attention: rooms of its parts. All other arrays are flat.
     """
 
@@ -37,13 +39,22 @@ class Room(NamedTuple):
     values: NDArray[np.int8]
     context: NDArray[np.int32]
     first: NDArray[np.float32]
+    integers: NDArray[np.int32]
     lists: Lists
     attention: AttentionRoom
 
 
-@kernel
-def room_for(width, intermediate, heads, tokens, sequences, longest):
-    """Room for batches of up to so many tokens and sequences, none longer than ``longest``."""
+def room_for(
+    width: int,
+    intermediate: int,
+    heads: int,
+    tokens: int,
+    sequences: int,
+    longest: int,
+    spent: NDArray[np.int64] | None,
+) -> Room:
+    """Room for batches of up to so many tokens and sequences, none longer than ``longest``; ``spent`` as
+    in :class:`.connections.Lists`."""
     widest = max(3 * width, intermediate) + 64
     return Room(
         np.empty(ROWS * widest, np.int32),
@@ -55,15 +66,10 @@ def room_for(width, intermediate, heads, tokens, sequences, longest):
         np.empty(tokens * width, np.int8),
         np.empty(tokens * width, np.int32),
         np.empty(sequences * width, np.float32),
-        lists_for(max(width, intermediate), ROWS),
-        attention_room(width // heads, longest, 0),
+        np.empty(width, np.int32),
+        lists_for(max(width, intermediate), ROWS, spent),
+        attention_room(width // heads, longest, 0, spent),
     )
-
-
-@kernel
-def rows_of(flat, first, rows, columns):
-    """``rows`` rows of so many columns in a flat array, from row ``first`` on."""
-    return flat[first * columns : (first + rows) * columns].reshape(rows, columns)
 
 
 @kernel
@@ -76,8 +82,27 @@ def pass_array(slots, code, planes, room):
 @kernel
 def fire_into(potentials, left, fired, room, slots):
     """Potentials, the columns from ``left`` on → ``slots uint8 [rows, n]``."""
-    levels = rows_of(room.levels, 0, slots.shape[0], slots.shape[1])
+    levels, began = rows_of(room.levels, 0, slots.shape[0], slots.shape[1]), now(room.lists.spent)
     fire(potentials, left, fired.limits, fired.code, levels, slots)
+    note(room.lists.spent, THRESHOLDS, began)
+
+
+@kernel
+def code_into(x, coded, room, slots):
+    """Real values ``[rows, n]`` → ``slots uint8 [rows, n]``. Returns False where one is no number."""
+    levels, began = rows_of(room.levels, 0, slots.shape[0], slots.shape[1]), now(room.lists.spent)
+    real = code_values(x, coded.pitch, coded.code, levels, slots)
+    note(room.lists.spent, LEVELS, began)
+    return real
+
+
+@kernel
+def settle_into(potentials, readout, residual, room, out):
+    """See :func:`.digital.settle`."""
+    began = now(room.lists.spent)
+    real = settle(potentials, readout, residual, room.integers, out)
+    note(room.lists.spent, NORMS, began)
+    return real
 
 
 @kernel
@@ -90,8 +115,8 @@ def enter(x, first, last, starts, own, room):
     width, count, inside, real = x.shape[1], starts.shape[0] - 1, True, True
     for begin in range(first, last, ROWS):
         rows = min(ROWS, last - begin)
-        levels, slots = rows_of(room.levels, 0, rows, width), rows_of(room.slots, 0, rows, width)
-        real &= code_values(x[begin : begin + rows], own.input.pitch, own.input.code, levels, slots)
+        slots = rows_of(room.slots, 0, rows, width)
+        real &= code_into(x[begin : begin + rows], own.input, room, slots)
         potentials, ok = pass_array(slots, own.input.code, own.entry, room)
         inside &= ok
         left = 0
@@ -99,15 +124,17 @@ def enter(x, first, last, starts, own, room):
             left = width
             fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
         for flat, stored, column in ((room.keys, own.keys, left), (room.values, own.values, left + width)):
+            began = now(room.lists.spent)
             store(potentials, column, stored.limits, stored.bits, rows_of(flat, begin, rows, width))
+            note(room.lists.spent, THRESHOLDS, began)
     if own.cut and first == 0:
         for begin in range(0, count, ROWS):
             rows = min(ROWS, count - begin)
             asking = rows_of(room.first, begin, rows, width)
             for s in range(rows):
-                asking[s] = x[starts[begin + s]]
-            levels, slots = rows_of(room.levels, 0, rows, width), rows_of(room.slots, 0, rows, width)
-            real &= code_values(asking, own.input.pitch, own.input.code, levels, slots)
+                copy(x[starts[begin + s]], asking[s])
+            slots = rows_of(room.slots, 0, rows, width)
+            real &= code_into(asking, own.input, room, slots)
             potentials, ok = pass_array(slots, own.input.code, own.query, room)
             inside &= ok
             fire_into(potentials, 0, own.queries, room, rows_of(room.queries, begin, rows, width))
@@ -128,33 +155,32 @@ def leave(context, x, own, room, out):
         potentials, ok = pass_array(slots, own.context.code, own.output, room)
         inside &= ok
         hidden = rows_of(room.hidden, 0, rows, width)
-        real &= settle(potentials, own.attention_readout, x[begin : begin + rows], hidden)
-        real &= code_values(hidden, own.hidden.pitch, own.hidden.code, rows_of(room.levels, 0, rows, width), slots)
+        real &= settle_into(potentials, own.attention_readout, x[begin : begin + rows], room, hidden)
+        real &= code_into(hidden, own.hidden, room, slots)
         potentials, ok = pass_array(slots, own.hidden.code, own.ffn1, room)
         inside &= ok
         wide = rows_of(room.slots, 0, rows, own.intermediate.limits.table.shape[1])
         fire_into(potentials, 0, own.intermediate, room, wide)
         potentials, ok = pass_array(wide, own.intermediate.code, own.ffn2, room)
         inside &= ok
-        real &= settle(potentials, own.feed_forward_readout, hidden, out[begin : begin + rows])
+        real &= settle_into(potentials, own.feed_forward_readout, hidden, room, out[begin : begin + rows])
     return real, inside
 
 
 @kernel
-def finish(x, first, last, starts, firsts, places, own, room):
+def finish(x, first, last, asking, starts, firsts, places, own, room):
     """What :func:`enter` made of all tokens → the residual stream behind the block of tokens ``first … last − 1``, in
     place; either all, or a part of a single sequence. In a cut block, its first rows are the answer for all sequences,
-    made with the first token. ``firsts``: 0, 1, 2 …; the rest as in :func:`run_block`, which is also what it returns.
+    made with the first token. ``asking``: where each sequence begins among the tokens from ``first`` on; the rest as in
+    :func:`run_blocks`, which is also what it returns.
     """
     width, tokens, count = x.shape[1], x.shape[0], starts.shape[0] - 1
     keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
-    stream, rows = x[first:last], starts
+    stream, rows = x[first:last], asking
     if own.cut:
         if first > 0:
             return 0
         stream, rows = rows_of(room.first, 0, count, width), firsts
-    elif last - first < tokens:
-        rows = np.array([0, last - first])
     queries = rows_of(room.queries, first, stream.shape[0], width)
     context = rows_of(room.context, first, stream.shape[0], width)
     inside = attend(queries, keys, values, rows, starts, places, own.attention, room.attention, context, first)
@@ -165,16 +191,22 @@ def finish(x, first, last, starts, firsts, places, own, room):
 
 
 @kernel
-def run_block(x, starts, firsts, places, own, room):
-    """The residual stream through a block, in place.
+def run_blocks(x, starts, firsts, places, blocks, room):
+    """The residual stream through all blocks, in place.
 
     Args:
-        x: float32 ``[N, width]``. In a block that is cut to the first tokens, the first rows are the answer.
+        x: float32 ``[N, width]``. Behind a block that is cut to the first tokens, the first rows are the answer.
         starts, firsts: int64 ``[sequences + 1]``, where each sequence begins, and 0, 1, 2 …. places: int64 ``[N]``,
             positions in the text.
-        own: :class:`.layout.BlockLayout`. room: :class:`Room`.
+        blocks: a tuple of :class:`.layout.BlockLayout`. room: :class:`Room`.
 
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
     """
-    failed = enter(x, 0, x.shape[0], starts, own, room)
-    return failed if failed else finish(x, 0, x.shape[0], starts, firsts, places, own, room)
+    tokens = x.shape[0]
+    for own in blocks:
+        failed = enter(x, 0, tokens, starts, own, room)
+        if failed == 0:
+            failed = finish(x, 0, tokens, starts, starts, firsts, places, own, room)
+        if failed != 0:
+            return failed
+    return 0

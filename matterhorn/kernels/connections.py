@@ -15,6 +15,7 @@ from ..coding import SILENT as SILENT_SLOT
 from .compile import kernel
 from .lanes import LANES, lowest_bit
 from .lookup import ENTRIES, GROUP, add_one, add_three, group_events, outside, tabulate
+from .ticks import EVENTS, SUMS, note, now
 
 SILENT = np.uint8(SILENT_SLOT)
 NARROW = 127
@@ -36,6 +37,7 @@ class Lists(NamedTuple):
         order: numbers of groups, int32 ``[ROWS, most]``. tables: int8 ``[ROWS, most, 32]``.
         bounds: int32 ``[ROWS, most + 2]``, chunk c holds groups bounds[c] … bounds[c + 1] − 1.
         chunks: their number, totals: Σ κ of each row, int64 ``[ROWS]``.
+        spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
     """
 
     padded: NDArray[np.uint8]
@@ -46,10 +48,10 @@ class Lists(NamedTuple):
     bounds: NDArray[np.int32]
     chunks: NDArray[np.int64]
     totals: NDArray[np.int64]
+    spent: NDArray[np.int64] | None
 
 
-@kernel
-def lists_for(neurons, rows):
+def lists_for(neurons: int, rows: int, spent: NDArray[np.int64] | None = None) -> Lists:
     """Room for ``rows`` rows of so many neurons. (A group whose spikes are too large for one chunk is listed twice.)"""
     groups = -(-neurons // LANES) * (LANES // GROUP)
     most = 2 * groups
@@ -62,7 +64,15 @@ def lists_for(neurons, rows):
         np.empty((rows, most + 2), np.int32),
         np.empty(rows, np.int64),
         np.empty(rows, np.int64),
+        spent,
     )
+
+
+@kernel
+def copy(source, target):
+    """All of ``source [n]`` to the beginning of ``target``."""
+    for i in range(source.shape[0]):
+        target[i] = source[i]
 
 
 @kernel
@@ -90,7 +100,7 @@ def list_rows(slots, first, rows, code, lists):
     for row in range(rows):
         own, place = slots, first + row
         if neurons < padded:
-            lists.padded[0, :neurons] = slots[first + row]
+            copy(slots[first + row], lists.padded[0])
             lists.padded[0, neurons:padded] = SILENT
             own, place = lists.padded, 0
         events, chunks, room = 0, 0, NARROW
@@ -157,15 +167,17 @@ def integrate(slots, code, planes, lists, out):
     """
     words, together = planes.choices.shape[1], lists.chunks.shape[0]
     for begin in range(0, slots.shape[0], together):
-        rows = min(together, slots.shape[0] - begin)
+        rows, began = min(together, slots.shape[0] - begin), now(lists.spent)
         if not list_rows(slots, begin, rows, code, lists):
             return False
+        began = note(lists.spent, EVENTS, began)
         for plane in range(planes.choices.shape[0]):
             word = 0
             while word < words:
                 three = word + 3 <= words
                 add_rows(planes, plane, word, three, lists, code.unit, out, begin, rows)
                 word += 3 if three else 1
+        note(lists.spent, SUMS, began)
     return True
 
 
@@ -176,7 +188,7 @@ def product(kappa, rows, offset, out):
     ``kappa int16 [n, in]``, ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
     """
     for i in range(kappa.shape[0]):
-        out[i] = offset
+        copy(offset, out[i])
         for k in range(kappa.shape[1]):
             value = np.int32(kappa[i, k])
             if value != 0:

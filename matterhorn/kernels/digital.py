@@ -63,8 +63,7 @@ def reach(potentials, left, limits, levels):
 @kernel
 def encode(levels, code, slots):
     """Slots of levels: T − q, or SILENT within the dead zone. ``uint8 [rows, n] → uint8 [rows, n]``."""
-    low = (code.silent - np.int16(code.dead_zone)).astype(np.uint8)
-    width, high = np.uint8(2 * code.dead_zone), np.uint8(code.top)
+    low, width, high = code.low, np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for i in range(levels.shape[0]):
         for j in range(levels.shape[1]):
             above = np.uint8(levels[i, j] - low[j])
@@ -100,13 +99,13 @@ def store(potentials, left, limits, bits, operand):
 
 
 @kernel
-def head(x, weights, scale, bias, out):
+def head(x, weights, scale, bias, parts, out):
     """8-bit weights on fixed-point inputs: (Σ w · x) / 2¹² · scale + bias, the sum in integers.
 
     ``x float32 [rows, in]``, ``weights int8 [out, in]`` → ``out float32 [rows, out]``. The fixed-point inputs are split
-    at their tenth bit, so that both sums stay in int32 up to 2¹⁴ inputs.
+    at their tenth bit into ``parts int32 [2, in]``, so that both sums stay in int32 up to 2¹⁴ inputs.
     """
-    high, low, real = np.empty(x.shape[1], np.int32), np.empty(x.shape[1], np.int32), True
+    high, low, real = parts[0], parts[1], True
     for i in range(x.shape[0]):
         for k in range(x.shape[1]):
             value = x[i, k]
@@ -135,8 +134,9 @@ def power_of_two(x):
 
 
 @kernel
-def norm_row(values, integers, weight, bias, eps, shift, out):
-    """LayerNorm of one row from exact integer moments. float32 ``[n] → [n]``; False where a value is no number."""
+def norm_row(values, integers, weight, bias, eps, shift):
+    """LayerNorm of one row, float32 ``[n]``, in place, from exact integer moments; False where a value is no number.
+    Room: ``integers int32 [n]``."""
     real, total, squares, count = True, np.int64(0), np.int64(0), values.shape[0]
     for j in range(count):
         value = values[j]
@@ -154,41 +154,40 @@ def norm_row(values, integers, weight, bias, eps, shift, out):
     if shift:
         inverse = power_of_two(inverse)
     for j in range(count):
-        out[j] = np.float32((np.float64(integers[j]) - mean) * inverse) * weight[j] + bias[j]
+        values[j] = np.float32((np.float64(integers[j]) - mean) * inverse) * weight[j] + bias[j]
     return real
 
 
 @kernel
-def settle(potentials, readout, residual, out):
+def settle(potentials, readout, residual, integers, out):
     """Read-out, residual and LayerNorm: norm(a · scale + bias + residual).
 
-    ``potentials int32 [rows, n or more]``, ``residual``, ``out float32 [rows, n]``. Returns False where a value is no
-    number.
+    ``potentials int32 [rows, n or more]``, ``residual``, ``out float32 [rows, n]``; room: ``integers int32 [n]``.
+    Returns False where a value is no number.
     """
     columns, real = residual.shape[1], True
-    values, integers = np.empty(columns, np.float32), np.empty(columns, np.int32)
     scale, bias = readout.scale, readout.bias
     for i in range(residual.shape[0]):
+        values = out[i]
         for j in range(columns):
             values[j] = (np.float32(potentials[i, j]) * scale[j] + bias[j]) + residual[i, j]
-        real &= norm_row(values, integers, readout.weight, readout.shift, readout.eps, readout.by_shifts, out[i])
+        real &= norm_row(values, integers, readout.weight, readout.shift, readout.eps, readout.by_shifts)
     return real
 
 
 @kernel
-def embed(word, position, segment, tokens, places, types, weight, shift, eps, out):
+def embed(word, position, segment, tokens, places, types, weight, shift, eps, integers, out):
     """Embeddings and their norm.
 
     ``word``, ``position``, ``segment``: :class:`.layout.Table`; numbers int64 ``[N]``; the norm's weight and shift
-    float32 ``[n]`` → ``out float32 [N, n]``. Returns False where a value is no number.
+    float32 ``[n]``; room: ``integers int32 [n]`` → ``out float32 [N, n]``. Returns False where a value is no number.
     """
     columns, real = out.shape[1], True
-    values, integers = np.empty(columns, np.float32), np.empty(columns, np.int32)
     for i in range(out.shape[0]):
-        t, p, s = tokens[i], places[i], types[i]
+        t, p, s, values = tokens[i], places[i], types[i], out[i]
         for j in range(columns):
             values[j] = (
                 np.float32(word.rows[t, j]) * word.scale[t] + np.float32(position.rows[p, j]) * position.scale[p]
             ) + np.float32(segment.rows[s, j]) * segment.scale[s]
-        real &= norm_row(values, integers, weight, shift, eps, False, out[i])
+        real &= norm_row(values, integers, weight, shift, eps, False)
     return real

@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
 
 instruction: Any = intrinsic
 
@@ -53,6 +53,21 @@ def rows_from(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> An
     for size in cgutils.unpack_tuple(builder, own.shape)[1:]:
         length = builder.mul(length, size)
     return builder.gep(own.data, [builder.mul(row, length)])
+
+
+@instruction
+def rows_of(typingctx: Any, flat: Any, first: Any, rows: Any, columns: Any) -> Any:
+    """``rows`` rows of so many columns in a flat, contiguous array, from row ``first`` on."""
+    kind = types.Array(flat.dtype, 2, "C", readonly=not flat.mutable)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        own, view = make_array(signature.args[0])(context, builder, args[0]), make_array(kind)(context, builder)
+        data, size = builder.gep(own.data, [builder.mul(args[1], args[3])]), own.itemsize
+        shape, strides = (args[2], args[3]), (builder.mul(args[3], size), size)
+        populate_array(view, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+        return view._getvalue()
+
+    return kind(flat, types.intp, types.intp, types.intp), generate
 
 
 def _scanner(lanes: int, quiet: int) -> Any:

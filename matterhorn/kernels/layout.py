@@ -12,13 +12,15 @@ class CodeLayout(NamedTuple):
     """A population's code, spread over its ``n`` neurons.
 
     Attributes:
-        silent: silent levels, int16 ``[n]``. reference: silent values in steps of κ, int16 ``[n]``.
+        silent: silent levels, int16 ``[n]``. low: the first level of the dead zone, uint8 ``[n]`` (of one below 0, its
+            byte). reference: silent values in steps of κ, int16 ``[n]``.
         unit: steps of κ per level. top: T. dead_zone: k.
         zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
         whole, rest: reference = unit · whole + rest, int8, n rounded up to a multiple of 64.
     """
 
     silent: NDArray[np.int16]
+    low: NDArray[np.uint8]
     reference: NDArray[np.int16]
     unit: int
     top: int
@@ -120,7 +122,7 @@ class Stored(NamedTuple):
 
 
 class BlockLayout(NamedTuple):
-    """A block, for :func:`.block.run_block`.
+    """A block, for :func:`.block.run_blocks`.
 
     Attributes:
         cut: whether only the first token of a sequence leaves it. entry: query, key and value; in a cut block key and

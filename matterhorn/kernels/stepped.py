@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import kernel
-from .connections import SILENT
+from .connections import SILENT, copy
 
 
 @kernel
@@ -16,7 +16,7 @@ def integrate_steps(slots, code, rows, offset, out):
     ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
     """
     for i in range(slots.shape[0]):
-        out[i] = offset
+        copy(offset, out[i])
         for slot in range(code.top + 1):
             for k in range(slots.shape[1]):
                 if slots[i, k] == slot:

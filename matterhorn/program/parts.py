@@ -137,7 +137,8 @@ class Population:
         whole = np.clip((reference + code.unit // 2) // code.unit, code.top - MOST, MOST)
         rest = reference - code.unit * whole
         parts = (_padded(x.astype(np.int8)) for x in (whole, rest))
-        layout = CodeLayout(silent, reference, code.unit, code.top, code.dead_zone, zero, constant, *parts)
+        low = frozen((silent - code.dead_zone).astype(np.uint8))
+        layout = CodeLayout(silent, low, reference, code.unit, code.top, code.dead_zone, zero, constant, *parts)
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
         object.__setattr__(self, "looked_up", int(np.abs(rest).max()) <= MOST)

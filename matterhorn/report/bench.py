@@ -20,6 +20,7 @@ COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",
     "roofline": "{layers} × {width}, {rows} {of}",
+    "stages": "{layers} × {width}, {rows} {of}",
     "connection": "{rows} × {in} → {out}",
     "layer": "{rows} × {in} → {out}, T = {steps}",
     "memory": "{batch} sequences, {tokens} tokens",

@@ -1,5 +1,5 @@
-"""All blocks of a program in compiled code, for events where nobody looks on: a call for each block, or for each
-thread's part of one."""
+"""All blocks of a program in compiled code, for events where nobody looks on: one call, or one for each thread's part
+of a block."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import groupby
 from threading import Barrier
 from typing import Any
 
+import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_block
+from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_blocks
 from ..kernels.compile import compiled
+from ..kernels.layout import BlockLayout
 from ..program.program import Program
 from .backend import Stream, not_real, window_error
 from .sequences import Sequences
@@ -27,10 +31,14 @@ WORTHWHILE = 128
 
 class Blocks:
     """Runs the blocks of a program. Several threads may call at once; each writes into a room of its own, which the
-    next call uses again."""
+    next call uses again.
 
-    def __init__(self, program: Program):
-        self.program = program
+    Args:
+        spent: of whoever asks, int64: the ticks that each of :data:`.ticks.STAGES` took are added (one thread).
+    """
+
+    def __init__(self, program: Program, spent: NDArray[np.int64] | None = None):
+        self.program, self.spent = program, spent
         self._rooms: deque[tuple[Sizes, Room]] = deque()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -48,8 +56,9 @@ class Blocks:
             self._shared(x, sequences, threads)
         else:
             sizes, room = self._room((len(x), count, int(sequences.lengths.max())))
-            for call, block in zip(self._calls, self.program.blocks, strict=True):
-                self._check(call(x, sequences.starts, sequences.ones, sequences.places, block.layout, room))
+            places = (sequences.starts, sequences.ones, sequences.places)
+            for call, layouts in self._calls:
+                self._check(call(x, *places, layouts, room))
             self._rooms.append((sizes, room))
         return x[:count] if self.program.shape.first_only else x
 
@@ -69,7 +78,7 @@ class Blocks:
                 room = taken[number][1]._replace(**common[i % 2], **written)
                 failed = failed or begin(x, first, last, sequences.starts, block.layout, room)
                 barrier.wait()
-                failed = failed or end(x, first, last, *places, block.layout, room)
+                failed = failed or end(x, first, last, np.array([0, last - first]), *places, block.layout, room)
             return failed
 
         with ThreadPoolExecutor(threads) as pool:
@@ -91,14 +100,14 @@ class Blocks:
 
     def _new(self, sizes: Sizes) -> Room:
         shape = self.program.shape
-        room: Room = room_for(shape.width, shape.intermediate, shape.heads, *sizes)
-        return room
+        return room_for(shape.width, shape.intermediate, shape.heads, *sizes, self.spent)
 
     @cached_property
-    def _calls(self) -> list[Callable[..., int]]:
-        """The compiled code of each block."""
+    def _calls(self) -> list[tuple[Callable[..., int], tuple[BlockLayout, ...]]]:
+        """The compiled code of all blocks: one call, unless arrays of some can be written to."""
         x, none, room = self._examples
-        return [compiled(run_block, x, none, none, none, block.layout, room) for block in self.program.blocks]
+        alike = [tuple(same) for _, same in groupby((block.layout for block in self.program.blocks), numba.typeof)]
+        return [(compiled(run_blocks, x, none, none, none, layouts, room), layouts) for layouts in alike]
 
     @cached_property
     def _parts(self) -> list[tuple[Callable[..., int], Callable[..., int]]]:
@@ -107,7 +116,7 @@ class Blocks:
         return [
             (
                 compiled(enter, x, 0, 0, none, block.layout, room),
-                compiled(finish, x, 0, 0, none, none, none, block.layout, room),
+                compiled(finish, x, 0, 0, none, none, none, none, block.layout, room),
             )
             for block in self.program.blocks
         ]

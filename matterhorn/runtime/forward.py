@@ -94,7 +94,19 @@ class _Pass:
         out = np.empty((len(tokens), table.word.rows.shape[1]), np.float32)
         weight, shift = table.norm.weight, table.norm.bias
         numbers = tokens, places, types
-        _real(digital.embed(table.word, table.position, table.segment, *numbers, weight, shift, self.eps, out))
+        _real(
+            digital.embed(
+                table.word,
+                table.position,
+                table.segment,
+                *numbers,
+                weight,
+                shift,
+                self.eps,
+                np.empty(out.shape[1], np.int32),
+                out,
+            )
+        )
         return out
 
     def code(self, index: int, x: Stream, population: Population) -> Slots:
@@ -123,7 +135,16 @@ class _Pass:
     def head(self, x: Stream, linear: Head) -> Stream:
         """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → [rows, out]``."""
         out = np.empty((len(x), len(linear.bias)), np.float32)
-        _real(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, out))
+        _real(
+            digital.head(
+                np.ascontiguousarray(x),
+                linear.weights,
+                linear.scale,
+                linear.bias,
+                np.empty((2, x.shape[1]), np.int32),
+                out,
+            )
+        )
         return out
 
 
@@ -137,7 +158,7 @@ def _store(potentials: Potentials, left: int, stored: Store) -> NDArray[np.int8]
 def _settled(potentials: Potentials, readout: Any, residual: Stream) -> Stream:
     """Read out, added to the residual stream, normalized."""
     out = np.empty_like(residual)
-    _real(digital.settle(potentials, readout, residual, out))
+    _real(digital.settle(potentials, readout, residual, np.empty(out.shape[1], np.int32), out))
     return out
 
 

@@ -36,7 +36,7 @@ def test_settle(seed, scale, width, by_shifts, eps):
     residual = normal(seed + 1, 4, width, scale=scale)
     own = normal(seed + 2, width, scale=0.01), *(normal(seed + i, width) for i in (3, 4, 5))
     out = np.empty_like(residual)
-    assert digital.settle(potentials, Readout(*own, eps, by_shifts), residual, out)
+    assert digital.settle(potentials, Readout(*own, eps, by_shifts), residual, np.empty(out.shape[1], np.int32), out)
     a, r, factor, bias, weight, shift = torched(potentials, residual, *own)
     expected = layer_norm(a.float() * factor + bias + r, weight, shift, eps, shift=by_shifts)
     assert np.array_equal(out, expected.numpy())
@@ -104,7 +104,7 @@ def test_softmax(seed, length, by_shifts, scale):
 def test_head(seed, scale, width):
     x, weights = normal(seed, 3, width, scale=scale), normal(seed, 7, width, scale=60).clip(-127, 127).astype(np.int8)
     factor, bias, out = normal(seed + 1, 7), normal(seed + 2, 7), np.empty((3, 7), np.float32)
-    assert digital.head(x, weights, factor, bias, out)
+    assert digital.head(x, weights, factor, bias, np.empty((2, x.shape[1]), np.int32), out)
     assert np.array_equal(out, digital_linear(*torched(x, weights, factor, bias)).numpy())
 
 
@@ -113,7 +113,7 @@ def test_embedding():
     tables = [Table(own.integers(-127, 128, (n, 33)).astype(np.int8), normal(n, n, scale=0.01)) for n in (50, 20, 2)]
     numbers = own.integers(0, 50, 20), np.arange(20), own.integers(0, 2, 20)
     weight, shift, out = normal(1, 33), normal(2, 33), np.empty((20, 33), np.float32)
-    assert digital.embed(*tables, *numbers, weight, shift, 1e-12, out)
+    assert digital.embed(*tables, *numbers, weight, shift, 1e-12, np.empty(out.shape[1], np.int32), out)
     word, position, segment = (t.rows[i] * t.scale[i][:, None] for t, i in zip(tables, numbers, strict=True))
     right = layer_norm(*torched(word + position + segment, weight, shift), 1e-12)
     assert np.array_equal(out, right.numpy())

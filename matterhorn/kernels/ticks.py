@@ -1,0 +1,51 @@
+"""Where a block's time goes: ticks of the processor's own counter, by stage, in code that is compiled only where
+somebody asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.np.arrayobj import make_array
+
+from .lanes import I64, instruction
+
+STAGES = ("levels", "events", "sums", "thresholds", "scores", "weights", "contexts", "norms")
+"""Real values → levels; slots → groups of events; their sums over weights; potentials → levels; queries · keys; scores
+→ weights; weights → contexts; potentials → the residual stream."""
+
+LEVELS, EVENTS, SUMS, THRESHOLDS, SCORES, WEIGHTS, CONTEXTS, NORMS = range(len(STAGES))
+
+
+def _ticks(builder: Any) -> Any:
+    function = ir.FunctionType(I64, [])
+    name = "llvm.readcyclecounter"
+    known = builder.module.globals.get(name)
+    return builder.call(known or ir.Function(builder.module, function, name), [])
+
+
+@instruction
+def now(typingctx: Any, spent: Any) -> Any:
+    """Ticks so far; 0 where ``spent`` is None."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(I64, 0) if isinstance(spent, types.NoneType) else _ticks(builder)
+
+    return types.int64(spent), generate
+
+
+@instruction
+def note(typingctx: Any, spent: Any, stage: Any, began: Any) -> Any:
+    """Add the ticks since ``began`` to ``spent[stage]``, int64 ``[stages]``, and return :func:`now`; nothing where
+    ``spent`` is None."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if isinstance(spent, types.NoneType):
+            return ir.Constant(I64, 0)
+        ticks = _ticks(builder)
+        place = builder.gep(make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+        builder.store(builder.add(builder.load(place), builder.sub(ticks, args[2])), place)
+        return ticks
+
+    return types.int64(spent, types.intp, types.int64), generate
