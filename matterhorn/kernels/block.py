@@ -1,4 +1,4 @@
-"""Whole blocks in one call: the kernels of their parts, a few tokens at a time, so that nothing in between leaves the
+"""A whole block in one call: the kernels of its parts, a few tokens at a time, so that nothing in between leaves the
 caches. Room for what they write is given and used again."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .lanes import rows_of
 from .ticks import LEVELS, NORMS, THRESHOLDS, note, now
 
 NO_NUMBER, OUTSIDE = 1, 2
-"""What :func:`run_blocks` returns if a digital step met a value that is no number, or a spike lay outside."""
+"""What :func:`run_block` returns if a digital step met a value that is no number, or a spike lay outside."""
 
 
 class Room(NamedTuple):
@@ -172,7 +172,7 @@ def finish(x, first, last, asking, starts, firsts, places, own, room):
     """What :func:`enter` made of all tokens → the residual stream behind the block of tokens ``first … last − 1``, in
     place; either all, or a part of a single sequence. In a cut block, its first rows are the answer for all sequences,
     made with the first token. ``asking``: where each sequence begins among the tokens from ``first`` on; the rest as in
-    :func:`run_blocks`, which is also what it returns.
+    :func:`run_block`, which is also what it returns.
     """
     width, tokens, count = x.shape[1], x.shape[0], starts.shape[0] - 1
     keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
@@ -191,22 +191,16 @@ def finish(x, first, last, asking, starts, firsts, places, own, room):
 
 
 @kernel
-def run_blocks(x, starts, firsts, places, blocks, room):
-    """The residual stream through all blocks, in place.
+def run_block(x, starts, firsts, places, own, room):
+    """The residual stream through a block, in place.
 
     Args:
-        x: float32 ``[N, width]``. Behind a block that is cut to the first tokens, the first rows are the answer.
+        x: float32 ``[N, width]``. In a block that is cut to the first tokens, the first rows are the answer.
         starts, firsts: int64 ``[sequences + 1]``, where each sequence begins, and 0, 1, 2 …. places: int64 ``[N]``,
             positions in the text.
-        blocks: a tuple of :class:`.layout.BlockLayout`. room: :class:`Room`.
+        own: :class:`.layout.BlockLayout`. room: :class:`Room`.
 
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
     """
-    tokens = x.shape[0]
-    for own in blocks:
-        failed = enter(x, 0, tokens, starts, own, room)
-        if failed == 0:
-            failed = finish(x, 0, tokens, starts, starts, firsts, places, own, room)
-        if failed != 0:
-            return failed
-    return 0
+    failed = enter(x, 0, x.shape[0], starts, own, room)
+    return failed if failed else finish(x, 0, x.shape[0], starts, starts, firsts, places, own, room)

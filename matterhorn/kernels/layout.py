@@ -122,7 +122,7 @@ class Stored(NamedTuple):
 
 
 class BlockLayout(NamedTuple):
-    """A block, for :func:`.block.run_blocks`.
+    """A block, for :func:`.block.run_block`.
 
     Attributes:
         cut: whether only the first token of a sequence leaves it. entry: query, key and value; in a cut block key and

@@ -1,5 +1,5 @@
-"""All blocks of a program in compiled code, for events where nobody looks on: one call, or one for each thread's part
-of a block."""
+"""All blocks of a program in compiled code, for events where nobody looks on: a call for each block, or for each
+thread's part of one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import groupby
 from threading import Barrier
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_blocks
+from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_block
 from ..kernels.compile import compiled
-from ..kernels.layout import BlockLayout
 from ..program.program import Program
 from .backend import Stream, not_real, window_error
 from .sequences import Sequences
@@ -57,8 +54,8 @@ class Blocks:
         else:
             sizes, room = self._room((len(x), count, int(sequences.lengths.max())))
             places = (sequences.starts, sequences.ones, sequences.places)
-            for call, layouts in self._calls:
-                self._check(call(x, *places, layouts, room))
+            for call, block in zip(self._calls, self.program.blocks, strict=True):
+                self._check(call(x, *places, block.layout, room))
             self._rooms.append((sizes, room))
         return x[:count] if self.program.shape.first_only else x
 
@@ -103,11 +100,10 @@ class Blocks:
         return room_for(shape.width, shape.intermediate, shape.heads, *sizes, self.spent)
 
     @cached_property
-    def _calls(self) -> list[tuple[Callable[..., int], tuple[BlockLayout, ...]]]:
-        """The compiled code of all blocks: one call, unless arrays of some can be written to."""
+    def _calls(self) -> list[Callable[..., int]]:
+        """The compiled code of each block."""
         x, none, room = self._examples
-        alike = [tuple(same) for _, same in groupby((block.layout for block in self.program.blocks), numba.typeof)]
-        return [(compiled(run_blocks, x, none, none, none, layouts, room), layouts) for layouts in alike]
+        return [compiled(run_block, x, none, none, none, block.layout, room) for block in self.program.blocks]
 
     @cached_property
     def _parts(self) -> list[tuple[Callable[..., int], Callable[..., int]]]:
