@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from http.client import HTTPException
 from threading import Thread
 from urllib.error import HTTPError
@@ -11,13 +12,16 @@ from urllib.request import Request, urlopen
 import typer
 
 HUB = "https://huggingface.co"
+READERS = ("huggingface_hub.constants", "datasets.config")
+"""Who reads ``HF_HUB_OFFLINE`` once, when imported."""
+
 PATIENCE = 4.0
 """Seconds to wait for a first answer."""
 
 
 def notice_offline() -> None:
     """Knock at the hub, unless ``HF_HUB_OFFLINE`` says whether to use it. If nobody is there, say so, and let its
-    libraries use what they have kept instead of trying again and again. To be called before they are imported."""
+    libraries use what they have kept instead of trying again and again, imported before or not."""
     if "HF_HUB_OFFLINE" in os.environ:
         return
     place, answers = os.environ.get("HF_ENDPOINT", HUB), list[bool]()
@@ -26,6 +30,9 @@ def notice_offline() -> None:
     knocking.join(PATIENCE)  # looking up a name knows no limit of its own
     if answers != [True]:
         os.environ["HF_HUB_OFFLINE"] = "1"
+        for name in READERS:
+            if name in sys.modules:
+                sys.modules[name].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
         typer.echo(f"offline: {place} does not answer; only what was fetched before is used", err=True)
 
 

@@ -239,5 +239,5 @@ def show(shown: tqdm[Any], steps: Steps) -> None:
 
 
 def _show(figures: dict[str, float]) -> None:
-    line = " ".join(f"{k} {v:.4f}" if k != "step" else f"step {v}" for k, v in figures.items())
+    line = " ".join(f"{k} {v:.4g}" if k != "step" else f"step {v}" for k, v in figures.items())
     tqdm.write(line, file=sys.stderr)

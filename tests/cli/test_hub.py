@@ -54,3 +54,11 @@ def test_what_the_user_says_holds(unsaid, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     notice_offline()
     assert os.environ["HF_HUB_OFFLINE"] == "0" and capsys.readouterr().err == ""
+
+
+def test_libraries_that_were_imported_before_are_told(unsaid, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    notice_offline()
+    assert constants.HF_HUB_OFFLINE
