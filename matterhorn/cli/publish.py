@@ -66,7 +66,7 @@ def publish(
     spiking = spiking_scores(program, splits, run_it, "events")
     spiking = spiking.model_copy(update={"verify": _verified(program, splits["dev"], folder, verify_rows)})
     full = [scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)]
-    about = {"backbone": recipe.backbone, "seed": recipe.seed}
+    about = {"backbone": recipe.backbone, "seed": recipe.seed, "price": recipe.phases[-1].price}
     result = result_of(
         task,
         output.name,

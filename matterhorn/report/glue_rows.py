@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, model_validator
@@ -72,8 +72,19 @@ GROUPS = {
 }
 """Sets of tasks that means are taken over."""
 
-Key = tuple[str | None, int | None, int | None]
-"""Backbone, dead zone k, neurons of a block's feed-forward layer."""
+
+class Key(NamedTuple):
+    """What runs that differ in their seed alone share."""
+
+    backbone: str | None
+    price: str | None
+    k: int | None = None
+    intermediate: int | None = None
+
+    def order(self) -> tuple[str, bool, int, int]:
+        """Networks that were not trained for a price come last: they are a task's usual ones."""
+        k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
+        return self.backbone or "", self.price is None, k, intermediate
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ class Row:
     task: str
     metric: str
     backbone: str | None = None
+    price: str | None = None
     n: int | None = None
     k: int | None = None
     intermediate: int | None = None
@@ -120,15 +132,16 @@ class Mean:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """Rows in the order of the tasks, those of one's own last, for each backbone, k and width; a GLUE task without
-    results has one row without figures."""
+    """Rows in the order of the tasks, those of one's own last, for each backbone, price, k and width; a GLUE task
+    without results has one row without figures."""
     rows = []
     for task in dict.fromkeys([*tasks(), *(result.task for result in results)]):
         own = [result for result in results if result.task == task]
-        keys: set[Key] = {(r.backbone, s.k, s.intermediate) for r in own for s in r.spiking}
-        keys |= {(r.backbone, None, None) for r in own if not r.spiking}
-        for key in sorted(keys, key=lambda key: (key[0] or "", *(-1 if n is None else n for n in key[1:]))):
-            runs = [r for r in own if r.backbone == key[0] and (key[1] is None or _spiking(r, key))]
+        keys = {Key(r.backbone, r.price, s.k, s.intermediate) for r in own for s in r.spiking}
+        keys |= {Key(r.backbone, r.price) for r in own if not r.spiking}
+        for key in sorted(keys, key=Key.order):
+            alike = [r for r in own if (r.backbone, r.price) == (key.backbone, key.price)]
+            runs = [r for r in alike if key.k is None or _spiking(r, key)]
             names = dict.fromkeys([runs[0].metric, *metric_names(task)])
             main, *others = (_row(task, name, key, runs) for name in names)
             main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
@@ -179,7 +192,7 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
 
 
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
-    return next((scores for scores in run.spiking if (scores.k, scores.intermediate) == key[1:]), None)
+    return next((scores for scores in run.spiking if (scores.k, scores.intermediate) == key[2:]), None)
 
 
 def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
@@ -197,11 +210,10 @@ def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
-    backbone, k, intermediate = key
     only = _spiking(runs[0], key) if len(runs) == 1 and metric == runs[0].metric else None
     ends = {name: getattr(only, name, None) for name in ("low", "high")}
     about = {"seeds": seeds, "spread": spread} | ends | means
-    return Row(task, metric, backbone, runs[0].n, k, intermediate, **about)  # type: ignore[arg-type]
+    return Row(task, metric, n=runs[0].n, **key._asdict(), **about)  # type: ignore[arg-type]
 
 
 def _metric(scores: Scores | None, name: str) -> float | None:

@@ -94,7 +94,8 @@ def _line(row: Row) -> list[str]:
     seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
     k, intermediate = (DASH if number is None else str(number) for number in (row.k, row.intermediate))
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
-    return [row.task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
+    task = row.task if row.price is None else f"{row.task}, by price"
+    return [task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
             spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 
 

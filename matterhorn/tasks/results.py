@@ -73,6 +73,8 @@ class Result(Strict):
     n: int = Field(gt=0)
     metric: str
     seed: int | None = None
+    price: str | None = None
+    """The chip by whose prices the network spends its events, if it was trained so."""
     program: str | None = None
     """Hash of the program, where the figures are of one alone."""
     teacher: Scores | None = None
@@ -162,7 +164,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """Read files and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or the same task, backbone, k, width and seed is there twice.
+        InputError: one cannot be read, or the same task, backbone, k, width, price and seed is there twice.
     """
     files: list[Path] = []
     for path in paths:
@@ -180,7 +182,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            key = (result.task, result.backbone, scores.k, scores.intermediate, result.seed)
+            key = (result.task, result.backbone, scores.k, scores.intermediate, result.price, result.seed)
             if key in seen:
                 problem = f"{result.task} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

@@ -87,7 +87,7 @@ def result_of(
     Args:
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
-        recipe: backbone and seed, if known. data: where the rows are from, if they are not GLUE's.
+        recipe: backbone, seed and price, if known. data: where the rows are from, if they are not GLUE's.
     """
     columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
     rows = f"--task {task.name}" if data is None else f"--data {data} {' '.join(columns)}"
@@ -98,6 +98,7 @@ def result_of(
         n=n,
         metric=task.metrics[0],
         seed=recipe.get("seed"),
+        price=recipe.get("price"),
         program=program,
         teacher=teacher,
         quantized=quantized,

@@ -109,7 +109,7 @@ def test_shipped_models_are_small_and_have_cards():
     shared = folder / json.loads((folder / "config.json").read_text())["embeddings"]
     files = {path.resolve() for path in [*folder.iterdir(), shared]}
     assert sum(path.stat().st_size for path in files) < 16e6
-    assert sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file()) < 112e6  # of base size: 58
+    assert sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file()) < 125e6  # of base size: 58
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Data", "Recipe", "Accuracy", "Silent share", "Quiet share", "Seed", "Date"))
 

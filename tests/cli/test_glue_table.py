@@ -93,6 +93,14 @@ def test_all_shipped_models_are_in_the_table():
     assert {row["model"] for row in rows} >= own >= {"sst2", "stsb-lean"}
 
 
+def test_a_network_that_was_trained_by_price_is_a_row_of_its_own():
+    results = read_results([MODELS / "sst2", MODELS / "sst2-quiet"])
+    priced, usual = (row for row in rows_of(results) if row.task == "sst2")
+    assert (priced.price, usual.price) == ("rram-22nm", None) and priced.quiet_share > 0.91 > usual.quiet_share
+    assert {mean.spiking for mean in means_of([priced, usual])} == {usual.spiking}
+    assert "sst2, by price" in invoke()
+
+
 def test_means_name_the_tasks_they_are_over(folder):
     means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
     small = means["small tasks"]
