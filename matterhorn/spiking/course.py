@@ -54,7 +54,7 @@ SCORE_WEIGHT = 7.0
 """The same for scores, whose squared errors are taken over the variance of the teacher's: of scores of pairs, more was
 kept with it than with 4 (docs/trials.md)."""
 
-FITTED, STIFFNESS = 1536, 1.0
+FITTED, STIFFNESS = 768, 1.0
 """Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
 
 SPREAD_ROWS, TINY = 64, 1e-6

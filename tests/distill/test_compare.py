@@ -10,13 +10,18 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from matterhorn.distill.compare import embeddings, with_likeness, with_strangers
+from matterhorn.distill.encoder import write_encoder
 from matterhorn.distill.recipe import Recipe
 from matterhorn.distill.run import train
+from matterhorn.distill.teacher import load_classifier
+from matterhorn.errors import InputError
+from matterhorn.models import quantize
+from matterhorn.models.general import read_general, take_general
 from matterhorn.models.quantized import read_network
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert
-from ..tiny import DENSITIES, PHASE, lay_backbone, lay_pairs
+from ..tiny import DENSITIES, PHASE, lay_backbone, lay_out, lay_pairs
 
 
 def pair(first: list[int], second: list[int]) -> tuple[list[int], list[int]]:
@@ -83,3 +88,14 @@ def test_an_encoder_learns_from_a_teacher_that_learned_to_compare(tmp_path: Path
     assert network.config.dead_zone == 2 and network.config.problem_type == "regression"
     taught = AutoModelForSequenceClassification.from_pretrained(tmp_path / "runs" / "pairs" / "teacher" / "best")
     assert taught.num_labels == 1
+
+    write_encoder(tmp_path / "runs" / "pairs", tmp_path / "encoder")
+    encoder = read_general(tmp_path / "encoder")
+    assert encoder.compares and encoder.is_of(load_classifier(tmp_path / "backbone"))
+    student = quantize(taught, **encoder.options)
+    take_general(student, encoder)
+    assert torch.equal(student.pooler.weight, network.pooler.weight)
+    for own, theirs in zip(student.connections().values(), network.connections().values(), strict=True):
+        assert torch.equal(own.integers()[0], theirs.integers()[0])
+    with pytest.raises(InputError, match="not a finished run without a task"):
+        write_encoder(lay_out(tmp_path / "task").parent, tmp_path / "none")
