@@ -84,6 +84,9 @@ class Distilling(Phase):
     """Place scales and silent levels at the start, so that densities of events of the populations are to each other as
     here, and the silent share is met. For a network that knew no dead zone: one that was trained with it is undone by
     any new placement."""
+    matched: bool = False
+    """At the very start, weights and levels are fitted to what the teacher does, part after part, with the dead zone in
+    place (:func:`~matterhorn.models.matching.match`): for weights of more than a bit."""
     price: str | None = None
     """A chip: in place of ``densities``, those that follow from what an event of each population costs there and what
     it is worth (:mod:`~.price`); held from there on, whatever the network was trained with."""
@@ -122,6 +125,8 @@ class Distilling(Phase):
             raise ValueError(
                 "a price takes a dead zone, a target (silent_share, quiet_share or joules) and no densities"
             )
+        if self.matched and self.price:
+            raise ValueError("matched levels are placed for densities: give these in place of a price")
         if self.joules is not None and (self.price is None or self.silent_share or self.quiet_share):
             raise ValueError("joules are a target of their own, on the chip that price names")
         return self
@@ -149,7 +154,8 @@ class Recipe(Strict):
     """The phases from a backbone, or from where another recipe ended, to one model.
 
     With a task, a teacher is fine-tuned, and then distilled. Without one, the backbone itself teaches its hidden states
-    on the training texts of several tasks.
+    on the training texts of several tasks; or with ``teacher``, one that has learned from the backbone to compare
+    (:mod:`~.compare`).
     """
 
     task: str | None = None
@@ -213,8 +219,8 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         made = self.reworded or self.recombined or self.edited or self.rematched
-        if self.task is None and (self.teacher or made or not (self.texts or self.sources)):
-            raise ValueError("a recipe without a task has texts, no teacher and no rows made of others")
+        if self.task is None and (made or not (self.texts or self.sources)):
+            raise ValueError("a recipe without a task has texts, and no rows made of others")
         if self.task is not None and self.teacher is None:
             raise ValueError("a recipe of a task needs a teacher")
         for number, phase in enumerate(self.phases):

@@ -19,6 +19,7 @@ from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
+from .compare import TASK, with_likeness, with_strangers
 from .loop import Kept, check_tracker, run_phase
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_majority, by_metric
@@ -36,6 +37,9 @@ from .texts import distillation_rows, general_rows
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """In a phase that holds a share, silence missing beyond the tolerance counts this much against the score."""
+
+COMPARED = 20_000
+"""Rows of a general recipe that its teacher learns to compare on, at most."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def train(
 def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None) -> Path:
     """Teacher and phases, in a folder that is held."""
     if recipe.task is None:
-        lesson = _general_lesson(recipe, glue_dir)
+        lesson = _general_lesson(recipe, folder, glue_dir, tracker)
     else:
         lesson = _task_lesson(recipe, folder, glue_dir, start, tracker)
     source, own_head = (start.network, start.task == recipe.task) if start else (None, True)
@@ -143,17 +147,32 @@ def _task_lesson(
     return Lesson(teacher, given, select, by_divergence(task, freeze(teacher())), tokenizer)
 
 
-def _general_lesson(recipe: Recipe, glue_dir: Path | None) -> Lesson:
-    """The backbone teaches its hidden states on the texts of several tasks, so that one-bit weights and silence are
-    learned once, before any task (TinyBERT's general distillation, arXiv 1909.10351)."""
+def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker: str | None) -> Lesson:
+    """The backbone teaches its hidden states on the texts of several tasks, so that few-bit weights and silence are
+    learned once, before any task (TinyBERT's general distillation, arXiv 1909.10351); or where the recipe has a
+    ``teacher``, one that learned to compare does (:mod:`~.compare`)."""
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
 
-    def teacher() -> PreTrainedModel:
+    def backbone() -> PreTrainedModel:
         set_seed(recipe.seed)  # of its head, which the backbone has not
         return load_classifier(locate(recipe.backbone))
 
-    return Lesson(teacher, learn, select, by_hidden_error(freeze(teacher())), tokenizer)
+    if recipe.teacher is None:
+        return Lesson(backbone, learn, select, by_hidden_error(freeze(backbone())), tokenizer)
+    task, place, apart = get_task(TASK), folder / "teacher", freeze(backbone())
+    learn, held = with_strangers(learn, recipe.seed), with_likeness(with_strangers(select, recipe.seed), apart)
+    if not is_done(place / "last"):
+        set_seed(recipe.seed)
+        model = load_teacher(locate(recipe.backbone), task, head=False)
+        model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
+        pairs = with_likeness(learn.subset(list(range(min(COMPARED, len(learn))))), apart)
+        beside, judge = Kept(tokenizer), by_metric(task)
+        run_phase(
+            model, task_loss, judge, pairs, held, recipe.teacher, place, recipe.seed, tracker=tracker, beside=beside
+        )
+    teacher = partial(load_teacher, place / "best", task)
+    return Lesson(teacher, learn, held, by_divergence(task, freeze(teacher())), tokenizer)
 
 
 def loss_of(

@@ -18,6 +18,7 @@ from ..models.calibrate import set_scales, settle_silence
 from ..models.config import MatterhornConfig
 from ..models.encoders import encoder_of
 from ..models.latent import LATENTS_FILE, load_latents
+from ..models.matching import match
 from ..models.placement import place_densities
 from ..models.quantized import read_network
 from ..models.restore import spread
@@ -120,6 +121,11 @@ def start_student(
         latents: of a program's weights; None: they are drawn.
     """
     student = quantize(teacher, **options)
+    if source is None and phase.matched:
+        student.set_dead_zone(phase.dead_zone)
+        batches = _calibration_batches(learn, phase.batch_size, seed)
+        match(student, teacher, batches, phase.silent_share or phase.quiet_share, phase.densities)
+        return student, phase
     if source is None:
         largest = _largest(_calibration_batches(learn, phase.batch_size, seed))
         equalize(student, teacher, largest)

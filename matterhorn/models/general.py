@@ -1,15 +1,18 @@
 """Task-free encoders: blocks that were distilled on text without labels, to start a student of any task from.
 
-An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` uint8 ``[out, in]``
-(sign in bit 7, size in eighths of an octave: |w| = α · 2^((code − 80)/8)) with ``i.<connection>.alpha`` (α, ``[out]``)
-and ``.bias``; of every population ``.scale``, ``.silent``, ``.silent_value_eighths`` and, where it has them, its
-``.gain``; scales of stored keys and values; the norms. ``encoder.json`` says what it is of: the number formats, and
-rows of the backbone's word embeddings by which a teacher is recognized. ``manifest.json`` seals both.
+An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` ``[out, in]``
+(of one bit uint8: sign in bit 7, size in eighths of an octave, |w| = α · 2^((code − 80)/8); of more int8: eighths of a
+step, w = α · (code + ½)/8) with ``i.<connection>.alpha`` (α, ``[out]``) and ``.bias``; of every population ``.scale``,
+``.silent``, ``.silent_value_eighths`` and, where it has them, its ``.gain``; scales of stored keys and values; the
+norms; and where it learned to compare ``pooler.weight`` and ``.bias``, through which its first token is read.
+``encoder.json`` says what it is of: the number formats, and rows of the backbone's word embeddings by which a
+teacher is recognized. ``manifest.json`` seals both.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..coding import EIGHTHS
 from ..errors import InputError
 from ..program.files import folders
 from ..reading import read_mapping, whole
-from ..storage import Manifest, manifest_of
+from ..storage import Manifest, manifest_of, put_folder
 from ..topology import POPULATIONS, STATIC
 from .block import Block
 from .quantized import QuantizedForSequenceClassification
@@ -37,6 +41,14 @@ KIND = "encoder"
 
 FORMAT = 2
 """Of ``encoder.json``."""
+
+OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zone", "dead_zones")
+SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+
+POOLER = ("weight", "bias")
+
+WORDS, COLUMNS = 16, 64
+"""How many word embeddings tell a backbone, and how much of each."""
 
 ALIKE = 0.9
 """Mean cosine of word embeddings from which a teacher counts as fine-tuned from the same backbone."""
@@ -53,6 +65,8 @@ class GeneralEncoder:
     words: Mapping[int, list[float]]
     folder: Path
     manifest: Manifest
+    compares: bool = False
+    """Whether it was taught to read a pair at once and say how alike the two are, in place of states alone."""
 
     def is_of(self, teacher: PreTrainedModel) -> bool:
         """Whether a teacher was fine-tuned from the encoder's backbone: same sizes, and much the same embeddings."""
@@ -99,7 +113,9 @@ def read_general(folder: Path) -> GeneralEncoder:
     try:
         found = plain.pop("format")
         words = {int(row): values for row, values in plain["words"].items()}
-        encoder = GeneralEncoder(folder.name, plain["options"], plain["sizes"], words, folder, manifest)
+        encoder = GeneralEncoder(
+            folder.name, plain["options"], plain["sizes"], words, folder, manifest, plain.get("compares", False)
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"no task-free encoder ({error})", file=path, cure="give another folder") from error
     if found != FORMAT:
@@ -107,9 +123,45 @@ def read_general(folder: Path) -> GeneralEncoder:
     return encoder
 
 
+def write_general(
+    network: QuantizedForSequenceClassification, backbone: PreTrainedModel, folder: Path, about: Mapping[str, Any]
+) -> None:
+    """Write the blocks of a network, for students of whatever was fine-tuned from its backbone to start from.
+
+    Args:
+        about: what is known of it besides, for ``encoder.json``; with ``compares`` its pooler is kept too.
+    """
+    pooler = network.pooler.state_dict() if about.get("compares") else {}
+    arrays = {f"pooler.{part}": _array(value) for part, value in pooler.items()}
+    for number, block in enumerate(network.layers()):
+        for name in STATIC:
+            connection = block.connection(name)
+            alpha = connection.integers()[1]
+            own = {"latent": _code(connection.weight, alpha, connection.kind), "alpha": alpha, "bias": connection.bias}
+            arrays |= {f"{number}.{name}.{part}": _array(value) for part, value in own.items()}
+        arrays |= {f"{number}.{key}": _array(value) for key, value in _places(block).items()}
+    table = word_embeddings(backbone)
+    rows = torch.linspace(0, len(table) - 1, WORDS).long().tolist()
+    plain = {
+        "format": FORMAT,
+        **about,
+        "options": {name: getattr(network.config, name) for name in OPTIONS},
+        "sizes": {name: getattr(network.config, name) for name in SIZES},
+        "words": {row: [round(value, 4) for value in table[row, :COLUMNS].tolist()] for row in rows},
+    }
+
+    def write(fresh: Path) -> None:
+        with (fresh / ARRAYS_FILE).open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        (fresh / ENCODER_FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+
+    put_folder(folder, KIND, write)
+
+
 @torch.no_grad()
 def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEncoder) -> None:
-    """Put the blocks of a task-free encoder in the place of a student's; head and embeddings stay.
+    """Put the blocks of a task-free encoder in the place of a student's, and its pooler if it has one; classifier and
+    embeddings stay.
 
     Args:
         student: what ``quantize(teacher, **encoder.options)`` gives; ready to run afterwards.
@@ -123,6 +175,8 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
             problem = f"the student has {getattr(student.config, name)!r}, the encoder {value!r}"
             raise InputError(problem, file=encoder.folder, field=name, cure="quantize with the encoder's options")
     student.set_dead_zone(student.config.dead_zone)
+    if encoder.compares:
+        student.pooler.load_state_dict({part: torch.from_numpy(arrays[f"pooler.{part}"]) for part in POOLER})
     for number, block in enumerate(student.layers()):
         start = f"{number}."
         own = {
@@ -130,25 +184,45 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
         }
         fill(block, own)
         for name in STATIC:
-            block.connection(name).weight.copy_(_latent(own[f"{name}.latent"], own[f"{name}.alpha"]))
+            connection, code, alpha = block.connection(name), own[f"{name}.latent"], own[f"{name}.alpha"]
+            if connection.ratio is None:
+                connection.weight.copy_(_latent(code, alpha))
+            else:
+                connection.fill((code.float() + 0.5) / EIGHTHS, alpha)
 
 
 def fill(block: Block, own: Mapping[str, Tensor]) -> None:
     """Put all arrays of an encoder's block in the place of a student's but its weights."""
     for name in STATIC:
         block.connection(name).bias.copy_(own[f"{name}.bias"])
+    for name, place in _places(block).items():
+        place.copy_(own[name])
+
+
+def _places(block: Block) -> dict[str, Tensor]:
+    """Where what an encoder has besides its connections is in a block, by its names."""
+    places: dict[str, Tensor] = {"keys.scale": block.keys.scale, "values.scale": block.values.scale}
     for kind in POPULATIONS:
-        population = block.population(kind.name)
-        population.scale.copy_(own[f"{kind.name}.scale"])
-        population.silent.copy_(own[f"{kind.name}.silent"])
-        population.silent_value.copy_(own[f"{kind.name}.silent_value_eighths"])
-        if population.gain is not None:
-            population.gain.copy_(own[f"{kind.name}.gain"])
-    block.keys.scale.copy_(own["keys.scale"])
-    block.values.scale.copy_(own["values.scale"])
+        own = block.population(kind.name)
+        parts = {"scale": own.scale, "silent": own.silent, "silent_value_eighths": own.silent_value, "gain": own.gain}
+        places |= {f"{kind.name}.{part}": place for part, place in parts.items() if place is not None}
     for name in ("attention_norm", "feed_forward_norm"):
-        norm = block.get_submodule(name)
-        norm.load_state_dict({part: own[f"{name}.{part}"] for part in ("weight", "bias")})
+        places |= {f"{name}.{part}": place for part, place in block.get_submodule(name).state_dict().items()}
+    return places
+
+
+def _array(value: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = value.detach().cpu().numpy()
+    return array
+
+
+def _code(weight: Tensor, alpha: Tensor, kind: str) -> Tensor:
+    """Latent weights ``[out, in]`` as they are stored."""
+    if kind != "int1":
+        return (weight / alpha[:, None] * EIGHTHS).floor().clamp(-128, 127).to(torch.int8)
+    own = weight - weight.mean(1, keepdim=True)
+    size = ((own.abs() / alpha[:, None]).clamp(min=2**-10).log2() * 8 + 80).round().clamp(0, 127)
+    return size.to(torch.uint8) | torch.where(own >= 0, 128, 0).to(torch.uint8)
 
 
 def _latent(code: Tensor, alpha: Tensor) -> Tensor:

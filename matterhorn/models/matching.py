@@ -6,7 +6,7 @@ they stand for, weights to what the teacher makes in their place. So each part m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from ..nn import ActivationQuantizer, QuantizedLinear, StoredQuantizer
 from ..topology import CONNECTION, Site
 from .calibrate import existing, fit_store, mask_of, place_levels
 from .encoders import encoder_of
+from .placement import absolute, scale_for_density
 from .quantized import QuantizedForSequenceClassification
 from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
@@ -27,6 +28,10 @@ TOKENS, VALUES = 12288, 2**20
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
 """How hard weights hold on to what the teacher has, against what few tokens say of them; those of the classifier."""
 
+WITHIN = 0.49
+"""Of a step: how far from its integer a latent weight may lie. Where it lies says how near it is to the next one, which
+training asks for."""
+
 NORMS = {"output": "attention_norm", "ffn2": "feed_forward_norm"}
 """Connections that add to the residual stream, and the norm that reads the sum."""
 
@@ -35,10 +40,20 @@ RESIDUAL = {"output": "input", "ffn2": "hidden"}
 
 
 @torch.no_grad()
-def match(network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batches: Iterable[Batch]) -> None:
+def match(
+    network: QuantizedForSequenceClassification,
+    teacher: PreTrainedModel,
+    batches: Iterable[Batch],
+    silent_share: float | None = None,
+    densities: Mapping[str, float] | None = None,
+) -> None:
     """Fit what :func:`matterhorn.quantize` made of a teacher to what the teacher does on some rows.
 
     Scales, gains, zero points, silent levels, weights and biases are set; embeddings, norms and pooler stay.
+
+    Args:
+        silent_share, densities: as of :func:`~.placement.place_densities`, for a network with a dead zone; without them
+            levels lie where they lose least.
 
     Raises:
         InputError: the network is not fresh, or another teacher's.
@@ -48,6 +63,8 @@ def match(network: QuantizedForSequenceClassification, teacher: PreTrainedModel,
         raise InputError("a network that was fitted or trained before", field="network", cure=cure)
     batch = gather(batches, TOKENS)
     fit = _Fit(network, teacher, batch)
+    if silent_share is not None and densities:
+        fit.densities = absolute(network.config.formats.shape, fit.present, silent_share, densities)
     parts: dict[Site, nn.Module] = {**network.populations(), **network.stores(), **network.connections()}
     head = {Site(len(network.blocks), "classifier"): network.classifier}
     with watching(parts, fit.part), watching(head, fit.head), evaluating(network):
@@ -79,6 +96,8 @@ class _Fit:
 
     def __init__(self, network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch):
         self.network, self.present = network, mask_of(batch)
+        self.densities: Mapping[str, float] | None = None
+        """Of events, of each population."""
         self.taught, self.logits = listen(teacher, batch)
         for site, linear in network.connections().items():
             if site not in self.taught or self.taught[site].shape[1] != len(linear.weight):
@@ -96,6 +115,8 @@ class _Fit:
         if isinstance(module, ActivationQuantizer):
             self.seen[site] = x
             place_levels(module, sampled(x), site.part)
+            if self.densities:
+                scale_for_density(module, sampled(x), self.densities[site.part])
         elif isinstance(module, StoredQuantizer):
             fit_store(module, sampled(x))
         elif isinstance(module, QuantizedLinear):
@@ -115,7 +136,8 @@ class _Fit:
         moments = Moments.of(levels * feed.positive_scale, wanted, self.importance(site))
         real = least_squares(moments, prior, STIFFNESS)
         integers, scale = round_weights(real, moments.xx, linear.kind)
-        linear.fill(integers, scale)
+        within = (real / scale[:, None] - integers).clamp(-WITHIN, WITHIN)
+        linear.fill(integers if linear.ratio is None else integers + within, scale)
         linear.bias.copy_(moments.y - scale * (integers @ moments.x))
 
     def importance(self, site: Site) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..coding import level_histogram, silent_share
 from ..nn import ActivationQuantizer
-from ..topology import TARGETS, Site
-from .calibrate import as_levels, existing, level_histograms, mask_of, run_batches, silence
+from ..topology import TARGETS, Shape, Site
+from .calibrate import as_levels, existing, mask_of, run_batches, silence
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
 
@@ -28,18 +28,26 @@ def place_densities(
     not to be seen from each population alone: one of ``context``, with one receiver, turned out to be worth more than
     one of ``input``, with three.
     """
-    windows = dict.fromkeys(relative, 0)
-    for site, histogram in level_histograms(network, [batch]).items():
-        windows[site.part] += len(TARGETS[site.part]) * int(histogram.sum())
-    weighted = sum(relative[population] * windows[population] for population in windows)
-    factor = (1 - target) * sum(windows.values()) / weighted
+    density = absolute(network.config.formats.shape, mask_of(batch), target, relative)
     present = mask_of(batch).to(network.device)
 
     def settle(site: Site, module: ActivationQuantizer, x: Tensor) -> None:
-        scale_for_density(module, existing(x, present, site.part), factor * relative[site.part])
+        scale_for_density(module, existing(x, present, site.part), density[site.part])
 
     with watching(network.populations(), settle):
         run_batches(network, [batch])
+
+
+def absolute(shape: Shape, present: Tensor, target: float, relative: Mapping[str, float]) -> dict[str, float]:
+    """Densities of events, as multiples of each other like ``relative``, at which ``target`` of all windows are silent.
+
+    ``present``: which tokens exist, bool ``[batch, L]``.
+    """
+    tokens, couples = int(present.sum()), int(present.sum(1).square().sum())
+    windows = {name: len(TARGETS[name]) * shape.neurons(name) * tokens for name in relative}
+    windows["probabilities"] = shape.heads * couples
+    factor = (1 - target) * sum(windows.values()) / sum(relative[name] * windows[name] for name in relative)
+    return {name: factor * share for name, share in relative.items()}
 
 
 @torch.no_grad()

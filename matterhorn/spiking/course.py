@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
 from ..distill.loop import Kept, run_phase
-from ..distill.measure import Measure, Measured, ask, by_divergence, predict
+from ..distill.measure import BATCH, Measure, Measured, ask, by_divergence, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.start import give_dead_zone, start_student
@@ -24,8 +27,11 @@ from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, quantize
 from ..models.general import GeneralEncoder, general_encoders, take_general, word_embeddings
 from ..models.quantized import read_network
+from ..models.rounding import Moments, least_squares
+from ..models.watching import watching
 from ..tasks import Task
-from ..tasks.tokens import Tokens
+from ..tasks.tokens import Tokens, sorted_batches
+from ..topology import Site
 from .settings import Settings
 
 REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
@@ -48,6 +54,9 @@ SCORE_WEIGHT = 7.0
 """The same for scores, whose squared errors are taken over the variance of the teacher's: of scores of pairs, more was
 kept with it than with 4 (docs/trials.md)."""
 
+FITTED, STIFFNESS = 768, 1.0
+"""Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
+
 SPREAD_ROWS, TINY = 64, 1e-6
 """Rows on which a teacher's scores are measured, and the least variance that is believed."""
 
@@ -59,6 +68,14 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
         if all(encoder.options.get(name) == value for name, value in asked.items()) and encoder.is_of(teacher):
             return encoder
     return None
+
+
+def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | None) -> GeneralEncoder | None:
+    """An encoder that compares, of other formats than those asked for, where a task has two sentences and the one it
+    would start from, ``general``, does not compare."""
+    if len(task.text) < 2 or (general and general.compares):
+        return None
+    return next((encoder for encoder in general_encoders() if encoder.compares and encoder.is_of(teacher)), None)
 
 
 def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
@@ -118,8 +135,26 @@ def begin(
         return start_student(phase, None, learn, teacher, settings.options, settings.seed)[0]
     student = quantize(teacher, **general.options)
     take_general(student, general)
+    if general.compares:
+        fit_classifier(student, teacher, learn, settings.seed)
     give_dead_zone(student, phase, learn, settings.seed, trained=True)
     return student
+
+
+@torch.no_grad()
+def fit_classifier(
+    student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, seed: int
+) -> None:
+    """Fit a student's classifier to what the teacher answers on some rows: least squares, behind the pooler it has."""
+    rows = learn.subset(random.Random(seed).sample(range(len(learn)), min(FITTED, len(learn))))
+    order = [row for batch in sorted_batches(rows, BATCH) for row in batch]
+    seen: list[Tensor] = []
+    with watching({Site(0, "classifier"): student.classifier}, lambda _, __, x: seen.append(x)):
+        predict(student, rows)
+    moments = Moments.of(torch.cat(seen), predict(teacher, rows)[order], torch.ones(len(rows)))
+    weight = least_squares(moments, torch.zeros_like(student.classifier.weight), STIFFNESS)
+    student.classifier.weight.copy_(weight)
+    student.classifier.bias.copy_(moments.y - weight @ moments.x)
 
 
 def latest(measure: Measure) -> Measure:

@@ -20,7 +20,8 @@ from ..distill.measure import ask
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.teacher import freeze
-from .course import begin, distillation_rows, find_general, phases_of
+from ..models.general import GeneralEncoder
+from .course import begin, comparing, distillation_rows, find_general, phases_of
 from .plan import Plan
 
 STEPS = 4
@@ -35,8 +36,10 @@ def forecast(plan: Plan) -> dict[str, Any]:
 
     Returns:
         ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most,
-        of this process so far), ``start``; and ``kept_low``, ``kept_high``: the range of what measured runs from such a
-        start (``measured.yaml``: few yet) kept of their teachers' metric; None where none was measured.
+        of this process so far), ``start``; ``advice``: options with which it would start from an encoder that has
+        learned to compare, where a task has two sentences (None: it does, or there is none); and ``kept_low``,
+        ``kept_high``: the range of what measured runs from such a start (``measured.yaml``: few yet) kept of their
+        teachers' metric; None where none was measured.
     """
     settings = plan.settings
     if plan.train is None:
@@ -58,8 +61,17 @@ def forecast(plan: Plan) -> dict[str, Any]:
         "steps": steps,
         "tokens": tokens,
         "gigabytes": peak_gigabytes(),
+        "advice": advice(comparing(teacher, plan.task, general)),
         **expected(start),
     }
+
+
+def advice(encoder: GeneralEncoder | None) -> str | None:
+    """The options that lead to an encoder."""
+    if encoder is None:
+        return None
+    own = {name: encoder.options[name] for name in ("weights", "kv_bits")}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())
 
 
 def seconds_per_step(plan: Plan, phase: Distilling) -> float:

@@ -205,5 +205,5 @@ def test_a_start_of_other_sizes_is_refused(program, tmp_path):
 
 def test_the_shipped_general_recipe_is_one(tmp_path):
     assert load_recipe("general").task is None
-    with pytest.raises(InputError, match="texts, no teacher"):
-        load_recipe(lay_out(tmp_path, task=None, texts=["wnli"]))
+    with pytest.raises(InputError, match="texts, and no rows"):
+        load_recipe(lay_out(tmp_path, task=None, texts=["wnli"], reworded=5))

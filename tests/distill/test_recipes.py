@@ -104,7 +104,7 @@ def test_a_task_alone_names_the_recipe_of_the_small_family():
         ({"epochs": 3}, "epochs", "unknown key"),
         ({"teacher": PHASE | {"epochs": -1}}, "teacher.epochs", "greater than 0"),
         ({"teacher": None}, None, "needs a teacher"),
-        ({"task": None}, None, "texts, no teacher"),
+        ({"task": None}, None, "texts, and no rows"),
         ({"phases": []}, "phases", "at least 1"),
         ({"phases": [PHASE | {"densities": {"input": 1.0}, "silent_share": 0.9}]}, "phases.0.densities", "for each of"),
         ({"phases": [PHASE | {"silent_share": 1.5}]}, "phases.0.silent_share", "less than 1"),

@@ -8,7 +8,8 @@ import torch
 from matterhorn.errors import InputError
 from matterhorn.models import calibrate, convert, quantize, restore
 from matterhorn.models.calibrate import as_levels, existing
-from matterhorn.models.matching import gather
+from matterhorn.models.matching import gather, match
+from matterhorn.models.placement import place_densities
 from matterhorn.models.watching import watching
 from matterhorn.runtime import Engine, verify
 from matterhorn.topology import CONNECTION, FEEDS_WEIGHTS
@@ -128,3 +129,31 @@ def test_what_cannot_be_matched_is_refused():
     calibrate(network, [batch], teacher=teacher)
     with pytest.raises(InputError, match="network: a network that was fitted or trained before"):
         calibrate(network, [batch], teacher=teacher)
+
+
+DENSITIES = {"input": 1.0, "queries": 1.0, "probabilities": 0.5, "context": 2.0, "hidden": 2.0, "intermediate": 0.5}
+
+
+def test_with_a_dead_zone_it_is_as_silent_as_asked_and_nearer_than_placed_afterwards():
+    """Each part makes good what silence took from those before it."""
+    teacher, batch = teacher_of(), small_batch(rows=300)
+    networks = [quantize(teacher, weights="int4", kv_bits=4, dead_zone=2) for _ in range(2)]
+    matched, placed = networks
+    match(matched, teacher, [batch], 0.8, DENSITIES)
+    calibrate(placed, [batch], teacher=teacher)
+    place_densities(placed, batch, 0.8, DENSITIES)
+    assert error(matched, teacher) < 0.8 * error(placed, teacher)
+    for network in networks:
+        trace = Engine(convert(network), "events", threads=1)(**small_arrays(1, rows=200), trace=True).trace
+        assert trace.silent_share == pytest.approx(0.8, abs=0.05)
+
+
+def test_latent_weights_say_how_near_they_are_to_the_next_integer():
+    """Else nothing that a teacher learns besides would move them."""
+    teacher = teacher_of()
+    network = quantize(teacher, weights="int4", kv_bits=4)
+    calibrate(network, [small_batch(rows=300)], teacher=teacher)
+    for linear in network.connections().values():
+        integers, scale = linear.integers()
+        within = (linear.weight / scale[:, None] - integers).detach()
+        assert float(within.abs().max()) < 0.5 and float(within.std()) > 0.1

@@ -1,0 +1,70 @@
+"""A teacher of comparing, without labels: it reads a pair at once, and says what the backbone, which was made to embed
+sentences one by one, says of the two apart: how like their mean states are.
+
+Of 6,000 pairs MiniLM-L6 learned it to a correlation of 0.93 in six minutes of one core, and then told how alike pairs
+of STS-B are as well as a classifier of 500 labelled ones (docs/trials.md).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from ..models.watching import evaluating
+from ..tasks.tokens import Tokens, sorted_batches
+from .measure import BATCH, ask, on_device
+
+TASK = "stsb"
+"""Of which kind its answers are: a score of a pair."""
+
+STRANGERS = 0.2
+"""Share of pairs whose second sentence is replaced by another's."""
+
+
+def is_pair(types: list[int]) -> bool:
+    """Whether a row has two sentences."""
+    return 1 in types
+
+
+def with_strangers(rows: Tokens, seed: int) -> Tokens:
+    """The same rows, but of a share of the pairs the second sentence is one of another pair's, drawn with ``seed``."""
+    draw, ids, types = random.Random(seed), list(rows.ids), list(rows.types)
+    pairs = [i for i, own in enumerate(types) if is_pair(own)]
+    seams = {i: types[i].index(1) for i in pairs}
+    for i in pairs:
+        if draw.random() < STRANGERS:
+            other = draw.choice(pairs)
+            first, second = rows.ids[i][: seams[i]], rows.ids[other][seams[other] :]
+            ids[i], types[i] = first + second, [0] * len(first) + [1] * len(second)
+    return replace(rows, ids=ids, types=types)
+
+
+def with_likeness(rows: Tokens, backbone: PreTrainedModel) -> Tokens:
+    """The pairs among rows, labelled with how like the backbone finds the two, in deviations from the mean."""
+    pairs = [i for i, types in enumerate(rows.types) if is_pair(types)]
+    own = rows.subset(pairs)
+    seams = [types.index(1) for types in own.types]
+    firsts = [ids[:seam] for ids, seam in zip(own.ids, seams, strict=True)]
+    seconds = [[ids[0], *ids[seam:]] for ids, seam in zip(own.ids, seams, strict=True)]
+    one, other = (embeddings(backbone, replace(own, ids=side)) for side in (firsts, seconds))
+    found = F.cosine_similarity(one, other)
+    scores = (found - found.mean()) / found.std().clamp(min=1e-6)
+    return replace(own, labels=scores.tolist(), is_regression=True)
+
+
+@torch.no_grad()
+def embeddings(backbone: PreTrainedModel, rows: Tokens) -> Tensor:
+    """Mean of a backbone's last states over each row's tokens, ``[rows, width]``."""
+    alone = replace(rows, types=[[0] * len(ids) for ids in rows.ids], labels=[])
+    found = torch.zeros(len(rows), backbone.config.hidden_size)
+    with evaluating(backbone):
+        for numbers in sorted_batches(alone, BATCH):
+            batch = on_device(alone.batch(numbers), backbone.device)
+            states, present = ask(backbone, batch)[1][-1].float(), batch["attention_mask"][..., None].float()
+            found[numbers] = ((states * present).sum(1) / present.sum(1)).cpu()
+    return found

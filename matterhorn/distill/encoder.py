@@ -1,0 +1,34 @@
+"""What a run without a task ends with, as a folder for ``matterhorn spike`` to start from:
+``python -m matterhorn.distill.encoder RUN FOLDER``. A README.md that lies in the folder stays."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..errors import InputError
+from ..models.general import write_general
+from ..models.quantized import read_network
+from .recipe import read_recipe
+from .start import RECIPE_FILE, finished_phases
+from .state import read_progress
+from .teacher import load_classifier, locate
+
+
+def write_encoder(run: Path, folder: Path) -> None:
+    """Write the blocks of a finished run's last network.
+
+    Raises:
+        InputError: the run has a task, or has not ended.
+    """
+    recipe, phases = read_recipe(run / RECIPE_FILE), finished_phases(run)
+    if recipe.task is not None or not phases:
+        raise InputError("not a finished run without a task", file=run, cure="train a recipe without one first")
+    last = read_progress(phases[-1] / "last").history[-1]
+    figures = {name: round(last[name], 4) for name in ("silent", "quiet", "hidden_error", "pearson") if name in last}
+    about = {"backbone": recipe.backbone, "compares": recipe.teacher is not None, "figures": figures}
+    write_general(read_network(phases[-1] / "best"), load_classifier(locate(recipe.backbone)), folder, about)
+
+
+if __name__ == "__main__":
+    write_encoder(*map(Path, sys.argv[1:]))
