@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
-TESTS := TORCH_COMPILE_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+TESTS := TORCH_COMPILE_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: run test test-all install lint clean

@@ -23,3 +23,8 @@ def glue_dir() -> Path:
     if not folder:
         pytest.skip("set MATTERHORN_GLUE_DIR to a folder of GLUE files")
     return Path(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker does alone, and takes longest, begins first."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

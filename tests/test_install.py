@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("install")  # one environment, not one for each worker
 ROOT = Path(__file__).parents[1]
 ABSENT = ("torch", "transformers", "datasets", "accelerate", "scipy", "sklearn", "matplotlib")
 
