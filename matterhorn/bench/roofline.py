@@ -11,10 +11,9 @@ from itertools import islice
 import numpy as np
 
 from ..coding import SILENT
-from ..kernels.compile import kernel
 from ..kernels.connections import add_rows, lists_for
 from ..kernels.lookup import GROUP
-from ..kernels.ticks import STAGES, now
+from ..kernels.ticks import STAGES, ticks_now
 from ..program import Program
 from ..program.parts import Population
 from ..program.text import Encoded
@@ -88,19 +87,14 @@ def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, in
     for number, batch in enumerate(islice(batches, 1 + CALLS)):
         sequences = Sequences.of(batch["attention_mask"])
         tokens, types = batch["input_ids"], batch["token_type_ids"]
-        began = _ticks(spent)
+        began = ticks_now(spent)
         taken.append(_seconds(partial(run, program, engine.backend, tokens, types, sequences, blocks=blocks)))
-        ticks += _ticks(spent) - began
+        ticks += ticks_now(spent) - began
         if number == 0:  # compiled, and all in the caches
             spent[:], ticks, taken = 0, 0, []
     extra = {f"{name} %": 100 * float(own) / ticks for name, own in zip(STAGES, spent, strict=True)}
     inside = {"inside kernels %": 100 * float(spent.sum()) / ticks}
     yield Row("stages", "events", shape, median_s=float(np.median(taken)), calls=len(taken), extra=inside | extra)
-
-
-@kernel
-def _ticks(spent):  # type: ignore[no-untyped-def]
-    return now(spent)
 
 
 def bytes_per_second() -> float:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.np.arrayobj import make_array
 
+from .compile import kernel
 from .lanes import I64, instruction
 
 STAGES = ("levels", "events", "sums", "thresholds", "scores", "weights", "contexts", "norms")
@@ -19,10 +20,8 @@ LEVELS, EVENTS, SUMS, THRESHOLDS, SCORES, WEIGHTS, CONTEXTS, NORMS = range(len(S
 
 
 def _ticks(builder: Any) -> Any:
-    function = ir.FunctionType(I64, [])
-    name = "llvm.readcyclecounter"
-    known = builder.module.globals.get(name)
-    return builder.call(known or ir.Function(builder.module, function, name), [])
+    kind = ir.FunctionType(I64, [])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
 
 
 @instruction
@@ -49,3 +48,9 @@ def note(typingctx: Any, spent: Any, stage: Any, began: Any) -> Any:
         return ticks
 
     return types.int64(spent, types.intp, types.int64), generate
+
+
+@kernel
+def ticks_now(spent):
+    """:func:`now`, for callers that are not compiled."""
+    return now(spent)

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 import matterhorn.runtime.blocks as blocks
+from matterhorn.kernels.ticks import STAGES
 from matterhorn.runtime import Engine
+from matterhorn.runtime.events import EventsBackend
+from matterhorn.runtime.forward import run
+from matterhorn.runtime.sequences import Sequences
 
 from ..networks import small_arrays, small_program
 
@@ -80,3 +84,15 @@ def test_damaged_scales_are_noticed():
     damaged = replace(program, blocks=(program.blocks[0], block))
     with pytest.raises(ValueError, match="no number"):
         Engine(damaged, threads=1)(**small_arrays())
+
+
+def test_the_counter_of_ticks_changes_no_bit_and_sees_every_stage():
+    program, arrays = small_program(1), small_arrays()
+    tokens, types = arrays["input_ids"], np.zeros_like(arrays["input_ids"])
+    sequences = Sequences.of(arrays["attention_mask"])
+    spent = np.zeros(len(STAGES), np.int64)
+    counted, plain = (
+        run(program, EventsBackend(), tokens, types, sequences, blocks=blocks.Blocks(program, own))
+        for own in (spent, None)
+    )
+    assert np.array_equal(counted, plain) and (spent > 0).all()
