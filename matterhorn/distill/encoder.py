@@ -31,4 +31,9 @@ def write_encoder(run: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_encoder(*map(Path, sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m matterhorn.distill.encoder RUN FOLDER")
+    try:
+        write_encoder(*map(Path, sys.argv[1:]))
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -278,4 +278,5 @@ def attend(queries, keys, values, rows, starts, places, own, room, out, skipped)
                     place += length
                 silence(room.levels, count, padded, length, probabilities, room.slots)
                 gather(room, count, padded, values, begin, left, size, probabilities, out, first)
+                note(room.spent, CONTEXTS, began)
     return worst <= own.queries.top

@@ -26,6 +26,9 @@ TRITS = 3 ** np.arange(5)
 NEARLY_ONE = 1 - 1e-9
 """Rows that spread less about a line than this, rounded down, are that line's integers."""
 
+AT_ONCE = 2**22
+"""Distances from a line that are computed at once: of 8-bit levels a single row has twice as many."""
+
 
 def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
     """Integers ``[rows, n]`` → uint8 ``[rows, ⌈n·bits/8⌉]``, high bits first. 1-bit weights are ±1, stored as 1, 0."""
@@ -100,6 +103,10 @@ def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArra
     It is convex in the step and bends only at slopes between two of the integers.
     """
     levels, (first, last) = np.arange(rows.shape[1]), np.triu_indices(rows.shape[1], 1)
+    if len(rows) > (most := max(1, AT_ONCE // (len(first) * len(levels)))):
+        parts = [_straightest(rows[start : start + most]) for start in range(0, len(rows), most)]
+        steps, least = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return steps, least
     slopes = (rows[:, last].astype(np.float64) - rows[:, first]) / (last - first)
     spread = np.ptp(rows[:, None] - levels * slopes[..., None], axis=2)
     best = spread.argmin(1)[:, None]

@@ -92,21 +92,8 @@ class _Pass:
     ) -> Stream:
         """Token numbers, positions and types, ``[N]`` each → the residual stream."""
         out = np.empty((len(tokens), table.word.rows.shape[1]), np.float32)
-        weight, shift = table.norm.weight, table.norm.bias
-        numbers = tokens, places, types
-        _real(
-            digital.embed(
-                table.word,
-                table.position,
-                table.segment,
-                *numbers,
-                weight,
-                shift,
-                self.eps,
-                np.empty(out.shape[1], np.int32),
-                out,
-            )
-        )
+        tables, norm = (table.word, table.position, table.segment), (table.norm.weight, table.norm.bias, self.eps)
+        _real(digital.embed(*tables, tokens, places, types, *norm, np.empty(out.shape[1], np.int32), out))
         return out
 
     def code(self, index: int, x: Stream, population: Population) -> Slots:
@@ -135,16 +122,8 @@ class _Pass:
     def head(self, x: Stream, linear: Head) -> Stream:
         """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → [rows, out]``."""
         out = np.empty((len(x), len(linear.bias)), np.float32)
-        _real(
-            digital.head(
-                np.ascontiguousarray(x),
-                linear.weights,
-                linear.scale,
-                linear.bias,
-                np.empty((2, x.shape[1]), np.int32),
-                out,
-            )
-        )
+        parts = np.empty((2, x.shape[1]), np.int32)
+        _real(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, parts, out))
         return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -152,3 +153,15 @@ def test_thresholds_on_a_line_take_two_words_and_others_one_each():
     assert threshold_words(even) == 15
     assert {p.thresholds is None or threshold_words(p.thresholds) for b in load("sst2").blocks
             for p in b.populations.values()} == {True, 2}  # fmt: skip
+
+
+def test_lines_of_many_levels_are_looked_for_in_little_memory():
+    from matterhorn.program.packing import on_lines
+
+    draw = np.random.default_rng(0)
+    bent = np.sort(draw.integers(-(2**20), 2**20, (400, 63)), axis=1)
+    straight = np.floor(draw.uniform(1, 9, (40, 1)) * np.arange(63) + draw.uniform(0, 99, (40, 1))).astype(np.int64)
+    tracemalloc.start()
+    assert on_lines(straight) and not on_lines(bent) and not on_lines(np.concatenate([straight, bent]))
+    assert tracemalloc.get_traced_memory()[1] < 3e8
+    tracemalloc.stop()
