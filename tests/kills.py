@@ -23,6 +23,7 @@ from pathlib import Path
 
 import yaml
 from safetensors.numpy import load_file
+from tqdm import tqdm
 from typer.testing import CliRunner
 
 from matterhorn.cli import app
@@ -36,6 +37,11 @@ Work = Callable[[], object]
 SMALL = 2**30
 """Bytes of a disk that is filled."""
 
+HANGS = 600
+"""Seconds after which a fork that nobody kills is said to hang."""
+
+tqdm.monitor_interval = 0  # no thread for its bars: a fork would inherit the lock that it holds, and wait forever
+
 PLACES = ("teacher", "phase-0-k0", "phase-1-k1")
 
 
@@ -48,12 +54,13 @@ def run(*arguments: object) -> None:
 
 def fork(work: Work, seconds: float | None = None, most: int | None = None) -> bool:
     """Work in a fork, killed after so many seconds, or where no file may be longer than ``most`` bytes; whether it came
-    to its end."""
+    to its end. One that hangs fails."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        signal.alarm(HANGS)
         if most is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         with contextlib.suppress(BaseException):
@@ -67,7 +74,9 @@ def fork(work: Work, seconds: float | None = None, most: int | None = None) -> b
                 return True
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code != -signal.SIGALRM, "hangs"
+    return code == 0
 
 
 @contextlib.contextmanager
