@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.block import NO_NUMBER, Room, enter, finish, room_for, run_block
+from ..kernels.block import NO_NUMBER, enter, finish, room_for, run_block
+from ..kernels.bound import Bound
 from ..kernels.compile import compiled
 from ..program.program import Program
 from .backend import Stream, not_real, window_error
@@ -36,7 +37,7 @@ class Blocks:
 
     def __init__(self, program: Program, spent: NDArray[np.int64] | None = None):
         self.program, self.spent = program, spent
-        self._rooms: deque[tuple[Sizes, Room]] = deque()
+        self._rooms: deque[tuple[Sizes, Bound]] = deque()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Blocks, (self.program,)
@@ -54,8 +55,8 @@ class Blocks:
         else:
             sizes, room = self._room((len(x), count, int(sequences.lengths.max())))
             places = (sequences.starts, sequences.ones, sequences.places)
-            for call, block in zip(self._calls, self.program.blocks, strict=True):
-                self._check(call(x, *places, block.layout, room))
+            for call, layout in zip(self._calls, self._layouts, strict=True):
+                self._check(call(x, *places, layout, room))
             self._rooms.append((sizes, room))
         return x[:count] if self.program.shape.first_only else x
 
@@ -64,18 +65,19 @@ class Blocks:
         are there. Those of two blocks lie apart, as a fast thread writes the next while a slow one reads."""
         ends = np.linspace(0, len(x), threads + 1).astype(int).tolist()
         taken = [self._room((len(x), 1, len(x))) for _ in range(max(2, threads))]
-        common = [{name: getattr(room, name) for name in ("keys", "values")} for _, room in taken[:2]]
-        written = {name: getattr(taken[0][1], name) for name in ("queries", "context", "first")}
+        common = [{name: getattr(room.value, name) for name in ("keys", "values")} for _, room in taken[:2]]
+        written = {name: getattr(taken[0][1].value, name) for name in ("queries", "context", "first")}
         barrier = Barrier(threads)
 
         def work(number: int) -> int:
             first, last, failed = ends[number], ends[number + 1], 0
             places = (sequences.starts, sequences.ones, sequences.places)
-            for i, (block, (begin, end)) in enumerate(zip(self.program.blocks, self._parts, strict=True)):
-                room = taken[number][1]._replace(**common[i % 2], **written)
-                failed = failed or begin(x, first, last, sequences.starts, block.layout, room)
+            rooms = [Bound(taken[number][1].value._replace(**shared, **written)) for shared in common]
+            for i, (layout, (begin, end)) in enumerate(zip(self._layouts, self._parts, strict=True)):
+                room = rooms[i % 2]
+                failed = failed or begin(x, first, last, sequences.starts, layout, room)
                 barrier.wait()
-                failed = failed or end(x, first, last, np.array([0, last - first]), *places, block.layout, room)
+                failed = failed or end(x, first, last, np.array([0, last - first]), *places, layout, room)
             return failed
 
         with ThreadPoolExecutor(threads) as pool:
@@ -87,7 +89,7 @@ class Blocks:
         if failed:
             raise not_real() if failed == NO_NUMBER else window_error(self.program.blocks[0].populations["input"])
 
-    def _room(self, sizes: Sizes) -> tuple[Sizes, Room]:
+    def _room(self, sizes: Sizes) -> tuple[Sizes, Bound]:
         """A room that is large enough and that no other call uses."""
         try:
             kept, room = self._rooms.pop()
@@ -95,15 +97,19 @@ class Blocks:
             return sizes, self._new(sizes)
         return (kept, room) if all(map(int.__ge__, kept, sizes)) else (sizes, self._new(sizes))
 
-    def _new(self, sizes: Sizes) -> Room:
+    def _new(self, sizes: Sizes) -> Bound:
         shape = self.program.shape
-        return room_for(shape.width, shape.intermediate, shape.heads, *sizes, self.spent)
+        return Bound(room_for(shape.width, shape.intermediate, shape.heads, *sizes, self.spent))
+
+    @cached_property
+    def _layouts(self) -> list[Bound]:
+        return [Bound(block.layout) for block in self.program.blocks]
 
     @cached_property
     def _calls(self) -> list[Callable[..., int]]:
         """The compiled code of each block."""
         x, none, room = self._examples
-        return [compiled(run_block, x, none, none, none, block.layout, room) for block in self.program.blocks]
+        return [compiled(run_block, x, none, none, none, layout, room) for layout in self._layouts]
 
     @cached_property
     def _parts(self) -> list[tuple[Callable[..., int], Callable[..., int]]]:
@@ -111,13 +117,13 @@ class Blocks:
         x, none, room = self._examples
         return [
             (
-                compiled(enter, x, 0, 0, none, block.layout, room),
-                compiled(finish, x, 0, 0, none, none, none, none, block.layout, room),
+                compiled(enter, x, 0, 0, none, layout, room),
+                compiled(finish, x, 0, 0, none, none, none, none, layout, room),
             )
-            for block in self.program.blocks
+            for layout in self._layouts
         ]
 
     @property
-    def _examples(self) -> tuple[Any, Any, Room]:
+    def _examples(self) -> tuple[Any, Any, Bound]:
         """Arguments of the right types: a residual stream, places, a room."""
         return np.empty((0, self.program.shape.width), np.float32), np.zeros(1, np.int64), self._new((0, 0, 0))
