@@ -107,14 +107,13 @@ def settle_into(potentials, readout, residual, room, out):
 
 
 @kernel
-def enter(x, first, last, starts, bound, held):
-    """The residual stream, tokens ``first … last − 1`` of ``x``, → their queries, stored keys and values in the room
-    that is ``held``.
+def enter(x, first, last, starts, bound_layout, bound_room):
+    """The residual stream, tokens ``first … last − 1`` of ``x``, → their queries, stored keys and values in the room.
 
     In a cut block, queries are those of the first tokens of all sequences, made with the first token of the batch.
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
     """
-    own, room = opened(bound), opened(held)
+    own, room = opened(bound_layout), opened(bound_room)
     width, count, inside, real = x.shape[1], starts.shape[0] - 1, True, True
     for begin in range(first, last, ROWS):
         rows = min(ROWS, last - begin)
@@ -171,13 +170,13 @@ def leave(context, x, own, room, out):
 
 
 @kernel
-def finish(x, first, last, asking, starts, firsts, places, bound, held):
+def finish(x, first, last, asking, starts, firsts, places, bound_layout, bound_room):
     """What :func:`enter` made of all tokens → the residual stream behind the block of tokens ``first … last − 1``, in
     place; either all, or a part of a single sequence. In a cut block, its first rows are the answer for all sequences,
     made with the first token. ``asking``: where each sequence begins among the tokens from ``first`` on; the rest as in
     :func:`run_block`, which is also what it returns.
     """
-    own, room = opened(bound), opened(held)
+    own, room = opened(bound_layout), opened(bound_room)
     width, tokens, count = x.shape[1], x.shape[0], starts.shape[0] - 1
     keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
     stream, rows = x[first:last], asking
@@ -195,16 +194,16 @@ def finish(x, first, last, asking, starts, firsts, places, bound, held):
 
 
 @kernel
-def run_block(x, starts, firsts, places, bound, held):
+def run_block(x, starts, firsts, places, bound_layout, bound_room):
     """The residual stream through a block, in place.
 
     Args:
         x: float32 ``[N, width]``. In a block that is cut to the first tokens, the first rows are the answer.
         starts, firsts: int64 ``[sequences + 1]``, where each sequence begins, and 0, 1, 2 …. places: int64 ``[N]``,
             positions in the text.
-        bound, held: :class:`.bound.Bound` of a :class:`.layout.BlockLayout` and of a :class:`Room`.
+        bound_layout, bound_room: :class:`.bound.Bound` of a :class:`.layout.BlockLayout` and of a :class:`Room`.
 
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
     """
-    failed = enter(x, 0, x.shape[0], starts, bound, held)
-    return failed if failed else finish(x, 0, x.shape[0], starts, starts, firsts, places, bound, held)
+    failed = enter(x, 0, x.shape[0], starts, bound_layout, bound_room)
+    return failed if failed else finish(x, 0, x.shape[0], starts, starts, firsts, places, bound_layout, bound_room)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Bound:
         self._words = np.fromiter(_words(value), np.int64)
         self.address: int = self._words.ctypes.data
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has other addresses
         return Bound, (self.value,)
 
 
@@ -84,7 +85,7 @@ def opened(typingctx: Any, bound: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = builder.inttoptr(args[0], I64.as_pointer())
-        number = iter(range(2**20))
+        number = count()
 
         def word() -> Any:
             return builder.load(builder.gep(start, [ir.Constant(I64, next(number))]))
