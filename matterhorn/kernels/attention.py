@@ -10,14 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import kernel
+from .compile import kernel, part
 from .connections import SILENT, copy
-from .lanes import SCAN, lowest_bit, reaching, spiking
+from .lanes import SCAN, SIDE, add_events, lowest_bit, reaching, spiking, turn
+from .layout import AttentionLayout
+from .softmax import NO_KEY, NO_SHORT_KEY, divisor, share, silence, weigh
 from .ticks import CONTEXTS, SCORES, WEIGHTS, note, now
-
-NO_KEY = np.int32(-(2**29))
-"""Score of a place that pads a row of scores: its weight is the table's last entry, 0."""
-
 
 HALF, NEARLY = np.float32(0.5), np.float32(1 - 2**-18)
 """Levels are rounded; and a little less than a bound, whatever rounding did to it."""
@@ -30,114 +28,86 @@ class AttentionRoom(NamedTuple):
     """What attention writes on its way, for one head and :data:`ROWS` tokens of a sequence.
 
     Attributes:
-        keys: int32, flat, transposed, a row of the padded length for each neuron. offsets: int32, flat, for one row.
-        scores: int32, weights: float32, levels, slots: uint8, all flat, for ROWS rows of padded length.
+        keys: flat, transposed, a row of the padded length for each neuron. offsets: flat, for one row. scores: flat,
+            for ROWS rows of padded length. These three are int16 where :func:`scores_are_short`, else int32.
+        weights: float32, levels, slots: uint8, all flat, for ROWS rows of padded length.
         queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add.
+        order, factors: int32, events of a row: whose they are, and κ without what silence stands for.
         record: uint8, levels of all probabilities, heads · queries · keys of each sequence end to end; empty where
             nobody asks.
         spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
     """
 
-    keys: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    scores: NDArray[np.int32]
+    keys: NDArray[np.integer]
+    offsets: NDArray[np.integer]
+    scores: NDArray[np.integer]
     weights: NDArray[np.float32]
     levels: NDArray[np.uint8]
     slots: NDArray[np.uint8]
     queries: NDArray[np.uint8]
     base: NDArray[np.int32]
+    order: NDArray[np.int32]
+    factors: NDArray[np.int32]
     record: NDArray[np.uint8]
     spent: NDArray[np.int64] | None
 
 
-def attention_room(size: int, longest: int, recorded: int, spent: NDArray[np.int64] | None = None) -> AttentionRoom:
-    """Room for heads of so many neurons, sequences of up to so many tokens, and levels to record."""
-    places = -(-longest // SCAN) * SCAN
+def scores_are_short(layout: AttentionLayout, bits: int) -> bool:
+    """Whether no score over keys of so many bits can leave int16, nor any sum on the way to it, whatever neurons do:
+    the largest that a head's Σ_d (|κ_d| + |constant_d|) · |K| can be, and the largest bias."""
+    own = layout.queries
+    reference, constant = (values.astype(np.int64) for values in (own.reference, own.constant))
+    factors = np.maximum(abs(reference), abs(own.unit * own.top - reference)) + abs(constant)
+    heads = factors.reshape(layout.heads, -1).sum(1) * (1 << max(bits - 1, 0))
+    bias = layout.softmax.bias.astype(np.int64)
+    return bool(heads.max() + abs(bias).max(initial=0) <= np.iinfo(np.int16).max)
+
+
+def attention_room(
+    size: int, longest: int, recorded: int, *, short: bool = False, spent: NDArray[np.int64] | None = None
+) -> AttentionRoom:
+    """Room for heads of so many neurons, sequences of up to so many tokens, and levels to record; ``short``: where
+    :func:`scores_are_short`."""
+    places, kind = -(-longest // SCAN) * SCAN, np.int16 if short else np.int32
     return AttentionRoom(
-        np.empty(size * places, np.int32),
-        np.empty(places, np.int32),
-        np.empty(ROWS * places, np.int32),
+        np.empty(size * places, kind),
+        np.empty(places, kind),
+        np.empty(ROWS * places, kind),
         np.empty(ROWS * places, np.float32),
         np.empty(ROWS * places, np.uint8),
         np.empty(ROWS * places, np.uint8),
         np.full((1, -(-size // SCAN) * SCAN), SILENT, np.uint8),
         np.empty(size, np.int32),
+        np.empty(max(size, places), np.int32),
+        np.empty(max(size, places), np.int32),
         np.empty(recorded, np.uint8),
         spent,
     )
 
 
-@kernel
-def weigh(scores, rows, places, length, table, weights):
-    """``rows`` rows of scores, int32, ``places`` to a row → e^(score − highest) by table, float32, both flat; 0 beyond
-    ``length``."""
-    last = np.int32(table.shape[0] - 1)
-    for i in range(rows):
-        highest, own, out = NO_KEY, scores[i * places : (i + 1) * places], weights[i * places : (i + 1) * places]
-        for j in range(places):
-            highest = max(highest, own[j])
-        for j in range(length):
-            out[j] = table[min(np.int32(highest - own[j]), last)]
-        for j in range(length, places):
-            out[j] = np.float32(0)
-
-
-@kernel
-def divisor(weights, by_shifts):
-    """What a row of weights is divided by: their sum, or the power of two above it."""
-    sums = np.int64(0)
-    for j in range(weights.shape[0]):
-        sums += np.int64(np.int32(weights[j]))
-    total = np.float32(max(sums, np.int64(1)))
-    if by_shifts:
-        power = np.float32(1)
-        while power < total:
-            power *= np.float32(2)
-        total = power
-    return total
-
-
-@kernel
-def share(weights, rows, places, softmax, top, levels):
-    """The same weights, over their sums and quantized: levels of probabilities, uint8, flat."""
-    high, scale = np.float32(top), softmax.scale
-    for i in range(rows):
-        own, out = weights[i * places : (i + 1) * places], levels[i * places : (i + 1) * places]
-        total = divisor(own, softmax.by_shifts)
-        for j in range(places):
-            level = np.rint((own[j] / total) / scale)
-            level = high if level > high else level
-            out[j] = np.uint8(np.int32(level))
-
-
-@kernel
-def silence(levels, rows, places, length, code, slots):
-    """Slots of rows of levels (see ``digital.encode``), uint8, flat; silent beyond ``length``."""
-    low, width, high = code.low[0], np.uint8(2 * code.dead_zone), np.uint8(code.top)
-    for j in range(rows * places):
-        above = np.uint8(levels[j] - low)
-        slots[j] = SILENT if above <= width else np.uint8(high - levels[j])
-    for i in range(rows):
-        slots[i * places + length : (i + 1) * places] = SILENT
-
-
-@kernel
+@part
 def lay_keys(keys, begin, left, length, constant, transposed, offsets):
-    """A head's keys, turned, and what the silent state of the queries adds to each score, Σ_d constant_d · K."""
-    places = offsets.shape[0]
+    """A head's keys, transposed, and what the silent state of the queries adds to each score, Σ_d constant_d · K."""
+    places, size = offsets.shape[0], constant.shape[0]
+    whole = size // SIDE * SIDE
+    for j in range(0, places, SIDE):
+        for d in range(0, whole, SIDE):
+            turn(keys, begin + j, begin + length - 1, left + d, length - j, transposed, d * places + j, places)
     offsets[:length] = 0
-    offsets[length:] = NO_KEY
-    for d in range(constant.shape[0]):
-        own, still = transposed[d * places : (d + 1) * places], np.int32(constant[d])
-        column = keys[begin : begin + length, left + d]
-        for j in range(length):
-            own[j] = column[j]
-        own[length:] = 0
-        for j in range(length):
-            offsets[j] += still * own[j]
+    offsets[length:] = NO_KEY if offsets.itemsize == 4 else NO_SHORT_KEY
+    for d in range(size):
+        own, still = transposed[d * places : (d + 1) * places], constant[d]
+        if d >= whole:
+            column = keys[begin : begin + length, left + d]
+            for j in range(length):
+                own[j] = column[j]
+            own[length:] = 0
+        if still != 0:
+            for j in range(places):
+                offsets[j] += still * own[j]
 
 
-@kernel
+@part
 def value_offsets(values, begin, left, length, constant, offsets):
     """What the silent state of the probabilities adds to each context value. → ``int32 [size]``."""
     offsets[:] = 0
@@ -147,15 +117,12 @@ def value_offsets(values, begin, left, length, constant, offsets):
                 offsets[d] += constant * np.int32(values[begin + j, left + d])
 
 
-@kernel
+@part
 def score(queries, first, rows, left, size, code, room, places):
     """Scores of ``rows`` tokens' heads, from token ``first`` and neuron ``left`` on. Returns the latest slot."""
-    worst, own, keys, offsets, scores = np.uint8(0), queries, room.keys, room.offsets, room.scores
-    reference = code.reference
+    worst, own, order, factors = np.uint8(0), queries, room.order, room.factors
     for i in range(rows):
-        row, column, line = first + i, left, scores[i * places : (i + 1) * places]
-        for j in range(places):
-            line[j] = offsets[j]
+        row, column, count = first + i, left, 0
         if size % SCAN != 0:
             copy(queries[first + i, left : left + size], room.queries[0])
             own, row, column = room.queries, 0, 0
@@ -166,14 +133,15 @@ def score(queries, first, rows, left, size, code, room, places):
                 mask &= mask - np.uint64(1)
                 slot = own[row, column + d]
                 worst = max(worst, slot)
-                factor = np.int32(code.unit * (code.top - np.int32(slot)) - reference[left + d])
-                key = keys[d * places : (d + 1) * places]
-                for j in range(places):
-                    line[j] += factor * key[j]
+                order[count] = d
+                factors[count] = code.unit * (code.top - np.int32(slot)) - code.reference[left + d]
+                count += 1
+        for j in range(0, places, SCAN):
+            add_events(room.keys, places, order, factors, count, room.offsets, j, j, room.scores, i * places + j)
     return worst
 
 
-@kernel
+@part
 def add_bias(scores, rows, places, bias, positions, begin, length, asking):
     """Add a head's relative position bias, ``int32 [2 · longest − 1]``, to scores of tokens from ``asking`` on."""
     start = positions[begin]
@@ -189,36 +157,47 @@ def add_bias(scores, rows, places, bias, positions, begin, length, asking):
                 line[j] += bias[here + positions[begin + j]]
 
 
-@kernel
+@part
+def add_values(order, factors, count, values, base, left, out, row):
+    """What silence and ``count`` events add up to, on values from neuron ``left`` on: ``out int32 [Q, width]``, in this
+    row and from ``left`` on."""
+    width, size = out.shape[1], base.shape[0]
+    whole = size // SCAN * SCAN
+    for d in range(0, whole, SCAN):
+        add_events(values, width, order, factors, count, base, d, left + d, out, row * width + left + d)
+    for d in range(whole, size):
+        total = base[d]
+        for e in range(count):
+            total += factors[e] * np.int32(values[order[e], left + d])
+        out[row, left + d] = total
+
+
+@part
 def gather(room, rows, places, values, begin, left, size, code, out, first):
     """What probabilities ask of the values, in ``out int32 [Q, width]`` from token ``first`` and neuron ``left`` on."""
-    levels, slots, base, reference = room.levels, room.slots, room.base, np.int32(code.reference[0])
+    reference, order, factors, base = np.int32(code.reference[0]), room.order, room.factors, room.base[:size]
     for i in range(rows):
-        context = out[first + i, left : left + size]
-        for d in range(size):
-            context[d] = base[d]
+        count = 0
         for start in range(i * places, (i + 1) * places, SCAN):
-            mask = spiking(slots, start)
+            mask = spiking(room.slots, start)
             while mask != 0:
                 j = start + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
-                factor = np.int32(code.unit * np.int32(levels[j]) - reference)
-                value = values[begin + j - i * places, left : left + size]
-                for d in range(size):
-                    context[d] += factor * np.int32(value[d])
+                order[count] = begin + j - i * places
+                factors[count] = code.unit * np.int32(room.levels[j]) - reference
+                count += 1
+        add_values(order, factors, count, values, base, left, out, first + i)
 
 
-@kernel
+@part
 def pick(room, rows, places, values, begin, left, size, code, softmax, out, first):
     """:func:`share`, :func:`silence` and :func:`gather` at once, where silence begins at level 0 and nobody records
     levels: only weights that may wake a neuron are divided."""
-    weights, base, reference = room.weights, room.base, np.int32(code.reference[0])
+    weights, order, factors, base = room.weights, room.order, room.factors, room.base[:size]
+    reference = np.int32(code.reference[0])
     scale, high, loudest = softmax.scale, np.float32(code.top), np.float32(code.silent[0] + code.dead_zone)
     for i in range(rows):
-        context = out[first + i, left : left + size]
-        for d in range(size):
-            context[d] = base[d]
-        total = divisor(weights[i * places : (i + 1) * places], softmax.by_shifts)
+        count, total = 0, divisor(weights[i * places : (i + 1) * places], softmax.by_shifts)
         least = (loudest + HALF) * scale * total * NEARLY
         for start in range(i * places, (i + 1) * places, SCAN):
             mask = reaching(weights, start, least)
@@ -227,10 +206,10 @@ def pick(room, rows, places, values, begin, left, size, code, softmax, out, firs
                 mask &= mask - np.uint64(1)
                 level = min(np.rint((weights[j] / total) / scale), high)
                 if level > loudest:
-                    factor = np.int32(code.unit * np.int32(level) - reference)
-                    value = values[begin + j - i * places, left : left + size]
-                    for d in range(size):
-                        context[d] += factor * np.int32(value[d])
+                    order[count] = begin + j - i * places
+                    factors[count] = code.unit * np.int32(level) - reference
+                    count += 1
+        add_values(order, factors, count, values, base, left, out, first + i)
 
 
 @kernel

@@ -52,10 +52,12 @@ def room_for(
     tokens: int,
     sequences: int,
     longest: int,
+    *,
+    short: bool,
     spent: NDArray[np.int64] | None,
 ) -> Room:
-    """Room for batches of up to so many tokens and sequences, none longer than ``longest``; ``spent`` as
-    in :class:`.connections.Lists`."""
+    """Room for batches of up to so many tokens and sequences, none longer than ``longest``; ``short`` as in
+    :func:`.attention.attention_room`, ``spent`` as in :class:`.connections.Lists`."""
     widest = max(3 * width, intermediate) + 64
     return Room(
         np.empty(ROWS * widest, np.int32),
@@ -69,7 +71,7 @@ def room_for(
         np.empty(sequences * width, np.float32),
         np.empty(width, np.int32),
         lists_for(max(width, intermediate), ROWS, spent),
-        attention_room(width // heads, longest, 0, spent),
+        attention_room(width // heads, longest, 0, short=short, spent=spent),
     )
 
 

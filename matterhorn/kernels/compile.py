@@ -75,6 +75,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function, _nrt=False)
 
 
+def part(function: Callable[..., Any]) -> Any:
+    """As :func:`kernel`, compiled into its caller: handing over a tuple of arrays copies each word of it."""
+    return _compiled(function, _nrt=False, forceinline=True)
+
+
 def contracted_kernel(function: Callable[..., Any]) -> Any:
     """As :func:`kernel`, but it may make arrays, and a · b + c may be rounded once (for physics, where no bits are
     promised)."""

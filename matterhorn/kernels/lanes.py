@@ -111,6 +111,102 @@ def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
     return types.uint64(values, types.intp, types.float32), generate
 
 
+SIDE = 16
+"""Rows and columns that :func:`turn` turns in one go."""
+
+
+@instruction
+def turn(
+    typingctx: Any, rows: Any, first: Any, last: Any, left: Any, kept: Any, out: Any, start: Any, stride: Any
+) -> Any:
+    """A square of bytes, transposed and widened: ``out[start + i · stride + j] = rows[first + j, left + i]`` for i and
+    j below :data:`SIDE`, and 0 from j = ``kept`` on.
+
+    ``rows int8 [n, width]``; none is read behind row ``last``. ``out``: integers, flat. Both contiguous.
+    """
+    place = types.intp
+    own: Any = out.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        table, target = (make_array(signature.args[i])(context, builder, args[i]) for i in (0, 5))
+        width, kind, wide = cgutils.unpack_tuple(builder, table.shape)[1], vector(I8, SIDE), ir.IntType(own.bitwidth)
+        lines = []
+        for j in range(SIDE):
+            row = builder.add(args[1], ir.Constant(I64, j))
+            row = builder.select(builder.icmp_signed("<", row, args[2]), row, args[2])
+            where = builder.add(builder.mul(row, width), args[3])
+            lines.append(builder.load(at(builder, table.data, where, kind), align=1))
+        half = SIDE // 2
+        low, high = (
+            ir.Constant(vector(I32, SIDE), [k for i in range(begin, begin + half) for k in (i, i + SIDE)])
+            for begin in (0, half)
+        )
+        for _ in range(4):  # each line is woven with that half a square away; 2⁴ = SIDE
+            pairs = list(zip(lines[:half], lines[half:], strict=True))
+            lines = [builder.shuffle_vector(*pair, order) for pair in pairs for order in (low, high)]
+        numbers = ir.Constant(vector(I64, SIDE), list(range(SIDE)))
+        keep = builder.icmp_signed("<", numbers, splat(builder, args[4], I64, SIDE))
+        for i, line in enumerate(lines):
+            found = builder.select(keep, line, ir.Constant(kind, None))
+            where = builder.add(args[6], builder.mul(args[7], ir.Constant(I64, i)))
+            wider = builder.sext(found, vector(wide, SIDE))
+            builder.store(wider, at(builder, target.data, where, vector(wide, SIDE)), align=own.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(rows, place, place, place, place, out, place, place), generate
+
+
+@instruction
+def add_events(
+    typingctx: Any,
+    table: Any,
+    stride: Any,
+    order: Any,
+    factors: Any,
+    count: Any,
+    base: Any,
+    own: Any,
+    column: Any,
+    out: Any,
+    start: Any,
+) -> Any:
+    """``out[start + i] = base[own + i] + Σ_e factors[e] · table[order[e] · stride + column + i]`` over the first
+    ``count`` events, for i below :data:`SCAN`.
+
+    ``order`` and ``factors int32``; ``table``, ``base`` and ``out`` are integers, sums as wide as ``out``; all
+    contiguous.
+    """
+    place = types.intp
+    lane = ir.IntType(out.dtype.bitwidth)
+
+    def widened(builder: Any, value: Any, kind: Any) -> Any:
+        here, there = (getattr(k, "element", k).width for k in (value.type, kind))
+        return builder.sext(value, kind) if here < there else builder.trunc(value, kind) if here > there else value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, numbers, weights, begin, target = (
+            make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 3, 5, 8)
+        )
+        sums = vector(lane, SCAN)
+
+        def look(data: Any, where: Any) -> Any:
+            kind = data.type.pointee
+            found = builder.load(at(builder, data, where, vector(kind, SCAN)), align=kind.width // 8)
+            return widened(builder, found, sums)
+
+        total = cgutils.alloca_once_value(builder, look(begin, args[6]))
+        with cgutils.for_range(builder, args[4], intp=I64) as loop:
+            row = builder.sext(builder.load(builder.gep(numbers, [loop.index])), I64)
+            factor = widened(builder, builder.load(builder.gep(weights, [loop.index])), lane)
+            values = look(rows, builder.add(builder.mul(row, args[1]), args[7]))
+            product = builder.mul(values, splat(builder, factor, lane, SCAN))
+            builder.store(builder.add(builder.load(total), product), total)
+        builder.store(builder.load(total), at(builder, target, args[9], sums), align=lane.width // 8)
+        return context.get_dummy_value()
+
+    return types.void(table, place, order, factors, place, base, place, place, out, place), generate
+
+
 EVENTS = 4
 """Events that :func:`add_rows` takes at a time."""
 

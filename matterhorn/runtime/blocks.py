@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.attention import scores_are_short
 from ..kernels.block import NO_NUMBER, enter, finish, room_for, run_block
 from ..kernels.bound import Bound
 from ..kernels.compile import compiled
@@ -99,7 +100,13 @@ class Blocks:
 
     def _new(self, sizes: Sizes) -> Bound:
         shape = self.program.shape
-        return Bound(room_for(shape.width, shape.intermediate, shape.heads, *sizes, self.spent))
+        sides = (shape.width, shape.intermediate, shape.heads)
+        return Bound(room_for(*sides, *sizes, short=self._short, spent=self.spent))
+
+    @cached_property
+    def _short(self) -> bool:
+        """Whether scores are kept in 16 bits."""
+        return all(scores_are_short(block.layout.attention, block.layout.keys.bits) for block in self.program.blocks)
 
     @cached_property
     def _layouts(self) -> list[Bound]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from matterhorn.coding import Code, encode
 from matterhorn.kernels import digital
-from matterhorn.kernels.attention import NO_KEY, share, weigh
 from matterhorn.kernels.layout import Readout, SoftmaxLayout, Table
+from matterhorn.kernels.softmax import NO_KEY, share, weigh
 from matterhorn.nn.digital import digital_linear, exp_table, layer_norm, normalize, softmax_weights
 from matterhorn.program.parts import Population, Store
 
