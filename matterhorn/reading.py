@@ -85,7 +85,8 @@ def read_bytes(path: Path, *, most: int = LARGEST, cure: str = "give a whole fil
     """
     with whole(path, cure):
         if not path.is_file():
-            raise InputError("no such file", file=path, cure=cure)
+            problem = "not a regular file" if path.exists() else "no such file"
+            raise InputError(problem, file=path, cure=cure)
         if (size := path.stat().st_size) > most:
             raise InputError(f"{size} bytes, at most {most} are read", file=path, cure=cure)
         return path.read_bytes()

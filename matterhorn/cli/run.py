@@ -57,6 +57,9 @@ def run(
             raise InputError("texts and rows", field="--data, --task", cure="give one of them")
         chosen, expected = _rows(program, rows)
     elif texts or file:
+        if texts and "-" in texts and len(texts) > 1:
+            cure = "give - alone, which reads texts from standard input"
+            raise InputError("- beside other texts", field="texts", cure=cure)
         given = _lines(file) if file else _piped() if texts == ["-"] else texts
         chosen = [_pair(text, number) for number, text in enumerate(given or [], 1)]
     else:
@@ -94,12 +97,14 @@ def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
 
 
 def _piped() -> list[str]:
+    if sys.stdin is None:
+        raise InputError("standard input is closed", field="texts", cure="pipe texts, one a line")
     with whole(Path("-"), "pipe text in UTF-8, one text a line"):
         return _texts(sys.stdin.buffer.read().decode("utf-8-sig"), Path("-"))
 
 
 def _lines(file: Path) -> list[str]:
-    return _texts(read_text(file, cure="give a text file with one text a line"), file)
+    return _texts(read_text(file, cure="give a text file with one text a line, or pipe it to: matterhorn run -"), file)
 
 
 def _texts(text: str, file: Path) -> list[str]:

@@ -54,7 +54,7 @@ class Lesson:
     tokenizer: PreTrainedTokenizerBase
 
 
-RUN_PARTS = ("teacher", "phase-*", "logs", RECIPE_FILE)
+RUN_PARTS = ("teacher", "phase-[0-9]*-k[0-9]*", "logs", RECIPE_FILE)
 """What a run writes to its folder."""
 
 

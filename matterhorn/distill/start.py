@@ -96,7 +96,7 @@ def _check_sizes(ours: Config, theirs: Config) -> None:
 
 def finished_phases(run: Path) -> list[Path]:
     """Folders of a run's phases that have a network, in the order in which they ran."""
-    found = [path.parents[1] for path in run.glob("phase-*/best/config.json")]
+    found = [path.parents[1] for path in run.glob("phase-[0-9]*-k[0-9]*/best/config.json")]
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 

@@ -87,7 +87,9 @@ def netlist(array: ArrayCircuit, output: str) -> str:
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
     rows, columns = array.cells.shape
     device, circuit = array.connection.device.name, array.circuit.name
-    lines = [f"* {visible(array.connection.name)}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"]
+    lines = [
+        f"* Matterhorn: {visible(array.connection.name)}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"
+    ]
     for part in parts:
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
     return "\n".join([*lines, *_commands(array, visible(output)), ".end", ""])

@@ -47,10 +47,17 @@ GENERAL = "general"
 
 
 def folders() -> list[Path]:
-    """Where models are looked for by name: ``$MATTERHORN_MODELS``, the package's own, the checkout's ``models``."""
-    named = os.environ.get("MATTERHORN_MODELS", "")
+    """Where models are looked for by name: ``$MATTERHORN_MODELS``, the package's own, the checkout's ``models``.
+
+    Raises:
+        InputError: a folder that the variable names is none.
+    """
+    named = [Path(part) for part in os.environ.get("MATTERHORN_MODELS", "").split(os.pathsep) if part]
+    for folder in named:
+        if not folder.is_dir():
+            raise InputError("no such folder", file=folder, field="MATTERHORN_MODELS", cure="name folders of models")
     package = Path(__file__).parents[1]
-    return [*(Path(part) for part in named.split(os.pathsep) if part), package / "shipped", package.parent / "models"]
+    return [*named, package / "shipped", package.parent / "models"]
 
 
 def shipped() -> list[str]:

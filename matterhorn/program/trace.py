@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..storage import put_file
+from ..storage import check_file, put_file
 from ..topology import SOURCE, Shape, Site
 
 FORMAT = 4
@@ -218,6 +218,7 @@ class Trace:
             ],
             "digital": [vars(d) for d in self.digital.values()],
         }
+        check_file(Path(path), "trace")
         put_file(Path(path), gzip.compress(json.dumps(plain).encode(), mtime=0))
 
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..storage import put_file
+from .picture import save_picture
 from .tables import percent
 
 Rows = Sequence[dict[str, Any]]
@@ -81,5 +81,4 @@ def plot_silence(rows: Rows, path: Path) -> None:
         panel.set_title(shape, fontsize=8)
         panel.legend()
     figure.tight_layout()
-    put_file(path, lambda fresh: figure.savefig(fresh, dpi=120))
-    pyplot.close(figure)
+    save_picture(figure, path, dpi=120)

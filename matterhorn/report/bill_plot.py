@@ -8,8 +8,8 @@ from typing import Any
 from ..energy.answer import NAMES, in_words
 from ..energy.billing import PARTS
 from ..errors import visible
-from ..storage import put_file
 from ..units import engineering
+from .picture import save_picture
 
 COLORS = ("#2f6f9f", "#e8590c", "#c92a2a", "#2b8a3e", "#8fce9b", "#7d8b99")
 """Of the parts, on the page too."""
@@ -51,5 +51,4 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     figure.legend(
         loc="outside lower center", ncols=len(PARTS), frameon=False, fontsize=8, columnspacing=1, handlelength=1
     )
-    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
-    plt.close(figure)
+    save_picture(figure, path)

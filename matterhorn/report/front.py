@@ -12,9 +12,9 @@ from ..energy.rivals import Comparison, rivals
 from ..energy.shapes import PAPER_LENGTH
 from ..energy.study import own_name
 from ..program.trace import Trace
-from ..storage import put_file
 from ..tasks.results import Result
 from .glue_rows import published
+from .picture import save_picture
 
 FORMAT = 1
 """Of the document that ``matterhorn pareto --json`` prints."""
@@ -127,5 +127,4 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
     axis.xaxis.set_minor_formatter("")
     axis.set_title(f"{title} (filled: trained so; hollow: sent otherwise, or published)", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
-    plt.close(figure)
+    save_picture(figure, path)

@@ -11,8 +11,8 @@ from ..coding import SILENT
 from ..errors import visible
 from ..program.program import Program
 from ..runtime.record import SlotRecorder
-from ..storage import put_file
 from ..topology import Site
+from .picture import save_picture
 
 COLORS = {
     "input": "#2f6f9f",
@@ -66,8 +66,7 @@ def plot_raster(program: Program, recorder: SlotRecorder, title: str, path: Path
     shares.set(ylabel="silent, %", xlabel=f"slot (windows of {window} slots, one after another)", ylim=(0, 100))
     spikes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=6, frameon=False, markerscale=4)
     figure.suptitle(f"Spikes of the first token: {visible(title)}", fontsize=12, parse_math=False)
-    put_file(path, lambda fresh: figure.savefig(fresh, dpi=110))
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def _first_token(site: Site, slots: NDArray[np.uint8], recorder: SlotRecorder, program: Program) -> NDArray[np.uint8]:

@@ -42,7 +42,7 @@ from .writing import write
 FORMAT = 1
 """Of the document that ``matterhorn spike --json`` prints."""
 
-TRAINING_PARTS = ("phase-*",)
+TRAINING_PARTS = ("phase-[0-9]*-k[0-9]*",)
 """What training leaves on the way."""
 
 SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 64

@@ -20,6 +20,9 @@ from .output import ASIDE, put_file
 
 ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
 
+FORMAT, KIND = 1, "run"
+"""Of the document that says what a folder's run is of; another's file of that name has not both."""
+
 ENDING = "-holder"
 """Of the name of the file beside a lock that says who holds it."""
 
@@ -49,7 +52,8 @@ def claim(
         _check(folder, plain, restart, cure)  # nobody can change it any more
         if restart:
             _remove(folder, parts)
-        put_file(folder / ABOUT_FILE, json.dumps(plain, indent=1) + "\n")
+        document = {"format": FORMAT, "kind": KIND, "about": plain}
+        put_file(folder / ABOUT_FILE, json.dumps(document, indent=1) + "\n")
         yield
 
 
@@ -65,8 +69,11 @@ def held(lock: Path, what: Path) -> Iterator[None]:
     """Hold a lock, on what is named.
 
     Raises:
-        InputError: another process holds it; says which.
+        InputError: another process holds it; says which. Something else lies in its place.
     """
+    for path in (lock, lock.with_name(lock.name + ENDING)):
+        if os.path.lexists(path) and not (path.is_file() and not path.is_symlink() and _is_lock(path)):
+            raise InputError("not a lock", file=path, cure="move it away, or give another folder")
     own, holder = FileLock(lock), lock.with_name(lock.name + ENDING)
     try:
         own.acquire(timeout=0)
@@ -88,7 +95,8 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
     path = folder / ABOUT_FILE
     if folder.exists() and not folder.is_dir():
         raise InputError("not a folder", file=folder, field="output", cure="give a folder's name")
-    if not path.is_file():
+    document = read_mapping(path, "give another folder") if path.is_file() else {}
+    if (document.get("format"), document.get("kind")) != (FORMAT, KIND):
         ours = (LOCK_FILE, ASIDE)
         if strange := [one.name for one in sorted(folder.glob("*")) if not one.name.startswith(ours)]:
             problem = f"not the folder of a run: it holds {strange[0]}"
@@ -96,12 +104,17 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
         return
     if restart:
         return
-    before = read_mapping(path, cure)
+    before = document.get("about")
     if found := list(_differences(before, plain)):
         names = [name for name, _, _ in found]
         told = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
         problem = f"a run with another {', '.join(told[:5])}"
         raise InputError(problem, file=folder, field=names[0], cure=cure)
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether a file is empty, or says which process holds a lock."""
+    return path.stat().st_size == 0 or (path.name.endswith(ENDING) and path.read_bytes().startswith(b"process "))
 
 
 def _differences(was: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

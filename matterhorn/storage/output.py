@@ -9,10 +9,12 @@ Only files that a manifest names as ours are replaced; all others stay where the
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
 import stat
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,8 @@ ASIDE = ".matterhorn-"
 
 READY = ".matterhorn-ready"
 """In a folder: new files, complete, on their way to their places."""
+
+_LOOK, _FORMAT_FIRST = 4096, re.compile(rb'\s*\{\s*"format":\s*\d')
 
 
 def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -91,22 +95,53 @@ def put_folder(
 
 
 def settle(folder: Path) -> None:
-    """Finish what a process had begun to put in place when it was killed."""
+    """Finish what a process had begun to put in place when it was killed.
+
+    Raises:
+        InputError: something lies there that was not written so; nothing is touched.
+    """
     fresh = folder / READY
     if not fresh.is_dir():
         return
     with suppress(FileNotFoundError):  # another process may be at it too
-        if (fresh / MANIFEST_FILE).is_file():  # it goes last: without it nothing is left to do
-            earlier, files = _manifest(folder).files, _manifest(fresh).files
+        if any(fresh.iterdir()):  # the manifest goes last: without files nothing is left to do
+            ready, earlier = _complete(fresh), _manifest(folder)
+            if earlier.kind not in ("", ready.kind):
+                raise _unready(fresh, f"of kind {ready.kind!r} in a folder of kind {earlier.kind!r}")
             for path in sorted(fresh.iterdir()):
                 if path.name != MANIFEST_FILE:
                     os.replace(path, folder / path.name)
-            for name in earlier.keys() - files.keys():
-                if _is(folder / name, earlier[name]):
+            for name in earlier.files.keys() - ready.files.keys():
+                if _is(folder / name, earlier.files[name]):
                     (folder / name).unlink()
             os.replace(fresh / MANIFEST_FILE, folder / MANIFEST_FILE)
         _bring_to_disk(folder)
         fresh.rmdir()
+
+
+def _complete(fresh: Path) -> Manifest:
+    """The manifest of a folder on its way; each of its files must be as it says.
+
+    Raises:
+        FileNotFoundError: another process has moved a file since.
+        InputError: there is none that holds, or a file is not in it or another.
+    """
+    try:
+        found = read_manifest(fresh)
+    except InputError as error:
+        raise _unready(fresh, f"its {MANIFEST_FILE} is {error.problem}") from None
+    paths = [path for path in sorted(fresh.iterdir()) if path.name != MANIFEST_FILE]
+    if found is None:
+        raise _unready(fresh, f"without a {MANIFEST_FILE}") if paths else FileNotFoundError(fresh)
+    for path in paths:
+        if (not path.is_file() and path.exists()) or sha256(path) != found.files.get(path.name):
+            raise _unready(fresh, f"{path.name} is not as its {MANIFEST_FILE} says")
+    return found
+
+
+def _unready(fresh: Path, problem: str) -> InputError:
+    cure = "move this folder away; the files beside it were not touched"
+    return InputError(problem, file=fresh, cure=cure)
 
 
 def check_file(
@@ -120,9 +155,9 @@ def check_file(
 
     Raises:
         InputError: its folder is missing or cannot be written to; it is no regular file, a part of a folder with a
-            manifest, or one of the sources; its name ends otherwise.
+            manifest, one of the sources, or there already and not written by matterhorn; its name ends otherwise.
     """
-    if ends and not path.name.lower().endswith(ends):
+    if ends and not (path.name.lower().endswith(ends) and path.resolve().name.lower().endswith(ends)):
         raise InputError("unknown kind of file", file=path, field=field, cure=f"let it end in {' or '.join(ends)}")
     _check_kind(path, stat.S_ISREG, "a regular file", "name a file", field)
     folder = path.resolve().parent
@@ -133,6 +168,9 @@ def check_file(
         raise InputError("is read too", file=path, field=field, cure="name another file")
     if path.name in {*_manifest(folder).files, MANIFEST_FILE}:
         raise InputError("is part of what the folder holds", file=path, field=field, cure="name another file")
+    if path.exists() and not _bears_our_mark(path):
+        cure = "move it away, or name another file"
+        raise InputError("was not written by matterhorn", file=path, field=field, cure=cure)
 
 
 def check_folder(
@@ -205,6 +243,19 @@ def _of_kind(folder: Path, kind: str) -> Manifest:
         cure = "name another folder"
         raise InputError(f"of kind {found.kind!r}, not {kind!r}", file=folder, field="output", cure=cure)
     return found
+
+
+def _bears_our_mark(path: Path) -> bool:
+    """Whether a file says near its beginning or end that it is ours, or is empty: names the package, or is a JSON
+    document with the number of its format first."""
+    with path.open("rb") as file:
+        head = file.read(_LOOK)
+        file.seek(max(0, path.stat().st_size - _LOOK))
+        tail = file.read(_LOOK)
+    if head.startswith(b"\x1f\x8b"):
+        with suppress(zlib.error):
+            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _LOOK)
+    return not head or b"matterhorn" in (head + tail).lower() or _FORMAT_FIRST.match(head) is not None
 
 
 def _is(path: Path, content: str | None) -> bool:

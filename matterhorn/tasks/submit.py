@@ -140,5 +140,6 @@ def _write_zip(output: Path, texts: Mapping[str, str]) -> None:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in texts.items():
                 archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+            archive.comment = b"written by matterhorn"
 
     put_file(output, write)

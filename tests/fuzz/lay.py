@@ -132,7 +132,9 @@ def _lay_halves(folder: Path, program: Program) -> None:
     }
     (folder / "answers.csv.parts").mkdir()
     digest = survey(folder / "rows.csv", ["text"])[1]
-    (folder / "answers.csv.parts" / "about.json").write_text(json.dumps(about | {"rows": digest}))
+    (folder / "answers.csv.parts" / "about.json").write_text(
+        json.dumps({"format": 1, "kind": "run", "about": about | {"rows": digest}})
+    )
     (folder / "study.json.part").write_text(json.dumps({"format": 2, "about": {}, "scores": {"read 0 0": 0.5}}))
     wires = devices.load_circuit("array-128").wires
     assert wires is not None

@@ -27,10 +27,10 @@ def changed(**changes):
 
 def test_the_same_run_goes_on(tmp_path):
     for _ in range(2):
-        with claim(tmp_path / "run", ABOUT, ("phase-*",)):
+        with claim(tmp_path / "run", ABOUT, ("phase-[0-9]*",)):
             (tmp_path / "run" / "phase-0").mkdir(exist_ok=True)
     assert (tmp_path / "run" / "phase-0").is_dir()
-    finish(tmp_path / "run", ("phase-*",))
+    finish(tmp_path / "run", ("phase-[0-9]*",))
     assert not (tmp_path / "run").exists()
 
 
@@ -55,14 +55,14 @@ def test_another_run_is_refused_and_says_what_differs(tmp_path, about, says):
 
 
 def test_a_restart_removes_what_the_run_wrote_and_nothing_else(tmp_path):
-    with claim(tmp_path, ABOUT, ("phase-*",)):
+    with claim(tmp_path, ABOUT, ("phase-[0-9]*",)):
         (tmp_path / "phase-0").mkdir()
         (tmp_path / "notes").write_text("mine")
-    with claim(tmp_path, changed(more=1), ("phase-*",), restart=True):
+    with claim(tmp_path, changed(more=1), ("phase-[0-9]*",), restart=True):
         assert not (tmp_path / "phase-0").exists() and (tmp_path / "notes").read_text() == "mine"
     with pytest.raises(InputError, match="more"), claim(tmp_path, ABOUT, ()):
         pass
-    finish(tmp_path, ("phase-*",))
+    finish(tmp_path, ("phase-[0-9]*",))
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
@@ -90,3 +90,28 @@ def test_a_second_process_is_told_who_holds_it(tmp_path):
         first.stdout.close()
     with claim(Path(tmp_path), {"seed": 1}, ()):  # the dead hold nothing
         pass
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_another_s_about_json_is_no_run(tmp_path, restart):
+    (tmp_path / "about.json").write_text('{"mine": 1}')
+    (tmp_path / "teacher").mkdir()
+    refused = pytest.raises(InputError, match=r"not the folder of a run: it holds about\.json; give another folder")
+    with refused, claim(tmp_path, ABOUT, ("teacher",), restart=restart):
+        pass
+    assert (tmp_path / "about.json").read_text() == '{"mine": 1}' and (tmp_path / "teacher").is_dir()
+
+
+def test_what_lies_in_the_place_of_a_lock_stays(tmp_path):
+    for name, lay in (
+        (".lock", Path.mkdir),
+        (".lock", lambda path: path.write_text("mine")),
+        (".lock", lambda path: path.symlink_to("/nowhere")),
+        (".lock-holder", lambda path: path.write_text("mine")),
+    ):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        lay(folder / name)
+        with pytest.raises(InputError, match="not a lock; move it away"), claim(folder, ABOUT, ()):
+            pass
+        assert os.path.lexists(folder / name)

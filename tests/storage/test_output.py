@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,81 @@ def test_an_altered_manifest_is_refused_and_protects_nothing(tmp_path):
         read_manifest(tmp_path)
     with pytest.raises(InputError, match="was not written"):
         check_folder(tmp_path, "maps")
+
+
+def interrupted(folder: Path) -> Path:
+    """A folder whose new files are complete but not yet in their places."""
+    lay(folder, OLD)
+    lay(folder.parent / "new", NEW)
+    os.rename(folder.parent / "new", folder / ".matterhorn-ready")
+    return folder / ".matterhorn-ready"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_was_begun_is_finished(tmp_path):
+    interrupted(tmp_path / "maps")
+    settle(tmp_path / "maps")
+    assert content(tmp_path / "maps") == NEW and not (tmp_path / "maps" / ".matterhorn-ready").exists()
+
+
+def test_nothing_is_touched_where_what_is_ready_was_spoiled(tmp_path):
+    ready = interrupted(tmp_path / "maps")
+    sound = (ready / "manifest.json").read_bytes()
+    for place in range(0, len(sound), 7):
+        (ready / "manifest.json").write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        before = everything(tmp_path)
+        with pytest.raises(InputError, match=r"matterhorn-ready: .*move this folder away"):
+            settle(tmp_path / "maps")
+        assert everything(tmp_path) == before
+    (ready / "manifest.json").write_bytes(sound)
+    spoiled = {"a": b"another", "stranger": b"mine"}
+    for name, text in spoiled.items():
+        kept = (ready / name).read_bytes() if (ready / name).exists() else None
+        (ready / name).write_bytes(text)
+        with pytest.raises(InputError, match=f"{name} is not as its manifest.json says"):
+            settle(tmp_path / "maps")
+        (ready / name).unlink() if kept is None else (ready / name).write_bytes(kept)
+    (ready / "manifest.json").unlink()
+    with pytest.raises(InputError, match="without a manifest"):
+        settle(tmp_path / "maps")
+    assert content(tmp_path / "maps") == OLD
+
+
+def test_what_is_ready_of_another_kind_is_left(tmp_path):
+    ready = interrupted(tmp_path / "maps")
+    lay(tmp_path / "other", NEW, kind="program")
+    for path in (tmp_path / "other").iterdir():
+        os.replace(path, ready / path.name)
+    with pytest.raises(InputError, match="of kind 'program' in a folder of kind 'maps'"):
+        settle(tmp_path / "maps")
+    assert content(tmp_path / "maps") == OLD
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ours"),
+    [
+        ("a.html", "<!doctype html>\n<title>Matterhorn: x</title>", True),
+        ("a.html", "<!doctype html>\n<title>Mine</title>", False),
+        ("a.json", '{\n "format": 2, "x": 1}', True),
+        ("a.json", '{"x": 1, "format": 2}', False),
+        ("a.cir", "* my own circuit", False),
+        ("a.csv", "", True),
+    ],
+)
+def test_a_file_of_others_is_not_to_be_replaced(tmp_path, name, text, ours):
+    (tmp_path / name).write_text(text)
+    (tmp_path / f"packed-{name}.gz").write_bytes(gzip.compress(text.encode()))
+    places = [tmp_path / name] + ([tmp_path / f"packed-{name}.gz"] if text else [])
+    for place in places:
+        with nullcontext() if ours else pytest.raises(InputError, match="was not written by matterhorn; move it away"):
+            check_file(place, "--output")
+
+
+def test_a_link_does_not_change_what_a_file_is(tmp_path):
+    (tmp_path / "rows.csv").write_text("")
+    (tmp_path / "page.html").symlink_to(tmp_path / "rows.csv")
+    with pytest.raises(InputError, match="unknown kind of file; let it end in"):
+        check_file(tmp_path / "page.html", "--html", ends=(".html",))

@@ -1,0 +1,31 @@
+"""Pictures: put in place, and marked as ours, so that they may be replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..storage import put_file
+
+MARK, SOFTWARE = "matterhorn", 0x0131
+"""What a picture says of the program that made it, and the EXIF tag for it."""
+
+
+def save_picture(figure: Any, path: Path, dpi: int = 110) -> None:
+    """Draw a figure of matplotlib into a file, of the kind that its ending says, and close it."""
+    from matplotlib import pyplot
+
+    options = _marked(path.suffix.lower())
+    put_file(path, lambda fresh: figure.savefig(fresh, dpi=dpi, **options))
+    pyplot.close(figure)
+
+
+def _marked(ending: str) -> dict[str, Any]:
+    """Options of ``savefig`` that leave the mark in such a file."""
+    if ending in (".png", ".svg", ".pdf"):
+        return {"metadata": {"Software" if ending == ".png" else "Creator": MARK}}
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[SOFTWARE] = MARK
+    return {"pil_kwargs": {"exif": exif}}
