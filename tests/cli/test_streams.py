@@ -13,6 +13,7 @@ import matterhorn.__main__ as entry
 from matterhorn import cli
 from matterhorn.cli.app import print_json
 from matterhorn.errors import InputError
+from matterhorn.program.files import find
 
 from ..networks import small_program
 
@@ -117,3 +118,17 @@ def test_answers_are_json_whatever_was_computed(monkeypatch):
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}})
     monkeypatch.undo()
     assert json.loads(out.text()) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+def test_standard_input_is_asked_for_alone(monkeypatch, model, tmp_path):
+    for arguments in (("-", "hello"), ("-", "-")):
+        code, out, err = run(monkeypatch, "run", *arguments, "--model", model, stdin=b"piped\n")
+        assert (code, out) == (2, "") and "- beside other texts; give - alone" in err
+    code, out, err = run(monkeypatch, "run", "--file", "/dev/null", "--model", model)
+    assert (code, out) == (2, "") and "not a regular file" in err and "matterhorn run -" in err
+
+
+def test_a_folder_of_models_that_is_none_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path / "typo"))
+    with pytest.raises(InputError, match=r"typo: MATTERHORN_MODELS: no such folder"):
+        find("sst2")
