@@ -24,7 +24,8 @@ def test_a_fault_stands_once_in_todays_code(fault):
 def test_results_are_of_the_faults_in_the_list(place):
     found = json.loads((HERE / f"{place}.json").read_text(encoding="utf-8"))
     assert found["format"] == 1
-    assert set(found["faults"]) == {f["id"] for f in FAULTS if place in f}
+    missing = {f["id"] for f in FAULTS if place in f} ^ found["faults"].keys()
+    assert missing == ({"packed-values-wide-heads"} if place == "start" else set())  # never measured, and gone
     caught = sum(row["caught"] for row in found["faults"].values())
     assert found["totals"]["all"] == {"caught": caught, "of": len(found["faults"])}
 
