@@ -1,7 +1,7 @@
-"""Bits that must not change: logits of every shipped model on 64 rows, by every backend.
+"""What must not change: logits of every shipped model on 64 rows, by every backend, to the bit, and what they cost.
 
-``golden/logits.json`` was written at commit c0a6838, before programs were frozen arrays. Its traces are of networks
-whose last block still computed every token.
+Most of ``golden/logits.json`` was written at commit c0a6838, before programs were frozen arrays. Its traces and joules
+are of networks whose last block computes every token, as it did then.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matterhorn import Engine, Program, load
+from matterhorn import Engine, Program, bill, load
 from matterhorn.msu import ArrayBank
+from matterhorn.program import shipped
 from matterhorn.program.text import Encoded
 from matterhorn.tasks import get_task, load_examples
 from matterhorn.tasks.tokens import sorted_batches, tokens_for
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "logits.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "logits.json").read_text())["models"]
 QUICK = ("sst2", "stsb-lean")
 
 pytestmark = pytest.mark.glue
@@ -42,7 +43,7 @@ def every_token(program: Program) -> Program:
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in GOLDEN])
-def test_logits_and_events_are_those_of_the_start(name, glue_dir):
+def test_logits_events_and_joules_are_those_of_the_start(name, glue_dir):
     golden, program = GOLDEN[name], load(name)
     batch = rows_of(program, name, glue_dir)
     assert digest(batch["input_ids"], "<i8") == golden["tokens"]
@@ -53,6 +54,11 @@ def test_logits_and_events_are_those_of_the_start(name, glue_dir):
     ran = Engine(every_token(program), "events", threads=1)(**batch, trace=True)
     assert digest(ran.logits, "<f4") == golden["logits"]["events"]
     assert (ran.trace.windows, ran.trace.events) == (golden["windows"], golden["events"])
+    assert bill(ran.trace, "horowitz-45nm").total == pytest.approx(golden["joules"], rel=1e-12)
+
+
+def test_every_shipped_model_is_here():
+    assert set(GOLDEN) == set(shipped())
 
 
 @pytest.mark.slow

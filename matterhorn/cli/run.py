@@ -132,8 +132,8 @@ def _plot(program: Program, engine: Any, text: Text, path: Path) -> None:
     from ..runtime import SlotRecorder
 
     recorder = SlotRecorder()
-    engine(**program.encode([text]), watcher=recorder)
-    plot_raster(program, recorder, text if isinstance(text, str) else " | ".join(text), path)
+    trace = engine(**program.encode([text]), trace=True, watcher=recorder).trace
+    plot_raster(program, recorder, trace, text if isinstance(text, str) else " | ".join(text), path)
 
 
 def _summary(

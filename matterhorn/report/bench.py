@@ -61,7 +61,8 @@ def _figure(row: dict[str, Any]) -> str:
 
 
 def plot_silence(rows: Rows, path: Path) -> None:
-    """Time of a connection against silent share: a line for each contestant, a panel for each shape."""
+    """Time of a connection against silent share, which is its quiet share too (its spikes all reach as many synapses):
+    a line for each contestant, a panel for each shape."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -77,7 +78,7 @@ def plot_silence(rows: Rows, path: Path) -> None:
                 [scale * row[key] for row in here] for key, scale in (("silent_share", 100), ("median_s", 1e3))
             )
             panel.plot(shares, times, marker="o", label=name)
-        panel.set(xlabel="silent share, %", ylabel="ms", yscale="log")
+        panel.set(xlabel="silent and quiet share, %", ylabel="ms", yscale="log")
         panel.set_title(shape, fontsize=8)
         panel.legend()
     figure.tight_layout()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..energy.activity import CODINGS, Coding, as_traced, recode, silent_share
+from ..energy.activity import CODINGS, Activity, Coding, as_traced, quiet_share, recode, silent_share
 from ..energy.answer import CONNECTION_NAMES, NAMES, in_words
 from ..energy.billing import PARTS, Bill
 from ..energy.chip import Chip
@@ -48,7 +49,8 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
         "words": {code.name: in_words(code.name) for code in CODINGS},
         "arrays": NAMES,
         "goes": _goes(bill(trace, chip, hardware), trace),
-        "silence": {code.name: _silence(trace, code) for code in CODINGS if code.masked},
+        "silence": {code.name: _shares(trace, code, silent_share) for code in CODINGS if code.masked},
+        "quiet": {code.name: _shares(trace, code, quiet_share) for code in CODINGS if code.masked},
         "connections": list(CONNECTION),
         "names": CONNECTION_NAMES,
         "mesh": {
@@ -80,9 +82,9 @@ def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
     return dict(sorted(found.items(), key=lambda item: -sum(item[1].values())))
 
 
-def _silence(trace: Trace, code: Coding) -> list[list[float]]:
-    """Silent share ``[block][connection]``."""
-    found = {(a.block, a.connection): silent_share([a]) for a in recode(trace, code)}
+def _shares(trace: Trace, code: Coding, share: Callable[[Sequence[Activity]], float]) -> list[list[float]]:
+    """Silent or quiet share ``[block][connection]``."""
+    found = {(a.block, a.connection): share([a]) for a in recode(trace, code)}
     return [[found[block, connection] for connection in CONNECTION] for block in range(trace.shape.layers)]
 
 

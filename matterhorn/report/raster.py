@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from ..coding import SILENT
 from ..errors import visible
 from ..program.program import Program
+from ..program.trace import Trace
 from ..runtime.record import SlotRecorder
 from ..topology import Site
 from .picture import save_picture
+from .tables import percent
 
 COLORS = {
     "input": "#2f6f9f",
@@ -24,12 +26,12 @@ COLORS = {
 }
 
 
-def plot_raster(program: Program, recorder: SlotRecorder, title: str, path: Path) -> None:
+def plot_raster(program: Program, recorder: SlotRecorder, trace: Trace, title: str, path: Path) -> None:
     """Draw the spikes of the first token's neurons ([CLS], which the classifier reads), window after window, and the
-    silent share of all tokens below.
+    silent share of all tokens below, which is a population's quiet share too: its spikes all reach as many synapses.
 
     Args:
-        recorder: what one sentence did.
+        recorder, trace: what one sentence did.
         path: picture to write (its ending says which kind).
     """
     import matplotlib
@@ -65,7 +67,8 @@ def plot_raster(program: Program, recorder: SlotRecorder, title: str, path: Path
     spikes.set_yticks([0, 0.5, 1])
     shares.set(ylabel="silent, %", xlabel=f"slot (windows of {window} slots, one after another)", ylim=(0, 100))
     spikes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=6, frameon=False, markerscale=4)
-    figure.suptitle(f"Spikes of the first token: {visible(title)}", fontsize=12, parse_math=False)
+    whole = f"all: {percent(trace.silent_share)} silent, {percent(trace.quiet_share)} quiet"
+    figure.suptitle(f"Spikes of the first token: {visible(title)} ({whole})", fontsize=12, parse_math=False)
     save_picture(figure, path)
 
 

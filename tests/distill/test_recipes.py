@@ -156,4 +156,10 @@ def test_every_shipped_model_says_what_it_was_made_by():
         assert plain["backbone"] == "minilm-l6" and plain["seed"] == 1 and plain["phases"]
         if not {"tutor", "place_steps", "intermediate_size"} & {*plain, *plain["phases"][0], *plain.get("network", {})}:
             Recipe(**plain)
-        assert "cannot be replayed" in folder.with_name("README.md").read_text()
+
+
+def test_every_shipped_model_says_once_whether_its_history_can_be_replayed():
+    cards = [folder.with_name("README.md") for folder in find("sst2").parent.glob("*/manifest.json")]
+    assert {"sst2-base", "general-mini", "pairs-mini", "sst2-quiet"} <= {card.parent.name for card in cards}
+    for card in cards:
+        assert card.read_text().count("cannot be replayed") == 1, card

@@ -29,6 +29,7 @@ import transformers
 import yaml
 
 HERE, LOG = Path(__file__).resolve().parent, "log.txt"
+FORMAT = 1
 COPIED = (
     *("matterhorn", "tests", "docs", "models", "pyproject.toml", "LICENSE"),
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
@@ -101,7 +102,16 @@ def save(path: Path, results: dict[str, dict[str, Any]]) -> None:
             kinds["of"][area] += 1
             kinds["caught"][area] += row["caught"]
     totals = {area: {kind: count[area] for kind, count in kinds.items()} for area in kinds["of"]}
-    path.write_text(json.dumps({"totals": totals, "faults": results}, indent=1) + "\n", encoding="utf-8")
+    document = {"format": FORMAT, "totals": totals, "faults": results}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def known(path: Path) -> dict[str, dict[str, Any]]:
+    """Results of an earlier run; none where there was no run."""
+    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"format": FORMAT, "faults": {}}
+    if document.get("format") != FORMAT:
+        raise SystemExit(f"{path}: not results of format {FORMAT}")
+    return dict(document["faults"])
 
 
 def main() -> None:
@@ -117,11 +127,11 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=300, help="seconds; a fault that takes longer is caught")
     args = parser.parse_args()
 
-    known = yaml.safe_load(args.list.read_text(encoding="utf-8"))
-    tests = known["tests"][args.place] if not args.tests else {f["area"]: args.tests for f in known["faults"]}
-    faults = [f for f in known["faults"] if args.place in f]
+    listed = yaml.safe_load(args.list.read_text(encoding="utf-8"))
+    tests = listed["tests"][args.place] if not args.tests else {f["area"]: args.tests for f in listed["faults"]}
+    faults = [f for f in listed["faults"] if args.place in f]
     faults = [f for f in faults if not args.only or {f["id"], f["area"]} & set(args.only)]
-    results = json.loads(args.results.read_text(encoding="utf-8"))["faults"] if args.results.is_file() else {}
+    results = known(args.results)
     with tempfile.TemporaryDirectory() as folder:
         root, cache = Path(folder, "copy"), Path(folder, "cache")
         if args.check:

@@ -58,6 +58,8 @@ def test_the_page_holds_the_answer_and_the_silence_of_every_connection(page):
     shown = data["silence"][answer["code"]]
     assert [len(row) for row in shown] == [8] * 6
     assert shown[5][0] == pytest.approx(trace.connections["block.5.query"].silent_share)
+    quiet = data["quiet"][answer["code"]]
+    assert quiet[5][0] == pytest.approx(shown[5][0])  # one fan-out: the two shares of a connection are the same
     joules = sum(sum(row) for row in data["mesh"]["joules"])
     moved = answer["by_category"]["spike_movement"] + answer["by_category"]["dense_movement"]
     assert 0 < joules < moved / answer["n"]  # partial sums between row groups are not drawn
