@@ -7,6 +7,9 @@ import codecs
 import gc
 import io
 import sys
+from typing import Any
+
+import typer
 
 from ..errors import InputError, visible
 from .app import app
@@ -16,21 +19,41 @@ SPELLED = {"µ": "u", "²": "2", "×": "x", "±": "+-", "–": "-", "…": "..."
 
 
 def main() -> None:
-    """Entry point: bad input, and what the operating system refuses, is one line on stderr and exit code 2."""
+    """Entry point: bad input, a wrong call, and what the operating system refuses, is one line on stderr and exit code
+    2."""
     atexit.register(gc.freeze)  # leaving takes half a second less where nobody looks for garbage
     codecs.register_error("spelled", _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="spelled")
     try:
-        app()
+        code = app(standalone_mode=False) or 0
     except (InputError, OSError) as error:
-        from rich.console import Console
-        from rich.text import Text
+        code = 2
+        _say(str(error))
+    except typer.Abort:
+        code = 1
+    except _WrongCall as error:
+        code = 2
+        if type(error).__name__ != "NoArgsIsHelpError":  # which has shown the help
+            command = error.ctx.command_path if error.ctx else "matterhorn"
+            _say(f"{error.format_message().rstrip('.')}; see {command} --help")
+    if code:
+        sys.exit(code)
 
-        line = Text.assemble(("error:", "red"), " ", visible(error))
-        Console(stderr=True, soft_wrap=True).print(line, highlight=False)
-        sys.exit(2)
+
+_WrongCall: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""A command, option or argument that does not exist, lacks its value, or has a wrong one (some versions of typer bring
+a click of their own)."""
+
+
+def _say(problem: str) -> None:
+    """One line, in red if the terminal has colours."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error:", "red"), " ", visible(" ".join(problem.split())))
+    Console(stderr=True, soft_wrap=True).print(line, highlight=False)
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:

@@ -89,7 +89,7 @@ def test_what_is_markup_elsewhere_is_text_here(monkeypatch, model, text):
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "there"), InputError("a\nb", cure="c")])
 def test_errors_of_the_system_are_one_line(monkeypatch, error):
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
@@ -132,3 +132,24 @@ def test_a_folder_of_models_that_is_none_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path / "typo"))
     with pytest.raises(InputError, match=r"typo: MATTERHORN_MODELS: no such folder"):
         find("sst2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("upgrade", "a", "b", "out\u202eabc"), "unexpected extra argument"),
+        (("run", "--n\u202e\x1b[1mo"), "No such option"),
+        (("run", "--max-length", "x\x1b[1m"), "valid integer"),
+        (("nothing\x1b[1m",), "No such command"),
+        (("evaluate", "--data"), "requires an argument"),
+    ],
+)
+def test_a_wrong_call_is_one_line(monkeypatch, arguments, says):
+    code, out, err = run(monkeypatch, *arguments)
+    assert (code, out) == (2, "") and err.startswith("error: ") and says in err and err.count("\n") == 1
+    assert "--help" in err and err[:-1].isprintable()
+
+
+def test_a_command_without_its_arguments_shows_its_help(monkeypatch):
+    code, out, err = run(monkeypatch, "msu")
+    assert code == 2 and "Usage:" in out + err
