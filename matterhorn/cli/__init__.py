@@ -48,7 +48,7 @@ a click of their own)."""
 
 
 def _say(problem: str) -> None:
-    """One line, in red if the terminal has colours."""
+    """One line, in red where the terminal has colors."""
     from rich.console import Console
     from rich.text import Text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .claim import claim, finish, held
 from .manifest import MANIFEST_FILE, Manifest, manifest_of, read_manifest, sha256
-from .output import check_file, check_folder, put_file, put_folder, settle
+from .output import check_file, check_folder, put_file, put_folder
+from .settling import settle
 
 __all__ = [
     "MANIFEST_FILE",

@@ -21,13 +21,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import InputError
-from .manifest import MANIFEST_FILE, Manifest, read_manifest, sha256
+from .manifest import MANIFEST_FILE, Manifest, sha256
+from .settling import READY, bring_to_disk, is_file_of, manifest_at, settle
 
 ASIDE = ".matterhorn-"
 """How names begin of what is being written: ``.matterhorn-<host>-<process>-…``."""
-
-READY = ".matterhorn-ready"
-"""In a folder: new files, complete, on their way to their places."""
 
 _LOOK, _FORMAT_FIRST = 4096, re.compile(rb'\s*\{\s*"format":\s*\d')
 
@@ -48,9 +46,9 @@ def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> Non
             fresh.write_bytes(content.encode() if isinstance(content, str) else content)
         if place.exists():
             shutil.copymode(place, fresh)
-        _bring_to_disk(fresh)
+        bring_to_disk(fresh)
         os.replace(fresh, place)
-    _bring_to_disk(place.parent)
+    bring_to_disk(place.parent)
 
 
 def put_folder(
@@ -81,67 +79,17 @@ def put_folder(
         earlier = _of_kind(folder, kind)
         written = {path.name: sha256(path) for path in fresh.iterdir() if path.name != MANIFEST_FILE}
         for name in written.keys() - earlier.files.keys():
-            if os.path.lexists(folder / name) and not _is(folder / name, written[name]):
+            if os.path.lexists(folder / name) and not is_file_of(folder / name, written[name]):
                 cure = "move it away, or name another folder"
                 raise InputError("was not written by matterhorn", file=folder / name, field="output", cure=cure)
         kept = earlier if keep else Manifest()
         manifest = Manifest(kind, {**kept.files, **written}, {**kept.about, **about})
         (fresh / MANIFEST_FILE).write_bytes(manifest.text().encode())
         for path in (*fresh.iterdir(), fresh):
-            _bring_to_disk(path)
+            bring_to_disk(path)
         os.rename(fresh, folder if is_new else folder / READY)
-    _bring_to_disk(folder.parent if is_new else folder)
+    bring_to_disk(folder.parent if is_new else folder)
     settle(folder)
-
-
-def settle(folder: Path) -> None:
-    """Finish what a process had begun to put in place when it was killed.
-
-    Raises:
-        InputError: something lies there that was not written so; nothing is touched.
-    """
-    fresh = folder / READY
-    if not fresh.is_dir():
-        return
-    with suppress(FileNotFoundError):  # another process may be at it too
-        if any(fresh.iterdir()):  # the manifest goes last: without files nothing is left to do
-            ready, earlier = _complete(fresh), _manifest(folder)
-            if earlier.kind not in ("", ready.kind):
-                raise _unready(fresh, f"of kind {ready.kind!r} in a folder of kind {earlier.kind!r}")
-            for path in sorted(fresh.iterdir()):
-                if path.name != MANIFEST_FILE:
-                    os.replace(path, folder / path.name)
-            for name in earlier.files.keys() - ready.files.keys():
-                if _is(folder / name, earlier.files[name]):
-                    (folder / name).unlink()
-            os.replace(fresh / MANIFEST_FILE, folder / MANIFEST_FILE)
-        _bring_to_disk(folder)
-        fresh.rmdir()
-
-
-def _complete(fresh: Path) -> Manifest:
-    """The manifest of a folder on its way; each of its files must be as it says.
-
-    Raises:
-        FileNotFoundError: another process has moved a file since.
-        InputError: there is none that holds, or a file is not in it or another.
-    """
-    try:
-        found = read_manifest(fresh)
-    except InputError as error:
-        raise _unready(fresh, f"its {MANIFEST_FILE} is {error.problem}") from None
-    paths = [path for path in sorted(fresh.iterdir()) if path.name != MANIFEST_FILE]
-    if found is None:
-        raise _unready(fresh, f"without a {MANIFEST_FILE}") if paths else FileNotFoundError(fresh)
-    for path in paths:
-        if (not path.is_file() and path.exists()) or sha256(path) != found.files.get(path.name):
-            raise _unready(fresh, f"{path.name} is not as its {MANIFEST_FILE} says")
-    return found
-
-
-def _unready(fresh: Path, problem: str) -> InputError:
-    cure = "move this folder away; the files beside it were not touched"
-    return InputError(problem, file=fresh, cure=cure)
 
 
 def check_file(
@@ -166,7 +114,7 @@ def check_file(
     _check_writable(folder, field)
     if any(source is not None and source.resolve() == path.resolve() for source in sources):
         raise InputError("is read too", file=path, field=field, cure="name another file")
-    if path.name in {*_manifest(folder).files, MANIFEST_FILE}:
+    if path.name in {*manifest_at(folder).files, MANIFEST_FILE}:
         raise InputError("is part of what the folder holds", file=path, field=field, cure="name another file")
     if path.exists() and not _bears_our_mark(path):
         cure = "move it away, or name another file"
@@ -199,7 +147,7 @@ def check_folder(
     ours = _of_kind(folder, kind).files
     if folder.is_dir() and not overwrite:
         for path in sorted(folder.iterdir()):
-            if path.name == MANIFEST_FILE or path.name.startswith(ASIDE) or _is(path, ours.get(path.name)):
+            if path.name == MANIFEST_FILE or path.name.startswith(ASIDE) or is_file_of(path, ours.get(path.name)):
                 continue
             problem = "was edited" if path.name in ours else "was not written by matterhorn"
             cure = "name a new folder, or give --overwrite, which leaves files of others alone"
@@ -228,17 +176,9 @@ def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str,
         raise InputError(f"not {name}", file=path, field=field, cure=cure)
 
 
-def _manifest(folder: Path) -> Manifest:
-    """The manifest of a folder; an empty one where there is none that holds."""
-    try:
-        return read_manifest(folder) or Manifest()
-    except InputError:
-        return Manifest()
-
-
 def _of_kind(folder: Path, kind: str) -> Manifest:
     """The manifest of a folder that may be replaced."""
-    found = _manifest(folder)
+    found = manifest_at(folder)
     if found.kind not in ("", kind):
         cure = "name another folder"
         raise InputError(f"of kind {found.kind!r}, not {kind!r}", file=folder, field="output", cure=cure)
@@ -256,11 +196,6 @@ def _bears_our_mark(path: Path) -> bool:
         with suppress(zlib.error):
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _LOOK)
     return not head or b"matterhorn" in (head + tail).lower() or _FORMAT_FIRST.match(head) is not None
-
-
-def _is(path: Path, content: str | None) -> bool:
-    """Whether a path is a file with this SHA-256."""
-    return content is not None and path.is_file() and sha256(path) == content
 
 
 @contextmanager
@@ -296,14 +231,3 @@ def _is_alive(process: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _bring_to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name != "posix":  # folders cannot be opened there
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
