@@ -79,6 +79,9 @@ TARGETS = {
 }
 """Which connections a population feeds: one spike of ``input`` is sent to three."""
 
+TABLES = ("word", "position", "segment")
+"""Tables of embeddings."""
+
 FEEDS_WEIGHTS = frozenset(name for name, targets in TARGETS.items() if not set(targets) & set(DYNAMIC))
 """Populations that feed weights: what single neurons' levels stand for folds into those."""
 

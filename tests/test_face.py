@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import matterhorn
 
-WITH_EXAMPLES = (
-    "matterhorn",
-    "matterhorn.program.files",
-    "matterhorn.runtime.engine",
-    "matterhorn.runtime.verify",
-    "matterhorn.energy.study",
-    "matterhorn.models.quantize",
-    "matterhorn.models.calibrate",
-    "matterhorn.models.convert",
-    "matterhorn.distill.verb",
+HOME = Path(matterhorn.__file__).parent
+WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(HOME.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in HOME.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
 )
+VERBS = [name for name in matterhorn.__all__ if name not in ("InputError", "Program", "Trace")]
 
 
 @pytest.mark.parametrize("name", matterhorn.__all__)
@@ -32,10 +30,15 @@ def test_every_name_is_there_and_says_what_it_is(name):
     assert name in dir(matterhorn)
 
 
-@pytest.mark.parametrize("verb", ["load", "bill", "verify", "quantize", "calibrate", "distill", "convert", "Engine"])
-def test_every_verb_names_its_errors_and_has_an_example(verb):
-    text = inspect.getdoc(getattr(matterhorn, verb)) or ""
-    assert "Raises:" in text and ">>>" in text
+@pytest.mark.parametrize("name", [*VERBS, "Program", "Trace"])
+def test_every_verb_names_its_arguments_and_errors_and_has_an_example(name):
+    found = getattr(matterhorn, name)
+    text = inspect.getdoc(found) or ""
+    assert ">>> " in text
+    if name in VERBS:
+        assert "Raises:" in text
+        named = [one.name for one in inspect.signature(found).parameters.values() if one.kind != one.VAR_KEYWORD]
+        assert not [one for one in named if not re.search(rf"\b{one}\b", text)]
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

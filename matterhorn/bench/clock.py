@@ -58,7 +58,7 @@ def interleave(
     return {name: times[1:] for name, times in taken.items()}
 
 
-FORMAT = 3
+BENCH_FORMAT = 3
 """Of the JSON document; 2: contestants, quiet shares, no input twice. 3: 99th percentiles, settings of contestants."""
 
 
@@ -109,7 +109,7 @@ def as_json(
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     measured = ("torch", "transformers", "onnxruntime", "openvino", "nncf")
     return {
-        "format": FORMAT,
+        "format": BENCH_FORMAT,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,

@@ -14,7 +14,7 @@ from .clock import Contestant
 Contestants = dict[str, Contestant[NDArray[np.uint8]]]
 """They take slots ``[rows, in]``."""
 
-STEPS = 15
+LAYER_TOP = 15
 """T of a layer."""
 
 
@@ -27,7 +27,7 @@ def random_array(fan_in: int, fan_out: int) -> Array:
 
 def population(name: str, neurons: int) -> Population:
     """The silent level in the middle, a dead zone of three; thresholds evenly spaced."""
-    thresholds = np.tile(np.linspace(-150, 150, STEPS).round().astype(np.int32), (neurons, 1))
+    thresholds = np.tile(np.linspace(-150, 150, LAYER_TOP).round().astype(np.int32), (neurons, 1))
     return Population(name, neurons, Code(4, np.array(8, np.int16), 3), np.float32(1), thresholds=thresholds)
 
 
@@ -52,7 +52,7 @@ def layer_contestants(width: int) -> Contestants:
     from .opponents import spikingjelly
 
     array, source, target = random_array(width, width), population("input", width), population("queries", width)
-    jelly, steps = spikingjelly(width), np.arange(STEPS).reshape(-1, 1, 1)
+    jelly, steps = spikingjelly(width), np.arange(LAYER_TOP).reshape(-1, 1, 1)
 
     def ours(backend: Backend) -> Contestant[NDArray[np.uint8]]:
         return lambda slots: lambda: backend.fire(backend.integrate(slots, array, source), 0, target)

@@ -16,13 +16,11 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from ..program.text import Encoded
+from ..program.text import INPUTS, Encoded
 from .clock import Contestant, Run
 
 NEEDED = ("onnx", "onnxruntime", "openvino", "nncf")
 """Packages of both; the extra ``bench`` has them."""
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 SETTINGS = {
     "ort-fp32": "graph optimization ORT_ENABLE_ALL after onnxruntime.transformers' fusions",

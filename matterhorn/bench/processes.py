@@ -16,15 +16,15 @@ from ..program.text import pad
 from ..runtime import Engine
 from .clock import Contestant, Row, Run, interleave, rows_of
 
-ROWS, LENGTH = 32, 128
-"""Of the batch whose memory is measured."""
+SEQUENCES, LENGTH = 32, 128
+"""Of the batch whose memory is measured: how many, and their tokens."""
 
 
 def memory_rows(model: str) -> Iterator[Row]:
     """Peaks of a process that loads a network and runs one batch, MB, and what of it its libraries took before."""
     for name in ("hf-fp32", "exact", "events"):
         figures = json.loads(_alone("-m", __name__, model, name))
-        yield Row("memory", name, {"batch": ROWS, "tokens": ROWS * LENGTH}, extra=figures)
+        yield Row("memory", name, {"batch": SEQUENCES, "tokens": SEQUENCES * LENGTH}, extra=figures)
 
 
 def start_up_rows(model: str, seconds: float) -> Iterator[Row]:
@@ -49,7 +49,7 @@ def _alone(*command: str) -> str:
 def _peak(model: str, contestant: str) -> dict[str, float]:
     """Run one batch in this process and read its high-water mark."""
     config = Config(**read_config(find(model))["network"])
-    batch = pad([[number % config.vocab_size for number in range(LENGTH)]] * ROWS, [[0] * LENGTH] * ROWS, 0)
+    batch = pad([[number % config.vocab_size for number in range(LENGTH)]] * SEQUENCES, [[0] * LENGTH] * SEQUENCES, 0)
     if contestant == "hf-fp32":
         from . import opponents
 

@@ -17,7 +17,7 @@ from ..program import Config, Program, load
 from ..program.text import Encoded
 from ..runtime import Engine
 from .clock import Contestant, Row, interleave, rows_of
-from .connections import STEPS, connection_contestants, layer_contestants
+from .connections import LAYER_TOP, connection_contestants, layer_contestants
 from .inputs import Texts, lengths_of, spikes
 
 THREADED = ("network", "base")
@@ -169,5 +169,5 @@ def _layers(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:
         rows = max(plan.rows)
         slots = spikes(draw, rows, width, SILENCE)
         times = interleave(layer_contestants(width), slots, seconds=2 * plan.seconds, most=9)
-        shape = {"rows": rows, "in": width, "out": width, "steps": STEPS}
+        shape = {"rows": rows, "in": width, "out": width, "steps": LAYER_TOP}
         yield from rows_of("layer", shape, times, silent_share=SILENCE, quiet_share=SILENCE)

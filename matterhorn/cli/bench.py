@@ -72,12 +72,12 @@ def _measured(
 
 def _read(path: Path) -> dict[str, Any]:
     """What ``--output`` wrote."""
-    from ..bench import FORMAT, Row
+    from ..bench import BENCH_FORMAT, Row
 
     cure = "give what matterhorn bench --output wrote"
     answer = read_mapping(path, cure)
-    if answer.get("format") != FORMAT:
-        raise InputError(f"format {answer.get('format')}, not {FORMAT}", file=path, field="format", cure=cure)
+    if answer.get("format") != BENCH_FORMAT:
+        raise InputError(f"format {answer.get('format')}, not {BENCH_FORMAT}", file=path, field="format", cure=cure)
     rows = validated(list[Row], answer.get("rows"), path, cure)
     return answer | {"rows": [vars(row) for row in rows]}
 

@@ -29,7 +29,7 @@ def pareto(
     """
     from ..energy import load
     from ..program import files
-    from ..report.front import FORMAT, front, plot_front
+    from ..report.front import FRONT_FORMAT, front, plot_front
     from ..report.tables import print_table
     from ..storage import check_file
     from ..tasks.results import read_result
@@ -53,7 +53,7 @@ def pareto(
         plot_front(points, f"{tasks[0]} on {hardware.name}", plot)
     if as_json:
         rows = [asdict(point) for point in points]
-        print_json({"format": FORMAT, "task": tasks[0], "chip": hardware.name, "points": rows})
+        print_json({"format": FRONT_FORMAT, "task": tasks[0], "chip": hardware.name, "points": rows})
     else:
         rows_shown = [
             (

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from ..models.watching import evaluating
 from ..tasks.tokens import Tokens, sorted_batches
-from .measure import BATCH, ask, on_device
+from .measure import MEASURED_ROWS, ask, on_device
 
 TASK = "stsb"
 """Of which kind its answers are: a score of a pair."""
@@ -63,7 +63,7 @@ def embeddings(backbone: PreTrainedModel, rows: Tokens) -> Tensor:
     alone = replace(rows, types=[[0] * len(ids) for ids in rows.ids], labels=[])
     found = torch.zeros(len(rows), backbone.config.hidden_size)
     with evaluating(backbone):
-        for numbers in sorted_batches(alone, BATCH):
+        for numbers in sorted_batches(alone, MEASURED_ROWS):
             batch = on_device(alone.batch(numbers), backbone.device)
             states, present = ask(backbone, batch)[1][-1].float(), batch["attention_mask"][..., None].float()
             found[numbers] = ((states * present).sum(1) / present.sum(1)).cpu()

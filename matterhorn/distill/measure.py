@@ -19,8 +19,8 @@ from ..tasks.metrics import compute_metrics
 from ..tasks.task import Kind, Task
 from ..tasks.tokens import Tokens, sorted_batches
 
-BATCH = 64
-"""Rows of a batch in evaluation."""
+MEASURED_ROWS = 64
+"""Rows that are measured together."""
 
 Lesson = tuple[Tensor, tuple[Tensor, ...]]
 """Logits ``[batch, outputs]`` and the hidden states behind each block, ``[batch, L, width]`` each."""
@@ -55,7 +55,7 @@ def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | N
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     logits = torch.zeros(len(tokens), model.config.num_labels or 1, device=model.device)
     with evaluating(model), torch.inference_mode():
-        for rows in sorted_batches(tokens, BATCH)[rank::world]:
+        for rows in sorted_batches(tokens, MEASURED_ROWS)[rank::world]:
             batch = taken_by(model, tensors(tokens.batch(rows), model.device))
             logits[rows] = model(**batch).logits.float()
     return (accelerator.reduce(logits) if accelerator else logits).cpu()
@@ -111,7 +111,7 @@ def by_hidden_error(teacher: PreTrainedModel) -> Measure:
     def measure(student: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         sums = torch.zeros(2, device=accelerator.device)
         with evaluating(student), torch.no_grad():
-            for numbers in sorted_batches(rows, BATCH)[accelerator.process_index :: accelerator.num_processes]:
+            for numbers in sorted_batches(rows, MEASURED_ROWS)[accelerator.process_index :: accelerator.num_processes]:
                 batch = tensors(rows.batch(numbers), accelerator.device)
                 with torch.autocast(accelerator.device.type, torch.bfloat16):
                     _, taught = ask(teacher, batch)

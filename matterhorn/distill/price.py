@@ -25,7 +25,7 @@ from .recipe import Distilling
 from .silence import FEWEST
 from .silence import load as load_of
 
-ROWS = 48
+PRICED_ROWS = 48
 """Of training: enough for prices and worths."""
 
 FEW, MANY = 0.05, 0.2
@@ -47,7 +47,7 @@ def priced(phase: Distilling, student: QuantizedForSequenceClassification, batch
     """
     if phase.price is None:
         return phase
-    rows = {name: values[:ROWS] for name, values in batch.items()}
+    rows = {name: values[:PRICED_ROWS] for name, values in batch.items()}
     found, asked = prices_of(student, phase.price, rows), (phase.silent_share, phase.quiet_share)
     length = round(float(mask_of(rows).sum(1).float().mean()))
     least = found.sentence(dict.fromkeys(found.events, FEWEST))

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from ..models import QuantizedForSequenceClassification
+from ..program.text import INPUTS
 from .loss import Distillation
 from .measure import ask
 from .silence import Silence
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 SAMPLE = 256
 """Rows on which events are counted before training."""
@@ -35,6 +34,19 @@ class DistillationTrainer(Trainer):
 
     Raises:
         InputError: the student is not calibrated.
+
+    >>> from tempfile import mkdtemp
+    >>> from transformers import BertConfig, BertForSequenceClassification
+    >>> from matterhorn.models import quantize
+    >>> sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    >>> teacher = BertForSequenceClassification(BertConfig(vocab_size=50, **sizes))
+    >>> rows = [{"input_ids": [2, 7, 3]}, {"input_ids": [2, 9, 3]}] * 8
+    >>> student = quantize(teacher, dead_zone=1, batches=[{"input_ids": torch.tensor([[2, 7, 3], [2, 9, 3]])}])
+    >>> arguments = TrainingArguments(mkdtemp(), max_steps=2, use_cpu=True, report_to=[], disable_tqdm=True)
+    >>> trainer = DistillationTrainer(student, arguments, teacher=teacher, train_dataset=rows, silent_share=0.8)
+    >>> trainer.train().global_step
+    {'train_runtime': ...}
+    2
     """
 
     def __init__(

@@ -67,6 +67,7 @@ def distill(
             and progress tells joules a sentence. joules: target on that chip, in place of shares.
         densities: for a share to hold, how events are spread over the populations where the dead zone is new.
         epochs: over the rows; ``steps`` instead, if given.
+        learning_rate: at its highest. batch_size: rows of a step. seed: of the order of rows.
         average: decay of an average of the weights, which is then what the student ends with.
         logit_weight, hidden_weight: of the two parts of the loss.
 

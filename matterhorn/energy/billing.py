@@ -37,7 +37,7 @@ PARTS = {
 }
 """The parts of a bar and the categories in them: together all of them, and no more than eyes tell apart."""
 
-STAGES = 6
+WINDOWS_PER_BLOCK = 6
 """Windows that a token needs through one block: projections, qk, pv, output, ffn1, ffn2."""
 
 
@@ -179,14 +179,14 @@ def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mappin
 def windows_of(trace: Trace) -> int:
     """Windows of all sequences, blocks one after the other and tokens streaming through a block's stages.
 
-    A block of n tokens that computes m of them takes n + m + :data:`STAGES` − 2 windows: n to stream keys and values
-    in, m more since no query can be answered before the last key is there. m is n, or 1 in a block that computes only
-    the first token: its inputs still pass through, for keys and values, but only one query follows them. All windows
-    last as long as the longest.
+    A block of n tokens that computes m of them takes n + m + :data:`WINDOWS_PER_BLOCK` − 2 windows: n to stream keys
+    and values in, m more since no query can be answered before the last key is there. m is n, or 1 in a block that
+    computes only the first token: its inputs still pass through, for keys and values, but only one query follows them.
+    All windows last as long as the longest.
     """
     shape = trace.shape
     return sum(
-        count * (length + shape.tokens(block, "query", length) + STAGES - 2)
+        count * (length + shape.tokens(block, "query", length) + WINDOWS_PER_BLOCK - 2)
         for length, count in trace.lengths.items()
         for block in range(shape.layers)
     )

@@ -19,7 +19,7 @@ COUNTS = ("events", "kappa", "operations", "active", "squares")
 STEP = 0.01
 """A price is the difference that so many more events of a population make, over them."""
 
-MOST, HALVINGS = 0.5, 60
+DENSEST, HALVINGS = 0.5, 60
 """No population is given more events than one in two windows; a factor is found to a 2⁻⁶⁰th."""
 
 
@@ -83,9 +83,9 @@ def spread(
     each = {name: worth[name] / max(found.events[name] * found.windows[name], 1e-30) for name in worth}
 
     def densities(factor: float) -> dict[str, float]:
-        return {name: min(MOST, factor * share) for name, share in each.items()}
+        return {name: min(DENSEST, factor * share) for name, share in each.items()}
 
-    low, high = 0.0, MOST / min(each.values())
+    low, high = 0.0, DENSEST / min(each.values())
     for _ in range(HALVINGS):
         middle = (low + high) / 2 if low == 0 else math.sqrt(low * high)
         low, high = (middle, high) if reached(densities(middle)) else (low, middle)

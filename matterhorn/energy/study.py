@@ -40,6 +40,7 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     """What a run cost on a chip, from the counts in its trace as they are.
 
     Args:
+        trace: of a run (``engine(…, trace=True).trace``), or read from a file (:meth:`.Trace.load`).
         chip: or its name, or the path of a YAML file. hardware: ``digital`` or ``msu``; None: synapse units where the
             chip has them.
 

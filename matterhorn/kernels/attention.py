@@ -20,17 +20,17 @@ from .ticks import CONTEXTS, SCORES, WEIGHTS, note, now
 HALF, NEARLY = np.float32(0.5), np.float32(1 - 2**-18)
 """Levels are rounded; and a little less than a bound, whatever rounding did to it."""
 
-ROWS = 32
+QUERIES = 32
 """Tokens whose scores, probabilities and contexts are computed one after another."""
 
 
 class AttentionRoom(NamedTuple):
-    """What attention writes on its way, for one head and :data:`ROWS` tokens of a sequence.
+    """What attention writes on its way, for one head and :data:`QUERIES` tokens of a sequence.
 
     Attributes:
         keys: flat, transposed, a row of the padded length for each neuron. offsets: flat, for one row. scores: flat,
-            for ROWS rows of padded length. These three are int16 where :func:`scores_are_short`, else int32.
-        weights: float32, levels, slots: uint8, all flat, for ROWS rows of padded length.
+            for QUERIES rows of padded length. These three are int16 where :func:`scores_are_short`, else int32.
+        weights: float32, levels, slots: uint8, all flat, for QUERIES rows of padded length.
         queries: slots uint8 of one token's head, padded, ``[1, n]``. base: int32, what silent probabilities add.
         order, factors: int32, events of a row: whose they are, and κ without what silence stands for.
         record: uint8, levels of all probabilities, heads · queries · keys of each sequence end to end; empty where
@@ -72,10 +72,10 @@ def attention_room(
     return AttentionRoom(
         np.empty(size * places, kind),
         np.empty(places, kind),
-        np.empty(ROWS * places, kind),
-        np.empty(ROWS * places, np.float32),
-        np.empty(ROWS * places, np.uint8),
-        np.empty(ROWS * places, np.uint8),
+        np.empty(QUERIES * places, kind),
+        np.empty(QUERIES * places, np.float32),
+        np.empty(QUERIES * places, np.uint8),
+        np.empty(QUERIES * places, np.uint8),
         np.full((1, -(-size // SCAN) * SCAN), SILENT, np.uint8),
         np.empty(size, np.int32),
         np.empty(max(size, places), np.int32),
@@ -238,8 +238,8 @@ def attend(queries, keys, values, rows, starts, places, own, room, out, skipped)
             )
             value_offsets(values, begin, left, length, np.int32(probabilities.constant[0]), room.base[:size])
             note(room.spent, SCORES, began)
-            for first in range(rows[s], rows[s + 1], ROWS):
-                count, began = min(ROWS, rows[s + 1] - first), now(room.spent)
+            for first in range(rows[s], rows[s + 1], QUERIES):
+                count, began = min(QUERIES, rows[s + 1] - first), now(room.spent)
                 worst = max(worst, score(queries, first, count, left, size, own.queries, room, padded))
                 if softmax.bias.shape[1] > 0:
                     asking = begin + skipped + first - rows[s]

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
+from ..coding import fixed
 from .compile import kernel
 from .connections import SILENT
 
-FRACTION = np.float32(4096)
-LIMIT = np.float32(127)
+FRACTION, LIMIT = np.float32(fixed.FRACTION), np.float32(fixed.LIMIT)
 
 
 @kernel

@@ -207,7 +207,7 @@ def add_events(
     return types.void(table, place, order, factors, place, base, place, place, out, place), generate
 
 
-EVENTS = 4
+EVENTS_AT_ONCE = 4
 """Events that :func:`add_rows` takes at a time."""
 
 _SUMS = ir.VectorType(ir.FloatType(), LANES)
@@ -219,8 +219,8 @@ _ONCE = ("contract",)
 def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, last: Any, out: Any, start: Any) -> Any:
     """``out[start + j] = Σ_e kept[e] · matrix[order[e], j]`` over events ``first … last − 1``, for 64 columns j.
 
-    Their number is a multiple of :data:`EVENTS`. ``matrix float32 [rows, 64]``, ``order uint16``, ``kept`` and ``out
-    float32``, all contiguous. Two sums run side by side, so that additions need not wait for each other.
+    Their number is a multiple of :data:`EVENTS_AT_ONCE`. ``matrix float32 [rows, 64]``, ``order uint16``, ``kept`` and
+    ``out float32``, all contiguous. Two sums run side by side, so that additions need not wait for each other.
     """
     place = types.intp
 
@@ -231,8 +231,8 @@ def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, las
         sums = [cgutils.alloca_once(builder, _SUMS) for _ in range(2)]
         for total in sums:
             builder.store(ir.Constant(_SUMS, None), total)
-        with cgutils.for_range_slice(builder, args[3], args[4], ir.Constant(I64, EVENTS), I64) as (at, _):
-            for i in range(EVENTS):
+        with cgutils.for_range_slice(builder, args[3], args[4], ir.Constant(I64, EVENTS_AT_ONCE), I64) as (at, _):
+            for i in range(EVENTS_AT_ONCE):
                 event, total = builder.add(at, ir.Constant(I64, i)), sums[i % 2]
                 row = builder.zext(builder.load(builder.gep(numbers, [event])), I64)
                 source = builder.gep(rows, [builder.mul(row, ir.Constant(I64, LANES))])

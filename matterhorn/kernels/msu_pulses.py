@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import EVENTS, LANES, driven, lowest_bit
+from .lanes import EVENTS_AT_ONCE, LANES, driven, lowest_bit
 from .msu_noise import add_noise
 
 SHORT = 0.05
@@ -18,7 +18,7 @@ HALF, SIXTH, TWENTY_FOURTH = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 
 
 
 class Pulses(NamedTuple):
-    """Pulses by token and array, each array's filled up with empty ones to a multiple of :data:`.lanes.EVENTS`.
+    """Pulses by token and array, each array's filled up with empty ones to a multiple of :data:`.lanes.EVENTS_AT_ONCE`.
 
     Attributes:
         order: row within the array, uint16. lengths: signed, in steps of κ, float32. kept: what is left of them when
@@ -34,7 +34,7 @@ class Pulses(NamedTuple):
     @classmethod
     def room_for(cls, kappa: NDArray[np.integer], arrays: int) -> Pulses:
         """Room for what :func:`list_pulses` makes of ``kappa [n, in]``."""
-        places = int(np.count_nonzero(kappa)) + len(kappa) * arrays * (EVENTS - 1)
+        places = int(np.count_nonzero(kappa)) + len(kappa) * arrays * (EVENTS_AT_ONCE - 1)
         bounds = np.empty((len(kappa), arrays + 1), np.int64)
         return cls(np.empty(places, np.uint16), np.empty(places, np.float32), np.empty(places, np.float32), bounds)
 
@@ -74,7 +74,7 @@ def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
                     lengths[event] = flat[place + j]
                     event += 1
                 start += LANES
-            while (event - begun) % EVENTS != 0:
+            while (event - begun) % EVENTS_AT_ONCE != 0:
                 order[event], lengths[event] = 0, 0
                 event += 1
         bounds[i, arrays] = event

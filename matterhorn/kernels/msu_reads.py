@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import EVENTS, LANES, add_rows
+from .lanes import EVENTS_AT_ONCE, LANES, add_rows
 from .msu_noise import add_noise
 
-GROUP = 32
+READS = 32
 """Tokens whose sums lie in the first-level cache between one step and the next."""
 
 
@@ -57,7 +57,7 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
     """
     matrix, merged, noisy, n = arrays.matrix, arrays.merged, arrays.noisy, out.shape[0]
     slices, count, blocks, rows, _ = matrix.shape
-    sums, sorted_events = np.empty((GROUP, LANES), np.float32), np.empty(rows + EVENTS, np.int64)
+    sums, sorted_events = np.empty((READS, LANES), np.float32), np.empty(rows + EVENTS_AT_ONCE, np.int64)
     nothing, total = np.zeros(LANES, np.float32), np.empty((n, LANES), np.float32)
     more = np.float32(read.late * read.late)
     for b in range(blocks):
@@ -68,8 +68,8 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
             for a in range(count):
                 reachable = np.float32(read.rail) / max(arrays.strongest[s, a, b], np.float32(1e-30))
                 offset = nothing if merged else arrays.offset[s, a, own]
-                for group in range(0, n, GROUP):
-                    end = min(group + GROUP, n)
+                for group in range(0, n, READS):
+                    end = min(group + READS, n)
                     add_pulses(matrix[s, a, b], pulses, a, group, end, size, reachable, read, sorted_events, sums)
                     if noisy and not merged:
                         where = ((group * slices + s) * count + a) * blocks + b

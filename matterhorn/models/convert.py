@@ -45,6 +45,7 @@ def convert(
     """The program that gives the same levels and the same logits as a quantized network, to the bit.
 
     Args:
+        network: a calibrated one (:func:`matterhorn.quantize`, :func:`matterhorn.distill`); left as it is.
         labels: names of the outputs (default: those of the network's config). task: what it was trained for.
         tokenizer: goes with the program; a fast tokenizer of Hugging Face is taken too.
 

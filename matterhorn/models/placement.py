@@ -14,7 +14,7 @@ from .calibrate import as_levels, existing, mask_of, run_batches, silence
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
 
-REACH, STRIDE, HALVINGS = 20.0, 1.3, 6
+WIDEST_SCALE, STRIDE, HALVINGS = 20.0, 1.3, 6
 """Scales for a density are looked for between 20 times the present one and a twentieth, by strides of 1.3, of which the
 last is bisected 6 times."""
 
@@ -65,8 +65,8 @@ def scale_for_density(module: ActivationQuantizer, values: Tensor, density: floa
         counted[scale] = 1 - settle_population(module, values)
         return counted[scale]
 
-    high = low = float(module.scale) * REACH
-    while events_at(low) < density and low > high / REACH**2:
+    high = low = float(module.scale) * WIDEST_SCALE
+    while events_at(low) < density and low > high / WIDEST_SCALE**2:
         low /= STRIDE
     if counted[low] >= density:
         high = low * STRIDE

@@ -37,7 +37,8 @@ def quantize(
 
     Args:
         teacher: a classifier of Hugging Face with one of the encoders in :mod:`matterhorn.models.encoders`.
-        weights … digital: see :class:`matterhorn.program.Config`.
+        weights, activation_bits, kv_bits, dead_zone, dead_zones, silence_per, levels_per, activation, digital: see
+            :class:`matterhorn.program.Config`.
         batches: to calibrate on (:func:`matterhorn.calibrate`); without them that comes next.
 
     Raises:

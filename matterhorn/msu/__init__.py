@@ -1,8 +1,11 @@
 """The memristive synapse unit: devices, arrays and neurons as physics, checked against SPICE.
 
+>>> import numpy as np
+>>> weights, kappa = np.ones((4, 16), np.int8), np.ones((2, 16), np.int8)  # [out, in], [..., in]
 >>> bank = ArrayBank.of("rram-wan", "array-128", seed=3)
->>> connection = bank.program(weights, name="block.0.output")  # int8 [out, in]
->>> potentials = connection.at(86400).integrate(kappa)  # [..., in] -> [..., out], in weight times step of κ
+>>> connection = bank.program(weights, name="block.0.output")
+>>> connection.at(86400).integrate(kappa).shape  # [..., out], in weight times step of κ
+(2, 4)
 """
 
 from .bank import ArrayBank

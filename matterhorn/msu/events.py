@@ -21,7 +21,7 @@ from .physics import Physics
 Kappa = NDArray[np.integer]
 """int8 or int16."""
 
-TILE = 1024
+READ_TOGETHER = 1024
 """Tokens that pass through the arrays together: their sums stay in a core's second-level cache."""
 
 JITTER = 0x5DEECE66D
@@ -84,8 +84,8 @@ class EventReads:
         else:
             how = Scale(_wide(scale), _wide(shift), True)
         out = np.empty((len(kappa), width), np.int32)
-        for start in range(0, len(kappa), TILE):
-            part = slice(start, start + TILE)
+        for start in range(0, len(kappa), READ_TOGETHER):
+            part = slice(start, start + READ_TOGETHER)
             self._read(kappa[part], how, int(rng.integers(2**63)), out[part])
         return np.ascontiguousarray(out[:, : self.layout.fan_out]).view(np.int32 if how.whole else np.float32)
 

@@ -19,7 +19,7 @@ from .connection import ProgrammedConnection
 from .device import Device
 from .readout import Ramp
 
-STATIC = ("programming", "stuck", "drift", "nonlinearity", "wires", "mismatch", "leak", "comparator")
+DRAWN_ONCE = ("programming", "stuck", "drift", "nonlinearity", "wires", "mismatch", "leak", "comparator")
 """What a netlist can hold: all that is drawn once per chip. Noise of each read, rails and converters stay out."""
 
 LARGEST = 512
@@ -44,8 +44,8 @@ def make_trial(
 ) -> Trial:
     """An array just large enough for ``weights [out, in]``, its ramp spanning the potentials of ``kappa [in]``."""
     fan_out, fan_in = weights.shape
-    circuit = resized(only(circuit, *STATIC), fan_in, 2 * fan_out)
-    bank = ArrayBank(only(device, *STATIC), circuit, seed)
+    circuit = resized(only(circuit, *DRAWN_ONCE), fan_in, 2 * fan_out)
+    bank = ArrayBank(only(device, *DRAWN_ONCE), circuit, seed)
     full_scale = max(float(np.abs(weights.astype(np.int64) @ kappa).max()), 1.0)
     top = max(int(np.abs(kappa).max()), 1)
     connection = bank.program(weights, kappa_top=top, kappa_unit=code.unit, full_scale=full_scale)

@@ -65,7 +65,7 @@ def _line_laplacian(nodes: int, conductance: float) -> NDArray[np.float64]:
     return np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
 
 
-LIMIT = 4 * 2**30
+MOST_BYTES = 4 * 2**30
 
 
 def default_folder() -> Path:
@@ -79,7 +79,7 @@ class WireCache:
     thrown away beyond ``limit`` bytes."""
 
     folder: Path
-    limit: int = LIMIT
+    limit: int = MOST_BYTES
 
     def effective(self, arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
         """:func:`effective_conductances`, from disk where it is known."""

@@ -13,11 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FRACTION = 4096.0
-"""Norms and the head read the residual stream in fixed point with 12 fractional bits."""
-
-LIMIT = 127.0
-"""Largest magnitude of the residual stream in fixed point."""
+from ..coding.fixed import FRACTION, LIMIT
+from ..topology import TABLES
 
 EXP_ONE = 2.0**14
 """exp(0) in the softmax's table."""
@@ -149,11 +146,9 @@ class QuantizedEmbeddings(nn.Module):
     Tables are buffers: ``word`` int8 ``[vocabulary, width]`` and ``word_scale`` float32 ``[vocabulary]``, etc.
     """
 
-    TABLES = ("word", "position", "segment")
-
     def __init__(self, vocabulary: int, positions: int, types: int, width: int, eps: float):
         super().__init__()
-        for name, rows in zip(self.TABLES, (vocabulary, positions, types), strict=True):
+        for name, rows in zip(TABLES, (vocabulary, positions, types), strict=True):
             self.register_buffer(name, torch.zeros(rows, width, dtype=torch.int8))
             self.register_buffer(f"{name}_scale", torch.zeros(rows))
         self.norm = FixedLayerNorm(width, eps)

@@ -13,14 +13,12 @@ from tokenizers import Tokenizer
 from ..coding import EIGHTHS, Code
 from ..errors import InputError
 from ..kernels.layout import Readout, SoftmaxLayout, Table
-from ..topology import POPULATIONS, SOURCE, STATIC
+from ..topology import POPULATIONS, SOURCE, STATIC, TABLES
 from ..topology import Population as Kind
 from .config import Config
 from .decision import ProblemType
 from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store, frozen
 from .program import Program
-
-TABLES = ("word", "position", "segment")
 
 
 class _Taker:

@@ -32,7 +32,7 @@ from .parts import REACH
 from .program import Program
 from .text import read_tokenizer
 
-FORMAT = 4
+PROGRAM_FORMAT = 4
 """4: checksums in a manifest. 3: new names of populations and connections, labels as a list."""
 
 KIND = "program"
@@ -86,6 +86,9 @@ def load(name: str | Path) -> Program:
 
     >>> load("sst2").labels
     ('negative', 'positive')
+
+    Args:
+        name: of a program's folder, or of a program in ``$MATTERHORN_MODELS``, the package or a checkout.
 
     Raises:
         InputError: there is none, or a file is missing, cut, altered, not in the manifest, or of another format.
@@ -172,7 +175,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if kind != MODEL_TYPE:
         cure = "run matterhorn convert first" if kind == "matterhorn" else "give a program's folder"
         raise InputError(f"a {kind!r} checkpoint, not a program", file=path, field="model_type", cure=cure)
-    if plain.get("format") != FORMAT:
+    if plain.get("format") != PROGRAM_FORMAT:
         raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
     manifest_of(folder, KIND).read(folder, CONFIG_FILE)
     missing = [key for key in ("network", "labels", "task", "embeddings") if key not in plain]

@@ -36,6 +36,13 @@ class Program:
         tokenizer: what makes tokens of texts, if known. path: the folder it was read from.
 
     Make one with :meth:`from_arrays`, :func:`matterhorn.convert` or :func:`matterhorn.load`.
+
+    >>> import matterhorn as mh
+    >>> program = mh.load("sst2")
+    >>> program.config.weights, program.shape.layers, program.blocks[0].connections["ffn1"].weights.shape
+    ('int1', 6, (1536, 384))
+    >>> program.encode(["A fine film.", "Loud."])["input_ids"].shape  # [texts, tokens of the longest]
+    (2, 6)
     """
 
     config: Config

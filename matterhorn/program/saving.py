@@ -16,10 +16,10 @@ from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
-    FORMAT,
     KIND,
     MODEL_FILE,
     MODEL_TYPE,
+    PROGRAM_FORMAT,
     ROWS_FILE,
     differing_rows,
     to_disk,
@@ -91,7 +91,7 @@ def check_embeddings(name: str) -> None:
 def _config(program: Program, embeddings: str) -> dict[str, Any]:
     """What ``config.json`` says."""
     return {
-        "format": FORMAT,
+        "format": PROGRAM_FORMAT,
         "model_type": MODEL_TYPE,
         "architectures": ["ProgramForSequenceClassification"],
         "auto_map": auto_map("ProgramConfig", "ProgramForSequenceClassification"),

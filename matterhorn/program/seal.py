@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..storage import MANIFEST_FILE, Manifest, put_file, sha256
-from .files import CONFIG_FILE, FORMAT, KIND, MODEL_TYPE, ROWS_FILE, assembled, find_embeddings, tokenizer_in
+from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, ROWS_FILE, assembled, find_embeddings, tokenizer_in
 from .program import Program
 from .saving import ties
 
@@ -22,7 +22,7 @@ def seal(folder: Path) -> Program:
         InputError: it is no program, or one of an earlier format than 3.
     """
     plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    if plain.get("model_type") != MODEL_TYPE or plain.get("format") not in (3, FORMAT):
+    if plain.get("model_type") != MODEL_TYPE or plain.get("format") not in (3, PROGRAM_FORMAT):
         cure = "give a program's folder"
         raise InputError("not a program of format 3 or 4", file=folder / CONFIG_FILE, field="format", cure=cure)
     sums, named = plain.pop("sha256", {}), plain["embeddings"]
@@ -31,7 +31,7 @@ def seal(folder: Path) -> Program:
     program = assembled(
         folder, plain, lambda name: (shelf if name == named else folder / name).read_bytes(), words, own_rows=rows
     )
-    put_file(folder / CONFIG_FILE, json.dumps(plain | {"format": FORMAT}, indent=1) + "\n")
+    put_file(folder / CONFIG_FILE, json.dumps(plain | {"format": PROGRAM_FORMAT}, indent=1) + "\n")
     for path in folder.glob("results*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
         put_file(path, json.dumps(result | {"program": program.hash}, indent=1) + "\n")

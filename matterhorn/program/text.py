@@ -24,6 +24,9 @@ class Encoded(TypedDict):
     token_type_ids: NDArray[np.int64]
 
 
+INPUTS = tuple(Encoded.__annotations__)
+"""Names of what an encoder of Hugging Face takes."""
+
 Text = str | tuple[str, str]
 Answer = TypeVar("Answer")
 

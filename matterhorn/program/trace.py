@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..storage import check_file, put_file
 from ..topology import SOURCE, Shape, Site
 
-FORMAT = 4
+TRACE_FORMAT = 4
 """Of trace files; 4: the hash of the rows."""
 
 COUNTED = ("histogram", "windows", "events", "kappa_sum", "products", "accumulates", "offset_accumulates")
@@ -114,6 +114,14 @@ class Trace:
         parts: hashes of the rows of the traces that :func:`merged` made it from; empty for the trace of one run.
         lengths: ``lengths[n]`` is the number of sequences with n tokens.
         connections: by ``block.<i>.<connection>``. digital: by name.
+
+    >>> import matterhorn as mh
+    >>> program = mh.load("sst2")
+    >>> trace = mh.Engine(program, threads=1)(**program.encode(["A fine film."]), trace=True).trace
+    >>> trace.sequences, trace.tokens, trace.events < trace.windows
+    (1, 6, True)
+    >>> bool(trace.silent_share > 0.8 and trace.quiet_share > 0.8)
+    True
     """
 
     shape: Shape
@@ -204,7 +212,7 @@ class Trace:
     def save(self, path: str | Path) -> None:
         """Write as gzipped JSON."""
         plain = {
-            "format": FORMAT,
+            "format": TRACE_FORMAT,
             "program": self.program,
             "rows": self.rows_hash,
             "parts": [f"{part:064x}" for part in self.parts],

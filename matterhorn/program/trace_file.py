@@ -12,7 +12,7 @@ from ..coding import MAX_BITS
 from ..errors import InputError
 from ..reading import Strict, read_packed_json, validated
 from ..topology import CONNECTION, CONNECTIONS, SOURCE, Shape, Site
-from .trace import FORMAT, ConnectionTrace, DigitalTrace, Trace
+from .trace import TRACE_FORMAT, ConnectionTrace, DigitalTrace, Trace
 
 CURE = "record the trace anew"
 OPERATIONS = (
@@ -89,8 +89,8 @@ class _Saved(_Exact):
 def read_trace(path: Path) -> Trace:
     """See :meth:`.trace.Trace.load`."""
     plain = read_packed_json(path, "give a trace (.json.gz)")
-    if plain.get("format") != FORMAT:
-        problem = f"format {plain.get('format')}, not {FORMAT}"
+    if plain.get("format") != TRACE_FORMAT:
+        problem = f"format {plain.get('format')}, not {TRACE_FORMAT}"
         raise InputError(problem, file=path, field="format", cure=CURE)
     saved = validated(_Saved, plain, path, CURE)
     trace = Trace(

@@ -16,7 +16,7 @@ from ..tasks.results import Result
 from .glue_rows import published
 from .picture import save_picture
 
-FORMAT = 1
+FRONT_FORMAT = 1
 """Of the document that ``matterhorn pareto --json`` prints."""
 
 

@@ -20,7 +20,8 @@ from .engine import Engine
 from .record import SlotRecorder
 from .sequences import Sequences
 
-BACKENDS = ("stepped", "exact", "events")
+COMPARED = ("stepped", "exact", "events")
+"""The first is what the others are compared with, where there is nothing else."""
 BATCH = 32
 """Texts that run together."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -68,15 +69,15 @@ def verify(
     rows: Iterable[Encoded] | Sequence[Text],
     *,
     against: Reference | None = None,
-    backends: Sequence[str] = BACKENDS,
+    backends: Sequence[str] = COMPARED,
     progress: Progress = iter,
 ) -> Verification:
     """Compare backends with a reference on all batches, bit by bit.
 
     Args:
-        rows: texts (or pairs), or batches as :meth:`Program.encode` gives them.
+        program: what the backends run. rows: texts (or pairs), or batches as :meth:`Program.encode` gives them.
         against: what is right; None: the first of the backends, so that they are compared with one another.
-        backends: at least one, or two without a reference.
+        backends: at least one, or two without a reference. progress: wraps the batches, to show how far it is.
 
     Raises:
         InputError: there is nothing to compare.

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
 from ..distill.loop import Kept, run_phase
-from ..distill.measure import BATCH, Measure, Measured, ask, by_divergence, predict
+from ..distill.measure import MEASURED_ROWS, Measure, Measured, ask, by_divergence, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.start import give_dead_zone, start_student
@@ -147,7 +147,7 @@ def fit_classifier(
 ) -> None:
     """Fit a student's classifier to what the teacher answers on some rows: least squares, behind the pooler it has."""
     rows = learn.subset(random.Random(seed).sample(range(len(learn)), min(FITTED, len(learn))))
-    order = [row for batch in sorted_batches(rows, BATCH) for row in batch]
+    order = [row for batch in sorted_batches(rows, MEASURED_ROWS) for row in batch]
     seen: list[Tensor] = []
     with watching({Site(0, "classifier"): student.classifier}, lambda _, __, x: seen.append(x)):
         predict(student, rows)

@@ -24,7 +24,7 @@ from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
 from ..topology import POPULATIONS, STATIC, Site
 
-ROWS = 20
+ASKED_ROWS = 20
 """Rows that a network is asked with quantizers off, spread over those given."""
 
 SAME_SCORE = 0.5
@@ -67,7 +67,7 @@ def diagnose(
     """
     taught, own = answers
     same = same_answer(task, taught, own)
-    spread = np.linspace(0, len(tokens) - 1, min(ROWS, len(tokens))).astype(int)
+    spread = np.linspace(0, len(tokens) - 1, min(ASKED_ROWS, len(tokens))).astype(int)
     probe = _Probe(student, task, tokens.subset(spread.tolist()), taught[spread])
     return Diagnosis(
         agreement=float(same.mean()),

@@ -24,7 +24,7 @@ from ..models.general import GeneralEncoder
 from .course import begin, comparing, distillation_rows, find_general, phases_of
 from .plan import Plan
 
-STEPS = 4
+TRIED_STEPS = 4
 """Steps that are taken; the first ones warm up and are not counted."""
 
 FORMAT = 1
@@ -81,13 +81,13 @@ def seconds_per_step(plan: Plan, phase: Distilling) -> float:
     student = begin(teacher, phase, learn, settings, find_general(teacher, settings))
     loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    descent = begin_descent(student, phase, STEPS, accelerator)
-    batches = token_batches(learn, phase, settings.seed, 0, STEPS, accelerator)
+    descent = begin_descent(student, phase, TRIED_STEPS, accelerator)
+    batches = token_batches(learn, phase, settings.seed, 0, TRIED_STEPS, accelerator)
     times, began = [], time.monotonic()
     for _ in descend(descent, loss, batches, phase):
         times.append(time.monotonic() - began)
         began = time.monotonic()
-    return float(np.median(times[STEPS // 2 :]))
+    return float(np.median(times[TRIED_STEPS // 2 :]))
 
 
 def peak_gigabytes() -> float:

@@ -99,11 +99,23 @@ def spike(
             folder, and stay.
         kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.
         task: columns, labels and metrics in place of ``text``, ``label`` and ``kind``.
+        tokenizer: of a model that was not read from a folder. progress: wraps what takes long, by its name, to show it.
         chip: what it is billed on. verify_rows: so many rows of ``eval`` are verified.
         settings: any field of :class:`matterhorn.spiking.Settings`, e.g. ``minutes=10``, ``silent_share=0.9``.
 
     Raises:
         InputError: the classifier, a row or a setting is not possible; before any work.
+
+    >>> from tempfile import mkdtemp
+    >>> from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+    >>> sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    >>> classifier = BertForSequenceClassification(BertConfig(vocab_size=6, **sizes))
+    >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "warm", "cold"]
+    >>> tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)})
+    >>> rows = [{"text": "warm", "label": "LABEL_1"}, {"text": "cold, cold", "label": "LABEL_0"}] * 4
+    >>> done = spike(classifier, eval=rows, tokenizer=tokenizer, output=f"{mkdtemp()}/my-snn")
+    >>> done.program.labels, done.answer["verified"]
+    (('LABEL_0', 'LABEL_1'), True)
     """
     about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
     folder = Path(output)

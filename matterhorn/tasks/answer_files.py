@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from .predictor import Columns
 
-GROUP = 32
+TOGETHER = 32
 """Parts that share a row group of a Parquet file."""
 
 
@@ -97,8 +97,8 @@ def _join_parquet(parts: Sequence[Path], _: Sequence[str], output: Path) -> None
     from pyarrow import parquet
 
     with parquet.ParquetWriter(output, parquet.read_schema(parts[0])) as writer:
-        for start in range(0, len(parts), GROUP):
-            writer.write_table(arrow.concat_tables([parquet.read_table(p) for p in parts[start : start + GROUP]]))
+        for start in range(0, len(parts), TOGETHER):
+            writer.write_table(arrow.concat_tables([parquet.read_table(p) for p in parts[start : start + TOGETHER]]))
 
 
 FORMATS = {

@@ -45,7 +45,7 @@ class Predictor:
         text: the column of the text, or the two of a pair.
         max_length: rows are cut to so many tokens, and to what the network reads.
         batch_size: rows that the engine is given at once.
-        threads: of each process; None: all processors.
+        backend: as of :class:`matterhorn.Engine`. threads: of each process; None: all processors.
         logits: whether to give the logits as well.
 
     Raises:

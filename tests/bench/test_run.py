@@ -44,7 +44,9 @@ def ran(folder, tmp_path, monkeypatch):
 
 def test_a_run_from_plan_to_table(ran, tmp_path):
     answer, file = ran
-    assert json.loads(file.read_text()) == answer and answer["format"] == bench.FORMAT and answer["threads"] == [1]
+    assert (
+        json.loads(file.read_text()) == answer and answer["format"] == bench.BENCH_FORMAT and answer["threads"] == [1]
+    )
     rows = answer["rows"]
     assert [row["what"] for row in rows] == sorted((row["what"] for row in rows), reverse=True)
     of_networks = [row for row in rows if row["what"] == "network"]

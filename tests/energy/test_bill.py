@@ -22,7 +22,7 @@ from matterhorn.energy import (
     recode,
     silent_share,
 )
-from matterhorn.energy.billing import STAGES
+from matterhorn.energy.billing import WINDOWS_PER_BLOCK
 from matterhorn.energy.mapping import hardware_of
 from matterhorn.energy.rivals import Side
 from matterhorn.energy.study import encodings, map_trace
@@ -294,7 +294,7 @@ def test_the_last_block_writes_all_keys_but_fires_once():
 
 def test_the_last_block_takes_the_time_of_its_keys_and_one_token():
     """Blocks of n tokens take n + m + 4 windows, m = n or 1; a synapse unit's has 16 slots and 80 ns."""
-    assert STAGES == 6
+    assert WINDOWS_PER_BLOCK == 6
     for shape, last in ((WHOLE, (16, 22)), (synthetic.SMALL, (11, 14))):
         windows = (16 + 22) + sum(last)
         assert bill(synthetic.build(shape), "rram-22nm", "msu").latency == near(windows * 96e-9)

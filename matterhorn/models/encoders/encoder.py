@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...topology import TABLES
 
 SIZES = {
     name: name
@@ -74,9 +75,6 @@ class Encoder:
         """Parts of every block, by our names."""
         blocks = model.get_submodule(self.layers).children()
         return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in blocks]
-
-
-TABLES = ("word", "position", "segment")
 
 
 def like_bert(

@@ -1,0 +1,7 @@
+"""The fixed point in which norms and the head read the residual stream."""
+
+FRACTION = 4096.0
+"""Steps of 1: 12 fractional bits."""
+
+LIMIT = 127.0
+"""Largest magnitude; what is beyond saturates."""
