@@ -1,7 +1,7 @@
 """The program: a converted network, frozen. Integers only, but for the digital steps; no engine in it.
 
-Everything is a NumPy array that cannot be written to, laid out for the kernels once, when the program is made. A
-program can be shared by threads and pickled.
+Everything is a NumPy array over bytes that nothing can write to, laid out for the kernels once, when the program is
+made. A program can be shared by threads and pickled.
 """
 
 from __future__ import annotations
