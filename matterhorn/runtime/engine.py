@@ -146,12 +146,12 @@ class Engine:
 
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
         names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
-        said = text if isinstance(text, str) else "\t".join(text)
+        written = text if isinstance(text, str) else "\t".join(text)
         shares = probabilities(kind, logits)
         by_name = None if shares is None else dict(zip(names, shares.tolist(), strict=True))
         scores = dict(zip(names, logits.tolist(), strict=True))
         held = [] if shares is None else np.atleast_1d(np.array(names)[decide(kind, logits)]).tolist()
-        return Answer(said, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
+        return Answer(written, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
 
     def _checked(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
