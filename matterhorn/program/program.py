@@ -113,7 +113,8 @@ class Program:
             max_length: longer texts are cut to so many tokens (of a pair the longer one first); None: they are refused.
 
         Raises:
-            InputError: there is no tokenizer, a text is empty or longer than the network reads.
+            InputError: there is no tokenizer, a text is none, empty or longer than the network reads, or ``max_length``
+                leaves nothing of it.
         """
         if self.tokenizer is None:
             cure = "load a program with its tokenizer, or give token numbers"

@@ -165,9 +165,21 @@ def test_texts_become_padded_arrays(program):
         ([" "], "empty text"),
         (["ok", ("a", "")], "text 2"),
         ("a " * 99, "too long"),
+        ([1], "text 1: no text"),
+        ([("a", "b", "c")], "text 1: no text"),
+        ([("a",)], "text 1: no text"),
+        ([("a", 2)], "text 1: no text"),
     ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)
+
+
+def test_a_length_that_leaves_nothing_of_a_text_is_refused(program):
+    assert program.encode(["abc"], max_length=3)["input_ids"].shape == (1, 3)
+    assert program.encode([("abc", "abc")], max_length=5)["input_ids"].shape == (1, 5)
+    for text, longest in (("abc", 2), ("abc", 0), ("abc", -3), ("abc", 3.5), (("abc", "abc"), 4)):
+        with pytest.raises(InputError, match=f"max_length: {longest} tokens"):
+            program.encode([text], max_length=longest)
 
 
 def test_thresholds_on_a_line_take_two_words_and_others_one_each():
