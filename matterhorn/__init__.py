@@ -12,7 +12,6 @@ the extra ``train``: ``pip install "matterhorn-snn[train]"``.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
@@ -63,23 +62,11 @@ _ROOMS = {
 }
 """Where each name comes from; rooms are imported when a name of theirs is first asked for."""
 
-_TRAINING = {
-    "models": ("torch", "transformers"),
-    "distill": ("torch", "transformers", "accelerate"),
-    "spiking": ("torch", "transformers", "accelerate"),
-}
-"""What rooms need that the base install lacks."""
-
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = _ROOMS[name]
-    for package in _TRAINING.get(room.partition(".")[0], ()):
-        if find_spec(package) is None:
-            cure = 'pip install "matterhorn-snn[train]"'
-            raise InputError(f"{name} needs {package}, which is not installed", field=name, cure=cure)
-    found = getattr(import_module(f".{room}", __name__), name)
+    found = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
     globals()[name] = found
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -97,6 +98,9 @@ GONE = {
     "rooms": r"matterhorn[./](engines|training|zoo|quantity|trace)\b|--engine\b",
 }
 
+NO_NAMES = {"said", "told"}
+"""What nothing in the package is called: they do not say what it is."""
+
 REFUSED = {"settings", "populations and connections"}
 """What tests may name, to see that it is refused."""
 
@@ -127,6 +131,15 @@ def test_words_that_are_gone_are_not_used(kind):
             continue
         for number, line in enumerate(without_the_table(path).splitlines(), 1):
             found += [f"{path.relative_to(ROOT)}:{number}: {match[0]}" for match in word.finditer(line)]
+    assert not found, "\n".join(found)
+
+
+def test_names_say_what_a_thing_is():
+    found = []
+    for path in sorted((ROOT / "matterhorn").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = {getattr(node, field, None) for field in ("id", "arg", "attr", "name")}
+            found += [f"{path.relative_to(ROOT)}:{node.lineno}: {name}" for name in names if name in NO_NAMES]
     assert not found, "\n".join(found)
 
 

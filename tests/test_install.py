@@ -99,6 +99,12 @@ def test_verbs_that_need_the_extra_say_so(python, tmp_path, verb):
     assert 'pip install "matterhorn-snn[train]"' in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("room", ["nn", "models", "models.config", "hf", "distill", "spiking"])
+def test_rooms_that_need_the_extra_say_so(python, tmp_path, room):
+    last = run(python, "-c", f"import matterhorn.{room}", folder=tmp_path).stderr.splitlines()[-1]
+    assert "InputError" in last and 'pip install "matterhorn-snn[train]"' in last
+
+
 def test_ten_lines_of_python(python, tmp_path):
     lines = """
 import matterhorn as mh

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+PLANTED = {
+    "energy.billing": "matterhorn.nn.quantizers",
+    "program.text": "matterhorn.nn.quantizers",
+    "report.tables": "matterhorn.models.quantize",
+    "study.run": "matterhorn.distill.recipe",
+    "topology": "torch",
+    "program.config": "datasets",
+    "reading": "huggingface_hub",
+}
+"""What must not be imported, by who does."""
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run([sys.executable, "-c", code, "--no-cache"], capture_output=True, text=True, cwd=folder)
+
 
 def test_contracts_hold():
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from importlinter.cli import lint_imports_command; lint_imports_command()",
-            "--no-cache",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    done = lint(ROOT)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_contracts_break(tmp_path):
+    only = shutil.ignore_patterns("__pycache__", "shipped")
+    shutil.copytree(ROOT / "matterhorn", tmp_path / "matterhorn", ignore=only)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for room, other in PLANTED.items():
+        with (tmp_path / "matterhorn" / f"{room.replace('.', '/')}.py").open("a", encoding="utf-8") as file:
+            file.write(f"\nimport {other}\n")
+    (tmp_path / "matterhorn" / "annex.py").write_text("import matterhorn.cli\n", encoding="utf-8")
+    done = lint(tmp_path)
+    assert done.returncode == 1
+    for room, other in PLANTED.items():
+        assert f"matterhorn.{room} -> {other}" in done.stdout
+    assert "annex" in done.stdout  # a room that no contract knows
 
 
 def test_modules_can_be_read_in_a_sitting():

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from .. import __version__
-from ..errors import visible
+from ..errors import InputError, visible
 
 COMMANDS = {
     "run": ["run"],
@@ -57,7 +57,18 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-BackendName = Annotated[str, typer.Option("--backend", help="events, exact or stepped: the same bits.")]
+
+
+def _without_a_chip(backend: str) -> str:
+    if backend == "analog":
+        cure = "take matterhorn evaluate, which has --device and --circuit"
+        raise InputError("analog needs a chip", field="--backend", cure=cure)
+    return backend
+
+
+BackendName = Annotated[
+    str, typer.Option("--backend", callback=_without_a_chip, help="events, exact or stepped: the same bits.")
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="OUTPUT may hold other files, which stay, and edited ones of ours, which do not."),

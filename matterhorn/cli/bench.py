@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from ..reading import read_mapping, validated
 from .app import PICTURES, Json, ModelName, app, print_json
-from .extras import need
 
 
 @app.command()

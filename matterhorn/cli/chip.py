@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from .app import given
-from .extras import need
 
 if TYPE_CHECKING:
     from ..msu import ArrayBank

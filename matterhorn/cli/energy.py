@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from .app import PAGES, PICTURES, Json, app, print_json, say
-from .extras import need
 from .foreign import bill_foreign
 from .rows import Rows, load_rows, tracked, with_rows
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from ..reading import read_mapping
 from .app import BackendName, Json, app, print_json, say
-from .extras import need
 from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, launched, shared, tracked, with_rows
 
 if TYPE_CHECKING:

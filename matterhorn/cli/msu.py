@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from .app import PAGES, Json, Overwrite, app, print_json, say
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
-from .extras import need
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:

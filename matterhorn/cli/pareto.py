@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from .app import PICTURES, Json, app, print_json
 from .energy import DEFAULT_MODEL, obtain_trace
-from .extras import need
 from .rows import Rows
 
 

@@ -29,11 +29,11 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
+    from ..extras import need
     from ..program.files import GENERAL
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
     from ..tasks import get_task
-    from .extras import need
 
     need("train", "torch", "transformers")
     check_folder(output, "program", source, overwrite=overwrite)
@@ -71,9 +71,9 @@ def verify(
 
     Without the extra ``train`` there is no quantized network: then the backends are compared with one another.
     """
+    from ..extras import need, present
     from ..runtime import verify as compare
     from ..tasks.tokens import sorted_batches
-    from .extras import need, present
 
     if against is not None:
         need("train", "torch", "transformers")
@@ -127,8 +127,8 @@ def _line(name: str) -> dict[str, Any]:
     scores = next(iter(read_result(file).spiking), None) if file.is_file() else None
     shares = {share: getattr(scores, share, None) for share in ("silent_share", "quiet_share")}
     sealed = {"sha256": manifest_of(folder, KIND).sum_of(folder, MODEL_FILE), "path": str(folder)}
-    told = {"trained_for": _trained_for(folder / "recipe.yaml")}
-    return {"name": name, "task": plain["task"], **sizes, **formats, **told, **shares, **sealed}
+    purpose = {"trained_for": _trained_for(folder / "recipe.yaml")}
+    return {"name": name, "task": plain["task"], **sizes, **formats, **purpose, **shares, **sealed}
 
 
 def _trained_for(recipe: Path) -> str | None:

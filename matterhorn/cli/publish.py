@@ -37,7 +37,7 @@ def publish(
 ) -> None:
     """Convert a run's network of the widest dead zone, score it on the dev rows, verify it, and write the program with
     its recipe, figures and model card. All or nothing."""
-    from .extras import need
+    from ..extras import need
 
     need("train", "torch", "transformers", "accelerate")
     from ..distill.recipe import as_yaml

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ..errors import InputError
-from .extras import need
+from ..extras import need
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..extras import need
 from ..reading import read_text, whole
 from .app import PICTURES, TRACES, BackendName, Json, ModelName, app, print_json
-from .extras import need
 from .rows import MAX_LENGTH, Rows, tracked, with_rows
 
 if TYPE_CHECKING:

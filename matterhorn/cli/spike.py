@@ -40,7 +40,7 @@ def spike(
 
     Killed, the same command goes on. The folder's index.html says what was lost, and why.
     """
-    from .extras import need
+    from ..extras import need
     from .hub import notice_offline
 
     need("train", "torch", "transformers", "accelerate")

@@ -80,7 +80,7 @@ def course(
 
 def _prepare(threads: int) -> None:
     """What training needs."""
-    from .extras import need
+    from ..extras import need
 
     need("train", "torch", "transformers", "accelerate")
     notice_offline()
@@ -97,6 +97,6 @@ def _figures(best: Path) -> str:
     from ..units import engineering
 
     last = read_progress(best.parent / "last").history[-1]
-    told = [f"{share} {last[share]:.3f}" for share in ("silent", "quiet") if share in last]
-    told += [f"{engineering(last['joules'])} a sentence in training"] if "joules" in last else []
-    return "".join(f", {one}" for one in told)
+    figures = [f"{share} {last[share]:.3f}" for share in ("silent", "quiet") if share in last]
+    figures += [f"{engineering(last['joules'])} a sentence in training"] if "joules" in last else []
+    return "".join(f", {one}" for one in figures)

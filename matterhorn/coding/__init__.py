@@ -1,6 +1,6 @@
 """Levels, slots, silent levels and dead zones: how integers become spikes. Pure functions on NumPy arrays."""
 
-from .code import EIGHTHS, MAX_BITS, SILENT, Code
+from .code import EIGHTHS, MAX_BITS, SILENT, Code, frozen
 from .silence import level_histogram, mean_of_silent, most_frequent, silent_share
 from .spikes import count_events, decode, encode, is_silent, kappa
 
@@ -12,6 +12,7 @@ __all__ = [
     "count_events",
     "decode",
     "encode",
+    "frozen",
     "is_silent",
     "kappa",
     "level_histogram",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+
+Array_ = TypeVar("Array_", bound=NDArray[Any])
 
 SILENT = 255
 """Slot number that stands for "no spike in this window"."""
@@ -46,14 +49,14 @@ class Code:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
             raise InputError(f"{self.bits} bits", field="bits", cure=f"give 1 … {MAX_BITS}")
-        object.__setattr__(self, "silent", _frozen(self.silent))
+        object.__setattr__(self, "silent", frozen(np.asarray(self.silent, np.int16)))
         low, high = int(self.silent.min()), int(self.silent.max())
         if low < 0 or high > self.top:
             raise InputError(f"level {low if low < 0 else high}", field="silent", cure=f"give levels in 0 … {self.top}")
         if not 0 <= self.dead_zone <= self.top // 2:
             raise InputError(f"k = {self.dead_zone}", field="dead_zone", cure=f"give k in 0 … {self.top // 2}")
         if self.silent_value is not None:
-            object.__setattr__(self, "silent_value", _frozen(self.silent_value))
+            object.__setattr__(self, "silent_value", frozen(np.asarray(self.silent_value, np.int16)))
             distance = np.abs(self.silent_value - EIGHTHS * self.silent)
             if bool((distance >= EIGHTHS * (self.dead_zone + 1)).any()):
                 cure = "keep it less than a level from m ± k"
@@ -90,8 +93,12 @@ class Code:
         return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))
 
 
-def _frozen(values: NDArray[np.int16]) -> NDArray[np.int16]:
-    """An own copy that cannot be written to."""
-    own = np.array(values, dtype=np.int16)
-    own.flags.writeable = False
-    return own
+def frozen(values: Array_) -> Array_:
+    """A contiguous array over bytes, which nothing can write to, nor make writable: the same if it is one already, else
+    a copy. (A view that is read-only, of an array that is not, changes with that.)"""
+    owner: Any = values
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:  # (NumPy unpickles into bytes that it writes to)
+        owner = owner.base
+    if isinstance(owner, bytes) and values.flags.c_contiguous and values.flags.aligned:
+        return values
+    return np.ndarray(values.shape, values.dtype, np.ascontiguousarray(values).tobytes())  # type: ignore[return-value]

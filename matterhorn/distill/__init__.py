@@ -3,6 +3,10 @@
 import sys
 from types import ModuleType
 
+from ..extras import need
+
+need("train", "torch", "transformers", "accelerate")
+
 from .recipe import Distilling, Phase, Recipe, load_recipe, read_recipe, shipped_recipes
 from .silence import Silence
 from .verb import distill

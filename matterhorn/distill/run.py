@@ -99,7 +99,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
         if not is_done(place / "last"):
             teacher, rows = lesson.teacher(), (lesson.learn, lesson.select)
             set_seed(recipe.seed)
-            student, told = start_student(
+            student, planned = start_student(
                 phase,
                 source,
                 lesson.learn,
@@ -110,7 +110,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
                 latents=start.latents if start else None,
             )
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
-            loss = loss_of(told, student, partial(ask, teacher), lesson.learn, recipe.seed)
+            loss = loss_of(planned, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
             run_phase(student, loss, judge, *rows, phase, place, recipe.seed, tracker=tracker, beside=kept)

@@ -163,11 +163,11 @@ def give_dead_zone(
     is_new = before != phase.dead_zone
     if is_new and not phase.densities:
         settle_silence(student, batches)
-    told = priced(phase, student, mixture(learn, seed))
-    share = told.silent_share or told.quiet_share
-    if told.densities and share is not None and (is_new or not phase.price):
-        place_densities(student, mixture(learn, seed), share, told.densities)
-    return told
+    planned = priced(phase, student, mixture(learn, seed))
+    share = planned.silent_share or planned.quiet_share
+    if planned.densities and share is not None and (is_new or not phase.price):
+        place_densities(student, mixture(learn, seed), share, planned.densities)
+    return planned
 
 
 def mixture(learn: Tokens, seed: int) -> dict[str, Tensor]:

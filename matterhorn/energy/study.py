@@ -45,8 +45,8 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
             chip has them.
 
     Raises:
-        InputError: there is no such chip, it has no such arrays, its mesh is too small, or capacitors of its synapse
-            units cannot hold the network's potentials.
+        InputError: there is no trace or no such chip, it has no such arrays, its mesh is too small, or capacitors of
+            its synapse units cannot hold the network's potentials.
 
     Example:
 
@@ -56,6 +56,8 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     >>> bool(mh.bill(engine(**inputs, trace=True).trace, chip="rram-22nm").total > 0)
     True
     """
+    if not isinstance(trace, Trace):
+        raise InputError("no trace", field="trace", cure="call the engine with trace=True")
     on = load(chip) if isinstance(chip, str) else chip
     kind, counted = hardware or hardware_of(on)[-1], as_traced(trace)
     if kind == "msu":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ..extras import need
+
+need("train", "torch", "transformers")
+
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from ..models import MatterhornConfig, QuantizedForSequenceClassification

@@ -1,6 +1,10 @@
 """The quantized network: from a full-precision encoder, calibrated, trained elsewhere, converted to a program. Needs
 torch and transformers."""
 
+from ..extras import need
+
+need("train", "torch", "transformers")
+
 from .calibrate import calibrate
 from .config import MatterhornConfig
 from .convert import convert

@@ -28,7 +28,7 @@ def whole_model(
     Raises:
         InputError: there is no such model, a tensor is missing, of another size, unknown, or has NaN or infinity.
     """
-    told = options.pop("output_loading_info", False)
+    wants_info = options.pop("output_loading_info", False)
     usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
     with whole(source, CURE):
         model, info = load(source, *arguments, **(usual | options), output_loading_info=True)
@@ -41,7 +41,7 @@ def whole_model(
         unset = values.isnan() if name.endswith("scale") else torch.zeros((), dtype=torch.bool)  # not calibrated yet
         if values.is_floating_point() and not bool((values.isfinite() | unset).all()):
             raise InputError("NaN or infinity", file=source, field=name, cure="train anew, or restore the file")
-    return (model, info) if told else model
+    return (model, info) if wants_info else model
 
 
 def _of_encoder(model: PreTrainedModel, name: str) -> bool:

@@ -1,5 +1,9 @@
 """Quantized modules for training (straight-through), and the definitions of the digital steps. Needs torch."""
 
+from ..extras import need
+
+need("train", "torch")
+
 from .digital import DigitalLinear, FixedLayerNorm, QuantizedEmbeddings, quantize_int8
 from .linear import QuantizedLinear, quantize_weights
 from .quantizers import ActivationQuantizer, Events, Sent

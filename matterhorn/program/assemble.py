@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ..coding import EIGHTHS, Code
+from ..coding import EIGHTHS, Code, frozen
 from ..errors import InputError
 from ..kernels.layout import Readout, SoftmaxLayout, Table
 from ..topology import POPULATIONS, SOURCE, STATIC, TABLES
 from ..topology import Population as Kind
 from .config import Config
 from .decision import ProblemType
-from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store, frozen
+from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store
 from .program import Program
 
 
@@ -67,7 +68,7 @@ def assemble(
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
     about = (labels, projection, task, tokenizer, path, problem_type)
-    return Program(config, embeddings, blocks, pooler, classifier, *about, take.taken)
+    return Program(config, embeddings, blocks, pooler, classifier, *about, MappingProxyType(take.taken))
 
 
 def _block(take: _Taker, config: Config, index: int) -> Block:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding import Code
+from ..coding import Code, frozen
 from ..kernels.connections import MOST
 from ..kernels.lanes import LANES
 from ..kernels.layout import (
@@ -31,17 +32,6 @@ from .packing import as_lines, bit_planes
 
 REACH = 2**24 - 1
 """No potential is larger: float32 holds every integer up to here, and a network that goes beyond is refused."""
-
-Array_ = TypeVar("Array_", bound=NDArray[Any])
-
-
-def frozen(values: Array_) -> Array_:
-    """A contiguous array that cannot be written to: the same if it is one already, else a copy."""
-    if not values.flags.writeable and values.flags.c_contiguous:
-        return values
-    own = np.array(values, order="C")
-    own.flags.writeable = False
-    return own  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +215,14 @@ class Block:
     feed_forward_readout: Readout
     heads: int
     cut: bool
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "populations", "arrays"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> Any:
+        own = (getattr(self, one.name) for one in fields(self))
+        return Block, tuple(dict(value) if isinstance(value, Mapping) else value for value in own)
 
     @cached_property
     def attention(self) -> AttentionLayout:

@@ -1,7 +1,7 @@
 """The program: a converted network, frozen. Integers only, but for the digital steps; no engine in it.
 
-Everything is a NumPy array that cannot be written to, laid out for the kernels once, when the program is made. A
-program can be shared by threads and pickled.
+Everything is a NumPy array over bytes that nothing can write to, laid out for the kernels once, when the program is
+made. A program can be shared by threads and pickled.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Program:
             max_length: longer texts are cut to so many tokens (of a pair the longer one first); None: they are refused.
 
         Raises:
-            InputError: there is no tokenizer, a text is empty or longer than the network reads.
+            InputError: there is no tokenizer, a text is none, empty or longer than the network reads, or ``max_length``
+                leaves nothing of it.
         """
         if self.tokenizer is None:
             cure = "load a program with its tokenizer, or give token numbers"

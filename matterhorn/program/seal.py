@@ -10,33 +10,30 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..storage import MANIFEST_FILE, Manifest, put_file, sha256
-from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, ROWS_FILE, assembled, find_embeddings, tokenizer_in
+from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, ROWS_FILE, assembled, tokenizer_in
 from .program import Program
 from .saving import ties
 
 
 def seal(folder: Path) -> Program:
-    """Bring a folder's config to today's format, tie its results to the program, and write its manifest.
+    """Tie a folder's results to its program, and write its manifest.
 
     Raises:
-        InputError: it is no program, or one of an earlier format than 3.
+        InputError: it is no program, or one of another format.
     """
     plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    if plain.get("model_type") != MODEL_TYPE or plain.get("format") not in (3, PROGRAM_FORMAT):
-        cure = "give a program's folder"
-        raise InputError("not a program of format 3 or 4", file=folder / CONFIG_FILE, field="format", cure=cure)
-    sums, named = plain.pop("sha256", {}), plain["embeddings"]
-    shelf = find_embeddings(folder, named, sums.get(named, ""))
+    if plain.get("model_type") != MODEL_TYPE or plain.get("format") != PROGRAM_FORMAT:
+        cure = "give a program's folder, or run matterhorn upgrade OLD NEW first"
+        problem = f"not a program of format {PROGRAM_FORMAT}"
+        raise InputError(problem, file=folder / CONFIG_FILE, field="format", cure=cure)
+    named = plain["embeddings"]
     words, rows = tokenizer_in(folder), (folder / ROWS_FILE).is_file()
-    program = assembled(
-        folder, plain, lambda name: (shelf if name == named else folder / name).read_bytes(), words, own_rows=rows
-    )
-    put_file(folder / CONFIG_FILE, json.dumps(plain | {"format": PROGRAM_FORMAT}, indent=1) + "\n")
+    program = assembled(folder, plain, lambda name: (folder / name).read_bytes(), words, own_rows=rows)
     for path in folder.glob("results*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
         put_file(path, json.dumps(result | {"program": program.hash}, indent=1) + "\n")
     own = (path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE and path.name[0] != ".")
-    files, about = {path.name: sha256(path) for path in own}, ties(program, shelf if "/" in named else None)
+    files, about = {path.name: sha256(path) for path in own}, ties(program, folder / named if "/" in named else None)
     put_file(folder / MANIFEST_FILE, Manifest(KIND, files, about).text())
     return program
 

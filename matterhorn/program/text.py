@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -39,22 +39,38 @@ HALF = re.compile("[\ud800-\udfff]")
 
 def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
     """See :meth:`.program.Program.encode`."""
-    listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
-    if not listed:
-        raise InputError("no texts", field="texts", cure="give at least one")
-    for number, text in enumerate(listed, 1):
-        parts = (text,) if isinstance(text, str) else text
-        if not all(isinstance(part, str) and part.strip() for part in parts):
-            raise InputError("empty text", field=f"text {number}", cure="give a sentence")
-        if any(HALF.search(part) for part in parts):
-            raise InputError("not Unicode", field=f"text {number}", cure="give text that was read as UTF-8")
-    coded = _asked(lambda: reader(tokenizer, max_length).encode_batch(listed), field="tokenizer")
+    listed = checked_texts(texts)
+    own = reader(tokenizer, max_length, pairs=not all(isinstance(text, str) for text in listed))
+    coded = _asked(lambda: own.encode_batch(listed), field="tokenizer")
     longest = max(len(one.ids) for one in coded)
     if longest > config.max_position_embeddings:
         number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
         cure = f"give at most {config.max_position_embeddings} tokens, or max_length to cut it"
         raise InputError(f"text of {longest} tokens is too long", field=f"text {number}", cure=cure)
     return pad([one.ids for one in coded], [one.type_ids for one in coded], config.pad_token_id)
+
+
+def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
+    """Texts and pairs of texts, one by one.
+
+    Raises:
+        InputError: there is none, or one is no text, empty, or not Unicode.
+    """
+    if not isinstance(texts, Iterable):
+        raise InputError(f"no texts ({texts!r})", field="texts", cure="give a sentence, or a list of them")
+    listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
+    if not listed:
+        raise InputError("no texts", field="texts", cure="give at least one")
+    for number, text in enumerate(listed, 1):
+        parts: Any = (text,) if isinstance(text, str) else text
+        pair = isinstance(parts, (tuple, list)) and len(parts) == 2
+        if not (pair or isinstance(text, str)) or not all(isinstance(part, str) for part in parts):
+            raise InputError(f"no text ({text!r})", field=f"text {number}", cure="give a sentence, or a pair of them")
+        if not all(part.strip() for part in parts):
+            raise InputError("empty text", field=f"text {number}", cure="give a sentence")
+        if any(HALF.search(part) for part in parts):
+            raise InputError("not Unicode", field=f"text {number}", cure="give text that was read as UTF-8")
+    return listed
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -85,8 +101,15 @@ def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:
         raise InputError(f"no tokens ({error})", **place, cure="restore the tokenizer") from error
 
 
-def reader(tokenizer: Tokenizer, max_length: int | None) -> Tokenizer:
-    """A tokenizer like the given one that pads nothing and cuts at ``max_length`` (of a pair the longer text first)."""
+def reader(tokenizer: Tokenizer, max_length: int | None, *, pairs: bool = False) -> Tokenizer:
+    """A tokenizer like the given one that pads nothing and cuts at ``max_length`` (of a pair the longer text first).
+
+    Raises:
+        InputError: ``max_length`` is no whole number, or leaves nothing of a text (of ``pairs``, of one of the two).
+    """
+    least = tokenizer.num_special_tokens_to_add(pairs) + 1 + pairs
+    if max_length is not None and not (isinstance(max_length, (int, np.integer)) and max_length >= least):
+        raise InputError(f"{max_length!r} tokens", field="max_length", cure=f"give a whole number from {least} on")
     if tokenizer.padding is None and tokenizer.truncation == _truncation(max_length):
         return tokenizer
     own = Tokenizer.from_str(tokenizer.to_str())

@@ -90,8 +90,8 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
     save(program, new, embeddings=embeddings or plain.get("embeddings", EMBEDDINGS_FILE), beside=kept)
     arrays = [name for name in (MODEL_FILE, ROWS_FILE, str(plain.get("embeddings"))) if (old / name).is_file()]
     unchecked = [name for name in (*UNCHECKED, *arrays) if name not in (plain.get("sha256") or {})]
-    told = ", ".join(name for name in unchecked if (old / name).is_file())
-    return f"a program of format {plain['format']}, which had no checksum of {told}"
+    listed = ", ".join(name for name in unchecked if (old / name).is_file())
+    return f"a program of format {plain['format']}, which had no checksum of {listed}"
 
 
 def _read(folder: Path, sums: Mapping[str, str], name: str) -> bytes:

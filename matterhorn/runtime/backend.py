@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Attended:
     levels: Levels
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A way to run a program. All but ``analog`` give the same bits."""
 

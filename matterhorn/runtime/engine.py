@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..program.decision import decide, probabilities
 from ..program.program import Program
-from ..program.text import Text
+from ..program.text import Text, checked_texts
 from ..program.trace import Trace
 from .backend import Backend, Watcher
 from .blocks import Blocks
@@ -24,6 +24,9 @@ from .forward import run
 from .record import TraceRecorder
 from .sequences import Sequences
 from .stepped import SteppedBackend
+
+if TYPE_CHECKING:
+    from ..msu import ArrayBank
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "events": EventsBackend,
@@ -80,11 +83,16 @@ class Engine:
         chip: for ``analog``: what the program is written to, an :class:`matterhorn.msu.ArrayBank`.
 
     Raises:
-        InputError: there is no such backend, or it lacks a chip.
+        InputError: there is no such backend, it lacks a chip or has none, or threads are no number.
     """
 
     def __init__(
-        self, program: Program, backend: str | Backend = "events", *, threads: int | None = None, chip: Any = None
+        self,
+        program: Program,
+        backend: str | Backend = "events",
+        *,
+        threads: int | None = None,
+        chip: ArrayBank | None = None,
     ):
         self.program, self.backend = program, backend_of(program, backend, chip)
         self.threads = threads_of(threads)
@@ -110,7 +118,7 @@ class Engine:
             watcher: sees every population's spikes, of the batch as a whole.
 
         Raises:
-            InputError: shapes differ, a row begins with padding, or a number is outside the tables.
+            InputError: shapes differ, numbers are no integers or outside the tables, or a row begins with padding.
         """
         tokens, types, mask, sequences = self._checked(input_ids, attention_mask, token_type_ids)
         recorder = TraceRecorder(self.program) if trace else None
@@ -132,9 +140,10 @@ class Engine:
             max_length: see :meth:`.Program.encode`.
 
         Raises:
-            InputError: a text is empty or too long, or the program has no tokenizer or no task.
+            InputError: a text is none, empty or too long, ``max_length`` leaves nothing of it, or the program has no
+                tokenizer or no task.
         """
-        listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
+        listed = checked_texts(texts)
         batches = [[text] for text in listed] if trace else [listed]
         answers: list[Answer] = []
         for batch in batches:
@@ -146,28 +155,31 @@ class Engine:
 
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
         names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
-        said = text if isinstance(text, str) else "\t".join(text)
+        written = text if isinstance(text, str) else "\t".join(text)
         shares = probabilities(kind, logits)
         by_name = None if shares is None else dict(zip(names, shares.tolist(), strict=True))
         scores = dict(zip(names, logits.tolist(), strict=True))
         held = [] if shares is None else np.atleast_1d(np.array(names)[decide(kind, logits)]).tolist()
-        return Answer(said, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
+        return Answer(written, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
 
     def _checked(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], Sequences]:
         config = self.program.config
-        tokens = np.asarray(input_ids).astype(np.int64)
-        mask = np.ones_like(tokens) if attention_mask is None else np.asarray(attention_mask)
+        tokens = _array("input_ids", input_ids)
+        mask = np.ones_like(tokens) if attention_mask is None else _array("attention_mask", attention_mask)
         typed = token_type_ids is not None and config.type_vocab_size
-        types = np.asarray(token_type_ids).astype(np.int64) if typed else np.zeros_like(tokens)
+        types = _array("token_type_ids", token_type_ids) if typed else np.zeros_like(tokens)
         if tokens.ndim != 2 or tokens.shape != mask.shape or tokens.shape != types.shape:
             shapes = f"shapes {list(tokens.shape)}, {list(mask.shape)}, {list(types.shape)}"
             raise InputError(shapes, field="input_ids", cure="give three arrays [batch, L] of one shape")
         if tokens.shape[1] > config.max_position_embeddings:
             cure = f"give at most {config.max_position_embeddings}"
             raise InputError(f"{tokens.shape[1]} tokens", field="input_ids", cure=cure)
-        sequences = Sequences.of(mask)
+        for name, given in (("input_ids", tokens), ("attention_mask", mask), ("token_type_ids", types)):
+            if given.dtype.kind not in "iub":
+                raise InputError(f"{given.dtype} instead of integers", field=name, cure="use its own tokenizer")
+        tokens, types, sequences = tokens.astype(np.int64), types.astype(np.int64), Sequences.of(mask)
         for name, numbers, rows in (
             ("input_ids", tokens, config.vocab_size),
             ("token_type_ids", types, max(1, config.type_vocab_size)),
@@ -197,24 +209,36 @@ class Engine:
             return np.concatenate(list(pool.map(one, tiles)))
 
 
-def backend_of(program: Program, backend: str | Backend, chip: Any = None) -> Backend:
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """What stands for an array, as one.
+
+    Raises:
+        InputError: it stands for none.
+    """
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # rows of different lengths, a tensor of a GPU
+        raise InputError(f"no array ({error})", field=name, cure="give rows of one length, in memory") from error
+
+
+def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None = None) -> Backend:
     """A backend by name."""
-    if not isinstance(backend, str):
-        return backend
     if backend == "analog":
-        if chip is None:
-            cure = "give chip=ArrayBank.of(device, circuit)"
-            raise InputError("analog needs a chip", field="backend", cure=cure)
+        from ..msu import ArrayBank
         from .analog import AnalogBackend
 
+        if not isinstance(chip, ArrayBank):
+            cure = "give chip=ArrayBank.of(device, circuit)"
+            raise InputError("analog needs a chip", field="backend" if chip is None else "chip", cure=cure)
         return AnalogBackend(program, chip)
     if chip is not None:
         raise InputError(f"backend {backend!r} has no chip", field="chip", cure="leave it out, or take analog")
-    if backend not in BACKENDS:
-        raise InputError(
-            f"no backend {backend!r}", field="backend", cure=f"choose one of {', '.join(BACKENDS)}, analog"
-        )
-    return BACKENDS[backend]()
+    if isinstance(backend, str) and backend in BACKENDS:
+        return BACKENDS[backend]()
+    if isinstance(backend, str) or not isinstance(backend, Backend):
+        cure = f"choose one of {', '.join(BACKENDS)}, analog"
+        raise InputError(f"no backend {backend!r}", field="backend", cure=cure)
+    return backend
 
 
 def threads_of(given: int | None) -> int:
@@ -222,8 +246,8 @@ def threads_of(given: int | None) -> int:
     if given is None:
         named = os.environ.get("OMP_NUM_THREADS", "")
         return int(named) if named.isdigit() and int(named) > 0 else os.cpu_count() or 1
-    if given < 1:
-        raise InputError(f"{given} threads", field="threads", cure="give 1 or more")
+    if not isinstance(given, (int, np.integer)) or given < 1:
+        raise InputError(f"{given!r} threads", field="threads", cure="give 1 or more")
     return given
 
 

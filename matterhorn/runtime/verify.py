@@ -103,11 +103,13 @@ def verify(
             report.logits_compared += logits.size
             report.logits_different += int((answer != logits).sum())
             comparer.note("logits", answer != logits, answer, logits)
+    if not report.n:
+        raise InputError("nothing to compare", field="rows", cure="give at least one text or batch")
     return report
 
 
 def _batches(program: Program, rows: Iterable[Encoded] | Sequence[Text]) -> Iterable[Encoded]:
-    listed = list(rows)
+    listed = [rows] if isinstance(rows, str) else list(rows)
     if listed and not isinstance(listed[0], Mapping):
         return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]  # type: ignore[arg-type]
     return listed  # type: ignore[return-value]

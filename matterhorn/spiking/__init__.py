@@ -1,5 +1,9 @@
 """From a user's classifier and rows to a spiking network, in one call. Needs torch."""
 
+from ..extras import need
+
+need("train", "torch", "transformers", "accelerate")
+
 from .forecast import forecast
 from .plan import make_plan
 from .settings import Settings

@@ -150,7 +150,7 @@ class _Probe:
 def _flip(
     task: Task, examples: Examples, row: int, taught: NDArray[np.float32], own: NDArray[np.float32]
 ) -> dict[str, Any]:
-    def said(logits: NDArray[np.float32]) -> Any:
+    def decision(logits: NDArray[np.float32]) -> Any:
         answer = decide(task.problem_type, logits[row : row + 1])[0]
         if task.kind == "single_label":
             return task.labels[int(answer)]
@@ -162,8 +162,8 @@ def _flip(
         "row": row,
         "texts": list(examples.texts[row]),
         "label": _written(task, examples.labels[row]) if examples.labels else None,
-        "teacher": said(taught),
-        "spiking": said(own),
+        "teacher": decision(taught),
+        "spiking": decision(own),
     }
 
 

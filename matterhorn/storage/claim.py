@@ -107,8 +107,8 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
     before = document.get("about")
     if found := list(_differences(before, plain)):
         names = [name for name, _, _ in found]
-        told = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
-        problem = f"a run with another {', '.join(told[:5])}"
+        shown = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
+        problem = f"a run with another {', '.join(shown[:5])}"
         raise InputError(problem, file=folder, field=names[0], cure=cure)
 
 

@@ -35,11 +35,13 @@ def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> Non
     writes it to the path that it is given.
 
     Raises:
-        InputError: something lies there that is no regular file.
+        InputError: something lies there that is no regular file, or no file can be made there.
     """
     _check_kind(path, stat.S_ISREG, "a regular file", "name a file")
     place = path.resolve()
     with _aside(place.parent, place.suffix) as fresh:
+        with _possible(path):
+            fresh.touch()
         if callable(content):
             content(fresh)
         else:
@@ -68,13 +70,14 @@ def put_folder(
             to. keep: files that were ours stay, and so does what they were tied to.
 
     Raises:
-        InputError: a file of the same name is not ours, the folder holds another kind, or there is no folder.
+        InputError: a file of the same name is not ours, the folder holds another kind, or no folder can be made there.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name")
     settle(folder)
     is_new = not folder.is_dir()
     with _aside(folder.parent if is_new else folder) as fresh:
-        fresh.mkdir()
+        with _possible(folder):
+            fresh.mkdir()
         write(fresh)
         earlier = _of_kind(folder, kind)
         written = {path.name: sha256(path) for path in fresh.iterdir() if path.name != MANIFEST_FILE}
@@ -201,7 +204,8 @@ def _bears_our_mark(path: Path) -> bool:
 @contextmanager
 def _aside(place: Path, suffix: str = "") -> Iterator[Path]:
     """A new path beside a place, gone afterwards; what killed processes left of theirs goes too."""
-    place.mkdir(parents=True, exist_ok=True)
+    with _possible(place):
+        place.mkdir(parents=True, exist_ok=True)
     own = f"{ASIDE}{socket.gethostname()}-"
     for left in place.glob(f"{own}*"):
         process = left.name.removeprefix(own).split("-")[0]
@@ -212,6 +216,16 @@ def _aside(place: Path, suffix: str = "") -> Iterator[Path]:
         yield path
     finally:
         _remove(path)
+
+
+@contextmanager
+def _possible(place: Path) -> Iterator[None]:
+    """Whether files can be made in a place: that the system says otherwise is the user's to mend."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        cure = "name another place"
+        raise InputError(f"cannot be made ({error.strerror})", file=place, field="output", cure=cure) from error
 
 
 def _remove(path: Path) -> None:

@@ -142,5 +142,5 @@ def _matched(
         return labels, {label: [str(i)] for i, label in enumerate(labels)}
     if unnamed(labels) and names is not None and len(names) == len(labels):
         return names, {}
-    said = f"the labels are {', '.join(sorted(found))}, the model's outputs {', '.join(labels)}"
-    raise InputError(said, cure="name them alike, or number them from 0 in the model's order")
+    problem = f"the labels are {', '.join(sorted(found))}, the model's outputs {', '.join(labels)}"
+    raise InputError(problem, cure="name them alike, or number them from 0 in the model's order")

@@ -112,7 +112,10 @@ class Predictor:
         if program.tokenizer is None:
             raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")
         most = min(self.max_length, program.config.max_position_embeddings)
-        return _Loaded(Engine(program, self.backend, threads=self.threads), reader(program.tokenizer, most))
+        return _Loaded(
+            Engine(program, self.backend, threads=self.threads),
+            reader(program.tokenizer, most, pairs=len(self.text) == 2),
+        )
 
     def _logits(self, texts: Sequence[Texts]) -> NDArray[np.float32]:
         engine, coded = self._loaded.engine, self._coded(texts)

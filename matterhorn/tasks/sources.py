@@ -33,6 +33,9 @@ WORDS = range(5, 41)
 FOLDER = "MATTERHORN_TEXT_DIR"
 """Variable of the environment that names the folder of prepared sources; else it is ``text``."""
 
+FORMAT = 1
+"""Of the file that says what prepared rows are of."""
+
 HASH = "^[0-9a-f]{64}$"
 TIMEOUT = 60.0
 """Seconds to wait for a server."""
@@ -99,7 +102,13 @@ def prepare(name: str, source: Source, files: Path, output: Path) -> int:
     packed = gzip.compress("\n".join(lines).encode(), mtime=0)
     output.mkdir(parents=True, exist_ok=True)
     put_file(output / f"{name}.tsv.gz", packed)
-    about = {"name": name, "version": source.version, "sha256": source.sha256, "license": source.license}
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "version": source.version,
+        "sha256": source.sha256,
+        "license": source.license,
+    }
     about |= {"rows": str(len(rows)), "content": hashlib.sha256(packed).hexdigest()}
     put_file(output / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return len(rows)
@@ -116,6 +125,8 @@ def load_source(use: Use) -> list[Texts]:
     if not place.is_file():
         raise InputError("not prepared", file=place, field="sources", cure=cure)
     about, rows = read_mapping(place, cure), folder / f"{use.name}.tsv.gz"
+    if about.get("format") != FORMAT:
+        raise InputError(f"format {about.get('format')}, not {FORMAT}", file=place, field="format", cure=cure)
     for field, wanted in (("version", use.version), ("sha256", use.sha256)):
         if about.get(field) != wanted:
             raise InputError(f"another {field} than the recipe's", file=place, field=field, cure=cure)

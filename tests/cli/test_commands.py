@@ -181,3 +181,9 @@ def test_every_command_stands_in_the_table_of_files():
         if file.stem != "__init__":
             import_module(f"matterhorn.cli.{file.stem}")
     assert set(get_command(app).list_commands(None)) == set(get_group(app).commands)
+
+
+@pytest.mark.parametrize("command", ["run fine", "predict sst2 --data a.csv --text text --output b.csv"])
+def test_commands_without_chips_name_the_one_that_has_them(command):
+    found = CliRunner().invoke(app, [*command.split(), "--backend", "analog"])
+    assert "--backend: analog needs a chip; take matterhorn evaluate" in str(found.exception)

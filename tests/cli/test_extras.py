@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from matterhorn.cli import extras
+from matterhorn import extras
 from matterhorn.cli.app import app
 from matterhorn.errors import InputError
 

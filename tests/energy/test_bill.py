@@ -401,3 +401,9 @@ def test_a_code_with_larger_potentials_gets_larger_capacitors(base):
     mapping = map_trace(base, chip, "msu")
     quiet, loud = (make_bill(recode(base, coding(name)), base, chip, mapping) for name in ("mttfs-k3", "ttfs"))
     assert quiet.area < loud.area and quiet.by_category["msu_integrator"] < loud.by_category["msu_integrator"]
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_trace_is_not_billed(given):
+    with pytest.raises(InputError, match="no trace; call the engine with trace=True"):
+        bill(given)

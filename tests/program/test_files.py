@@ -255,6 +255,14 @@ def test_a_folder_is_sealed_anew_on_purpose_only(folder):
     assert load(folder).labels == ("LABEL_0", "up")
 
 
+def test_only_todays_format_is_sealed(folder):
+    edit(folder, format=3)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"format: not a program of format 4; .*matterhorn upgrade"):
+        seal(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_network_is_not_replaced_by_a_program(program, tmp_path):
     put_folder(tmp_path / "network", "network", lambda fresh: (fresh / "latent").write_text("weights"))
     with pytest.raises(InputError, match="of kind 'network', not 'program'"):

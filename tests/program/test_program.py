@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from matterhorn.errors import InputError
-from matterhorn.program import Config, Program
+from matterhorn.program import Config, Program, load
 
 from ..networks import small_program
 
@@ -39,9 +39,11 @@ def parts(value: Any, seen: set[int]) -> Iterator[Any]:
         yield from parts(one, seen)
 
 
-@pytest.mark.parametrize("way", ["made", "pickled"])
-def test_no_array_can_be_written_to_and_no_torch_is_reachable(program, way):
-    own = program if way == "made" else pickle.loads(pickle.dumps(program))
+@pytest.mark.parametrize("way", ["made", "pickled", "loaded"])
+def test_no_array_can_be_written_to_and_no_torch_is_reachable(program, way, tmp_path):
+    program.save(tmp_path / "saved")
+    own = {"made": lambda: program, "pickled": lambda: pickle.loads(pickle.dumps(program)),
+           "loaded": lambda: load(tmp_path / "saved")}[way]()  # fmt: skip
     found = list(parts(own, set()))
     arrays = [part for part in found if isinstance(part, np.ndarray)]
     assert len(arrays) > 200
@@ -49,6 +51,10 @@ def test_no_array_can_be_written_to_and_no_torch_is_reachable(program, way):
         assert not array.flags.writeable
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
+        while isinstance(array, np.ndarray):
+            with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+                array.flags.writeable = True
+            array = array.base
     assert not [part for part in found if isinstance(part, (torch.Tensor, torch.nn.Module))]
 
 
@@ -60,12 +66,36 @@ def test_fields_cannot_be_set(program):
         program.config.dead_zones["input"] = 0
 
 
+def test_parts_cannot_be_put_in_others_places(program):
+    block = pickle.loads(pickle.dumps(program.blocks[0]))
+    for own in (program.blocks[0], block):
+        for named in (program.arrays(), own.connections, own.populations, own.arrays):
+            name, part = next(iter(named.items()))
+            with pytest.raises(TypeError):
+                named[name] = part
+    assert [*block.connections] == [*program.blocks[0].connections]
+    assert np.array_equal(block.arrays["ffn1"].rows, program.blocks[0].arrays["ffn1"].rows)
+
+
 def test_changing_what_it_was_made_of_changes_nothing(program):
     arrays = {name: value.copy() for name, value in program.arrays().items()}
     own = Program.from_arrays(program.config, arrays, labels=program.labels)
     for value in arrays.values():
         value[...] = 0
     assert own.hash == program.hash
+
+
+def test_changing_what_it_sees_through_a_read_only_view_changes_nothing(program):
+    name, right = "blocks.0.query.weights", program.arrays()["blocks.0.query.weights"]
+    for owner in (right.copy(), bytearray(right.tobytes())):
+        view = np.frombuffer(owner, right.dtype).reshape(right.shape).view()
+        view.flags.writeable = False
+        own = Program.from_arrays(program.config, program.arrays() | {name: view}, labels=program.labels)
+        np.frombuffer(owner, right.dtype)[...] = -right.ravel()
+        assert np.array_equal(own.arrays()[name], right)
+        assert np.array_equal(own.blocks[0].connections["query"].weights, right)
+    again = Program.from_arrays(program.config, program.arrays(), labels=program.labels)
+    assert np.shares_memory(again.arrays()[name], right)  # what nobody can change is not copied
 
 
 def test_the_hash_knows_every_array_the_config_and_the_labels(program):
@@ -135,9 +165,21 @@ def test_texts_become_padded_arrays(program):
         ([" "], "empty text"),
         (["ok", ("a", "")], "text 2"),
         ("a " * 99, "too long"),
+        ([1], "text 1: no text"),
+        ([("a", "b", "c")], "text 1: no text"),
+        ([("a",)], "text 1: no text"),
+        ([("a", 2)], "text 1: no text"),
     ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)
+
+
+def test_a_length_that_leaves_nothing_of_a_text_is_refused(program):
+    assert program.encode(["abc"], max_length=3)["input_ids"].shape == (1, 3)
+    assert program.encode([("abc", "abc")], max_length=5)["input_ids"].shape == (1, 5)
+    for text, longest in (("abc", 2), ("abc", 0), ("abc", -3), ("abc", 3.5), (("abc", "abc"), 4)):
+        with pytest.raises(InputError, match=f"max_length: {longest} tokens"):
+            program.encode([text], max_length=longest)
 
 
 def test_thresholds_on_a_line_take_two_words_and_others_one_each():

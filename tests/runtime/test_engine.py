@@ -83,6 +83,13 @@ BAD = {
     "too long": ({"input_ids": np.ones((1, 65), int), "attention_mask": None, "token_type_ids": None}, "65 tokens"),
     "no such token": ({"input_ids": np.full((6, 11), 200)}, "table of 200"),
     "negative": ({"input_ids": np.full((6, 11), -1)}, "table of 200"),
+    "words": ({"input_ids": [["a"] * 11] * 6}, "input_ids: <U1 instead of integers"),
+    "fractions": ({"input_ids": np.full((6, 11), 1.5)}, "input_ids: float64 instead of integers"),
+    "beyond 64 bits": ({"input_ids": [[2**70] * 11] * 6}, "input_ids: object instead of integers"),
+    "beyond 63 bits": ({"input_ids": np.full((6, 11), 2**64 - 1, np.uint64)}, "table of 200"),
+    "rows of different lengths": ({"input_ids": [[1, 2], [1]]}, "input_ids: no array"),
+    "a mask that is no number": ({"attention_mask": np.full((6, 11), np.nan)}, "attention_mask: float64 instead"),
+    "types that are no number": ({"token_type_ids": np.full((6, 11), np.nan)}, "token_type_ids: float64 instead"),
     "no such type": ({"token_type_ids": np.full((6, 11), 2)}, "table of 2"),
 }
 
@@ -100,7 +107,11 @@ def test_bad_arrays_are_refused(program, fault):
         ({"backend": "warp"}, "no backend 'warp'"),
         ({"backend": "analog"}, "needs a chip"),
         ({"backend": "exact", "chip": object()}, "has no chip"),
+        ({"backend": "analog", "chip": "rram-22nm"}, "chip: analog needs a chip"),
+        ({"backend": 3}, "no backend 3"),
         ({"threads": 0}, "0 threads"),
+        ({"threads": 1.5}, "1.5 threads"),
+        ({"threads": "2"}, "'2' threads"),
     ],
 )
 def test_bad_engines_are_refused(program, arguments, message):
@@ -185,5 +196,19 @@ def test_verification_finds_what_differs(monkeypatch, fault):
 def test_backends_are_compared_with_one_another_where_there_is_no_network(program):
     report = verify(program, ["abc def", "a"])
     assert report.identical and report.backends == ["exact", "events"] and report.n == 2
+    assert verify(program, "abc def").n == 1
     with pytest.raises(InputError, match="nothing to compare"):
         verify(program, ["a"], backends=["exact"])
+    with pytest.raises(InputError, match="rows: nothing to compare"):
+        verify(program, [])
+
+
+def test_what_is_no_text_is_refused_with_its_number(program):
+    for texts, message in (
+        (None, "texts: no texts"),
+        ([3], "text 1: no text"),
+        (["a", ("a", "b", "c")], "text 2: no text"),
+    ):
+        for trace in (False, True):
+            with pytest.raises(InputError, match=message):
+                Engine(program).classify(texts, trace=trace)

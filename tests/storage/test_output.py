@@ -33,6 +33,14 @@ def content(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"}
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that takes no files")
+def test_a_place_that_takes_no_files_is_refused_in_one_line():
+    for write in (put_file, lambda path, _: lay(path, NEW)):
+        for path in (Path("/proc/mine"), Path("/proc/mine/own")):
+            with pytest.raises(InputError, match=r"^/proc/mine.*output: cannot be made"):
+                write(path, "mine")
+
+
 class Killed(BaseException):
     """Unlike an error it is not to be caught; what stands behind ``finally`` is not to run either."""
 

@@ -85,6 +85,11 @@ def test_prepared_rows_are_those_of_the_recipe(tmp_path, monkeypatch):
     for change in ({"version": "2"}, {"sha256": "0" * 64}):
         with pytest.raises(InputError, match=f"another {next(iter(change))} than the recipe"):
             load_source(use.model_copy(update=change))
+    about = json.loads((folder / "mine.json").read_text())
+    (folder / "mine.json").write_text(json.dumps(about | {"format": 2}))
+    with pytest.raises(InputError, match=r"mine\.json: format: format 2, not 1; matterhorn data prepare"):
+        load_source(use)
+    (folder / "mine.json").write_text(json.dumps(about))
     (folder / "mine.tsv.gz").write_bytes(gzip.compress(b"other\trows"))
     with pytest.raises(InputError, match="not as it was prepared"):
         load_source(use)
