@@ -16,6 +16,7 @@ from .rows import Rows, load_rows, tracked, with_rows
 if TYPE_CHECKING:
     from ..energy.rivals import Scores
     from ..program.trace import Trace
+    from ..tasks.results import Result
 
 DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
 CHIPS_FORMAT = 2
@@ -61,19 +62,37 @@ def record_trace(model: str, rows: Rows) -> Trace:
 
 
 def known_scores(model: str) -> Scores | None:
-    """Scores of a model on its task's dev rows, where a result file lies beside it, and published ones on that task."""
+    """Scores of a model on its task's dev rows, where a result file lies beside it, and published ones on that task.
+
+    Its teacher is the best that it, or a network that ships of the same backbone and task, came from.
+    """
     from ..energy.rivals import Scores
     from ..program import files
     from ..report.glue_rows import published
+
+    if (mine := _scored(model)) is None:
+        return None
+    found, own, _ = mine
+    alike = {name: row for name in files.shipped() if (row := _scored(name)) and row[0].task == found.task}
+
+    def best(backbone: str | None) -> float:
+        return max(teacher for result, _, teacher in (mine, *alike.values()) if result.backbone == backbone)
+
+    lost = {name: best(result.backbone) - score for name, (result, score, _) in alike.items()}
+    others = {p.name: p.scores[found.task] / 100 for p in published() if found.task in p.scores}
+    return Scores(own, best(found.backbone), others, lost)
+
+
+def _scored(model: str) -> tuple[Result, float, float] | None:
+    """A model's result file, its own score and its teacher's, where all three are there."""
+    from ..program import files
     from ..tasks.results import read_result
 
     file = files.find(model) / "results.json"
     found = read_result(file) if file.is_file() else None
     if found is None or found.teacher is None or not found.spiking:
         return None
-    own, teacher = (scores.metrics[found.metric] for scores in (found.spiking[0], found.teacher))
-    others = {p.name: p.scores[found.task] / 100 for p in published() if found.task in p.scores}
-    return Scores(own, teacher, others)
+    return found, found.spiking[0].metrics[found.metric], found.teacher.metrics[found.metric]
 
 
 @app.command()

@@ -217,7 +217,8 @@ def _compares(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> 
 
 def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace: Trace) -> Activity:
     """Spikes: one where |q − m| > k. Trains: level q is q spikes, each drives its row for one slot. Words: all travel;
-    on an analog array one drives its row relative to the silent level (cheapest)."""
+    on an analog array one drives its row relative to the silent level (cheapest); they are rescaled and rounded, by two
+    words, whatever thresholds this network needs."""
     frame = _frame(c, code.form, trace)
     distance = _distances(c, silent, code.dead_zone)
     weights = (distance > 0, distance, distance**2, distance if code.form == "train" else set_bits(distance))
@@ -225,9 +226,10 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
     events = {"word": frame.windows, "train": kappa, "spike": active}[code.form]
     offset = 0.0 if code.form == "word" else frame.offset
     compares = _compares(c, silent, code.dead_zone) if code.form == "spike" else frame.compares
+    words = min(2, frame.threshold_words) if code.form == "word" else frame.threshold_words
     return replace(
         frame, events=events, kappa=kappa, operations=events * frame.fan, active=active, offset=offset,
-        compares=compares, squares=squares, pulses=pulses,
+        compares=compares, squares=squares, pulses=pulses, threshold_words=words,
     )  # fmt: skip
 
 

@@ -17,20 +17,13 @@ from .rivals import Comparison, Rival, Scores, Side, rivals, worst
 from .shapes import PAPER_LENGTH
 from .study import check_capacitors, encodings, own_name, tornado, waterfall
 from .uncertainty import uncertainty
+from .words import NAMES, WHERE, in_words
 
-ENERGY_FORMAT = 4
-"""Of the document that ``matterhorn energy --json`` prints; 4: the worst chip, which codes were trained."""
+ENERGY_FORMAT = 5
+"""Of the document that ``matterhorn energy --json`` prints; 5: drivers of each outcome, a row of dense words."""
 
-NAMES = {"digital": "digital arrays", "msu": "synapse units"}
-WHERE = NAMES | {"macro": "a compute-in-memory macro"}
-
-CONNECTION_NAMES = {
-    "qk": "queries with keys",
-    "pv": "probabilities with values",
-    "ffn1": "feed-forward, in",
-    "ffn2": "feed-forward, out",
-}
-"""Of those connections whose own names are no words."""
+PAPER = {"ratio": 2.31, "rival": "Otters", "source": "arXiv 2601.22876; against whom is not said, most likely Otters"}
+"""What the paper says rivals cost over its own network, in an accounting of its own."""
 
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone; "
@@ -42,15 +35,11 @@ NOTES = {
     "the same.",
     "operating_points": "Rivals are published operating points; a spike rate that is not published is deduced. Each is "
     "billed one packet per spike, on the array that is cheaper for it, and read once a window.",
-    "interval": "Intervals are 5 to 95 % of draws of all numbers between their bounds; where none are known, a factor "
-    "of two each way is assumed.",
+    "equal_drop": "At equal drop: the rival loses at least as much against BERT-base as this network does against the "
+    "best teacher of its backbone and task that is known; a weaker teacher would make the same loss look smaller.",
+    "interval": "Intervals are 5 to 95 % of draws of all numbers but sizes between their bounds; where none are known, "
+    "a factor of two each way is assumed.",
 }
-
-
-def in_words(code: str) -> str:
-    """What a code is called where people read it: ``mttfs-k3-neuron`` → ``masked, k = 3, per neuron``."""
-    plain = {"dense": "dense words", "rate": "rate code", "ttfs": "time to first spike"}
-    return plain.get(code) or code.replace("mttfs-k", "masked, k = ").replace("-neuron", ", per neuron")
 
 
 def energy_answer(
@@ -70,7 +59,7 @@ def energy_answer(
     rows = [_rival(rival, theirs[rival.name], base, scores) for rival in rivals()]
     nearest = min(rows, key=lambda row: row["times_ours"])
     matched = [row for row in rows if row["at_equal_accuracy"]]
-    dense = comparison.dense.dense_j(chip)
+    dense = _dense(comparison.dense, chip, base)
     return {
         "format": ENERGY_FORMAT,
         "model": model,
@@ -103,10 +92,12 @@ def energy_answer(
         "bert_base_latency_s": base.latency,
         "bert_base_area_m2": base.area,
         "accuracy": scores.own if scores else None,
+        "teacher_accuracy": scores.teacher if scores else None,
         "ratio_min": nearest["times_ours"],
         "ratio_min_rival": nearest["name"],
-        "ratio_dense": min(dense.values()) / base.total,
-        "dense_j": dense,
+        "ratio_dense": dense["times_ours"],
+        "dense": dense,
+        "paper": PAPER,
         "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
         **uncertainty(side, chip, comparison),
         "worst_chip": worst(trace, comparison, chip),
@@ -114,7 +105,7 @@ def energy_answer(
         "waterfall": waterfall(base_codes, trace),
         "tornado": tornado(side, chip, hardware),
         "rivals": rows,
-        "verdict": verdict(codes, own) + against_rivals(rows, dense, base, scores),
+        "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
         "notes": NOTES,
     }
 
@@ -157,38 +148,67 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     return found
 
 
-def against_rivals(rows: list[dict[str, Any]], dense: dict[str, float], base: Bill, scores: Scores | None) -> list[str]:
-    """The smallest ratio first, then who is beaten at equal accuracy."""
+def against_rivals(rows: list[dict[str, Any]], dense: dict[str, Any], scores: Scores | None) -> list[str]:
+    """The smallest ratio first, then who is beaten at equal accuracy, and which network that ships does where this one
+    does not."""
     least = min(rows, key=lambda row: row["times_ours"])
-    where = min(dense, key=lambda kind: dense[kind])
-    ratio = dense[where] / base.total
-    found = [
+    found = (
         f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "
-        f"ours, a dense network at its cheapest ({WHERE[where]}) {ratio:.2f} times."
-    ]
+        f"ours, a dense network at its cheapest ({WHERE[dense['hardware']]}) {dense['times_ours']:.2f} times."
+    )
     if scores is None:
-        return [*found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]
-    better = [row["name"] for row in rows if not row["at_equal_accuracy"] and row["accuracy"] is not None]
-    if better:
-        found.append(f"No network here loses as little accuracy as {', '.join(better)} yet: costs only.")
-    return found
+        return [found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]
+    known = {rival.name: drop for rival in rivals() if (drop := scores.drop(rival)) is not None}
+    better = {name: drop for name, drop in known.items() if drop < scores.lost}
+    loses = (
+        f"This network loses {100 * scores.lost:.1f} points against the best teacher of its kind ({scores.teacher:.3f})"
+    )
+    if not better:
+        return [found, f"{loses}, no more than any rival whose loss is known."] if known else [found]
+    others = [name for name, lost in scores.shipped.items() if lost <= min(better.values())]
+    pointer = f" Of the networks that ship these lose no more: {', '.join(others)}." if others else ""
+    return [found, f"{loses}, more than {', '.join(better)}: there costs alone are compared.{pointer}"]
+
+
+def _beside(joules: float, bill: Bill | None, base: Bill) -> dict[str, Any]:
+    """J, and s and m² where there is a bill that has them, beside ours."""
+    delay = bill.latency * bill.area if bill else None
+    return {
+        "total_j": joules,
+        "times_ours": joules / base.total,
+        "latency_s": bill.latency if bill else None,
+        "area_m2": bill.area if bill else None,
+        "energy_delay_times_ours": joules * delay / (base.total * base.latency * base.area) if delay else None,
+    }
+
+
+def _dense(side: Side, chip: Chip, base: Bill) -> dict[str, Any]:
+    """The dense network at its cheapest. Of a macro only joules are known, and its accuracy was not measured."""
+    joules = side.dense_j(chip)
+    where = min(joules, key=lambda kind: joules[kind])
+    timed = {str(kind): bill for kind, bill in side.bills(chip).items()}.get(where)
+    return {
+        "name": "dense words",
+        "hardware": where,
+        **_beside(joules[where], timed, base),
+        "by_hardware_j": joules,
+        "accuracy": None,
+        "at_equal_accuracy": None,
+        "published_mj": None,
+    }
 
 
 def _rival(rival: Rival, bills: dict[Hardware, Bill], base: Bill, scores: Scores | None) -> dict[str, Any]:
     own = min(bills.values(), key=lambda found: found.total)
     return {
         "name": rival.name,
-        "total_j": own.total,
         "hardware": own.hardware,
+        **_beside(own.total, own, base),
         "published_mj": rival.published_mj,
         "published_source": rival.published_block_mj.source if rival.published_block_mj else None,
-        "times_ours": own.total / base.total,
         "by_hardware_j": {kind: found.total for kind, found in bills.items()},
         "accuracy": scores.of(rival) if scores else None,
         "at_equal_accuracy": scores is not None and scores.matched(rival),
-        "latency_s": own.latency,
-        "area_m2": own.area,
-        "energy_delay_times_ours": own.total * own.latency * own.area / (base.total * base.latency * base.area),
         "movement_share": own.movement_share,
         "weight_share": own.share("weight_access"),
         "silent_share": rival.silent_share,

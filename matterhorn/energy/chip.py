@@ -99,7 +99,6 @@ class Network(Strict):
     dense: BitEnergy
     wire: WireEnergy
     hops: Count
-    latency: Time
     route: Literal["counted", "fixed"]
     train: Literal["packet", "cheaper"]
     delivery: Literal["array", "synapse"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal
@@ -249,11 +249,18 @@ def _activity(rival: Rival, dense: Activity) -> Activity:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores on one task, as shares of one: of this network, its teacher, and published ones by name."""
+    """Scores on one task, as shares of one: of this network, the best teacher of its kind that is known (a weaker one
+    would flatter what is lost), and published ones by name. ``shipped``: what networks that ship lose, by name."""
 
     own: float
     teacher: float
     published: Mapping[str, float]
+    shipped: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> float:
+        """What this network loses against its teacher."""
+        return self.teacher - self.own
 
     def of(self, rival: Rival) -> float | None:
         """A rival's score, None where none is known."""
@@ -267,4 +274,4 @@ class Scores:
     def matched(self, rival: Rival) -> bool:
         """Whether this network loses no more against its teacher than the rival does."""
         drop = self.drop(rival)
-        return drop is not None and self.teacher - self.own <= drop
+        return drop is not None and self.lost <= drop

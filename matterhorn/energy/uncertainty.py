@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..units import si_factor
+from ..units import Quantity, si_factor
 from .chip import Chip
 from .library import with_value
 from .mapping import hardware_of
@@ -17,7 +18,11 @@ from .rivals import Comparison, Side, rivals
 DRAWS, SEED = 1000, 1
 
 CHOSEN = {"1", "bit", "m"}
-"""Dimensions of numbers that are choices, not uncertain: sizes, widths of words, the node."""
+"""Dimensions of numbers that are choices, not uncertain: sizes, widths of words, the node; of those without a dimension
+only operation counts of digital functions are uncertain."""
+
+CHANCE, STRONGEST = 3, 10
+"""Standard deviations by which a rank correlation of a driver stands out of chance, and how many drivers are named."""
 
 PERCENTILES = 5, 95
 
@@ -32,13 +37,19 @@ def latin_hypercube(dimensions: int, count: int, rng: np.random.Generator) -> Dr
     return shares
 
 
+def varies(key: str, number: Quantity) -> bool:
+    """Whether a number of a chip is drawn: it is neither a choice nor 0."""
+    low, high = number.bounds
+    return 0 < low < high and (key.startswith("digital.") or si_factor(number.unit)[1] not in CHOSEN)
+
+
 def uncertain(chip: Chip) -> dict[str, tuple[float, float]]:
     """Bounds (SI) of the numbers that are drawn, by key."""
     return {
         key: (low * si_factor(q.unit)[0], high * si_factor(q.unit)[0])
         for key, q in chip.quantities()
         for low, high in [q.bounds]
-        if si_factor(q.unit)[1] not in CHOSEN and 0 < low < high
+        if varies(key, q)
     }
 
 
@@ -49,14 +60,13 @@ def draw(count: int = DRAWS, seed: int = SEED, **bounds: tuple[float, float]) ->
 
 
 def uncertainty(side: Side, chip: Chip, comparison: Comparison, count: int = DRAWS, seed: int = SEED) -> dict[str, Any]:
-    """Intervals (5 to 95 %) of total and ratios, in how many draws ours wins, and the numbers that drive both.
-
-    ``drivers`` have rank correlations with the total and with the smallest ratio, the strongest first.
-    """
+    """Intervals (5 to 95 %) of total and ratios, in how many draws ours wins, and the numbers that drive each of them:
+    rivals' spikes enter only what rivals enter."""
     spikes = {f"{r.name}: spikes": (r.spikes.bounds, r.spikes.value) for r in rivals()}
-    values = draw(count, seed, **uncertain(chip), **{key: limits for key, (limits, _) in spikes.items()})
+    own_bounds = uncertain(chip)
+    values = draw(count, seed, **own_bounds, **{key: limits for key, (limits, _) in spikes.items()})
     drawn = chip
-    for key in uncertain(chip):
+    for key in own_bounds:
         drawn = with_value(drawn, key, values[key])
     sides = {
         r.name: comparison.rivals[r.name].scaled(values[f"{r.name}: spikes"] / r.spikes.value)  # type: ignore[arg-type]
@@ -69,17 +79,22 @@ def uncertainty(side: Side, chip: Chip, comparison: Comparison, count: int = DRA
         "ratio_min": np.min([ratio for name, ratio in ratios.items() if name != "dense"], axis=0),
         "ratio_dense": np.broadcast_to(ratios["dense"], count),
     }
-    correlations = {
-        key: {of: _rank_correlation(value, found[of]) for of in ("total_j", "ratio_min")}
-        for key, value in values.items()
-    }
-    strongest = sorted(correlations, key=lambda key: -max(abs(rank) for rank in correlations[key].values()))[:10]
+    of_chip = {key: values[key] for key in own_bounds}
     return {
         "interval": {key: np.percentile(drawn_, PERCENTILES).tolist() for key, drawn_ in found.items()},
         "draws": count,
         "wins": {"spiking": float((found["ratio_min"] > 1).mean()), "dense": float((found["ratio_dense"] > 1).mean())},
-        "drivers": [{"key": key, **correlations[key]} for key in strongest],
+        "drivers": {of: drivers(values if of == "ratio_min" else of_chip, drawn_) for of, drawn_ in found.items()},
     }
+
+
+def drivers(values: Mapping[str, Draws], outcome: Draws) -> list[dict[str, Any]]:
+    """Keys of the numbers whose rank correlation with an outcome stands out of chance, and that ``rank``, the strongest
+    first."""
+    ranks = {key: _rank_correlation(value, outcome) for key, value in values.items()}
+    strongest = sorted(ranks, key=lambda key: -abs(ranks[key]))[:STRONGEST]
+    least = CHANCE / len(outcome) ** 0.5
+    return [{"key": key, "rank": ranks[key]} for key in strongest if abs(ranks[key]) > least]
 
 
 def _rank_correlation(x: Draws, y: Draws) -> float:

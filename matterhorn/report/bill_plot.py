@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..energy.answer import NAMES, in_words
 from ..energy.billing import PARTS
+from ..energy.words import NAMES, in_words
 from ..errors import visible
 from ..units import engineering
 from .picture import save_picture

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..energy.activity import CODINGS, Activity, Coding, as_traced, quiet_share, recode, silent_share
-from ..energy.answer import CONNECTION_NAMES, NAMES, in_words
 from ..energy.billing import PARTS, Bill
 from ..energy.chip import Chip
 from ..energy.mapping import Mapping, hardware_of
 from ..energy.movement import tile_heat
 from ..energy.shapes import SHAPES, as_wide, lay
 from ..energy.study import bill, break_even_hops, break_even_lengths, map_trace
+from ..energy.words import CONNECTION_NAMES, MEMORIES, WHERE, in_words, line_name, number_name
 from ..program.trace import Trace
 from ..storage import put_file
 from ..topology import CONNECTION, Site
@@ -47,7 +47,10 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
         ],
         "measured": measured(answer),
         "words": {code.name: in_words(code.name) for code in CODINGS},
-        "arrays": NAMES,
+        "arrays": WHERE,
+        "memories": MEMORIES,
+        "numbers": {key: number_name(key) for key in _keys(answer)},
+        "lines": {name: line_name(name) for name in answer["by_connection"]},
         "goes": _goes(bill(trace, chip, hardware), trace),
         "silence": {code.name: _shares(trace, code, silent_share) for code in CODINGS if code.masked},
         "quiet": {code.name: _shares(trace, code, quiet_share) for code in CODINGS if code.masked},
@@ -67,6 +70,11 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
         "chip_title": chip.title,
         "chip_about": chip.about.strip(),
     }
+
+
+def _keys(answer: dict[str, Any]) -> set[str]:
+    """Of the numbers that the page names in words."""
+    return {row["key"] for rows in (answer["tornado"], *answer["drivers"].values()) for row in rows}
 
 
 def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..energy.answer import NAMES, WHERE
 from ..energy.chip import Chip
-from ..energy.uncertainty import CHOSEN
-from ..units import Quantity, engineering, si_factor
+from ..energy.uncertainty import varies
+from ..energy.words import ARRAYS, MEMORIES, NAMES, WHERE, category_name, in_words, number_name
+from ..units import Quantity, engineering
 from .tables import print_line, print_table
 
 
@@ -19,7 +19,8 @@ def print_energy(answer: dict[str, Any]) -> None:
         (answer["model"], "bold"),
         " on ",
         (answer["chip"], "bold"),
-        f" ({NAMES[answer['hardware']]}, {answer['code']}): {engineering(answer['per_sentence_j'])} a sentence, "
+        f" ({NAMES[answer['hardware']]}; {in_words(answer['code'])}): "
+        f"{engineering(answer['per_sentence_j'])} a sentence, "
         f"{engineering(answer['per_token_j'])} a token, "
         f"{engineering(answer['per_synaptic_operation_j'])} a synaptic operation; "
         f"{engineering(answer['latency_s'] / n, 's')} a sentence, {engineering(answer['power_w'], 'W')}, "
@@ -32,27 +33,37 @@ def print_energy(answer: dict[str, Any]) -> None:
     )
     for sentence in measured(answer):
         print_line(sentence)
-    band = ", ".join(f"{name} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
+    band = ", ".join(f"{MEMORIES[name]} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
     print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
-    swings = [f"{s['key']} {s['low_j'] / total - 1:+.0%} … {s['high_j'] / total - 1:+.0%}" for s in answer["tornado"]]
-    print_line(f"The constants that matter most, each ±50 %: {', '.join(swings[:4])}.")
+    swings = [
+        f"{number_name(s['key'])} {s['low_j'] / total - 1:+.0%} … {s['high_j'] / total - 1:+.0%}"
+        for s in answer["tornado"]
+    ]
+    print_line(f"The constants that matter most, each ±50 %: {'; '.join(swings[:4])}.")
     limits = {key: (f"{low:.3g} … {high:.3g}") for key, (low, high) in answer["interval"].items() if key != "total_j"}
     low, high = (engineering(joules / n) for joules in answer["interval"]["total_j"])
-    drivers = ", ".join(driver["key"] for driver in answer["drivers"][:4])
+    drivers = {of: "; ".join(number_name(d["key"]) for d in found[:4]) for of, found in answer["drivers"].items()}
     print_line(
         f"Rivals cost at least {answer['ratio_min']:.2f}x ({answer['ratio_min_rival']}; {limits['ratio_min']}), "
-        f"dense words {answer['ratio_dense']:.2f}x ({limits['ratio_dense']}): BERT-base, all on their cheapest arrays."
+        f"dense words {answer['ratio_dense']:.2f}x ({limits['ratio_dense']}): BERT-base, all on their cheapest arrays. "
+        f"The paper says {answer['paper']['ratio']}x, most likely against {answer['paper']['rival']}."
     )
     print_line(
-        f"Of {answer['draws']} draws of all numbers, ours wins {answer['wins']['spiking']:.0%} against rivals and "
-        f"{answer['wins']['dense']:.0%} against dense words. A sentence takes {low} … {high}, driven by {drivers}."
+        f"Of {answer['draws']} draws of all numbers, ours wins {answer['wins']['spiking']:.1%} against rivals and "
+        f"{answer['wins']['dense']:.1%} against dense words."
+    )
+    print_line(
+        f"A sentence takes {low} … {high}, driven by {drivers['total_j']}. "
+        f"The smallest ratio is driven by {drivers['ratio_min']}."
     )
     worst = answer["worst_chip"]
     print_line(
         f"On the worst of the chips that ship: {worst['ratio_min']:.2f}x ({worst['ratio_min_rival']}, "
         f"{worst['ratio_min_chip']}) and {worst['ratio_dense']:.2f}x ({worst['ratio_dense_chip']})."
     )
-    rows = [(name, engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j]
+    rows = [
+        (category_name(name), engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j
+    ]
     rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
     print_table("Bill", ("category", "a sentence", "share"), rows)
     _print_codes(answer)
@@ -66,7 +77,7 @@ def _print_codes(answer: dict[str, Any]) -> None:
     columns = ("code", "arrays", "silent", "quiet", "a sentence", "moves", "weights", "BERT-base", "score")
     rows = [
         (
-            e["code"], e["hardware"], f"{e['silent_share']:.1%}", f"{e['quiet_share']:.1%}",
+            in_words(e["code"]), ARRAYS[e["hardware"]], f"{e['silent_share']:.1%}", f"{e['quiet_share']:.1%}",
             engineering(e["total_j"] / answer["n"]), f"{e['movement_share']:.0%}", f"{e['weight_share']:.0%}",
             engineering(base[e["code"], e["hardware"]]), _accuracy(answer, e),
         )
@@ -86,28 +97,29 @@ def _accuracy(answer: dict[str, Any], code: dict[str, Any]) -> str:
 
 
 def _print_rivals(answer: dict[str, Any]) -> None:
-    ours = engineering(answer["bert_base_per_sentence_j"])
-    rows = [
-        (
-            r["name"], r["hardware"], engineering(r["total_j"]), f"{r['times_ours']:.2f}x",
-            "–" if r["accuracy"] is None else f"{100 * r['accuracy']:.1f}", "yes" if r["at_equal_accuracy"] else "no",
-            f"{r['energy_delay_times_ours']:.2f}x", "–" if r["published_mj"] is None else f"{r['published_mj']:.3g} mJ",
-        )
-        for r in sorted(answer["rivals"], key=lambda r: r["total_j"])
-    ]  # fmt: skip
-    score = "" if answer["accuracy"] is None else f" at {100 * answer['accuracy']:.1f}"
-    title = f"Rivals, BERT-base, {answer['bert_base_tokens']} tokens, same chip; ours: {ours}{score}"
+    ours = {
+        "name": "this network", "hardware": answer["bert_base_hardware"], "total_j": answer["bert_base_per_sentence_j"],
+        "times_ours": 1.0, "accuracy": answer["accuracy"], "at_equal_accuracy": None, "energy_delay_times_ours": 1.0,
+        "latency_s": answer["bert_base_latency_s"], "area_m2": answer["bert_base_area_m2"],
+    }  # fmt: skip
+    rows = [ours, answer["dense"], *sorted(answer["rivals"], key=lambda r: r["total_j"])]
+    title = f"BERT-base, {answer['bert_base_tokens']} tokens, same chip (accuracy of the dense network: not measured)"
     columns = (
-        "network",
-        "arrays",
-        "energy",
-        "times ours",
-        "score",
-        "at equal drop",
+        "network", "arrays", "energy", "times ours", "score", "at equal drop", "latency", "mm²",
         "energy x delay, equal area",
-        "published",
-    )
-    print_table(title, columns, rows)
+    )  # fmt: skip
+    print_table(title, columns, map(_rival_row, rows))
+
+
+def _rival_row(r: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        r["name"], ARRAYS[r["hardware"]], engineering(r["total_j"]), f"{r['times_ours']:.2f}x",
+        "–" if r["accuracy"] is None else f"{100 * r['accuracy']:.1f}",
+        {None: "–", True: "yes", False: "no"}[r["at_equal_accuracy"]],
+        *(("–", "–", "–") if r["latency_s"] is None else (
+            engineering(r["latency_s"], "s"), f"{r['area_m2'] * 1e6:.0f}", f"{r['energy_delay_times_ours']:.2f}x",
+        )),
+    )  # fmt: skip
 
 
 def measured(answer: dict[str, Any]) -> list[str]:
@@ -136,9 +148,9 @@ def print_foreign(answer: dict[str, Any]) -> None:
         f"{engineering(answer['power_w'], 'W')}, {answer['area_m2'] * 1e6:.3g} mm²",
     )
     print_line(", ".join(f"{WHERE[kind]}: {engineering(joules)}" for kind, joules in other.items()) + ".")
-    for title, key in (("Bill", "by_category"), ("By layer", "by_connection")):
+    for title, key, called in (("Bill", "by_category", category_name), ("By layer", "by_connection", str)):
         lines = sorted(answer[key].items(), key=lambda item: -item[1])
-        rows = [(name, engineering(joules), f"{joules / total:.1%}") for name, joules in lines if joules]
+        rows = [(called(name), engineering(joules), f"{joules / total:.1%}") for name, joules in lines if joules]
         print_table(title, ("part", "a sample", "share"), rows)
 
 
@@ -146,7 +158,7 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     """Networks × chips."""
     cells = [
         (
-            r["network"], r["chip"], r["hardware"], f"{r['silent_share']:.1%}", f"{r['quiet_share']:.1%}",
+            r["network"], r["chip"], ARRAYS[r["hardware"]], f"{r['silent_share']:.1%}", f"{r['quiet_share']:.1%}",
             engineering(r["per_sentence_j"]), engineering(r["dense_per_sentence_j"]), f"{r['times_dense']:.2f}x",
             f"{r['ratio_min']:.2f}x {r['ratio_min_rival']}", f"{r['ratio_dense']:.2f}x",
         )
@@ -180,7 +192,7 @@ def print_chip(chip: Chip) -> None:
     print_line(f"noc.route = {chip.noc.route}, noc.delivery = {chip.noc.delivery}, noc.train = {chip.noc.train}")
     rows = [
         (
-            key, number.text, _range(number),
+            key, number.text, _range(key, number),
             number.source + (" (non-commercial)" if key in chip.non_commercial else ""),
         )
         for key, number in chip.quantities()
@@ -188,9 +200,9 @@ def print_chip(chip: Chip) -> None:
     print_table("", ("key", "value", "range", "source"), rows)
 
 
-def _range(number: Quantity) -> str:
-    """Bounds of a number that is uncertain."""
-    if si_factor(number.unit)[1] in CHOSEN:
+def _range(key: str, number: Quantity) -> str:
+    """Bounds of a number that is drawn."""
+    if not varies(key, number):
         return ""
     low, high = number.bounds
     return f"{low:g} … {high:g}" + (" (assumed)" if None in (number.low, number.high) else "")

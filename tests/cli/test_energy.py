@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from matterhorn import Engine, load
 from matterhorn.cli.app import app
-from matterhorn.cli.energy import CHIPS_FORMAT
+from matterhorn.cli.energy import CHIPS_FORMAT, known_scores
 from matterhorn.energy.answer import ENERGY_FORMAT
 from matterhorn.energy.study import COMPARISON_FORMAT
 from matterhorn.errors import InputError
@@ -89,6 +90,20 @@ def test_the_tables_name_who_wins(saved):
     assert "dense 4-bit network costs less than" in text
     assert "Otters" in text and "quiet" in text and f"{synthetic.minilm().quiet_share:.1%} quiet" in text
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
+    assert re.search(r"wins \d+\.\d% against rivals and \d+\.\d% against dense words", text)
+    assert re.search(r"driven by (?!.*spikes.*The smallest).* The smallest ratio is driven by .*spikes", text)
+    assert "The paper says 2.31x, most likely against Otters" in text
+    assert "accuracy of the dense network: not measured" in text
+    assert not re.search(r"mttfs|large_sram|msu\b|msu_|noc\.", text)
+
+
+def test_losses_are_against_the_best_teacher_of_the_same_backbone():
+    quiet, base = known_scores("sst2-quiet"), known_scores("sst2-base")
+    assert quiet.teacher == known_scores("sst2").teacher == pytest.approx(0.9025, abs=1e-4)
+    assert base.teacher == pytest.approx(0.9346, abs=1e-4)
+    assert quiet.shipped == base.shipped and quiet.shipped["sst2-quiet"] == quiet.lost > 0.07
+    assert quiet.shipped["sst2-base"] == base.lost < 0.011
+    assert known_scores("general") is None
 
 
 def test_compare_and_chips(saved):

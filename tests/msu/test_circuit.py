@@ -264,7 +264,8 @@ def test_thresholds_need_not_be_even():
 
 
 def test_the_energy_bill_reads_the_same_array():
-    """Voltage, pulse and conductances of the chip with NeuRRAM's cell are those that compute here."""
+    """Voltage, pulse and conductances of the chip with NeuRRAM's cell are those that compute here. The cell of the
+    default chip, 1 MOhm, is in no device file (docs/energy.md says so)."""
     from matterhorn.energy.library import load as load_chip
 
     unit = load_chip("neurram-22nm").msu

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from matterhorn.energy import CATEGORIES, energy_answer, load
-from matterhorn.energy.answer import in_words
 from matterhorn.energy.billing import PARTS
+from matterhorn.energy.words import in_words
 from matterhorn.report.bill_plot import COLORS, plot_bill
 
 from ..energy import synthetic

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from matterhorn.cli.app import app
-from matterhorn.energy.answer import NAMES, in_words
+from matterhorn.energy.words import NAMES, in_words, number_name
 from matterhorn.topology import CONNECTION
 from matterhorn.units import engineering
 
@@ -80,8 +80,12 @@ def test_figures_on_the_page_are_those_of_the_json(page, desk):
     assert text("card-worst") == f"{worst['ratio_min']:.2f}×, {worst['ratio_dense']:.2f}×"
     low, high = (engineering(joules / answer["n"]) for joules in answer["interval"]["total_j"])
     assert text("subtitle").startswith(f"{low} to {high} in 90 % of draws")
-    for rival in answer["rivals"]:
+    for rival in (*answer["rivals"], answer["dense"]):
         assert engineering(rival["total_j"]) in text("rival-table")
+        assert engineering(rival["latency_s"], "s") in text("rival-table")
+    assert "not measured" in text("rival-table") and f"in {100 * answer['wins']['dense']:.1f} %." in text("sure")
+    shown = desk.run("return document.getElementById('drivers-total').data[0].y")
+    assert shown == [number_name(row["key"]) for row in answer["drivers"]["total_j"][:8]]
     assert desk.run("return JSON.parse(document.getElementById('data').textContent).answer") == answer
     drawn = desk.run("return document.querySelectorAll('.chart .main-svg').length")
     assert drawn >= 2 * 10
@@ -133,9 +137,9 @@ def test_nothing_is_said_to_a_mouse_alone_and_no_code_name_is_left(page, desk):
         "[...document.querySelectorAll('.chart')].flatMap((c) => c.data).some((t) => t.hovertext || t.hovertemplate)"
     )
     assert desk.run(f"return {hover} || document.querySelectorAll('[title]').length > 0") is False
-    shown = "p, li, .chart text, .cards, .readout, #code-table, #rival-table"
+    shown = "p, li, .chart text, .cards, .readout, #code-table, #rival-table, #lines"
     seen = desk.run(f"return [...document.querySelectorAll('{shown}')].map((e) => e.textContent).join(' ')")
-    assert not re.search(r"mttfs|msu|ttfs|large_sram|spike_movement|noc\.", seen)
+    assert not re.search(r"mttfs|msu|ttfs|large_sram|spike_movement|noc\.|block\.\d", seen)
     blocks = desk.run("return document.getElementById('mesh').layout.annotations.map((a) => a.text)")
     assert blocks == ["embedding", *(f"block {block}" for block in range(6))]
 

@@ -14,15 +14,6 @@ const codeName = (e) => `${D.words[e.code]} · ${D.arrays[e.hardware]}`;
 const score = (e) => (!e.trained ? "not trained so" : A.accuracy === null ? "–" : (100 * A.accuracy).toFixed(1));
 const GREY = "#8b98a5", OTHER = "#5c7c99";
 
-/* A number of the chip by its place in the file, in words. */
-const PLACES = { msu: "synapse unit", noc: "network", kv: "keys and values", state: "neuron memory", weights: "weight memory" };
-const NUMBERS = { g_on: "conductance of a high cell", g_off: "conductance of a low cell", readout: "read-out", bit: "a bit of a packet", read: "a read" };
-function inWords(key) {
-  const [place, ...rest] = key.split(".");
-  const of = rest.map((name) => NUMBERS[name] || name.replaceAll("_", " ")).join(", ");
-  return `${PLACES[place] || place.replaceAll("_", " ")}${of ? `: ${of}` : ""}`;
-}
-
 /* An energy axis: ticks in one engineering unit. */
 function joules(largest) {
   const [prefix, scale] = [["", 1], ["m", 1e-3], ["µ", 1e-6], ["n", 1e-9], ["p", 1e-12]].find(([, s]) => largest >= s) || ["f", 1e-15];
@@ -51,7 +42,7 @@ function header() {
     `${(A.tokens / A.n).toFixed(1)} tokens each, on ${A.chip}: ${D.chip_title}.`;
   const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j, W = A.worst_chip;
   const cards = [
-    [times(A.ratio_min), `at least this much would a spiking rival draw (${safe(A.ratio_min_rival)}; ${between(A.interval.ratio_min, times)}): BERT-base, same chip, each on its cheapest arrays`, "rival"],
+    [times(A.ratio_min), `at least this much would a spiking rival draw (${safe(A.ratio_min_rival)}; ${between(A.interval.ratio_min, times)}): BERT-base, same chip, each on its cheapest arrays. The paper says ${times(A.paper.ratio)}, most likely against ${safe(A.paper.rival)}`, "rival"],
     [times(A.ratio_dense), `this much would a dense network of the same bits draw there (${between(A.interval.ratio_dense, times)})`, "dense"],
     [`${times(W.ratio_min)}, ${times(W.ratio_dense)}`, `the same two on the worst of the chips that ship (${safe(W.ratio_min_chip)}, ${safe(W.ratio_dense_chip)})`, "worst"],
     [percent(A.silent_share), `of neuron-windows are silent, <i id="card-quiet">${percent(A.quiet_share)}</i> of synapses quiet`, "silent"],
@@ -65,8 +56,8 @@ function header() {
   el("notes").innerHTML = Object.values(A.notes).map((s) => `<li>${safe(s)}</li>`).join("");
   el("waterfall-note").textContent = `BERT-base, ${A.bert_base_tokens} tokens. Digital arrays, until synapse units replace them. Grey: not trained so.`;
   el("measured").textContent = D.measured.join(" ");
-  el("sure").textContent = `All numbers of the chip and the rivals' spikes, drawn ${A.draws} times between their bounds: ours costs less than every spiking ` +
-    `rival in ${percent(A.wins.spiking, 0)} of the draws, and less than the dense network in ${percent(A.wins.dense, 0)}.`;
+  el("sure").textContent = `All numbers of the chip but sizes, and the rivals' spikes, drawn ${A.draws} times between their bounds: ours costs less than every spiking ` +
+    `rival in ${percent(A.wins.spiking)} of the draws, and less than the dense network in ${percent(A.wins.dense)}.`;
 }
 
 function slider() {
@@ -120,9 +111,8 @@ function bills() {
 }
 
 function weights() {
-  const words = { none: "free", local: "beside the adders", large_sram: "1 MB on the chip", far: "off the chip" };
   const band = Object.entries(A.weight_band_j);
-  bars("weights", band.map(([name]) => words[name]), band.map(([, v]) => v / A.n), css("--accent"));
+  bars("weights", band.map(([name]) => D.memories[name]), band.map(([, v]) => v / A.n), css("--accent"));
 }
 
 const honesty = () => bars("honesty", ["additions on this chip", "additions at the customary fp32 price", "the full bill"],
@@ -142,18 +132,18 @@ function waterfall() {
 
 function rivals() {
   const best = { name: "this network", total_j: A.bert_base_per_sentence_j, times_ours: 1, accuracy: A.accuracy, hardware: A.bert_base_hardware,
-    latency_s: A.bert_base_latency_s, area_m2: A.bert_base_area_m2, energy_delay_times_ours: 1, published_mj: null };
-  const dense = { name: "dense words", total_j: A.ratio_dense * best.total_j, times_ours: A.ratio_dense };
-  const rows = [best, ...[...A.rivals].sort((a, b) => a.total_j - b.total_j)], all = [best, dense, ...rows.slice(1)];
+    latency_s: A.bert_base_latency_s, area_m2: A.bert_base_area_m2, energy_delay_times_ours: 1, at_equal_accuracy: null, published_mj: null };
+  const all = [best, A.dense, ...[...A.rivals].sort((a, b) => a.total_j - b.total_j)];
+  const known = (value, text) => (value === null ? "–" : text(value));
   const axis = joules(Math.max(...all.map((r) => r.total_j)));
   draw("rivals", [{
     type: "scatter", mode: "markers+text", x: all.map((r) => r.total_j / axis.scale), y: all.map((r) => r.name), textposition: "middle right", cliponaxis: false,
     text: all.map((r) => ` ${r === best ? eng(r.total_j) : times(r.times_ours)}`), marker: { size: 13, color: all.map((r) => (r === best ? css("--accent") : OTHER)) },
   }], { xaxis: { title: { text: `${axis.title}, logarithmic` }, type: "log" }, yaxis: { autorange: "reversed", type: "category" }, margin: { b: 46, r: 70 } });
-  table("rival-table", ["network", "#times ours", "#on this chip", "#score", "at equal loss", "arrays", "#latency", "#mm²", "#energy × delay, equal area", "#layers", "#time steps",
-    "#spikes a window", "#published, all blocks", "spikes from"], rows.map((r) => [r.name, times(r.times_ours), eng(r.total_j), r.accuracy === null ? "–" : (100 * r.accuracy).toFixed(1),
-    r === best ? "" : r.at_equal_accuracy ? "yes" : "no", D.arrays[r.hardware], eng(r.latency_s, "s"), square(r.area_m2), times(r.energy_delay_times_ours), r.layers ?? "", r.steps ?? "", r.spikes_per_window ?? "",
-    r.published_mj === null ? "–" : `${r.published_mj.toPrecision(3)} mJ`, r.sources ? r.sources.spikes : "its trace"]));
+  table("rival-table", ["network", "#times ours", "#on this chip", "#score", "at equal drop", "arrays", "#latency", "#mm²", "#energy × delay, equal area", "#layers", "#time steps",
+    "#spikes a window", "#published, all blocks", "spikes from"], all.map((r) => [r.name, times(r.times_ours), eng(r.total_j), r === A.dense ? "not measured" : known(r.accuracy, (v) => (100 * v).toFixed(1)),
+    known(r.at_equal_accuracy, (v) => (v ? "yes" : "no")), D.arrays[r.hardware], known(r.latency_s, (v) => eng(v, "s")), known(r.area_m2, square), known(r.energy_delay_times_ours, times), r.layers ?? "", r.steps ?? "", r.spikes_per_window ?? "",
+    known(r.published_mj, (v) => `${v.toPrecision(3)} mJ`), r === A.dense ? "none: words" : r.sources ? r.sources.spikes : "its trace"]));
 }
 
 function sure() {
@@ -165,15 +155,21 @@ function sure() {
     error_x: { type: "data", symmetric: false, array: rows.map((r) => r[2][1] - r[1]), arrayminus: rows.map((r) => r[1] - r[2][0]), color: css("--accent"), thickness: 3, width: 7 },
   }], { xaxis: { title: { text: "times ours, 5 to 95 % of draws" }, rangemode: "tozero" }, yaxis: { autorange: "reversed", type: "category", range: [-0.7, 1.5] },
     shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { color: css("--soft"), dash: "dot" } }], margin: { b: 46, t: 24, r: 60 } });
-  const drivers = [...A.drivers].sort((a, b) => Math.abs(b.total_j) - Math.abs(a.total_j)).slice(0, 8);
-  draw("drivers", [{ type: "bar", orientation: "h", y: drivers.map((d) => inWords(d.key)), x: drivers.map((d) => d.total_j), text: drivers.map((d) => d.total_j.toFixed(2)),
+  drivers("drivers-total", A.drivers.total_j);
+  drivers("drivers-ratio", A.drivers.ratio_min);
+}
+
+/* Rank correlations of the numbers that stand out of chance. */
+function drivers(id, rows) {
+  const shown = rows.slice(0, 8);
+  draw(id, [{ type: "bar", orientation: "h", y: shown.map((d) => D.numbers[d.key]), x: shown.map((d) => d.rank), text: shown.map((d) => d.rank.toFixed(2)),
     textposition: "auto", cliponaxis: false, marker: { color: OTHER } }], { yaxis: { autorange: "reversed" }, margin: { b: 30 } });
 }
 
 function tornado() {
   const change = (r, side) => 100 * (r[side] / A.total_j - 1);
   const bar = (side, color) => ({
-    type: "bar", orientation: "h", y: A.tornado.map((r) => inWords(r.key)), x: A.tornado.map((r) => change(r, side)), marker: { color },
+    type: "bar", orientation: "h", y: A.tornado.map((r) => D.numbers[r.key]), x: A.tornado.map((r) => change(r, side)), marker: { color },
     text: A.tornado.map((r) => `${change(r, side) > 0 ? "+" : "−"}${Math.abs(change(r, side)).toFixed(1)} %`), textposition: "outside", cliponaxis: false,
   });
   const widest = 1.35 * Math.max(...A.tornado.map((r) => Math.max(Math.abs(change(r, "low_j")), Math.abs(change(r, "high_j")))));
@@ -206,7 +202,7 @@ function breakEven(id, z, y, title, suffix, own) {
 
 function tables() {
   table("lines", ["connection or step", "#a sentence", "#share"], Object.entries(A.by_connection).sort((a, b) => b[1] - a[1]).map(([name, v]) =>
-    [name, eng(v / A.n), percent(v / A.total_j, 2)]));
+    [D.lines[name], eng(v / A.n), percent(v / A.total_j, 2)]));
   el("about").textContent = D.chip_about;
   table("numbers", ["key", "#value", "source"], D.chip.map((q) => [q.key, q.value, q.source]));
 }
