@@ -1,4 +1,5 @@
-"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it."""
+"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it; and which of
+the texts beside a program go with it to another folder."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import in_markdown, visible
 from ..program import Program
+from ..storage import Manifest, read_manifest, sha256
 from ..tasks.results import Result
 from ..tasks.task import tasks
 
@@ -32,6 +34,10 @@ METRICS = {
 """Metrics as the hub and as people write them; others are written alike, but for a capital."""
 
 WEIGHTS = {"int1": "1-bit", "ternary": "ternary", "int2": "2-bit", "int4": "4-bit"}
+
+
+TEXTS = ("README.md", "results.json", "recipe.yaml")
+"""What goes with a program from folder to folder."""
 
 
 def model_card(
@@ -76,6 +82,26 @@ def model_card(
         phases=list(zip(recipe.phases, phases, strict=False)) if recipe else [],
     )
     return str(card)
+
+
+def texts_beside(program: Program, folder: Path) -> dict[str, str]:
+    """What goes into a folder with a program: card and figures that came with the very same one (with other names it is
+    another), else a fresh card; its recipe; and a card in the folder that was edited there. Files of others are left
+    alone."""
+    texts, ours = {"README.md": model_card(program, name=folder.resolve().name)}, _manifest(folder).files
+    for place in dict.fromkeys((program.path or folder, folder)):
+        known = _manifest(place)
+        is_same = known.about.get("program") == program.hash
+        for path in (place / name for name in TEXTS if (place / name).is_file()):
+            is_recipe = path.name == "recipe.yaml" and place == program.path
+            is_edited = path.name == "README.md" and place == folder and sha256(path) != known.files.get(path.name)
+            if is_same or is_recipe or is_edited:
+                texts[path.name] = path.read_text(encoding="utf-8")
+    return {name: text for name, text in texts.items() if name in ours or not (folder / name).exists()}
+
+
+def _manifest(folder: Path) -> Manifest:
+    return read_manifest(folder) or Manifest()
 
 
 def _metrics(result: Result) -> Iterator[EvalResult]:
