@@ -3,6 +3,7 @@ the texts beside a program go with it to another folder."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import in_markdown, visible
+from ..models.encoders import ENCODERS
 from ..program import Program
 from ..storage import Manifest, read_manifest, sha256
 from ..tasks.results import Result
@@ -28,6 +30,9 @@ BASE_MODELS = {
 METRICS = {
     "matthews": ("matthews_correlation", "Matthews correlation"),
     "f1": ("f1", "F1"),
+    "macro_f1": ("f1", "Macro F1"),
+    "micro_f1": ("f1", "Micro F1"),
+    "exact_match": ("exact_match", "Exact match"),
     "pearson": ("pearsonr", "Pearson"),
     "spearman": ("spearmanr", "Spearman"),
 }
@@ -35,6 +40,9 @@ METRICS = {
 
 WEIGHTS = {"int1": "1-bit", "ternary": "ternary", "int2": "2-bit", "int4": "4-bit"}
 
+
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""Of a model on the hub."""
 
 TEXTS = ("README.md", "results.json", "recipe.yaml")
 """What goes with a program from folder to folder."""
@@ -47,15 +55,17 @@ def model_card(
     phases: Sequence[Progress] = (),
     *,
     name: str,
+    teacher: str | None = None,
 ) -> str:
     """The card in Markdown, with metadata for the hub: the metrics with their intervals among it.
 
     Args:
         result: figures of the program, the first of its spiking networks. recipe: how it was made; phases: how each
-            phase of that went, in order. name: what the model is called.
+            phase of that went, in order. name: what the model is called. teacher: what it was made of, where no recipe
+            says: a folder, or a name on the hub.
     """
-    backbone = recipe.backbone if recipe else None
-    base_model, license_name = BASE_MODELS.get(backbone or "", (backbone, None))
+    backbone = recipe.backbone if recipe else teacher
+    base_model, license_name = BASE_MODELS.get(backbone or "", (_on_hub(backbone), None))
     data = ModelCardData(
         license=license_name,
         base_model=base_model,
@@ -69,6 +79,7 @@ def model_card(
         data,
         template_path=str(Path(__file__).with_name("card.md")),
         name=name,
+        backbone=backbone if base_model or backbone is None else Path(backbone).name,
         program=program,
         config=program.config,
         weights=WEIGHTS[program.config.weights],
@@ -102,6 +113,12 @@ def texts_beside(program: Program, folder: Path) -> dict[str, str]:
 
 def _manifest(folder: Path) -> Manifest:
     return read_manifest(folder) or Manifest()
+
+
+def _on_hub(name: str | None) -> str | None:
+    """A model's name, if it can be one of the hub: no folder, and no class."""
+    is_name = name is not None and NAME.fullmatch(name) and name not in ENCODERS and not Path(name).exists()
+    return name if is_name else None
 
 
 def _metrics(result: Result) -> Iterator[EvalResult]:
