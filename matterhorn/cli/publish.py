@@ -49,6 +49,7 @@ def publish(
     from ..models.quantized import read_network
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
+    from ..tasks import get_task
     from ..tasks.evaluate import evaluate
     from ..tasks.score import result_of, spiking_scores
 
@@ -57,6 +58,8 @@ def publish(
     finished = finished_run(run)
     recipe, networks = finished.recipe, finished.networks
     folder = networks.converting[-1]
+    if not rows.named:
+        rows.examples(get_task(str(recipe.task)))  # before minutes of work
     program = convert_folder(folder, task=recipe.task)
     rows = replace(rows, max_length=rows.max_length or recipe.max_length)
     task = rows.task_for(program)

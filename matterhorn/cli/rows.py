@@ -102,9 +102,16 @@ class Rows:
         """The task that a program is asked, labels in the program's order.
 
         Raises:
-            InputError: nothing says which, or its labels are not the program's.
+            InputError: nothing says which, or its labels or its number of texts are not the program's.
         """
-        from ..tasks import Task, describe, get_task
+        from ..tasks.task import check_texts
+
+        task = self._asked(program, labelled)
+        check_texts(len(task.text), program.task, program.texts, program.path)
+        return task
+
+    def _asked(self, program: Program, labelled: bool) -> Task:
+        from ..tasks import Task, describe, get_task, tasks
         from ..tasks.evaluate import task_for
 
         if self.data is not None and self.task is None:
@@ -116,8 +123,9 @@ class Rows:
             }
             return describe(self.source, **about) if labelled else Task(name=Path(self.data).stem, **about)
         name = self.task or program.task
-        if name is None:
-            raise InputError("the model does not say its task", file=program.path, field="task", cure="give --task")
+        if name is None or (self.task is None and name not in tasks()):
+            cure = "give --data FILE --text COLUMN --label COLUMN"
+            raise InputError("the model's own rows are not known", file=program.path, field="task", cure=cure)
         if Path(name).suffix in YAML:
             task = Task.from_yaml(name, program.labels, self.source if self.data else None)
         else:

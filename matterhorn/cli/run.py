@@ -45,6 +45,7 @@ def run(
     from ..program.samples import sample
     from ..runtime import Engine
     from ..storage import check_file
+    from ..tasks.task import check_texts
 
     if plot:
         need("plot", "matplotlib")
@@ -62,6 +63,8 @@ def run(
             raise InputError("- beside other texts", field="texts", cure=cure)
         given = _lines(file) if file else _piped() if texts == ["-"] else texts
         chosen = [_pair(text, number) for number, text in enumerate(given or [], 1)]
+        for text in chosen:
+            check_texts(1 if isinstance(text, str) else 2, program.task, program.texts, program.path)
     else:
         lines, expected = sample()
         chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]

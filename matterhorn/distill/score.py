@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from ..errors import InputError
 from ..models import MatterhornConfig
 from ..models.quantized import read_network
+from ..program.files import KIND
 from ..reading import read_mapping
-from ..storage import settle
+from ..storage import read_manifest, settle
 from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
@@ -63,8 +64,11 @@ def finished_run(folder: Path) -> Finished:
     """What lies in a finished run's folder.
 
     Raises:
-        InputError: it is of no task, has no network, or a phase has not ended.
+        InputError: it is a program, of no task, has no network, or a phase has not ended.
     """
+    if (there := read_manifest(folder)) and there.kind == KIND:
+        problem = "a program, as spike and publish write it, not a run of matterhorn train"
+        raise InputError(problem, file=folder, cure="upload it as it is")
     recipe = read_recipe(folder / RECIPE_FILE)
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"

@@ -1,7 +1,9 @@
-"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it."""
+"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it; and which of
+the texts beside a program go with it to another folder."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..errors import in_markdown, visible
+from ..models.encoders import ENCODERS
 from ..program import Program
+from ..storage import Manifest, read_manifest, sha256
 from ..tasks.results import Result
 from ..tasks.task import tasks
 
@@ -26,12 +30,22 @@ BASE_MODELS = {
 METRICS = {
     "matthews": ("matthews_correlation", "Matthews correlation"),
     "f1": ("f1", "F1"),
+    "macro_f1": ("f1", "Macro F1"),
+    "micro_f1": ("f1", "Micro F1"),
+    "exact_match": ("exact_match", "Exact match"),
     "pearson": ("pearsonr", "Pearson"),
     "spearman": ("spearmanr", "Spearman"),
 }
 """Metrics as the hub and as people write them; others are written alike, but for a capital."""
 
 WEIGHTS = {"int1": "1-bit", "ternary": "ternary", "int2": "2-bit", "int4": "4-bit"}
+
+
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""Of a model on the hub."""
+
+TEXTS = ("README.md", "results.json", "recipe.yaml")
+"""What goes with a program from folder to folder."""
 
 
 def model_card(
@@ -41,15 +55,17 @@ def model_card(
     phases: Sequence[Progress] = (),
     *,
     name: str,
+    teacher: str | None = None,
 ) -> str:
     """The card in Markdown, with metadata for the hub: the metrics with their intervals among it.
 
     Args:
         result: figures of the program, the first of its spiking networks. recipe: how it was made; phases: how each
-            phase of that went, in order. name: what the model is called.
+            phase of that went, in order. name: what the model is called. teacher: what it was made of, where no recipe
+            says: a folder, or a name on the hub.
     """
-    backbone = recipe.backbone if recipe else None
-    base_model, license_name = BASE_MODELS.get(backbone or "", (backbone, None))
+    backbone = recipe.backbone if recipe else teacher
+    base_model, license_name = BASE_MODELS.get(backbone or "", (_on_hub(backbone), None))
     data = ModelCardData(
         license=license_name,
         base_model=base_model,
@@ -63,6 +79,7 @@ def model_card(
         data,
         template_path=str(Path(__file__).with_name("card.md")),
         name=name,
+        backbone=backbone if base_model or backbone is None else Path(backbone).name,
         program=program,
         config=program.config,
         weights=WEIGHTS[program.config.weights],
@@ -76,6 +93,32 @@ def model_card(
         phases=list(zip(recipe.phases, phases, strict=False)) if recipe else [],
     )
     return str(card)
+
+
+def texts_beside(program: Program, folder: Path) -> dict[str, str]:
+    """What goes into a folder with a program: card and figures that came with the very same one (with other names it is
+    another), else a fresh card; its recipe; and a card in the folder that was edited there. Files of others are left
+    alone."""
+    texts, ours = {"README.md": model_card(program, name=folder.resolve().name)}, _manifest(folder).files
+    for place in dict.fromkeys((program.path or folder, folder)):
+        known = _manifest(place)
+        is_same = known.about.get("program") == program.hash
+        for path in (place / name for name in TEXTS if (place / name).is_file()):
+            is_recipe = path.name == "recipe.yaml" and place == program.path
+            is_edited = path.name == "README.md" and place == folder and sha256(path) != known.files.get(path.name)
+            if is_same or is_recipe or is_edited:
+                texts[path.name] = path.read_text(encoding="utf-8")
+    return {name: text for name, text in texts.items() if name in ours or not (folder / name).exists()}
+
+
+def _manifest(folder: Path) -> Manifest:
+    return read_manifest(folder) or Manifest()
+
+
+def _on_hub(name: str | None) -> str | None:
+    """A model's name, if it can be one of the hub: no folder, and no class."""
+    is_name = name is not None and NAME.fullmatch(name) and name not in ENCODERS and not Path(name).exists()
+    return name if is_name else None
 
 
 def _metrics(result: Result) -> Iterator[EvalResult]:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ..errors import InputError
-from ..models.config import CarriesItsCode, inverse
+from ..models.config import NAMES, CarriesItsCode, inverse
 from ..program import Config, Program
 from ..program.files import MODEL_TYPE
 
@@ -18,6 +18,13 @@ OPTIONS = {"id2label", "label2id", "num_labels", "problem_type", "dtype", "torch
 
 UNSEEN = {"_from_auto", "_from_pipeline", "_commit_hash", "trust_remote_code"}
 """What Hugging Face's loaders say among themselves."""
+
+
+def refused(name: str) -> InputError:
+    """Why an option cannot be given with a program's name."""
+    is_fixed = name in (*NAMES, "network", "labels", "task", "texts", "embeddings", "format")
+    problem = "fixed by conversion" if is_fixed else "no such option of a program"
+    return InputError(problem, field=name, cure=f"leave it out; what can be given: {', '.join(sorted(OPTIONS))}")
 
 
 class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -57,13 +64,12 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
         """As with any configuration; but what conversion has fixed cannot be set.
 
         Raises:
-            InputError: an option would change what a program is.
+            InputError: an option would change what a program is, or is none of a program.
         """
         wanted, given = options.pop("return_unused_kwargs", False), {k for k, v in options.items() if v is not None}
         config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **options)
         for name in sorted(given - OPTIONS - UNSEEN - set(unused)):
-            cure = f"leave it out; what can be given: {', '.join(sorted(OPTIONS))}"
-            raise InputError("fixed by conversion", field=name, cure=cure)
+            raise refused(name)
         return (config, unused) if wanted else config
 
     @classmethod

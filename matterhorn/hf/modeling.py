@@ -22,15 +22,11 @@ from ..program import Program, find
 from ..program.files import load_classifier
 from ..program.saving import save
 from ..runtime import Engine
-from ..storage import Manifest, read_manifest
-from .card import model_card
-from .configuration import OPTIONS, UNSEEN, ProgramConfig
+from .card import texts_beside
+from .configuration import OPTIONS, UNSEEN, ProgramConfig, refused
 
 NEEDLESS = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
 """What Hugging Face's loaders say of files that a program has not."""
-
-TEXTS = ("README.md", "results.json", "recipe.yaml")
-"""What goes with a program from folder to folder."""
 
 PARAMETERS = (".weights", ".weight", ".bias", "embeddings.word", "embeddings.position", "embeddings.segment")
 """Ends of the names of arrays that hold a network's parameters. All others say how they are coded."""
@@ -122,7 +118,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
             raise InputError(f"{device_map!r}: a program runs on the CPU", field="device_map", cure=cure)
         for name, value in options.items():
             if name not in OPTIONS | NEEDLESS and value is not None:
-                raise InputError("no such option of a program", field=name, cure="leave it out")
+                raise refused(name)
         if not Path(source).is_dir() and str(source).count("/") == 1:
             source = snapshot_download(
                 str(source),
@@ -153,15 +149,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
             return
         folder, names = Path(folder), self.config.names(len(self.program.labels))
         program = self.program if names == self.program.labels else replace(self.program, labels=names)
-        source = program.path or folder
-        ours = (read_manifest(folder) or Manifest()).files
-        beside = {"README.md": model_card(program, name=folder.resolve().name)}
-        for place in (path / name for path in (source, folder) for name in TEXTS if (path / name).is_file()):
-            beside[place.name] = place.read_text(encoding="utf-8")
-        if program.hash != self.program.hash:  # with other names it is another program
-            beside.pop("results.json", None)
-        beside = {name: text for name, text in beside.items() if name in ours or not (folder / name).exists()}
-        save(program, folder, beside=beside, about={"problem_type": self.config.problem_type})
+        save(program, folder, beside=texts_beside(program, folder), about={"problem_type": self.config.problem_type})
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.resolve().name), **options)
 
@@ -210,6 +198,17 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """Bytes of all arrays. return_buffers: without effect, as a program has none."""
         return sum(array.nbytes for array in self.program.arrays().values())
 
+    def load_state_dict(self, state_dict: Any, *_: Any, **__: Any) -> Any:
+        """A program has no weights to fill: only an empty state is taken, which is its own.
+
+        Raises:
+            InputError: there is something in it.
+        """
+        if state_dict:
+            cure = "load a program with from_pretrained"
+            raise InputError(f"{len(state_dict)} tensors, a program has none", field="state_dict", cure=cure)
+        return super().load_state_dict(state_dict)
+
     @property
     def device(self) -> torch.device:
         """The CPU."""
@@ -231,7 +230,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
@@ -247,17 +246,19 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
             return_dict: False: a tuple.
 
         Raises:
-            InputError: more tokens than the program reads, numbers outside its tables, labels of another shape, or
-                something is asked for that a program has not (attentions, hidden states).
+            InputError: no tokens or more than the program reads, numbers outside its tables, labels of another shape,
+                or something is given or asked for that a program has not (embeddings, attentions, hidden states).
         """
         for name, value in others.items():
             if value is not None and value is not False:
                 raise InputError("a program has no such input or output", field=name, cure="leave it out")
+        if input_ids is None:
+            raise InputError("missing", field="input_ids", cure="give numbers of tokens")
         tokens = torch.as_tensor(input_ids)
         mask, types = (None if x is None else torch.as_tensor(x).cpu() for x in (attention_mask, token_type_ids))
         answer = self.engine(*padded_right(tokens.cpu(), mask, types))
         logits = torch.from_numpy(answer.logits).to(tokens.device)
-        loss = None if labels is None else loss_of(logits, labels.to(logits.device), self.config.problem_type)
+        loss = None if labels is None else loss_of(logits, labels, self.config.problem_type)
         given = SequenceClassifierOutput(loss=loss, logits=logits)
         return given.to_tuple() if return_dict is False else given
 

@@ -40,6 +40,7 @@ def convert(
     *,
     labels: Sequence[str] | None = None,
     task: str | None = None,
+    texts: int | None = None,
     tokenizer: Tokenizer | PreTrainedTokenizerFast | None = None,
 ) -> Program:
     """The program that gives the same levels and the same logits as a quantized network, to the bit.
@@ -47,6 +48,7 @@ def convert(
     Args:
         network: a calibrated one (:func:`matterhorn.quantize`, :func:`matterhorn.distill`); left as it is.
         labels: names of the outputs (default: those of the network's config). task: what it was trained for.
+        texts: how many a row has, 1 or 2: commands refuse rows with another number (tasks of GLUE know their own).
         tokenizer: goes with the program; a fast tokenizer of Hugging Face is taken too.
 
     Raises:
@@ -76,6 +78,7 @@ def convert(
         arrays,
         labels=network.config.labels if labels is None else tuple(labels),
         task=task,
+        texts=texts,
         problem_type=network.config.problem_type,
         tokenizer=tokenizer if isinstance(tokenizer, Tokenizer | None) else tokenizer.backend_tokenizer,
     )

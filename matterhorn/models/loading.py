@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from ..errors import InputError
 from ..reading import whole
@@ -30,7 +33,7 @@ def whole_model(
     """
     wants_info = options.pop("output_loading_info", False)
     usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
-    with whole(source, CURE):
+    with whole(source, CURE), _quiet():
         model, info = load(source, *arguments, **(usual | options), output_loading_info=True)
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
     wrong = sorted(name for name in {*info["missing_keys"], *mismatched} if head or _of_encoder(model, name))
@@ -42,6 +45,17 @@ def whole_model(
         if values.is_floating_point() and not bool((values.isfinite() | unset).all()):
             raise InputError("NaN or infinity", file=source, field=name, cure="train anew, or restore the file")
     return (model, info) if wants_info else model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Hugging Face's own report of what it loaded, many lines long: what matters of it is checked."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _of_encoder(model: PreTrainedModel, name: str) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
 
 
-def loss_of(logits: Tensor, labels: Tensor, problem_type: str | None = None) -> Tensor:
+def loss_of(logits: Tensor, labels: Any, problem_type: str | None = None) -> Tensor:
     """Loss of logits ``[batch, outputs]``: mean squared error (``regression``; one output), cross-entropy
     (``single_label_classification``: labels are numbers ``[batch]``) or binary cross-entropy of each output
-    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides.
+    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides. Labels are
+    a tensor on any device, or what makes one.
 
     Raises:
-        InputError: labels of another shape.
+        InputError: labels of another shape, or the number of no output.
     """
+    try:
+        labels = torch.as_tensor(labels, device=logits.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"no tensor of numbers ({error})", field="labels", cure="give numbers") from error
     if problem_type is None:
         several = "multi_label_classification" if labels.shape == logits.shape else "single_label_classification"
         problem_type = "regression" if logits.shape[-1] == 1 else several
@@ -25,6 +33,10 @@ def loss_of(logits: Tensor, labels: Tensor, problem_type: str | None = None) -> 
         cure = f"give {[batch] if single else [batch, columns]} ({problem_type})"
         raise InputError(f"shape {list(labels.shape)}", field="labels", cure=cure)
     if single:
-        return F.cross_entropy(logits, labels.reshape(batch).long())
+        try:
+            return F.cross_entropy(logits, labels.reshape(batch).long())
+        except IndexError as error:  # (looked at only now: on a GPU a look would wait for all that runs)
+            problem, cure = f"a number outside 0 … {logits.shape[-1] - 1}", "give the numbers of outputs"
+            raise InputError(problem, field="labels", cure=cure) from error
     kind = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits
     return kind(logits, labels.reshape(batch, columns).to(logits.dtype))

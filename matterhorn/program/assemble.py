@@ -52,6 +52,7 @@ def assemble(
     tokenizer: Tokenizer | None,
     path: Path | None,
     problem_type: ProblemType,
+    texts: int | None,
 ) -> Program:
     """See :meth:`.program.Program.from_arrays`."""
     take = _Taker(arrays)
@@ -67,7 +68,7 @@ def assemble(
     projection = _head(take, "projection", width, narrow) if config.embedding_size else None
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
-    about = (labels, projection, task, tokenizer, path, problem_type)
+    about = (labels, projection, task, tokenizer, path, problem_type, texts)
     return Program(config, embeddings, blocks, pooler, classifier, *about, MappingProxyType(take.taken))
 
 

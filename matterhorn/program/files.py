@@ -1,6 +1,7 @@
 """A program's folder: packed arrays, manifest, tokenizer, and embeddings that several programs may share.
 
-``config.json``: ``format``, the network's config, labels, task, and ``embeddings`` (file, relative to the folder).
+``config.json``: ``format``, the network's config, labels, task, ``texts`` (of a row, if known), and ``embeddings``
+(file, relative to the folder).
 ``model.safetensors``: packed weights, thresholds, silent levels. A program whose embeddings differ from the shared ones
 in some rows keeps those rows in ``own-rows.safetensors``. ``manifest.json`` (:mod:`matterhorn.storage.manifest`) has
 checksums of all that is read, of shared embeddings too, and of what the tokenizer does: its file may be written anew.
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +132,7 @@ def assembled(
         for own in rows:
             replace_rows(tables, own)
         arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
-    about: dict[str, Any] = {name: plain.get(name) for name in ("labels", "task", "problem_type")}
+    about: dict[str, Any] = {name: plain.get(name) for name in ("labels", "task", "problem_type", "texts")}
     try:
         return Program.from_arrays(config, arrays, tokenizer=tokenizer, path=folder, **about)
     except InputError as error:
@@ -193,6 +194,7 @@ class _Saved(Strict):
     task: str | None
     embeddings: str
     problem_type: ProblemType | None = None
+    texts: Literal[1, 2] | None = None
 
 
 def config_of(network: Mapping[str, Any], path: Path) -> Config:

@@ -33,6 +33,7 @@ class Program:
         config: shape and number formats. labels: names of the outputs. projection: from narrower embeddings to the
             hidden size, if there is one. task: what it was trained for, if known.
         problem_type: what its logits mean (:mod:`.decision`), as Hugging Face names it.
+        texts: how many a row of its task has, 1 or 2 (a pair), if that does not follow from a known task.
         tokenizer: what makes tokens of texts, if known. path: the folder it was read from.
 
     Make one with :meth:`from_arrays`, :func:`matterhorn.convert` or :func:`matterhorn.load`.
@@ -56,6 +57,7 @@ class Program:
     tokenizer: Tokenizer | None = None
     path: Path | None = None
     problem_type: ProblemType = "single_label_classification"
+    texts: int | None = None
     _arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -69,12 +71,13 @@ class Program:
         tokenizer: Tokenizer | None = None,
         path: Path | None = None,
         problem_type: ProblemType | None = None,
+        texts: int | None = None,
     ) -> Program:
         """Assemble a program from the arrays that :meth:`arrays` gives.
 
         Raises:
             InputError: an array is missing or has another shape, or potentials could leave ±:data:`.parts.REACH`; there
-                is no such problem type.
+                is no such problem type or number of texts.
         """
         from .assemble import assemble  # (program and assembly know each other)
 
@@ -82,8 +85,11 @@ class Program:
         if kind not in PROBLEM_TYPES:
             cure = f"choose one of {', '.join(PROBLEM_TYPES)}"
             raise InputError(f"unknown kind {kind!r}", field="problem_type", cure=cure)
+        if texts not in (None, 1, 2):
+            raise InputError(f"{texts} texts a row", field="texts", cure="give 1, or 2 for pairs")
+        named = tuple(labels)
         return assemble(
-            config, arrays, labels=tuple(labels), task=task, tokenizer=tokenizer, path=path, problem_type=kind
+            config, arrays, labels=named, task=task, tokenizer=tokenizer, path=path, problem_type=kind, texts=texts
         )
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -135,7 +141,7 @@ class Program:
         save(self, Path(folder))
 
     def __reduce__(self) -> Any:
-        names = ("labels", "task", "tokenizer", "path", "problem_type")
+        names = ("labels", "task", "tokenizer", "path", "problem_type", "texts")
         return _from_parts, (self.config, dict(self._arrays), {name: getattr(self, name) for name in names})
 
 

@@ -90,6 +90,7 @@ def check_embeddings(name: str) -> None:
 
 def _config(program: Program, embeddings: str) -> dict[str, Any]:
     """What ``config.json`` says."""
+    texts = {} if program.texts is None else {"texts": program.texts}
     return {
         "format": PROGRAM_FORMAT,
         "model_type": MODEL_TYPE,
@@ -100,7 +101,7 @@ def _config(program: Program, embeddings: str) -> dict[str, Any]:
         "problem_type": program.problem_type,
         "embeddings": embeddings,
         "network": program.config.plain(),
-    }
+    } | texts
 
 
 def _words(program: Program, folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
 from ..reading import validated
-from ..tasks import Examples, Task, describe, read_rows
+from ..tasks import Examples, Task, describe, read_rows, tasks
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, tokenize
@@ -68,7 +68,9 @@ def make_plan(
     if train is None:
         refuse_training(chosen)
     teacher = load_classifier(model, tokenizer)
-    task = task or describe(eval, text, label, kind=kind or teacher.kind, labels=teacher.labels)
+    asked = label if isinstance(label, str) else ", ".join(label)
+    name = f"{asked} column" if asked in tasks() else asked  # (it is none of those that are shipped)
+    task = task or describe(eval, text, label, kind=kind or teacher.kind, labels=teacher.labels, name=name)
     if len(teacher.labels) != task.outputs:
         problem = f"the model has {len(teacher.labels)} outputs, the rows have {task.outputs} labels"
         raise InputError(problem, field="label", cure="give rows of the model's task")

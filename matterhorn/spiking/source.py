@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from tokenizers import Tokenizer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from ..errors import InputError
-from ..models.encoders import encoder_of
-from ..models.loading import whole_model
+from ..models.encoders import ENCODERS, encoder_named, encoder_of
+from ..models.loading import CURE, whole_model
 from ..reading import whole
 from ..tasks.task import Kind
 
@@ -44,11 +50,7 @@ def load_classifier(
         InputError: there is none, its encoder is not supported, or it has no fast tokenizer.
     """
     name = str(model) if isinstance(model, (str, Path)) else str(model.config.name_or_path or type(model).__name__)
-    own: PreTrainedModel = (
-        whole_model(AutoModelForSequenceClassification.from_pretrained, name)
-        if isinstance(model, (str, Path))
-        else deepcopy(model)
-    )
+    own = _read(name) if isinstance(model, (str, Path)) else deepcopy(model)
     if tokenizer is None:
         with whole(name, "give a folder with config, weights and tokenizer, or a name that the hub knows"):
             tokenizer = AutoTokenizer.from_pretrained(name)
@@ -60,3 +62,15 @@ def load_classifier(
     outputs = sorted((int(number), str(label)) for number, label in (own.config.id2label or {}).items())
     own.float()  # type: ignore[no-untyped-call]
     return Classifier(name, own, fast, [label for _, label in outputs])
+
+
+def _read(name: str) -> PreTrainedModel:
+    """A classifier from a folder or the hub; one that says it is of another kind is not even loaded."""
+    with whole(name, CURE):
+        kinds = AutoConfig.from_pretrained(name).architectures
+    try:
+        encoder_named(*kinds or ENCODERS)
+    except InputError as error:
+        raise InputError(str(error), file=name) from error
+    model: PreTrainedModel = whole_model(AutoModelForSequenceClassification.from_pretrained, name)
+    return model

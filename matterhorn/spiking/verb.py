@@ -136,7 +136,8 @@ def _spiked(
     """All the work, in a folder for training that is held."""
     began = time.monotonic()
     student, start = trained(plan, training)
-    program = convert(student, labels=plan.task.labels, task=plan.task.name, tokenizer=plan.teacher.tokenizer)
+    about: dict[str, Any] = {"task": plan.task.name, "texts": len(plan.task.text), "tokenizer": plan.teacher.tokenizer}
+    program = convert(student, labels=plan.task.labels, **about)
     rows = plan.tokens(plan.eval)
     report = verified(program, student, rows, verify_rows, progress("verify"))
     ran = run_program(program, rows, progress=progress("evaluate"))

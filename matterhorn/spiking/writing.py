@@ -38,7 +38,7 @@ def write(
         ANSWER_FILE: json.dumps(answer | {"diagnosis": found}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
         PAGE_FILE: spiked_page(answer, found, bill),
-        "README.md": model_card(program, result, name=folder.name),
+        "README.md": model_card(program, result, name=folder.name, teacher=answer["model"]),
     }
     save(program, folder, beside=beside)
 

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..program import Program, Trace
 from ..runtime import Engine
 from .metrics import compute_metrics, interval
-from .task import Task, tasks
+from .task import Task, check_texts, tasks
 from .tokens import Tokens, sorted_batches
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -114,7 +114,8 @@ def check_task(program: Program, task: Task) -> None:
     """Whether a program can be asked a task's rows, labels and all.
 
     Raises:
-        InputError: it was trained for another of the shipped tasks, or its outputs are others or in another order.
+        InputError: it was trained for another of the shipped tasks or another number of texts, or its outputs are
+            others or in another order.
     """
     if task_for(program, task).classes != task.classes:
         problem = f"the model's outputs are {', '.join(program.labels)}, in another order than those of {task.name}"
@@ -130,6 +131,7 @@ def task_for(program: Program, task: Task) -> Task:
     if task.name in tasks() and program.task in tasks() and program.task != task.name:
         problem = f"the model was trained for {program.task}, not for {task.name}"
         raise InputError(problem, file=program.path, field="task", cure="give a model of this task")
+    check_texts(len(task.text), program.task, program.texts, program.path)
     try:
         fitting = task.for_labels(program.labels)
     except InputError as error:

@@ -14,10 +14,11 @@ from tokenizers import Encoding, Tokenizer
 from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
-from ..program.files import KIND
+from ..program.files import KIND, read_config
 from ..program.text import pad, reader
 from ..runtime import Engine
 from ..storage import manifest_of
+from .task import check_texts
 
 Texts = tuple[str, ...]
 """One text, or the two of a pair."""
@@ -49,7 +50,7 @@ class Predictor:
         logits: whether to give the logits as well.
 
     Raises:
-        InputError: there is no such program, or no column of texts is named.
+        InputError: there is no such program, or it was made for another number of texts than of columns.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class Predictor:
                 raise InputError(f"{value}", field=name, cure="give 1 or more")
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
         self.threads, self.logits = threads, logits
-        self._manifest = manifest_of(self.folder, KIND)
+        self._manifest, plain = manifest_of(self.folder, KIND), read_config(self.folder)
+        check_texts(len(self.text), plain["task"], plain.get("texts"), self.folder)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.

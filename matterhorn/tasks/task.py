@@ -194,6 +194,19 @@ def number_of(spellings: dict[str, int], label: str) -> int | None:
     return spellings[label] if label in spellings else spellings.get(label.casefold())
 
 
+def check_texts(count: int, task: str | None, texts: int | None, path: Path | None) -> None:
+    """Whether rows of so many texts are what a program was made for: ``texts``, or those of its ``task``, if known.
+
+    Raises:
+        InputError: they are not.
+    """
+    wanted = texts or (len(tasks()[task].text) if task in tasks() else count)
+    if wanted != count:
+        problem = f"{('one text', 'two texts')[count - 1]} a row, the model was made for {('one', 'two')[wanted - 1]}"
+        cure = "give one column, or texts without a tab" if wanted == 1 else "give two columns, or a tab between"
+        raise InputError(problem, file=path, field="text", cure=cure)
+
+
 @cache
 def tasks() -> dict[str, Task]:
     """The shipped tasks by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from matterhorn.errors import InputError
 from matterhorn.program import load
 from matterhorn.tasks.results import read_result
 
+from ..networks import small_program
 from ..tiny import PHASE, lay_dev, lay_run
 
 
@@ -59,9 +61,16 @@ def test_verification_may_take_fewer_rows_and_says_so(tmp_path):
     assert "6 of 20 rows" in (output / "README.md").read_text()
 
 
-def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path):
+def test_what_is_a_program_already_is_not_published(tmp_path):
+    small_program().save(tmp_path / "spiked")
+    with pytest.raises(InputError, match="not a run of matterhorn train; upload it as it is"):
+        publish(tmp_path / "spiked", tmp_path / "mine", "--glue-dir", tmp_path)
+
+
+def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path, monkeypatch):
     run, output = finished(tmp_path / "run"), tmp_path / "mine"
-    with pytest.raises(InputError, match="no such file"):
+    with monkeypatch.context() as before_work, pytest.raises(InputError, match="no such file"):
+        before_work.setattr(import_module("matterhorn.models.convert"), "convert_folder", None)
         publish(run, output, "--glue-dir", tmp_path / "nowhere")
     assert not list(tmp_path.glob("mine*"))
     (run / "phase-1-k1" / "last" / "state.json").unlink()

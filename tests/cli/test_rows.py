@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,17 @@ BAD = {
         "evaluate", "--model", "rte", *OWN
     ],
     "texts and rows": ["run", "a text", "--data", "texts.jsonl"],
+    "one text a row, the model was made for two": ["energy", "--model", "rte", "--data", "texts.jsonl"],
+    "two texts a row, the model was made for one": ["evaluate", *OWN, "--text", "verdict"],
+    "two texts a row, the model was made for one; give one column, or texts without a tab": ["run", "one\tand another"],
     "label: no such column": ["evaluate", "--data", "texts.jsonl"],
 }  # fmt: skip
+
+
+def test_a_model_of_ones_own_task_wants_rows(folder):
+    replace(load("sst2"), task="verdict").save(folder / "own")
+    with pytest.raises(InputError, match="own rows are not known; give --data FILE --text COLUMN --label COLUMN"):
+        CliRunner().invoke(app, ["evaluate", "--model", "own"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("message", BAD)

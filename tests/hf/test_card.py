@@ -83,6 +83,31 @@ def test_metadata_is_read_by_the_hub(program):
     assert ModelCard(other_backbone).data.license is None and "sentence pairs" not in other_backbone
 
 
+def test_metrics_have_their_names(program):
+    figures = {"metric": "macro_f1", "task": "verdict"}
+    scores = {"metrics": {"macro_f1": 0.5, "micro_f1": 0.5, "exact_match": 0.25}}
+    card = model_card(program, result(spiking=scores, teacher=None, **figures), name="mine")
+    assert [(one.metric_type, one.metric_name) for one in ModelCard(card).data.eval_results] == [
+        ("f1", "Macro F1"), ("f1", "Micro F1"), ("exact_match", "Exact match")
+    ]  # fmt: skip
+    assert "| Macro F1, verdict dev (872) | 0.5000 (teacher, full precision: not measured) |" in card
+
+
+@pytest.mark.parametrize(
+    ("teacher", "base_model", "said"),
+    [
+        ("someone/a-bert", "someone/a-bert", "someone/a-bert with 1-bit"),
+        ("FOLDER", None, "a-bert with 1-bit"),
+        ("/nowhere/a-bert", None, "a-bert with 1-bit"),
+        ("BertForSequenceClassification", None, "BertForSequenceClassification with 1-bit"),
+    ],
+)
+def test_what_it_was_made_of(program, tmp_path, teacher, base_model, said):
+    (tmp_path / "a-bert").mkdir()
+    card = model_card(program, name="mine", teacher=teacher.replace("FOLDER", str(tmp_path / "a-bert")))
+    assert ModelCard(card).data.base_model == base_model and f"\n{said}" in card and str(tmp_path) not in card
+
+
 def test_a_program_without_figures_has_a_card(program):
     card = model_card(program, name="mine")
     data = ModelCard(card).data

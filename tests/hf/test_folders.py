@@ -18,9 +18,10 @@ from matterhorn.errors import InputError
 from matterhorn.hf import ProgramForSequenceClassification
 from matterhorn.models import convert
 from matterhorn.program import find, load
+from matterhorn.program.saving import save
 from matterhorn.runtime import Engine
 
-from ..networks import small_batch, small_network, small_tokenizer
+from ..networks import small_batch, small_network, small_program, small_tokenizer
 
 FILES = {
     *("README.md", "config.json", "embeddings.safetensors", "manifest.json", "model.safetensors"),
@@ -104,6 +105,29 @@ def test_edited_names_are_saved(program, model, tmp_path):
     with pytest.raises(InputError, match="id2label"):
         again.save_pretrained(tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_renamed_program_has_a_card_of_its_own(program, model, tmp_path):
+    """Names may have been swapped: neither words nor figures of the card it came with hold."""
+    save(program, tmp_path / "old", beside={"README.md": "It says: down, up.", "results.json": "{}", "recipe.yaml": ""})
+    model = ProgramForSequenceClassification.from_pretrained(tmp_path / "old")
+    model.save_pretrained(tmp_path / "same")
+    assert (tmp_path / "same" / "README.md").read_text() == "It says: down, up."
+    model.config.id2label = {0: "dull", 1: "fine"}
+    for name in ("new", "same", "old"):
+        model.save_pretrained(tmp_path / name)
+        card = (tmp_path / name / "README.md").read_text()
+        assert f"# {name}: " in card and "It says: dull, fine." in card and "down" not in card
+        assert not (tmp_path / name / "results.json").exists() and (tmp_path / name / "recipe.yaml").exists()
+
+
+def test_a_program_does_not_take_over_what_lay_with_another(program, model, tmp_path):
+    save(program, tmp_path / "p", beside={"README.md": "card", "results.json": "{}", "recipe.yaml": "theirs"})
+    (tmp_path / "p" / "README.md").write_text("edited")
+    other = ProgramForSequenceClassification.of(small_program(k=1))
+    other.save_pretrained(tmp_path / "p")
+    assert {path.name for path in (tmp_path / "p").iterdir()} == FILES
+    assert (tmp_path / "p" / "README.md").read_text() == "edited"
 
 
 def test_the_problem_is_saved(model, tmp_path):

@@ -117,8 +117,10 @@ def test_options_are_honoured_or_refused(folder, load_model):
         ({"torch_dtype": "bfloat16"}, "dtype.*float32"),
         ({"device_map": "cuda"}, "device_map.*runs on the CPU"),
         ({"deadzone": 3}, "deadzone: no such option"),
-        ({"output_attentions": True}, "output_attentions"),
-        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"dead_zone": 3}, "dead_zone: fixed by conversion"),
+        ({"output_attentions": True}, "output_attentions: no such option"),
+        ({"attn_implementation": "sdpa"}, "attn_implementation: no such option"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config: no such option"),
     ]:
         with pytest.raises(InputError, match=message) as error:
             load_model.from_pretrained(folder, **options)
@@ -202,6 +204,17 @@ def test_what_a_program_does_not_have_cannot_be_asked_for(program):
     assert isinstance(model(**small_batch(), return_dict=False, output_attentions=False), tuple)
     with pytest.raises(InputError, match="output_attentions"):
         model(**small_batch(), output_attentions=True)
+    with pytest.raises(InputError, match="inputs_embeds: a program has no such input"):
+        model(inputs_embeds=torch.zeros(1, 3, 32))
+    with pytest.raises(InputError, match="input_ids: missing"):
+        model()
+
+
+def test_weights_of_others_are_refused(program):
+    model = ProgramForSequenceClassification.of(program)
+    with pytest.raises(InputError, match="state_dict: 41 tensors, a program has none"):
+        model.load_state_dict(small_bert().state_dict())
+    assert model.load_state_dict(model.state_dict()).missing_keys == []
 
 
 def test_parameters_are_those_of_the_network_it_was_made_of(program):

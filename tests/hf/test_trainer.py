@@ -46,6 +46,17 @@ def test_labels_give_the_loss_of_the_problem(kind, model_of):
         model(**small_batch(), labels=labels[:5])
 
 
+@pytest.mark.parametrize("model_of", [network_of, program_of])
+def test_labels_may_be_lists_and_must_be_numbers_of_outputs(model_of):
+    model, labels = model_of("single_label_classification"), [0, 1, 2, 0, 1, 2]
+    assert torch.equal(
+        model(**small_batch(), labels=labels).loss, model(**small_batch(), labels=torch.tensor(labels)).loss
+    )
+    for wrong, says in (([0, 1, 2, 0, 1, 9], r"a number outside 0 … 2"), (["a"] * 6, "no tensor of numbers")):
+        with pytest.raises(InputError, match=f"labels: {says}"):
+            model(**small_batch(), labels=wrong)
+
+
 def test_one_output_is_a_score():
     assert program_of("one score").config.problem_type == "regression"
 

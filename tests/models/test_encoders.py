@@ -295,9 +295,12 @@ def test_padding_before_a_text_and_texts_that_are_too_long_are_refused(name):
 
 
 REFUSED = {
-    "T5": ("a T5ForSequenceClassification; give one of: Bert", {"d_model": 32, "d_ff": 64, "num_heads": 4}),
-    "DebertaV2": ("a DebertaV2ForSequenceClassification; give one of: Bert", {"hidden_size": 32}),
-    "Albert": ("a AlbertForSequenceClassification; give one of: Bert", {"hidden_size": 32}),
+    "T5": (
+        "T5ForSequenceClassification is not supported; give one of: Bert",
+        {"d_model": 32, "d_ff": 64, "num_heads": 4},
+    ),
+    "DebertaV2": ("DebertaV2ForSequenceClassification is not supported; give one of: Bert", {"hidden_size": 32}),
+    "Albert": ("AlbertForSequenceClassification is not supported; give one of: Bert", {"hidden_size": 32}),
 }
 TINY = {"num_hidden_layers": 1, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 200}
 
@@ -313,7 +316,9 @@ def test_other_encoders_are_refused_in_one_line(name):
 
 def test_heads_of_other_kinds_decoders_and_other_positions_are_refused():
     config = small_teacher("Bert").config
-    with pytest.raises(InputError, match="a BertForTokenClassification; give one of: BertForSequenceClassification"):
+    with pytest.raises(
+        InputError, match="BertForTokenClassification is not supported; give one of: BertForSequenceClassification"
+    ):
         quantize(transformers.BertForTokenClassification(config))
     with pytest.raises(InputError, match="a decoder, with a causal mask"):
         quantize(small_teacher("Roberta", is_decoder=True))

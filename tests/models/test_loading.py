@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging
 
 from matterhorn.distill.teacher import load_classifier, load_teacher
 from matterhorn.errors import InputError
@@ -37,6 +38,17 @@ def test_a_missing_tensor_is_refused(saved):
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(InputError, match=f"{name}: tensors missing"):
         read(path.parent)
+
+
+def test_a_refusal_is_all_that_is_said(saved, capfd):
+    path, read, name = saved
+    tensors = load_file(path)
+    del tensors[name]
+    save_file(tensors, path, metadata={"format": "pt"})
+    before = logging.get_verbosity()
+    with pytest.raises(InputError):
+        read(path.parent)
+    assert "REPORT" not in "".join(capfd.readouterr()) and logging.get_verbosity() == before
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])

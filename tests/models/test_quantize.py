@@ -94,7 +94,7 @@ def test_unknown_encoders_are_refused_in_one_line():
         with pytest.raises(InputError) as error:
             quantize(teacher)
         name = type(teacher).__name__
-        assert str(error.value) == f"teacher: a {name}; give one of: {', '.join(ENCODERS)}"
+        assert str(error.value) == f"teacher: {name} is not supported; give one of: {', '.join(ENCODERS)}"
 
 
 def test_a_decoder_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_a_program_survives_saving(options, tmp_path):
     again.save(tmp_path / "q")
     assert load(tmp_path / "q").hash == again.hash
     assert np.array_equal(again.encode(["abc"])["input_ids"], program.encode(["abc"])["input_ids"])
+
+
+def test_a_program_knows_how_many_texts_a_row_has(program, tmp_path):
+    """Where nothing says so the folder is as it was; the hash, which is of what runs, does not change."""
+    pairs = dataclasses.replace(program, texts=2)
+    assert pairs.hash == program.hash and pickle.loads(pickle.dumps(pairs)).texts == 2
+    for name, own, key in (("none", program, []), ("pairs", pairs, ["texts"])):
+        own.save(tmp_path / name)
+        said = json.loads((tmp_path / name / "config.json").read_text())
+        assert load(tmp_path / name).texts == own.texts and [one for one in said if one == "texts"] == key
+    with pytest.raises(InputError, match="texts: 3 texts a row; give 1, or 2 for pairs"):
+        Program.from_arrays(program.config, program.arrays(), labels=program.labels, texts=3)
 
 
 def test_a_ternary_weight_takes_eight_fifths_of_a_bit(tmp_path):

@@ -79,6 +79,9 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
         *("README.md", "config.json", "index.html", "model.safetensors", "results.json", "spike.json", "tokenizer.json")
     }
     program = mh.load(done.path)
+    assert (answer["task"], program.task, program.texts) == ("verdict", "verdict", 1)  # by its labels, not by its file
+    card = (done.path / "README.md").read_text()
+    assert "# out: a spiking network for verdict\n\nmodel with 1-bit weights" in card and "k = 0" not in card
     assert program.hash == answer["hash"] == done.program.hash and list(program.labels) == NAMES[kind]
     mh.Engine(program, threads=1).classify(["a film, fine and warm"])
     assert not list(tmp_path.glob("*.training"))
@@ -176,6 +179,18 @@ def test_refused_before_any_work(
     given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
     with pytest.raises(InputError, match=problem):
         spike(lay_classifier(tmp_path / "model"), **given)
+
+
+@pytest.mark.parametrize("kind", ["BertForTokenClassification", "AlbertForSequenceClassification"])
+def test_a_model_of_another_kind_is_not_even_loaded(tmp_path: Path, kind: str) -> None:
+    """By what its configuration says: its weights need not be there."""
+    config = {"architectures": [kind], "model_type": kind.split("For")[0].lower()}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        InputError, match=f"{tmp_path}: teacher: {kind} is not supported; give one of: BertForSequenceClassification, "
+    ) as said:
+        make_plan(tmp_path, None, lay_rows(tmp_path / "dev.csv"), text="review", label="verdict")
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("factor", [1.0, 100.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,12 @@ def test_an_evaluation_has_metrics_and_both_shares():
     assert found.metrics == compute_metrics(TASK, logits, np.array(tokens.labels)) and found.n == 70
     assert found.silent_share == trace.silent_share and found.quiet_share == trace.quiet_share
     assert 0 < found.quiet_share < 1 and found.events_per_token == trace.spikes / trace.tokens
+
+
+def test_rows_of_another_number_of_texts_are_refused():
+    with pytest.raises(InputError, match="two texts a row, the model was made for one"):
+        evaluate(replace(PROGRAM, texts=1), some_rows(), TASK)
+    assert evaluate(replace(PROGRAM, texts=2), some_rows(), TASK).n == 70
 
 
 def test_an_engine_of_ones_own_is_taken():

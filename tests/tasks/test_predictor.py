@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,20 @@ def test_bad_input_is_named(folder, tmp_path):
     small_program(seed=2).save(tmp_path / "program")
     with pytest.raises(InputError, match="another program than at the start"):
         late({"review": TEXTS})
+
+
+def test_rows_of_another_number_of_texts_are_refused_at_once(tmp_path):
+    replace(small_program(), texts=2).save(tmp_path / "pairs")
+    replace(small_program(), texts=1).save(tmp_path / "single")
+    for model, columns, says in (
+        ("pairs", ["first"], "pairs: text: one text a row, the model was made for two; give two columns"),
+        ("single", ["first", "second"], "single: text: two texts a row, the model was made for one; give one column"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Predictor(tmp_path / model, columns)
+    with pytest.raises(InputError, match="made for two"):
+        Predictor("mnli", "text")  # whose task says so
+    assert len(Predictor(tmp_path / "pairs", ["first", "second"])(PAIRS)["prediction"]) == 30
 
 
 @pytest.mark.slow

@@ -16,15 +16,25 @@ ENCODERS = {name: encoder for encoder in (BERT, ROBERTA, DISTILBERT, ELECTRA, MP
 """By the name of a class of Hugging Face."""
 
 
+def encoder_named(*classes: str) -> Encoder:
+    """What is known of a class of Hugging Face, by its name or that of one it is made of.
+
+    Raises:
+        InputError: it is none of :data:`ENCODERS`.
+    """
+    found = next((ENCODERS[name] for name in classes if name in ENCODERS), None)
+    if found is None:
+        raise InputError(f"{classes[0]} is not supported", field="teacher", cure=f"give one of: {', '.join(ENCODERS)}")
+    return found
+
+
 def encoder_of(model: PreTrainedModel) -> Encoder:
     """What is known of a full-precision classifier.
 
     Raises:
         InputError: it is none of :data:`ENCODERS`, or one with a causal mask or other positions.
     """
-    found = next((ENCODERS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in ENCODERS), None)
-    if found is None:
-        raise InputError(f"a {type(model).__name__}", field="teacher", cure=f"give one of: {', '.join(ENCODERS)}")
+    found = encoder_named(*(kind.__name__ for kind in type(model).__mro__))
     positions = getattr(model.config, "position_embedding_type", "absolute") or "absolute"
     if getattr(model.config, "is_decoder", False):
         raise InputError("a decoder, with a causal mask", field="teacher", cure="give one that looks both ways")
