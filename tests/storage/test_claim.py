@@ -54,14 +54,6 @@ def test_another_run_is_refused_and_says_what_differs(tmp_path, about, says):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_run_of_another_format_is_refused(tmp_path):
-    for earlier in (ABOUT, ABOUT | {"format": 2}):
-        (tmp_path / "about.json").write_text(json.dumps(earlier))
-        refused = pytest.raises(InputError, match=r"about\.json: format: format (None|2), not 1; give --restart")
-        with refused, claim(tmp_path, ABOUT, ()):
-            pass
-
-
 def test_a_restart_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     with claim(tmp_path, ABOUT, ("phase-[0-9]*",)):
         (tmp_path / "phase-0").mkdir()
