@@ -99,7 +99,7 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
 @with_rows
 def energy(
     rows: Rows,
-    model: Annotated[str | None, typer.Option(help="A shipped model or a program's folder [sst2].")] = None,
+    model: Annotated[str | None, typer.Option(help="A shipped model or a program's folder (default: sst2).")] = None,
     chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
     trace: Annotated[Path | None, typer.Option(help="A trace that was saved before (.json.gz).")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,

@@ -27,7 +27,7 @@ Lines = Annotated[int, typer.Option(min=1, max=1024, help="Word lines of the arr
 Cols = Annotated[int, typer.Option(min=2, max=1024, help="Bit lines of the array, two per neuron.")]
 Wires = Annotated[bool, typer.Option("--wires/--no-wires", help="Resistance of word and bit lines.")]
 Kappa = Annotated[Path | None, typer.Option(help="Pulses: npy with the signed κ of each row, integers.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights: npy, integers [outputs, rows].")]
+Weights = Annotated[Path | None, typer.Option(help="Weights: npy, integers (outputs, rows).")]
 
 
 @msu.command()

@@ -19,8 +19,8 @@ FORMAT = 1
 def predict(
     model: Annotated[str, typer.Argument(help="A model's name (matterhorn info) or a folder.")],
     data: Annotated[str, typer.Option(help="Rows: .csv, .tsv, .jsonl, .parquet, or a set of datasets.")],
-    text: Annotated[list[str], typer.Option(help="Column of the text; give two for pairs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Write here: .csv, .jsonl or .parquet.")],
+    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None,
     shard: Annotated[str, typer.Option(help="Only this stretch of the rows: i/n, i from 0 to n - 1.")] = "0/1",
     backend: BackendName = "events",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows that run together.")] = 32,
@@ -42,7 +42,13 @@ def predict(
         raise InputError(f"{shard!r} is not i/n", field="--shard", cure="write e.g. 0/4")
     seek(data)
     predictor = Predictor(
-        model, text, max_length=max_length, batch_size=batch_size, backend=backend, threads=threads, logits=logits
+        model,
+        text or ["text"],
+        max_length=max_length,
+        batch_size=batch_size,
+        backend=backend,
+        threads=threads,
+        logits=logits,
     )
     written = write_answers(predictor, data, output, shard=(int(which), int(shards)), progress=tracked)
     if written.cut:

@@ -53,9 +53,9 @@ def glue_folder(given: Path | None) -> Path | None:
 
 def seek(data: str) -> None:
     """Find out whether the hub is there, if data are neither a file nor a folder."""
-    from ..tasks.tables import SUFFIXES
+    from ..tasks.tables import is_file_name
 
-    if Path(data).suffix.lower() not in SUFFIXES and not Path(data).exists():
+    if not (is_file_name(data) or Path(data).exists()):
         need("train", "datasets", instead="give a file")
         from .hub import notice_offline
 
@@ -205,6 +205,14 @@ def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
         return track(items, title, console=Console(stderr=True))
 
     return follow
+
+
+def plain_when_piped() -> None:
+    """No bars of other libraries where nobody looks on."""
+    if not sys.stderr.isatty():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def launched() -> Accelerator | None:

@@ -7,21 +7,37 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, Overwrite, app, print_json, say
-from .rows import tracked
+from .app import Json, app, print_json, say
+from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
 
 @app.command()
 def spike(
     model: Annotated[str, typer.Argument(help="A fine-tuned classifier: a folder, or a name on the hub.")],
-    eval_rows: Annotated[str, typer.Option("--eval", help="Rows to report on: a .csv, .tsv, .jsonl or .parquet file.")],
     output: Annotated[Path, typer.Option(help="Folder for the spiking network, its figures and its page.")],
-    train: Annotated[str | None, typer.Option(help="Rows to distill on; without them it is only calibrated.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs [text].")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Column of the label [label].")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Rows to distill on, likewise; without any it is only calibrated.")
+    ] = None,
+    eval_rows: Annotated[
+        str | None,
+        typer.Option(
+            "--eval",
+            help="Rows to report on: a CSV, TSV, JSON, JSONL or Parquet file, or a set of datasets, NAME:SPLIT.",
+        ),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of the label; once for each output (default: label).")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="single_label, multi_label or regression, if unclear.")] = None,
-    task: Annotated[str | None, typer.Option(help="A task's YAML in place of columns and kind.")] = None,
-    minutes: Annotated[float, typer.Option(help="Of training; the schedule follows the clock.")] = 10.0,
+    task: Annotated[
+        str | None,
+        typer.Option(help="A GLUE task, or a YAML of your own: columns, kind, and its splits train and dev as rows."),
+    ] = None,
+    glue_dir: GlueDir = None,
+    minutes: Annotated[
+        float, typer.Option(help="Of training; the schedule follows the clock. 0: only calibrated.")
+    ] = 10.0,
     weights: Annotated[str, typer.Option(help="int1, ternary, int2 or int4.")] = "int1",
     kv_bits: Annotated[int, typer.Option(help="Bits of stored keys and values.")] = 1,
     dead_zone: Annotated[int, typer.Option(help="k: levels beside the silent one that are silent too.")] = 3,
@@ -32,26 +48,34 @@ def spike(
     seed: Annotated[int, typer.Option(help="Of rows held out, rows made, and training.")] = 1,
     verify_rows: Annotated[int, typer.Option(min=1, help="So many rows are verified.")] = 64,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell time, memory and what may be lost.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget what a stopped run has done.")] = False,
-    overwrite: Overwrite = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="OUTPUT may hold another result, which goes, and other files, which stay."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make a spiking network of a fine-tuned classifier: distilled, converted, verified, evaluated, billed.
 
-    Killed, the same command goes on. The folder's index.html says what was lost, and why.
+    Killed, the same command goes on; finished, it gives its answer again. The folder's index.html says what was lost,
+    and why.
     """
     from ..extras import need
     from .hub import notice_offline
 
     need("train", "torch", "transformers", "accelerate")
+    plain_when_piped()
     if not Path(model).is_dir():
         notice_offline()
+    for own in (train, eval_rows):
+        if own is not None:
+            seek(own)
     from ..spiking import forecast, make_plan
     from ..spiking import spike as run
-    from ..tasks import Task
 
-    rows: dict[str, Any] = {"text": text or ["text"], "label": label or ["label"], "kind": kind}
-    rows["task"] = Task.from_yaml(Path(task)) if task else None
+    rows: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task}
+    if task and Path(task).suffix not in YAML and None in (train, eval_rows):
+        rows["glue_dir"] = glue_folder(glue_dir)
     settings: dict[str, Any] = {
         "minutes": minutes,
         "weights": weights,
@@ -63,17 +87,25 @@ def spike(
         "seed": seed,
     }
     if dry_run:
-        answer = forecast(make_plan(model, train, eval_rows, **rows, **settings))
+        answer = forecast(make_plan(model, train, eval_rows, **rows, **settings), verify_rows)
     else:
         more: dict[str, Any] = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "overwrite": overwrite}
-        answer = run(model, train, eval_rows, output=output, progress=tracked, **rows, **more, **settings).answer
+        done = run(model, train, eval_rows, output=output, progress=tracked, **rows, **more, **settings)
+        answer = done.answer
+        if not done.is_new:
+            say(f"{output}: this run has finished before, here is its answer; --restart begins anew", err=True)
     if json:
         print_json(answer)
     else:
         from ..report.tables import print_facts
+        from ..units import engineering
 
-        print_facts(
-            f"{model} → {output}", {name: value for name, value in answer.items() if not isinstance(value, dict)}
-        )
+        hidden = ("format", "settings", "notes")
+        facts = {name: value for name, value in answer.items() if value is not None and name not in hidden}
+        if "joules" in facts:
+            facts["joules"] = engineering(facts["joules"])
+        print_facts(f"{model} → {output}", facts)
+        for note in answer.get("notes", []):
+            say(note)
         if not dry_run:
             say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")

@@ -11,7 +11,7 @@ import typer
 
 from .app import app, say
 from .hub import notice_offline
-from .rows import GlueDir, glue_folder
+from .rows import GlueDir, glue_folder, plain_when_piped
 
 Price = Annotated[str | None, typer.Option(help="A chip: events are spent by what they cost there, joules are told.")]
 Threads = Annotated[int, typer.Option(help="Processor threads (0: all).")]
@@ -84,6 +84,7 @@ def _prepare(threads: int) -> None:
 
     need("train", "torch", "transformers", "accelerate")
     notice_offline()
+    plain_when_piped()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 

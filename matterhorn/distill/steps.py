@@ -98,7 +98,8 @@ class Steps:
             raise InputError(f"out of GPU memory at {rows} rows of {length} tokens", field=field, cure=cure) from error
         if descent.average:
             descent.average.update_parameters(descent.model)
-        if self.count == 0 and descent.step == 0 and descent.accelerator.is_main_process:
+        is_first = self.count == 0 and descent.step == 0 and descent.accelerator.is_main_process
+        if is_first and self.way != "plain":
             self._say(WORDS[self.way])
         descent.step += 1
         self.count += 1

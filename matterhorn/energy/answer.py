@@ -15,7 +15,7 @@ from .library import with_value
 from .mapping import Hardware, hardware_of
 from .rivals import Comparison, Rival, Scores, Side, rivals, worst
 from .shapes import PAPER_LENGTH
-from .study import check_capacitors, encodings, own_name, tornado, waterfall
+from .study import encodings, overflow, own_name, tornado, waterfall
 from .uncertainty import uncertainty
 from .words import NAMES, WHERE, in_words
 
@@ -47,12 +47,10 @@ def energy_answer(
 ) -> dict[str, Any]:
     """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
     ``length`` tokens. ``scores``: on the model's task, where they are known."""
-    hardware, side = hardware_of(chip)[-1], Side.of(as_traced(trace), trace, chip)
-    check_capacitors(side.activities, chip)
+    side, comparison = Side.of(as_traced(trace), trace, chip), Comparison.of(trace, chip, length)
+    hardware = "digital" if overflow(side.activities, chip) else hardware_of(chip)[-1]
     own, codes = side.bill(chip, hardware), encodings(side, chip)
-    comparison = Comparison.of(trace, chip, length)
     ours = comparison.own.bills(chip)
-    check_capacitors(comparison.own.activities, chip)
     base_codes = encodings(comparison.own, chip)
     base = min(ours.values(), key=lambda found: found.total)
     theirs = comparison.rival_bills(chip)
@@ -99,15 +97,25 @@ def energy_answer(
         "dense": dense,
         "paper": PAPER,
         "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
-        **uncertainty(side, chip, comparison),
+        **uncertainty(side, chip, comparison, hardware),
         "worst_chip": worst(trace, comparison, chip),
         "bert_base_encodings": base_codes,
         "waterfall": waterfall(base_codes, trace),
         "tornado": tornado(side, chip, hardware),
         "rivals": rows,
         "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
-        "notes": NOTES,
+        "notes": NOTES | larger_capacitors(side, comparison.own, chip),
     }
+
+
+def larger_capacitors(side: Side, base: Side, chip: Chip) -> dict[str, str]:
+    """A note where a chip's capacitors do not hold the potentials of a network, or of it on the BERT-base shape."""
+    if told := overflow(side.activities, chip):
+        return {"capacitor": f"It is billed on digital arrays: {told}. Synapse units beside it have larger ones."}
+    if told := overflow(base.activities, chip):
+        larger = "it is billed with larger ones, their charge and their area, as other codes and rivals are"
+        return {"capacitor": f"On the BERT-base shape {told}: {larger}."}
+    return {}
 
 
 def weight_band(side: Side, chip: Chip) -> dict[str, float]:

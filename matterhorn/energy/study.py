@@ -71,18 +71,25 @@ def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
     Raises:
         InputError: names the chip, the key and what would do.
     """
+    if problem := overflow(activities, chip):
+        place = Path(f"{chip.name}.yaml")
+        cure = 'give them and their area, or hardware="digital"'
+        raise InputError(problem, file=place, field="msu.capacitor", cure=cure)
+
+
+def overflow(activities: Sequence[Activity], chip: Chip) -> str | None:
+    """Which connection's potentials no capacitor of a chip's synapse units holds, in words; None: there is none."""
     unit = chip.msu
     if unit is None:
-        return
+        return None
     needed, name = max((largest_potential(a, unit), a.name) for a in activities if not a.dynamic)
-    if needed > unit.largest_potential:
-        farads = engineering(needed * unit.unit_charge / unit.swing.si, "F")
-        raise InputError(
-            f"{name} reaches potentials of {needed:.0f} slots, a capacitor of {unit.capacitor.text} holds "
-            f"{unit.largest_potential:.0f}",
-            file=Path(f"{chip.name}.yaml"), field="msu.capacitor",
-            cure=f"give at least {farads} and their area, or bill it on digital arrays",
-        )  # fmt: skip
+    if needed <= unit.largest_potential:
+        return None
+    farads = engineering(needed * unit.unit_charge / unit.swing.si, "F")
+    return (
+        f"{name} reaches potentials of {needed:.0f} slots, which take {farads}; a capacitor of {unit.capacitor.text} "
+        f"holds {unit.largest_potential:.0f}"
+    )
 
 
 def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:

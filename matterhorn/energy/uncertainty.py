@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..units import Quantity, si_factor
 from .chip import Chip
 from .library import with_value
-from .mapping import hardware_of
+from .mapping import Hardware
 from .rivals import Comparison, Side, rivals
 
 DRAWS, SEED = 1000, 1
@@ -59,7 +59,9 @@ def draw(count: int = DRAWS, seed: int = SEED, **bounds: tuple[float, float]) ->
     return {key: low * (high / low) ** row for (key, (low, high)), row in zip(bounds.items(), shares, strict=True)}
 
 
-def uncertainty(side: Side, chip: Chip, comparison: Comparison, count: int = DRAWS, seed: int = SEED) -> dict[str, Any]:
+def uncertainty(
+    side: Side, chip: Chip, comparison: Comparison, hardware: Hardware, count: int = DRAWS, seed: int = SEED
+) -> dict[str, Any]:
     """Intervals (5 to 95 %) of total and ratios, in how many draws ours wins, and the numbers that drive each of them:
     rivals' spikes enter only what rivals enter."""
     spikes = {f"{r.name}: spikes": (r.spikes.bounds, r.spikes.value) for r in rivals()}
@@ -73,7 +75,7 @@ def uncertainty(side: Side, chip: Chip, comparison: Comparison, count: int = DRA
         for r in rivals()
     }
     ratios = replace(comparison, rivals=sides).ratios(drawn)
-    own = side.bill(drawn, hardware_of(chip)[-1])
+    own = side.bill(drawn, hardware)
     found = {
         "total_j": np.broadcast_to(own.total, count),
         "ratio_min": np.min([ratio for name, ratio in ratios.items() if name != "dense"], axis=0),

@@ -22,17 +22,29 @@ def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: Bill) -
         bill: of the rows.
     """
     verdict = f"{answer['metric']} {answer['value']:.3f} of {answer['teacher']:.3f}"
+    is_score = answer["agreement"] is None
+    alike = (
+        f"its scores and the classifier's correlate by {answer['correlation']:.3f}"
+        if is_score
+        else f"says the same as the classifier on {answer['agreement']:.1%} of the rows"
+    )
     heading = (
         f'<p class="kicker">{_text(answer["task"])}, {answer["n"]} rows</p><h1>{_text(answer["model"])}</h1>'
         f'<p id="subtitle">As a spiking network it keeps {_text(verdict)} (95 %: {answer["low"]:.3f} to '
-        f"{answer['high']:.3f}), and says the same as the classifier on {answer['agreement']:.1%} of the rows.</p>"
+        f"{answer['high']:.3f}), and {alike}.</p>"
     )
     parts = {
         "TITLE": _text(f"{answer['model']} as a spiking network"),
         "STYLE": _file("style.css"),
         "HEADING": heading,
         "MAIN": "\n".join(
-            [_cards(answer), _relax(diagnosis), _grid(diagnosis), _flips(diagnosis), _bill(bill, answer["chip"])]
+            [
+                _cards(answer),
+                _relax(diagnosis, "correlation" if is_score else "agreement"),
+                _grid(diagnosis),
+                _furthest(diagnosis) if is_score else _flips(diagnosis),
+                _bill(bill, answer["chip"]),
+            ]
         ),
         "DATA": in_page({"answer": answer, "diagnosis": diagnosis}),
         "SCRIPT": "",
@@ -55,18 +67,18 @@ def _cards(answer: dict[str, Any]) -> str:
     return f'<section class="cards">{cards}</section>'
 
 
-def _relax(diagnosis: dict[str, Any]) -> str:
+def _relax(diagnosis: dict[str, Any], likeness: str) -> str:
     rows = [
         (
             one["what"],
             _bar(one["cost"], diagnosis["relax"]),
             f"{one['divergence']:.3f}",
-            f"{one['agreement']:.1%}",
+            f"{one[likeness]:.3f}",
             *(f"{one[share]:.3f}" if share in one else "" for share in ("silent_share", "quiet_share")),
         )
         for one in diagnosis["relax"]
     ]
-    head = ("relaxed", "what the divergence falls by", "divergence left", "agreement", "silent share", "quiet share")
+    head = ("relaxed", "what the divergence falls by", "divergence left", likeness, "silent share", "quiet share")
     return _section(
         "What to relax first",
         "Each line changes one thing in the network as it is, without training it again, on a sample of the rows.",
@@ -87,10 +99,24 @@ def _grid(diagnosis: dict[str, Any]) -> str:
 
 
 def _flips(diagnosis: dict[str, Any]) -> str:
-    rows = [(f["row"], " | ".join(f["texts"]), f["label"], f["teacher"], f["spiking"]) for f in diagnosis["flipped"]]
-    table = _table(("row", "text", "label", "classifier", "spiking network"), rows)
-    about = f"{len(rows)} rows on which the two say different things."
+    about = f"{len(diagnosis['flipped'])} rows on which the two say different things."
+    table = _answers(diagnosis["flipped"])
     return _section("Rows that flipped", about, f"<details><summary>All of them</summary>{table}</details>")
+
+
+def _furthest(diagnosis: dict[str, Any]) -> str:
+    about = "On these rows the two scores are furthest apart, the furthest first."
+    return _section("Rows furthest apart", about, _answers(diagnosis["furthest"]))
+
+
+def _answers(rows: list[dict[str, Any]]) -> str:
+    cells = [(r["row"], " | ".join(r["texts"]), r["label"], _said(r["teacher"]), _said(r["spiking"])) for r in rows]
+    return _table(("row", "text", "label", "classifier", "spiking network"), cells)
+
+
+def _said(answer: Any) -> Any:
+    """Several labels or scores, one after the other."""
+    return ", ".join(map(str, answer)) if isinstance(answer, list) else answer
 
 
 def _bill(bill: Bill, chip: str) -> str:

@@ -13,12 +13,15 @@ from rich.text import Text
 
 from ..errors import visible
 
-FIGURE = re.compile(r"-?[\d.]+( ± [\d.]+)?( ?%| ?x| [afpnµm]?[JsWm]²?)?\??|–")
+FIGURE = re.compile(r"-?[\d.]+(e-?\d+)?( ± [\d.]+)?( ?%| ?x| [afpnµm]?[JsWm]²?)?\??|–")
 """A cell with a number, its spread, its unit or its doubt, or with the dash of an unknown one."""
 
 WORDS = re.compile(" (?![a-zµA-Z])")
 """Where a number may be broken: not before its unit."""
 
+
+SMALL = 1e-3
+"""A number below it is given by its first figures, not by its first decimals."""
 
 SHORT = 8
 """Letters of a word up to which it is not broken either."""
@@ -65,4 +68,8 @@ def percent(share: float) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else visible(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if 0 < abs(value) < SMALL else f"{value + 0.0:.4f}"  # (0.0 takes the sign from -0.0)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{visible(name)} {_text(own)}" for name, own in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, (list, tuple)) else visible(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from ..distill.start import give_dead_zone, start_student
 from ..distill.state import is_done
 from ..distill.texts import join, vocabulary
 from ..distill.verb import DENSITIES
-from ..models import QuantizedForSequenceClassification, quantize
+from ..models import QuantizedForSequenceClassification, calibrate, quantize
+from ..models.encoders import encoder_of
 from ..models.general import GeneralEncoder, general_encoders, take_general, word_embeddings
 from ..models.quantized import read_network
 from ..models.rounding import Moments, least_squares
-from ..models.watching import watching
+from ..models.watching import Batch, watching
 from ..tasks import Task
 from ..tasks.tokens import Tokens, sorted_batches
 from ..topology import Site
@@ -125,6 +127,16 @@ def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokeniz
     made = [*parts[1:], reword(given, table, vocabulary(tokenizer), REWORDED, seed)]
     times = math.ceil(GIVEN_SHARE / (1 - GIVEN_SHARE) * sum(map(len, made)) / len(rows))
     return join([*(times * [rows]), *made])
+
+
+def calibrated(
+    teacher: PreTrainedModel, batches: Sequence[Batch], settings: Settings
+) -> QuantizedForSequenceClassification:
+    """A student that is not trained."""
+    activation = "gelu" if encoder_of(teacher).options(teacher)["hidden_act"] == "gelu" else "relu"
+    student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
+    calibrate(student, batches, teacher=teacher)
+    return student
 
 
 def begin(

@@ -1,4 +1,4 @@
-"""Why a spiking network says something else than its teacher: rows that flipped, and what each quantizer costs.
+"""Why a spiking network says something else than its teacher: on which rows, and what each quantizer costs.
 
 A quantizer's cost is what the divergence from the teacher falls by when it alone is switched off, in the network as it
 is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error
@@ -21,14 +21,12 @@ from ..models.precision import full_precision
 from ..program.decision import decide
 from ..tasks import Examples, Task
 from ..tasks.evaluate import predict as run_program
+from ..tasks.metrics import pearson
 from ..tasks.tokens import Tokens
 from ..topology import POPULATIONS, STATIC, Site
 
 ASKED_ROWS = 20
-"""Rows that a network is asked with quantizers off, spread over those given."""
-
-SAME_SCORE = 0.5
-"""Two scores of a regression count as the same within so many standard deviations of the teacher's scores."""
+"""Rows that a network is asked with quantizers off, spread over those given; and of scores that are furthest apart."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,21 @@ class Diagnosis:
     """What differs from the teacher, and where that comes from.
 
     Attributes:
-        agreement: share of rows on which both say the same. divergence: mean KL divergence of the answers in nats (mean
-            squared error of scores).
-        flipped: rows on which they do not: ``row``, ``texts``, ``label``, ``teacher``, ``spiking``.
+        agreement: share of rows on which both say the same; None of scores, which are never quite the same.
+        correlation: of scores, Pearson's; None of labels.
+        divergence: mean KL divergence of the answers in nats (mean squared error of scores).
+        flipped: rows on which they do not say the same: ``row``, ``texts``, ``label``, ``teacher``, ``spiking``.
+        furthest: of scores, the rows on which they are furthest apart, the furthest first.
         by_part: per block and part, the divergence without its quantizer and what it falls by (``cost``).
         relax: the same for all quantizers of one kind, and for narrower dead zones with the shares that are left; the
             largest cost first.
     """
 
-    agreement: float
+    agreement: float | None
+    correlation: float | None
     divergence: float
     flipped: list[dict[str, Any]]
+    furthest: list[dict[str, Any]]
     by_part: list[dict[str, Any]]
     relax: list[dict[str, Any]]
 
@@ -66,26 +68,43 @@ def diagnose(
         tokens: of the ``examples``. answers: logits of the teacher and of the program on them, ``[rows, outputs]``.
     """
     taught, own = answers
-    same = same_answer(task, taught, own)
+    apart = np.abs(own - taught).max(1)
+    flipped = np.array([], int) if task.is_regression else np.flatnonzero(~same_answer(task, taught, own))
+    furthest = np.argsort(-apart, kind="stable")[:ASKED_ROWS] if task.is_regression else np.array([], int)
     spread = np.linspace(0, len(tokens) - 1, min(ASKED_ROWS, len(tokens))).astype(int)
     probe = _Probe(student, task, tokens.subset(spread.tolist()), taught[spread])
     return Diagnosis(
-        agreement=float(same.mean()),
+        **likeness(task, taught, own),
         divergence=probe.distance(own, taught),
-        flipped=[_flip(task, examples, row, taught, own) for row in np.flatnonzero(~same).tolist()],
+        flipped=[_row(task, examples, row, taught, own) for row in flipped.tolist()],
+        furthest=[_row(task, examples, row, taught, own) for row in furthest.tolist()],
         by_part=probe.by_part(progress),
         relax=sorted([*probe.by_kind(), *probe.by_dead_zone()], key=lambda one: -float(one["cost"])),
     )
 
 
+def sites(student: QuantizedForSequenceClassification) -> list[Site]:
+    """All that has a quantizer."""
+    parts = [kind.name for kind in POPULATIONS] + [*STATIC, "keys", "values"]
+    return [Site(block, part) for block in range(student.config.num_hidden_layers) for part in parts]
+
+
+def questions(student: QuantizedForSequenceClassification) -> int:
+    """How often the diagnosis asks a student: once for each quantizer, and a few times for all of a kind."""
+    return len(sites(student)) + int(student.config.dead_zone) + 6
+
+
 def same_answer(task: Task, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
-    """Rows on which two sets of logits ``[rows, outputs]`` say the same: the label, all labels, or much the same score
-    (:data:`SAME_SCORE`)."""
-    if task.is_regression:
-        within: NDArray[np.bool_] = (np.abs(a - b) <= SAME_SCORE * a.std(0)).all(1)
-        return within
+    """Rows on which two sets of logits ``[rows, outputs]`` say the same: the label, or all labels."""
     same = decide(task.problem_type, a) == decide(task.problem_type, b)
     return np.asarray(same.reshape(len(a), -1).all(1))
+
+
+def likeness(task: Task, a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
+    """Agreement of labels or correlation of scores of two sets of logits ``[rows, outputs]``; None for the other."""
+    if task.is_regression:
+        return {"agreement": None, "correlation": pearson(a, b)}
+    return {"agreement": float(same_answer(task, a, b).mean()), "correlation": None}
 
 
 @dataclass(frozen=True)
@@ -101,13 +120,12 @@ class _Probe:
         """Divergence of two sets of logits."""
         return divergence(Tensor(own), Tensor(taught), self.task.kind)
 
-    def ask(self) -> dict[str, float]:
-        """Agreement and divergence of the student as it is now."""
+    def ask(self) -> dict[str, Any]:
+        """Likeness and divergence of the student as it is now."""
         own = predict(self.student, self.tokens).numpy()
-        same = float(same_answer(self.task, self.taught, own).mean())
-        return {"agreement": same, "divergence": self.distance(own, self.taught)}
+        return likeness(self.task, self.taught, own) | {"divergence": self.distance(own, self.taught)}
 
-    def without(self, sites: Iterable[Site], usual: float) -> dict[str, float]:
+    def without(self, sites: Iterable[Site], usual: float) -> dict[str, Any]:
         """The same with the quantizers of some sites off, and what the divergence falls by."""
         with full_precision(self.student, list(sites)):
             found = self.ask()
@@ -115,9 +133,7 @@ class _Probe:
 
     def by_part(self, progress: Any) -> list[dict[str, Any]]:
         usual = self.ask()["divergence"]
-        parts = [kind.name for kind in POPULATIONS] + [*STATIC, "keys", "values"]
-        sites = [Site(block, part) for block in range(self.student.config.num_hidden_layers) for part in parts]
-        return [{"block": s.block, "part": s.part, **self.without([s], usual)} for s in progress(sites)]
+        return [{"block": s.block, "part": s.part, **self.without([s], usual)} for s in progress(sites(self.student))]
 
     def by_kind(self) -> list[dict[str, Any]]:
         usual, config = self.ask()["divergence"], self.student.config
@@ -147,7 +163,7 @@ class _Probe:
         return found
 
 
-def _flip(
+def _row(
     task: Task, examples: Examples, row: int, taught: NDArray[np.float32], own: NDArray[np.float32]
 ) -> dict[str, Any]:
     def decision(logits: NDArray[np.float32]) -> Any:

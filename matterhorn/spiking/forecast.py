@@ -5,9 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,53 +17,84 @@ from accelerate import Accelerator
 
 from ..distill.loop import begin as begin_descent
 from ..distill.loop import descend, token_batches
-from ..distill.measure import ask
+from ..distill.measure import ask, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.teacher import freeze
+from ..models import QuantizedForSequenceClassification, convert
 from ..models.general import GeneralEncoder
-from .course import begin, comparing, distillation_rows, find_general, phases_of
+from ..runtime import verify
+from ..tasks.evaluate import predict as run_program
+from ..tasks.tokens import Tokens
+from .course import begin, calibrated, comparing, distillation_rows, find_general, phases_of
+from .diagnosis import ASKED_ROWS, questions
 from .plan import Plan
 
-TRIED_STEPS = 4
-"""Steps that are taken; the first ones warm up and are not counted."""
+T = TypeVar("T")
 
-FORMAT = 1
-"""Of the document that ``matterhorn spike --dry-run --json`` prints."""
+TRIED_STEPS, TRIED_ROWS = 4, 4
+"""Steps that are taken, of which the first half warms up and is not counted; and rows that are run."""
+
+FORMAT = 2
+"""Of the document that ``matterhorn spike --dry-run --json`` prints; 2: ``total_minutes``, ``made_rows``, ``notes``."""
+
+MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
+UNKNOWN = "kept: not measured for this start ({start})."
+ADVICE = "Two sentences: from an encoder that has learned to compare it starts with {advice}."
 
 
-def forecast(plan: Plan) -> dict[str, Any]:
+def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
     """Time, memory and expected loss of a plan.
 
     Returns:
-        ``seconds_per_step``, ``steps`` and ``tokens`` that the minutes suffice for, ``gigabytes`` (resident, at most,
-        of this process so far), ``start``; ``advice``: options with which it would start from an encoder that has
-        learned to compare, where a task has two sentences (None: it does, or there is none); and ``kept_low``,
-        ``kept_high``: the range of what measured runs from such a start (``measured.yaml``: few yet) kept of their
-        teachers' metric; None where none was measured.
+        ``start``; ``total_minutes``: of everything; ``gigabytes`` (resident, at most, of this process so far).
+
+        Where it is trained besides: ``made_rows`` to distill on; ``minutes`` of that, ``seconds_per_step``, ``steps``
+        and ``tokens`` that they suffice for; ``advice``: options with which it would start from an encoder that has
+        learned to compare, where a task has two sentences (None: it does, or there is none).
+
+        ``kept_low``, ``kept_high``: the range of what measured runs from such a start (``measured.yaml``: few yet) kept
+        of their teachers' metric; None where none was measured. ``notes``: what there is to say about it.
     """
-    settings = plan.settings
-    if plan.train is None:
-        return {"format": FORMAT, "start": "calibration", **expected("calibration")}
-    teacher = freeze(plan.teacher.model)
+    student, found = _of_training(plan) if plan.is_trained else _of_calibration(plan)
+    minutes = found["minutes"] + seconds_behind(plan, student, verify_rows) / 60
+    answer = {
+        "format": FORMAT,
+        **found,
+        "total_minutes": minutes,
+        "gigabytes": peak_gigabytes(),
+        **expected(found["start"]),
+    }
+    told = {MADE: "made_rows" in answer, UNKNOWN: answer["kept_low"] is None, ADVICE: answer.get("advice")}
+    given = 0 if plan.train is None else len(plan.train)
+    return answer | {"notes": [note.format(**answer, given=given) for note, holds in told.items() if holds]}
+
+
+def _of_calibration(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:
+    """A student calibrated on one batch, and how long all of them take."""
+    teacher, batches = freeze(plan.teacher.model), plan.batches()
+    sizes = [int(np.prod(batch["input_ids"].shape)) for batch in batches]
+    largest = int(np.argmax(sizes))
+    student, seconds = timed(lambda: calibrated(teacher, [batches[largest]], plan.settings))
+    return student, {"start": "calibration", "minutes": seconds * sum(sizes) / sizes[largest] / 60}
+
+
+def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:
+    """A student that has taken a few steps, and how many the minutes suffice for."""
+    assert plan.train is not None
+    settings, teacher = plan.settings, freeze(plan.teacher.model)
     general = find_general(teacher, settings)
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
-    phase = phases_of(settings, general)[-1]
-    seconds = seconds_per_step(plan, phase)
+    student, seconds = step(plan, plan.tokens(plan.train), phases_of(settings, general)[-1], general)
     steps = int(60 * settings.minutes / seconds)
-    tokens = int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids]))
-    start = general.name if general else "teacher"
-    return {
-        "format": FORMAT,
-        "start": start,
-        "rows": len(learn),
+    return student, {
+        "start": general.name if general else "teacher",
+        "made_rows": len(learn),
         "minutes": settings.minutes,
         "seconds_per_step": seconds,
         "steps": steps,
-        "tokens": tokens,
-        "gigabytes": peak_gigabytes(),
+        "tokens": int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids])),
         "advice": advice(comparing(teacher, plan.task, general)),
-        **expected(start),
     }
 
 
@@ -74,11 +106,12 @@ def advice(encoder: GeneralEncoder | None) -> str | None:
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())
 
 
-def seconds_per_step(plan: Plan, phase: Distilling) -> float:
-    """Median time of a training step of a plan's last phase, in seconds."""
+def step(
+    plan: Plan, learn: Tokens, phase: Distilling, general: GeneralEncoder | None
+) -> tuple[QuantizedForSequenceClassification, float]:
+    """A student after :data:`TRIED_STEPS` training steps, and their median time in seconds."""
     settings, teacher = plan.settings, freeze(plan.teacher.model)
-    learn = plan.tokens(plan.train) if plan.train else plan.tokens(plan.eval)
-    student = begin(teacher, phase, learn, settings, find_general(teacher, settings))
+    student = begin(teacher, phase, learn, settings, general)
     loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     descent = begin_descent(student, phase, TRIED_STEPS, accelerator)
@@ -87,7 +120,33 @@ def seconds_per_step(plan: Plan, phase: Distilling) -> float:
     for _ in descend(descent, loss, batches, phase):
         times.append(time.monotonic() - began)
         began = time.monotonic()
-    return float(np.median(times[TRIED_STEPS // 2 :]))
+    return student, float(np.median(times[TRIED_STEPS // 2 :]))
+
+
+def seconds_behind(plan: Plan, student: QuantizedForSequenceClassification, verify_rows: int) -> float:
+    """Seconds that converting, verifying, evaluating and the diagnosis will take, as a few rows tell."""
+    program, converting = timed(lambda: convert(student, labels=plan.task.labels))
+    rows = plan.tokens(plan.eval)
+    some = rows.subset(np.linspace(0, len(rows) - 1, min(TRIED_ROWS, len(rows))).astype(int).tolist())
+    batch = some.encoded(list(range(len(some))))
+    run_program(program, some)  # warms up
+    running, proving, asking = (
+        timed(work)[1] / len(some)
+        for work in (
+            lambda: run_program(program, some),
+            lambda: verify(program, [batch], against=student),
+            lambda: predict(student, some),
+        )
+    )
+    zones, asked = int(student.config.dead_zone), min(ASKED_ROWS, len(rows))
+    diagnosing = asked * (questions(student) * asking + zones * running) + zones * converting
+    return converting + len(rows) * (running + asking) + min(verify_rows, len(rows)) * proving + diagnosing
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What some work gives, and its seconds."""
+    began = time.monotonic()
+    return work(), time.monotonic() - began
 
 
 def peak_gigabytes() -> float:

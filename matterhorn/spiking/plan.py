@@ -12,16 +12,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
+from ..models.watching import Batch
 from ..reading import validated
-from ..tasks import Examples, Task, describe, read_rows, tasks
+from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows, tasks
 from ..tasks.tables import Source
 from ..tasks.task import Kind
-from ..tasks.tokens import Tokens, tokenize
+from ..tasks.tokens import Tokens, sorted_batches, tokenize
 from .settings import Settings
 from .source import Classifier, load_classifier
 
 TRAINED = ("dead_zone", "silent_share", "quiet_share", "minutes")
 """Settings that mean something in training alone."""
+
+TASK_FILES = (".yaml", ".yml")
+CALIBRATION_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,17 @@ class Plan:
     eval: Examples
     settings: Settings
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is anything to train on, and time."""
+        return self.train is not None and self.settings.minutes > 0
+
+    def batches(self) -> list[Batch]:
+        """What is calibrated on: texts of the training rows, without such of those to report on."""
+        given = self.eval if self.train is None else self.train
+        rows = self.tokens(given.first(CALIBRATION_ROWS))
+        return [rows.batch(numbers) for numbers in sorted_batches(rows, self.settings.batch_size)]
+
     def tokens(self, rows: Examples) -> Tokens:
         """Rows as the classifier's tokenizer reads them."""
         return tokenize(rows, self.teacher.tokenizer, self.task, self.settings.max_length)
@@ -42,7 +57,8 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What a run depends on, as plain values."""
         rows = {name: hash_of_rows(own) for name, own in (("train", self.train), ("eval", self.eval)) if own}
-        return self.settings.model_dump() | rows | {"model": hash_of_model(self.teacher.model)}
+        asked = {name: getattr(self.task, name) for name in ("kind", "labels", "metrics", "positive")}
+        return self.settings.model_dump() | rows | {"model": hash_of_model(self.teacher.model), "task": asked}
 
 
 def make_plan(
@@ -50,10 +66,11 @@ def make_plan(
     train: Source | None,
     eval: Source | None,
     *,
-    text: str | Sequence[str] = "text",
-    label: str | Sequence[str] = "label",
+    text: str | Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
     kind: Kind | None = None,
-    task: Task | None = None,
+    task: Task | str | Path | None = None,
+    glue_dir: Path | None = None,
     tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None,
     **settings: Any,
 ) -> Plan:
@@ -63,19 +80,51 @@ def make_plan(
         InputError: something about classifier, rows or settings is not possible.
     """
     chosen = validated(Settings, settings, None)
-    if eval is None:
+    if eval is None and task is None:
         raise InputError("no rows to report on", field="eval", cure="give rows that were not trained on")
-    if train is None:
-        refuse_training(chosen)
+    if task is not None and kind is not None:
+        raise InputError("a task says its kind itself", field="kind", cure="leave it out")
     teacher = load_classifier(model, tokenizer)
+    if task is None:
+        assert eval is not None
+        about: dict[str, Any] = {
+            "kind": kind or teacher.kind,
+            "labels": teacher.labels,
+            "name": name_of(label or "label"),
+        }
+        found = describe(eval, text or "text", label or "label", **about)
+    else:
+        found = task_for(task, teacher.labels, eval).with_columns(text, label)
+    own, held = (rows_of(found, split, rows, glue_dir) for split, rows in (("train", train), ("dev", eval)))
+    if held is None:
+        raise InputError(f"{found.name} has no split 'dev'", field="eval", cure="give rows that were not trained on")
+    plan = Plan(teacher, found, own, held, chosen)
+    if not plan.is_trained:
+        refuse_training(chosen)
+    return plan
+
+
+def name_of(label: str | Sequence[str]) -> str:
+    """What a task of one's own is called: after its labels, but not as one of those that are shipped."""
     asked = label if isinstance(label, str) else ", ".join(label)
-    name = f"{asked} column" if asked in tasks() else asked  # (it is none of those that are shipped)
-    task = task or describe(eval, text, label, kind=kind or teacher.kind, labels=teacher.labels, name=name)
-    if len(teacher.labels) != task.outputs:
-        problem = f"the model has {len(teacher.labels)} outputs, the rows have {task.outputs} labels"
-        raise InputError(problem, field="label", cure="give rows of the model's task")
-    rows = None if train is None else read_rows(train, task)
-    return Plan(teacher, task, rows, read_rows(eval, task), chosen)
+    return f"{asked} column" if asked in tasks() else asked
+
+
+def task_for(task: Task | str | Path, labels: Sequence[str], rows: Source | None) -> Task:
+    """A task, one in a YAML file, or one of GLUE by its name, for a model with these outputs."""
+    if not isinstance(task, Task):
+        if Path(task).suffix in TASK_FILES:
+            return Task.from_yaml(task, labels, rows)
+        task = get_task(str(task))
+    return task.for_labels(labels)
+
+
+def rows_of(task: Task, split: str, given: Source | None, glue_dir: Path | None) -> Examples | None:
+    """Rows that are given, else those of a task's split, if it has them."""
+    if given is None:
+        return load_examples(task, split, glue_dir) if split in task.files else None
+    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # GLUE's files alone are quoted in other ways
+    return read_rows(given, task.model_copy(update={"quotes": "csv"}) if is_usual else task)
 
 
 def refuse_training(settings: Settings) -> None:
@@ -85,6 +134,6 @@ def refuse_training(settings: Settings) -> None:
         InputError: a dead zone, a share of silence or a time of training was set.
     """
     for name in TRAINED:
-        if getattr(settings, name) != Settings.model_fields[name].default:
+        if getattr(settings, name) not in (Settings.model_fields[name].default, 0):
             problem = "calibration alone has no dead zone and takes no such setting"
-            raise InputError(problem, field=name, cure="give rows to train on, or leave it out")
+            raise InputError(problem, field=name, cure="give rows to train on, and minutes, or leave it out")

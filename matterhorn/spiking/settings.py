@@ -16,7 +16,7 @@ class Settings(Strict):
         weights, kv_bits, activation_bits: see :class:`matterhorn.program.Config`.
         dead_zone: k. Without training it is 0.
         silent_share, quiet_share: to hold in training; with both, the one that asks for more silence decides.
-        minutes: of training; rates follow the clock.
+        minutes: of training; rates follow the clock. 0: none, it is only calibrated.
         max_length: rows are cut to so many tokens.
     """
 
@@ -26,7 +26,7 @@ class Settings(Strict):
     dead_zone: int = Field(3, ge=0)
     silent_share: float | None = Field(0.90, gt=0, lt=1)
     quiet_share: float | None = Field(None, gt=0, lt=1)
-    minutes: float = Field(10.0, gt=0)
+    minutes: float = Field(10.0, ge=0)
     batch_size: int = Field(32, gt=0)
     max_length: int = Field(128, ge=8, le=512)
     seed: int = 1

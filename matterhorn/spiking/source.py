@@ -21,6 +21,9 @@ from ..models.loading import CURE, whole_model
 from ..reading import whole
 from ..tasks.task import Kind
 
+OWN = ("/", "./", "../", "~")
+"""How a name begins that is none on the hub."""
+
 
 class Classifier(NamedTuple):
     """A full-precision classifier: what it is called, the model, its tokenizer, names of its outputs."""
@@ -49,6 +52,10 @@ def load_classifier(
     Raises:
         InputError: there is none, its encoder is not supported, or it has no fast tokenizer.
     """
+    if isinstance(model, Path) or (isinstance(model, str) and (model.startswith(OWN) or model.count("/") > 1)):
+        model = Path(model).expanduser()
+    if isinstance(model, Path) and not model.is_dir():
+        raise InputError("no such folder", file=model, cure="give the folder that save_pretrained wrote")
     name = str(model) if isinstance(model, (str, Path)) else str(model.config.name_or_path or type(model).__name__)
     own = _read(name) if isinstance(model, (str, Path)) else deepcopy(model)
     if tokenizer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,8 @@ from ..energy import Bill, Chip
 from ..energy import bill as make_bill
 from ..energy import load as load_chip
 from ..errors import InputError
-from ..models import QuantizedForSequenceClassification, calibrate, convert, quantize
-from ..models.encoders import encoder_of
-from ..program import Program, Trace
+from ..models import QuantizedForSequenceClassification, convert
+from ..program import Program, Trace, load
 from ..program.files import KIND
 from ..runtime import verify
 from ..runtime.verify import Verification
@@ -33,19 +33,19 @@ from ..tasks.rows import hold_out
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches
-from .course import distillation_rows, find_general
+from .course import calibrated, distillation_rows, find_general
 from .course import train as run_course
 from .diagnosis import diagnose
 from .plan import Plan, make_plan
-from .writing import write
+from .writing import read_finished, write
 
-FORMAT = 1
-"""Of the document that ``matterhorn spike --json`` prints."""
+FORMAT = 2
+"""Of the document that ``matterhorn spike --json`` prints; 2: correlation of scores in place of their agreement."""
 
 TRAINING_PARTS = ("phase-[0-9]*-k[0-9]*",)
 """What training leaves on the way."""
 
-SELECTION_ROWS, CALIBRATION_ROWS, VERIFIED_ROWS = 100, 256, 64
+SELECTION_ROWS, VERIFIED_ROWS = 100, 64
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -57,11 +57,13 @@ class Spiked:
     Attributes:
         program: the spiking network. path: its folder.
         answer: the figures, as ``matterhorn spike --json`` prints them.
+        is_new: whether anything was done; else an earlier run had finished.
     """
 
     program: Program
     path: Path
     answer: dict[str, Any]
+    is_new: bool = True
 
 
 def spike(
@@ -69,12 +71,13 @@ def spike(
     train: Source | None = None,
     eval: Source | None = None,
     *,
-    text: str | Sequence[str] = "text",
-    label: str | Sequence[str] = "label",
+    text: str | Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
     output: str | Path,
     tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None,
     kind: Kind | None = None,
-    task: Task | None = None,
+    task: Task | str | Path | None = None,
+    glue_dir: Path | None = None,
     chip: str = "rram-22nm",
     verify_rows: int = VERIFIED_ROWS,
     restart: bool = False,
@@ -86,25 +89,29 @@ def spike(
 
     It is quantized, distilled on the training rows (without them: only calibrated, with no dead zone), converted,
     verified against the quantized network, evaluated beside the classifier, and billed. The folder has the program, its
-    tokenizer, a card, results and a page. A run that was killed goes on when it is called again.
+    tokenizer, a card, results and a page. A run that was killed goes on when it is called again; of one that has
+    finished the answer is given.
 
     Args:
         model: a folder, a name on the hub, or a model of Hugging Face (then ``tokenizer`` too).
         train, eval: rows: a .csv, .tsv, .jsonl or .parquet file, a set of ``datasets``, or mappings. Nothing
             is learned from labels: those of ``train`` are for the figures shown on the way, those of ``eval`` for the
             report. Without ``train``, texts of ``eval`` are calibrated on.
-        text: column of the text, or the two of a pair. label: column of the label.
-        output: folder for the result: new, or one that an earlier run wrote; until it is there, the run lives in
-            ``<output>.training``. restart: forget what a stopped run has done. overwrite: other files may lie in the
-            folder, and stay.
+            Where they are not given, they are the splits ``train`` and ``dev`` of the task.
+        text: column of the text, or the two of a pair (default: ``text``). label: column of the label (``label``).
+        output: folder for the result; until it is there, the run lives in ``<output>.training``. restart: begin anew,
+            whatever an earlier run has done. overwrite: the folder may hold another result, which goes, and other
+            files, which stay.
         kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.
-        task: columns, labels and metrics in place of ``text``, ``label`` and ``kind``.
+        task: columns, labels, metrics and rows: a task, its YAML file, or the name of one of GLUE. Its labels are
+            matched with the classifier's by name. glue_dir: folder of GLUE's files (default: the hub).
         tokenizer: of a model that was not read from a folder. progress: wraps what takes long, by its name, to show it.
         chip: what it is billed on. verify_rows: so many rows of ``eval`` are verified.
         settings: any field of :class:`matterhorn.spiking.Settings`, e.g. ``minutes=10``, ``silent_share=0.9``.
 
     Raises:
-        InputError: the classifier, a row or a setting is not possible; before any work.
+        InputError: the classifier, a row or a setting is not possible, or the folder has another result; before any
+            work.
 
     >>> from tempfile import mkdtemp
     >>> from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
@@ -122,24 +129,28 @@ def spike(
     training = folder.with_name(folder.name + ".training")
     given = (Path(one) for one in (model, train, eval) if isinstance(one, (str, Path)))
     check_folder(folder, KIND, *(path for path in given if path.exists()), overwrite=overwrite)
-    plan = make_plan(model, train, eval, **about, **settings)
+    plan = make_plan(model, train, eval, **about, glue_dir=glue_dir, **settings)
     hardware = load_chip(chip)
+    numbers = hashlib.sha256(hardware.model_dump_json().encode()).hexdigest()
+    run = plan.identity | {"chip": {"name": hardware.name, "numbers": numbers}, "verify_rows": verify_rows}
+    if not (restart or overwrite) and (answer := read_finished(folder, run)):
+        return Spiked(load(folder), folder, answer, is_new=False)
     with claim(training, plan.identity, TRAINING_PARTS, restart=restart):
-        done = _spiked(plan, folder, training, hardware, verify_rows, progress)
+        done = _spiked(plan, folder, training, hardware, run, progress)
     finish(training, TRAINING_PARTS)
     return done
 
 
 def _spiked(
-    plan: Plan, folder: Path, training: Path, hardware: Chip, verify_rows: int, progress: Callable[[str], Progress]
+    plan: Plan, folder: Path, training: Path, hardware: Chip, run: dict[str, Any], progress: Callable[[str], Progress]
 ) -> Spiked:
-    """All the work, in a folder for training that is held."""
+    """All the work, in a folder for training that is held. ``run``: all that the result depends on."""
     began = time.monotonic()
     student, start = trained(plan, training)
     about: dict[str, Any] = {"task": plan.task.name, "texts": len(plan.task.text), "tokenizer": plan.teacher.tokenizer}
     program = convert(student, labels=plan.task.labels, **about)
     rows = plan.tokens(plan.eval)
-    report = verified(program, student, rows, verify_rows, progress("verify"))
+    report = verified(program, student, rows, run["verify_rows"], progress("verify"))
     ran = run_program(program, rows, progress=progress("evaluate"))
     taught = predict(plan.teacher.model, rows).numpy()
     found = diagnose(student, plan.task, plan.eval, rows, (taught, ran.logits), progress("diagnose"))
@@ -153,6 +164,7 @@ def _spiked(
         "n": len(rows),
         **scores(plan.task, rows, taught, ran.logits),
         "agreement": found.agreement,
+        "correlation": found.correlation,
         "divergence": found.divergence,
         "silent_share": ran.trace.silent_share,
         "quiet_share": ran.trace.quiet_share,
@@ -163,23 +175,18 @@ def _spiked(
         "hardware": bill.hardware,
         "start": start,
         "seconds": time.monotonic() - began,
-        "settings": (plan.settings if plan.train else plan.settings.untrained).model_dump(),
+        "settings": (plan.settings if plan.is_trained else plan.settings.untrained).model_dump(),
         "hash": program.hash,
     }
-    write(folder, program, answer, report, found, bill, plan.task)
+    write(folder, program, answer, report, found, bill, plan.task, run)
     return Spiked(program, folder, answer)
 
 
 def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassification, str]:
     """The student, distilled or calibrated alone, and what it started from."""
     teacher, settings = freeze(plan.teacher.model), plan.settings
-    if plan.train is None:
-        rows = plan.tokens(plan.eval.subset(list(range(min(CALIBRATION_ROWS, len(plan.eval))))))
-        batches = [rows.batch(numbers) for numbers in sorted_batches(rows, settings.batch_size)]
-        activation = "gelu" if encoder_of(teacher).options(teacher)["hidden_act"] == "gelu" else "relu"
-        student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
-        calibrate(student, batches, teacher=teacher)
-        return student, "calibration"
+    if plan.train is None or not plan.is_trained:
+        return calibrated(teacher, plan.batches(), settings), "calibration"
     own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
     general = find_general(teacher, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from ..energy import Bill
 from ..hf import model_card
 from ..program import Program
 from ..program.saving import save
+from ..reading import read_mapping
 from ..report.spiked_page import spiked_page
 from ..runtime.verify import Verification
+from ..storage import refuse_another
 from ..tasks import Task
 from ..tasks.results import Result, Scores, SpikingScores
 from ..tasks.results import Verification as Verified
@@ -30,17 +33,32 @@ def write(
     diagnosis: Diagnosis,
     bill: Bill,
     task: Task,
+    run: dict[str, Any],
 ) -> None:
-    """Write the folder, whole or not at all."""
+    """Write the folder, whole or not at all. ``run``: all that the result depends on."""
     result = result_of(folder.name, program, answer, report, task)
     found = asdict(diagnosis)
     beside = {
-        ANSWER_FILE: json.dumps(answer | {"diagnosis": found}, indent=1) + "\n",
+        ANSWER_FILE: json.dumps(answer | {"diagnosis": found, "run": run}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
         PAGE_FILE: spiked_page(answer, found, bill),
         "README.md": model_card(program, result, name=folder.name, teacher=answer["model"]),
     }
     save(program, folder, beside=beside)
+
+
+def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer that a run has left in a folder; None: there is none.
+
+    Raises:
+        InputError: there is one of another run: says what differs.
+    """
+    path, cure = folder / ANSWER_FILE, "name another folder, or give --overwrite"
+    if not path.is_file():
+        return None
+    told = read_mapping(path, cure)
+    refuse_another(folder, told.get("run", {}), run, cure)
+    return {name: value for name, value in told.items() if name not in ("diagnosis", "run")}
 
 
 def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claim import claim, finish, held
+from .claim import claim, finish, held, refuse_another
 from .manifest import MANIFEST_FILE, Manifest, manifest_of, read_manifest, sha256
 from .output import check_file, check_folder, put_file, put_folder
 from .settling import settle
@@ -19,6 +19,7 @@ __all__ = [
     "put_file",
     "put_folder",
     "read_manifest",
+    "refuse_another",
     "settle",
     "sha256",
 ]

@@ -104,8 +104,16 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
         return
     if restart:
         return
-    before = document.get("about")
-    if found := list(_differences(before, plain)):
+    refuse_another(folder, document.get("about", {}), plain, cure)
+
+
+def refuse_another(folder: Path, before: Mapping[str, Any], about: Mapping[str, Any], cure: str) -> None:
+    """Refuse a folder that a run about something else has left.
+
+    Raises:
+        InputError: says what differs.
+    """
+    if found := list(_differences(before, json.loads(json.dumps(about)))):
         names = [name for name, _, _ in found]
         shown = [f"{name} ({was!r}, now {now!r})" if len(f"{was!r}{now!r}") < 60 else name for name, was, now in found]
         problem = f"a run with another {', '.join(shown[:5])}"

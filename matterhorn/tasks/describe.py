@@ -104,7 +104,7 @@ def _task(
         own, aliases = _matched(found, labels, names)
         about = about | {"aliases": about.get("aliases", {}) | aliases}
     if len(own) < 2:
-        raise InputError(f"only one label: {', '.join(own)}", cure="give rows of two labels or more")
+        raise InputError(f"only one label: {listed(own)}", cure="give rows of two labels or more")
     return validated(Task, about | {"labels": list(own)}, None)
 
 
@@ -142,5 +142,13 @@ def _matched(
         return labels, {label: [str(i)] for i, label in enumerate(labels)}
     if unnamed(labels) and names is not None and len(names) == len(labels):
         return names, {}
-    problem = f"the labels are {', '.join(sorted(found))}, the model's outputs {', '.join(labels)}"
-    raise InputError(problem, cure="name them alike, or number them from 0 in the model's order")
+    problem = f"the labels are {listed(sorted(found))}, the model's outputs {listed(labels)}"
+    cure = "name them alike, or number them from 0 in the model's order"
+    if len(found) > len(labels) and all(as_number(name) is not None for name in found):
+        cure = "name the column of the labels; scores (--kind regression) take a model with one output"
+    raise InputError(problem, cure=cure)
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -19,6 +19,9 @@ Row = tuple[int, Mapping[str, Any]]
 """A row's number, as its file counts: its first line (from 1, the header included), else its place (from 0)."""
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+OTHERS = (".xlsx", ".xls", ".ods", ".txt", ".xml", ".yaml", ".yml", ".arrow", ".feather", ".pkl", ".gz", ".zip", ".zst")
+"""Of files that are not read: a name that ends so is none of a set either."""
+
 SPLITS = ("validation", "test", "train")
 """Of a set of ``datasets`` where none is named: the first that it has."""
 
@@ -70,8 +73,8 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
     path = Path(source)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        if path.is_file():
-            raise InputError("unknown kind of file", file=path, cure=f"give one of {', '.join(SUFFIXES)}")
+        if path.is_file() or suffix in OTHERS:
+            raise InputError("unknown kind of file", file=path, cure=f"save it as one of {', '.join(SUFFIXES)}")
         return _set(load_set(str(source)), str(source))
     if not path.is_file():
         raise InputError("no such file", file=path, cure="give a file that exists (of GLUE: --glue-dir, its folder)")
@@ -81,6 +84,11 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
         if suffix in (".csv", ".tsv"):
             return _delimited(path, "," if suffix == ".csv" else "\t", quotes, header or ())
         return _numbered(_json(path) if suffix == ".json" else _json_lines(path), str(path))
+
+
+def is_file_name(source: str) -> bool:
+    """Whether a source is named as a file, not as a set of ``datasets``."""
+    return Path(source).suffix.lower() in (*SUFFIXES, *OTHERS)
 
 
 def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:

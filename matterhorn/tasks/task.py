@@ -117,10 +117,21 @@ class Task(Strict):
             folded.setdefault(alias.casefold(), set()).add(i)
         return {alias: min(own) for alias, own in folded.items() if len(own) == 1} | exact
 
+    def with_columns(self, text: str | Sequence[str] | None, label: str | Sequence[str] | None) -> Task:
+        """The same task of other columns, where any are named."""
+        named = {name: own for name, own in (("text", text), ("label", label)) if own}
+        return validated(Task, self.model_dump() | named, None) if named else self
+
+    @property
+    def numbered(self) -> list[str] | None:
+        """The labels by their numbers, where each is written as a number from 0; else None."""
+        order = [self.spellings().get(str(i)) for i in range(self.outputs)]
+        return [self.labels[i] for i in order if i is not None] if {*order} == {*range(self.outputs)} else None
+
     def for_labels(self, labels: Sequence[str]) -> Task:
         """The same task for a model with these outputs: in their order and by their names, matched by name (upper and
-        lower case alike where no name is written so). A model whose outputs are numbered only (``LABEL_0`` …), or that
-        has a single score, is taken to have this task's.
+        lower case alike where no name is written so). Outputs that are numbered only (``LABEL_0`` …) are matched by
+        number where labels or aliases are numbers from 0, else taken to be this task's; so is a single score.
 
         Raises:
             InputError: there are more or fewer, or other ones.
@@ -128,8 +139,13 @@ class Task(Strict):
         if len(labels) != self.outputs:
             problem = f"the model has {len(labels)} outputs, {self.name} wants {self.outputs}"
             raise InputError(problem, field="labels", cure="give a model of this task")
-        if unnamed(labels) or (self.is_regression and self.outputs == 1):
+        if self.is_regression and self.outputs == 1:
             return self
+        if unnamed(labels):
+            numbered = self.numbered
+            if numbered is None or numbered == self.labels:
+                return self
+            labels = numbered
         order = [number_of(self.spellings(), label) for label in labels]
         if None in order or len(set(order)) < len(order):
             problem = f"the model's outputs are {', '.join(labels)}, the labels of {self.name} {', '.join(self.labels)}"
@@ -155,7 +171,8 @@ class Task(Strict):
             source: rows that kind and labels follow from (default: those of the first of ``files``).
 
         Raises:
-            InputError: names the file and the field.
+            InputError: names the file and the field; the labels of a model have numbers only, and nothing says which of
+                those listed is which.
         """
         from .describe import describe
 
@@ -176,7 +193,13 @@ class Task(Strict):
             cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
         )
         if not follow:
-            return task if labels is None else task.for_labels(labels)
+            own_task = task if labels is None else task.for_labels(labels)
+            by_place = task.is_regression or task.flags or len(task.label) > 1
+            if labels is not None and unnamed(labels) and not by_place and task.numbered is None:
+                cure = f"name the model's outputs (docs/your-data.md), or give aliases: {{{task.labels[0]}: ['0'], …}}"
+                problem = f"the model's outputs are only numbered, {labels[0]} …"
+                raise InputError(problem, file=path, field="labels", cure=cure)
+            return own_task
         rows = source if source is not None else next(iter(files.values()), None)
         if rows is None:
             raise InputError("missing", file=path, field="labels", cure="list them, or give files to take them from")

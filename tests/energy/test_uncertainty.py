@@ -91,5 +91,5 @@ def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm
     assert answer["ratio_min_rival"] in {r.name for r in rivals()} and answer["accuracy"] is None
     chip = load("rram-22nm")
     side = Side.of(as_traced(minilm), minilm, chip)
-    again = uncertainty(side, chip, Comparison.of(minilm, chip, 128))
+    again = uncertainty(side, chip, Comparison.of(minilm, chip, 128), "msu")
     assert again["interval"] == answer["interval"]

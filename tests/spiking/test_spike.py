@@ -74,7 +74,9 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
     answer = done.answer
     assert answer["verified"] is True and answer["labels"] == NAMES[kind]
     assert answer["n"] == 30 and answer["low"] <= answer["value"] <= answer["high"]
-    assert answer["joules"] > 0 and 0 <= answer["agreement"] <= 1
+    assert answer["joules"] > 0
+    alike = answer["correlation"] if kind == "score" else answer["agreement"]
+    assert -1 <= alike <= 1 and None in (answer["correlation"], answer["agreement"])
     assert {path.name for path in done.path.iterdir()} >= {
         *("README.md", "config.json", "index.html", "model.safetensors", "results.json", "spike.json", "tokenizer.json")
     }
@@ -100,6 +102,21 @@ def test_agreement_and_flips_are_those_of_the_answers(tmp_path: Path) -> None:
     own = mh.Engine(done.program, threads=1)(**encoded).logits.argmax(-1)
     assert told["agreement"] == pytest.approx((own == taught).mean())
     assert [row["row"] for row in told["diagnosis"]["flipped"]] == np.flatnonzero(own != taught).tolist()
+
+
+def test_scores_correlate_and_do_not_agree(tmp_path: Path) -> None:
+    """Recounted: the rows furthest apart come first; nothing is called flipped."""
+    done = run(tmp_path, "score")
+    told = json.loads((done.path / "spike.json").read_text())
+    found, page = told["diagnosis"], (done.path / "index.html").read_text()
+    assert told["agreement"] is None and found["flipped"] == [] and len(found["furthest"]) == 20
+    apart = [abs(row["teacher"][0] - row["spiking"][0]) for row in found["furthest"]]
+    assert (
+        apart == pytest.approx(sorted(apart, reverse=True), abs=2e-3)
+        and len({r["row"] for r in found["furthest"]}) == 20
+    )
+    assert all(one["agreement"] is None and -1 <= one["correlation"] <= 1 for one in found["relax"])
+    assert "furthest apart" in page and "correlate by" in page and "flipped</h2>" not in page
 
 
 def test_why_it_lost(tmp_path: Path) -> None:
@@ -139,6 +156,22 @@ def _stop(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_finished_result_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again it gives its answer; of other settings, rows or a chip it is refused, unless it may be replaced."""
+    first = run(tmp_path)
+    monkeypatch.setattr("matterhorn.spiking.verb.trained", _stop)
+    again = run(tmp_path)
+    assert first.is_new and not again.is_new and again.answer == first.answer
+    assert again.program.hash == first.program.hash
+    for other in ({"dead_zone": 2}, {"chip": "loihi"}, {"verify_rows": 9}):
+        with pytest.raises(InputError, match=rf"out: .*another .*{next(iter(other))}.*; name another folder, or give"):
+            run(tmp_path, **other)
+    for anew in ({"overwrite": True, "dead_zone": 2}, {"restart": True}):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, **anew)
+    assert mh.load(tmp_path / "out").hash == first.program.hash
+
+
 def test_nothing_foreign_is_replaced(tmp_path: Path) -> None:
     """A folder with something else in it is refused before any work."""
     (tmp_path / "out").mkdir()
@@ -166,6 +199,11 @@ def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, re
         ({"chip": "none"}, "none"),
         ({"text": "body"}, "body"),
         ({"label": "rating"}, "rating"),
+        ({"task": "sst2", "kind": "single_label"}, "kind"),
+        ({"eval": None}, "eval"),
+        ({"model": Path("nowhere")}, "nowhere: no such folder"),
+        ({"model": "/nowhere/model"}, "/nowhere/model: no such folder"),
+        ({"train": None, "minutes": 0, "silent_share": 0.7}, "silent_share"),
         ({"train": None, "dead_zone": 2}, "dead_zone"),
         ({"train": None, "silent_share": 0.7}, "silent_share"),
     ],
@@ -176,9 +214,10 @@ def test_refused_before_any_work(
     """One line that names the setting or the column."""
     monkeypatch.setattr("matterhorn.spiking.verb.trained", _stop)
     rows = {"train": lay_rows(tmp_path / "train.csv"), "eval": lay_rows(tmp_path / "dev.csv", seed=1)}
-    given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"} | options
+    given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"}
+    given |= {"model": lay_classifier(tmp_path / "model")} | options
     with pytest.raises(InputError, match=problem):
-        spike(lay_classifier(tmp_path / "model"), **given)
+        spike(**given)
 
 
 @pytest.mark.parametrize("kind", ["BertForTokenClassification", "AlbertForSequenceClassification"])
@@ -211,6 +250,17 @@ def test_what_it_will_take(tmp_path: Path) -> None:
     columns = {"text": "review", "label": "verdict"}
     found = forecast(make_plan(lay_classifier(tmp_path / "model"), *rows, minutes=1, **columns))
     assert found["steps"] == int(60 / found["seconds_per_step"]) and found["gigabytes"] > 0
+    assert found["total_minutes"] > found["minutes"] == 1 and found["made_rows"] > 60
+    assert "60 given" in found["notes"][0] and found["notes"][1] == "kept: not measured for this start (teacher)."
+
+
+def test_what_calibration_alone_will_take(tmp_path: Path) -> None:
+    """Its time is measured too; more rows take longer."""
+    model, columns = lay_classifier(tmp_path / "model"), {"text": "review", "label": "verdict"}
+    few, many = (lay_rows(tmp_path / f"{n}.csv", count=n) for n in (30, 3000))
+    short, long = (forecast(make_plan(model, None, rows, **columns)) for rows in (few, many))
+    assert short["start"] == "calibration" and 0 < short["minutes"] < short["total_minutes"] < long["total_minutes"]
+    assert short["gigabytes"] > 0 and short["notes"] == ["kept: not measured for this start (calibration)."]
 
 
 def test_an_encoder_of_another_family(tmp_path: Path) -> None:

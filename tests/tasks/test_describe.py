@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import datasets
 import pytest
@@ -271,7 +272,17 @@ def test_a_task_of_ones_own_is_a_small_yaml(tmp_path):
     assert read_rows(task.files["dev"], task).labels == [0, 1, 0]
     assert Task.from_yaml(path, ["return", "keep"]).labels == ["return", "keep"]
     path.write_text("text: review\nlabel: verdict\nlabels: [return, keep]\nmetrics: [matthews]\n")
-    assert Task.from_yaml(path).labels == Task.from_yaml(path, ["LABEL_0", "LABEL_1"]).labels == ["return", "keep"]
+    assert Task.from_yaml(path).labels == ["return", "keep"]
+    with pytest.raises(InputError, match="labels: the model's outputs are only numbered, LABEL_0 …; name the model's"):
+        Task.from_yaml(path, ["LABEL_0", "LABEL_1"])
+    for numbers, order in (
+        ("return: [0], keep: [1]", ["return", "keep"]),
+        ("return: [1], keep: [0]", ["keep", "return"]),
+    ):
+        numbered = re.sub(r"(\d)", r"'\1'", numbers)
+        path.write_text(f"text: review\nlabel: verdict\nlabels: [return, keep]\naliases: {{{numbered}}}\n")
+        assert Task.from_yaml(path, ["LABEL_0", "LABEL_1"]).labels == order
+    path.write_text("text: review\nlabel: verdict\nlabels: [return, keep]\nmetrics: [matthews]\n")
     assert Task.from_yaml(path, ["Keep", "Return"]).labels == ["Keep", "Return"]
 
 
