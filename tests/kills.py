@@ -16,6 +16,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ def fork(work: Work, seconds: float | None = None, most: int | None = None) -> b
     if child == 0:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        tqdm.set_lock(threading.RLock())  # its own is shared with all forks: one killed while it writes never frees it
         signal.alarm(HANGS)
         if most is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
