@@ -21,6 +21,7 @@ from ..models.loss import loss_of
 from ..program import Program, find
 from ..program.files import load_classifier
 from ..program.saving import save
+from ..reading import read_text
 from ..runtime import Engine
 from ..storage import Manifest, read_manifest
 from .card import model_card
@@ -157,7 +158,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         ours = (read_manifest(folder) or Manifest()).files
         beside = {"README.md": model_card(program, name=folder.resolve().name)}
         for place in (path / name for path in (source, folder) for name in TEXTS if (path / name).is_file()):
-            beside[place.name] = place.read_text(encoding="utf-8")
+            beside[place.name] = read_text(place)
         if program.hash != self.program.hash:  # with other names it is another program
             beside.pop("results.json", None)
         beside = {name: text for name, text in beside.items() if name in ours or not (folder / name).exists()}
