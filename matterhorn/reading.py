@@ -6,31 +6,41 @@ model's to say (:func:`validated`).
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
-import zlib
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from safetensors.numpy import load
 
-from .errors import InputError
+from .errors import InputError, visible
 
 LARGEST = 2**28
-"""Bytes of a file that is read whole, and of what is unpacked from one."""
+"""Bytes of a file that is read whole."""
+
+LARGEST_PACKED = 2**27
+"""Bytes of JSON that are unpacked from a file."""
+
+VALUES, CONTAINERS = 2**23, 2**20
+"""Values of a JSON document; lists and objects among them, which take ten times the memory. Both are counted by what
+comes before each (``[``, ``{`` or a comma), in texts too, before any value is made."""
 
 LARGEST_ARRAYS = 2**34
 """Bytes of a file of arrays."""
 
 LARGEST_YAML, NODES, DEPTH = 2**20, 100_000, 50
-"""Bytes of a YAML file; values in it, those that an alias repeats counted each time; how deep they lie."""
+"""Bytes of a YAML file; values in it, those that an alias repeats counted each time (and before any is made, by what
+can come before one); how deep they lie."""
 
 REASON = 2**63
 """No number that is read is as large."""
@@ -44,6 +54,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Exact(Strict):
+    """The same where one kind of value is not taken for another either: no ``true`` or ``2.0`` for a whole number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+def _name(text: str) -> str:
+    if not text.strip() or visible(text) != text:
+        raise ValueError(f"{visible(text)!r} is no name")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Model = TypeVar("Model")
 
 CURES = {
@@ -109,11 +132,14 @@ def read_mapping(path: Path, cure: str = "restore the file") -> dict[str, Any]:
 
 
 def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: str = "restore the file") -> Any:
-    """JSON in which no key is there twice and every number is finite.
+    """JSON in which no key is there twice and every number is finite, of at most :data:`VALUES` values.
 
     Raises:
         InputError: names file and field.
     """
+    containers = text.count("[") + text.count("{")
+    if containers > CONTAINERS or containers + text.count(",") > VALUES:
+        raise InputError("too many values", file=file, field=field, cure=cure)
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
@@ -125,8 +151,7 @@ def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: s
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} twice")
+        raise ValueError(f"the key {Counter(name for name, _ in pairs).most_common(1)[0][0]!r} twice")
     return found
 
 
@@ -137,7 +162,13 @@ def _finite(text: str) -> float:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key is there twice."""
+    """YAML in which no key is there twice, and whose numbers are those of YAML 1.2: decimal ones, with or without a
+    dot and an exponent. ``1:30`` and ``010`` are texts."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 – as the library declares it
+        first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":int", ":float"))]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         """As the library's, but for keys that are there already."""
@@ -147,6 +178,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"([-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[1-9][0-9]*(?=e))(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan)$", re.IGNORECASE),
+    list("-+.0123456789"),
+)
+
+
 def read_yaml(path: Path, cure: str = "copy a file that comes with the package") -> dict[str, Any]:
     """Keys and values of a data file.
 
@@ -154,6 +193,8 @@ def read_yaml(path: Path, cure: str = "copy a file that comes with the package")
         InputError: it cannot be read, or is no mapping of plain values within bounds.
     """
     text = read_text(path, most=LARGEST_YAML, cure="give a YAML file")
+    if sum(map(text.count, "[{,:-\n")) > NODES:
+        raise InputError("too large: too many values", file=path, cure=cure)
     with whole(path, "mend the line it names"):
         plain = yaml.load(text, _Loader)
         _bounded(plain)
@@ -202,19 +243,27 @@ def validated(model: type[Model], plain: Any, path: Path | None, cure: str | Non
         raise InputError(problem, file=path, field=field or None, cure=cure) from error
 
 
+def unpacked(packed: bytes, path: Path, *, most: int, cure: str) -> bytes:
+    """What was packed with gzip into the content of ``path``.
+
+    Raises:
+        InputError: it is cut or damaged, or more than ``most`` bytes are packed into it; no more are unpacked.
+    """
+    with whole(path, cure), gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        try:
+            content = file.read(most + 1)
+        except EOFError as error:
+            raise InputError("cut", file=path, cure=cure) from error
+        if len(content) > most:
+            raise InputError("too much is packed into it", file=path, cure=cure)
+        return content
+
+
 def read_packed_json(path: Path, cure: str) -> dict[str, Any]:
-    """A gzipped JSON object, however much is packed into it: no more than :data:`LARGEST` bytes are unpacked."""
-    packed = read_bytes(path, cure=cure)
+    """A gzipped JSON object."""
+    content = unpacked(read_bytes(path, cure=cure), path, most=LARGEST_PACKED, cure=cure)
     with whole(path, cure):
-        parts, left = list[bytes](), LARGEST
-        while packed:
-            one = zlib.decompressobj(wbits=31)
-            parts.append(one.decompress(packed, left))
-            left -= len(parts[-1])
-            if not one.eof:
-                raise InputError("cut, or too much is packed into it", file=path, cure=cure)
-            packed = one.unused_data
-        return _mapping(parse_json(b"".join(parts).decode("utf-8"), path, cure=cure), path, cure)
+        return _mapping(parse_json(content.decode("utf-8"), path, cure=cure), path, cure)
 
 
 def read_arrays(path: Path, cure: str = "restore the file") -> Arrays:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
+import time
 import unicodedata
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+import matterhorn
 from matterhorn.errors import InputError, in_markdown, visible
 from matterhorn.reading import (
     read_arrays,
@@ -83,6 +87,8 @@ def test_what_was_written_is_read(file, plain):
         ("[]", "not a mapping"),
         ('{"a": 1', "not JSON"),
         ('{"a": ' + "1" * 5000 + "}", "not JSON"),
+        ("[" + "{}," * 2**20 + "1]", "too many values"),
+        ("[" + "1," * 2**23 + "1]", "too many values"),
     ],
 )
 def test_json_is_strict(file, text, said):
@@ -103,7 +109,8 @@ LAUGHS = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join(9 * ['*' + a])}]\n" for
         ("a: 1\nb: 2\na: 3\n", "'a' twice"),
         ("1: 2\n", "put it in quotes"),
         ("a: .nan\n", "beyond reason"),
-        ("a: 1e400\n", None),
+        ("a: 1e400\n", "beyond reason"),
+        ("a: [" + "[]," * 100_000 + "]", "too large"),
         ("a: 99999999999999999999\n", "beyond reason"),
         ("a: 2001-02-30\n", "cannot be read"),
         ("a: !!python/object/apply:os.system [id]\n", "not YAML"),
@@ -113,11 +120,19 @@ LAUGHS = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join(9 * ['*' + a])}]\n" for
 )  # fmt: skip
 def test_yaml_is_bounded_and_plain(file, text, said):
     file.write_text(text)
-    if said is None:
-        read_yaml(file)
-        return
     with pytest.raises(InputError, match=said):
         read_yaml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1:30", "1:30"), ("1:30.5", "1:30.5"), ("010", "010"), ("0x10", "0x10"), ("1_000", "1_000"), ("1e", "1e"),
+     ("0", 0), ("-12", -12), ("+3", 3), ("1e-4", 1e-4), ("1.5E+3", 1500.0), (".5", 0.5), ("2.", 2.0), ("true", True)],
+)  # fmt: skip
+def test_yaml_numbers_are_those_of_yaml_1_2(file, text, value):
+    file.write_text(f"a: {text}\n")
+    found = read_yaml(file)["a"]
+    assert found == value and type(found) is type(value)
 
 
 def test_what_is_packed_is_unpacked_to_a_bound(file):
@@ -126,9 +141,56 @@ def test_what_is_packed_is_unpacked_to_a_bound(file):
         read_packed_json(file, "")
     file.write_bytes(gzip.compress(b'{"a": ') + gzip.compress(b"1}"))
     assert read_packed_json(file, "") == {"a": 1}
+    file.write_bytes(gzip.compress(b"") * 20_000 + gzip.compress(b'{"a": 1}'))
+    assert read_packed_json(file, "") == {"a": 1}
     file.write_bytes(gzip.compress(b'{"a": 1}')[:-3])
     with pytest.raises(InputError, match="cut"):
         read_packed_json(file, "")
+
+
+def test_small_files_take_little_time(file):
+    """Each of them once took ten seconds and more, as the square of its length."""
+    begun = time.process_time()
+    file.write_text("{" + ",".join(f'"{number}":1' for number in range(60_000)) + ',"59999":2}')
+    with pytest.raises(InputError, match="'59999' twice"):
+        read_json(file)
+    file.write_text("a: " + "1:" * 90_000 + "1\n")
+    assert len(read_yaml(file)["a"]) == 180_001
+    assert time.process_time() - begun < 5
+
+
+DIRECT = re.compile(
+    r"\.read_(text|bytes)\(|json\.loads?\(|yaml\.\w*load|(gzip|zlib)\.(open|decompress|GzipFile)"
+    r"|load_file\(|np\.load\(|from_file\(|[^\w.]open\(|\.open\("
+)
+ALLOWED = {
+    "bench/clock.py": "what Linux says of its processor",
+    "bench/processes.py": "what Linux says of a process, and what one of ours answers",
+    "distill/state.py": "tensors of training, in torch's own types",
+    "energy/derive/neurosim_22nm.py": "what a process of ours answers",
+    "kernels/compile.py": "source of the package",
+    "models/derive/base.py": "tensors of networks that are known by their hash",
+    "msu/wires.py": "a cache, which is made anew where it cannot be read",
+    "program/hub.py": "what the library of tokenizers writes",
+    "models/general.py": "written, not read",
+    "storage/claim.py": "a copy in memory; who holds a lock",
+    "storage/manifest.py": "hashes of files of any size",
+    "storage/output.py": "folders on their way to the disk",
+    "study/journal.py": "a copy in memory",
+    "tasks/answer_files.py": "written, not read, and shards of answers that are put together",
+    "tasks/tables.py": "rows of files of any size, one by one",
+}
+"""Modules that read or write otherwise than by the reader, and why."""
+
+
+def test_files_are_read_by_the_reader_alone():
+    package = Path(matterhorn.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if DIRECT.search(path.read_text(encoding="utf-8"))
+    }
+    assert found - {"reading.py"} == {*ALLOWED}
 
 
 def test_arrays_are_finite_and_as_large_as_their_file(file):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from difflib import get_close_matches
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from ..energy import load as load_chip
 from ..errors import InputError
 from ..msu import load_device
 from ..program import Config
-from ..reading import Strict, read_yaml, validated
+from ..reading import Exact, Name, read_yaml, validated
 from ..tasks.sources import Use, sources
 from ..tasks.task import get_task
 from ..topology import POPULATION
@@ -22,7 +24,7 @@ from ..topology import POPULATION
 EVALUATIONS = 6
 """Evaluations of a phase that the clock bounds."""
 
-MOST_ROWS = 10**8
+MOST_ROWS, MOST_PHASES = 10**8, 100
 """That a recipe may ask for."""
 
 OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zones", "silence_per", "levels_per", "activation", "digital")
@@ -32,7 +34,7 @@ FAMILY = "minilm"
 """A shipped recipe that is named by its task alone is one of this family."""
 
 
-class Phase(Strict):
+class Phase(Exact):
     """One stretch of training: how fast, how long, which weights are kept."""
 
     epochs: float = Field(1.0, gt=0, le=10_000)
@@ -142,7 +144,7 @@ class Distilling(Phase):
         return Distilling(**settings) if self.dead_zone and self.holds else self
 
 
-class Frozen(Strict):
+class Frozen(Exact):
     """A program to start from: its array file, or the latent weights beside it, ``<model>/<file>``, and what that must
     be."""
 
@@ -150,7 +152,7 @@ class Frozen(Strict):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Recipe(Strict):
+class Recipe(Exact):
     """The phases from a backbone, or from where another recipe ended, to one model.
 
     With a task, a teacher is fine-tuned, and then distilled. Without one, the backbone itself teaches its hidden states
@@ -159,8 +161,8 @@ class Recipe(Strict):
     """
 
     task: str | None = None
-    backbone: str = "minilm-l6"
-    start: str | Frozen | None = None
+    backbone: Name = "minilm-l6"
+    start: Name | Frozen | None = None
     """The recipe whose run, in a folder beside this one, is gone on from: its network (of the last phase with the dead
     zone of this one's first, if there is one), and its teacher; or a program, whose weights are restored."""
     seed: int = Field(1, ge=0, lt=2**32)
@@ -184,7 +186,7 @@ class Recipe(Strict):
     network: dict[str, Any] = Field({})
     """Options of :func:`matterhorn.quantize`, e.g. ``weights``."""
     teacher: Teaching | None = None
-    phases: list[Distilling] = Field(min_length=1)
+    phases: list[Distilling] = Field(min_length=1, max_length=MOST_PHASES)
 
     @field_validator("task")
     @classmethod
@@ -195,6 +197,7 @@ class Recipe(Strict):
     @classmethod
     def _all_prepared(cls, value: list[Use]) -> list[Use]:
         known = sources()
+        _distinct([use.name for use in value])
         for use in value:
             if (own := known.get(use.name)) and (own.version, own.sha256) != (use.version, use.sha256):
                 cure = f"give version {own.version}, sha256 {own.sha256}"
@@ -204,7 +207,7 @@ class Recipe(Strict):
     @field_validator("texts")
     @classmethod
     def _all_known(cls, value: list[str]) -> list[str]:
-        return [get_task(name).name for name in value]
+        return _distinct([get_task(name).name for name in value])
 
     @field_validator("network")
     @classmethod
@@ -228,6 +231,9 @@ class Recipe(Strict):
                 Config(**(self.network | {"dead_zone": phase.dead_zone}))
             except InputError as error:
                 raise ValueError(f"phases.{number}.{error}") from error
+        for number, (before, after) in enumerate(pairwise(phase.dead_zone for phase in self.phases), 1):
+            if after < before:
+                raise ValueError(f"phases.{number}.dead_zone: {after} after {before}: it never narrows again")
         return self
 
     def priced(self, chip: str) -> Recipe:
@@ -240,6 +246,12 @@ class Recipe(Strict):
         if not any(phase.price for phase in phases):
             raise InputError("no phase has a target", field="price", cure="give silent_share, quiet_share or joules")
         return self.model_copy(update={"phases": phases})
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{Counter(names).most_common(1)[0][0]} twice")
+    return names
 
 
 def shelf() -> Path:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..reading import read_mapping, validated
+from ..reading import read_mapping, validated, whole
 from ..storage import put_folder, settle
 
 FORMAT = 2
@@ -71,7 +71,8 @@ def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.opt
     settle(folder)
     if not folder.exists():
         return Progress()
-    tensors = load_file(folder / STATE)
+    with whole(folder / STATE, "train anew"):
+        tensors = load_file(folder / STATE)
     for name, part in parts.items():
         part.load_state_dict({k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")})
     state = optimizer.state_dict()

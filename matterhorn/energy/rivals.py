@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import Field
 
 from ..program.trace import Trace
-from ..reading import Strict
+from ..reading import Strict, read_yaml
 from ..units import bounds
 from .activity import CODINGS, Activity, Form, as_traced, recode, scaled, set_bits
 from .billing import Bill, make_bill
@@ -73,7 +72,7 @@ class Rival(Strict):
 @cache
 def rivals() -> tuple[Rival, ...]:
     """All operating points of ``rivals.yaml``."""
-    plain = yaml.safe_load((Path(__file__).parent / "rivals.yaml").read_text(encoding="utf-8"))
+    plain = read_yaml(Path(__file__).with_name("rivals.yaml"))["rivals"]
     return tuple(Rival.model_validate(entry) for entry in plain)
 
 

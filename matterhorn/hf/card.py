@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..errors import in_markdown, visible
 from ..models.encoders import ENCODERS
 from ..program import Program
+from ..reading import read_text
 from ..storage import Manifest, read_manifest, sha256
 from ..tasks.results import Result
 from ..tasks.task import tasks
@@ -107,7 +108,7 @@ def texts_beside(program: Program, folder: Path) -> dict[str, str]:
             is_recipe = path.name == "recipe.yaml" and place == program.path
             is_edited = path.name == "README.md" and place == folder and sha256(path) != known.files.get(path.name)
             if is_same or is_recipe or is_edited:
-                texts[path.name] = path.read_text(encoding="utf-8")
+                texts[path.name] = read_text(path)
     return {name: text for name, text in texts.items() if name in ours or not (folder / name).exists()}
 
 

@@ -34,13 +34,30 @@ class _Taker:
         if name not in self.arrays:
             raise InputError("missing array", field=name, cure="convert again")
         values = self.arrays[name]
+        if not isinstance(values, (np.ndarray, np.generic)):
+            raise InputError(f"a {type(values).__name__}, no array", field=name, cure="give a NumPy array")
         if len(values.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, values.shape, strict=True)):
             wanted = ["any" if n is None else n for n in shape]
             raise InputError(f"shape {list(values.shape)} instead of {wanted}", field=name, cure="convert again")
         if not np.can_cast(values.dtype, kind, "same_kind"):
             raise InputError(f"{values.dtype} instead of {np.dtype(kind)}", field=name, cure="convert again")
-        self.taken[name] = frozen(values.astype(kind, copy=False))
+        with np.errstate(over="ignore"):  # what leaves float32 becomes infinite, and is refused as such
+            own = values.astype(kind, copy=False)
+        if own.dtype.kind == "f" and not np.isfinite(own).all():
+            raise InputError("NaN or infinity", field=name, cure="convert again")
+        if own.dtype.kind == "i" and own.dtype != values.dtype and (own != values).any():
+            raise InputError(f"numbers that {own.dtype} does not hold", field=name, cure="convert again")
+        self.taken[name] = frozen(own)
         return self.taken[name]
+
+    def check_all_taken(self) -> None:
+        """Whether the arrays are no more than a program has.
+
+        Raises:
+            InputError: names one that no program of this config has.
+        """
+        if strange := [name for name in self.arrays if name not in self.taken]:
+            raise InputError("no array of such a program", field=str(strange[0]), cure="leave it out")
 
 
 def assemble(
@@ -68,6 +85,7 @@ def assemble(
     projection = _head(take, "projection", width, narrow) if config.embedding_size else None
     blocks = tuple(_block(take, config, i) for i in range(config.num_hidden_layers))
     pooler, classifier = _head(take, "pooler", width, width), _head(take, "classifier", len(labels), width)
+    take.check_all_taken()
     about = (labels, projection, task, tokenizer, path, problem_type, texts)
     return Program(config, embeddings, blocks, pooler, classifier, *about, MappingProxyType(take.taken))
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -76,11 +77,25 @@ class Program:
         """Assemble a program from the arrays that :meth:`arrays` gives.
 
         Raises:
-            InputError: an array is missing or has another shape, or potentials could leave ±:data:`.parts.REACH`; there
-                is no such problem type or number of texts.
+            InputError: an array is missing, has another shape, is none of a program's, or holds NaN or infinity;
+                potentials could leave ±:data:`.parts.REACH`; there is no such problem type or number of texts; labels
+                are not different names, the task is no text, or the tokenizer none of ``tokenizers``.
         """
         from .assemble import assemble  # (program and assembly know each other)
 
+        given: list[tuple[str, Any, Any, str]] = [
+            ("config", config, Config, "a Config"),
+            ("arrays", arrays, Mapping, "arrays by name"),
+            ("labels", labels, (list, tuple), "a list of names"),
+            ("task", task, (str, NoneType), "a name, or None"),
+            ("tokenizer", tokenizer, (Tokenizer, NoneType), "a tokenizers.Tokenizer, or None"),
+        ]
+        for name, value, wanted, cure in given:
+            if not isinstance(value, wanted):
+                raise InputError(f"a {type(value).__name__}", field=name, cure=f"give {cure}")
+        are_names = all(isinstance(label, str) and label.strip() for label in labels)
+        if not labels or not are_names or len({*labels}) < len(labels):
+            raise InputError(f"{list(labels)}", field="labels", cure="give different names, one for each output")
         kind = problem_type or problem_type_of(len(labels))
         if kind not in PROBLEM_TYPES:
             cure = f"choose one of {', '.join(PROBLEM_TYPES)}"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
 from safetensors.numpy import save as as_bytes
 
 from ..errors import InputError
+from ..reading import read_arrays, read_text
 from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
 from .files import (
     CONFIG_FILE,
@@ -53,7 +53,7 @@ def save(
     shelf, rows = Path(os.path.normpath(folder / embeddings)), dict[str, Any]()
     if "/" in embeddings:
         if shelf.exists():
-            rows = differing_rows(tables, load_file(shelf), shelf)
+            rows = differing_rows(tables, read_arrays(shelf), shelf)
         else:
             put_file(shelf, as_bytes(tables))
 
@@ -113,4 +113,4 @@ def _words(program: Program, folder: Path) -> dict[str, str]:
     there, ours = tokenizer_in(folder), (read_manifest(folder) or Manifest()).files
     if there is None or what_it_does(there) != what_it_does(program.tokenizer):
         return words
-    return {name: (folder / name).read_text(encoding="utf-8") for name in words if name in ours}
+    return {name: read_text(folder / name) for name in words if name in ours}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ..errors import InputError
+from ..reading import LARGEST_ARRAYS, read_bytes, read_mapping
 from ..storage import MANIFEST_FILE, Manifest, put_file, sha256
 from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, ROWS_FILE, assembled, tokenizer_in
 from .program import Program
@@ -21,16 +22,18 @@ def seal(folder: Path) -> Program:
     Raises:
         InputError: it is no program, or one of another format.
     """
-    plain = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    plain = read_mapping(folder / CONFIG_FILE)
     if plain.get("model_type") != MODEL_TYPE or plain.get("format") != PROGRAM_FORMAT:
         cure = "give a program's folder, or run matterhorn upgrade OLD NEW first"
         problem = f"not a program of format {PROGRAM_FORMAT}"
         raise InputError(problem, file=folder / CONFIG_FILE, field="format", cure=cure)
     named = plain["embeddings"]
     words, rows = tokenizer_in(folder), (folder / ROWS_FILE).is_file()
-    program = assembled(folder, plain, lambda name: (folder / name).read_bytes(), words, own_rows=rows)
+    program = assembled(
+        folder, plain, lambda name: read_bytes(folder / name, most=LARGEST_ARRAYS), words, own_rows=rows
+    )
     for path in folder.glob("results*.json"):
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_mapping(path)
         put_file(path, json.dumps(result | {"program": program.hash}, indent=1) + "\n")
     own = (path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE and path.name[0] != ".")
     files, about = {path.name: sha256(path) for path in own}, ties(program, folder / named if "/" in named else None)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..reading import read_text
@@ -33,6 +33,9 @@ Answer = TypeVar("Answer")
 MOST_TOKENS = 2**22
 """No vocabulary has more: the largest there are have a million or less."""
 
+MOST_LETTERS = 2**20
+"""Of one text: ten times what the longest network could read, and two seconds of its tokenizer's time."""
+
 HALF = re.compile("[\ud800-\udfff]")
 """A half of a pair of UTF-16: what was read with another encoding, and is no text."""
 
@@ -41,7 +44,7 @@ def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Conf
     """See :meth:`.program.Program.encode`."""
     listed = checked_texts(texts)
     own = reader(tokenizer, max_length, pairs=not all(isinstance(text, str) for text in listed))
-    coded = _asked(lambda: own.encode_batch(listed), field="tokenizer")
+    coded = encodings(own, listed)
     longest = max(len(one.ids) for one in coded)
     if longest > config.max_position_embeddings:
         number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
@@ -71,6 +74,20 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
         if any(HALF.search(part) for part in parts):
             raise InputError("not Unicode", field=f"text {number}", cure="give text that was read as UTF-8")
     return listed
+
+
+def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
+    """What a tokenizer (:func:`reader`) makes of texts, none of them longer than :data:`MOST_LETTERS`.
+
+    Raises:
+        InputError: names the text that is longer, by its number from 1.
+    """
+    for number, text in enumerate(texts, 1):
+        letters = len(text) if isinstance(text, str) else sum(map(len, text))
+        if letters > MOST_LETTERS:
+            problem = f"{letters} characters, at most {MOST_LETTERS} are read"
+            raise InputError(problem, field=f"text {number}", cure="cut it, or split it into several texts")
+    return _asked(lambda: tokenizer.encode_batch(list(texts)), field="tokenizer")
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from ..coding import MAX_BITS
 from ..errors import InputError
-from ..reading import Strict, read_packed_json, validated
+from ..reading import Exact, read_packed_json, validated
 from ..topology import CONNECTION, CONNECTIONS, SOURCE, Shape, Site
 from .trace import TRACE_FORMAT, ConnectionTrace, DigitalTrace, Trace
 
@@ -31,11 +31,7 @@ Size = Annotated[int, Field(ge=1, le=2**24)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class _Exact(Strict):
-    model_config = ConfigDict(strict=True)
-
-
-class _Shape(_Exact):
+class _Shape(Exact):
     layers: Annotated[int, Field(ge=1, le=1000)]
     width: Size
     heads: Size
@@ -43,7 +39,7 @@ class _Shape(_Exact):
     first_only: bool
 
 
-class _Connection(_Exact):
+class _Connection(Exact):
     block: Natural
     connection: str
     fan_in: Size
@@ -65,7 +61,7 @@ class _Connection(_Exact):
     threshold_words: Annotated[int, Field(ge=0, le=2**MAX_BITS)] = 2
 
 
-class _Step(_Exact):
+class _Step(Exact):
     name: str
     block: Annotated[int, Field(ge=-1, le=1000)]
     operation: Literal[OPERATIONS]  # type: ignore[valid-type]
@@ -73,7 +69,7 @@ class _Step(_Exact):
     vectors: Natural
 
 
-class _Saved(_Exact):
+class _Saved(Exact):
     format: int
     program: str | None
     rows: Hash

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field
 from safetensors.numpy import save_file
 
 from ..errors import InputError
-from ..reading import read_arrays, read_mapping, whole
+from ..reading import LARGEST_ARRAYS, Strict, read_arrays, read_bytes, read_mapping, read_text, validated, whole
 from ..storage import check_folder, put_folder
 from ..storage.manifest import checked
 from .config import Config
+from .decision import ProblemType
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
@@ -54,6 +56,25 @@ RESULTS_FILE = "results.json"
 OTHER_FILES = (RESULTS_FILE, "recipe.yaml", "README.md")
 UNCHECKED = (CONFIG_FILE, TOKENIZER_FILE, RESULTS_FILE)
 """What had no checksum in earlier formats."""
+CURE = "restore the file that an earlier version wrote"
+
+
+class _Old(Strict):
+    """What is read of an earlier ``config.json`` besides the network's formats, which are checked where they are used;
+    other keys are let be."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sha256: dict[str, str] | None = None
+    embeddings: str = EMBEDDINGS_FILE
+    task: str | None = None
+    labels: list[str] | None = None
+    id2label: dict[Annotated[str, Field(pattern="^[0-9]{1,6}$")], str] | None = None
+    problem_type: ProblemType | None = None
+    network: dict[str, Any] | None = None
+    weight_bits: Literal["1", "ternary", "2", "4", 1, 2, 4] | None = None
+    narrower: dict[str, int] | None = None
+    dead_zones: dict[str, int] | None = None
 
 
 def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
@@ -72,40 +93,38 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
         raise InputError("already there", file=new, cure="name a new folder")
     check_folder(new, "program", old)
     plain = read_mapping(path)
-    kind = plain.get("model_type")
+    validated(_Old, plain, path, CURE)
+    with whole(old, CURE):
+        return _upgrade(old, plain, new, embeddings)
+
+
+def _upgrade(old: Path, plain: dict[str, Any], new: Path, embeddings: str | None) -> str:
+    kind, sums = plain.get("model_type"), plain.get("sha256") or {}
     if kind == "matterhorn-spiking" and plain.get("format") in (1, 2):
         program = read_program(old, plain)
     elif kind == MODEL_TYPE and plain.get("format") == 3:
-        read = partial(_read, old, plain.get("sha256") or {})
+        read = partial(_read, old, sums)
         program = assembled(old, plain, read, tokenizer_in(old), own_rows=(old / ROWS_FILE).is_file())
     elif kind == "matterhorn" and "weight_bits" in plain:
         _write_quantized(old, plain, new)
         return "a quantized network, which has no checksums"
     else:
         problem = f"a {kind!r} checkpoint of today, or none of ours"
-        raise InputError(problem, file=path, field="model_type", cure="leave it as it is")
-    kept = {name: (old / name).read_text(encoding="utf-8") for name in OTHER_FILES if (old / name).is_file()}
+        raise InputError(problem, file=old / CONFIG_FILE, field="model_type", cure="leave it as it is")
+    kept = {name: read_text(old / name) for name in OTHER_FILES if (old / name).is_file()}
     if RESULTS_FILE in kept:
-        kept[RESULTS_FILE] = tied(kept[RESULTS_FILE], program)
+        results = read_mapping(old / RESULTS_FILE, "mend it, or move it away")
+        kept[RESULTS_FILE] = json.dumps(results | {"program": program.hash}, indent=1) + "\n"
     save(program, new, embeddings=embeddings or plain.get("embeddings", EMBEDDINGS_FILE), beside=kept)
     arrays = [name for name in (MODEL_FILE, ROWS_FILE, str(plain.get("embeddings"))) if (old / name).is_file()]
-    unchecked = [name for name in (*UNCHECKED, *arrays) if name not in (plain.get("sha256") or {})]
-    listed = ", ".join(name for name in unchecked if (old / name).is_file())
-    return f"a program of format {plain['format']}, which had no checksum of {listed}"
+    unchecked = [name for name in (*UNCHECKED, *arrays) if name not in sums and (old / name).is_file()]
+    return f"a program of format {plain['format']}, which had no checksum of {', '.join(unchecked)}"
 
 
 def _read(folder: Path, sums: Mapping[str, str], name: str) -> bytes:
     """A file of format 3, checked where there is something to check it by."""
     path = find_embeddings(folder, name, sums.get(name, ""))
-    return checked(path, sums[name]) if name in sums else path.read_bytes()
-
-
-def tied(text: str, program: Program) -> str:
-    """A result file that says which program it is of."""
-    try:
-        return json.dumps(json.loads(text) | {"program": program.hash}, indent=1) + "\n"
-    except (ValueError, TypeError):  # what is none is none afterwards
-        return text
+    return checked(path, sums[name]) if name in sums else read_bytes(path, most=LARGEST_ARRAYS)
 
 
 def read_program(folder: Path, plain: dict[str, Any]) -> Program:

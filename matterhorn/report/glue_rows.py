@@ -9,13 +9,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
 from pydantic import Field, model_validator
 
-from ..reading import Strict
+from ..reading import Strict, read_yaml
 from ..tasks.results import Result, Scores, SpikingScores, metric_names
 from ..tasks.task import tasks
 
@@ -58,8 +57,8 @@ class Published(Strict):
 @cache
 def published() -> tuple[Published, ...]:
     """All rows, in the order of the file."""
-    text = resources.files(__package__).joinpath("glue_rivals.yaml").read_text(encoding="utf-8")
-    return tuple(Published.model_validate(entry) for entry in yaml.safe_load(text))
+    plain = read_yaml(Path(__file__).with_name("glue_rivals.yaml"))["published"]
+    return tuple(Published.model_validate(entry) for entry in plain)
 
 
 FIGURES = ("teacher", "quantized", "spiking", "silent_share", "quiet_share", "drop")

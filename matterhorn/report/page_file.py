@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import json
 import math
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..reading import read_text
 
 
 def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
@@ -53,4 +54,4 @@ def _finite(value: Any) -> Any:
 
 
 def _file(name: str) -> str:
-    return (resources.files("matterhorn.report") / "page" / name).read_text(encoding="utf-8")
+    return read_text(Path(__file__).parent / "page" / name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from ..energy import Bill
+from ..reading import read_text
 from ..units import engineering
 from .page_file import in_page
 
@@ -148,4 +149,4 @@ def _text(value: Any) -> str:
 
 
 def _file(name: str) -> str:
-    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+    return read_text(Path(__file__).parent / "page" / name)

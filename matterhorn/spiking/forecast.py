@@ -7,12 +7,11 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator
 
 from ..distill.loop import begin as begin_descent
@@ -23,6 +22,7 @@ from ..distill.run import loss_of
 from ..distill.teacher import freeze
 from ..models import QuantizedForSequenceClassification, convert
 from ..models.general import GeneralEncoder
+from ..reading import read_yaml
 from ..runtime import verify
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
@@ -157,6 +157,6 @@ def peak_gigabytes() -> float:
 
 def expected(start: str) -> dict[str, float | None]:
     """Least and largest share of the teacher's metric that measured runs from such a start kept."""
-    text = resources.files(__package__).joinpath("measured.yaml").read_text(encoding="utf-8")
-    kept = [run["kept"] for run in yaml.safe_load(text)["runs"] if run["start"] == start]
+    runs = read_yaml(Path(__file__).with_name("measured.yaml"))["runs"]
+    kept = [run["kept"] for run in runs if run["start"] == start]
     return {"kept_low": min(kept, default=None), "kept_high": max(kept, default=None)}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..reading import LARGEST_ARRAYS, parse_json, read_bytes
 
 MANIFEST_FILE = "manifest.json"
 
@@ -64,7 +65,7 @@ def checked(path: Path, expected: str) -> bytes:
     """
     if not path.is_file():
         raise InputError("missing", file=path, cure="copy the whole folder")
-    content = path.read_bytes()
+    content = read_bytes(path, most=LARGEST_ARRAYS)
     if hashlib.sha256(content).hexdigest() != expected:
         cure = "restore the file; it was cut or altered"
         raise InputError(f"checksum differs from {MANIFEST_FILE}", file=path, field="sha256", cure=cure)
@@ -80,12 +81,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         return None
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
-        plain = json.loads(content)
+        plain = parse_json(content.decode(), path)
         found = Manifest(plain["kind"], plain["files"], plain["about"])
         whole = content == found.text().encode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
         cure = "restore the file; it was cut, altered, or written by another version"

@@ -175,6 +175,8 @@ def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str,
         return
     except NotADirectoryError:
         raise InputError("lies in what is no folder", file=path, field=field, cure=cure) from None
+    except ValueError as error:
+        raise InputError(f"no possible name ({error})", file=path, field=field, cure=cure) from None
     if not wanted(kind.st_mode):
         raise InputError(f"not {name}", file=path, field=field, cure=cure)
 

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
 from ..program.files import KIND, read_config
-from ..program.text import pad, reader
+from ..program.text import encodings, pad, reader
 from ..runtime import Engine
 from ..storage import manifest_of
 from .task import check_texts
@@ -128,7 +128,7 @@ class Predictor:
         return np.concatenate(found) if found else np.empty((0, len(engine.program.labels)), np.float32)
 
     def _coded(self, texts: Sequence[Texts]) -> list[Encoding]:
-        return self._loaded.tokenizer.encode_batch([text if len(text) == 2 else text[0] for text in texts])
+        return encodings(self._loaded.tokenizer, [(text[0], text[1]) if len(text) == 2 else text[0] for text in texts])
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}

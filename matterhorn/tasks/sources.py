@@ -12,16 +12,14 @@ import re
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from ..errors import InputError
-from ..reading import Strict, read_bytes, read_mapping, validated
+from ..reading import Strict, read_bytes, read_mapping, read_yaml, unpacked, validated, whole
 from ..storage import put_file, sha256
 
 Texts = tuple[str, ...]
@@ -37,6 +35,9 @@ FORMAT = 1
 """Of the file that says what prepared rows are of."""
 
 HASH = "^[0-9a-f]{64}$"
+MOST = 2**31
+"""Bytes that are unpacked from a file."""
+
 TIMEOUT = 60.0
 """Seconds to wait for a server."""
 
@@ -72,14 +73,14 @@ class Use(Strict):
     name: str
     version: str
     sha256: str = Field(pattern=HASH)
-    rows: int | None = Field(None, gt=0)
-    crossed: int = Field(0, ge=0)
+    rows: StrictInt | None = Field(None, gt=0)
+    crossed: StrictInt = Field(0, ge=0)
 
 
 def sources() -> dict[str, Source]:
     """All sources that are known, by name."""
-    text = resources.files(__package__).joinpath("sources.yaml").read_text(encoding="utf-8")
-    return validated(dict[str, Source], yaml.safe_load(text), Path("sources.yaml"))
+    path = Path(__file__).with_name("sources.yaml")
+    return validated(dict[str, Source], read_yaml(path), path)
 
 
 def prepare(name: str, source: Source, files: Path, output: Path) -> int:
@@ -132,7 +133,8 @@ def load_source(use: Use) -> list[Texts]:
             raise InputError(f"another {field} than the recipe's", file=place, field=field, cure=cure)
     if not rows.is_file() or sha256(rows) != about.get("content"):
         raise InputError("not as it was prepared", file=rows, cure=cure)
-    return [tuple(line.split("\t")) for line in gzip.decompress(rows.read_bytes()).decode().split("\n")]
+    text = _text_of(unpacked(read_bytes(rows), rows, most=MOST, cure=cure), rows)
+    return [tuple(line.split("\t")) for line in text.split("\n")]
 
 
 def cross(rows: list[Texts], count: int, seed: int) -> list[Texts]:
@@ -170,11 +172,16 @@ def _published(source: Source, file: str, folder: Path) -> bytes:
         content = read_bytes(place)
     if hashlib.sha256(content).hexdigest() != source.files[file]:
         raise InputError("not the file that is known by its SHA-256", file=place, cure="fetch it again")
-    return gzip.decompress(content) if file.endswith(".gz") else content
+    return unpacked(content, place, most=MOST, cure="fetch it again") if file.endswith(".gz") else content
+
+
+def _text_of(content: bytes, path: Path) -> str:
+    with whole(path):
+        return content.decode("utf-8-sig")
 
 
 def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
-    texts = {file: content.decode("utf-8-sig") for file, content in contents.items()}
+    texts = {file: _text_of(content, Path(file)) for file, content in contents.items()}
     if source.reader == "parallel":
         columns = [text.splitlines() for text in texts.values()]
         yield from _drawn(columns, source.each) if source.each else _side_by_side(columns)

@@ -6,18 +6,16 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ..errors import InputError
 from ..program import Program
-from ..reading import Strict
+from ..reading import Strict, read_text, read_yaml
 from ..storage import put_file
 from .evaluate import Progress, predict, task_for
 from .rows import Examples, load_examples, read_rows
@@ -39,8 +37,7 @@ class Sheet(Strict):
 @cache
 def sheets() -> dict[str, Sheet]:
     """All files of a submission by name, without ``.tsv``."""
-    text = resources.files(__package__).joinpath("submit.yaml").read_text(encoding="utf-8")
-    return {name: Sheet(**fields) for name, fields in yaml.safe_load(text).items()}
+    return {name: Sheet(**fields) for name, fields in read_yaml(Path(__file__).with_name("submit.yaml")).items()}
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def _find_rows(task: Task, sheet: Sheet, glue_dir: Path | None) -> Examples | No
 
 def _check_indices(path: Path) -> None:
     """The server counts rows from 0: a file whose own numbers say otherwise is not the official one."""
-    header, *lines = path.read_text(encoding="utf-8-sig").split("\n")
+    header, *lines = read_text(path).split("\n")
     if header.split("\t")[0] not in ("index", "id"):
         return
     rows = (line for line in lines if line.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -101,7 +102,7 @@ def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
     first = next(cells(), (1, []))[1]
     has_header = not own or bool({*own} & {*first})
     columns = first if has_header else list(own)
-    if twice := [column for i, column in enumerate(columns) if column in columns[:i]]:
+    if twice := [column for column, times in Counter(columns).items() if times > 1]:
         raise InputError("twice in the header", file=path, field=f"column {twice[0]!r}", cure="give it another name")
 
     def rows(_: Sequence[str]) -> Iterator[Row]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
@@ -233,8 +231,8 @@ def check_texts(count: int, task: str | None, texts: int | None, path: Path | No
 @cache
 def tasks() -> dict[str, Task]:
     """The shipped tasks by name."""
-    text = resources.files(__package__).joinpath("tasks.yaml").read_text(encoding="utf-8")
-    return {name: Task(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
+    plain = read_yaml(Path(__file__).with_name("tasks.yaml"))
+    return {name: Task(name=name, **fields) for name, fields in plain.items()}
 
 
 def get_task(name: str) -> Task:

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..program import Program
-from ..program.text import Encoded, pad, reader
+from ..program.text import Encoded, encodings, pad, reader
 from .rows import Examples
 from .task import Task
 
@@ -70,7 +70,7 @@ class Tokens:
 def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
     """Tokenize rows, cut to ``max_length`` tokens, of a pair the longer sentence first."""
     own = reader(tokenizer, max_length, pairs=any(len(row) == 2 for row in examples.texts))
-    coded = own.encode_batch([row[0] if len(row) == 1 else row for row in examples.texts])
+    coded = encodings(own, [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
     pad = next((number for number in map(own.token_to_id, PADS) if number is not None), 0)
     return Tokens(ids, types, examples.labels, pad, task.is_regression)

@@ -130,6 +130,17 @@ LATE = [
     ({"texts": ["nothing"]}, "texts", "unknown task"),
     ({"recombined": 10**15}, "recombined", "less than or equal"),
     ({"seed": -1}, "seed", "greater than or equal"),
+    ({"seed": True}, "seed", "valid integer"),
+    ({"selection_rows": "60"}, "selection_rows", "valid integer"),
+    ({"backbone": ""}, "backbone", "'' is no name"),
+    ({"backbone": "a\x1b[31m"}, "backbone", "is no name"),
+    ({"start": " "}, "start.function-after[_name(), str]", "is no name"),
+    ({"phases": [PHASE] * 101}, "phases", "at most 100"),
+    ({"phases": [PHASE | {"dead_zone": 2.0}]}, "phases.0.dead_zone", "valid integer"),
+    ({"phases": [PHASE | {"matched": 1}]}, "phases.0.matched", "valid boolean"),
+    ({"phases": [PHASE | {"dead_zone": 2}, PHASE | {"dead_zone": 1}]}, "phases.1.dead_zone", "1 after 2"),
+    ({"texts": ["sst2", "SST-2"]}, "texts", "sst2 twice"),
+    ({"sources": 2 * [{"name": "mine", "version": "1", "sha256": "0" * 64}]}, "sources", "mine twice"),
 ]
 
 
@@ -140,6 +151,15 @@ def test_what_would_fail_after_hours_is_refused_before_the_first_second(tmp_path
     with pytest.raises(InputError, match=problem) as caught:
         load_recipe(path)
     assert caught.value.file == path and caught.value.field == field
+
+
+@pytest.mark.parametrize("setting", ["selection_rows: 1:00", "recombined: 010"])
+def test_numbers_are_written_plainly(tmp_path, setting):
+    path, name = tmp_path / "r.yaml", setting.split(":")[0]
+    plain = {key: value for key, value in recipe(tmp_path).items() if key != name}
+    path.write_text(yaml.safe_dump(plain) + setting + "\n")
+    with pytest.raises(InputError, match=f"{name}: Input should be a valid integer"):
+        load_recipe(path)
 
 
 @pytest.mark.parametrize("text", ["- a\n", "task: [", "sst2"])

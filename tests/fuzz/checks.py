@@ -66,6 +66,17 @@ def teacher_holds(path: Path) -> None:
         raise Accepted("a teacher with random or boundless weights")
 
 
+def upgrade_holds(path: Path) -> None:
+    """What is written of a folder of an earlier version is a program of today."""
+    from matterhorn.program.upgrade import upgrade
+    from matterhorn.reading import read_mapping
+
+    new = Path("out") / "new"
+    upgrade(path.parent, new)
+    load(new)
+    read_mapping(new / "results.json")
+
+
 def wires_hold(path: Path) -> None:
     """A damaged cache is rebuilt: what comes out is what was solved."""
     from matterhorn.msu import WireCache, load_circuit

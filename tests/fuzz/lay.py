@@ -21,6 +21,7 @@ from matterhorn.study import points
 from matterhorn.tasks.answers import survey
 from matterhorn.tasks.results import Result
 
+from ..earlier import as_format, as_format_3
 from ..networks import small_program
 from ..tiny import PHASE, lay_backbone, lay_dev, lay_run
 
@@ -41,6 +42,8 @@ def lay(folder: Path) -> Path:
     _lay_foreign(folder)
     _lay_hardware(folder)
     lay_dev(folder / "glue", "sst2", 4)
+    rows = "".join(f"{number}\t{text}\n" for number, text in enumerate(TEXTS))
+    (folder / "glue" / "SST-2" / "test.tsv").write_text("index\tsentence\n" + rows)
     lay_run(folder / "run", "sst2")
     lay_backbone(folder / "backbone")
     plain = {"task": "sst2", "backbone": str(folder / "backbone"), "max_length": 32, "selection_rows": 2}
@@ -48,8 +51,20 @@ def lay(folder: Path) -> Path:
     network = {"network": {"weights": "int1", "kv_bits": 1}, "texts": ["sst2"], "texts_each": 3}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(plain | more | network))
     _lay_results(folder)
+    _lay_earlier(folder, program)
     _lay_halves(folder, program)
     return folder
+
+
+def _lay_earlier(folder: Path, program: Program) -> None:
+    """Programs of formats 3 and 2 that vouch for nothing, so that what is spoiled is read."""
+    for name, make in (("old", as_format_3), ("older", lambda place: as_format(place, 2))):
+        program.save(folder / name)
+        make(folder / name)
+        config = folder / name / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sha256": {}}))
+        shutil.copy(folder / "results.json", folder / name)
+        (folder / name / "README.md").write_text("A program.\n")
 
 
 def _lay_foreign(folder: Path) -> None:

@@ -119,6 +119,19 @@ SUBJECTS: dict[str, Subject] = {
     "journal": Subject(
         ("study.json.part",), (STUDY.replace("{}", "points.yaml").replace("out/study.json", "study.json"),), 2
     ),
+    "earlier": Subject(
+        (
+            *(f"old/{name}" for name in ("config.json", "results.json", "README.md", "model.safetensors")),
+            "older/config.json",
+            "older/model.safetensors",
+        ),
+        check=checks.upgrade_holds,
+    ),
+    "glue": Subject(
+        ("glue/SST-2/test.tsv",),
+        (f"glue submit --model sst2={MODEL} --glue-dir glue --output out/submission.zip --json",),
+        2,
+    ),
     "wires": Subject(("cache/matterhorn/msu/solved.npy",), check=checks.wires_hold, weight=2),
     "arguments": Subject((), weight=14),
 }

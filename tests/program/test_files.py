@@ -360,3 +360,11 @@ def test_a_token_beyond_reason_is_refused(tmp_path):
     path.write_text(json.dumps(plain))
     with pytest.raises(InputError, match=r"tokenizer.json: model.vocab: a token of number 2147483648"):
         read_tokenizer(path)
+
+
+def test_a_file_of_another_encoding_and_an_impossible_name_are_named_when_saving(program, folder, tmp_path):
+    (folder / "tokenizer_config.json").write_bytes(b'{"x": "caf\xe9"}')
+    with pytest.raises(InputError, match=r"tokenizer_config\.json: not UTF-8"):
+        program.save(folder)
+    with pytest.raises(InputError, match="no possible name"):
+        program.save(tmp_path / "a\0b")

@@ -122,6 +122,46 @@ def test_missing_and_misshapen_arrays_are_named(program):
         Program.from_arrays(program.config, arrays, labels=program.labels)
 
 
+SCALE = "embeddings.position_scale"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (SCALE, lambda values: np.where(np.arange(len(values)) == 3, np.nan, values), "NaN or infinity"),
+        (SCALE, lambda values: np.full(len(values), 1e300), "NaN or infinity"),
+        (SCALE, lambda _: None, "a NoneType, no array"),
+        (SCALE, lambda values: values.tolist(), "a list, no array"),
+        (SCALE, lambda values: values.astype(object), "object instead of float32"),
+        ("pooler.weights", lambda values: np.full(values.shape, 300), "numbers that int8 does not hold"),
+        ("junk", lambda _: np.zeros(3), "no array of such a program"),
+    ],
+)
+def test_arrays_that_no_folder_may_hold_are_named(program, name, change, said):
+    arrays = program.arrays() | {name: change(program.arrays().get(name))}
+    with pytest.raises(InputError, match=f"^{name}: {said}"):
+        Program.from_arrays(program.config, arrays, labels=program.labels)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"labels": (1, 2)}, {"labels": ("a", "a")}, {"labels": ("a", " ")}, {"labels": None}, {"labels": "np"},
+     {"labels": ()}, {"task": 3}, {"tokenizer": 3}, {"config": None}, {"arrays": 3}],
+    ids=str,
+)  # fmt: skip
+def test_what_is_said_of_a_program_is_checked_where_it_is_made(program, about):
+    own = {"config": program.config, "arrays": program.arrays(), "labels": program.labels}
+    with pytest.raises(InputError, match=f"^{next(iter(about))}"):
+        Program.from_arrays(**own | about)
+
+
+def test_texts_of_megabytes_are_refused_before_they_are_read(program):
+    with pytest.raises(InputError, match=r"text 2: 10000000 characters, at most 1048576 .*split it"):
+        program.encode(["fine", "a " * 5_000_000], max_length=8)
+    with pytest.raises(InputError, match="text 1: 1200000 characters"):
+        program.encode([("a " * 300_000, "b " * 300_000)], max_length=8)
+
+
 def test_potentials_beyond_float32_are_refused(program):
     wide = np.full(program.arrays()["blocks.0.query.weights"].shape, 127, np.int8)
     config = dataclasses.replace(program.config, activation_bits=6)

@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from matterhorn.errors import InputError
 from matterhorn.program import load
 from matterhorn.program.upgrade import upgrade
-from matterhorn.storage import sha256
 
+from ..earlier import OLD, OLD_KEYS, as_format, as_format_3
 from ..networks import small_network, small_program
-
-OLD = {"context": "mixed", "intermediate": "middle", "silent_value": "reads"}
-OLD_KEYS = {"weights": "weight_bits", "kv_bits": "stored_bits", "dead_zones": "narrower"}
-
-
-def old_name(name: str) -> str:
-    """An array's name in format 2."""
-    for now, before in OLD.items():
-        name = re.sub(rf"\b{now}\b", before, name)
-    sources = "input|queries|probabilities|mixed|hidden|middle|keys|values"
-    return re.sub(rf".({sources}).scale$", r".\1.step", name)
-
-
-def as_format(folder, number):
-    """Turn a program's folder into what format 1 or 2 was."""
-    plain = json.loads((folder / "config.json").read_text())
-    file = folder / "model.safetensors"
-    stored = load_file(file)
-    if number == 1:  # nothing was packed but weights
-        whole = load(folder).arrays()
-        stored = {k: v for k, v in stored.items() if k.endswith("weights") or k.split(".")[-1] not in ("ends", "off")}
-        stored = {k: v if k.endswith("weights") else whole[k] for k, v in stored.items()}
-        stored |= {k: v for k, v in whole.items() if k.endswith("thresholds")}
-    save_file({old_name(k): np.ascontiguousarray(v) if v.ndim else v for k, v in stored.items()}, file)
-    network = {OLD_KEYS.get(k, k): v for k, v in plain.pop("network").items() if k != "first_only"}
-    network["weight_bits"] = {"int1": "1", "ternary": "ternary", "int4": "4"}[network["weight_bits"]]
-    network["narrower"] = {old_name(k): v for k, v in network["narrower"].items()}
-    labels = {str(i): name for i, name in enumerate(plain.pop("labels"))}
-    plain |= {"format": number, "model_type": "matterhorn-spiking", "id2label": labels, **network}
-    unseal(folder, plain)
-
-
-def unseal(folder, plain):
-    """Checksums in the config, as before format 4, and no manifest."""
-    sums = {path.name: sha256(path) for path in folder.glob("*.safetensors")}
-    (folder / "config.json").write_text(json.dumps(plain | {"sha256": sums}))
-    (folder / "manifest.json").unlink()
-
-
-def as_format_3(folder):
-    unseal(folder, json.loads((folder / "config.json").read_text()) | {"format": 3})
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -139,3 +96,38 @@ def test_what_is_none_of_ours_is_refused(tmp_path):
         upgrade(tmp_path / "today", tmp_path / "new")
     with pytest.raises(InputError, match="already there"):
         upgrade(tmp_path / "today", tmp_path / "today")
+
+
+SPOILED = [
+    ("README.md", b"caf\xe9", "README.md: not UTF-8"),
+    ("results.json", b"[" * 100_000, "results.json: nested too deeply"),
+    ("results.json", b'{"a": NaN}', "NaN is no finite number"),
+    ("results.json", b"[]", "results.json: not a mapping"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "said"), SPOILED)
+def test_what_lies_beside_an_old_program_is_read_as_strictly(tmp_path, name, content, said):
+    small_program().save(tmp_path / "old")
+    as_format_3(tmp_path / "old")
+    (tmp_path / "old" / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        upgrade(tmp_path / "old", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": [1]}, {"sha256": {"model.safetensors": 1}}, {"embeddings": 3}, {"task": 3}, {"id2label": {"a": "b"}},
+     {"labels": [1, 2]}, {"weight_bits": "7"}, {"network": 1}, {"narrower": [1]}],
+    ids=str,
+)  # fmt: skip
+def test_fields_of_an_old_config_are_named(tmp_path, number, change):
+    small_program().save(tmp_path / "old")
+    (as_format_3 if number == 3 else lambda folder: as_format(folder, 2))(tmp_path / "old")
+    config = tmp_path / "old" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(InputError, match=f"config.json: {next(iter(change))}"):
+        upgrade(tmp_path / "old", tmp_path / "new")
+    assert not (tmp_path / "new").exists()

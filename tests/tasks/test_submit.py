@@ -127,6 +127,9 @@ def test_bad_submissions_are_refused_and_leave_nothing(tmp_path):
     with pytest.raises(InputError, match="index '7' instead of 3") as caught:
         submit({"rte": program}, output, rows)
     assert caught.value.field == "row 5" and not output.exists()
+    path.write_bytes(path.read_text().replace("7\t", "3\t").encode() + b"5\tcaf\xe9\tb\n")
+    with pytest.raises(InputError, match=r"test\.tsv: not UTF-8"):
+        submit({"rte": program}, output, rows)
 
 
 def test_scores_are_cut_to_the_scale():

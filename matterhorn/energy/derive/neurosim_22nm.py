@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...reading import read_mapping
 from ...storage import put_file
 
 FILE = Path(__file__).with_suffix(".json")
@@ -48,7 +49,7 @@ def derive(held: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = json.loads(FILE.read_text())
+    found = read_mapping(FILE)
     if sys.argv[1:]:
         print(json.dumps(measure(sys.argv[1], found)))
     else:

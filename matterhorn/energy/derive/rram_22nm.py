@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...reading import read_mapping
 from ...storage import put_file
 
 FILE = Path(__file__).with_suffix(".json")
@@ -96,7 +97,7 @@ def tiles(given: dict[str, float], parts: dict[str, float]) -> dict[str, float]:
 
 def derive() -> dict[str, Any]:
     """What the file holds, with figures and versions anew."""
-    held: dict[str, Any] = json.loads(FILE.read_text())
+    held = read_mapping(FILE)
     given = {name: entry["value"] for name, entry in held["assumed"].items()}
     parts = digital(given) | analog(given)
     held["python"] = ".".join(str(part) for part in sys.version_info[:3])

@@ -12,7 +12,6 @@ called as in :mod:`matterhorn.models.general`. ``pooler`` and ``classifier`` are
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,13 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import MPNetForSequenceClassification, PreTrainedModel
 
 from ...errors import InputError
 from ...program.hub import TOKENIZER_FILE
 from ...program.saving import save
+from ...program.text import read_tokenizer
+from ...storage import sha256
 from ...topology import STATIC
 from ..config import inverse
 from ..convert import convert
@@ -73,7 +73,7 @@ def derive(name: str, file: Path, backbone: Path) -> QuantizedForSequenceClassif
         InputError: the file is another one.
     """
     source = SOURCES[name]
-    if hashlib.sha256(file.read_bytes()).hexdigest() != source.sha256:
+    if sha256(file) != source.sha256:
         raise InputError(f"not the arrays of {name}", file=file, field="sha256", cure="give the file it was made of")
     names = dict(enumerate(source.labels))
     labels: dict[str, Any] = {"num_labels": len(names), "id2label": names, "label2id": inverse(names)}
@@ -118,7 +118,7 @@ def _integers(own: Mapping[str, Tensor], name: str, shape: torch.Size) -> Tensor
 
 def main(name: str, file: Path, backbone: Path, output: Path) -> None:
     """Write the program of one of :data:`SOURCES`."""
-    words = Tokenizer.from_file(str(backbone / TOKENIZER_FILE))
+    words = read_tokenizer(backbone / TOKENIZER_FILE)
     program = convert(derive(name, file, backbone), task=SOURCES[name].task, tokenizer=words)
     save(program, output / name, embeddings=EMBEDDINGS)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from importlib import resources
+from pathlib import Path
+
+from ...reading import read_text
 
 
 def sample() -> tuple[list[str], list[str]]:
     """24 sentences about films, and their labels."""
-    text = resources.files(__package__).joinpath("sst2.tsv").read_text(encoding="utf-8")
+    text = read_text(Path(__file__).with_name("sst2.tsv"))
     rows = list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
     return [row["sentence"] for row in rows], [("negative", "positive")[int(row["label"])] for row in rows]
