@@ -78,8 +78,7 @@ function slider() {
   draw("silence", [{
     type: "heatmap", z, x: D.connections.map((name) => (D.names[name] || name).replaceAll(" ", "<br>")), y: z.map((_, i) => `block ${i}`), zmin: 0, zmax: 1, xgap: 3, ygap: 3, showscale: false,
     colorscale: [[0, "#fff3e6"], [0.5, "#f6a13c"], [0.85, "#3b6fb6"], [1, "#12263a"]],
-    text: z.map((row) => row.map((v) => `${(100 * v).toFixed(0)}`)), texttemplate: "%{text}", customdata: D.quiet[name],
-    hovertemplate: "%{y}, %{x}<br>%{z:.1%} silent, %{customdata:.1%} quiet<extra></extra>",
+    text: z.map((row, i) => row.map((v, j) => `${(100 * v).toFixed(0)}/${(100 * D.quiet[name][i][j]).toFixed(0)}`)), texttemplate: "%{text}",
   }], { yaxis: { autorange: "reversed" }, margin: { b: 64 } });
 }
 
