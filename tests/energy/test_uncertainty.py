@@ -97,10 +97,10 @@ def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm
     assert again["interval"] == answer["interval"]
 
 
-def test_an_extrapolation_too_loud_for_the_capacitors_does_not_hide_the_bill(minilm):
+def test_an_extrapolation_too_loud_for_the_capacitors_does_not_hide_the_bill(small):
     """It gets larger ones, as rivals do; a network that is too loud itself is billed on digital arrays. Both say so."""
     usual = load("rram-22nm")
-    sides = Side.of(as_traced(minilm), minilm, usual), Comparison.of(minilm, usual, 128).own
+    sides = Side.of(as_traced(small), small, usual), Comparison.of(small, usual, 128).own
     own, base = (max(largest_potential(a, usual.msu) for a in s.activities if not a.dynamic) for s in sides)
     assert own < base < usual.msu.largest_potential
     for slots, hardware, says in (
@@ -109,8 +109,8 @@ def test_an_extrapolation_too_loud_for_the_capacitors_does_not_hide_the_bill(min
     ):
         farads = slots * usual.msu.unit_charge / usual.msu.swing.si
         chip = load("rram-22nm", [f"msu.capacitor={farads * 1e12:.6f} pF"])
-        answer = energy_answer(minilm, chip, model="a", task="b")
+        answer = energy_answer(small, chip, model="a", task="b")
         assert answer["hardware"] == hardware and answer["notes"]["capacitor"].startswith(says)
-        assert answer["total_j"] == near(bill(minilm, chip, hardware).total) and answer["rivals"]
+        assert answer["total_j"] == near(bill(small, chip, hardware).total) and answer["rivals"]
         assert answer["interval"]["total_j"][0] < answer["total_j"] < answer["interval"]["total_j"][1]
     assert "capacitor" not in NOTES
