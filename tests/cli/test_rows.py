@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from matterhorn.cli import app
 from matterhorn.errors import InputError
 from matterhorn.program import Trace, load
+from matterhorn.report.tables import print_facts
 
 LINES = [("a warm and clever film .", "Positive"), ("dull , cold and far too long .", "Negative")] * 2
 
@@ -22,6 +23,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     rows = "".join(f'"{text}",{label}\n' for text, label in LINES)
     (tmp_path / "dev.csv").write_text("verdict_text,verdict\n" + rows)
     (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text, _ in LINES))
+    (tmp_path / "scores.csv").write_text("text,label\n" + "".join(f"a film,{number}.25\n" for number in range(30)))
     (tmp_path / "own.yaml").write_text(
         "text: verdict_text\nlabel: verdict\nfiles: {dev: dev.csv}\nmetrics: [macro_f1]\n"
     )
@@ -58,6 +60,18 @@ def test_texts_alone_do_for_what_needs_no_labels(folder):
     assert answer("energy", "--model", "sst2", "--data", "texts.jsonl")["task"] == "texts.jsonl"
 
 
+def test_predict_takes_the_column_text_where_none_is_named(folder):
+    assert answer("predict", "sst2", "--data", "texts.jsonl", "--output", "out.jsonl")["n"] == 4
+    assert "default: text" in CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_facts_are_shown_as_they_are(capsys):
+    """Small numbers by their first figures, no minus before nought, nothing of Python."""
+    print_facts("facts", {"eps": 1e-12, "nought": -0.0, "metrics": {"f1": 0.5}, "labels": ["a", "b"], "share": 0.25})
+    said = capsys.readouterr().out
+    assert all(own in said for own in ("1e-12", " 0.0000", "f1 0.5000", "a, b", "0.2500")) and "-0.0" not in said
+
+
 BAD = {
     "no such column; choose from the columns 'verdict_text', 'verdict'": ["evaluate", "--data", "dev.csv"],
     "the labels are Negative, Positive, the model's outputs entailment, not_entailment": [
@@ -68,6 +82,10 @@ BAD = {
     "two texts a row, the model was made for one": ["evaluate", *OWN, "--text", "verdict"],
     "two texts a row, the model was made for one; give one column, or texts without a tab": ["run", "one\tand another"],
     "label: no such column": ["evaluate", "--data", "texts.jsonl"],
+    "dev.xlsx: unknown kind of file; save it as one of .csv, .tsv": ["evaluate", "--data", "dev.xlsx"],
+    "are 0.25, 1.25, 10.25, 11.25, 12.25, 13.25, 14.25, 15.25, 16.25, 17.25 and 20 more, the model's outputs": [
+        "evaluate", "--data", "scores.csv"
+    ],
 }  # fmt: skip
 
 

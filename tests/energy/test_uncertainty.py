@@ -8,7 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from matterhorn.energy import as_traced, energy_answer, load, shipped
+from matterhorn.energy import as_traced, bill, energy_answer, load, shipped
+from matterhorn.energy.answer import NOTES
+from matterhorn.energy.computing import largest_potential
 from matterhorn.energy.library import with_value
 from matterhorn.energy.rivals import Comparison, Side, rivals
 from matterhorn.energy.uncertainty import draw, latin_hypercube, uncertain, uncertainty, varies
@@ -58,7 +60,7 @@ def test_operation_counts_of_digital_functions_are_drawn_and_sizes_are_not():
 def test_only_what_enters_an_outcome_drives_it(minilm):
     chip = load("rram-22nm")
     side = Side.of(as_traced(minilm), minilm, chip)
-    found = uncertainty(side, chip, Comparison.of(minilm, chip, 128), 400)["drivers"]
+    found = uncertainty(side, chip, Comparison.of(minilm, chip, 128), "msu", 400)["drivers"]
     keys = {of: [row["key"] for row in rows] for of, rows in found.items()}
     for of in ("total_j", "ratio_dense"):
         assert set(keys[of]) <= set(uncertain(chip)), of
@@ -93,3 +95,22 @@ def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm
     side = Side.of(as_traced(minilm), minilm, chip)
     again = uncertainty(side, chip, Comparison.of(minilm, chip, 128), "msu")
     assert again["interval"] == answer["interval"]
+
+
+def test_an_extrapolation_too_loud_for_the_capacitors_does_not_hide_the_bill(small):
+    """It gets larger ones, as rivals do; a network that is too loud itself is billed on digital arrays. Both say so."""
+    usual = load("rram-22nm")
+    sides = Side.of(as_traced(small), small, usual), Comparison.of(small, usual, 128).own
+    own, base = (max(largest_potential(a, usual.msu) for a in s.activities if not a.dynamic) for s in sides)
+    assert own < base < usual.msu.largest_potential
+    for slots, hardware, says in (
+        ((own + base) / 2, "msu", "On the BERT-base shape block"),
+        (own / 2, "digital", "It is"),
+    ):
+        farads = slots * usual.msu.unit_charge / usual.msu.swing.si
+        chip = load("rram-22nm", [f"msu.capacitor={farads * 1e12:.6f} pF"])
+        answer = energy_answer(small, chip, model="a", task="b")
+        assert answer["hardware"] == hardware and answer["notes"]["capacitor"].startswith(says)
+        assert answer["total_j"] == near(bill(small, chip, hardware).total) and answer["rivals"]
+        assert answer["interval"]["total_j"][0] < answer["total_j"] < answer["interval"]["total_j"][1]
+    assert "capacitor" not in NOTES
