@@ -31,8 +31,8 @@ COPIED, TRIES, CALLS = 2**25, 9, 60
 """Bytes that are copied to measure how fast memory is. Of so many tries the fastest counts for a peak, the median for a
 run. Calls whose stages are added up."""
 
-ARRAYS = {"input": ("query", "key-value", "query-key-value"), "context": ("output",), "hidden": ("ffn1",)}
-ARRAYS |= {"intermediate": ("ffn2",)}
+FED = {"input": ("query", "key-value", "query-key-value"), "context": ("output",), "hidden": ("ffn1",)}
+FED |= {"intermediate": ("ffn2",)}
 """What each population drives."""
 
 
@@ -50,7 +50,7 @@ class Counter:
     def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
         """See :class:`matterhorn.runtime.Watcher`."""
         arrays = self.program.blocks[site.block].arrays
-        for name in ARRAYS.get(site.part, ()):
+        for name in FED.get(site.part, ()):
             if name in arrays:
                 own, planes = slots[self.first] if name == "query" else slots, arrays[name].planes
                 awake = np.pad(own != SILENT, ((0, 0), (0, -own.shape[1] % GROUP)))

@@ -223,13 +223,13 @@ def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[
 
 
 def bar(descent: Descent, name: str) -> tqdm[Any]:
-    """A progress bar of one process, where a person looks on; evaluations have lines of their own."""
+    """A progress bar of one process; in a pipe or a file, a line a minute and one at the end."""
     return tqdm(
         total=None if descent.total == ENDLESS else descent.total,
         initial=descent.step,
         desc=name,
-        disable=not (descent.accelerator.is_main_process and sys.stderr.isatty()),
-        mininterval=0.5,
+        disable=not descent.accelerator.is_main_process,
+        mininterval=0.5 if sys.stderr.isatty() else 60,
     )
 
 

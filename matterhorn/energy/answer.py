@@ -110,11 +110,11 @@ def energy_answer(
 
 def larger_capacitors(side: Side, base: Side, chip: Chip) -> dict[str, str]:
     """A note where a chip's capacitors do not hold the potentials of a network, or of it on the BERT-base shape."""
-    if told := overflow(side.activities, chip):
-        return {"capacitor": f"It is billed on digital arrays: {told}. Synapse units beside it have larger ones."}
-    if told := overflow(base.activities, chip):
+    if too_large := overflow(side.activities, chip):
+        return {"capacitor": f"It is billed on digital arrays: {too_large}. Synapse units beside it have larger ones."}
+    if too_large := overflow(base.activities, chip):
         larger = "it is billed with larger ones, their charge and their area, as other codes and rivals are"
-        return {"capacitor": f"On the BERT-base shape {told}: {larger}."}
+        return {"capacitor": f"On the BERT-base shape {too_large}: {larger}."}
     return {}
 
 

@@ -22,7 +22,7 @@ from .mapping import hardware_of
 from .rivals import Side
 from .shapes import PAPER_LENGTH
 
-ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "albert")
+BILLED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "albert")
 """Model types whose blocks are those of :mod:`matterhorn.topology`."""
 
 Size = Annotated[int, Field(ge=1, le=2**20)]
@@ -67,7 +67,7 @@ class Quantized(_Given):
 class Encoder(_Given):
     """What is read of ``config.json``."""
 
-    model_type: Literal[ENCODERS]  # type: ignore[valid-type]
+    model_type: Literal[BILLED]  # type: ignore[valid-type]
     layers: Annotated[int, Field(ge=1, le=1000, validation_alias=AliasChoices("num_hidden_layers", "n_layers"))]
     width: Annotated[Size, Field(validation_alias=AliasChoices("hidden_size", "dim"))]
     heads: Annotated[Size, Field(validation_alias=AliasChoices("num_attention_heads", "n_heads"))]

@@ -15,7 +15,7 @@ from transformers.utils import logging
 from ..errors import InputError
 from ..reading import whole
 
-CURE = "give a folder with config.json and whole model.safetensors"
+WHOLE_MODEL = "give a folder with config.json and whole model.safetensors"
 
 
 def whole_model(
@@ -33,13 +33,13 @@ def whole_model(
     """
     wants_info = options.pop("output_loading_info", False)
     usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
-    with whole(source, CURE), _quiet():
+    with whole(source, WHOLE_MODEL), _quiet():
         model, info = load(source, *arguments, **(usual | options), output_loading_info=True)
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
     wrong = sorted(name for name in {*info["missing_keys"], *mismatched} if head or _of_encoder(model, name))
     if wrong:
         problem = "tensors missing, or of other sizes"
-        raise InputError(f"{problem} ({len(wrong)} of them)", file=source, field=wrong[0], cure=CURE)
+        raise InputError(f"{problem} ({len(wrong)} of them)", file=source, field=wrong[0], cure=WHOLE_MODEL)
     for name, values in model.state_dict().items():
         unset = values.isnan() if name.endswith("scale") else torch.zeros((), dtype=torch.bool)  # not calibrated yet
         if values.is_floating_point() and not bool((values.isfinite() | unset).all()):

@@ -65,9 +65,9 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         "gigabytes": peak_gigabytes(),
         **expected(found["start"]),
     }
-    told = {MADE: "made_rows" in answer, UNKNOWN: answer["kept_low"] is None, ADVICE: answer.get("advice")}
+    notes = {MADE: "made_rows" in answer, UNKNOWN: answer["kept_low"] is None, ADVICE: answer.get("advice")}
     given = 0 if plan.train is None else len(plan.train)
-    return answer | {"notes": [note.format(**answer, given=given) for note, holds in told.items() if holds]}
+    return answer | {"notes": [note.format(**answer, given=given) for note, holds in notes.items() if holds]}
 
 
 def _of_calibration(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:

@@ -17,7 +17,7 @@ from transformers import (
 
 from ..errors import InputError
 from ..models.encoders import ENCODERS, encoder_named, encoder_of
-from ..models.loading import CURE, whole_model
+from ..models.loading import WHOLE_MODEL, whole_model
 from ..reading import whole
 from ..tasks.task import Kind
 
@@ -73,7 +73,7 @@ def load_classifier(
 
 def _read(name: str) -> PreTrainedModel:
     """A classifier from a folder or the hub; one that says it is of another kind is not even loaded."""
-    with whole(name, CURE):
+    with whole(name, WHOLE_MODEL):
         kinds = AutoConfig.from_pretrained(name).architectures
     try:
         encoder_named(*kinds or ENCODERS)

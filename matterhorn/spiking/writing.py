@@ -56,9 +56,9 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
     path, cure = folder / ANSWER_FILE, "name another folder, or give --overwrite"
     if not path.is_file():
         return None
-    told = read_mapping(path, cure)
-    refuse_another(folder, told.get("run", {}), run, cure)
-    return {name: value for name, value in told.items() if name not in ("diagnosis", "run")}
+    answer = read_mapping(path, cure)
+    refuse_another(folder, answer.get("run", {}), run, cure)
+    return {name: value for name, value in answer.items() if name not in ("diagnosis", "run")}
 
 
 def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:

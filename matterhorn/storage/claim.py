@@ -78,7 +78,7 @@ def held(lock: Path, what: Path) -> Iterator[None]:
     try:
         own.acquire(timeout=0)
     except Timeout:
-        who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
+        who = holder.read_text(encoding="utf-8", errors="replace").strip() if holder.is_file() else "another process"
         problem, cure = f"held by {who}", "wait until it has ended, or give another folder"
         raise InputError(problem, file=what, cure=cure) from None
     try:

@@ -35,7 +35,7 @@ FORMAT = 1
 """Of the file that says what prepared rows are of."""
 
 HASH = "^[0-9a-f]{64}$"
-MOST = 2**31
+MOST_UNPACKED = 2**31
 """Bytes that are unpacked from a file."""
 
 TIMEOUT = 60.0
@@ -133,7 +133,7 @@ def load_source(use: Use) -> list[Texts]:
             raise InputError(f"another {field} than the recipe's", file=place, field=field, cure=cure)
     if not rows.is_file() or sha256(rows) != about.get("content"):
         raise InputError("not as it was prepared", file=rows, cure=cure)
-    text = _text_of(unpacked(read_bytes(rows), rows, most=MOST, cure=cure), rows)
+    text = _text_of(unpacked(read_bytes(rows), rows, most=MOST_UNPACKED, cure=cure), rows)
     return [tuple(line.split("\t")) for line in text.split("\n")]
 
 
@@ -172,7 +172,7 @@ def _published(source: Source, file: str, folder: Path) -> bytes:
         content = read_bytes(place)
     if hashlib.sha256(content).hexdigest() != source.files[file]:
         raise InputError("not the file that is known by its SHA-256", file=place, cure="fetch it again")
-    return unpacked(content, place, most=MOST, cure="fetch it again") if file.endswith(".gz") else content
+    return unpacked(content, place, most=MOST_UNPACKED, cure="fetch it again") if file.endswith(".gz") else content
 
 
 def _text_of(content: bytes, path: Path) -> str:

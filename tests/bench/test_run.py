@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import matterhorn.bench as bench
-from matterhorn.cli import app, extras
+from matterhorn import extras
+from matterhorn.cli import app
 from matterhorn.errors import InputError
 from matterhorn.report.bench import COLUMNS, tables
 
