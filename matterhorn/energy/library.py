@@ -28,11 +28,13 @@ def shipped() -> list[str]:
 def load(name: str, overrides: Sequence[str] = ()) -> Chip:
     """Load a chip by name or by the path of a file, then apply overrides such as ``noc.hop.energy=1 pJ``."""
     path = _locate(name)
-    plain = _inherited(path, seen=())
-    plain.setdefault("name", path.stem)
-    for override in overrides:
-        _set(plain, override)
-    return validated(Chip, plain, path)
+    return _made(path, _inherited(path, (), {}), overrides)
+
+
+def load_shipped() -> list[Chip]:
+    """All chips that come with the package; a file that several inherit is read once."""
+    known: dict[Path, dict[str, Any]] = {}
+    return [_made(path, _inherited(path, (), known), ()) for path in map(_locate, shipped())]
 
 
 def with_value(part: Part, key: str, si: float | NDArray[np.float64]) -> Part:
@@ -58,16 +60,26 @@ def _locate(name: str) -> Path:
     return SHIPPED / f"{name}.yaml"
 
 
-def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """Content of a file, laid over the chip that it inherits."""
-    own = read_yaml(path)
+def _made(path: Path, plain: dict[str, Any], overrides: Sequence[str]) -> Chip:
+    """A chip of a file's content, and of what is set beside it."""
+    plain.setdefault("name", path.stem)
+    for override in overrides:
+        _set(plain, override)
+    return validated(Chip, plain, path)
+
+
+def _inherited(path: Path, seen: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
+    """Content of a file, laid over the chip that it inherits. ``known``: of files that were read, and will be."""
+    if path not in known:
+        known[path] = read_yaml(path)
+    own = dict(known[path])
     parent = own.pop("inherits", None)
     if parent is None:
         return own
     above = path.with_name(parent) if str(parent).endswith((".yaml", ".yml")) else _locate(str(parent))
     if above.resolve() in (*seen, path.resolve()):
         raise InputError("a chip inherits itself", file=path, field="inherits", cure="break the circle")
-    base = _inherited(above, (*seen, path.resolve()))
+    base = _inherited(above, (*seen, path.resolve()), known)
     base.pop("name", None)
     return _merged(base, own)
 

@@ -175,7 +175,7 @@ def worst(trace: Trace, known: Comparison, on: Chip) -> dict[str, Any]:
     """The smallest of both ratios on any chip that ships, with its name. ``known``: a comparison of this trace on a
     chip; only chips of other sizes are placed anew."""
     placed, found = [(on, known)], []
-    rest = sorted(map(load, shipped()), key=lambda chip: chip.msu is None)
+    rest = sorted(load_shipped(), key=lambda chip: chip.msu is None)
     while rest:
         first = rest[0]
         alike = [chip for chip in rest if _fits(chip, first) and _fits(first, chip) and _moves(chip) == _moves(first)]
