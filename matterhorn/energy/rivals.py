@@ -17,7 +17,7 @@ from ..units import bounds
 from .activity import CODINGS, Activity, Form, as_traced, recode, scaled, set_bits
 from .billing import Bill, make_bill
 from .chip import Chip
-from .library import load, shipped, with_value
+from .library import load_shipped, with_value
 from .mapping import Hardware, geometry, hardware_of, place
 from .mapping import Mapping as Placed
 from .shapes import SHAPES, as_wide, lay
