@@ -105,12 +105,22 @@ def read_trace(path: Path) -> Trace:
         sites = {str(Site(block, kind.name)) for block in range(trace.shape.layers) for kind in CONNECTIONS}
         if found and (len(found) != len(sites) or set(trace.connections) != sites):
             raise InputError("not the connections of its shape", field="connections", cure=CURE)
+        _check_places(trace)
         if saved.program is not None:
             for one in found:
                 _check(one, trace)
     except InputError as error:
         raise InputError(str(error), file=path) from error
     return trace
+
+
+def _check_places(trace: Trace) -> None:
+    """Whether digital steps are called after the block that they are in, and those outside of all after none."""
+    for step in trace.digital.values():
+        inside, start = 0 <= step.block < trace.shape.layers, f"block.{step.block}."
+        if not (len(step.name) > len(start) and step.name.startswith(start) if inside else step.name[:5] != "block"):
+            problem = f"{step.name!r} in block {step.block}"
+            raise InputError(problem, field="digital", cure=CURE)
 
 
 def _connection(saved: _Connection) -> ConnectionTrace:

@@ -229,3 +229,16 @@ def test_traces_of_several_files_become_one_but_no_rows_come_twice(tmp_path):
             merged([Trace.load(path) for path in twice])
     with pytest.raises(InputError, match="different programs"):
         merged([whole, dataclasses.replace(again, program="another")])
+
+
+@pytest.mark.parametrize("name", ["softmax", "block", "block.1.softmax", "block.0.", "block.x.softmax"])
+def test_a_digital_step_is_called_after_its_block(ran, tmp_path, name):
+    trace = ran[2]
+    trace.save(tmp_path / "one.json.gz")
+    plain = json.loads(gzip.decompress((tmp_path / "one.json.gz").read_bytes()))
+    step = next(step for step in plain["digital"] if step["name"] == "block.0.softmax")
+    step["name"] = name
+    plain["digital"] = [step]
+    (tmp_path / "one.json.gz").write_bytes(gzip.compress(json.dumps(plain).encode()))
+    with pytest.raises(InputError, match=r"one\.json\.gz: digital: .* in block 0"):
+        Trace.load(tmp_path / "one.json.gz")
