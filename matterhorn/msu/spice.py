@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..coding import encode
 from ..errors import InputError, visible
+from ..storage import MARK
 from . import plain
 from .circuit import Circuit
 from .connection import ProgrammedConnection
@@ -87,9 +88,8 @@ def netlist(array: ArrayCircuit, output: str) -> str:
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
     rows, columns = array.cells.shape
     device, circuit = array.connection.device.name, array.circuit.name
-    lines = [
-        f"* Matterhorn: {visible(array.connection.name)}: {device} in {circuit}, {rows} rows, {columns // 2} neurons"
-    ]
+    name = f"{visible(array.connection.name)}: {device} in {circuit}"
+    lines = [f"* {MARK}: {name}, {rows} rows, {columns // 2} neurons"]
     for part in parts:
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
     return "\n".join([*lines, *_commands(array, visible(output)), ".end", ""])

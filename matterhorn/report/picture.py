@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..storage import put_file
+from ..storage import MARK, put_file
 
-MARK, SOFTWARE = "matterhorn", 0x0131
-"""What a picture says of the program that made it, and the EXIF tag for it."""
+SOFTWARE = 0x0131
+"""The EXIF tag for the program that made a picture."""
 
 
 def save_picture(figure: Any, path: Path, dpi: int = 110) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .claim import claim, finish, held, refuse_another
 from .manifest import MANIFEST_FILE, Manifest, manifest_of, read_manifest, sha256
-from .output import check_file, check_folder, put_file, put_folder
+from .output import MARK, check_file, check_folder, put_file, put_folder
 from .settling import settle
 
 __all__ = [
     "MANIFEST_FILE",
+    "MARK",
     "Manifest",
     "check_file",
     "check_folder",

@@ -27,6 +27,9 @@ from .settling import READY, bring_to_disk, is_file_of, manifest_at, settle
 ASIDE = ".matterhorn-"
 """How names begin of what is being written: ``.matterhorn-<host>-<process>-…``."""
 
+MARK = "matterhorn-snn"
+"""What files that people may keep beside theirs say of who wrote them: our name on the package index."""
+
 _LOOK, _FORMAT_FIRST = 4096, re.compile(rb'\s*\{\s*"format":\s*\d')
 
 
@@ -191,7 +194,7 @@ def _of_kind(folder: Path, kind: str) -> Manifest:
 
 
 def _bears_our_mark(path: Path) -> bool:
-    """Whether a file says near its beginning or end that it is ours, or is empty: names the package, or is a JSON
+    """Whether a file says near its beginning or end that it is ours, or is empty: has our :data:`MARK`, or is a JSON
     document with the number of its format first."""
     with path.open("rb") as file:
         head = file.read(_LOOK)
@@ -200,7 +203,7 @@ def _bears_our_mark(path: Path) -> bool:
     if head.startswith(b"\x1f\x8b"):
         with suppress(zlib.error):
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _LOOK)
-    return not head or b"matterhorn" in (head + tail).lower() or _FORMAT_FIRST.match(head) is not None
+    return not head or MARK.encode() in head + tail or _FORMAT_FIRST.match(head) is not None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import Field
 from ..errors import InputError
 from ..program import Program
 from ..reading import Strict, read_text, read_yaml
-from ..storage import put_file
+from ..storage import MARK, put_file
 from .evaluate import Progress, predict, task_for
 from .rows import Examples, load_examples, read_rows
 from .task import Task, get_task
@@ -137,6 +137,6 @@ def _write_zip(output: Path, texts: Mapping[str, str]) -> None:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in texts.items():
                 archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-            archive.comment = b"written by matterhorn"
+            archive.comment = MARK.encode()
 
     put_file(output, write)

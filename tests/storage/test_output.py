@@ -301,8 +301,8 @@ def test_what_is_ready_of_another_kind_is_left(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "ours"),
     [
-        ("a.html", "<!doctype html>\n<title>Matterhorn: x</title>", True),
-        ("a.html", "<!doctype html>\n<title>Mine</title>", False),
+        ("a.html", '<!doctype html>\n<meta name="generator" content="matterhorn-snn">', True),
+        ("a.html", "<!doctype html>\n<title>Up the Matterhorn</title>", False),
         ("a.json", '{\n "format": 2, "x": 1}', True),
         ("a.json", '{"x": 1, "format": 2}', False),
         ("a.cir", "* my own circuit", False),
