@@ -111,11 +111,13 @@ def _furthest(diagnosis: dict[str, Any]) -> str:
 
 
 def _answers(rows: list[dict[str, Any]]) -> str:
-    cells = [(r["row"], " | ".join(r["texts"]), r["label"], _said(r["teacher"]), _said(r["spiking"])) for r in rows]
+    cells = [
+        (r["row"], " | ".join(r["texts"]), r["label"], _in_a_row(r["teacher"]), _in_a_row(r["spiking"])) for r in rows
+    ]
     return _table(("row", "text", "label", "classifier", "spiking network"), cells)
 
 
-def _said(answer: Any) -> Any:
+def _in_a_row(answer: Any) -> Any:
     """Several labels or scores, one after the other."""
     return ", ".join(map(str, answer)) if isinstance(answer, list) else answer
 
