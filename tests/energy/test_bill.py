@@ -351,12 +351,19 @@ def test_one_population_has_one_silent_level_however_few_windows_a_reader_has():
     assert found["block.1.query"].source == found["block.1.key"].source == Site(1, "input")
 
 
-def test_bert_base_with_all_codes_is_quick(base):
+def test_bert_base_is_billed_with_all_codes(base):
     chip = load("rram-22nm")
-    start = time.process_time()
-    found = encodings(Side.of(as_traced(base), base, chip), chip)
-    assert len(found) == 2 * len(CODINGS)
-    assert time.process_time() - start < 2
+    assert len(encodings(Side.of(as_traced(base), base, chip), chip)) == 2 * len(CODINGS)
+
+
+@pytest.mark.slow
+def test_bert_base_with_all_codes_takes_less_than_two_seconds(base):
+    def seconds() -> float:
+        start, chip = time.process_time(), load("rram-22nm")
+        encodings(Side.of(as_traced(base), base, chip), chip)
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(3)) < 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from matterhorn.energy import as_traced, bill, energy_answer, load, shipped
 from matterhorn.energy.answer import NOTES
+from matterhorn.energy.billing import make_bill
 from matterhorn.energy.computing import largest_potential
 from matterhorn.energy.library import with_value
 from matterhorn.energy.rivals import Comparison, Side, rivals
@@ -82,10 +83,26 @@ def test_a_bill_of_arrays_is_the_bill_of_each_element(minilm):
     assert {name: ratio[1] for name, ratio in many.items()} == {name: near(ratio) for name, ratio in one.items()}
 
 
-def test_intervals_hold_the_figures_and_an_answer_with_all_draws_is_quick(minilm):
-    start = time.process_time()
+@pytest.mark.slow
+def test_an_answer_with_all_draws_takes_less_than_four_seconds(minilm):
+    def seconds() -> float:
+        start = time.process_time()
+        energy_answer(minilm, load("rram-22nm"), model="a", task="b")
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(3)) < 4
+
+
+def test_all_draws_are_billed_at_once(minilm, monkeypatch):
+    """What an answer takes is its bills: their number holds whatever the number of draws."""
+    made = []
+    monkeypatch.setattr("matterhorn.energy.rivals.make_bill", lambda *given: made.append(given) or make_bill(*given))
+    energy_answer(minilm, load("rram-22nm"), model="a", task="b")
+    assert len(made) <= 150
+
+
+def test_intervals_hold_the_figures(minilm):
     answer = energy_answer(minilm, load("rram-22nm"), model="a", task="b")
-    assert time.process_time() - start < 4
     assert answer["draws"] == 1000 and set(answer["interval"]) == {"total_j", "ratio_min", "ratio_dense"}
     for key, (low, high) in answer["interval"].items():
         assert low < answer[key] * 1.2 and high > answer[key] * 0.8, key

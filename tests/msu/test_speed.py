@@ -4,11 +4,14 @@ import statistics
 import time
 
 import numpy as np
+import pytest
 
 from matterhorn.msu import ArrayBank, load_circuit, load_device, only
 from matterhorn.msu.wires import effective_conductance
 
 from .drawn import pulses, signed
+
+pytestmark = pytest.mark.slow
 
 
 def seconds(call):
