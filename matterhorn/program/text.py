@@ -33,6 +33,9 @@ Answer = TypeVar("Answer")
 MOST_TOKENS = 2**22
 """No vocabulary has more: the largest there are have a million or less."""
 
+_LARGE = re.compile(rf"\d{{{len(str(MOST_TOKENS))}}}")
+"""As many digits as :data:`MOST_TOKENS` has: in a file without them no token's number reaches it."""
+
 MOST_LETTERS = 2**20
 """Of one text: ten times what the longest network could read, and two seconds of its tokenizer's time."""
 
@@ -96,8 +99,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
     Raises:
         InputError: it is none, or numbers a token beyond reason (for which its library would make a table).
     """
-    tokenizer = _asked(lambda: Tokenizer.from_str(read_text(path)), file=path)
-    if (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
+    text = read_text(path)
+    tokenizer = _asked(lambda: Tokenizer.from_str(text), file=path)
+    if _LARGE.search(text) and (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
         raise InputError(f"a token of number {highest}", file=path, field="model.vocab", cure="restore the file")
     return tokenizer
 
