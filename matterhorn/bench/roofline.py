@@ -37,8 +37,7 @@ FED |= {"intermediate": ("ffn2",)}
 
 
 class Counter:
-    """Counts the sums that a run looks up: for each group of inputs with a spike and each column one, and one more
-    where a silent value is a fraction."""
+    """Counts the sums that a run looks up: one for each group of inputs with a spike and each column."""
 
     def __init__(self, program: Program):
         self.program, self.count = program, 0
@@ -55,8 +54,7 @@ class Counter:
                 own, planes = slots[self.first] if name == "query" else slots, arrays[name].planes
                 awake = np.pad(own != SILENT, ((0, 0), (0, -own.shape[1] % GROUP)))
                 groups = int(awake.reshape(len(own), -1, GROUP).any(2).sum())
-                tables = len(planes.factors) * (1 if population.code.unit == 1 else 2)
-                self.count += groups * tables * len(planes.offset)
+                self.count += groups * len(planes.factors) * len(planes.offset)
 
 
 def roofline_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, int | str]) -> Iterator[Row]:
@@ -106,15 +104,14 @@ def bytes_per_second() -> float:
 def look_ups_per_second() -> float:
     """Sums looked up and added by one thread where all that it reads lies in the first cache: the same 32 groups and
     192 columns many times, in one call."""
-    groups, columns, times = 32, 192, 4096
-    planes = random_array(GROUP * groups, columns).planes
-    lists, out = lists_for(GROUP * times, 1), np.empty((1, columns), np.int32)
-    lists.order[0, :groups], lists.tables[0, :groups], lists.totals[0] = np.arange(groups), 1, 0
-    lists.bounds[0, 1 : 2 * times : 2], lists.bounds[0, : 2 * times : 2] = groups, 0  # every other chunk is empty
-    lists.chunks[0] = 2 * times - 1
-    whole = _fastest(lambda: add_rows(planes, 0, 0, True, lists, 8, out, 0, 1))
-    idle = _fastest(lambda: add_rows(planes, 0, 0, True, lists, 8, out, 0, 0))
-    return 2 * groups * columns * times / (whole - idle)
+    events, columns, times = 128, 192, 1024
+    planes = random_array(GROUP * 32, columns).planes
+    lists, out = lists_for(events, times), np.empty((times, columns), np.int32)
+    lists.order[:events], lists.tables[:events], lists.totals[:] = np.arange(events) % 32, 1, 0
+    idle = _fastest(lambda: add_rows(planes, 0, 0, True, lists, out, 0, times))
+    lists.starts[1::2], lists.starts[2::2] = events, 0  # every other row has the same events, the rest none
+    whole = _fastest(lambda: add_rows(planes, 0, 0, True, lists, out, 0, times))
+    return events * columns * (times // 2) / (whole - idle)
 
 
 def _fastest(run: Callable[[], object]) -> float:

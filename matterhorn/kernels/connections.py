@@ -1,7 +1,8 @@
 """Connections: events in groups of four inputs, whose sums over packed weights are looked up; the integer product.
 
 A row of silent groups costs nothing. For a group with spikes, the sums of its κ over each of the 16 choices of its
-inputs are made once; a column of one-bit weights names one of them, and a byte shuffle looks up 16 to 64 columns.
+inputs are made once, in a byte each; a column of one-bit weights names one of them, and a byte shuffle looks up 16 to
+64 columns.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from numpy.typing import NDArray
 from ..coding import SILENT as SILENT_SLOT
 from .compile import kernel
 from .lanes import LANES, lowest_bit
-from .lookup import ENTRIES, GROUP, add_one, add_three, group_events, outside, tabulate
+from .lookup import BIAS, ENTRIES, GROUP, PASS, add_one, add_three, group_events, outside, tabulate
 from .ticks import EVENTS, SUMS, note, now
 
 SILENT = np.uint8(SILENT_SLOT)
-NARROW = 127
-"""Largest sum of a chunk of groups: it fits int8."""
-MOST = NARROW // 2
-"""Largest part of one input's κ: two inputs of a group always fit a chunk."""
-WIDE = 2**15 - 1
-"""Largest sum of chunks that are added up together: it fits int16."""
+MOST = BIAS - 1
+"""Largest Σ |κ| of a group whose sums are looked up at once; larger κ are cut into parts."""
+PARTS = 4
+"""Parts of an input's κ that there is room for: κ is at most ``PARTS * MOST`` in size."""
 ROWS = 32
 """Rows that are listed before weights are added for them: weights of three words of columns stay in the first cache."""
 
@@ -33,36 +32,33 @@ class Lists(NamedTuple):
 
     Attributes:
         padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64.
-        parts: int8 ``[groups + 1, 8]``, sizes: int32 ``[groups]``, see :func:`.lookup.group_events`.
-        order: numbers of groups, int32 ``[ROWS, most]``. tables: int8 ``[ROWS, most, 32]``.
-        bounds: int32 ``[ROWS, most + 2]``, chunk c holds groups bounds[c] … bounds[c + 1] − 1.
-        chunks: their number, totals: Σ κ of each row, int64 ``[ROWS]``.
+        parts: int16 ``[groups + 1, 4]``, sizes: int32 ``[groups]``, see :func:`.lookup.group_events`.
+        order: numbers of groups, int32 ``[most]``. tables: uint8 ``[most, 16]``. starts: where each row's begin, int64
+            ``[ROWS + 1]``. totals: Σ κ of each row, int64 ``[ROWS]``.
         spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
     """
 
     padded: NDArray[np.uint8]
-    parts: NDArray[np.int8]
+    parts: NDArray[np.int16]
     sizes: NDArray[np.int32]
     order: NDArray[np.int32]
-    tables: NDArray[np.int8]
-    bounds: NDArray[np.int32]
-    chunks: NDArray[np.int64]
+    tables: NDArray[np.uint8]
+    starts: NDArray[np.int64]
     totals: NDArray[np.int64]
     spent: NDArray[np.int64] | None
 
 
 def lists_for(neurons: int, rows: int, spent: NDArray[np.int64] | None = None) -> Lists:
-    """Room for ``rows`` rows of so many neurons. (A group whose spikes are too large for one chunk is listed twice.)"""
+    """Room for ``rows`` rows of so many neurons."""
     groups = -(-neurons // LANES) * (LANES // GROUP)
-    most = 2 * groups
+    most = rows * groups * GROUP * PARTS
     return Lists(
         np.full((1, GROUP * groups), SILENT, np.uint8),
-        np.empty((groups + 1, 2 * GROUP), np.int8),
+        np.empty((groups + 1, GROUP), np.int16),
         np.empty(groups, np.int32),
-        np.empty((rows, most), np.int32),
-        np.empty((rows, most, 2 * ENTRIES), np.int8),
-        np.empty((rows, most + 2), np.int32),
-        np.empty(rows, np.int64),
+        np.empty(most, np.int32),
+        np.empty((most, ENTRIES), np.uint8),
+        np.zeros(rows + 1, np.int64),
         np.empty(rows, np.int64),
         spent,
     )
@@ -76,86 +72,70 @@ def copy(source, target):
 
 
 @kernel
-def list_halves(lists, row, group, events):
-    """A group whose spikes are too large for one chunk: twice in a row's list, with two of its inputs each."""
+def list_parts(lists, group, events):
+    """A group whose κ are too large for one table: once for each part of each of them. Returns how many are listed."""
     spare = lists.sizes.shape[0]
-    for half in range(2):
-        lists.parts[spare] = 0
-        for i in range(2 * half, 2 * half + 2):
-            lists.parts[spare, i] = lists.parts[group, i]
-            lists.parts[spare, GROUP + i] = lists.parts[group, GROUP + i]
-        lists.chunks[row] += 1
-        lists.bounds[row, lists.chunks[row]] = events + half
-        lists.order[row, events + half] = group
-        tabulate(lists.parts, spare, lists.tables, row, events + half)
+    lists.parts[spare] = 0
+    for i in range(GROUP):
+        left = int(lists.parts[group, i])
+        while left != 0:
+            part = min(max(left, -MOST), MOST)
+            left -= part
+            lists.parts[spare, i] = part
+            lists.order[events] = group
+            tabulate(lists.parts, spare, lists.tables, events)
+            events += 1
+        lists.parts[spare, i] = 0
+    return events
 
 
 @kernel
 def list_rows(slots, first, rows, code, lists):
-    """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes, cut into
-    chunks. False where a slot is outside the window."""
-    neurons, padded, wrong = slots.shape[1], code.whole.shape[0], False
-    parts, sizes, order, tables, bounds = lists.parts, lists.sizes, lists.order, lists.tables, lists.bounds
-    totals = lists.totals
+    """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes. False
+    where a slot is outside the window."""
+    neurons, padded, wrong, events = slots.shape[1], code.silence.shape[0], False, 0
+    parts, sizes, order, tables, totals = lists.parts, lists.sizes, lists.order, lists.tables, lists.totals
     for row in range(rows):
         own, place = slots, first + row
         if neurons < padded:
             copy(slots[first + row], lists.padded[0])
             lists.padded[0, neurons:padded] = SILENT
             own, place = lists.padded, 0
-        events, chunks, room = 0, 0, NARROW
-        bounds[row, 0] = 0
-        lists.totals[row] = 0
+        totals[row] = 0
         for start in range(0, padded, LANES):
-            mask = group_events(
-                own, place, start, code.top, code.whole, code.rest, parts, sizes, totals, row, code.unit
-            )
+            mask = group_events(own, place, start, code.top, code.unit, code.silence, parts, sizes, totals, row)
             wrong |= outside(own, place, start, code.top)
             while mask != 0:
                 group = start // GROUP + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
-                size = int(sizes[group])
-                if size > NARROW:
-                    lists.chunks[row] = chunks
-                    list_halves(lists, row, group, events)
-                    chunks, room = lists.chunks[row], 0
-                    events += 2
-                    continue
-                if size > room:
-                    chunks += 1
-                    bounds[row, chunks] = events
-                    room = NARROW
-                room -= size
-                order[row, events] = group
-                tabulate(parts, group, tables, row, events)
-                events += 1
-        if events > 0:
-            chunks += 1
-            bounds[row, chunks] = events
-        lists.chunks[row] = chunks
+                if sizes[group] > MOST:
+                    events = list_parts(lists, group, events)
+                else:
+                    order[events] = group
+                    tabulate(parts, group, tables, events)
+                    events += 1
+        lists.starts[row + 1] = events
     return not wrong
 
 
 @kernel
-def add_rows(planes, plane, word, three, lists, unit, out, first, rows):
+def add_rows(planes, plane, word, three, lists, out, first, rows):
     """Add what the lists say for three words of columns, or one, to rows of ``out int32 [all, 64 · words]`` from
     ``first`` on; the first plane begins with the offset."""
-    choices, offset, factor = planes.choices, planes.offset, planes.factors[plane]
-    order, tables, bounds = lists.order, lists.tables, lists.bounds
-    most = WIDE // (NARROW if unit == 1 else (unit + 1) * NARROW)
+    choices, factor, order, tables = planes.choices, planes.factors[plane], lists.order, lists.tables
     for row in range(rows):
-        begin, chunks, fresh, start = 0, lists.chunks[row], plane == 0, np.int32(0)
-        if fresh:
-            start = np.int32(planes.floor * lists.totals[row])
-        while begin == 0 or begin < chunks:
-            end = min(chunks, begin + most)
-            weights, own = (choices, plane, word), (order, tables, bounds, row, begin, end)
-            into = (unit, factor, offset, fresh, start, out, first + row)
+        begin, last, fresh = lists.starts[row], lists.starts[row + 1], plane == 0
+        start = np.int32(planes.floor * lists.totals[row]) if fresh else np.int32(0)
+        while fresh or begin < last:
+            end = min(last, begin + PASS)
+            start -= np.int32(BIAS * (end - begin)) * factor
+            weights, own = (choices, plane, word), (order, tables, begin, end)
+            into = (factor, planes.offset, fresh, start, out, first + row)
             if three:
                 add_three(*weights, *own, *into)
             else:
                 add_one(*weights, *own, *into)
-            begin, fresh, start = max(end, 1), False, np.int32(0)
+            begin, fresh, start = end, False, np.int32(0)
 
 
 @kernel
@@ -165,7 +145,7 @@ def integrate(slots, code, planes, lists, out):
     ``slots uint8 [rows, in]``, ``code`` and ``planes`` as in :mod:`.layout`, room as :func:`lists_for` makes it →
     potentials ``out int32 [rows, 64 · words]``. Returns False where a slot is outside the window.
     """
-    words, together = planes.choices.shape[1], lists.chunks.shape[0]
+    words, together = planes.choices.shape[1], lists.totals.shape[0]
     for begin in range(0, slots.shape[0], together):
         rows, began = min(together, slots.shape[0] - begin), now(lists.spent)
         if not list_rows(slots, begin, rows, code, lists):
@@ -175,7 +155,7 @@ def integrate(slots, code, planes, lists, out):
             word = 0
             while word < words:
                 three = word + 3 <= words
-                add_rows(planes, plane, word, three, lists, code.unit, out, begin, rows)
+                add_rows(planes, plane, word, three, lists, out, begin, rows)
                 word += 3 if three else 1
         note(lists.spent, SUMS, began)
     return True

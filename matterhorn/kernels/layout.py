@@ -16,7 +16,7 @@ class CodeLayout(NamedTuple):
             byte). reference: silent values in steps of κ, int16 ``[n]``.
         unit: steps of κ per level. top: T. dead_zone: k.
         zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
-        whole, rest: reference = unit · whole + rest, int8, n rounded up to a multiple of 64.
+        silence: the reference again, n rounded up to a multiple of 64.
     """
 
     silent: NDArray[np.int16]
@@ -27,8 +27,7 @@ class CodeLayout(NamedTuple):
     dead_zone: int
     zero: NDArray[np.int16]
     constant: NDArray[np.int32]
-    whole: NDArray[np.int8]
-    rest: NDArray[np.int8]
+    silence: NDArray[np.int16]
 
 
 class Limits(NamedTuple):

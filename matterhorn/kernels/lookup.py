@@ -20,19 +20,20 @@ GROUP = 4
 ENTRIES = 2**GROUP
 """Sums that a group has: one for each choice of its inputs."""
 
+BIAS = 128
+"""What is added to a sum of at most 127 in size, so that it is a byte without a sign."""
+
+PASS = 2**16 // 2**8
+"""Events whose entries, bytes without a sign, are added up in 16 bits."""
+
 _GROUPS = LANES // GROUP
 
 
-def _size(builder: Any, vector: Any) -> Any:
-    negative = builder.sub(ir.Constant(vector.type, None), vector)
-    return builder.select(builder.icmp_signed(">", vector, negative), vector, negative)
-
-
 def _sum(builder: Any, numbers: Any) -> Any:
-    """Of 64 integers of 8 bits: it fits 16."""
-    wide = builder.sext(numbers, vector(I16))
+    """Of 64 integers of 16 bits, in 64."""
+    wide = builder.sext(numbers, vector(I32))
     add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(I16, [wide.type]), "llvm.vector.reduce.add.v64i16"
+        builder.module, ir.FunctionType(I32, [wide.type]), "llvm.vector.reduce.add.v64i32"
     )
     return builder.sext(builder.call(add, [wide]), I64)
 
@@ -44,53 +45,46 @@ def group_events(
     row: Any,
     start: Any,
     top: Any,
-    whole: Any,
-    rest: Any,
+    unit: Any,
+    silence: Any,
     parts: Any,
     sizes: Any,
     totals: Any,
     place: Any,
-    unit: Any,
 ) -> Any:
-    """Cut κ of 64 slots of a row from ``start`` on into whole levels, T − slot − ``whole``, and −``rest``; both 0 in
-    silence.
+    """κ of 64 slots of a row from ``start`` on, unit · (T − slot) − ``silence``; 0 for what is silent.
 
-    ``slots uint8 [rows, n]``, ``whole``, ``rest int8 [n]``, all contiguous → ``parts int8 [groups, 2 · GROUP]``, whole
-    levels of each group and then the rests, and ``sizes int32 [groups]``, in each group
-    Σ max(|whole level|, |rest|); Σ κ, unit · whole level + rest, is added to ``totals int64`` at ``place``. Returns
-    which of the 16 groups hold a spike, a word with a bit for each.
+    ``slots uint8 [rows, n]``, ``silence int16 [n]``, contiguous → κ, ``parts int16 [groups, GROUP]``, and their sizes,
+    ``sizes int32 [groups]``: in each group Σ |κ|; Σ κ is added to ``totals int64`` at ``place``. Returns which of the
+    16 groups hold a spike, a word with a bit for each.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 4, 5, 6, 7)]
-        arrays[0] = rows_from(context, builder, signature.args[0], args[0], args[1])
-        start, bytes_, words = args[2], vector(I8), vector(I32, _GROUPS)
-        silence, own = ir.Constant(bytes_, [-1] * LANES), ir.Constant(bytes_, None)
-        slot, level, rest = (builder.load(at(builder, data, start, bytes_), align=1) for data in arrays[:3])
-        awake = builder.icmp_unsigned("!=", slot, silence)
-        above = builder.sub(builder.sub(splat(builder, builder.trunc(args[3], I8), I8), slot), level)
-        above, rest = builder.select(awake, above, own), builder.select(awake, builder.sub(own, rest), own)
-        largest, other = _size(builder, above), _size(builder, rest)
-        largest = builder.select(builder.icmp_signed(">", largest, other), largest, other)
-        even, half = ir.Constant(words, [0x00FF00FF] * _GROUPS), ir.Constant(words, [0xFFFF] * _GROUPS)
-        sums = builder.bitcast(largest, words)
-        for bits, kept in ((8, even), (16, half)):
-            shifted = builder.lshr(sums, ir.Constant(words, [bits] * _GROUPS))
-            sums = builder.add(builder.and_(sums, kept), builder.and_(shifted, kept))
-        group = builder.lshr(start, ir.Constant(I64, 2))
-        builder.store(sums, at(builder, arrays[4], group, words), align=4)
-        order = ir.Constant(vector(I32, 2 * _GROUPS), [n for g in range(_GROUPS) for n in (g, _GROUPS + g)])
-        both = builder.shuffle_vector(builder.bitcast(above, words), builder.bitcast(rest, words), order)
-        place = builder.mul(group, ir.Constant(I64, 2 * GROUP))
-        builder.store(both, at(builder, arrays[3], place, both.type), align=1)
-        total = at(builder, make_array(signature.args[8])(context, builder, args[8]).data, args[9], I64)
-        own_total = builder.add(builder.mul(_sum(builder, above), args[10]), _sum(builder, rest))
-        builder.store(builder.add(builder.load(total), own_total), total)
-        some = builder.icmp_unsigned("!=", builder.bitcast(slot, words), builder.bitcast(silence, words))
+        silence, parts, sizes = (make_array(signature.args[i])(context, builder, args[i]).data for i in (5, 6, 7))
+        source = rows_from(context, builder, signature.args[0], args[0], args[1])
+        start, bytes_, numbers, words = args[2], vector(I8), vector(I16), vector(I32, _GROUPS)
+        quiet = ir.Constant(bytes_, [-1] * LANES)
+        slot = builder.load(at(builder, source, start, bytes_), align=1)
+        level = builder.sub(splat(builder, builder.trunc(args[3], I16), I16), builder.zext(slot, numbers))
+        kappa = builder.mul(level, splat(builder, builder.trunc(args[4], I16), I16))
+        kappa = builder.sub(kappa, builder.load(at(builder, silence, start, numbers), align=2))
+        none = ir.Constant(numbers, None)
+        kappa = builder.select(builder.icmp_unsigned("!=", slot, quiet), kappa, none)
+        builder.store(kappa, at(builder, parts, start, numbers), align=2)
+        negative = builder.sub(none, kappa)
+        size = builder.select(builder.icmp_signed(">", kappa, negative), kappa, negative)
+        total = None
+        for i in range(GROUP):  # the i-th of each group
+            own = builder.shuffle_vector(size, none, ir.Constant(words, list(range(i, LANES, GROUP))))
+            total = builder.zext(own, words) if total is None else builder.add(total, builder.zext(own, words))
+        builder.store(total, at(builder, sizes, builder.lshr(start, ir.Constant(I64, 2)), words), align=4)
+        sum_ = at(builder, make_array(signature.args[8])(context, builder, args[8]).data, args[9], I64)
+        builder.store(builder.add(builder.load(sum_), _sum(builder, kappa)), sum_)
+        some = builder.icmp_unsigned("!=", builder.bitcast(slot, words), builder.bitcast(quiet, words))
         return builder.zext(builder.bitcast(some, ir.IntType(_GROUPS)), I64)
 
-    place_and_unit = (types.intp, types.intp)
-    arguments = (slots, types.intp, types.intp, types.intp, whole, rest, parts, sizes, totals, *place_and_unit)
+    place_in = types.intp
+    arguments = (slots, place_in, place_in, place_in, place_in, silence, parts, sizes, totals, place_in)
     return types.uint64(*arguments), generate
 
 
@@ -109,27 +103,27 @@ def outside(typingctx: Any, slots: Any, row: Any, start: Any, top: Any) -> Any:
 
 
 @instruction
-def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, row: Any, event: Any) -> Any:
-    """The 16 sums of a group's whole levels over each choice of its inputs, then those of its rests.
+def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, event: Any) -> Any:
+    """The 16 sums of a group's κ over each choice of its inputs, and :data:`BIAS`.
 
-    ``parts int8`` as :func:`group_events` leaves them → ``tables int8 [rows, events, 2 · ENTRIES]``; entry c
+    ``parts int16 [groups, GROUP]`` of sizes that together are at most 127 → ``tables uint8 [events, ENTRIES]``; entry c
     is over the inputs whose bit is set in c.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source = make_array(signature.args[0])(context, builder, args[0]).data
-        target = rows_from(context, builder, signature.args[2], args[2], args[3])
-        width, none, total = 2 * GROUP, ir.Constant(vector(I8, 2 * GROUP), None), None
-        own = builder.load(at(builder, source, builder.mul(args[1], ir.Constant(I64, width)), none.type), align=1)
+        source, target = (make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2))
+        kind = vector(I16, GROUP)
+        own = builder.load(at(builder, source, builder.mul(args[1], ir.Constant(I64, GROUP)), kind), align=2)
+        own, none = builder.trunc(own, vector(I8, GROUP)), ir.Constant(vector(I8, GROUP), None)
+        total = ir.Constant(vector(I8, ENTRIES), [BIAS] * ENTRIES)
         for i in range(GROUP):
-            chosen = [i + GROUP * half if c >> i & 1 else width for half in (0, 1) for c in range(ENTRIES)]
-            term = builder.shuffle_vector(own, none, ir.Constant(vector(I32, 2 * ENTRIES), chosen))
-            total = term if total is None else builder.add(total, term)
-        place = builder.mul(args[4], ir.Constant(I64, 2 * ENTRIES))
-        builder.store(total, at(builder, target, place, vector(I8, 2 * ENTRIES)), align=1)
+            chosen = [i if c >> i & 1 else GROUP for c in range(ENTRIES)]
+            total = builder.add(total, builder.shuffle_vector(own, none, ir.Constant(vector(I32, ENTRIES), chosen)))
+        place = builder.mul(args[3], ir.Constant(I64, ENTRIES))
+        builder.store(total, at(builder, target, place, total.type), align=1)
         return context.get_dummy_value()
 
-    return types.void(parts, types.intp, tables, types.intp, types.intp), generate
+    return types.void(parts, types.intp, tables, types.intp), generate
 
 
 def byte_shuffle(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, Any], Any]]:
@@ -166,12 +160,11 @@ def _chosen(builder: Any, table: Any, choices: Any) -> Any:
 def _adder(words: int) -> Any:
     """The inner loop of an event-driven connection over ``words`` words of columns, sums held in registers.
 
-    ``add(choices, plane, word, order, tables, bounds, row, first, last, unit, factor, base, fresh, start, out,
-    target)``: for chunks ``first … last − 1`` of the groups in which a row has spikes, out[target, j] = base + start +
-    factor · Σ (unit · whole + rest) for the columns j from 64·``word`` on, where whole and rest are the entries of the
-    group's tables (:func:`tabulate`) that ``choices uint8 [planes, words, groups, 64]`` names; where the unit is
-    1, all rests are 0. The base is base[j] if it is ``fresh``, else out[target, j].
-    A chunk's sums must fit int8, and unit · whole + rest of all chunks int16.
+    ``add(choices, plane, word, order, tables, first, last, factor, base, fresh, start, out, target)``: for events
+    ``first … last − 1``, at most :data:`PASS`, each a group ``order`` of inputs with a table of sums
+    (:func:`tabulate`): out[target, j] = base + start + factor · Σ entry, for the columns j from 64·``word`` on, where the
+    entry is the one that ``choices uint8 [planes, words, groups, 64]`` names. The base is base[j] if it is ``fresh``,
+    else out[target, j].
     """
 
     @instruction
@@ -182,11 +175,8 @@ def _adder(words: int) -> Any:
         word: Any,
         order: Any,
         tables: Any,
-        bounds: Any,
-        row: Any,
         first: Any,
         last: Any,
-        unit: Any,
         factor: Any,
         base: Any,
         fresh: Any,
@@ -195,80 +185,65 @@ def _adder(words: int) -> Any:
         target: Any,
     ) -> Any:
         place, value = types.intp, types.int32
-        lists = (order, tables, bounds, place, place, place)
-        arguments = (choices, place, place, *lists, place, value, base, types.boolean, value, out, place)
-        return types.void(*arguments), _generate_adder(words)
+        events = (order, tables, place, place)
+        return types.void(choices, place, place, *events, value, base, types.boolean, value, out, place), generate
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, plane, word, _, _, first, last, factor, _, fresh, start, _, row = args
+        choices = rows_from(context, builder, signature.args[0], args[0], plane)
+        out = rows_from(context, builder, signature.args[11], args[11], row)
+        order, tables, base = (make_array(signature.args[i])(context, builder, args[i]).data for i in (3, 4, 8))
+        base = builder.select(fresh, base, out)
+        shape = make_array(signature.args[0])(context, builder, args[0]).shape
+        stride = builder.mul(cgutils.unpack_tuple(builder, shape)[2], ir.Constant(I64, LANES))
+        columns = [
+            builder.gep(choices, [builder.mul(builder.add(word, ir.Constant(I64, w)), stride)]) for w in range(words)
+        ]
+        both, high = _add_looked_up(context, builder, columns, order, tables, first, last)
+        lanes = both[0].type.count
+        weave = ir.Constant(vector(I32, 2 * lanes), [n for i in range(lanes) for n in (i, lanes + i)])
+        sums = vector(I32, 2 * lanes)
+        factor, start = (splat(builder, value, I32, 2 * lanes) for value in (factor, start))
+        for i, (of_both, odd) in enumerate(zip(both, high, strict=True)):
+            even = builder.sub(of_both, builder.shl(odd, ir.Constant(odd.type, [8] * lanes)))
+            total = builder.zext(builder.shuffle_vector(even, odd, weave), sums)
+            column = builder.add(builder.mul(word, ir.Constant(I64, LANES)), ir.Constant(I64, 2 * lanes * i))
+            begin, end = (at(builder, data, column, sums) for data in (base, out))
+            total = builder.add(builder.mul(total, factor), builder.add(builder.load(begin, align=4), start))
+            builder.store(total, end, align=4)
+        return context.get_dummy_value()
 
     return add
 
 
-def _generate_adder(words: int) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        whole = builder.icmp_signed("==", args[9], ir.Constant(I64, 1))
-        with builder.if_else(whole) as (then, otherwise):
-            for tables_each, branch in ((1, then), (2, otherwise)):
-                with branch:
-                    _add_looked_up(context, builder, signature, args, words, tables_each)
-        return context.get_dummy_value()
+def _add_looked_up(
+    context: Any, builder: Any, columns: list[Any], order: Any, tables: Any, first: Any, last: Any
+) -> tuple[list[Any], list[Any]]:
+    """Sums of bytes, two in each number of 16 bits: of the numbers as they are, and of their higher bytes alone.
 
-    return generate
-
-
-def _add_looked_up(context: Any, builder: Any, signature: Any, args: Any, words: int, tables_each: int) -> None:
-    (_, plane, word, _, _, _, row, first, last, unit, factor, _, fresh, start_from, _, target_row) = args
-    choices, order, tables, bounds, out = (
-        rows_from(context, builder, signature.args[i], args[i], at)
-        for i, at in ((0, plane), (3, row), (4, row), (5, row), (14, target_row))
-    )
-    base = make_array(signature.args[11])(context, builder, args[11]).data
-    base = builder.select(fresh, base, out)
+    The sum of the lower bytes is what the first, less 256 times the second, leaves: all is counted modulo 2¹⁶, and
+    neither sum of bytes reaches it.
+    """
     lanes, look_up = byte_shuffle(context, builder.module)
-    narrow_kind, wide_kind = vector(I8, lanes), vector(I16, lanes)
-    count, sums_kind = words * LANES // lanes, vector(I32, lanes)
-
-    def number(value: int) -> Any:
-        return ir.Constant(I64, value)
-
-    shape = make_array(signature.args[0])(context, builder, args[0]).shape
-    stride = builder.mul(cgutils.unpack_tuple(builder, shape)[2], number(LANES))
-    columns = [builder.gep(choices, [builder.mul(builder.add(word, number(w)), stride)]) for w in range(words)]
-    narrow = [[cgutils.alloca_once(builder, narrow_kind) for _ in range(count)] for _ in range(tables_each)]
-    wide = [cgutils.alloca_once(builder, wide_kind) for _ in range(count)]
-    for place in wide:
-        builder.store(ir.Constant(wide_kind, None), place)
-    unit = splat(builder, builder.trunc(unit, I16), I16, lanes)
-    with cgutils.for_range_slice(builder, first, last, number(1), I64) as (chunk, _):
-        ends = [builder.load(builder.gep(bounds, [at])) for at in (chunk, builder.add(chunk, number(1)))]
-        start, stop = (builder.sext(end, I64) for end in ends)
-        for place in (place for half in narrow for place in half):
-            builder.store(ir.Constant(narrow_kind, None), place)
-        with cgutils.for_range_slice(builder, start, stop, number(1), I64) as (event, _):
-            group = builder.mul(builder.sext(builder.load(builder.gep(order, [event])), I64), number(LANES))
-            own = []
-            for half in range(tables_each):
-                place = builder.add(builder.mul(event, number(2 * ENTRIES)), number(ENTRIES * half))
-                table = builder.load(at(builder, tables, place, vector(I8, ENTRIES)), align=1)
-                repeated = ir.Constant(vector(I32, lanes), [i % ENTRIES for i in range(lanes)])
-                own.append(builder.shuffle_vector(table, table, repeated))
-            for i in range(count):
-                column, within = divmod(i * lanes, LANES)
-                source = at(builder, columns[column], builder.add(group, number(within)), narrow_kind)
-                chosen = builder.load(source, align=1)
-                for table, sums in zip(own, narrow, strict=True):
-                    total = builder.add(builder.load(sums[i]), look_up(builder, table, chosen))
-                    builder.store(total, sums[i])
-        for i, place in enumerate(wide):
-            total = builder.mul(builder.sext(builder.load(narrow[0][i]), wide_kind), unit)
-            for sums in narrow[1:]:
-                total = builder.add(total, builder.sext(builder.load(sums[i]), wide_kind))
-            builder.store(builder.add(builder.load(place), total), place)
-    factor, first_term = (splat(builder, value, I32, lanes) for value in (factor, start_from))
-    for i, total in enumerate(wide):
-        column = builder.add(builder.mul(word, number(LANES)), number(i * lanes))
-        source, target = (at(builder, data, column, sums_kind) for data in (base, out))
-        product = builder.mul(builder.sext(builder.load(total), sums_kind), factor)
-        total = builder.add(builder.load(source, align=4), first_term)
-        builder.store(builder.add(total, product), target, align=4)
+    bytes_, numbers = vector(I8, lanes), vector(I16, lanes // 2)
+    count = len(columns) * LANES // lanes
+    both, high = ([cgutils.alloca_once(builder, numbers) for _ in range(count)] for _ in range(2))
+    for place in (*both, *high):
+        builder.store(ir.Constant(numbers, None), place)
+    repeated = ir.Constant(vector(I32, lanes), [i % ENTRIES for i in range(lanes)])
+    eight = ir.Constant(numbers, [8] * (lanes // 2))
+    with cgutils.for_range_slice(builder, first, last, ir.Constant(I64, 1), I64) as (event, _):
+        group = builder.mul(builder.sext(builder.load(builder.gep(order, [event])), I64), ir.Constant(I64, LANES))
+        place = builder.mul(event, ir.Constant(I64, ENTRIES))
+        table = builder.load(at(builder, tables, place, vector(I8, ENTRIES)), align=1)
+        table = builder.shuffle_vector(table, table, repeated)
+        for i in range(count):
+            column, within = divmod(i * lanes, LANES)
+            source = at(builder, columns[column], builder.add(group, ir.Constant(I64, within)), bytes_)
+            entries = builder.bitcast(look_up(builder, table, builder.load(source, align=1)), numbers)
+            builder.store(builder.add(builder.load(both[i]), entries), both[i])
+            builder.store(builder.add(builder.load(high[i]), builder.lshr(entries, eight)), high[i])
+    return [builder.load(place) for place in both], [builder.load(place) for place in high]
 
 
 add_three, add_one = _adder(3), _adder(1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coding import Code, frozen
-from ..kernels.connections import MOST
+from ..kernels.connections import MOST, PARTS
 from ..kernels.lanes import LANES
 from ..kernels.layout import (
     AttentionLayout,
@@ -124,14 +124,13 @@ class Population:
         silent, reference = (_spread(x, n, np.int16) for x in (code.silent, code.reference))
         zero = _spread(self.zero, n, np.int16)
         constant = frozen(reference.astype(np.int32) - code.unit * zero.astype(np.int32))
-        whole = np.clip((reference + code.unit // 2) // code.unit, code.top - MOST, MOST)
-        rest = reference - code.unit * whole
-        parts = (_padded(x.astype(np.int8)) for x in (whole, rest))
         low = frozen((silent - code.dead_zone).astype(np.uint8))
-        layout = CodeLayout(silent, low, reference, code.unit, code.top, code.dead_zone, zero, constant, *parts)
+        layout = CodeLayout(
+            silent, low, reference, code.unit, code.top, code.dead_zone, zero, constant, _padded(reference)
+        )
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
-        object.__setattr__(self, "looked_up", int(np.abs(rest).max()) <= MOST)
+        object.__setattr__(self, "looked_up", _largest(code) <= PARTS * MOST)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
         object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds))
 
@@ -264,7 +263,13 @@ def _spread(values: NDArray[Any], neurons: int, kind: type[np.generic]) -> NDArr
     return frozen(np.broadcast_to(values.astype(kind).reshape(-1), (neurons,)))
 
 
-def _padded(values: NDArray[np.int8]) -> NDArray[np.int8]:
+def _largest(code: Code) -> int:
+    """Largest κ of a spike in size."""
+    reference = np.asarray(code.reference).astype(np.int64)
+    return int(max(np.abs(reference).max(), np.abs(code.unit * code.top - reference).max()))
+
+
+def _padded(values: NDArray[np.int16]) -> NDArray[np.int16]:
     """With zeros up to a multiple of the neurons that a kernel looks at in one go."""
     return frozen(np.pad(values, (0, -len(values) % LANES)))
 
