@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..coding import SILENT as SILENT_SLOT
 from .compile import kernel
 from .lanes import LANES, lowest_bit
-from .lookup import BIAS, ENTRIES, GROUP, PASS, add_one, add_three, group_events, outside, tabulate
+from .lookup import BIAS, ENTRIES, GROUP, PASS, add_one, add_three, group_events, tabulate
 from .ticks import EVENTS, SUMS, note, now
 
 SILENT = np.uint8(SILENT_SLOT)
@@ -23,6 +23,8 @@ MOST = BIAS - 1
 """Largest Σ |κ| of a group whose sums are looked up at once; larger κ are cut into parts."""
 PARTS = 4
 """Parts of an input's κ that there is room for: κ is at most ``PARTS * MOST`` in size."""
+_GROUPS, _LARGE = np.uint64(2**16 - 1), np.uint64(16)
+"""What :func:`.lookup.group_events` finds."""
 ROWS = 32
 """Rows that are listed before weights are added for them: weights of three words of columns stay in the first cache."""
 
@@ -32,7 +34,7 @@ class Lists(NamedTuple):
 
     Attributes:
         padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64.
-        parts: int16 ``[groups + 1, 4]``, sizes: int32 ``[groups]``, see :func:`.lookup.group_events`.
+        parts: int16 ``[groups + 1, 4]``, see :func:`.lookup.group_events`; the last is spare.
         order: numbers of groups, int32 ``[most]``. tables: uint8 ``[most, 16]``. starts: where each row's begin, int64
             ``[ROWS + 1]``. totals: Σ κ of each row, int64 ``[ROWS]``.
         spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
@@ -40,7 +42,6 @@ class Lists(NamedTuple):
 
     padded: NDArray[np.uint8]
     parts: NDArray[np.int16]
-    sizes: NDArray[np.int32]
     order: NDArray[np.int32]
     tables: NDArray[np.uint8]
     starts: NDArray[np.int64]
@@ -55,7 +56,6 @@ def lists_for(neurons: int, rows: int, spent: NDArray[np.int64] | None = None) -
     return Lists(
         np.full((1, GROUP * groups), SILENT, np.uint8),
         np.empty((groups + 1, GROUP), np.int16),
-        np.empty(groups, np.int32),
         np.empty(most, np.int32),
         np.empty((most, ENTRIES), np.uint8),
         np.zeros(rows + 1, np.int64),
@@ -74,7 +74,7 @@ def copy(source, target):
 @kernel
 def list_parts(lists, group, events):
     """A group whose κ are too large for one table: once for each part of each of them. Returns how many are listed."""
-    spare = lists.sizes.shape[0]
+    spare = lists.parts.shape[0] - 1
     lists.parts[spare] = 0
     for i in range(GROUP):
         left = int(lists.parts[group, i])
@@ -93,8 +93,8 @@ def list_parts(lists, group, events):
 def list_rows(slots, first, rows, code, lists):
     """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes. False
     where a slot is outside the window."""
-    neurons, padded, wrong, events = slots.shape[1], code.silence.shape[0], False, 0
-    parts, sizes, order, tables, totals = lists.parts, lists.sizes, lists.order, lists.tables, lists.totals
+    neurons, padded, late, events = slots.shape[1], code.silence.shape[0], np.uint64(0), 0
+    parts, order, tables, totals = lists.parts, lists.order, lists.tables, lists.totals
     for row in range(rows):
         own, place = slots, first + row
         if neurons < padded:
@@ -103,19 +103,21 @@ def list_rows(slots, first, rows, code, lists):
             own, place = lists.padded, 0
         totals[row] = 0
         for start in range(0, padded, LANES):
-            mask = group_events(own, place, start, code.top, code.unit, code.silence, parts, sizes, totals, row)
-            wrong |= outside(own, place, start, code.top)
+            found = group_events(own, place, start, code.top, code.unit, code.silence, MOST, parts, totals, row)
+            mask, large = found & _GROUPS, found >> _LARGE & _GROUPS
+            late |= found >> _LARGE >> _LARGE
+            mask ^= large
             while mask != 0:
                 group = start // GROUP + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
-                if sizes[group] > MOST:
-                    events = list_parts(lists, group, events)
-                else:
-                    order[events] = group
-                    tabulate(parts, group, tables, events)
-                    events += 1
+                order[events] = group
+                tabulate(parts, group, tables, events)
+                events += 1
+            while large != 0:
+                events = list_parts(lists, start // GROUP + lowest_bit(large), events)
+                large &= large - np.uint64(1)
         lists.starts[row + 1] = events
-    return not wrong
+    return late == 0
 
 
 @kernel

@@ -29,15 +29,6 @@ PASS = 2**16 // 2**8
 _GROUPS = LANES // GROUP
 
 
-def _sum(builder: Any, numbers: Any) -> Any:
-    """Of 64 integers of 16 bits, in 64."""
-    wide = builder.sext(numbers, vector(I32))
-    add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(I32, [wide.type]), "llvm.vector.reduce.add.v64i32"
-    )
-    return builder.sext(builder.call(add, [wide]), I64)
-
-
 @instruction
 def group_events(
     typingctx: Any,
@@ -47,59 +38,62 @@ def group_events(
     top: Any,
     unit: Any,
     silence: Any,
+    most: Any,
     parts: Any,
-    sizes: Any,
     totals: Any,
     place: Any,
 ) -> Any:
     """κ of 64 slots of a row from ``start`` on, unit · (T − slot) − ``silence``; 0 for what is silent.
 
-    ``slots uint8 [rows, n]``, ``silence int16 [n]``, contiguous → κ, ``parts int16 [groups, GROUP]``, and their sizes,
-    ``sizes int32 [groups]``: in each group Σ |κ|; Σ κ is added to ``totals int64`` at ``place``. Returns which of the
-    16 groups hold a spike, a word with a bit for each.
+    ``slots uint8 [rows, n]``, ``silence int16 [n]``, contiguous → κ, ``parts int16 [groups, GROUP]``; Σ κ, which must
+    fit 16 bits, is added to ``totals int64`` at ``place``. Returns which of the 16 groups hold a spike, bits 0 to 15 of
+    a word; in which of them Σ |κ| > ``most``, bits 16 to 31; and, from bit 32 on, which hold a spike beyond slot T.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        silence, parts, sizes = (make_array(signature.args[i])(context, builder, args[i]).data for i in (5, 6, 7))
+        silence, parts = (make_array(signature.args[i])(context, builder, args[i]).data for i in (5, 7))
         source = rows_from(context, builder, signature.args[0], args[0], args[1])
-        start, bytes_, numbers, words = args[2], vector(I8), vector(I16), vector(I32, _GROUPS)
-        quiet = ir.Constant(bytes_, [-1] * LANES)
-        slot = builder.load(at(builder, source, start, bytes_), align=1)
+        bytes_, numbers, words, wide = vector(I8), vector(I16), vector(I32, 2 * _GROUPS), vector(I64, _GROUPS)
+        quiet, none = ir.Constant(bytes_, [-1] * LANES), ir.Constant(numbers, None)
+        slot = builder.load(at(builder, source, args[2], bytes_), align=1)
+        awake = builder.icmp_unsigned("!=", slot, quiet)
+        late = builder.and_(awake, builder.icmp_unsigned(">", slot, splat(builder, builder.trunc(args[3], I8), I8)))
         level = builder.sub(splat(builder, builder.trunc(args[3], I16), I16), builder.zext(slot, numbers))
         kappa = builder.mul(level, splat(builder, builder.trunc(args[4], I16), I16))
-        kappa = builder.sub(kappa, builder.load(at(builder, silence, start, numbers), align=2))
-        none = ir.Constant(numbers, None)
-        kappa = builder.select(builder.icmp_unsigned("!=", slot, quiet), kappa, none)
-        builder.store(kappa, at(builder, parts, start, numbers), align=2)
+        kappa = builder.sub(kappa, builder.load(at(builder, silence, args[2], numbers), align=2))
+        kappa = builder.select(awake, kappa, none)
+        builder.store(kappa, at(builder, parts, args[2], numbers), align=2)
+        add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(I16, [numbers]), "llvm.vector.reduce.add.v64i16"
+        )
+        total = at(builder, make_array(signature.args[8])(context, builder, args[8]).data, args[9], I64)
+        own = builder.sext(builder.call(add, [kappa]), I64)
+        builder.store(builder.add(builder.load(total), own), total)
         negative = builder.sub(none, kappa)
         size = builder.select(builder.icmp_signed(">", kappa, negative), kappa, negative)
-        total = None
-        for i in range(GROUP):  # the i-th of each group
-            own = builder.shuffle_vector(size, none, ir.Constant(words, list(range(i, LANES, GROUP))))
-            total = builder.zext(own, words) if total is None else builder.add(total, builder.zext(own, words))
-        builder.store(total, at(builder, sizes, builder.lshr(start, ir.Constant(I64, 2)), words), align=4)
-        sum_ = at(builder, make_array(signature.args[8])(context, builder, args[8]).data, args[9], I64)
-        builder.store(builder.add(builder.load(sum_), _sum(builder, kappa)), sum_)
-        some = builder.icmp_unsigned("!=", builder.bitcast(slot, words), builder.bitcast(quiet, words))
-        return builder.zext(builder.bitcast(some, ir.IntType(_GROUPS)), I64)
+        size = _pairs(builder, _pairs(builder, builder.bitcast(size, words), 16), 32, wide)
+        large = builder.icmp_unsigned(">", size, splat(builder, args[6], I64, _GROUPS))
+        groups, found = vector(I32, _GROUPS), ir.Constant(I64, 0)
+        some = builder.icmp_unsigned("!=", builder.bitcast(slot, groups), builder.bitcast(quiet, groups))
+        late = builder.icmp_unsigned(
+            "!=", builder.bitcast(builder.sext(late, bytes_), groups), ir.Constant(groups, None)
+        )
+        for place, mask in ((0, some), (16, large), (32, late)):
+            own = builder.zext(builder.bitcast(mask, ir.IntType(_GROUPS)), I64)
+            found = builder.or_(found, builder.shl(own, ir.Constant(I64, place)))
+        return found
 
-    place_in = types.intp
-    arguments = (slots, place_in, place_in, place_in, place_in, silence, parts, sizes, totals, place_in)
+    number = types.intp
+    arguments = (slots, number, number, number, number, silence, number, parts, totals, number)
     return types.uint64(*arguments), generate
 
 
-@instruction
-def outside(typingctx: Any, slots: Any, row: Any, start: Any, top: Any) -> Any:
-    """Whether one of 64 slots of a row (uint8, contiguous) from ``start`` on is a spike beyond slot ``top``."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data, bytes_ = rows_from(context, builder, signature.args[0], args[0], args[1]), vector(I8)
-        slot = builder.load(at(builder, data, args[2], bytes_), align=1)
-        late = builder.icmp_unsigned(">", slot, splat(builder, builder.trunc(args[3], I8), I8))
-        late = builder.and_(late, builder.icmp_unsigned("!=", slot, ir.Constant(bytes_, [-1] * LANES)))
-        return builder.icmp_unsigned("!=", builder.bitcast(late, I64), ir.Constant(I64, 0))
-
-    return types.boolean(slots, types.intp, types.intp, types.intp), generate
+def _pairs(builder: Any, numbers: Any, bits: int, kind: Any = None) -> Any:
+    """Of numbers of twice so many ``bits`` (of ``kind``) the sums of both halves."""
+    numbers = numbers if kind is None else builder.bitcast(numbers, kind)
+    kind = numbers.type
+    low = builder.and_(numbers, ir.Constant(kind, [2**bits - 1] * kind.count))
+    return builder.add(low, builder.lshr(numbers, ir.Constant(kind, [bits] * kind.count)))
 
 
 @instruction
@@ -162,9 +156,9 @@ def _adder(words: int) -> Any:
 
     ``add(choices, plane, word, order, tables, first, last, factor, base, fresh, start, out, target)``: for events
     ``first … last − 1``, at most :data:`PASS`, each a group ``order`` of inputs with a table of sums
-    (:func:`tabulate`): out[target, j] = base + start + factor · Σ entry, for the columns j from 64·``word`` on, where the
-    entry is the one that ``choices uint8 [planes, words, groups, 64]`` names. The base is base[j] if it is ``fresh``,
-    else out[target, j].
+    (:func:`tabulate`): out[target, j] = base + start + factor · Σ entry, for the columns j from 64·``word`` on. The
+    entry is the one that ``choices uint8 [planes, words, groups, 64]`` names, the base base[j] if it is ``fresh``, else
+    out[target, j].
     """
 
     @instruction
