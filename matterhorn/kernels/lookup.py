@@ -43,7 +43,7 @@ def group_events(
     totals: Any,
     place: Any,
 ) -> Any:
-    """κ of 64 slots of a row from ``start`` on, unit · (T − slot) − ``silence``; 0 for what is silent.
+    """κ of 64 slots of a row from ``start`` on, unit · (T − slot) − ``silence``; 0 in silence, and beyond slot T.
 
     ``slots uint8 [rows, n]``, ``silence int16 [n]``, contiguous → κ, ``parts int16 [groups, GROUP]``; Σ κ, which must
     fit 16 bits, is added to ``totals int64`` at ``place``. Returns which of the 16 groups hold a spike, bits 0 to 15 of
@@ -61,7 +61,7 @@ def group_events(
         level = builder.sub(splat(builder, builder.trunc(args[3], I16), I16), builder.zext(slot, numbers))
         kappa = builder.mul(level, splat(builder, builder.trunc(args[4], I16), I16))
         kappa = builder.sub(kappa, builder.load(at(builder, silence, args[2], numbers), align=2))
-        kappa = builder.select(awake, kappa, none)
+        kappa = builder.select(builder.xor(awake, late), kappa, none)
         builder.store(kappa, at(builder, parts, args[2], numbers), align=2)
         add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(I16, [numbers]), "llvm.vector.reduce.add.v64i16"

@@ -85,9 +85,10 @@ def test_a_stepped_window_spends_time_on_every_slot():
 
 
 @pytest.mark.parametrize("backend", [ExactBackend(), EventsBackend()], ids=lambda b: b.name)
-def test_a_slot_outside_the_window_raises(backend):
+@pytest.mark.parametrize(("where", "slot"), [(slice(40, 41), 16), (slice(None), 254)])
+def test_a_slot_outside_the_window_raises(backend, where, slot):
     slots = np.full((1, 64), SILENT, np.uint8)
-    slots[0, 40] = 16
+    slots[0, where] = slot
     with pytest.raises(ValueError, match="outside its window of 16"):
         potentials(backend, slots, connection("int1", 64, 64), Code(4, np.int16(8)))
 
