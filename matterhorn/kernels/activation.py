@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 def activate(x: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """One of :data:`ACTIVATIONS`. float32 of any shape → the same."""
     if kind == "hardtanh":
-        return np.clip(x, -1, 1)
+        return np.minimum(np.maximum(x, np.float32(-1)), np.float32(1))  # np.clip takes five times as long for a row
     if kind == "relu":
         return np.maximum(x, np.float32(0))
     return {"tanh": _tanh, "gelu": _gelu}[kind](x.astype(np.float64)).astype(np.float32)

@@ -184,8 +184,8 @@ class Engine:
             ("input_ids", tokens, config.vocab_size),
             ("token_type_ids", types, max(1, config.type_vocab_size)),
         ):
-            own = numbers.ravel()[sequences.index]
-            if not 0 <= int(own.min()) <= int(own.max()) < rows:
+            own = numbers.ravel()[sequences.index].view(np.uint64)  # negative ones are the largest
+            if int(own.max()) >= rows:
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
         return tokens, types, mask, sequences
 
