@@ -14,8 +14,10 @@ from .foreign import bill_foreign
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
+    from ..energy.chip import Chip
     from ..energy.rivals import Scores
     from ..program.trace import Trace
+    from ..report.front import Point
     from ..tasks.results import Result
 
 DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
@@ -95,6 +97,20 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
     return found, found.spiking[0].metrics[found.metric], found.teacher.metrics[found.metric]
 
 
+def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
+    """Points of a network that has a result file, and of those that ship for its task with a trace beside them."""
+    from ..program import files
+    from ..report.front import front
+
+    rows = {Path(name).name: row for name in (*files.shipped(), model) if (row := _scored(name))}
+    own = Path(model).name
+    networks = {own: (trace, rows[own][0])}
+    for name, (result, *_) in rows.items():
+        if name != own and result.task == rows[own][0].task and (files.find(name) / TRACE_FILE).is_file():
+            networks[name] = obtain_trace(name, Rows(), None), result
+    return front(networks, chip)
+
+
 @app.command()
 @with_rows
 def energy(
@@ -155,7 +171,7 @@ def energy(
     if html is not None:
         from ..report.energy_page import write_page
 
-        write_page(html, answer, ran, hardware)
+        write_page(html, answer, ran, hardware, front_of(name, ran, hardware) if scores else ())
         say(f"page: {html}", err=True)
     if plot is not None:
         from ..report.bill_plot import plot_bill

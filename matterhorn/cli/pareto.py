@@ -22,7 +22,7 @@ def pareto(
     plot: Annotated[Path | None, typer.Option(help="Draw the front into this picture.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy against joules: networks with their results, the same levels as dense words, and published rivals.
+    """Accuracy against joules: networks with their results, dense versions of the same models, and published rivals.
 
     Each model needs the results.json and the trace.json.gz that lie beside the shipped ones (matterhorn evaluate and
     run --trace write them).
@@ -57,7 +57,12 @@ def pareto(
     else:
         rows_shown = [
             (
-                *(p.name, f"{p.value:.3f}", "–" if p.drop is None else f"{100 * p.drop:.1f}", engineering(p.joules)),
+                *(
+                    p.name,
+                    "unknown" if p.value is None else f"{p.value:.3f}",
+                    "–" if p.drop is None else f"{100 * p.drop:.1f}",
+                    engineering(p.joules),
+                ),
                 *("yes" if p.trained else "no", "yes" if p.on_front else ""),
             )
             for p in points

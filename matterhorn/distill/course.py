@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InputError
 from ..reading import read_yaml, validated
+from .provenance import about_run
 from .recipe import Recipe, full_name, load_recipe
 from .run import train
 from .start import find_start, finished_phases
@@ -105,9 +106,12 @@ def run_course(
     that cannot start, or comes to grief, says so, and the next one runs.
 
     Raises:
-        InputError: the course is not possible (:func:`check_course`).
+        InputError: before any work: the course is not possible (:func:`check_course`), or rows, sources or the backbone
+            of a recipe, a later one too, are missing.
     """
     check_course(course, folder)
+    for recipe in course.values():
+        about_run(recipe, None, glue_dir)
     outcomes = []
     for number, (name, recipe) in enumerate(course.items(), 1):
         say(f"{number} of {len(course)}: {name}")

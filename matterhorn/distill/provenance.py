@@ -10,13 +10,14 @@ from typing import Any
 from accelerate import PartialState
 from transformers import AutoConfig, PreTrainedModel
 
+from ..reading import whole
 from ..storage import sha256
 from ..tasks.rows import Examples, load_examples
 from ..tasks.sources import load_source
 from ..tasks.task import get_task
 from .recipe import Recipe
 from .start import Start
-from .teacher import locate
+from .teacher import UNKNOWN, locate
 
 
 def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
@@ -41,7 +42,8 @@ def hash_of_backbone(name: str) -> str:
     place = locate(name)
     if Path(place).is_dir():
         return hash_of_files(Path(place))
-    return str(getattr(AutoConfig.from_pretrained(place), "_commit_hash", None))
+    with whole(name, UNKNOWN):
+        return str(getattr(AutoConfig.from_pretrained(place), "_commit_hash", None))
 
 
 def hash_of_start(start: Start) -> dict[str, str | None]:

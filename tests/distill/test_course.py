@@ -130,6 +130,23 @@ def test_a_start_that_does_not_come_before_is_refused_before_any_work(laid, tmp_
         load_course(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"sources": [{"name": "mine", "version": "1", "sha256": "0" * 64}]}, r"mine\.json: sources: not prepared"),
+        ({"texts": ["rte"]}, "RTE"),
+        ({"backbone": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_a_later_recipe_lacks_is_refused_before_the_first_one_runs(laid, tmp_path, change, problem):
+    path, _ = laid
+    course = load_course(path)
+    course["second"] = course["second"].model_validate(course["second"].model_dump() | change)
+    with pytest.raises(InputError, match=problem) as caught:
+        run_course(course, tmp_path / "runs", path.parent / "glue")
+    assert "\n" not in str(caught.value) and not (tmp_path / "runs").exists()
+
+
 def test_the_command_tells_what_came_of_each_recipe(laid, tmp_path):
     path, whole = laid
     rows = ["--glue-dir", str(path.parent / "glue")]

@@ -161,6 +161,24 @@ def test_training_that_diverges_stops_with_its_last_good_state(trained, tmp_path
     assert [name for name in other if not torch.equal(ours[name], other[name])] == []
 
 
+def test_a_gpu_without_memory_between_steps_says_what_to_lower_and_nothing_is_lost(trained, tmp_path, monkeypatch):
+    recipe, whole = trained
+    shutil.copytree(whole, tmp_path / "run")
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr("matterhorn.distill.run.is_done", lambda _: False)
+    monkeypatch.setattr("matterhorn.distill.run.start_student", full)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.safetensors")}
+    with pytest.raises(
+        InputError, match=r"max_length: out of GPU memory between steps; lower it \(now \d+\)"
+    ) as caught:
+        train_here(load_recipe(recipe), tmp_path / "run", recipe.parent / "glue")
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.safetensors")} == before
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

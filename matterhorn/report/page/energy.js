@@ -145,6 +145,18 @@ function rivals() {
     known(r.published_mj, (v) => `${v.toPrecision(3)} mJ`), r === A.dense ? "none: words" : r.sources ? r.sources.spikes : "its trace"]));
 }
 
+function front() {
+  const shown = D.front.filter((p) => p.drawn_at !== null), line = shown.filter((p) => p.on_front);
+  if (!shown.length) return el("front-part")?.remove();
+  const axis = joules(Math.max(...shown.map((p) => p.joules))), colors = { spiking: css("--accent"), dense: "#d08a1c", rival: OTHER };
+  draw("front", [
+    { type: "scatter", mode: "lines", x: line.map((p) => p.joules / axis.scale), y: line.map((p) => p.drawn_at), line: { shape: "hv", width: 1, color: css("--soft") } },
+    { type: "scatter", mode: "markers+text", x: shown.map((p) => p.joules / axis.scale), y: shown.map((p) => p.drawn_at), cliponaxis: false,
+      text: shown.map((p) => p.name + (p.value === null ? " ?" : "")), textposition: shown.map((p) => (p.kind !== "dense" ? "top right" : p.value === null && p.name.endsWith("int8") ? "top center" : "bottom right")),
+      marker: { size: 11, symbol: shown.map((p) => (p.trained ? "circle" : "circle-open")), color: shown.map((p) => colors[p.kind]) } },
+  ], { xaxis: { title: { text: `${axis.title}, logarithmic` }, type: "log" }, yaxis: { title: { text: "score" } }, margin: { b: 46, r: 110 } });
+}
+
 function sure() {
   const rows = [[`cheapest rival, ${A.ratio_min_rival}`, A.ratio_min, A.interval.ratio_min], ["dense network", A.ratio_dense, A.interval.ratio_dense]];
   const names = rows.map((r) => r[0]);
@@ -207,7 +219,7 @@ function tables() {
 }
 
 function everything() {
-  goes(); slider(); bills(); weights(); honesty(); waterfall(); rivals(); sure(); mesh(); tornado();
+  goes(); slider(); bills(); weights(); honesty(); waterfall(); rivals(); front(); sure(); mesh(); tornado();
   breakEven("map-hops", D.break_even_hops, D.hop_factors, "hop energy, times the chip's", "×", 1);
   breakEven("map-lengths", D.break_even_lengths, D.lengths, "tokens", "", A.bert_base_tokens);
 }
