@@ -30,13 +30,15 @@ CALIBRATION_ROWS = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """All that was found out before any work: the classifier, the rows, the settings."""
+    """All that was found out before any work: the classifier, the rows, the settings; ``data``: where the rows to
+    report on are from, if they are not the task's own."""
 
     teacher: Classifier
     task: Task
     train: Examples | None
     eval: Examples
     settings: Settings
+    data: str | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -98,7 +100,8 @@ def make_plan(
     own, held = (rows_of(found, split, rows, glue_dir) for split, rows in (("train", train), ("dev", eval)))
     if held is None:
         raise InputError(f"{found.name} has no split 'dev'", field="eval", cure="give rows that were not trained on")
-    plan = Plan(teacher, found, own, held, chosen)
+    data = None if eval is None else str(eval) if isinstance(eval, (str, Path)) else "rows"
+    plan = Plan(teacher, found, own, held, chosen, data)
     if not plan.is_trained:
         refuse_training(chosen)
     return plan

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..program.text import check_letters
 from .cells import as_flag, as_number, cell, spelling
 from .describe import labels_of
 from .tables import Source, file_of, load_set, open_table
@@ -87,6 +88,7 @@ def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[t
             texts = []
             for column in task.text:
                 texts.append(_text(row[column], labelled))
+            check_letters(*texts)
             column = ", ".join(task.label)
             yield tuple(texts), read([cell(row[own]) for own in task.label]) if labelled else None
         except InputError as error:
