@@ -235,7 +235,7 @@ def test_refused_before_any_work(
 def test_a_dry_run_refuses_as_the_run_would(tmp_path: Path, option: list[str], problem: str) -> None:
     """Chip, folder and files before the model is looked for."""
     rows = lay_rows(tmp_path / "dev.csv")
-    told = [*"spike ./nowhere --dry-run --output out --eval".split(), str(rows), *option]
+    told = ["spike", "./nowhere", "--dry-run", "--output", "out", "--eval", str(rows), *option]
     with pytest.raises(InputError, match=problem):
         CliRunner().invoke(app, [one.format(tmp_path) for one in told], catch_exceptions=False)
 
