@@ -75,13 +75,13 @@ def known_scores(model: str) -> Scores | None:
     if (mine := _scored(model)) is None:
         return None
     found, own, _ = mine
-    alike = {name: row for name in files.shipped() if (row := _scored(name)) and row[0].task == found.task}
+    alike = {name: row for name in files.shipped() if (row := _scored(name)) and row[0].title == found.title}
 
     def best(backbone: str | None) -> float:
         return max(teacher for result, _, teacher in (mine, *alike.values()) if result.backbone == backbone)
 
     lost = {name: best(result.backbone) - score for name, (result, score, _) in alike.items()}
-    others = {p.name: p.scores[found.task] / 100 for p in published() if found.task in p.scores}
+    others = {p.name: p.scores[found.title] / 100 for p in published() if found.title in p.scores}
     return Scores(own, best(found.backbone), others, lost)
 
 
@@ -141,6 +141,7 @@ def energy(
     else a new one of its task's dev rows. A network that did not run here is billed by its --config or --layers.
     """
     from ..energy import energy_answer, load
+    from ..program import files
     from ..storage import check_file
 
     bits = weight_bits, activation_bits
@@ -159,11 +160,12 @@ def energy(
     if measure:
         need("measure", "zeus", "torch", "transformers")
     hardware = load(chip, overrides or ())
+    name, own, scores = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL), None, None
+    if model or trace is None:
+        own, scores = files.read_config(files.find(name))["task"], known_scores(name)
     ran = obtain_trace(model, rows, trace)
-    name = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL)
-    task = rows.data or rows.task or name
-    scores = known_scores(name) if model or trace is None else None
-    answer = energy_answer(ran, hardware, model=name, task=task, length=tokens, scores=scores)
+    task = rows.task_name(own)
+    answer = energy_answer(ran, hardware, model=name, task=task, data=rows.data, length=tokens, scores=scores)
     if measure:
         from ..bench.joules import measure_dense
 
@@ -206,11 +208,15 @@ def compare(
     """Networks × chips: energy per sentence of each network's own code, and of a dense one beside it."""
     from ..energy import load, shipped
     from ..energy.study import COMPARISON_FORMAT, compare_on
+    from ..program import files
     from ..report.energy_table import print_comparison
 
     hardware = [load(name) for name in chips or shipped()]
-    ran = {name: obtain_trace(name, rows, None) for name in models or ([] if traces else [DEFAULT_MODEL])}
-    ran |= {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
+    kept = {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
+    names = models or ([] if traces else [DEFAULT_MODEL])
+    for name in names:
+        files.read_config(files.find(name))
+    ran = {name: obtain_trace(name, rows, None) for name in names} | kept
     found = [row for chip in hardware for row in compare_on(ran, chip)]
     if as_json:
         print_json({"format": COMPARISON_FORMAT, "rows": found})

@@ -78,7 +78,7 @@ def evaluate(
         "task": chosen.name,
         "model": model or chosen.name,
         "backend": backend,
-        "split": rows.split or "dev",
+        "split": rows.split or (None if rows.data else "dev"),
         "data": rows.data,
         "n": result.n,
         "metric": chosen.metrics[0],

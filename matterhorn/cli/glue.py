@@ -82,10 +82,19 @@ def score(
         check_file(output, "--output", ends=(".json",), makes_folder=True)
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")
+        for place in filter(None, (teacher, quantized)):
+            read_mapping(place / "config.json", "give a folder that save_pretrained wrote")
     folder, accelerator = find(source), launched()
     recipe = recipe_beside(folder) | ({} if seed is None else {"seed": seed})
+    rows.find(recipe.get("task"))
     programs, own_teacher, own_quantized = _networks(folder, recipe.get("task"))
     chosen = rows.task_for(programs[0])
+    others = teacher or own_teacher, quantized or own_quantized
+    if any(others):
+        from ..distill.score import check_outputs
+
+        for place in filter(None, others):
+            check_outputs(place, chosen)
     splits = rows.splits(programs[0], chosen)
     spiking = []
     for program in programs:
@@ -98,8 +107,8 @@ def score(
         spiking,
         program=programs[0].hash if len(programs) == 1 else None,
         recipe=recipe,
-        teacher=_scores(teacher or own_teacher, chosen, splits, accelerator),
-        quantized=_scores(quantized or own_quantized, chosen, splits, accelerator),
+        teacher=_scores(others[0], chosen, splits, accelerator),
+        quantized=_scores(others[1], chosen, splits, accelerator),
         limit=rows.limit,
         data=rows.data,
     )
@@ -140,7 +149,7 @@ def print_result(result: Result) -> None:
     from ..report.tables import print_table
 
     title, columns, rows = glue_table.tables([result])[0]
-    print_table(title, columns, [row for row in rows if row[0] == result.task])
+    print_table(title, columns, [row for row in rows if row[0] == result.title])
 
 
 @glue.command()

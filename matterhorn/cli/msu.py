@@ -225,7 +225,7 @@ def study(
             journal=journal,
             progress=tracked("study"),
         )
-        answer = {**found, **about, "verify_writes": verify_writes, "place_rows": place_rows}
+        answer = {**found, **about, "data": rows.data, "verify_writes": verify_writes, "place_rows": place_rows}
         if output is not None and journal is not None:
             put_file(output, as_json(answer, indent=1) + "\n")
             journal.close()

@@ -38,17 +38,16 @@ def pareto(
     if plot is not None:
         need("plot", "matplotlib")
         check_file(plot, "--plot", ends=PICTURES)
-    hardware, networks = load(chip), {}
-    for name in dict.fromkeys(models or [DEFAULT_MODEL]):
+    hardware, results = load(chip), {}
+    for name in models or [DEFAULT_MODEL]:
         path = files.find(name) / "results.json"
-        result = read_result(path)
-        if not result.spiking:
+        results[name] = read_result(path)
+        if not results[name].spiking:
             raise InputError("no spiking network", file=path, field="spiking", cure="evaluate one")
-        networks[name] = obtain_trace(name, Rows(), None), result
-    tasks = sorted({result.task for _, result in networks.values()})
+    tasks = sorted({result.title for result in results.values()})
     if len(tasks) > 1:
         raise InputError(f"models of {' and '.join(tasks)}", field="--model", cure="give models of one task")
-    points = front(networks, hardware)
+    points = front({name: (obtain_trace(name, Rows(), None), result) for name, result in results.items()}, hardware)
     if plot is not None:
         plot_front(points, f"{tasks[0]} on {hardware.name}", plot)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import BackendName, Json, app, print_json, say
-from .rows import MAX_LENGTH, seek, tracked
+from .rows import MAX_LENGTH, Rows, seek, tracked
 
 FORMAT = 1
 """Of the JSON document."""
@@ -55,6 +55,7 @@ def predict(
         limit = f"than --max-length {max_length}, or than the network reads"
         say(f"{written.cut} of {written.rows} rows were cut: they are longer {limit}", err=True)
     if json:
-        print_json({"format": FORMAT, "output": str(output), "model": model, "n": written.rows, "cut": written.cut})
+        asked = {"model": model, "task": Rows(data=data).task_name(predictor.program.task), "data": data}
+        print_json({"format": FORMAT, "output": str(output), **asked, "n": written.rows, "cut": written.cut})
     else:
         say(f"{output}: {written.rows} answers")

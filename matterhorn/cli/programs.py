@@ -77,7 +77,7 @@ def verify(
 
     if against is not None:
         need("train", "torch", "transformers")
-    program, tokens, _ = load_rows(model, rows, labelled=False)
+    program, tokens, task = load_rows(model, rows, labelled=False)
     batches = [tokens.encoded(numbers) for numbers in sorted_batches(tokens, 32)]
     reference: Any = None
     if against is not None or present("torch", "transformers"):
@@ -85,7 +85,8 @@ def verify(
 
         reference = reference_for(program, against)
     report = compare(program, batches, against=reference, progress=tracked("verify"))
-    answer = {"format": FORMAT, "model": model or program.task, "program": program.hash, **vars(report)}
+    asked = {"model": model or program.task, "program": program.hash, "task": task.name, "data": rows.data}
+    answer = {"format": FORMAT, **asked, **vars(report)}
     if json:
         print_json(answer)
     else:

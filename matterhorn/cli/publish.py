@@ -14,8 +14,9 @@ from .app import Json, Overwrite, app, print_json, say
 from .rows import Rows, tracked, with_rows
 
 if TYPE_CHECKING:
+    from ..distill.score import Finished
     from ..program import Program
-    from ..tasks.results import Verification
+    from ..tasks.results import Result, Verification
     from ..tasks.tokens import Tokens
 
 
@@ -41,7 +42,7 @@ def publish(
 
     need("train", "torch", "transformers", "accelerate")
     from ..distill.recipe import as_yaml
-    from ..distill.score import finished_run, scores_of
+    from ..distill.score import finished_run
     from ..distill.start import RECIPE_FILE
     from ..hf import model_card
     from ..models.convert import convert_folder
@@ -49,39 +50,14 @@ def publish(
     from ..models.quantized import read_network
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
-    from ..tasks import get_task
-    from ..tasks.evaluate import evaluate
-    from ..tasks.score import result_of, spiking_scores
 
     check_folder(output, "program", run, overwrite=overwrite)
     check_embeddings(embeddings)
     finished = finished_run(run)
-    recipe, networks = finished.recipe, finished.networks
-    folder = networks.converting[-1]
-    if not rows.named:
-        rows.examples(get_task(str(recipe.task)))  # before minutes of work
+    recipe, folder = finished.recipe, finished.networks.converting[-1]
+    rows.find(recipe.task)
     program = convert_folder(folder, task=recipe.task)
-    rows = replace(rows, max_length=rows.max_length or recipe.max_length)
-    task = rows.task_for(program)
-    splits = rows.splits(program, task)
-
-    run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
-    spiking = spiking_scores(program, splits, run_it, "events")
-    spiking = spiking.model_copy(update={"verify": _verified(program, splits["dev"], folder, verify_rows)})
-    full = [scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)]
-    about = {"backbone": recipe.backbone, "seed": recipe.seed, "price": recipe.phases[-1].price}
-    result = result_of(
-        task,
-        output.name,
-        len(splits["dev"]),
-        [spiking],
-        program=program.hash,
-        recipe=about,
-        teacher=full[0],
-        quantized=full[1],
-        limit=rows.limit,
-        data=rows.data,
-    )
+    result = _scored(program, finished, rows, output.name, verify_rows)
     beside = {
         RECIPE_FILE: as_yaml(recipe),
         "results.json": result.as_json(),
@@ -97,6 +73,39 @@ def publish(
 
     print_result(result)
     say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {output}")
+
+
+def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_rows: int | None) -> Result:
+    """Figures of a run's program, which is verified too, of its teacher and of its network without a dead zone."""
+    from ..distill.score import check_outputs, scores_of
+    from ..tasks.evaluate import evaluate
+    from ..tasks.score import result_of, spiking_scores
+
+    recipe, networks = finished.recipe, finished.networks
+    task = rows.task_for(program)
+    for place in filter(None, (networks.teacher, networks.quantized)):
+        check_outputs(place, task)
+    splits = replace(rows, max_length=rows.max_length or recipe.max_length).splits(program, task)
+    run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
+    spiking = spiking_scores(program, splits, run_it, "events")
+    spiking = spiking.model_copy(
+        update={"verify": _verified(program, splits["dev"], networks.converting[-1], verify_rows)}
+    )
+    teacher, quantized = (
+        scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)
+    )
+    return result_of(
+        task,
+        name,
+        len(splits["dev"]),
+        [spiking],
+        program=program.hash,
+        recipe={"backbone": recipe.backbone, "seed": recipe.seed, "price": recipe.phases[-1].price},
+        teacher=teacher,
+        quantized=quantized,
+        limit=rows.limit,
+        data=rows.data,
+    )
 
 
 def _verified(program: Program, tokens: Tokens, network: Path, rows: int | None) -> Verification:

@@ -48,18 +48,34 @@ def glue_folder(given: Path | None) -> Path | None:
         from .hub import notice_offline
 
         notice_offline()
+    elif not folder.is_dir():
+        field = "--glue-dir" if given else "$MATTERHORN_GLUE_DIR"
+        raise InputError("no such folder", file=folder, field=field, cure="give the folder of GLUE's files")
     return folder
 
 
-def seek(data: str) -> None:
-    """Find out whether the hub is there, if data are neither a file nor a folder."""
-    from ..tasks.tables import is_file_name
+def seek(*sources: str | None, task: str | None = None, glue_dir: Path | None = None) -> None:
+    """Whether all that names rows on a command line is there, before any work: files, a task or its YAML, GLUE's
+    folder; and the hub, where a source can only lie there.
 
-    if not (is_file_name(data) or Path(data).exists()):
-        need("train", "datasets", instead="give a file")
-        from .hub import notice_offline
+    Raises:
+        InputError: something is not.
+    """
+    from ..tasks import get_task
+    from ..tasks.tables import file_of
 
-        notice_offline()
+    if glue_dir is not None:
+        glue_folder(glue_dir)
+    if task is not None and Path(task).suffix not in YAML:
+        get_task(task)
+    elif task is not None and not Path(task).is_file():
+        raise InputError("no such file", file=task, field="--task", cure="give a YAML that exists")
+    for source in sources:
+        if source is not None and file_of(source) is None and not Path(source).exists():
+            need("train", "datasets", instead="give a file")
+            from .hub import notice_offline
+
+            notice_offline()
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,33 @@ class Rows:
     def named(self) -> bool:
         """Whether rows are asked for."""
         return self.data is not None or self.task is not None
+
+    def task_name(self, own: str | None) -> str | None:
+        """What the rows' task is called: as the task that is named, else the model's ``own``, which data alone are rows
+        for, else the data."""
+        from ..reading import read_yaml
+        from ..tasks import get_task
+
+        if self.task is None:
+            return own or (Path(self.data).stem if self.data else None)
+        if Path(self.task).suffix in YAML:
+            return str(read_yaml(Path(self.task)).get("name", Path(self.task).stem))
+        return get_task(self.task).name
+
+    def find(self, own: str | None) -> None:
+        """Whether GLUE's folder has the rows of the task that is named, else of the model's ``own``, if none is.
+
+        Raises:
+            InputError: it has not.
+        """
+        from ..tasks import get_task
+        from ..tasks.rows import source_of
+
+        name = self.task or own
+        if self.data is None and name is not None and Path(name).suffix not in YAML:
+            folder = glue_folder(self.glue_dir)
+            if folder is not None:
+                source_of(get_task(name), self.split or "dev", folder)
 
     @property
     def source(self) -> str:
@@ -120,8 +163,12 @@ class Rows:
                 "label": self.label or ["label"],
                 "kind": program.problem_type.removesuffix("_classification"),
                 "labels": program.labels,
+                "name": self.task_name(program.task),
             }
-            return describe(self.source, **about) if labelled else Task(name=Path(self.data).stem, **about)
+            if program.task in tasks():
+                own = task_for(program, tasks()[program.task])
+                about |= {"metrics": own.metrics, "positive": own.positive}
+            return describe(self.source, **about) if labelled else Task(**about)
         name = self.task or program.task
         if name is None or (self.task is None and name not in tasks()):
             cure = "give --data FILE --text COLUMN --label COLUMN"
@@ -132,8 +179,8 @@ class Rows:
             task = task_for(program, get_task(name))
             if self.data is not None and not self.data.endswith(".tsv"):
                 task = task.model_copy(update={"quotes": "csv"})
-        own = {name: given for name, given in (("text", self.text), ("label", self.label)) if given}
-        return task.model_copy(update=own)
+        columns = {name: given for name, given in (("text", self.text), ("label", self.label)) if given}
+        return task.model_copy(update=columns)
 
     def examples(self, task: Task, labelled: bool = True) -> Examples:
         """The rows themselves."""
@@ -159,7 +206,7 @@ class Rows:
 
 
 def with_rows(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Rows` in place of its parameter ``rows``."""
+    """Give a command the options of :class:`Rows` in place of its parameter ``rows``; what they name is there."""
     own, hints = inspect.signature(command, eval_str=True), get_type_hints(Rows, include_extras=True)
     options = [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
@@ -173,7 +220,9 @@ def with_rows(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        command(rows=Rows(**{one.name: given.pop(one.name) for one in options}), **given)
+        rows = Rows(**{one.name: given.pop(one.name) for one in options})
+        seek(rows.data, task=rows.task, glue_dir=rows.glue_dir)
+        command(rows=rows, **given)
 
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -185,8 +234,6 @@ def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Pro
     from ..program.files import load_classifier
     from ..tasks import get_task
 
-    if rows.data is not None:
-        seek(rows.data)
     own = rows.task is not None and Path(rows.task).suffix not in YAML
     program = load_classifier(model or (get_task(str(rows.task)).name if own else "sst2"))
     task = rows.task_for(program, labelled)

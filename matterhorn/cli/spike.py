@@ -10,6 +10,9 @@ import typer
 from .app import Json, app, print_json, say
 from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
+HIDDEN = ("format", "settings", "notes")
+"""Of an answer, what people are not shown in the table."""
+
 
 @app.command()
 def spike(
@@ -38,8 +41,15 @@ def spike(
     minutes: Annotated[
         float, typer.Option(help="Of training; the schedule follows the clock. 0: only calibrated.")
     ] = 10.0,
-    weights: Annotated[str, typer.Option(help="int1, ternary, int2 or int4.")] = "int1",
-    kv_bits: Annotated[int, typer.Option(help="Bits of stored keys and values.")] = 1,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="int1, ternary, int2 or int4 (default: int1; int4 if nothing is trained or texts are pairs)."
+        ),
+    ] = None,
+    kv_bits: Annotated[
+        int | None, typer.Option(help="Bits of stored keys and values (default: 1; 4 where weights are int4).")
+    ] = None,
     dead_zone: Annotated[int, typer.Option(help="k: levels beside the silent one that are silent too.")] = 3,
     silent_share: Annotated[float, typer.Option(help="Share of neuron-windows to keep silent.")] = 0.90,
     quiet_share: Annotated[float | None, typer.Option(help="Share of synaptic operations to leave out.")] = None,
@@ -67,45 +77,48 @@ def spike(
     plain_when_piped()
     if not Path(model).is_dir():
         notice_offline()
-    for own in (train, eval_rows):
-        if own is not None:
-            seek(own)
-    from ..spiking import forecast, make_plan
-    from ..spiking import spike as run
-
+    seek(train, eval_rows, task=task, glue_dir=glue_dir)
     rows: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task}
     if task and Path(task).suffix not in YAML and None in (train, eval_rows):
         rows["glue_dir"] = glue_folder(glue_dir)
+    places: dict[str, Any] = {"output": output, "chip": chip, "overwrite": overwrite}
     settings: dict[str, Any] = {
         "minutes": minutes,
-        "weights": weights,
-        "kv_bits": kv_bits,
         "dead_zone": dead_zone,
         "silent_share": silent_share,
         "quiet_share": quiet_share,
         "max_length": max_length,
         "seed": seed,
     }
+    settings |= {name: own for name, own in (("weights", weights), ("kv_bits", kv_bits)) if own is not None}
     if dry_run:
-        answer = forecast(make_plan(model, train, eval_rows, **rows, **settings), verify_rows)
+        from ..spiking import forecast, prepare
+
+        plan, _ = prepare(model, train, eval_rows, **places, **rows, **settings)
+        answer = forecast(plan, verify_rows)
     else:
-        more: dict[str, Any] = {"chip": chip, "verify_rows": verify_rows, "restart": restart, "overwrite": overwrite}
-        done = run(model, train, eval_rows, output=output, progress=tracked, **rows, **more, **settings)
+        from ..spiking import spike as run
+
+        more: dict[str, Any] = {"verify_rows": verify_rows, "restart": restart}
+        done = run(model, train, eval_rows, progress=tracked, **places, **more, **rows, **settings)
         answer = done.answer
         if not done.is_new:
             say(f"{output}: this run has finished before, here is its answer; --restart begins anew", err=True)
     if json:
-        print_json(answer)
-    else:
-        from ..report.tables import print_facts
-        from ..units import engineering
+        return print_json(answer)
+    _print(f"{model} → {output}", answer)
+    if not dry_run:
+        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")
 
-        hidden = ("format", "settings", "notes")
-        facts = {name: value for name, value in answer.items() if value is not None and name not in hidden}
-        if "joules" in facts:
-            facts["joules"] = engineering(facts["joules"])
-        print_facts(f"{model} → {output}", facts)
-        for note in answer.get("notes", []):
-            say(note)
-        if not dry_run:
-            say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")
+
+def _print(title: str, answer: dict[str, Any]) -> None:
+    """An answer for people: what is known, and notes."""
+    from ..report.tables import print_facts
+    from ..units import engineering
+
+    facts = {name: value for name, value in answer.items() if value is not None and name not in HIDDEN}
+    if "joules" in facts:
+        facts["joules"] = engineering(facts["joules"])
+    print_facts(title, facts)
+    for note in answer.get("notes", []):
+        say(note)

@@ -81,18 +81,27 @@ def finished_run(folder: Path) -> Finished:
     return Finished(recipe, networks, [read_progress(place / "last") for place in places])
 
 
+def check_outputs(folder: Path, task: Task) -> None:
+    """Whether a teacher or a quantized network has a task's outputs, in its order.
+
+    Raises:
+        InputError: it has not.
+    """
+    config = _config(folder)
+    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    if task.for_labels([named[i] for i in sorted(named, key=int)]).classes != task.classes:
+        problem = f"its outputs are {', '.join(named.values())}, in another order than the program's"
+        raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
+
+
 def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator | None = None) -> Scores:
     """Metrics of a teacher or a quantized network on dev rows.
 
     Raises:
         InputError: it has other outputs than the task, or in another order.
     """
-    config = _config(folder)
-    is_quantized = config.get("model_type") == MatterhornConfig.model_type
-    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    if task.for_labels([named[i] for i in sorted(named, key=int)]).classes != task.classes:
-        problem = f"its outputs are {', '.join(named.values())}, in another order than the program's"
-        raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
+    check_outputs(folder, task)
+    is_quantized = _config(folder).get("model_type") == MatterhornConfig.model_type
     network = read_network(folder) if is_quantized else load_teacher(folder, task)
     logits = {split: predict(network, tokens, accelerator).numpy() for split, tokens in splits.items()}
     low, high = interval(task, logits["dev"], splits["dev"].labels)

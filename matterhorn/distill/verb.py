@@ -107,6 +107,14 @@ def distill(
     learn = rows if isinstance(rows, Tokens) else as_tokens(rows)
     if not len(learn):
         raise InputError("no rows", field="rows", cure="give at least one")
+    _train(student, teacher, learn, phase, seed)
+    return student
+
+
+def _train(
+    student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, phase: Distilling, seed: int
+) -> None:
+    """One phase on some rows, without anything held out."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     phase = give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
@@ -120,7 +128,6 @@ def distill(
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
     student.train(False)
-    return student
 
 
 def as_tokens(batches: Iterable[Batch]) -> Tokens:

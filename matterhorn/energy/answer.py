@@ -43,10 +43,18 @@ NOTES = {
 
 
 def energy_answer(
-    trace: Trace, chip: Chip, *, model: str, task: str, length: int = PAPER_LENGTH, scores: Scores | None = None
+    trace: Trace,
+    chip: Chip,
+    *,
+    model: str,
+    task: str | None = None,
+    data: str | None = None,
+    length: int = PAPER_LENGTH,
+    scores: Scores | None = None,
 ) -> dict[str, Any]:
     """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
-    ``length`` tokens. ``scores``: on the model's task, where they are known."""
+    ``length`` tokens. ``task``: of the rows that ran, if known; ``data``: where they are from, if they are not the
+    task's own. ``scores``: on the model's task, where they are known."""
     side, comparison = Side.of(as_traced(trace), trace, chip), Comparison.of(trace, chip, length)
     hardware = "digital" if overflow(side.activities, chip) else hardware_of(chip)[-1]
     own, codes = side.bill(chip, hardware), encodings(side, chip)
@@ -62,6 +70,7 @@ def energy_answer(
         "format": ENERGY_FORMAT,
         "model": model,
         "task": task,
+        "data": data,
         "chip": chip.name,
         "hardware": hardware,
         "code": own_name(trace),

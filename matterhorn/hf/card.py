@@ -124,13 +124,13 @@ def _on_hub(name: str | None) -> str | None:
 
 def _metrics(result: Result) -> Iterator[EvalResult]:
     """What a program reached, for the hub's metadata."""
-    is_glue, scores = result.task in tasks(), result.spiking[0]
+    is_glue, scores = result.title in tasks(), result.spiking[0]
     for metric, value in scores.metrics.items():
         known = scores.low is not None and metric == result.metric
         yield EvalResult(
             task_type="text-classification",
             dataset_type="nyu-mll/glue" if is_glue else result.task,
-            dataset_name=f"GLUE {result.task}" if is_glue else result.task,
+            dataset_name=f"GLUE {result.task}" if is_glue else result.title,
             dataset_config=result.task if is_glue else None,
             dataset_split="validation" if is_glue else result.split,
             metric_type=METRICS.get(metric, (metric,))[0],

@@ -42,6 +42,9 @@ MOST_LETTERS = 2**20
 HALF = re.compile("[\ud800-\udfff]")
 """A half of a pair of UTF-16: what was read with another encoding, and is no text."""
 
+BEGINNING = 30
+"""Letters of a text by which it is known again."""
+
 
 def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
     """See :meth:`.program.Program.encode`."""
@@ -60,7 +63,7 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
     """Texts and pairs of texts, one by one.
 
     Raises:
-        InputError: there is none, or one is no text, empty, or not Unicode.
+        InputError: there is none, or one is no text, or empty.
     """
     if not isinstance(texts, Iterable):
         raise InputError(f"no texts ({texts!r})", field="texts", cure="give a sentence, or a list of them")
@@ -74,22 +77,31 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
             raise InputError(f"no text ({text!r})", field=f"text {number}", cure="give a sentence, or a pair of them")
         if not all(part.strip() for part in parts):
             raise InputError("empty text", field=f"text {number}", cure="give a sentence")
-        if any(HALF.search(part) for part in parts):
-            raise InputError("not Unicode", field=f"text {number}", cure="give text that was read as UTF-8")
     return listed
 
 
-def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
-    """What a tokenizer (:func:`reader`) makes of texts, none of them longer than :data:`MOST_LETTERS`.
+def check_letters(*texts: str, field: str | None = None) -> None:
+    """Whether a text, or a pair of them, is one that a tokenizer can read.
 
     Raises:
-        InputError: names the text that is longer, by its number from 1.
+        InputError: it is longer than :data:`MOST_LETTERS`, or not Unicode; says how it begins.
+    """
+    letters, begins = sum(map(len, texts)), f"begins {texts[0][:BEGINNING]!r}"
+    if letters > MOST_LETTERS:
+        cure = "cut it, or split it into several texts"
+        raise InputError(f"{letters} characters, at most {MOST_LETTERS} are read ({begins})", field=field, cure=cure)
+    if any(map(HALF.search, texts)):
+        raise InputError(f"not Unicode ({begins})", field=field, cure="give text that was read as UTF-8")
+
+
+def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
+    """What a tokenizer (:func:`reader`) makes of texts.
+
+    Raises:
+        InputError: it cannot read one (:func:`check_letters`), which is named by its number from 1.
     """
     for number, text in enumerate(texts, 1):
-        letters = len(text) if isinstance(text, str) else sum(map(len, text))
-        if letters > MOST_LETTERS:
-            problem = f"{letters} characters, at most {MOST_LETTERS} are read"
-            raise InputError(problem, field=f"text {number}", cure="cut it, or split it into several texts")
+        check_letters(*((text,) if isinstance(text, str) else text), field=f"text {number}")
     return _asked(lambda: tokenizer.encode_batch(list(texts)), field="tokenizer")
 
 

@@ -63,7 +63,7 @@ def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Poin
     """
     points, comparison, task = list[Point](), None, ""
     for name, (trace, result) in networks.items():
-        comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.task
+        comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.title
         points += [_own(name, trace, result, comparison, chip), *_dense(name, trace, result, comparison, chip)]
     if comparison is not None:
         points += _published(comparison, chip, task)

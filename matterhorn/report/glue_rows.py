@@ -134,8 +134,8 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     """Rows in the order of the tasks, those of one's own last, for each backbone, price, k and width; a GLUE task
     without results has one row without figures."""
     rows = []
-    for task in dict.fromkeys([*tasks(), *(result.task for result in results)]):
-        own = [result for result in results if result.task == task]
+    for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
+        own = [result for result in results if result.title == task]
         keys = {Key(r.backbone, r.price, s.k, s.intermediate) for r in own for s in r.spiking}
         keys |= {Key(r.backbone, r.price) for r in own if not r.spiking}
         for key in sorted(keys, key=Key.order):
@@ -177,8 +177,8 @@ class Line:
 def lines_of(results: Sequence[Result]) -> list[Line]:
     """Lines in the order of the tasks, those of one's own last; a GLUE task without results has one without a model."""
     lines = []
-    for task in dict.fromkeys([*tasks(), *(result.task for result in results)]):
-        own = [run for run in results if run.task == task]
+    for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
+        own = [run for run in results if run.title == task]
         for run in own:
             teacher = _metric(run.teacher, run.metric)
             lines += [

@@ -35,7 +35,7 @@ def print_study(answer: dict[str, Any]) -> None:
     """Scores by property and value, then the device you need."""
     print_line(
         (answer["model"], "bold"),
-        f" on {answer['n']} rows of {answer['task']}, {answer['chips']} chips: "
+        f" on {answer['n']} rows of {answer.get('data') or answer['task']}, {answer['chips']} chips: "
         f"{answer['metric']} {percent(answer['clean'])} without any chip",
     )
     for study in answer["studies"].values():

@@ -7,6 +7,6 @@ need("train", "torch", "transformers", "accelerate")
 from .forecast import forecast
 from .plan import make_plan
 from .settings import Settings
-from .verb import Spiked, spike
+from .verb import Spiked, prepare, spike
 
-__all__ = ["Settings", "Spiked", "forecast", "make_plan", "spike"]
+__all__ = ["Settings", "Spiked", "forecast", "make_plan", "prepare", "spike"]

@@ -39,7 +39,7 @@ FORMAT = 2
 """Of the document that ``matterhorn spike --dry-run --json`` prints; 2: ``total_minutes``, ``made_rows``, ``notes``."""
 
 MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
-UNKNOWN = "kept: not measured for this start ({start})."
+UNMEASURED = "kept: not measured for this start ({start})."
 ADVICE = "Two sentences: from an encoder that has learned to compare it starts with {advice}."
 
 
@@ -65,7 +65,7 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         "gigabytes": peak_gigabytes(),
         **expected(found["start"]),
     }
-    notes = {MADE: "made_rows" in answer, UNKNOWN: answer["kept_low"] is None, ADVICE: answer.get("advice")}
+    notes = {MADE: "made_rows" in answer, UNMEASURED: answer["kept_low"] is None, ADVICE: answer.get("advice")}
     given = 0 if plan.train is None else len(plan.train)
     return answer | {"notes": [note.format(**answer, given=given) for note, holds in notes.items() if holds]}
 

@@ -18,11 +18,17 @@ from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches, tokenize
+from .course import comparing, find_general
 from .settings import Settings
 from .source import Classifier, load_classifier
 
 TRAINED = ("dead_zone", "silent_share", "quiet_share", "minutes")
 """Settings that mean something in training alone."""
+
+FORMATS = ("weights", "kv_bits")
+
+STORED = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
+"""Bits of keys and values beside such weights."""
 
 TASK_FILES = (".yaml", ".yml")
 CALIBRATION_ROWS = 256
@@ -30,13 +36,15 @@ CALIBRATION_ROWS = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """All that was found out before any work: the classifier, the rows, the settings."""
+    """All that was found out before any work: the classifier, the rows, the settings; ``data``: where the rows to
+    report on are from, if they are not the task's own."""
 
     teacher: Classifier
     task: Task
     train: Examples | None
     eval: Examples
     settings: Settings
+    data: str | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -98,10 +106,26 @@ def make_plan(
     own, held = (rows_of(found, split, rows, glue_dir) for split, rows in (("train", train), ("dev", eval)))
     if held is None:
         raise InputError(f"{found.name} has no split 'dev'", field="eval", cure="give rows that were not trained on")
-    plan = Plan(teacher, found, own, held, chosen)
+    data = None if eval is None else str(eval) if isinstance(eval, (str, Path)) else "rows"
+    if "kv_bits" not in settings:
+        suited = {} if "weights" in settings else formats(teacher.model, found, chosen, own is not None)
+        chosen = chosen.model_copy(update=suited or {"kv_bits": STORED[chosen.weights]})
+    plan = Plan(teacher, found, own, held, chosen, data)
     if not plan.is_trained:
         refuse_training(chosen)
     return plan
+
+
+def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: bool) -> dict[str, Any]:
+    """Number formats that suit: 4 bits where nothing is trained, which one bit cannot bear; those of an encoder that
+    compares for a task of two sentences, if there is one of the teacher's backbone; else as few as there are."""
+    if not trained or settings.minutes == 0:
+        return {"weights": "int4", "kv_bits": STORED["int4"]}
+    if encoder := comparing(teacher, task, find_general(teacher, settings)):
+        own = {name: encoder.options[name] for name in FORMATS}
+        if find_general(teacher, settings.model_copy(update=own)):
+            return own
+    return {}
 
 
 def name_of(label: str | Sequence[str]) -> str:

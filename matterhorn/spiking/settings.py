@@ -13,7 +13,9 @@ class Settings(Strict):
     """Number formats, silence, time.
 
     Attributes:
-        weights, kv_bits, activation_bits: see :class:`matterhorn.program.Config`.
+        weights, kv_bits, activation_bits: see :class:`matterhorn.program.Config`. :func:`matterhorn.spike` chooses the
+            first two where neither is given: 4 bits each where it does not train, or where a task has two sentences
+            and there is an encoder of such formats that compares. With 4-bit weights alone, keys and values have 4 too.
         dead_zone: k. Without training it is 0.
         silent_share, quiet_share: to hold in training; with both, the one that asks for more silence decides.
         minutes: of training; rates follow the clock. 0: none, it is only calibrated.

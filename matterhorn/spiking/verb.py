@@ -125,12 +125,10 @@ def spike(
     (('LABEL_0', 'LABEL_1'), True)
     """
     about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
+    places: dict[str, Any] = {"output": output, "chip": chip, "overwrite": overwrite, "glue_dir": glue_dir}
+    plan, hardware = prepare(model, train, eval, **places, **about, **settings)
     folder = Path(output)
     training = folder.with_name(folder.name + ".training")
-    given = (Path(one) for one in (model, train, eval) if isinstance(one, (str, Path)))
-    check_folder(folder, KIND, *(path for path in given if path.exists()), overwrite=overwrite)
-    plan = make_plan(model, train, eval, **about, glue_dir=glue_dir, **settings)
-    hardware = load_chip(chip)
     numbers = hashlib.sha256(hardware.model_dump_json().encode()).hexdigest()
     run = plan.identity | {"chip": {"name": hardware.name, "numbers": numbers}, "verify_rows": verify_rows}
     if not (restart or overwrite) and (answer := read_finished(folder, run)):
@@ -139,6 +137,28 @@ def spike(
         done = _spiked(plan, folder, training, hardware, run, progress)
     finish(training, TRAINING_PARTS)
     return done
+
+
+def prepare(
+    model: str | Path | PreTrainedModel,
+    train: Source | None,
+    eval: Source | None,
+    *,
+    output: str | Path,
+    chip: str,
+    overwrite: bool,
+    **about: Any,
+) -> tuple[Plan, Chip]:
+    """The plan of a run and the chip it is billed on; arguments as of :func:`spike` (``about``: those of
+    :func:`.plan.make_plan`).
+
+    Raises:
+        InputError: anything about them is not possible, or ``output`` cannot be written.
+    """
+    given = (Path(one) for one in (model, train, eval) if isinstance(one, (str, Path)))
+    check_folder(Path(output), KIND, *(path for path in given if path.exists()), overwrite=overwrite)
+    hardware = load_chip(chip)
+    return make_plan(model, train, eval, **about), hardware
 
 
 def _spiked(
@@ -159,6 +179,7 @@ def _spiked(
         "format": FORMAT,
         "model": plan.teacher.name,
         "task": plan.task.name,
+        "data": plan.data,
         "kind": plan.task.kind,
         "labels": plan.task.labels,
         "n": len(rows),

@@ -86,5 +86,6 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
         program=program.hash,
         teacher=Scores(metrics=answer["teacher_metrics"]),
         spiking=[scores],
+        data=answer["data"],
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     )

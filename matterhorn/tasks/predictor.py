@@ -15,13 +15,15 @@ from ..errors import InputError
 from ..program import Program, find, load
 from ..program.decision import decide, probabilities
 from ..program.files import KIND, read_config
-from ..program.text import encodings, pad, reader
+from ..program.text import check_letters, encodings, pad, reader
 from ..runtime import Engine
 from ..storage import manifest_of
 from .task import check_texts
 
 Texts = tuple[str, ...]
 """One text, or the two of a pair."""
+IDS = ("id", "idx")
+"""Columns that say which row it is, in errors about rows of a batch."""
 Columns = dict[str, Any]
 """Columns by name, each of one value per row: lists, or float32 arrays."""
 
@@ -80,13 +82,19 @@ class Predictor:
         """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
 
         Raises:
-            InputError: a column is missing, or a text is.
+            InputError: a column is missing, or a text is, or cannot be read: names the row, by its place in the batch
+                and by its column ``id`` or ``idx``, if there is one.
         """
         if missing := [column for column in self.text if column not in batch]:
             cure = f"choose from the columns {', '.join(map(repr, batch))}"
             raise InputError("no such column", field=", ".join(missing), cure=cure)
-        rows = enumerate(zip(*(batch[column] for column in self.text), strict=True))
-        texts = [texts_of(dict(zip(self.text, row, strict=True)), f"row {number} of the batch") for number, row in rows]
+        places = [f"row {number} of the batch" for number in range(len(batch[self.text[0]]))]
+        if named := next((name for name in IDS if name in batch), None):
+            places = [f"{place} ({named} {own})" for place, own in zip(places, batch[named], strict=True)]
+        rows = zip(*(batch[column] for column in self.text), strict=True)
+        texts = [
+            texts_of(dict(zip(self.text, row, strict=True)), place) for place, row in zip(places, rows, strict=True)
+        ]
         return {**batch, **self.answers(texts)}
 
     def answers(self, texts: Sequence[Texts]) -> Columns:
@@ -138,12 +146,16 @@ def texts_of(row: Mapping[str, Any], place: str) -> Texts:
     """The texts in a row's columns.
 
     Raises:
-        InputError: one is missing, or is no text; names the row and the column.
+        InputError: one is missing, is no text, or too long; names the row and the column.
     """
     for column, text in row.items():
         if not (isinstance(text, str) and text.strip()):
             problem = "empty text" if text is None or isinstance(text, str) else f"a {type(text).__name__}, not a text"
             raise InputError(problem, field=f"{place}, column {column}", cure="fill it in, or drop the row")
+    try:
+        check_letters(*row.values())
+    except InputError as error:
+        raise InputError(str(error), field=f"{place}, column {', '.join(row)}") from error
     return tuple(row.values())
 
 

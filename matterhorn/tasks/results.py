@@ -85,11 +85,18 @@ class Result(Strict):
     date: str | None = None
     machine: str | None = None
     note: str | None = None
+    data: str | None = None
+    """Where the rows are from, if they are not the task's own."""
+
+    @property
+    def title(self) -> str:
+        """What the figures are of: the task, and the rows if they are not its own. GLUE's names are of GLUE's rows."""
+        return self.task if self.data is None else f"{self.task} on {self.data}"
 
     @model_validator(mode="after")
     def _check(self) -> Result:
-        allowed = metric_names(self.task)
-        if self.metric != allowed[0] and self.task in tasks():
+        allowed = metric_names(self.title)
+        if self.metric != allowed[0] and self.title in tasks():
             raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {allowed[0]}")
         places: dict[str, Scores | None] = {"teacher": self.teacher, "quantized": self.quantized}
         places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
@@ -136,7 +143,7 @@ class Result(Strict):
 
 
 def metric_names(task: str) -> list[str]:
-    """All figures a task may have, of a shipped one the main one first."""
+    """All figures a task (:attr:`Result.title`) may have, of a shipped one the main one first."""
     if task not in tasks():
         return [name for names in METRICS.values() for name in names]
     return [*tasks()[task].metrics, *([MISMATCHED] if task == "mnli" else [])]
@@ -182,9 +189,9 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            key = (result.task, result.backbone, scores.k, scores.intermediate, result.price, result.seed)
+            key = (result.title, result.backbone, scores.k, scores.intermediate, result.price, result.seed)
             if key in seen:
-                problem = f"{result.task} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
+                problem = f"{result.title} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")
             seen[key] = file
         results.append(result)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..program.text import check_letters
 from .cells import as_flag, as_number, cell, spelling
 from .describe import labels_of
-from .tables import Source, load_set, open_table
+from .tables import Source, file_of, load_set, open_table
 from .task import Task, number_of
 
 WHOLE_SENTENCE, PIECE = 15, 3
@@ -51,12 +52,20 @@ def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examp
     """
     if task.hub is not None and glue_dir is None:
         return _from_hub(task, split)
+    return read_rows(source_of(task, split, glue_dir), task, labelled=task.hub is None or not split.startswith("test"))
+
+
+def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Path:
+    """Where the rows of one split of a task are, which knows its files: of GLUE in ``glue_dir``.
+
+    Raises:
+        InputError: there is no such split, or no such file.
+    """
     if split not in task.files:
         cure = f"choose one of {list(task.files)}" if task.files else "give --data"
         raise InputError(f"{task.name} has no split {split!r}", field="split", cure=cure)
-    if task.hub is None or glue_dir is None:
-        return read_rows(task.files[split], task)
-    return read_rows(glue_dir / task.files[split], task, labelled=not split.startswith("test"))
+    source = task.files[split] if task.hub is None or glue_dir is None else glue_dir / task.files[split]
+    return file_of(source) or source
 
 
 def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
@@ -79,6 +88,7 @@ def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[t
             texts = []
             for column in task.text:
                 texts.append(_text(row[column], labelled))
+            check_letters(*texts)
             column = ", ".join(task.label)
             yield tuple(texts), read([cell(row[own]) for own in task.label]) if labelled else None
         except InputError as error:

@@ -87,7 +87,7 @@ def result_of(
     Args:
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
-        recipe: backbone, seed and price, if known. data: where the rows are from, if they are not GLUE's.
+        recipe: backbone, seed and price, if known. data: where the rows are from, if they are not the task's.
     """
     columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
     rows = f"--task {task.name}" if data is None else f"--data {data} {' '.join(columns)}"
@@ -108,6 +108,7 @@ def result_of(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",
         note=None if limit is None else f"only the first {limit} rows",
+        data=data,
     )
 
 

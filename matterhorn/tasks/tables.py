@@ -71,15 +71,11 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
     """
     if not isinstance(source, (str, Path)):
         return _set(source, "rows") if hasattr(source, "column_names") else _numbered(enumerate(source), "rows")
-    path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        if path.is_file() or suffix in OTHERS:
-            raise InputError("unknown kind of file", file=path, cure=f"save it as one of {', '.join(SUFFIXES)}")
+    path = file_of(source)
+    if path is None:
         return _set(load_set(str(source)), str(source))
-    if not path.is_file():
-        raise InputError("no such file", file=path, cure="give a file that exists (of GLUE: --glue-dir, its folder)")
     with whole(path, "give a whole file"):
+        suffix = path.suffix.lower()
         if suffix == ".parquet":
             return _parquet(path)
         if suffix in (".csv", ".tsv"):
@@ -87,9 +83,20 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
         return _numbered(_json(path) if suffix == ".json" else _json_lines(path), str(path))
 
 
-def is_file_name(source: str) -> bool:
-    """Whether a source is named as a file, not as a set of ``datasets``."""
-    return Path(source).suffix.lower() in (*SUFFIXES, *OTHERS)
+def file_of(source: str | Path) -> Path | None:
+    """The file that a source names; None: it names a set of ``datasets``.
+
+    Raises:
+        InputError: it is not there, or of a kind that is not read.
+    """
+    path = Path(source)
+    if path.suffix.lower() not in SUFFIXES:
+        if path.is_file() or path.suffix.lower() in OTHERS:
+            raise InputError("unknown kind of file", file=path, cure=f"save it as one of {', '.join(SUFFIXES)}")
+        return None
+    if not path.is_file():
+        raise InputError("no such file", file=path, cure="give a file that exists (of GLUE: --glue-dir, its folder)")
+    return path
 
 
 def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:

@@ -127,7 +127,7 @@ BAD = {
     "no such file": (["run", "--file", "nowhere.txt"], "nowhere.txt: no such file"),
     "unknown task": (["evaluate", "--task", "imdb"], "unknown task 'imdb'"),
     "another task": (["evaluate", "--task", "rte", "--model", "sst2"], "was trained for sst2"),
-    "no rows": (["verify", "--task", "sst2", "--glue-dir", "nowhere"], "dev.tsv: no such file"),
+    "no rows": (["verify", "--task", "sst2", "--glue-dir", "nowhere"], "nowhere: --glue-dir: no such folder"),
     "not a network": (["convert", "nowhere", "out"], "no network here"),
     "no classifier": (["run", "--model", "general"], "a general encoder, no classifier"),
     "no recipe": (["train", "--recipe", "nothing"], "no such recipe"),

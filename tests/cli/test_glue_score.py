@@ -70,7 +70,7 @@ def test_a_teacher_and_a_network_without_a_dead_zone_can_be_given(tmp_path):
 
 def test_the_wrong_task_is_named(tmp_path):
     run, rows = lay_run(tmp_path / "run", "rte"), lay_dev(tmp_path / "glue", "mnli")
-    lay_dev(rows, "wnli")
+    lay_dev(rows, "wnli"), lay_dev(rows, "rte")
     for task in ("mnli", "wnli"):
         with pytest.raises(InputError, match=f"trained for rte, not for {task}"):
             glue("score", run, "--task", task, "--glue-dir", rows, "--output", tmp_path / "r.json")

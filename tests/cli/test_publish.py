@@ -69,9 +69,10 @@ def test_what_is_a_program_already_is_not_published(tmp_path):
 
 def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path, monkeypatch):
     run, output = finished(tmp_path / "run"), tmp_path / "mine"
-    with monkeypatch.context() as before_work, pytest.raises(InputError, match="no such file"):
-        before_work.setattr(import_module("matterhorn.models.convert"), "convert_folder", None)
-        publish(run, output, "--glue-dir", tmp_path / "nowhere")
+    for rows, problem in ((["--glue-dir", tmp_path], "no such file"), (["--data", "gone.csv"], "no such file")):
+        with monkeypatch.context() as before_work, pytest.raises(InputError, match=problem):
+            before_work.setattr(import_module("matterhorn.models.convert"), "convert_folder", None)
+            publish(run, output, *rows)
     assert not list(tmp_path.glob("mine*"))
     (run / "phase-1-k1" / "last" / "state.json").unlink()
     with pytest.raises(InputError, match="not finished"):

@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from matterhorn.cli import app
 from matterhorn.errors import InputError
+from matterhorn.hf import model_card
 from matterhorn.program import Trace, load
 from matterhorn.report.tables import print_facts
+from matterhorn.tasks.results import read_result
 
 LINES = [("a warm and clever film .", "Positive"), ("dull , cold and far too long .", "Negative")] * 2
 
@@ -57,7 +59,39 @@ def test_texts_alone_do_for_what_needs_no_labels(folder):
     assert told.sequences == 4 and told.program == load("sst2").hash and told.silent_share == found["silent_share"]
     assert answer("run", *OWN)["correct"] == 4
     assert answer("verify", "--data", "texts.jsonl", "--limit", "1")["n"] == 1
-    assert answer("energy", "--model", "sst2", "--data", "texts.jsonl")["task"] == "texts.jsonl"
+
+
+def test_rows_are_of_the_models_own_task_in_every_answer(folder):
+    """Not of one named after the file, unless the model knows none; the data stand beside it."""
+    replace(load("sst2"), task="verdict").save(folder / "own")
+    texts = ["--data", "dev.csv", "--text", "verdict_text"]
+    found = [
+        answer("evaluate", *OWN, "--model", "own"),
+        answer("verify", *texts, "--model", "own", "--limit", "1"),
+        answer("energy", *texts, "--model", "own"),
+        answer("predict", "own", *texts, "--output", "answers.csv"),
+    ]
+    assert [(one["task"], one["data"]) for one in found] == [("verdict", "dev.csv")] * 4 and found[0]["split"] is None
+    replace(load("sst2"), task=None).save(folder / "plain")
+    assert answer("predict", "plain", *texts, "--output", "plain.csv")["task"] == "dev"
+
+
+def test_scores_of_other_rows_do_not_pass_for_those_of_glue(folder):
+    score = ["glue", "score", "sst2", "--output", "results.json", *OWN]
+    found = answer(*score)
+    assert (found["task"], found["data"], found["metric"]) == ("sst2", "dev.csv", "accuracy")
+    rows = {row["task"]: row["spiking"] for row in answer("glue", "table", "results.json")["tasks"]}
+    assert rows["sst2"] is None and rows["sst2 on dev.csv"] == 1
+    card = model_card(load("sst2"), read_result(folder / "results.json"), name="mine")
+    assert "GLUE" not in card and "name: sst2 on dev.csv" in card and "| Accuracy, sst2 on dev.csv (4) |" in card
+
+
+def test_a_shipped_tasks_metric_stays_with_its_model(folder):
+    replace(load("sst2"), task="cola", labels=("unacceptable", "acceptable")).save(folder / "own")
+    rows = "".join(f'"{text}",{int(label == "Positive")}\n' for text, label in LINES)
+    (folder / "marks.csv").write_text("text,label\n" + rows)
+    found = answer("evaluate", "--model", "own", "--data", "marks.csv")
+    assert (found["task"], found["metric"], found["value"]) == ("cola", "matthews", 1)
 
 
 def test_predict_takes_the_column_text_where_none_is_named(folder):
@@ -87,6 +121,35 @@ BAD = {
         "evaluate", "--data", "scores.csv"
     ],
 }  # fmt: skip
+
+
+MISSING = {
+    "gone.csv: no such file": ["--data", "gone.csv"],
+    "gone.yaml: --task: no such file": ["--task", "gone.yaml"],
+    "unknown task 'gone'": ["--task", "gone"],
+    "gone: --glue-dir: no such folder": ["--task", "sst2", "--glue-dir", "gone"],
+}
+
+
+@pytest.mark.parametrize("message", MISSING)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate"], ["verify"], ["run"], ["energy"], ["compare"], ["msu", "study"], ["publish", "run", "mine"],
+        ["glue", "score", "sst2", "--output", "results.json"],
+    ],
+)  # fmt: skip
+def test_what_is_named_is_there_before_any_work(folder, command, message, monkeypatch):
+    monkeypatch.setattr("matterhorn.program.files.load", None)
+    with pytest.raises(InputError) as caught:
+        CliRunner().invoke(app, [*command, *MISSING[message]], catch_exceptions=False)
+    assert message in str(caught.value)
+
+
+def test_traces_are_read_before_models_run(folder, monkeypatch):
+    monkeypatch.setattr("matterhorn.program.files.load", None)
+    with pytest.raises(InputError, match=r"gone\.json\.gz: no such file"):
+        CliRunner().invoke(app, ["compare", *OWN, "--model", "sst2", "--trace", "gone.json.gz"], catch_exceptions=False)
 
 
 def test_a_model_of_ones_own_task_wants_rows(folder):

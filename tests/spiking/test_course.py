@@ -14,6 +14,7 @@ from matterhorn.models import calibrate, quantize
 from matterhorn.models.general import general_encoders, write_general
 from matterhorn.spiking.course import begin, comparing, find_general, phases_of
 from matterhorn.spiking.forecast import advice
+from matterhorn.spiking.plan import formats
 from matterhorn.spiking.settings import Settings
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
@@ -65,6 +66,22 @@ def test_a_task_of_two_sentences_is_told_of_the_one_that_compares():
     assert advice(comparing(teacher, get_task("stsb"), other)) == "--weights int4 --kv-bits 4"
     assert advice(comparing(teacher, get_task("stsb"), own)) is None
     assert advice(comparing(teacher, get_task("sst2"), other)) is None
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize(
+    ("task", "dead_zone", "trained", "minutes", "formats_"),
+    [
+        ("stsb", 2, True, 10, {"weights": "int4", "kv_bits": 4}),  # the encoder that compares
+        ("sst2", 2, True, 10, {}),  # nothing to compare
+        ("stsb", 3, True, 10, {}),  # no encoder with such a dead zone
+        ("sst2", 2, False, 10, {"weights": "int4", "kv_bits": 4}),  # calibrated alone
+        ("sst2", 2, True, 0, {"weights": "int4", "kv_bits": 4}),
+    ],
+)
+def test_number_formats_follow_from_task_and_training(task, dead_zone, trained, minutes, formats_):
+    settings = Settings(dead_zone=dead_zone, minutes=minutes)
+    assert formats(small_bert(3), get_task(task), settings, trained) == formats_
 
 
 @pytest.mark.usefixtures("shelf")

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
+from typer.testing import CliRunner
 
 import matterhorn as mh
+from matterhorn.cli import app
 from matterhorn.distill.measure import predict
 from matterhorn.energy import load as load_chip
 from matterhorn.errors import InputError
@@ -84,6 +86,7 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
     assert (answer["task"], program.task, program.texts) == ("verdict", "verdict", 1)  # by its labels, not by its file
     card = (done.path / "README.md").read_text()
     assert "# out: a spiking network for verdict\n\nmodel with 1-bit weights" in card and "k = 0" not in card
+    assert answer["data"] == str(tmp_path / "dev.csv") and f", verdict on {answer['data']} (30) |" in card
     assert program.hash == answer["hash"] == done.program.hash and list(program.labels) == NAMES[kind]
     mh.Engine(program, threads=1).classify(["a film, fine and warm"])
     assert not list(tmp_path.glob("*.training"))
@@ -131,13 +134,14 @@ def test_why_it_lost(tmp_path: Path) -> None:
 
 
 def test_calibration_alone(tmp_path: Path) -> None:
-    """Without training rows there is no dead zone, and it is exact as ever."""
+    """Without training rows there is no dead zone, weights have 4 bits, and it is exact as ever."""
     rows = lay_rows(tmp_path / "dev.csv", count=30)
     model = lay_classifier(tmp_path / "model")
     columns = {"text": "review", "label": "verdict"}
-    done = spike(model, eval=rows, output=tmp_path / "out", weights="int4", kv_bits=4, verify_rows=8, **columns)
+    done = spike(model, eval=rows, output=tmp_path / "out", verify_rows=8, **columns)
     assert done.answer["verified"] and done.answer["start"] == "calibration"
     assert done.program.config.dead_zone == 0 and done.program.config.weights == "int4"
+    assert done.program.config.kv_bits == 4
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +222,23 @@ def test_refused_before_any_work(
     given |= {"model": lay_classifier(tmp_path / "model")} | options
     with pytest.raises(InputError, match=problem):
         spike(**given)
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        (["--chip", "none"], "none"),
+        (["--output", "{}"], "overlaps with .*dev.csv"),
+        (["--task", "gone.yaml"], "gone.yaml: --task: no such file"),
+        (["--train", "gone.csv"], "gone.csv: no such file"),
+    ],
+)
+def test_a_dry_run_refuses_as_the_run_would(tmp_path: Path, option: list[str], problem: str) -> None:
+    """Chip, folder and files before the model is looked for."""
+    rows = lay_rows(tmp_path / "dev.csv")
+    told = ["spike", "./nowhere", "--dry-run", "--output", "out", "--eval", str(rows), *option]
+    with pytest.raises(InputError, match=problem):
+        CliRunner().invoke(app, [one.format(tmp_path) for one in told], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("kind", ["BertForTokenClassification", "AlbertForSequenceClassification"])

@@ -153,6 +153,8 @@ def test_parts_of_something_else_and_files_of_others_are_left_alone(folder, rows
 def test_bad_input_is_told_before_any_work(folder, rows, tmp_path):
     holes = tmp_path / "holes.jsonl"
     holes.write_text("\n".join(json.dumps({"first": text}) for text in [*TEXTS, None, "fine"]))
+    halves = tmp_path / "halves.jsonl"
+    halves.write_text("\n".join(json.dumps({"first": text}) for text in [*TEXTS, "torn \ud800", "fine"]))
     for source, output, options, says in (
         (rows, "a.xlsx", {}, "unknown kind of file; name it .csv, .jsonl, .parquet"),
         (rows, "nowhere/a.csv", {}, "no such folder"),
@@ -160,12 +162,13 @@ def test_bad_input_is_told_before_any_work(folder, rows, tmp_path):
         (rows, "a.csv", {"shard": (0, 31)}, "31 shards of 30 rows"),
         (tmp_path / "none.csv", "a.csv", {}, "no such file"),
         (holes, "a.csv", {}, "holes.jsonl: row 31, column first: empty text; fill it in"),
+        (halves, "a.csv", {}, r"halves.jsonl: row 31, column first: not Unicode \(begins 'torn"),
     ):
         with pytest.raises(InputError, match=says):
             write_answers(Predictor(folder, "first"), source, tmp_path / output, **options)
     with pytest.raises(InputError, match="third: no such column"):
         write_answers(Predictor(folder, "third"), rows, tmp_path / "a.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["holes.jsonl", "rows.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["halves.jsonl", "holes.jsonl", "rows.csv"]
 
 
 @pytest.mark.slow

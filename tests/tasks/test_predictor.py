@@ -99,6 +99,15 @@ def test_bad_input_is_named(folder, tmp_path):
         ({"review": ["fine", " "]}, "row 1 of the batch, column review: empty text"),
         ({"review": ["fine", None]}, "row 1 of the batch, column review: empty text"),
         ({"review": [7]}, "row 0 of the batch, column review: a int, not a text"),
+        ({"review": ["fine", "long " * 2**18]}, r"row 1 of the batch, column review: 1310720 .* \(begins 'long long"),
+        (
+            {"review": ["fine", "\ud800"], "id": ["a7", "b9"]},
+            r"row 1 of the batch \(id b9\), column review: not Unicode",
+        ),
+        (
+            {"review": ["", "fine"], "idx": np.array([40, 41])},
+            r"row 0 of the batch \(idx 40\), column review: empty text",
+        ),
     ):
         with pytest.raises(InputError, match=says):
             predictor(batch)

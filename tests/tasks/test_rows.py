@@ -64,6 +64,12 @@ def test_faulty_files_name_file_and_row(tmp_path, fault):
     assert str(path) in str(error.value)
 
 
+def test_a_text_too_long_to_read_is_named_by_its_row(tmp_path):
+    path = write(tmp_path / "s.tsv", "sentence\tlabel\na\t1\n" + "long " * 2**18 + "\t0\n")
+    with pytest.raises(InputError, match=r"s\.tsv: row 3, column sentence: 1310719 .* \(begins 'long long"):
+        read_rows(path, get_task("sst2"))
+
+
 def test_scores_out_of_range_are_refused(tmp_path):
     path = write(tmp_path / "s.tsv", "sentence1\tsentence2\tscore\na\tb\t4.5\na\tb\t5.5\n")
     with pytest.raises(InputError, match=r"row 3.*5\.5"):

@@ -37,7 +37,7 @@ function table(id, head, rows) {
 
 function header() {
   el("headline").textContent = eng(A.per_sentence_j);
-  const data = A.task === A.model ? "" : ` of ${A.task}`;
+  const rows = A.data || A.task, data = !rows || rows === A.model ? "" : ` of ${rows}`;
   el("subtitle").textContent = `${between(A.interval.total_j, (v) => eng(v / A.n))} in 90 % of draws. ${A.model}, ${A.n} sentences${data}, ` +
     `${(A.tokens / A.n).toFixed(1)} tokens each, on ${A.chip}: ${D.chip_title}.`;
   const movement = (A.by_category.spike_movement + A.by_category.dense_movement) / A.total_j, W = A.worst_chip;

@@ -3,7 +3,7 @@ const unitOf = (s) => (s.unit === "1" ? "" : ` ${s.unit}`);
 function header() {
   el("caveat").textContent = D.caveat;
   el("headline").textContent = percent(A.clean);
-  el("subtitle").textContent = `${A.model}, ${A.n} rows of ${A.task}, ${A.chips} chip${A.chips > 1 ? "s" : ""} a value. ` +
+  el("subtitle").textContent = `${A.model}, ${A.n} rows of ${A.data || A.task}, ${A.chips} chip${A.chips > 1 ? "s" : ""} a value. ` +
     `One property at a time; all else is ideal.`;
   el("needed").innerHTML = "<tr><th>property</th><th>needed</th></tr>" + Object.entries(A.studies).map(([name, s]) =>
     `<tr><td>${safe(s.title)}</td><td id="needed-${name}">${safe(D.needed[name])}</td></tr>`).join("");
