@@ -16,7 +16,7 @@ from matterhorn.program import Trace, files
 from matterhorn.report.front import FRONT_FORMAT, front, own_formats, plot_front
 from matterhorn.tasks.results import read_result
 
-FOLDER = files.find("sst2")
+FOLDER, DOCS = files.find("sst2"), Path(__file__).parents[2] / "docs"
 BERT_BASE = {
     "model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_hidden_layers": 12,
     "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
@@ -79,8 +79,19 @@ def test_formats_are_named_as_in_the_field(networks):
     assert own_formats(trace) == "ternary A4"
 
 
+@pytest.mark.parametrize(("task", "model"), [("sst2", "sst2-base"), ("stsb", "stsb-base")])
+def test_committed_fronts_have_the_scores_of_the_networks_that_ship(task, model):
+    kept = json.loads((DOCS / f"front-{task}.json").read_text())
+    assert (kept["format"], kept["task"]) == (FRONT_FORMAT, task)
+    own = [point for point in kept["points"] if point["kind"] == "spiking"]
+    for point in own:
+        result = read_result(files.find(point["name"].removesuffix(", k = 3")) / "results.json")
+        assert point["value"] == result.spiking[-1].metrics[result.metric] and point["trained"]
+    assert f"{model}, k = 3" in {point["name"] for point in kept["points"] if point["on_front"]}
+
+
 def test_what_is_committed_is_what_the_command_prints(points):
-    kept = json.loads((Path(__file__).parents[2] / "docs" / "front-sst2.json").read_text())
+    kept = json.loads((DOCS / "front-sst2.json").read_text())
     assert (kept["format"], kept["task"], kept["chip"]) == (FRONT_FORMAT, "sst2", "rram-22nm")
     found = {point["name"]: point for point in kept["points"]}
     for point in points:
