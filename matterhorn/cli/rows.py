@@ -105,6 +105,18 @@ class Rows:
         """Whether rows are asked for."""
         return self.data is not None or self.task is not None
 
+    def check(self) -> None:
+        """Whether all that is named is there, before any work (:func:`seek`).
+
+        Raises:
+            InputError: something is not, or a split of a file is asked for.
+        """
+        from ..tasks.tables import file_of
+
+        seek(self.data, task=self.task, glue_dir=self.glue_dir)
+        if self.data is not None and self.split is not None and file_of(self.data):
+            raise InputError("a file has no splits", field="--split", cure="drop it, or give a set of datasets")
+
     def task_name(self, own: str | None) -> str | None:
         """What the rows' task is called: as the task that is named, else the model's ``own``, which data alone are rows
         for, else the data."""
@@ -135,11 +147,8 @@ class Rows:
     @property
     def source(self) -> str:
         """The data, a split of a set behind it."""
-        from ..tasks.tables import SUFFIXES
-
         assert self.data is not None
-        is_whole = self.split is None or Path(self.data).suffix.lower() in SUFFIXES
-        return self.data if is_whole else f"{self.data}:{self.split}"
+        return self.data if self.split is None else f"{self.data}:{self.split}"
 
     def task_for(self, program: Program, labelled: bool = True) -> Task:
         """The task that a program is asked, labels in the program's order.
@@ -221,7 +230,7 @@ def with_rows(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         rows = Rows(**{one.name: given.pop(one.name) for one in options})
-        seek(rows.data, task=rows.task, glue_dir=rows.glue_dir)
+        rows.check()
         command(rows=rows, **given)
 
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
