@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..extras import need
 from ..reading import read_mapping
 from .app import BackendName, Json, app, print_json, say
-from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, launched, shared, tracked, with_rows
+from .processes import launched, shared
+from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -111,6 +112,7 @@ def score(
         quantized=_scores(others[1], chosen, splits, accelerator),
         limit=rows.limit,
         data=rows.data,
+        rows=rows.written(chosen),
     )
     if accelerator and not accelerator.is_main_process:
         return

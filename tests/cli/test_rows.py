@@ -80,6 +80,7 @@ def test_scores_of_other_rows_do_not_pass_for_those_of_glue(folder):
     score = ["glue", "score", "sst2", "--output", "results.json", *OWN]
     found = answer(*score)
     assert (found["task"], found["data"], found["metric"]) == ("sst2", "dev.csv", "accuracy")
+    assert found["command"] == f"matterhorn evaluate {' '.join(OWN)} --model sst2 --json"
     rows = {row["task"]: row["spiking"] for row in answer("glue", "table", "results.json")["tasks"]}
     assert rows["sst2"] is None and rows["sst2 on dev.csv"] == 1
     card = model_card(load("sst2"), read_result(folder / "results.json"), name="mine")
