@@ -67,7 +67,9 @@ def score(
     rows: Rows,
     teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: the run's).")] = None,
     quantized: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
-    name: Annotated[str | None, typer.Option(help="The model's name in the file (default: the task).")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name in the file (default: SOURCE; of a run, its task).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The run's seed (default: its recipe's).")] = None,
     backend: BackendName = "events",
     json: Json = False,
@@ -103,7 +105,7 @@ def score(
         spiking.append(spiking_scores(program, splits, run, backend))
     result = result_of(
         chosen,
-        name or chosen.name,
+        name or (source if programs[0].path else chosen.name),
         len(splits["dev"]),
         spiking,
         program=programs[0].hash if len(programs) == 1 else None,
