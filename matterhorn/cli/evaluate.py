@@ -22,7 +22,8 @@ from .chip import (
     chip,
     refuse_chip_options,
 )
-from .rows import Rows, launched, load_rows, shared, tracked, with_rows
+from .processes import launched, shared
+from .rows import Rows, load_rows, tracked, with_rows
 
 FORMAT = 3
 """Of the JSON document; 3: intervals, data of one's own."""

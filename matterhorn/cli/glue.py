@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..extras import need
 from ..reading import read_mapping
 from .app import BackendName, Json, app, print_json, say
-from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, launched, shared, tracked, with_rows
+from .processes import launched, shared
+from .rows import MAX_LENGTH, GlueDir, Rows, glue_folder, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program import Program
@@ -66,7 +67,9 @@ def score(
     rows: Rows,
     teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: the run's).")] = None,
     quantized: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
-    name: Annotated[str | None, typer.Option(help="The model's name in the file (default: the task).")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name in the file (default: SOURCE; of a run, its task).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The run's seed (default: its recipe's).")] = None,
     backend: BackendName = "events",
     json: Json = False,
@@ -102,7 +105,7 @@ def score(
         spiking.append(spiking_scores(program, splits, run, backend))
     result = result_of(
         chosen,
-        name or chosen.name,
+        name or (source if programs[0].path else chosen.name),
         len(splits["dev"]),
         spiking,
         program=programs[0].hash if len(programs) == 1 else None,
@@ -111,6 +114,7 @@ def score(
         quantized=_scores(others[1], chosen, splits, accelerator),
         limit=rows.limit,
         data=rows.data,
+        rows=rows.written(chosen),
     )
     if accelerator and not accelerator.is_main_process:
         return

@@ -86,7 +86,7 @@ def verify(
         reference = reference_for(program, against)
     report = compare(program, batches, against=reference, progress=tracked("verify"))
     asked = {"model": model or program.task, "program": program.hash, "task": task.name, "data": rows.data}
-    answer = {"format": FORMAT, **asked, **vars(report)}
+    answer = {"format": FORMAT, **asked, "identical": report.identical, **vars(report)}
     if json:
         print_json(answer)
     else:

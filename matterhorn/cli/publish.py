@@ -85,7 +85,8 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
     task = rows.task_for(program)
     for place in filter(None, (networks.teacher, networks.quantized)):
         check_outputs(place, task)
-    splits = replace(rows, max_length=rows.max_length or recipe.max_length).splits(program, task)
+    rows = replace(rows, max_length=rows.max_length or recipe.max_length)
+    splits = rows.splits(program, task)
     run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
     spiking = spiking_scores(program, splits, run_it, "events")
     spiking = spiking.model_copy(
@@ -105,6 +106,7 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         quantized=quantized,
         limit=rows.limit,
         data=rows.data,
+        rows=rows.written(task),
     )
 
 

@@ -1,9 +1,10 @@
-"""What the commands that run over rows share: which model, which rows, which processes, a progress bar."""
+"""What the commands that run over rows share: which model, which rows, a progress bar."""
 
 from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -17,8 +18,6 @@ from ..errors import InputError
 from ..extras import need
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from ..program import Program
     from ..tasks import Examples, Task
     from ..tasks.score import Splits
@@ -34,9 +33,6 @@ MAX_LENGTH = 128
 
 YAML = (".yaml", ".yml")
 """Of a task of one's own."""
-
-WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where launchers (torchrun, MPI) leave the number of processes."""
 
 
 def glue_folder(given: Path | None) -> Path | None:
@@ -105,6 +101,18 @@ class Rows:
         """Whether rows are asked for."""
         return self.data is not None or self.task is not None
 
+    def check(self) -> None:
+        """Whether all that is named is there, before any work (:func:`seek`).
+
+        Raises:
+            InputError: something is not, or a split of a file is asked for.
+        """
+        from ..tasks.tables import file_of
+
+        seek(self.data, task=self.task, glue_dir=self.glue_dir)
+        if self.data is not None and self.split is not None and file_of(self.data):
+            raise InputError("a file has no splits", field="--split", cure="drop it, or give a set of datasets")
+
     def task_name(self, own: str | None) -> str | None:
         """What the rows' task is called: as the task that is named, else the model's ``own``, which data alone are rows
         for, else the data."""
@@ -132,14 +140,24 @@ class Rows:
             if folder is not None:
                 source_of(get_task(name), self.split or "dev", folder)
 
+    def written(self, task: Task) -> str:
+        """The options that name the same rows of a task on a command line, the folder of GLUE's files aside."""
+        columns = task if self.data and self.task is None else self
+        given = [
+            ("data", self.data),
+            ("task", self.task or (None if self.data else task.name)),
+            *(("text", own) for own in columns.text or ()),
+            *(("label", own) for own in columns.label or ()),
+            *((name, getattr(self, name)) for name in ("split", "limit", "max_length")),
+        ]
+        options = (f"--{name.replace('_', '-')} {shlex.quote(str(own))}" for name, own in given if own is not None)
+        return " ".join(options)
+
     @property
     def source(self) -> str:
         """The data, a split of a set behind it."""
-        from ..tasks.tables import SUFFIXES
-
         assert self.data is not None
-        is_whole = self.split is None or Path(self.data).suffix.lower() in SUFFIXES
-        return self.data if is_whole else f"{self.data}:{self.split}"
+        return self.data if self.split is None else f"{self.data}:{self.split}"
 
     def task_for(self, program: Program, labelled: bool = True) -> Task:
         """The task that a program is asked, labels in the program's order.
@@ -221,7 +239,7 @@ def with_rows(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         rows = Rows(**{one.name: given.pop(one.name) for one in options})
-        seek(rows.data, task=rows.task, glue_dir=rows.glue_dir)
+        rows.check()
         command(rows=rows, **given)
 
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -260,27 +278,3 @@ def plain_when_piped() -> None:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def launched() -> Accelerator | None:
-    """The processes that ``accelerate launch`` started, if there are several."""
-    for name in WORLD_SIZES:
-        if not os.environ.get(name, "1").isdigit():
-            raise InputError(f"{os.environ[name]!r} is no number", field=f"${name}", cure="unset it")
-    if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
-        return None
-    need("train", "torch", "accelerate")
-    import torch
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=not torch.cuda.is_available())
-
-
-def shared(accelerator: Accelerator | None) -> dict[str, Any]:
-    """Arguments of :func:`matterhorn.tasks.evaluate.evaluate` that share its rows among the processes."""
-    if accelerator is None:
-        return {}
-    from accelerate.utils import gather_object
-
-    shard = accelerator.process_index, accelerator.num_processes
-    return {"shard": shard, "gather": lambda own: gather_object([own])}

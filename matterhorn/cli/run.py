@@ -67,6 +67,9 @@ def run(
             check_texts(1 if isinstance(text, str) else 2, program.task, program.texts, program.path)
     else:
         lines, expected = sample()
+        if not {*expected} <= {*program.labels}:
+            cure = "give a sentence, --file or --data"
+            raise InputError("no texts, and the shipped sample is of another task", file=program.path, cure=cure)
         chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]
     engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
     answered: list[dict[str, Any]] = []

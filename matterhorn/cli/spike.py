@@ -10,7 +10,7 @@ import typer
 from .app import Json, app, print_json, say
 from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
-HIDDEN = ("format", "settings", "notes")
+HIDDEN = ("format", "settings", "notes", "diagnosis")
 """Of an answer, what people are not shown in the table."""
 
 
@@ -112,11 +112,11 @@ def spike(
 
 
 def _print(title: str, answer: dict[str, Any]) -> None:
-    """An answer for people: what is known, and notes."""
+    """An answer for people, with its notes."""
     from ..report.tables import print_facts
     from ..units import engineering
 
-    facts = {name: value for name, value in answer.items() if value is not None and name not in HIDDEN}
+    facts = {name: value for name, value in answer.items() if name not in HIDDEN}
     if "joules" in facts:
         facts["joules"] = engineering(facts["joules"])
     print_facts(title, facts)

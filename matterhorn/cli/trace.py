@@ -35,7 +35,11 @@ def merge(
     check_file(output, "--output", ends=TRACES)
     if output.exists():
         raise InputError("already there", file=output, field="--output", cure="move it away, or name another file")
-    whole = merged([Trace.load(path) for path in traces])
+    parts = [Trace.load(path) for path in traces]
+    try:
+        whole = merged(parts)
+    except InputError as error:
+        raise InputError(str(error), file=", ".join(map(str, traces))) from error
     whole.save(output)
     facts = {
         "format": FORMAT,

@@ -15,13 +15,9 @@ from .page_file import in_page
 Row = Sequence[Any]
 
 
-def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: Bill) -> str:
-    """The page's text.
-
-    Args:
-        answer: what ``matterhorn spike --json`` prints. diagnosis: what :mod:`matterhorn.spiking.diagnosis` found.
-        bill: of the rows.
-    """
+def spiked_page(answer: dict[str, Any], bill: Bill) -> str:
+    """The page's text: ``answer`` is what ``matterhorn spike --json`` prints, ``bill`` that of the rows."""
+    diagnosis = answer["diagnosis"]
     verdict = f"{answer['metric']} {answer['value']:.3f} of {answer['teacher']:.3f}"
     is_score = answer["agreement"] is None
     alike = (
@@ -47,7 +43,7 @@ def spiked_page(answer: dict[str, Any], diagnosis: dict[str, Any], bill: Bill) -
                 _bill(bill, answer["chip"]),
             ]
         ),
-        "DATA": in_page({"answer": answer, "diagnosis": diagnosis}),
+        "DATA": in_page({"answer": answer}),
         "SCRIPT": "",
         "PLOTLY": "",
     }

@@ -58,8 +58,8 @@ def print_line(*parts: str | tuple[str, str]) -> None:
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Print names and values."""
-    print_table(title, ("what", "value"), facts.items())
+    """Print names and values; what is not known is left out."""
+    print_table(title, ("what", "value"), [(name, value) for name, value in facts.items() if value is not None])
 
 
 def percent(share: float) -> str:

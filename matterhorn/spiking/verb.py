@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ from .diagnosis import diagnose
 from .plan import Plan, make_plan
 from .writing import read_finished, write
 
-FORMAT = 2
-"""Of the document that ``matterhorn spike --json`` prints; 2: correlation of scores in place of their agreement."""
+FORMAT = 3
+"""Of the document that ``matterhorn spike --json`` prints; 3: ``data``, ``diagnosis``."""
 
 TRAINING_PARTS = ("phase-[0-9]*-k[0-9]*",)
 """What training leaves on the way."""
@@ -198,8 +198,9 @@ def _spiked(
         "seconds": time.monotonic() - began,
         "settings": (plan.settings if plan.is_trained else plan.settings.untrained).model_dump(),
         "hash": program.hash,
+        "diagnosis": asdict(found),
     }
-    write(folder, program, answer, report, found, bill, plan.task, run)
+    write(folder, program, answer, report, bill, plan.task, run)
     return Spiked(program, folder, answer)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from ..storage import refuse_another
 from ..tasks import Task
 from ..tasks.results import Result, Scores, SpikingScores
 from ..tasks.results import Verification as Verified
-from .diagnosis import Diagnosis
 
 ANSWER_FILE, PAGE_FILE, RESULTS_FILE = "spike.json", "index.html", "results.json"
 
@@ -30,18 +28,16 @@ def write(
     program: Program,
     answer: dict[str, Any],
     report: Verification,
-    diagnosis: Diagnosis,
     bill: Bill,
     task: Task,
     run: dict[str, Any],
 ) -> None:
     """Write the folder, whole or not at all. ``run``: all that the result depends on."""
     result = result_of(folder.name, program, answer, report, task)
-    found = asdict(diagnosis)
     beside = {
-        ANSWER_FILE: json.dumps(answer | {"diagnosis": found, "run": run}, indent=1) + "\n",
+        ANSWER_FILE: json.dumps(answer | {"run": run}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
-        PAGE_FILE: spiked_page(answer, found, bill),
+        PAGE_FILE: spiked_page(answer, bill),
         "README.md": model_card(program, result, name=folder.name, teacher=answer["model"]),
     }
     save(program, folder, beside=beside)
@@ -58,7 +54,7 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
         return None
     answer = read_mapping(path, cure)
     refuse_another(folder, answer.get("run", {}), run, cure)
-    return {name: value for name, value in answer.items() if name not in ("diagnosis", "run")}
+    return {name: value for name, value in answer.items() if name != "run"}
 
 
 def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:

@@ -95,8 +95,8 @@ def _task(
     if kind == "regression" or (kind == "multi_label" and names is None and width and _are_flags(values[0])):
         own = labels or ([SCORE] if not width else [f"{columns[0]}_{i}" for i in range(width)])
         if len(own) != (width or 1):
-            problem = f"{width or 1} {'flags' if kind == 'multi_label' else 'scores'} a row"
-            raise InputError(f"{problem}, the model has {len(own)} outputs", cure="give a model of this task")
+            problem = f"{width} {'flags' if kind == 'multi_label' else 'scores'}" if width else "one score"
+            raise InputError(f"{problem} a row, the model has {len(own)} outputs", cure="give a model of this task")
         return validated(Task, about | {"labels": list(own), "flags": kind == "multi_label"}, None)
     found = {spelling(value) for value in (_split(values[0], about) if kind == "multi_label" else values[0])}
     own = names or sorted(found, key=lambda name: (as_number(name) is None, as_number(name) or 0, name))

@@ -150,7 +150,8 @@ def texts_of(row: Mapping[str, Any], place: str) -> Texts:
     """
     for column, text in row.items():
         if not (isinstance(text, str) and text.strip()):
-            problem = "empty text" if text is None or isinstance(text, str) else f"a {type(text).__name__}, not a text"
+            is_empty = text is None or isinstance(text, str) or (isinstance(text, float) and text != text)
+            problem = "empty text" if is_empty else f"a {type(text).__name__}, not a text"
             raise InputError(problem, field=f"{place}, column {column}", cure="fill it in, or drop the row")
     try:
         check_letters(*row.values())

@@ -81,6 +81,7 @@ def result_of(
     quantized: Scores | None = None,
     limit: int | None = None,
     data: str | None = None,
+    rows: str | None = None,
 ) -> Result:
     """The result file of a model.
 
@@ -88,9 +89,8 @@ def result_of(
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
         recipe: backbone, seed and price, if known. data: where the rows are from, if they are not the task's.
+        rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
-    columns = [f"--{name} {column!r}" for name in ("text", "label") for column in getattr(task, name)]
-    rows = f"--task {task.name}" if data is None else f"--data {data} {' '.join(columns)}"
     return Result(
         task=task.name,
         model=name,
@@ -103,7 +103,7 @@ def result_of(
         teacher=teacher,
         quantized=quantized,
         spiking=spiking,
-        command=f"matterhorn evaluate {rows} --model {name} --json",
+        command=f"matterhorn evaluate {rows or f'--task {task.name}'} --model {name} --json",
         commit=_commit(),
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",

@@ -23,6 +23,9 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 OTHERS = (".xlsx", ".xls", ".ods", ".txt", ".xml", ".yaml", ".yml", ".arrow", ".feather", ".pkl", ".gz", ".zip", ".zst")
 """Of files that are not read: a name that ends so is none of a set either."""
 
+SEPARATORS = (";", "\t", ",", "|")
+"""What may stand between columns in the place of what is read there."""
+
 SPLITS = ("validation", "test", "train")
 """Of a set of ``datasets`` where none is named: the first that it has."""
 
@@ -45,6 +48,8 @@ class Table:
         """
         if missing := [column for column in columns if column not in self.columns]:
             cure = f"choose from the columns {', '.join(map(repr, self.columns))}"
+            if len(self.columns) == 1 and (mark := next((own for own in SEPARATORS if own in self.columns[0]), None)):
+                cure = f"put commas (.csv) or tabs (.tsv) between the columns, not {mark!r}"
             raise InputError("no such column", file=self.name, field=", ".join(missing), cure=cure)
         number = None
         for number, row in self.read(columns):
@@ -109,6 +114,8 @@ def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
     first = next(cells(), (1, []))[1]
     has_header = not own or bool({*own} & {*first})
     columns = first if has_header else list(own)
+    if not columns:
+        raise InputError("empty", file=path, cure="give a header, and at least one row")
     if twice := [column for column, times in Counter(columns).items() if times > 1]:
         raise InputError("twice in the header", file=path, field=f"column {twice[0]!r}", cure="give it another name")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,11 @@ def test_a_run_is_scored_in_one_go(tmp_path, task):
 def test_the_command_in_the_file_gives_the_same_figures(tmp_path):
     rows, output = lay_dev(tmp_path / "glue", "rte"), tmp_path / "results.json"
     model = program_for("rte", tmp_path / "rte")
-    glue("score", model, "--task", "rte", "--glue-dir", rows, "--output", output, "--name", model, "--seed", "2")
+    own = ["--task", "rte", "--limit", "12", "--max-length", "8"]
+    glue("score", model, *own, "--glue-dir", rows, "--output", output, "--name", model, "--seed", "2")
     result = read_result(output)
-    assert result.teacher is None and result.seed == 2
-    command = [*result.command.split()[1:], "--glue-dir", str(rows)]
+    assert result.teacher is None and result.seed == 2 and result.n == 12
+    command = [*shlex.split(result.command)[1:], "--glue-dir", str(rows)]
     told = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)
     spiking = result.spiking[0]
     assert (told["metrics"], told["silent_share"], told["n"]) == (spiking.metrics, spiking.silent_share, result.n)

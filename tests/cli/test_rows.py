@@ -80,6 +80,7 @@ def test_scores_of_other_rows_do_not_pass_for_those_of_glue(folder):
     score = ["glue", "score", "sst2", "--output", "results.json", *OWN]
     found = answer(*score)
     assert (found["task"], found["data"], found["metric"]) == ("sst2", "dev.csv", "accuracy")
+    assert found["command"] == f"matterhorn evaluate {' '.join(OWN)} --model sst2 --json"
     rows = {row["task"]: row["spiking"] for row in answer("glue", "table", "results.json")["tasks"]}
     assert rows["sst2"] is None and rows["sst2 on dev.csv"] == 1
     card = model_card(load("sst2"), read_result(folder / "results.json"), name="mine")
@@ -111,6 +112,8 @@ BAD = {
     "the labels are Negative, Positive, the model's outputs entailment, not_entailment": [
         "evaluate", "--model", "rte", *OWN
     ],
+    "own: no texts, and the shipped sample is of another task; give a sentence": ["run", "--model", "own"],
+    "--split: a file has no splits": ["evaluate", *OWN, "--split", "train"],
     "texts and rows": ["run", "a text", "--data", "texts.jsonl"],
     "one text a row, the model was made for two": ["energy", "--model", "rte", "--data", "texts.jsonl"],
     "two texts a row, the model was made for one": ["evaluate", *OWN, "--text", "verdict"],
@@ -160,6 +163,8 @@ def test_a_model_of_ones_own_task_wants_rows(folder):
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_rows_are_refused_in_one_line(folder, message):
+    if "own" in BAD[message]:
+        replace(load("sst2"), task="verdict", labels=("return", "keep")).save(folder / "own")
     with pytest.raises(InputError) as caught:
         CliRunner().invoke(app, BAD[message], catch_exceptions=False)
     assert message in str(caught.value) and "\n" not in str(caught.value)

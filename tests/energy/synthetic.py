@@ -14,6 +14,7 @@ from matterhorn.topology import CONNECTION, POPULATION, SOURCE, Shape, Site
 BITS = 4
 TOP = 2**BITS - 1
 SMALL = Shape(2, 32, 4, 64)
+WHOLE = replace(SMALL, first_only=False)
 MINILM = Shape(6, 384, 12, 1536)
 
 

@@ -86,6 +86,7 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
     assert (answer["task"], program.task, program.texts) == ("verdict", "verdict", 1)  # by its labels, not by its file
     card = (done.path / "README.md").read_text()
     assert "# out: a spiking network for verdict\n\nmodel with 1-bit weights" in card and "k = 0" not in card
+    assert len(answer["diagnosis"]["by_part"]) == 2 * 14
     assert answer["data"] == str(tmp_path / "dev.csv") and f", verdict on {answer['data']} (30) |" in card
     assert program.hash == answer["hash"] == done.program.hash and list(program.labels) == NAMES[kind]
     mh.Engine(program, threads=1).classify(["a film, fine and warm"])

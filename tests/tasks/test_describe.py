@@ -135,7 +135,7 @@ def test_scores_are_a_regression(tmp_path):
         assert (task.kind, task.labels, task.metrics) == ("regression", ["score"], ["pearson", "spearman"])
         assert read_rows(source, task).labels == [0, 0.25, 0.5, 0.75]
     assert describe([{"text": "a", "label": 3}], labels=["LABEL_0"]).is_regression  # one output: whole numbers as well
-    with pytest.raises(InputError, match="1 scores a row, the model has 2 outputs"):
+    with pytest.raises(InputError, match="one score a row, the model has 2 outputs"):
         describe(rows, labels=["a", "b"])
 
 
@@ -184,7 +184,9 @@ FAULTS = {
     "short": ("review,verdict\na,x\nb\n", "row 3: 1 of 2 columns"),
     "open quote": ('review,verdict\na,x\n"b,y\nc,x\n', "row 3: unexpected end of data"),
     "no rows": ("review,verdict\n", "no rows"),
-    "nothing": ("", "no such column"),
+    "nothing": ("", "empty; give a header, and at least one row"),
+    "semicolons": ("review;verdict\na;x\n", r"no such column; put commas \(.csv\) or tabs .* not ';'"),
+    "tabs": ("review\tverdict\na\tx\n", r"no such column; put commas .* not '\\t'"),
     "twice": ("review,review,verdict\na,b,x\n", "column 'review': twice"),
     "one label": ("review,verdict\na,x\nb,x\n", "only one label: x"),
     "after two lines": ('review,verdict\n"a\nb",x\nc,\n', "row 4, column verdict"),

@@ -98,6 +98,7 @@ def test_bad_input_is_named(folder, tmp_path):
         ({"text": TEXTS}, "review: no such column; choose from the columns 'text'"),
         ({"review": ["fine", " "]}, "row 1 of the batch, column review: empty text"),
         ({"review": ["fine", None]}, "row 1 of the batch, column review: empty text"),
+        ({"review": ["fine", float("nan")]}, "row 1 of the batch, column review: empty text"),
         ({"review": [7]}, "row 0 of the batch, column review: a int, not a text"),
         ({"review": ["fine", "long " * 2**18]}, r"row 1 of the batch, column review: 1310720 .* \(begins 'long long"),
         (
