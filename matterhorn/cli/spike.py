@@ -10,7 +10,7 @@ import typer
 from .app import Json, app, print_json, say
 from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
-HIDDEN = ("format", "settings", "notes", "diagnosis")
+HIDDEN = ("settings", "notes", "diagnosis")
 """Of an answer, what people are not shown in the table."""
 
 

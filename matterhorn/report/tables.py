@@ -58,8 +58,9 @@ def print_line(*parts: str | tuple[str, str]) -> None:
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Print names and values; what is not known is left out."""
-    print_table(title, ("what", "value"), [(name, value) for name, value in facts.items() if value is not None])
+    """Print names and values; what is not known is left out, and the format of a document too."""
+    known = [(name, value) for name, value in facts.items() if value is not None and name != "format"]
+    print_table(title, ("what", "value"), known)
 
 
 def percent(share: float) -> str:

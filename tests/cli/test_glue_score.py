@@ -16,6 +16,7 @@ from matterhorn.models.convert import convert_folder
 from matterhorn.tasks.results import read_result
 from matterhorn.tasks.task import get_task
 
+from ..networks import small_bert
 from ..tiny import lay_dev, lay_network, lay_run
 
 
@@ -68,6 +69,15 @@ def test_a_teacher_and_a_network_without_a_dead_zone_can_be_given(tmp_path):
     glue("score", model, "--task", "rte", "--glue-dir", rows, "--output", output, *more)
     result = read_result(output)
     assert result.teacher and result.quantized and result.n == 6 and result.note == "only the first 6 rows"
+
+
+def test_another_teacher_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("matterhorn.tasks.evaluate.evaluate", None)
+    rows, model, teacher = lay_dev(tmp_path / "glue", "rte"), program_for("rte", tmp_path / "rte"), tmp_path / "teacher"
+    small_bert(2, id2label={0: "not_entailment", 1: "entailment"}).save_pretrained(teacher)
+    for place, problem in ((teacher, "in another order than the program's"), (tmp_path / "gone", "no such file")):
+        with pytest.raises(InputError, match=problem):
+            glue("score", model, "--glue-dir", rows, "--output", tmp_path / "r.json", "--teacher", place)
 
 
 def test_the_wrong_task_is_named(tmp_path):
