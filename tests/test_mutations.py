@@ -30,6 +30,12 @@ def test_results_are_of_the_faults_in_the_list(place):
     assert found["totals"]["all"] == {"caught": caught, "of": len(found["faults"])}
 
 
+def test_who_caught_a_fault_still_stands_there():
+    found = json.loads((HERE / "now.json").read_text(encoding="utf-8"))["faults"]
+    for file, _, name in (row["by"].partition("::") for row in found.values() if row["by"] not in (None, "crash")):
+        assert f"def {name.partition('[')[0]}(" in (REPO / file).read_text(encoding="utf-8"), name
+
+
 def test_what_stands_nowhere_any_more_says_why():
     assert all(("now" in fault) != ("gone" in fault) for fault in FAULTS)
     assert len({fault["id"] for fault in FAULTS}) == len(FAULTS)
