@@ -17,6 +17,7 @@ from matterhorn.energy import (
     make_bill,
     recode,
 )
+from matterhorn.energy.computing import digital_lines
 from matterhorn.energy.mapping import hardware_of
 from matterhorn.energy.rivals import Side
 from matterhorn.energy.study import encodings, map_trace
@@ -54,6 +55,16 @@ def test_a_bill_prints_what_a_sentence_costs(small):
     assert head.endswith(f" {found.area * 1e6:.3g} mm² (msu)")
     shares = [float(line.split("%")[0].split()[-1]) for line in lines]
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=1)
+
+
+@pytest.mark.parametrize("operation", ["layer_norm", "softmax", "residual", "quantize"])
+def test_a_digital_function_costs_its_operations_by_element_and_by_vector(operation):
+    counts = {"adds": 3, "multiplies": 5, "lookups": 7, "vector_adds": 11, "vector_lookups": 13}
+    chip = load("rram-22nm", [f"digital.{operation}.{name}={count}" for name, count in counts.items()])
+    step = DigitalTrace(name="a step", block=0, operation=operation, elements=17, vectors=2)
+    add, multiply, lookup = chip.logic.add.si, chip.logic.multiply.si, chip.logic.lookup.si
+    by_hand = 17 * (3 * add + 5 * multiply + 7 * lookup) + 2 * (11 * add + 13 * lookup)
+    assert list(digital_lines(step, chip)) == [("a step", "digital_functions", near(by_hand))]
 
 
 def test_an_unknown_operation_is_an_error():
