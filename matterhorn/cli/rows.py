@@ -126,15 +126,19 @@ class Rows:
         return get_task(self.task).name
 
     def find(self, own: str | None) -> None:
-        """Whether GLUE's folder has the rows of the task that is named, else of the model's ``own``, if none is.
+        """Whether GLUE's folder has the rows of the task that is named, else of the model's ``own``, if none is; and
+        whether data that are given in their place have the columns and labels.
 
         Raises:
-            InputError: it has not.
+            InputError: it has not, or they have not.
         """
-        from ..tasks import get_task
+        from ..tasks import describe, get_task, tasks
         from ..tasks.rows import source_of
 
         name = self.task or own
+        if self.data is not None and self.task is None and own in tasks():
+            task = get_task(own)
+            describe(self.source, self.text or "text", self.label or "label", kind=task.kind, labels=task.labels)
         if self.data is None and name is not None and Path(name).suffix not in YAML:
             folder = glue_folder(self.glue_dir)
             if folder is not None:

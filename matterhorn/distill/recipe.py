@@ -88,7 +88,8 @@ class Distilling(Phase):
     any new placement."""
     matched: bool = False
     """At the very start, weights and levels are fitted to what the teacher does, part after part, with the dead zone in
-    place (:func:`~matterhorn.models.matching.match`): for weights of more than a bit."""
+    place (:func:`~matterhorn.models.matching.match`): for weights of more than a bit. Prices are then those of the
+    network that it would start from otherwise."""
     price: str | None = None
     """A chip: in place of ``densities``, those that follow from what an event of each population costs there and what
     it is worth (:mod:`~.price`); held from there on, whatever the network was trained with."""
@@ -127,8 +128,6 @@ class Distilling(Phase):
             raise ValueError(
                 "a price takes a dead zone, a target (silent_share, quiet_share or joules) and no densities"
             )
-        if self.matched and self.price:
-            raise ValueError("matched levels are placed for densities: give these in place of a price")
         if self.joules is not None and (self.price is None or self.silent_share or self.quiet_share):
             raise ValueError("joules are a target of their own, on the chip that price names")
         return self

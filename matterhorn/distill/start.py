@@ -122,10 +122,12 @@ def start_student(
     """
     student = quantize(teacher, **options)
     if source is None and phase.matched:
+        plain = phase.model_copy(update={"matched": False})
+        planned = start_student(plain, None, learn, teacher, options, seed)[1] if phase.price else phase
         student.set_dead_zone(phase.dead_zone)
         batches = _calibration_batches(learn, phase.batch_size, seed)
-        match(student, teacher, batches, phase.silent_share or phase.quiet_share, phase.densities)
-        return student, phase
+        match(student, teacher, batches, planned.silent_share or planned.quiet_share, planned.densities)
+        return student, planned
     if source is None:
         largest = _largest(_calibration_batches(learn, phase.batch_size, seed))
         equalize(student, teacher, largest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from itertools import chain
 
 import pytest
 import yaml
@@ -69,10 +70,17 @@ def test_what_is_a_program_already_is_not_published(tmp_path):
 
 def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path, monkeypatch):
     run, output = finished(tmp_path / "run"), tmp_path / "mine"
-    for rows, problem in ((["--glue-dir", tmp_path], "no such file"), (["--data", "gone.csv"], "no such file")):
+    (tmp_path / "own.csv").write_text("text,label\nNorth.,entailment\nSouth.,never\n", encoding="utf-8")
+    told = {"--data": tmp_path / "own.csv", "--text": "text"}
+    for rows, problem in (
+        ({"--glue-dir": tmp_path}, "no such file"),
+        ({"--data": "gone.csv"}, "no such file"),
+        (told | {"--text": "line"}, "line: no such column"),
+        (told, "never"),
+    ):
         with monkeypatch.context() as before_work, pytest.raises(InputError, match=problem):
             before_work.setattr(import_module("matterhorn.models.convert"), "convert_folder", None)
-            publish(run, output, *rows)
+            publish(run, output, *chain(*rows.items()))
     assert not list(tmp_path.glob("mine*"))
     (run / "phase-1-k1" / "last" / "state.json").unlink()
     with pytest.raises(InputError, match="not finished"):

@@ -67,6 +67,17 @@ def test_one_command_leads_from_a_backbone_to_every_task_at_both_shares(family, 
         assert all(sources()[use.name].version == use.version for use in own.sources)
 
 
+def test_densities_follow_from_a_price_wherever_a_dead_zone_is_new():
+    """Those of ``minilm`` are by hand: what is shipped was trained with them."""
+    for name in shipped_recipes():
+        own = load_recipe(name)
+        held = [phase for phase in own.phases if phase.holds]
+        if name.split("/")[0] != "minilm":
+            assert held and not any(phase.densities for phase in held), name
+            assert all(phase.silent_share and phase.quiet_share for phase in held), name
+            assert own.start is not None or held[0].price == "rram-22nm", name
+
+
 def test_a_start_is_of_the_same_backbone_and_shape():
     for name in shipped_recipes():
         own = load_recipe(name)
