@@ -2,7 +2,8 @@
 
 An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` ``[out, in]``
 (of one bit uint8: sign in bit 7, size in eighths of an octave, |w| = α · 2^((code − 80)/8); of more int8: eighths of a
-step, w = α · (code + ½)/8) with ``i.<connection>.alpha`` (α, ``[out]``) and ``.bias``; of every population ``.scale``,
+step, w = α · (code + ½)/8; ternary: packed as :mod:`.latent` does, with ``.rows``) with ``i.<connection>.alpha`` (α,
+``[out]``) and ``.bias``; of every population ``.scale``,
 ``.silent``, ``.silent_value_eighths`` and, where it has them, its ``.gain``; scales of stored keys and values; the
 norms; and where it learned to compare ``pooler.weight`` and ``.bias``, through which its first token is read.
 ``encoder.json`` says what it is of: the number formats, and rows of the backbone's word embeddings by which a
@@ -27,11 +28,13 @@ from transformers import PreTrainedModel
 
 from ..coding import EIGHTHS
 from ..errors import InputError
+from ..nn import QuantizedLinear
 from ..program.files import folders
 from ..reading import read_mapping, whole
 from ..storage import Manifest, manifest_of, put_folder
 from ..topology import POPULATIONS, STATIC
 from .block import Block
+from .latent import decode, encode
 from .quantized import QuantizedForSequenceClassification
 
 ARRAYS_FILE, ENCODER_FILE = "encoder.npz", "encoder.json"
@@ -136,8 +139,7 @@ def write_general(
     for number, block in enumerate(network.layers()):
         for name in STATIC:
             connection = block.connection(name)
-            alpha = connection.integers()[1]
-            own = {"latent": _code(connection.weight, alpha, connection.kind), "alpha": alpha, "bias": connection.bias}
+            own = {"alpha": connection.integers()[1], "bias": connection.bias} | _codes(connection)
             arrays |= {f"{number}.{name}.{part}": _array(value) for part, value in own.items()}
         arrays |= {f"{number}.{key}": _array(value) for key, value in _places(block).items()}
     table = word_embeddings(backbone)
@@ -185,8 +187,10 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
         fill(block, own)
         for name in STATIC:
             connection, code, alpha = block.connection(name), own[f"{name}.latent"], own[f"{name}.alpha"]
-            if connection.ratio is None:
+            if connection.kind == "int1":
                 connection.weight.copy_(_latent(code, alpha))
+            elif connection.kind == "ternary":
+                connection.weight.copy_(decode(code.numpy(), own[f"{name}.rows"], connection))
             else:
                 connection.fill((code.float() + 0.5) / EIGHTHS, alpha)
 
@@ -216,13 +220,16 @@ def _array(value: Tensor) -> NDArray[Any]:
     return array
 
 
-def _code(weight: Tensor, alpha: Tensor, kind: str) -> Tensor:
-    """Latent weights ``[out, in]`` as they are stored."""
-    if kind != "int1":
-        return (weight / alpha[:, None] * EIGHTHS).floor().clamp(-128, 127).to(torch.int8)
+def _codes(linear: QuantizedLinear) -> dict[str, Tensor]:
+    """Latent weights of a connection as they are stored."""
+    if linear.kind == "ternary":
+        return dict(zip(("latent", "rows"), encode(linear), strict=True))
+    weight, alpha = linear.weight, linear.integers()[1]
+    if linear.kind != "int1":
+        return {"latent": (weight / alpha[:, None] * EIGHTHS).floor().clamp(-128, 127).to(torch.int8)}
     own = weight - weight.mean(1, keepdim=True)
     size = ((own.abs() / alpha[:, None]).clamp(min=2**-10).log2() * 8 + 80).round().clamp(0, 127)
-    return size.to(torch.uint8) | torch.where(own >= 0, 128, 0).to(torch.uint8)
+    return {"latent": size.to(torch.uint8) | torch.where(own >= 0, 128, 0).to(torch.uint8)}
 
 
 def _latent(code: Tensor, alpha: Tensor) -> Tensor:

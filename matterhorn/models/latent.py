@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..nn import QuantizedLinear
+from ..nn.linear import EDGE
 from ..reading import read_arrays
 from ..storage import put_file
 from .quantized import QuantizedForSequenceClassification
@@ -25,10 +26,10 @@ LATENTS_FILE = "latents.safetensors"
 KINDS = ("int1", "ternary")
 
 BITS, STRIDE = 5, 0.5
-"""Of a weight: one for its sign, four for its size, in octaves around :data:`EDGE`."""
+"""Of a weight: one for its sign, four for its size, in octaves around :data:`EDGE` times the mean size."""
 
-EDGE, BELOW = 0.7, 9
-"""Of the mean size, where ternary weights become 0: an edge between two sizes, with so many of the 16 below it."""
+BELOW = 9
+"""Of the 16 sizes, so many are below the edge, where ternary weights become 0."""
 
 MARGIN, TURNS = 1e-3, 4
 """Ternary sizes stay so far from the edge, and are scaled and held there in turn so many times."""

@@ -28,10 +28,6 @@ TOKENS, VALUES = 12288, 2**20
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
 """How hard weights hold on to what the teacher has, against what few tokens say of them; those of the classifier."""
 
-WITHIN = 0.49
-"""Of a step: how far from its integer a latent weight may lie. Where it lies says how near it is to the next one, which
-training asks for."""
-
 NORMS = {"output": "attention_norm", "ffn2": "feed_forward_norm"}
 """Connections that add to the residual stream, and the norm that reads the sum."""
 
@@ -136,8 +132,7 @@ class _Fit:
         moments = Moments.of(levels * feed.positive_scale, wanted, self.importance(site))
         real = least_squares(moments, prior, STIFFNESS)
         integers, scale = round_weights(real, moments.xx, linear.kind)
-        within = (real / scale[:, None] - integers).clamp(-WITHIN, WITHIN)
-        linear.fill(integers if linear.ratio is None else integers + within, scale)
+        linear.fill(integers, scale, real / scale[:, None])
         linear.bias.copy_(moments.y - scale * (integers @ moments.x))
 
     def importance(self, site: Site) -> Tensor:

@@ -15,6 +15,12 @@ from .fusion import fused
 START = {"int2": 1**0.5, "int4": 7**0.5}
 """√Q, with Q the largest weight."""
 
+EDGE = 0.7
+"""Of a row's mean size, below which ternary weights are 0."""
+
+WITHIN = 0.49
+"""Of a step: how far from its integer a latent weight may lie."""
+
 
 def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Integer weights and the scale of each row: w ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
@@ -28,7 +34,7 @@ def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> 
         return torch.where(centered >= 0, 1.0, -1.0), centered.abs().mean(1)
     size = weight.abs()
     if kind == "ternary":
-        kept = size > 0.7 * size.mean(1, keepdim=True)
+        kept = size > EDGE * size.mean(1, keepdim=True)
         return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
     scale = (2 * size.mean(1) / START[kind] * (1.0 if ratio is None else ratio)).clamp(min=1e-8)
     return round_to(weight, scale, kind), scale
@@ -40,6 +46,23 @@ def round_to(weight: Tensor, scale: Tensor, kind: str) -> Tensor:
         return torch.where(weight >= 0, 1.0, -1.0)
     high = 1 if kind == "ternary" else 2 ** (int(kind.removeprefix("int")) - 1) - 1
     return (weight / scale[:, None]).round().clamp(-1 if kind == "ternary" else -high - 1, high)
+
+
+def near(integers: Tensor, real: Tensor, kind: str) -> Tensor:
+    """Latent weights ``[out, in]`` in steps of their scale that are quantized to integers, each as far from the next
+    one as the real number that was rounded to it, where that is on the same side."""
+    if kind == "int1":
+        return integers * (integers * real).clamp(min=1 - 2 * WITHIN)
+    if kind != "ternary":
+        return integers + (real - integers).clamp(-WITHIN, WITHIN)
+    # What is kept has a mean size of 1, and lies above EDGE times the mean size of all; zeros lie below.
+    kept = integers != 0
+    share = kept.float().mean(1, keepdim=True)
+    below = torch.where(kept, 0, real.abs().clamp(max=WITHIN) / 0.5)
+    edge = EDGE * share / (1 - EDGE * below.mean(1, keepdim=True))
+    above = torch.where(kept, (integers * real).clamp(min=1 - WITHIN) - 0.5, 0)
+    above = (1 - edge) * above * share / above.mean(1, keepdim=True).clamp(min=1e-9)
+    return torch.where(kept, integers * (edge + above), real.sign() * below * edge)
 
 
 @fused
@@ -125,14 +148,20 @@ class QuantizedLinear(nn.Module):
         return quantize_weights(self.weight, self.kind, self.ratio)
 
     @torch.no_grad()
-    def fill(self, integers: Tensor, scale: Tensor) -> None:
-        """Take latent weights that are quantized to these integers, float ``[out, in]``, and scales ``[out]``."""
-        if self.kind == "int1":  # signs are taken around the mean of a row
-            share = (integers > 0).float().mean(1, keepdim=True).clamp(1e-3, 1 - 1e-3)
-            integers = torch.where(integers > 0, 0.5 / share, -0.5 / (1 - share))
+    def fill(self, integers: Tensor, scale: Tensor, real: Tensor | None = None) -> None:
+        """Take latent weights that are quantized to these integers, float ``[out, in]``, and scales ``[out]``.
+
+        ``real``: what was rounded to them, in steps of the scale. Where a latent weight lies says how near it is to
+        another integer, which training asks for.
+        """
+        steps = integers if real is None else near(integers, real, self.kind)
+        if self.kind == "int1":  # signs are taken around the mean of a row, whose sides hold half of the sizes each
+            up, down = steps.clamp(min=0), (-steps).clamp(min=0)
+            steps = 0.5 * (up / up.mean(1, keepdim=True).clamp(min=1e-3))
+            steps = steps - 0.5 * (down / down.mean(1, keepdim=True).clamp(min=1e-3))
         if self.ratio is not None:
-            self.ratio.copy_(START[self.kind] / (2 * integers.abs().mean(1)).clamp(min=1e-3))
-        self.weight.copy_(integers * scale[:, None])
+            self.ratio.copy_(START[self.kind] / (2 * steps.abs().mean(1)).clamp(min=1e-3))
+        self.weight.copy_(steps * scale[:, None])
 
     def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
         """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``."""

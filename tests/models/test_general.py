@@ -51,7 +51,7 @@ def test_signs_and_scales_are_those_of_the_file() -> None:
     assert student.config.dead_zone == 3
 
 
-@pytest.mark.parametrize("weights", ["int1", "int2", "int4"])
+@pytest.mark.parametrize("weights", ["int1", "ternary", "int2", "int4"])
 @pytest.mark.parametrize("compares", [False, True])
 def test_what_was_written_is_taken_over(tmp_path: Path, weights: str, compares: bool) -> None:
     """Integers, scales, levels, silence, and of one that compares the pooler; not the classifier, which is a task's."""

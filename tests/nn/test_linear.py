@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from matterhorn.nn import QuantizedLinear, quantize_weights
-from matterhorn.nn.linear import ExactProduct, FixedLinear
+from matterhorn.nn.linear import ExactProduct, FixedLinear, round_to
 
 KINDS = {"int1": {-1, 1}, "ternary": {-1, 0, 1}, "int2": {-2, -1, 0, 1}, "int4": set(range(-8, 8))}
 
@@ -92,3 +92,23 @@ def test_exact_products_are_the_sums_of_integers_with_the_gradient_of_a_product(
     assert all(torch.allclose(a.grad, b.grad, atol=1e-4) for a, b in zip(*given, strict=True))
     lean = ExactProduct.apply(levels.bfloat16(), integers.bfloat16())  # as under autocast
     assert torch.equal(lean.double(), levels.double() @ integers.double().t())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_were_rounded_lie_as_near_to_another_integer_as_they_did(kind):
+    """Same integers and scales; the nearer a real number was to the next integer, the nearer is the latent weight."""
+    draw = torch.Generator().manual_seed(1)
+    real, scale = torch.randn(16, 64, generator=draw), torch.rand(16, generator=draw) + 0.1
+    integers = round_to(real, torch.ones(16), kind)
+    integers[:, :3] = integers[:, 3:6]  # as where an error is made good: not always the nearest
+    linear = QuantizedLinear(64, 16, kind)
+    linear.fill(integers, scale, real)
+    found, alpha = linear.integers()
+    assert torch.equal(found, integers)
+    torch.testing.assert_close(alpha, scale, rtol=1e-4, atol=0)
+    for value in KINDS[kind]:
+        for row in range(16):
+            own = (integers[row] == value).nonzero()[3:, 0]
+            order = real[row, own].argsort()
+            assert (linear.weight[row, own][order].diff() > -1e-6).all()
+    assert linear.weight.std() > 0 and len(linear.weight[0].unique()) > len(KINDS[kind]) + 8
