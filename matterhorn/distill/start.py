@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def check_fits(start: Start, teacher: PreTrainedModel) -> None:
 
 
 def _check_sizes(ours: Config, theirs: Config) -> None:
-    if ours.shape != theirs.shape:
+    if ours.shape != replace(theirs.shape, first_only=ours.shape.first_only):  # whose blocks are the same
         problem = f"a network of other sizes ({theirs.shape}, not {ours.shape})"
         raise InputError(problem, field="start", cure="give another start")
 

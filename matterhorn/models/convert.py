@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def convert(
     task: str | None = None,
     texts: int | None = None,
     tokenizer: Tokenizer | PreTrainedTokenizerFast | None = None,
+    every_token: bool = False,
 ) -> Program:
     """The program that gives the same levels and the same logits as a quantized network, to the bit.
 
@@ -50,6 +52,8 @@ def convert(
         labels: names of the outputs (default: those of the network's config). task: what it was trained for.
         texts: how many a row has, 1 or 2: commands refuse rows with another number (tasks of GLUE know their own).
         tokenizer: goes with the program; a fast tokenizer of Hugging Face is taken too.
+        every_token: compute the last states of all tokens, for :meth:`matterhorn.Engine.embed`; a classifier needs the
+            first one's only.
 
     Raises:
         InputError: the network has not been calibrated, or its potentials could grow too large.
@@ -73,8 +77,9 @@ def convert(
     for number, block in enumerate(network.layers()):
         arrays |= _under(f"blocks.{number}", _block(block))
     arrays |= _under("pooler", _head(network.pooler)) | _under("classifier", _head(network.classifier))
+    formats = network.config.formats
     return Program.from_arrays(
-        network.config.formats,
+        replace(formats, first_only=False) if every_token else formats,
         arrays,
         labels=network.config.labels if labels is None else tuple(labels),
         task=task,

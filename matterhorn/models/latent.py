@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..nn import QuantizedLinear
-from ..nn.linear import EDGE
+from ..nn.linear import ZERO_EDGE
 from ..reading import read_arrays
 from ..storage import put_file
 from .quantized import QuantizedForSequenceClassification
@@ -26,7 +26,7 @@ LATENTS_FILE = "latents.safetensors"
 KINDS = ("int1", "ternary")
 
 BITS, STRIDE = 5, 0.5
-"""Of a weight: one for its sign, four for its size, in octaves around :data:`EDGE` times the mean size."""
+"""Of a weight: one for its sign, four for its size, in octaves around :data:`ZERO_EDGE` times the mean size."""
 
 BELOW = 9
 """Of the 16 sizes, so many are below the edge, where ternary weights become 0."""
@@ -77,7 +77,7 @@ def encode(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
     mean = weight.mean(1) if linear.kind == "int1" else torch.zeros(len(weight))
     own = weight - mean[:, None]
     size = own.abs().mean(1)
-    octaves = (own.abs() / (EDGE * size[:, None]).clamp(min=1e-12)).clamp(min=1e-9).log2()
+    octaves = (own.abs() / (ZERO_EDGE * size[:, None]).clamp(min=1e-12)).clamp(min=1e-9).log2()
     step = (octaves / STRIDE).floor().clamp(-BELOW, 15 - BELOW) + BELOW
     codes = (step.to(torch.uint8) | ((own >= 0).to(torch.uint8) << 4)).numpy()
     bits = (codes[..., None] >> np.arange(BITS, dtype=np.uint8)[::-1]) & 1
@@ -92,11 +92,11 @@ def decode(codes: NDArray[np.uint8], numbers: Tensor, linear: QuantizedLinear) -
     whole = torch.from_numpy((bits << np.arange(BITS, dtype=np.uint8)[::-1]).sum(-1).astype(np.int16))
     sign, step = torch.where(whole >= 16, 1.0, -1.0), (whole & 15).float()
     mean, scale, size = (column[:, None] for column in numbers.unbind(1))
-    sizes = EDGE * size * 2 ** ((step - BELOW + 0.5) * STRIDE)
+    sizes = ZERO_EDGE * size * 2 ** ((step - BELOW + 0.5) * STRIDE)
     if linear.kind == "int1":  # both sides of a row hold half of its sizes, so that its mean is 0
         half = scale * shape[1] / 2
         return mean + _scaled(sizes, sign > 0, half) + -_scaled(sizes, sign < 0, half)
-    kept, edge = step >= BELOW, EDGE * size
+    kept, edge = step >= BELOW, ZERO_EDGE * size
     held, rest = scale * kept.sum(1, keepdim=True), size * shape[1] - scale * kept.sum(1, keepdim=True)
     for _ in range(TURNS):
         sizes = _scaled(sizes, kept, held) + _scaled(sizes, ~kept, rest)

@@ -15,7 +15,7 @@ from .fusion import fused
 START = {"int2": 1**0.5, "int4": 7**0.5}
 """√Q, with Q the largest weight."""
 
-EDGE = 0.7
+ZERO_EDGE = 0.7
 """Of a row's mean size, below which ternary weights are 0."""
 
 WITHIN = 0.49
@@ -34,7 +34,7 @@ def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> 
         return torch.where(centered >= 0, 1.0, -1.0), centered.abs().mean(1)
     size = weight.abs()
     if kind == "ternary":
-        kept = size > EDGE * size.mean(1, keepdim=True)
+        kept = size > ZERO_EDGE * size.mean(1, keepdim=True)
         return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
     scale = (2 * size.mean(1) / START[kind] * (1.0 if ratio is None else ratio)).clamp(min=1e-8)
     return round_to(weight, scale, kind), scale
@@ -55,11 +55,11 @@ def near(integers: Tensor, real: Tensor, kind: str) -> Tensor:
         return integers * (integers * real).clamp(min=1 - 2 * WITHIN)
     if kind != "ternary":
         return integers + (real - integers).clamp(-WITHIN, WITHIN)
-    # What is kept has a mean size of 1, and lies above EDGE times the mean size of all; zeros lie below.
+    # What is kept has a mean size of 1, and lies above ZERO_EDGE times the mean size of all; zeros lie below.
     kept = integers != 0
     share = kept.float().mean(1, keepdim=True)
     below = torch.where(kept, 0, real.abs().clamp(max=WITHIN) / 0.5)
-    edge = EDGE * share / (1 - EDGE * below.mean(1, keepdim=True))
+    edge = ZERO_EDGE * share / (1 - ZERO_EDGE * below.mean(1, keepdim=True))
     above = torch.where(kept, (integers * real).clamp(min=1 - WITHIN) - 0.5, 0)
     above = (1 - edge) * above * share / above.mean(1, keepdim=True).clamp(min=1e-9)
     return torch.where(kept, integers * (edge + above), real.sign() * below * edge)

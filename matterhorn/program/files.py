@@ -153,7 +153,7 @@ def load_classifier(name: str | Path) -> Program:
     """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
     program = load(name)
     if program.task == GENERAL:
-        cure = "train a task from it (start: general)"
+        cure = "take its embeddings (Engine.embed), or train a task from it"
         raise InputError("a general encoder, no classifier", file=program.path, field="task", cure=cure)
     return program
 

@@ -20,7 +20,7 @@ from .backend import Backend, Watcher
 from .blocks import Blocks
 from .events import EventsBackend
 from .exact import ExactBackend
-from .forward import run
+from .forward import embed, run
 from .record import TraceRecorder
 from .sequences import Sequences
 from .stepped import SteppedBackend
@@ -153,6 +153,22 @@ class Engine:
             answers += map(self._answer, batch, output.logits, tokens, [output.trace] * len(batch))
         return answers
 
+    def embed(self, texts: str | Sequence[Text], *, max_length: int | None = None) -> NDArray[np.float32]:
+        """Sentence embeddings, float32 ``[texts, width]``: the mean of each text's last states.
+
+        Args:
+            max_length: see :meth:`.Program.encode`.
+
+        Raises:
+            InputError: as of :meth:`classify`; or the program computes the first token's last state only, as a
+                classifier does.
+        """
+        if self.program.shape.first_only:
+            cure = "take embed-mini, or convert(…, every_token=True)"
+            raise InputError("a classifier, which has one token's last state only", file=self.program.path, cure=cure)
+        encoded = self.program.encode(checked_texts(texts), max_length=max_length)
+        return self._in_tiles(*self._checked(**encoded), read=embed)
+
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
         names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
         written = text if isinstance(text, str) else "\t".join(text)
@@ -190,18 +206,23 @@ class Engine:
         return tokens, types, mask, sequences
 
     def _in_tiles(
-        self, tokens: NDArray[np.int64], types: NDArray[np.int64], mask: NDArray[Any], sequences: Sequences
+        self,
+        tokens: NDArray[np.int64],
+        types: NDArray[np.int64],
+        mask: NDArray[Any],
+        sequences: Sequences,
+        read: Callable[..., NDArray[np.float32]] = run,
     ) -> NDArray[np.float32]:
         """Groups of sequences that stay in the caches, on several threads (in turn where the backend draws)."""
         threads = 1 if self.backend.draws else self.threads
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)
         if len(tiles) == 1:
-            return run(self.program, self.backend, tokens, types, sequences, blocks=self._blocks, threads=threads)
+            return read(self.program, self.backend, tokens, types, sequences, blocks=self._blocks, threads=threads)
 
         def one(rows: slice) -> NDArray[np.float32]:
             own = Sequences.of(mask[rows])
-            return run(self.program, self.backend, tokens[rows], types[rows], own, blocks=self._blocks)
+            return read(self.program, self.backend, tokens[rows], types[rows], own, blocks=self._blocks)
 
         if threads == 1:
             return np.concatenate([one(tile) for tile in tiles])

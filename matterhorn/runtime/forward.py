@@ -36,28 +36,52 @@ def run(
         blocks: what runs all blocks in compiled code, in place of the backend; unless there are watchers.
         threads: that ``blocks`` may share a single long sequence among.
     """
-    for watcher in watchers:
-        watcher.batch(sequences)
     own = _Pass(program, backend, sequences, watchers)
-    x = own.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
-    if program.projection:
-        x = own.head(x, program.projection)
-    if blocks and not watchers:
-        x = blocks(x, sequences, threads)
-    else:
-        for index, block in enumerate(program.blocks):
-            x = own.feed_forward(index, block, own.attention(index, block, x))
+    x = own.states(tokens, types, blocks, threads)
     first = x if program.shape.first_only else x[sequences.first]
     pooled = activate(own.head(first, program.pooler), program.config.head_activation)
     return own.head(pooled, program.classifier)
+
+
+def embed(
+    program: Program,
+    backend: Backend,
+    tokens: NDArray[np.int64],
+    types: NDArray[np.int64],
+    sequences: Sequences,
+    blocks: Blocks | None = None,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Mean of each sequence's last states, ``[batch, width]``, of a program that computes all of them; arguments as of
+    :func:`run`."""
+    x = _Pass(program, backend, sequences, ()).states(tokens, types, blocks, threads)
+    sums = np.add.reduceat(x, sequences.starts[: len(sequences.lengths)], dtype=np.float64)
+    means: NDArray[np.float32] = (sums / sequences.lengths[:, None]).astype(np.float32)
+    return means
 
 
 class _Pass:
     """One batch on its way."""
 
     def __init__(self, program: Program, backend: Backend, sequences: Sequences, watchers: Sequence[Watcher]):
-        self.backend, self.sequences, self.watchers = backend, sequences, watchers
+        self.program, self.backend, self.sequences, self.watchers = program, backend, sequences, watchers
         self.shape, self.eps = program.shape, float(program.config.layer_norm_eps)
+
+    def states(
+        self, tokens: NDArray[np.int64], types: NDArray[np.int64], blocks: Blocks | None, threads: int
+    ) -> Stream:
+        """The residual stream behind all blocks; of first tokens only in a program that reads these."""
+        program, sequences = self.program, self.sequences
+        for watcher in self.watchers:
+            watcher.batch(sequences)
+        x = self.embed(program.embeddings, sequences.flat(tokens), sequences.places, sequences.flat(types))
+        if program.projection:
+            x = self.head(x, program.projection)
+        if blocks and not self.watchers:
+            return blocks(x, sequences, threads)
+        for index, block in enumerate(program.blocks):
+            x = self.feed_forward(index, block, self.attention(index, block, x))
+        return x
 
     def attention(self, index: int, block: Block, x: Stream) -> Stream:
         """The residual stream → the same after attention, residual and norm; first tokens only in a cut block."""

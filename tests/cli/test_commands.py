@@ -84,9 +84,9 @@ def test_evaluate_and_info(sample_dir):
     assert {"name", "path", "hash", "task", "weights", "labels"} <= set(info) and len(info["connections"]) == 36
     models = {row["name"]: row for row in answer("info")["models"]}
     assert (models["sst2"]["trained_for"], models["sst2-base"]["trained_for"]) == ("count alone", None)
-    assert {"sst2", "general"} <= set(models) and models["sst2"]["weights"] == "int1"
+    assert {"sst2", "embed-mini"} <= set(models) and models["sst2"]["weights"] == "int1"
     assert models["sst2"]["silent_share"] > models["sst2"]["quiet_share"] > 0.8
-    assert len(models["sst2"]["sha256"]) == 64 and models["general"]["quiet_share"] is None
+    assert len(models["sst2"]["sha256"]) == 64 and models["embed-mini"]["quiet_share"] is None
 
 
 def test_a_model_of_which_less_is_known_is_listed(tmp_path, monkeypatch):
@@ -129,7 +129,7 @@ BAD = {
     "another task": (["evaluate", "--task", "rte", "--model", "sst2"], "was trained for sst2"),
     "no rows": (["verify", "--task", "sst2", "--glue-dir", "nowhere"], "nowhere: --glue-dir: no such folder"),
     "not a network": (["convert", "nowhere", "out"], "no network here"),
-    "no classifier": (["run", "--model", "general"], "a general encoder, no classifier"),
+    "no classifier": (["run", "--model", "embed-mini"], "a general encoder, no classifier"),
     "no recipe": (["train", "--recipe", "nothing"], "no such recipe"),
 }
 

@@ -194,6 +194,16 @@ def test_a_head_that_is_taken_over_keeps_its_activation(program, tmp_path, head)
     assert student.config.head_activation == ("hardtanh" if head else "tanh")
 
 
+def test_a_program_that_computes_all_tokens_is_a_start_too(program):
+    """As `embed-mini`; the student reads its first token only, as classifiers do."""
+    network = program[0]
+    whole = convert(network, every_token=True)
+    student, _ = start_student(Distilling(dead_zone=2, **PHASE), whole, ROWS, small_bert(), {}, 1, head=False)
+    assert student.config.formats.first_only
+    for own, theirs in zip(student.connections().values(), network.connections().values(), strict=True):
+        assert torch.equal(own.integers()[0], theirs.integers()[0])
+
+
 def test_a_start_of_other_sizes_is_refused(program, tmp_path):
     other = quantize(small_bert(vocabulary=60), batches=[ROWS.batch(list(range(32)))])
     other.config.intermediate_size = 128

