@@ -1,7 +1,7 @@
 """Task-free encoders: blocks that were distilled on text without labels, to start a student of any task from.
 
 An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` ``[out, in]``
-(of one bit uint8: sign in bit 7, size in eighths of an octave, |w| = α · 2^((code − 80)/8); of more int8: eighths of a
+(of one bit uint8: sign in bit 7, size, |w| = α · 2^((code − 80)/8), to a quarter of an octave; of more int8: eighths of a
 step, w = α · (code + ½)/8; ternary: packed as :mod:`.latent` does, with ``.rows``) with ``i.<connection>.alpha`` (α,
 ``[out]``) and ``.bias``; of every population ``.scale``,
 ``.silent``, ``.silent_value_eighths`` and, where it has them, its ``.gain``; scales of stored keys and values; the
@@ -228,7 +228,7 @@ def _codes(linear: QuantizedLinear) -> dict[str, Tensor]:
     if linear.kind != "int1":
         return {"latent": (weight / alpha[:, None] * EIGHTHS).floor().clamp(-128, 127).to(torch.int8)}
     own = weight - weight.mean(1, keepdim=True)
-    size = ((own.abs() / alpha[:, None]).clamp(min=2**-10).log2() * 8 + 80).round().clamp(0, 127)
+    size = 2 * ((own.abs() / alpha[:, None]).clamp(min=2**-10).log2() * 4 + 40).round().clamp(0, 63)
     return {"latent": size.to(torch.uint8) | torch.where(own >= 0, 128, 0).to(torch.uint8)}
 
 
