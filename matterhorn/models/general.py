@@ -1,8 +1,8 @@
 """Task-free encoders: blocks that were distilled on text without labels, to start a student of any task from.
 
 An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` ``[out, in]``
-(of one bit uint8: sign in bit 7, size, |w| = α · 2^((code − 80)/8), to a quarter of an octave; of more int8: eighths of a
-step, w = α · (code + ½)/8; ternary: packed as :mod:`.latent` does, with ``.rows``) with ``i.<connection>.alpha`` (α,
+(of one bit uint8: sign in bit 7, size, |w| = α · 2^((code − 80)/8), to a quarter of an octave; of more int8: eighths of
+a step, w = α · (code + ½)/8; ternary: packed as :mod:`.latent` does, with ``.rows``) with ``i.<connection>.alpha`` (α,
 ``[out]``) and ``.bias``; of every population ``.scale``,
 ``.silent``, ``.silent_value_eighths`` and, where it has them, its ``.gain``; scales of stored keys and values; the
 norms; and where it learned to compare ``pooler.weight`` and ``.bias``, through which its first token is read.
