@@ -31,9 +31,10 @@ def derive(encoder: GeneralEncoder, backbone: Path) -> Program:
     Raises:
         InputError: the folder is no backbone, or not the encoder's.
     """
-    torch.manual_seed(0)
     load = AutoModelForSequenceClassification.from_pretrained
-    teacher = whole_model(load, str(backbone), head=False, dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        teacher = whole_model(load, str(backbone), head=False, dtype=torch.float32)
     if not encoder.is_of(teacher):
         raise InputError(
             f"not the backbone of {encoder.name}", file=backbone, cure="give the one it was distilled from"
