@@ -73,8 +73,9 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="OUTPUT may hold other files, which stay, and edited ones of ours, which do not."),
 ]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name (matterhorn info) or a folder.")]
-
+A_MODEL = "A model: its name, a folder, or OWNER/NAME on the hub"
+ModelName = Annotated[str, typer.Option("--model", help=f"{A_MODEL}.")]
+TaskModel = Annotated[str | None, typer.Option("--model", help=f"{A_MODEL} (default: the task's).")]
 
 PAGES, PICTURES, TRACES = (".html", ".htm"), (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp"), (".gz",)
 """How names of what is written end."""

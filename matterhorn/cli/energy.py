@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from ..extras import need
-from .app import PAGES, PICTURES, Json, app, print_json, say
+from .app import A_MODEL, PAGES, PICTURES, Json, app, print_json, say
 from .foreign import bill_foreign
 from .rows import Rows, load_rows, tracked, with_rows
 
@@ -115,7 +115,7 @@ def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
 @with_rows
 def energy(
     rows: Rows,
-    model: Annotated[str | None, typer.Option(help="A shipped model or a program's folder (default: sst2).")] = None,
+    model: Annotated[str | None, typer.Option(help=f"{A_MODEL} (default: sst2).")] = None,
     chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
     trace: Annotated[Path | None, typer.Option(help="A trace that was saved before (.json.gz).")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,

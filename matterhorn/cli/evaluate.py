@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import TRACES, Json, app, print_json
+from .app import TRACES, Json, TaskModel, app, print_json
 from .chip import (
     Chips,
     CircuitName,
@@ -25,6 +25,9 @@ from .chip import (
 from .processes import launched, shared
 from .rows import Rows, load_rows, tracked, with_rows
 
+if TYPE_CHECKING:
+    from ..tasks.evaluate import Evaluation
+
 FORMAT = 3
 """Of the JSON document; 3: intervals, data of one's own."""
 
@@ -34,7 +37,7 @@ FORMAT = 3
 def evaluate(
     context: typer.Context,
     rows: Rows,
-    model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
+    model: TaskModel = None,
     backend: Annotated[str, typer.Option(help="events, exact or stepped: the same bits; or analog.")] = "events",
     deviation: Deviation = None,
     device: DeviceName = "ideal",
@@ -81,16 +84,7 @@ def evaluate(
         "backend": backend,
         "split": rows.split or (None if rows.data else "dev"),
         "data": rows.data,
-        "n": result.n,
-        "metric": chosen.metrics[0],
-        "value": result.metrics[chosen.metrics[0]],
-        "low": result.low,
-        "high": result.high,
-        "metrics": result.metrics,
-        "silent_share": result.silent_share,
-        "quiet_share": result.quiet_share,
-        "events_per_token": result.events_per_token,
-        "seconds": result.seconds,
+        **_figures(result, chosen.metrics[0]),
     }
     if analog:
         others = chips_run.scores(bank, range(seed + 1, seed + chips), seconds, tracked("chips"))
@@ -101,3 +95,19 @@ def evaluate(
         from ..report.tables import print_facts
 
         print_facts(f"{answer['model']} on {rows.data or chosen.name + '/' + answer['split']}", answer)
+
+
+def _figures(result: Evaluation, metric: str) -> dict[str, Any]:
+    """The main metric with its interval, the others, silence and time."""
+    return {
+        "n": result.n,
+        "metric": metric,
+        "value": result.metrics[metric],
+        "low": result.low,
+        "high": result.high,
+        "metrics": result.metrics,
+        "silent_share": result.silent_share,
+        "quiet_share": result.quiet_share,
+        "events_per_token": result.events_per_token,
+        "seconds": result.seconds,
+    }

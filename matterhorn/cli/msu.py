@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from ..extras import need
-from .app import PAGES, Json, Overwrite, app, print_json, say
+from .app import PAGES, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
 from .rows import Rows, load_rows, tracked, with_rows
 
@@ -59,7 +59,7 @@ def netlist(
     kappa: Kappa = None,
     weights: Weights = None,
     text: Annotated[str | None, typer.Option(help="A sentence: its spikes drive the array.")] = None,
-    model: Annotated[str, typer.Option(help="With --text: a shipped model's name or a folder.")] = "sst2",
+    model: Annotated[str, typer.Option(help="With --text: a model's name or folder.")] = "sst2",
     connection: Annotated[str, typer.Option(help="With --text: which connection.")] = "block.0.ffn1",
     token: Annotated[int, typer.Option(min=0, help="With --text: which token, from 0.")] = 1,
 ) -> None:
@@ -118,7 +118,7 @@ def check(
 @msu.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder for the maps; made where there is none.")],
-    model: Annotated[str, typer.Option(help="A shipped model's name or a folder.")] = "sst2",
+    model: ModelName = "sst2",
     connections: Annotated[
         list[str] | None, typer.Option("--connection", help="Only this connection; may be given several times.")
     ] = None,
@@ -174,7 +174,7 @@ def _specs(device: str, circuit: str, wires: bool) -> tuple[Device, Circuit]:
 @with_rows
 def study(
     rows: Rows,
-    model: Annotated[str | None, typer.Option(help="A shipped model's name or a folder (default: the task's).")] = None,
+    model: TaskModel = None,
     chips: Annotated[int, typer.Option(min=1, max=1000, help="Chips for each value.")] = 5,
     seed: Seed = 0,
     properties: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .app import BackendName, Json, app, print_json, say
+from .app import A_MODEL, BackendName, Json, app, print_json, say
 from .rows import MAX_LENGTH, Rows, seek, tracked
 
 FORMAT = 1
@@ -17,7 +17,7 @@ FORMAT = 1
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="A model's name (matterhorn info) or a folder.")],
+    model: Annotated[str, typer.Argument(help=f"{A_MODEL}.")],
     data: Annotated[str, typer.Option(help="Rows: .csv, .tsv, .jsonl, .parquet, or a set of datasets.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Write here: .csv, .jsonl or .parquet.")],
     text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import Json, ModelName, Overwrite, app, print_json, say
+from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def upgrade(
 @with_rows
 def verify(
     rows: Rows,
-    model: Annotated[str | None, typer.Option(help="A model's name or a folder (default: the task's).")] = None,
+    model: TaskModel = None,
     against: Annotated[Path | None, typer.Option(help="Compare with this quantized network instead.")] = None,
     json: Json = False,
 ) -> None:
@@ -98,7 +98,7 @@ def verify(
 
 @app.command()
 def info(
-    model: Annotated[str | None, typer.Argument(help="A model's name or a folder; none: all that have a name.")] = None,
+    model: Annotated[str | None, typer.Argument(help=f"{A_MODEL}; none: all that have a name.")] = None,
     json: Json = False,
 ) -> None:
     """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one."""

@@ -103,7 +103,6 @@ def run_phase(
     if progress.done:
         return progress
     descent.step, flips, began = progress.step, Flips(model), time.monotonic() - progress.seconds
-    evaluated = progress.seconds
     batches = token_batches(train, phase, seed, progress.step, total, accelerator)
     with _reported(accelerator, folder, phase), bar(descent, folder.name) as shown:
         for steps in descend(descent, loss, batches, phase):
@@ -112,25 +111,16 @@ def run_phase(
                 descent.total = shown.total = foresee(descent.step, spent, 60 * phase.minutes)
             if shown.update():
                 show(shown, steps)
-            if phase.minutes is None:
-                due = descent.step % phase.evaluate_every == 0
-            else:
-                due = spent - evaluated >= 60 * phase.minutes / EVALUATIONS
             progress.done = descent.step >= descent.total
-            if not (due or progress.done):
+            if not (progress.done or is_due(phase, descent.step, spent - progress.seconds)):
                 continue
             steps.check()
             show(shown, steps)
-            progress.step, progress.seconds, evaluated = descent.step, spent, spent
             found, figures = measure(descent.kept, selection, accelerator), steps.read()
-            progress.history.append({"step": descent.step, **figures, **flips.since(model), **found.figures})
+            progress.note(descent.step, spent, found.score, {**figures, **flips.since(model), **found.figures})
             accelerator.log(progress.history[-1], step=descent.step)
-            if found.score > progress.best:
-                progress.best, progress.best_step = found.score, descent.step
             if accelerator.is_main_process:
-                _show(progress.history[-1])
-                if stalls(progress.history, phase.patience):
-                    tqdm.write(f"{folder.name}: {STALLED.format(phase.patience)}", file=sys.stderr)
+                tell(progress.history, phase, folder.name)
                 if progress.best_step == descent.step:
                     put_folder(folder / "best", "network", partial(beside.save, descent.kept))
                 save_state(folder / "last", parts, descent.optimizer, progress)
@@ -145,6 +135,13 @@ def _agreed(spent: float, phase: Phase, accelerator: Accelerator) -> float:
     if phase.minutes is None or accelerator.num_processes == 1:
         return spent
     return float(reduce(torch.tensor(spent, device=accelerator.device), "mean"))
+
+
+def is_due(phase: Phase, step: int, since: float) -> bool:
+    """Whether a phase is evaluated after a step, so many seconds after it last was."""
+    if phase.minutes is None:
+        return step % phase.evaluate_every == 0
+    return since >= 60 * phase.minutes / EVALUATIONS
 
 
 def stalls(history: Sequence[Mapping[str, float]], patience: int) -> bool:
@@ -238,6 +235,9 @@ def show(shown: tqdm[Any], steps: Steps) -> None:
     shown.set_postfix({k: f"{v:.4g}" for k, v in steps.means().items()}, refresh=False)
 
 
-def _show(figures: dict[str, float]) -> None:
-    line = " ".join(f"{k} {v:.4g}" if k != "step" else f"step {v}" for k, v in figures.items())
+def tell(history: Sequence[Mapping[str, float]], phase: Phase, name: str) -> None:
+    """Say what the last evaluation of a phase found, and once it has stalled that it has."""
+    line = " ".join(f"{k} {v:.4g}" if k != "step" else f"step {v}" for k, v in history[-1].items())
     tqdm.write(line, file=sys.stderr)
+    if stalls(history, phase.patience):
+        tqdm.write(f"{name}: {STALLED.format(phase.patience)}", file=sys.stderr)

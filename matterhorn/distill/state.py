@@ -44,6 +44,13 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     done: bool = False
 
+    def note(self, step: int, seconds: float, score: float, figures: Mapping[str, float]) -> None:
+        """Note an evaluation after so many steps and seconds, and whether it is the best so far."""
+        self.step, self.seconds = step, seconds
+        self.history.append({"step": step, **figures})
+        if score > self.best:
+            self.best, self.best_step = score, step
+
 
 def save_state(
     folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer, progress: Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from .rivals import Comparison, Rival, Scores, Side, rivals, worst
 from .shapes import PAPER_LENGTH
 from .study import encodings, overflow, own_name, tornado, waterfall
 from .uncertainty import uncertainty
-from .words import NAMES, WHERE, in_words
+from .verdict import against_rivals, verdict
 
 ENERGY_FORMAT = 5
 """Of the document that ``matterhorn energy --json`` prints; 5: drivers of each outcome, a row of dense words."""
@@ -58,13 +57,10 @@ def energy_answer(
     side, comparison = Side.of(as_traced(trace), trace, chip), Comparison.of(trace, chip, length)
     hardware = "digital" if overflow(side.activities, chip) else hardware_of(chip)[-1]
     own, codes = side.bill(chip, hardware), encodings(side, chip)
-    ours = comparison.own.bills(chip)
+    base = min(comparison.own.bills(chip).values(), key=lambda found: found.total)
     base_codes = encodings(comparison.own, chip)
-    base = min(ours.values(), key=lambda found: found.total)
     theirs = comparison.rival_bills(chip)
     rows = [_rival(rival, theirs[rival.name], base, scores) for rival in rivals()]
-    nearest = min(rows, key=lambda row: row["times_ours"])
-    matched = [row for row in rows if row["at_equal_accuracy"]]
     dense = _dense(comparison.dense, chip, base)
     return {
         "format": ENERGY_FORMAT,
@@ -73,6 +69,27 @@ def energy_answer(
         "data": data,
         "chip": chip.name,
         "hardware": hardware,
+        **_ran(trace),
+        **_billed(own, chip),
+        "encodings": codes,
+        "weight_band_j": weight_band(side, chip),
+        **_at_base(base, length),
+        "bert_base_encodings": base_codes,
+        "accuracy": scores.own if scores else None,
+        "teacher_accuracy": scores.teacher if scores else None,
+        **_compared(rows, dense),
+        **uncertainty(side, chip, comparison, hardware),
+        "worst_chip": worst(trace, comparison, chip),
+        "waterfall": waterfall(base_codes, trace),
+        "tornado": tornado(side, chip, hardware),
+        "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
+        "notes": NOTES | larger_capacitors(side, comparison.own, chip),
+    }
+
+
+def _ran(trace: Trace) -> dict[str, Any]:
+    """What ran, and how silent it was."""
+    return {
         "code": own_name(trace),
         "program": trace.program,
         "rows": trace.rows_hash,
@@ -80,6 +97,12 @@ def energy_answer(
         "tokens": trace.tokens,
         "silent_share": trace.silent_share,
         "quiet_share": trace.quiet_share,
+    }
+
+
+def _billed(own: Bill, chip: Chip) -> dict[str, Any]:
+    """J, s, W and m² of the network as it ran, and what counts of accumulates alone would say (J)."""
+    return {
         "total_j": own.total,
         "per_sentence_j": own.per_sentence,
         "per_token_j": own.total / own.tokens,
@@ -91,29 +114,32 @@ def energy_answer(
         "area_m2": own.area,
         "by_category": own.by_category,
         "by_connection": own.by_connection,
-        "encodings": codes,
-        "weight_band_j": weight_band(side, chip),
+    }
+
+
+def _at_base(base: Bill, length: int) -> dict[str, Any]:
+    """The network on the BERT-base shape, a sentence of ``length`` tokens: J, s, m²."""
+    return {
         "bert_base_tokens": length,
         "bert_base_per_sentence_j": base.total,
         "bert_base_hardware": base.hardware,
         "bert_base_latency_s": base.latency,
         "bert_base_area_m2": base.area,
-        "accuracy": scores.own if scores else None,
-        "teacher_accuracy": scores.teacher if scores else None,
+    }
+
+
+def _compared(rows: list[dict[str, Any]], dense: dict[str, Any]) -> dict[str, Any]:
+    """Rivals and the dense network, how often they cost what ours does, and what the paper says of that."""
+    nearest = min(rows, key=lambda row: row["times_ours"])
+    matched = [row for row in rows if row["at_equal_accuracy"]]
+    return {
+        "rivals": rows,
+        "dense": dense,
         "ratio_min": nearest["times_ours"],
         "ratio_min_rival": nearest["name"],
         "ratio_dense": dense["times_ours"],
-        "dense": dense,
-        "paper": PAPER,
         "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
-        **uncertainty(side, chip, comparison, hardware),
-        "worst_chip": worst(trace, comparison, chip),
-        "bert_base_encodings": base_codes,
-        "waterfall": waterfall(base_codes, trace),
-        "tornado": tornado(side, chip, hardware),
-        "rivals": rows,
-        "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
-        "notes": NOTES | larger_capacitors(side, comparison.own, chip),
+        "paper": PAPER,
     }
 
 
@@ -135,56 +161,6 @@ def weight_band(side: Side, chip: Chip) -> dict[str, float]:
     names, values = zip(*ordered, strict=True)
     totals = side.bill(with_value(chip, "weights.read", np.array(values)), "digital").total
     return dict(zip(names, np.broadcast_to(totals, len(names)).tolist(), strict=True))
-
-
-def listed(codes: Iterable[str]) -> str:
-    """Codes in words, one after the other."""
-    return "; ".join(map(in_words, codes))
-
-
-def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
-    """What the bills say in words, first of all where a dense network wins."""
-    dense = {e["hardware"]: e["total_j"] for e in codes if e["code"] == "dense"}
-    found = []
-    for hardware, total in dense.items():
-        losers = [e["code"] for e in codes if e["hardware"] == hardware and e["total_j"] > total]
-        if losers:
-            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {listed(losers)}.")
-    if own.total > min(dense.values()):
-        found.append("A dense 4-bit network costs less than this network.")
-    best = min((e for e in codes if e["trained"]), key=lambda e: e["total_j"])
-    found.append(
-        f"Of the codes at which this network was trained, the cheapest is {in_words(best['code'])} on "
-        f"{NAMES[best['hardware']]}."
-    )
-    cheaper = list(dict.fromkeys(e["code"] for e in codes if not e["trained"] and e["total_j"] < best["total_j"]))
-    if cheaper:
-        found.append(
-            f"Less would be drawn by {listed(cheaper)}, at which it was not trained: accuracy there is unknown."
-        )
-    return found
-
-
-def against_rivals(rows: list[dict[str, Any]], dense: dict[str, Any], scores: Scores | None) -> list[str]:
-    """The smallest ratio first, then who is beaten at equal accuracy, and which network that ships does where this one
-    does not."""
-    least = min(rows, key=lambda row: row["times_ours"])
-    found = (
-        f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "
-        f"ours, a dense network at its cheapest ({WHERE[dense['hardware']]}) {dense['times_ours']:.2f} times."
-    )
-    if scores is None:
-        return [found, "Accuracy of this network is not known here, so costs are compared at unequal accuracy."]
-    known = {rival.name: drop for rival in rivals() if (drop := scores.drop(rival)) is not None}
-    better = {name: drop for name, drop in known.items() if drop < scores.lost}
-    loses = (
-        f"This network loses {100 * scores.lost:.1f} points against the best teacher of its kind ({scores.teacher:.3f})"
-    )
-    if not better:
-        return [found, f"{loses}, no more than any rival whose loss is known."] if known else [found]
-    others = [name for name, lost in scores.shipped.items() if lost <= min(better.values())]
-    pointer = f" Of the networks that ship these lose no more: {', '.join(others)}." if others else ""
-    return [found, f"{loses}, more than {', '.join(better)}: there costs alone are compared.{pointer}"]
 
 
 def _beside(joules: float, bill: Bill | None, base: Bill) -> dict[str, Any]:

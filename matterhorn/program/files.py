@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Tokenizer
 
@@ -24,13 +23,12 @@ from ..errors import InputError
 from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, whole
 from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
 from ..storage.manifest import checked
-from ..topology import STATIC
 from .config import Config
 from .decision import ProblemType
+from .disk import from_disk
 from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
-from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_ternary
-from .parts import REACH
 from .program import Program
+from .remote import fetch, is_remote
 from .text import read_tokenizer
 
 PROGRAM_FORMAT = 4
@@ -42,6 +40,9 @@ KIND = "program"
 MODEL_TYPE = "matterhorn-program"
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
+
+SHORTEST = 8
+"""Digits of a hash that tell a program from others."""
 
 GENERAL = "general"
 """Task of an encoder that was trained for none."""
@@ -67,10 +68,13 @@ def shipped() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """Folder of a model: one that is known by its name, else a folder.
+    """Folder of a model: one that is known by its name, else a folder, else where one of the hub was fetched to.
+
+    Args:
+        name: of a model that is at hand, of a folder, or ``owner/name``, ``owner/name@revision`` on the hub.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is none of these.
     """
     named = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
     for place in named:
@@ -78,21 +82,26 @@ def find(name: str | Path) -> Path:
             return place
     if Path(name).is_dir():
         return Path(name)
+    if is_remote(str(name)):
+        return fetch(str(name))
     cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
     raise InputError(f"no model {str(name)!r}", field="model", cure=cure)
 
 
-def load(name: str | Path) -> Program:
-    """A program from a folder, or a shipped one by its name.
+def load(name: str | Path, *, hash: str | None = None) -> Program:
+    """A program from a folder, a shipped one by its name, or one of the hub.
 
     >>> load("sst2").labels
     ('negative', 'positive')
 
     Args:
-        name: of a program's folder, or of a program in ``$MATTERHORN_MODELS``, the package or a checkout.
+        name: of a program's folder, of a program in ``$MATTERHORN_MODELS``, the package or a checkout, or
+            ``owner/name`` or ``owner/name@revision`` on the hub.
+        hash: of the program that is meant (as ``matterhorn info`` tells it), or its first digits, eight at least.
 
     Raises:
-        InputError: there is none, or a file is missing, cut, altered, not in the manifest, or of another format.
+        InputError: there is none, it is another one than ``hash`` says, or a file is missing, cut, altered, not in the
+            manifest, or of another format.
     """
     folder = find(name)
     plain, manifest = read_config(folder), manifest_of(folder, KIND)
@@ -111,7 +120,11 @@ def load(name: str | Path) -> Program:
     if does != manifest.about.get("tokenizer"):
         problem = "missing" if does is None else f"makes other tokens than {MANIFEST_FILE} says"
         raise InputError(problem, file=folder / TOKENIZER_FILE, field="tokenizer", cure="restore the file")
-    return assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
+    program = assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
+    if hash is not None and (len(hash) < SHORTEST or not program.hash.startswith(hash.lower())):
+        problem = f"the program here is {program.hash[:12]}…, not {hash}"
+        raise InputError(problem, file=folder, field="hash", cure="name the revision that was meant, or leave it out")
+    return program
 
 
 def assembled(
@@ -242,59 +255,3 @@ def replace_rows(tables: Arrays, rows: Arrays) -> None:
         name, kind = key.rsplit(".", 1)
         if kind == "rows":
             tables[name][rows[key]] = rows[f"{name}.values"]
-
-
-def to_disk(arrays: Arrays, config: Config) -> Arrays:
-    """Weights and even thresholds packed, whole numbers as narrow as they fit, everything else as it is; no
-    embeddings."""
-    stored: Arrays = {}
-    packed = tuple(f".{name}.weights" for name in STATIC)
-    for name, value in arrays.items():
-        if name.startswith("embeddings."):
-            continue
-        if name.endswith(packed):
-            value = pack_ternary(value) if config.weights == "ternary" else pack(value, config.weights)
-        elif name.endswith((".offset", ".relative_bias")):
-            value = value.astype(np.int16) if int(np.abs(value).max()) < 2**15 else value
-        elif name.endswith(".thresholds"):
-            if even := pack_even(value):
-                stored[f"{name}.ends"], stored[f"{name}.off"] = _narrow(even[0]), even[1]
-                continue
-            value = _narrow(value)
-        elif name.endswith((".silent", ".silent_value")):
-            value = value.astype(np.uint8) if int(value.min()) >= 0 and int(value.max()) < 256 else value
-        elif name.endswith(".table"):  # whole numbers up to 2¹⁴
-            value = value.astype(np.int16)
-        stored[name] = value
-    return {name: np.asarray(value, order="C") for name, value in stored.items()}  # as safetensors writes them
-
-
-def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
-    """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
-    limit = 2**15 - 1
-    reachable = thresholds[np.abs(thresholds) < REACH]
-    if reachable.size and int(np.abs(reachable).max()) >= limit:
-        return thresholds
-    return thresholds.clip(-limit, limit).astype(np.int16)
-
-
-def from_disk(stored: Arrays, config: Config) -> Arrays:
-    """Undo :func:`to_disk`."""
-    arrays: Arrays = {}
-    packed = tuple(f".{name}.weights" for name in STATIC)
-    for name, value in stored.items():
-        if name.endswith(".ends") and name.removesuffix("ends") + "off" in stored:
-            bits = config.kv_bits if ".keys." in name or ".values." in name else config.activation_bits
-            off = stored[name.removesuffix("ends") + "off"]
-            arrays[name.removesuffix(".ends")] = unpack_even(value, off, 2**bits - 1)
-        elif name.endswith(packed):
-            fan_in, fan_out = config.shape.fans(name.split(".")[-2])
-            dense = value.ndim == 1  # earlier files have ternary weights in two bits
-            arrays[name] = unpack_ternary(value, (fan_out, fan_in)) if dense else unpack(value, config.weights, fan_in)
-        elif name.endswith(".thresholds"):
-            arrays[name] = value.astype(np.int32)
-        elif name.endswith(".table"):
-            arrays[name] = value.astype(np.float32)
-        elif not name.endswith(".off"):
-            arrays[name] = value
-    return arrays

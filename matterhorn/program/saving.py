@@ -13,6 +13,7 @@ from safetensors.numpy import save as as_bytes
 from ..errors import InputError
 from ..reading import read_arrays, read_text
 from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
+from .disk import to_disk
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
@@ -22,7 +23,6 @@ from .files import (
     PROGRAM_FORMAT,
     ROWS_FILE,
     differing_rows,
-    to_disk,
     tokenizer_in,
 )
 from .hub import CODE, CODE_FILE, auto_map, tokenizer_files, what_it_does

@@ -21,6 +21,7 @@ from ..storage import check_folder, put_folder
 from ..storage.manifest import checked
 from .config import Config
 from .decision import ProblemType
+from .disk import from_disk
 from .files import (
     CONFIG_FILE,
     EMBEDDINGS_FILE,
@@ -29,7 +30,6 @@ from .files import (
     ROWS_FILE,
     assembled,
     find_embeddings,
-    from_disk,
     replace_rows,
     tokenizer_in,
 )

@@ -14,7 +14,26 @@ from .tables import print_line, print_table
 
 def print_energy(answer: dict[str, Any]) -> None:
     """The bill, the codes and the rivals."""
+    _print_own(answer)
+    for sentence in measured(answer):
+        print_line(sentence)
+    _print_doubts(answer)
+    _print_odds(answer)
     n, total = answer["n"], answer["total_j"]
+    rows = [
+        (category_name(name), engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j
+    ]
+    rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
+    print_table("Bill", ("category", "a sentence", "share"), rows)
+    _print_codes(answer)
+    _print_rivals(answer)
+    for sentence in (*answer["verdict"], *answer["notes"].values()):
+        print_line(f"· {sentence}")
+
+
+def _print_own(answer: dict[str, Any]) -> None:
+    """What the network costs as it ran, and what counts of accumulates would have said."""
+    n = answer["n"]
     print_line(
         (answer["model"], "bold"),
         " on ",
@@ -31,8 +50,11 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"Accumulates alone would read {engineering(answer['accumulate_only_j'] / n)} a sentence, "
         f"the customary fp32 addition for each {engineering(answer['customary_j'] / n)}."
     )
-    for sentence in measured(answer):
-        print_line(sentence)
+
+
+def _print_doubts(answer: dict[str, Any]) -> None:
+    """What the bill hangs on: where weights lie, and the constants that matter most."""
+    n, total = answer["n"], answer["total_j"]
     band = ", ".join(f"{MEMORIES[name]} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
     print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
     swings = [
@@ -40,8 +62,12 @@ def print_energy(answer: dict[str, Any]) -> None:
         for s in answer["tornado"]
     ]
     print_line(f"The constants that matter most, each ±50 %: {'; '.join(swings[:4])}.")
-    limits = {key: (f"{low:.3g} … {high:.3g}") for key, (low, high) in answer["interval"].items() if key != "total_j"}
-    low, high = (engineering(joules / n) for joules in answer["interval"]["total_j"])
+
+
+def _print_odds(answer: dict[str, Any]) -> None:
+    """Rivals and dense words beside the network, and how sure that is."""
+    limits = {key: f"{low:.3g} … {high:.3g}" for key, (low, high) in answer["interval"].items() if key != "total_j"}
+    low, high = (engineering(joules / answer["n"]) for joules in answer["interval"]["total_j"])
     drivers = {of: "; ".join(number_name(d["key"]) for d in found[:4]) for of, found in answer["drivers"].items()}
     print_line(
         f"Rivals cost at least {answer['ratio_min']:.2f}x ({answer['ratio_min_rival']}; {limits['ratio_min']}), "
@@ -61,15 +87,6 @@ def print_energy(answer: dict[str, Any]) -> None:
         f"On the worst of the chips that ship: {worst['ratio_min']:.2f}x ({worst['ratio_min_rival']}, "
         f"{worst['ratio_min_chip']}) and {worst['ratio_dense']:.2f}x ({worst['ratio_dense_chip']})."
     )
-    rows = [
-        (category_name(name), engineering(j / n), f"{j / total:.1%}") for name, j in answer["by_category"].items() if j
-    ]
-    rows.append(("total", engineering(answer["per_sentence_j"]), "100 %"))
-    print_table("Bill", ("category", "a sentence", "share"), rows)
-    _print_codes(answer)
-    _print_rivals(answer)
-    for sentence in (*answer["verdict"], *answer["notes"].values()):
-        print_line(f"· {sentence}")
 
 
 def _print_codes(answer: dict[str, Any]) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from matterhorn.energy import SHAPES, as_traced, as_wide, bill, energy_answer, lay, load, make_bill, shipped
-from matterhorn.energy.answer import against_rivals, verdict
 from matterhorn.energy.rivals import Comparison, Scores, Side, rivals, smallest, worst
 from matterhorn.energy.study import encodings, map_trace, tornado, waterfall
+from matterhorn.energy.verdict import against_rivals, verdict
 from matterhorn.energy.words import in_words
 from matterhorn.topology import Shape
 

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer
 
 from matterhorn.errors import InputError
 from matterhorn.program import Program, find, load, shipped
-from matterhorn.program.files import from_disk, load_classifier, to_disk
+from matterhorn.program.disk import from_disk, to_disk
+from matterhorn.program.files import load_classifier
 from matterhorn.program.packing import pack, pack_ternary, unpack_ternary
 from matterhorn.program.saving import save
 from matterhorn.program.seal import seal

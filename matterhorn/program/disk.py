@@ -1,0 +1,70 @@
+"""How a program's arrays lie on disk: weights packed, whole numbers as narrow as they fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..reading import Arrays
+from ..topology import STATIC
+from .config import Config
+from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_ternary
+from .parts import REACH
+
+
+def to_disk(arrays: Arrays, config: Config) -> Arrays:
+    """Weights and even thresholds packed, whole numbers as narrow as they fit, everything else as it is; no
+    embeddings."""
+    stored: Arrays = {}
+    packed = tuple(f".{name}.weights" for name in STATIC)
+    for name, value in arrays.items():
+        if name.startswith("embeddings."):
+            continue
+        if name.endswith(packed):
+            value = pack_ternary(value) if config.weights == "ternary" else pack(value, config.weights)
+        elif name.endswith((".offset", ".relative_bias")):
+            value = value.astype(np.int16) if int(np.abs(value).max()) < 2**15 else value
+        elif name.endswith(".thresholds"):
+            if even := pack_even(value):
+                stored[f"{name}.ends"], stored[f"{name}.off"] = _narrow(even[0]), even[1]
+                continue
+            value = _narrow(value)
+        elif name.endswith((".silent", ".silent_value")):
+            value = value.astype(np.uint8) if int(value.min()) >= 0 and int(value.max()) < 256 else value
+        elif name.endswith(".table"):  # whole numbers up to 2¹⁴
+            value = value.astype(np.int16)
+        stored[name] = value
+    return {name: np.asarray(value, order="C") for name, value in stored.items()}  # as safetensors writes them
+
+
+def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
+    """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
+    limit = 2**15 - 1
+    reachable = thresholds[np.abs(thresholds) < REACH]
+    if reachable.size and int(np.abs(reachable).max()) >= limit:
+        return thresholds
+    return thresholds.clip(-limit, limit).astype(np.int16)
+
+
+def from_disk(stored: Arrays, config: Config) -> Arrays:
+    """Undo :func:`to_disk`."""
+    arrays: Arrays = {}
+    packed = tuple(f".{name}.weights" for name in STATIC)
+    for name, value in stored.items():
+        if name.endswith(".ends") and name.removesuffix("ends") + "off" in stored:
+            bits = config.kv_bits if ".keys." in name or ".values." in name else config.activation_bits
+            off = stored[name.removesuffix("ends") + "off"]
+            arrays[name.removesuffix(".ends")] = unpack_even(value, off, 2**bits - 1)
+        elif name.endswith(packed):
+            fan_in, fan_out = config.shape.fans(name.split(".")[-2])
+            dense = value.ndim == 1  # earlier files have ternary weights in two bits
+            arrays[name] = unpack_ternary(value, (fan_out, fan_in)) if dense else unpack(value, config.weights, fan_in)
+        elif name.endswith(".thresholds"):
+            arrays[name] = value.astype(np.int32)
+        elif name.endswith(".table"):
+            arrays[name] = value.astype(np.float32)
+        elif not name.endswith(".off"):
+            arrays[name] = value
+    return arrays
