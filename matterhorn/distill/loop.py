@@ -108,7 +108,7 @@ def run_phase(
         for steps in descend(descent, loss, batches, phase):
             spent = _agreed(time.monotonic() - began, phase, accelerator)
             if phase.minutes is not None:
-                descent.total = shown.total = foresee(descent.step, spent, 60 * phase.minutes)
+                descent.total = shown.total = min(total, foresee(descent.step, spent, 60 * phase.minutes))
             if shown.update():
                 show(shown, steps)
             progress.done = descent.step >= descent.total
@@ -167,11 +167,11 @@ def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list
 
 
 def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
-    """Steps of a phase on rows; of one that the clock ends :data:`ENDLESS`."""
-    if phase.minutes is not None:
-        return ENDLESS
+    """Steps of a phase on rows, at most; of one that only the clock ends :data:`ENDLESS`."""
+    if phase.steps or phase.minutes:
+        return phase.steps or ENDLESS
     epoch = len(even_batches(train, phase.tokens, seed)) if phase.tokens else math.ceil(len(train) / phase.batch_size)
-    return phase.steps or max(1, round(phase.epochs * epoch))
+    return max(1, round(phase.epochs * epoch))
 
 
 def token_batches(

@@ -42,7 +42,7 @@ class Phase(Exact):
     """Train so long, evaluations included, instead of ``epochs``: the rate follows the clock, and there are
     :data:`EVALUATIONS` of them."""
     steps: int | None = Field(None, gt=0, le=10**9)
-    """So many instead of ``epochs``."""
+    """So many instead of ``epochs``; with ``minutes`` at most so many."""
     learning_rate: float = Field(gt=0, le=100)
     batch_size: int = Field(64, gt=0, le=100_000)
     """Rows of a step, which all processes share."""
@@ -59,12 +59,6 @@ class Phase(Exact):
 
     patience: int = Field(4, gt=0)
     """Evaluations without progress on the rows held out, while training goes on falling, after which that is said."""
-
-    @model_validator(mode="after")
-    def _one_measure(self) -> Phase:
-        if self.steps and self.minutes:
-            raise ValueError("steps and minutes: give one of them")
-        return self
 
 
 class Teaching(Phase):

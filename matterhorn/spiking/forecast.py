@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from ..distill.loop import ENDLESS, descend, token_batches
 from ..distill.loop import begin as begin_descent
-from ..distill.loop import descend, token_batches
 from ..distill.measure import ask, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
@@ -85,12 +85,13 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
     settings, teacher = plan.settings, freeze(plan.teacher.model)
     general = find_general(teacher, settings)
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
-    student, seconds = step(plan, plan.tokens(plan.train), phases_of(settings, general)[-1], general)
-    steps = int(60 * settings.minutes / seconds)
+    phase = phases_of(settings, general, len(plan.train))[-1]
+    student, seconds = step(plan, plan.tokens(plan.train), phase, general)
+    steps = min(int(60 * settings.minutes / seconds), phase.steps or ENDLESS)
     return student, {
         "start": general.name if general else "teacher",
         "made_rows": len(learn),
-        "minutes": settings.minutes,
+        "minutes": min(settings.minutes, steps * seconds / 60) if phase.steps else settings.minutes,
         "seconds_per_step": seconds,
         "steps": steps,
         "tokens": int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids])),

@@ -212,7 +212,7 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
     own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
     general = find_general(teacher, settings)
-    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general)
+    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general, len(own))
     return student, general.name if general else "teacher"
 
 

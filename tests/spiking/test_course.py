@@ -12,7 +12,7 @@ from matterhorn.distill.measure import predict
 from matterhorn.distill.teacher import load_classifier, locate
 from matterhorn.models import calibrate, quantize
 from matterhorn.models.general import general_encoders, write_general
-from matterhorn.spiking.course import begin, comparing, find_general, phases_of
+from matterhorn.spiking.course import GIVEN_SHARE, READINGS, begin, comparing, find_general, phases_of
 from matterhorn.spiking.forecast import advice
 from matterhorn.spiking.plan import formats
 from matterhorn.spiking.settings import Settings
@@ -90,7 +90,7 @@ def test_behind_one_that_compares_the_classifier_is_fitted_to_the_teacher(labels
     """Its own pooler is kept: what it says of a pair is not the teacher's, but says much of it."""
     teacher = small_bert(labels)
     general = find_general(teacher, ASKED)
-    (phase,) = phases_of(ASKED, general)
+    (phase,) = phases_of(ASKED, general, 500)
     student = begin(teacher, phase, ROWS, ASKED, general)
     assert torch.equal(student.pooler.weight, small_bert(1, seed=3).bert.pooler.dense.weight)
     own, taught = predict(student, ROWS), predict(teacher, ROWS)
@@ -99,3 +99,15 @@ def test_behind_one_that_compares_the_classifier_is_fitted_to_the_teacher(labels
     with torch.no_grad():
         student.classifier.weight.copy_(teacher.classifier.weight)
     assert fitted < (predict(student, ROWS) - taught).square().mean()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_encoder_that_compares_reads_the_given_rows_a_few_times_only():
+    """Thirty per cent of a step are rows of one's own; any other start has all the minutes."""
+    teacher = small_bert(3)
+    (few,), (many,) = (phases_of(ASKED, find_general(teacher, ASKED), given) for given in (500, 5000))
+    assert few.minutes == many.minutes == ASKED.minutes
+    assert few.steps * GIVEN_SHARE * ASKED.batch_size == pytest.approx(READINGS * 500, abs=ASKED.batch_size)
+    assert many.steps == pytest.approx(10 * few.steps, abs=10)
+    (other,) = phases_of(Settings(dead_zone=2), find_general(teacher, Settings(dead_zone=2)), 500)
+    assert other.steps is None and all(phase.steps is None for phase in phases_of(ASKED, None, 500))
