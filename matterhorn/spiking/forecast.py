@@ -26,7 +26,7 @@ from ..reading import read_yaml
 from ..runtime import verify
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
-from .course import begin, calibrated, comparing, distillation_rows, find_general, phases_of
+from .course import READINGS, begin, calibrated, comparing, distillation_rows, find_general, phases_of
 from .diagnosis import ASKED_ROWS, questions
 from .plan import Plan
 
@@ -39,6 +39,7 @@ FORMAT = 2
 """Of the document that ``matterhorn spike --dry-run --json`` prints; 2: ``total_minutes``, ``made_rows``, ``notes``."""
 
 MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
+ENOUGH = "minutes: {minutes:.1f} are enough to read the given rows {readings} times; more would learn them by heart."
 UNMEASURED = "kept: not measured for this start ({start})."
 ADVICE = "Two sentences: from an encoder that has learned to compare it starts with {advice}."
 
@@ -49,9 +50,9 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
     Returns:
         ``start``; ``total_minutes``: of everything; ``gigabytes`` (resident, at most, of this process so far).
 
-        Where it is trained besides: ``made_rows`` to distill on; ``minutes`` of that, ``seconds_per_step``, ``steps``
-        and ``tokens`` that they suffice for; ``advice``: options with which it would start from an encoder that has
-        learned to compare, where a task has two sentences (None: it does, or there is none).
+        Where it is trained besides: ``made_rows`` to distill on; ``minutes`` of that, at most, ``seconds_per_step``,
+        ``steps`` and ``tokens`` that they suffice for; ``advice``: options with which it would start from an encoder
+        that has learned to compare, where a task has two sentences (None: it does, or there is none).
 
         ``kept_low``, ``kept_high``: the range of what measured runs from such a start (``measured.yaml``: few yet) kept
         of their teachers' metric; None where none was measured. ``notes``: what there is to say about it.
@@ -65,9 +66,14 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         "gigabytes": peak_gigabytes(),
         **expected(found["start"]),
     }
-    notes = {MADE: "made_rows" in answer, UNMEASURED: answer["kept_low"] is None, ADVICE: answer.get("advice")}
-    given = 0 if plan.train is None else len(plan.train)
-    return answer | {"notes": [note.format(**answer, given=given) for note, holds in notes.items() if holds]}
+    notes = {
+        MADE: plan.is_trained,
+        ENOUGH: plan.is_trained and found["minutes"] < plan.settings.minutes,
+        UNMEASURED: answer["kept_low"] is None,
+        ADVICE: answer.get("advice"),
+    }
+    more = {"given": 0 if plan.train is None else len(plan.train), "readings": READINGS}
+    return answer | {"notes": [note.format(**answer, **more) for note, holds in notes.items() if holds]}
 
 
 def _of_calibration(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:
@@ -87,11 +93,12 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
     phase = phases_of(settings, general, len(plan.train))[-1]
     student, seconds = step(plan, plan.tokens(plan.train), phase, general)
-    steps = min(int(60 * settings.minutes / seconds), phase.steps or ENDLESS)
+    affordable = int(60 * settings.minutes / seconds)
+    steps = min(affordable, phase.steps or ENDLESS)
     return student, {
         "start": general.name if general else "teacher",
         "made_rows": len(learn),
-        "minutes": min(settings.minutes, steps * seconds / 60) if phase.steps else settings.minutes,
+        "minutes": settings.minutes if steps == affordable else steps * seconds / 60,
         "seconds_per_step": seconds,
         "steps": steps,
         "tokens": int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids])),

@@ -8,14 +8,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.loop import begin, stalls
+from matterhorn.distill.loop import begin, run_phase, stalls
 from matterhorn.distill.loss import Distillation
-from matterhorn.distill.measure import ask
+from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling
 from matterhorn.distill.silence import Silence
 from matterhorn.distill.steps import Steps
 from matterhorn.distill.teacher import freeze
 from matterhorn.errors import InputError
+from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_batch, small_bert, small_network
 
@@ -121,3 +122,13 @@ def test_a_graph_steps_as_a_plain_step_does():
     assert fast.read()["loss"] == pytest.approx(plain.read()["loss"], abs=1e-4)
     for name, value in weights(plain).items():
         assert torch.allclose(value.float(), weights(fast)[name].float(), atol=1e-4), name
+
+
+@pytest.mark.parametrize(("minutes", "steps", "most"), [(60, 3, 3), (1e-6, 3, 1)])
+def test_a_phase_ends_by_the_clock_or_its_steps_whichever_comes_first(tmp_path, minutes, steps, most):
+    rows = Tokens(ids=[[2, 10 + row, 3] for row in range(8)], types=[[0, 0, 0]] * 8, labels=[0] * 8)
+    phase = Distilling(learning_rate=1e-3, batch_size=4, dead_zone=2, minutes=minutes, steps=steps)
+    student = small_network(k=2)
+    loss = Distillation(student, partial(ask, freeze(small_bert())))
+    done = run_phase(student, loss, lambda *_: Measured(0.0, {}), rows, rows, phase, tmp_path / "phase", 1)
+    assert done.done and done.step == done.history[-1]["step"] == most
