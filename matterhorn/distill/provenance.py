@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from transformers import AutoConfig, PreTrainedModel
 
@@ -18,6 +19,12 @@ from ..tasks.task import get_task
 from .recipe import Recipe
 from .start import Start
 from .teacher import UNKNOWN, locate
+
+
+def processes() -> PartialState:
+    """The processes that train together. Whoever asks accelerate first decides for all whether they use a GPU: where
+    there is none and that is not said, each of them takes itself to be alone."""
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
@@ -33,7 +40,7 @@ def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dic
         "sources": {use.name: hash_of_rows(Examples(load_source(use), [])) for use in recipe.sources},
         "backbone": hash_of_backbone(recipe.backbone),
         "start": hash_of_start(start) if start else None,
-        "processes": PartialState().num_processes,
+        "processes": processes().num_processes,
     }
 
 

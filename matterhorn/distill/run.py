@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..errors import InputError
@@ -25,7 +25,7 @@ from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_majority, by_metric
 from .noise import Chips
 from .price import prices_of
-from .provenance import about_run
+from .provenance import about_run, processes
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
 from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_student
@@ -77,7 +77,7 @@ def train(
             rows or networks), of none, or another process trains there; a GPU has too little memory.
     """
     check_tracker(tracker)
-    main = PartialState(cpu=not torch.cuda.is_available()).is_main_process
+    main = processes().is_main_process
     start = find_start(folder, recipe.start, recipe.phases[0].dead_zone) if recipe.start else None
     about = about_run(recipe, start, glue_dir)
     with claim(folder, about, RUN_PARTS, restart=restart) if main else nullcontext():

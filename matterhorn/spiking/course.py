@@ -64,6 +64,9 @@ kept with it than with 4 (docs/trials.md)."""
 FITTED, STIFFNESS = 768, 1.0
 """Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
 
+SELECTION_ROWS = 100
+"""Rows held out at most, to show how it goes."""
+
 SPREAD_ROWS, TINY = 64, 1e-6
 """Rows on which a teacher's scores are measured, and the least variance that is believed."""
 
@@ -83,6 +86,11 @@ def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | No
     if len(task.text) < 2 or (general and general.compares):
         return None
     return next((encoder for encoder in general_encoders() if encoder.compares and encoder.is_of(teacher)), None)
+
+
+def held_out(given: int) -> int:
+    """How many of so many training rows are not learned: a tenth, and :data:`SELECTION_ROWS` at most."""
+    return min(SELECTION_ROWS, given // 10)
 
 
 def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:

@@ -26,7 +26,7 @@ from ..reading import read_yaml
 from ..runtime import verify
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
-from .course import READINGS, begin, calibrated, comparing, distillation_rows, find_general, phases_of
+from .course import READINGS, begin, calibrated, comparing, distillation_rows, find_general, held_out, phases_of
 from .diagnosis import ASKED_ROWS, questions
 from .plan import Plan
 
@@ -91,7 +91,8 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
     settings, teacher = plan.settings, freeze(plan.teacher.model)
     general = find_general(teacher, settings)
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
-    phase = phases_of(settings, general, len(plan.train))[-1]
+    given = len(plan.train) - held_out(len(plan.train))
+    phase = phases_of(settings, general, given)[-1]
     student, seconds = step(plan, plan.tokens(plan.train), phase, general)
     affordable = int(60 * settings.minutes / seconds)
     steps = min(affordable, phase.steps or ENDLESS)

@@ -33,7 +33,7 @@ from ..tasks.rows import hold_out
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches
-from .course import calibrated, distillation_rows, find_general
+from .course import calibrated, distillation_rows, find_general, held_out
 from .course import train as run_course
 from .diagnosis import diagnose
 from .plan import Plan, make_plan
@@ -45,7 +45,7 @@ FORMAT = 3
 TRAINING_PARTS = ("phase-[0-9]*-k[0-9]*",)
 """What training leaves on the way."""
 
-SELECTION_ROWS, VERIFIED_ROWS = 100, 64
+VERIFIED_ROWS = 64
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -209,7 +209,7 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
     teacher, settings = freeze(plan.teacher.model), plan.settings
     if plan.train is None or not plan.is_trained:
         return calibrated(teacher, plan.batches(), settings), "calibration"
-    own, held = hold_out(plan.train, min(SELECTION_ROWS, len(plan.train) // 10), settings.seed)
+    own, held = hold_out(plan.train, held_out(len(plan.train)), settings.seed)
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
     general = find_general(teacher, settings)
     student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general, len(own))
