@@ -53,6 +53,7 @@ class Worker:
         """End the process; how it ended."""
         assert self.process is not None
         self.process.kill()
+        self.output.close()
         return self.process.wait()
 
 
