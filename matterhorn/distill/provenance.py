@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 from transformers import AutoConfig, PreTrainedModel
 
+from ..models.general import ARRAYS_FILE, GeneralEncoder
 from ..reading import whole
 from ..storage import sha256
 from ..tasks.rows import Examples, load_examples
@@ -55,7 +56,10 @@ def hash_of_backbone(name: str) -> str:
 
 def hash_of_start(start: Start) -> dict[str, str | None]:
     """Hashes of the network and of the teacher that a run goes on from."""
-    network = hash_of_files(start.network) if isinstance(start.network, Path) else start.network.hash
+    if isinstance(start.network, GeneralEncoder):
+        network = sha256(start.network.folder / ARRAYS_FILE)
+    else:
+        network = hash_of_files(start.network) if isinstance(start.network, Path) else start.network.hash
     pinned = {"latents": sha256(start.latents)} if start.latents else {}
     return pinned | {"network": network, "teacher": hash_of_files(start.teacher) if start.teacher else None}
 

@@ -138,8 +138,8 @@ class Distilling(Phase):
 
 
 class Frozen(Exact):
-    """A program to start from: its array file, or the latent weights beside it, ``<model>/<file>``, and what that must
-    be."""
+    """What to start from, ``<model>/<file>``, and what its hash must be: a program's array file, the latent weights
+    beside it, or the arrays of a task-free encoder (``general-mini/encoder.npz``)."""
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -157,7 +157,8 @@ class Recipe(Exact):
     backbone: Name = "minilm-l6"
     start: Name | Frozen | None = None
     """The recipe whose run, in a folder beside this one, is gone on from: its network (of the last phase with the dead
-    zone of this one's first, if there is one), and its teacher; or a program, whose weights are restored."""
+    zone of this one's first, if there is one), and its teacher; or a program, whose weights are restored; or a
+    task-free encoder."""
     seed: int = Field(1, ge=0, lt=2**32)
     max_length: int = Field(128, ge=8, le=512)
     selection_rows: int = Field(2000, gt=0, le=MOST_ROWS)

@@ -1,4 +1,4 @@
-"""Where a run and its phases begin: at a teacher, at another run, or at a program."""
+"""Where a run and its phases begin: at a teacher, at another run, at a program, or at a task-free encoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -17,20 +18,30 @@ from ..models import QuantizedForSequenceClassification, equalize, quantize, res
 from ..models.calibrate import set_scales, settle_silence
 from ..models.config import MatterhornConfig
 from ..models.encoders import encoder_of
+from ..models.general import ARRAYS_FILE, GeneralEncoder, locate_general, read_general, take_general
 from ..models.latent import LATENTS_FILE, load_latents
 from ..models.matching import match
 from ..models.placement import place_densities
 from ..models.quantized import read_network
 from ..models.restore import spread
+from ..models.rounding import Moments, least_squares
+from ..models.watching import watching
 from ..program import Config, Program, find, load
 from ..reading import whole
 from ..storage import sha256
-from ..tasks.tokens import Tokens, shuffled_batches
-from .measure import on_device
+from ..tasks.tokens import Tokens, shuffled_batches, sorted_batches
+from ..topology import Site
+from .measure import MEASURED_ROWS, on_device, predict
 from .price import priced
 from .recipe import Distilling, Frozen, read_recipe
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
+
+FITTED, STIFFNESS = 768, 1.0
+"""Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
+
+Source = Path | Program | GeneralEncoder
+"""A network to go on from: the folder of a quantized one, a program, or a task-free encoder."""
 
 RECIPE_FILE = "recipe.yaml"
 """Of a run's folder."""
@@ -38,29 +49,28 @@ RECIPE_FILE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Start:
-    """A network to go on from: its folder, or the program; the folder of the teacher it had (None: it had none, the
-    backbone stands for it), its task, and of a program its latent weights, where those are pinned."""
+    """A network to go on from; the folder of the teacher it had (None: it had none, the backbone stands for it), its
+    task, and of a program its latent weights, where those are pinned."""
 
-    network: Path | Program
+    network: Source
     teacher: Path | None
     task: str | None
     latents: Path | None = None
 
 
 def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
-    """The run of the recipe ``start`` in a folder beside the folder ``run``, or the program that it pins.
+    """The run of the recipe ``start`` in a folder beside the folder ``run``, or the program or encoder that it pins.
 
     Of a run it takes the last phase with that dead zone, else the last phase: silence that a network has learned is
     kept, and one that is to begin without silence does not begin from silent ones.
 
     Raises:
-        InputError: there is no such run, or its phases have not ended; the program is another one.
+        InputError: there is no such run, or its phases have not ended; the file is another one.
     """
     if isinstance(start, Frozen):
-        path = find(Path(start.file).parent) / Path(start.file).name
-        if not path.is_file() or sha256(path) != start.sha256:
-            cure = "give the file that the recipe was made for"
-            raise InputError("not the file that was pinned", file=path, field="start", cure=cure)
+        path = pinned_file(start)
+        if path.name == ARRAYS_FILE:
+            return Start(read_general(path.parent), None, None)
         program = load(path.parent)
         return Start(program, None, program.task, path if path.name == LATENTS_FILE else None)
     folder = run.parent / Path(start).name
@@ -74,12 +84,40 @@ def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
     return Start((alike or phases)[-1] / "best", teacher if teacher.is_dir() else None, task)
 
 
-def check_fits(start: Start, teacher: PreTrainedModel) -> None:
-    """Whether a student of this teacher can take over the blocks of the network to start from.
+def pinned_file(start: Frozen) -> Path:
+    """The file that a recipe pins.
 
     Raises:
-        InputError: it has other sizes.
+        InputError: it is not there, or another one.
     """
+    place, name = Path(start.file).parent, Path(start.file).name
+    path = (locate_general(place) if name == ARRAYS_FILE else find(place)) / name
+    if not path.is_file() or sha256(path) != start.sha256:
+        cure = "give the file that the recipe was made for"
+        raise InputError("not the file that was pinned", file=path, field="start", cure=cure)
+    return path
+
+
+def check_fits(start: Start, teacher: PreTrainedModel, options: Mapping[str, Any]) -> None:
+    """Whether a student of this teacher can take over the blocks of the network to start from.
+
+    Args:
+        options: of the student (:func:`matterhorn.quantize`).
+
+    Raises:
+        InputError: it has other sizes; an encoder is of another backbone, or its levels are of other widths.
+    """
+    if isinstance(start.network, GeneralEncoder):
+        if not start.network.is_of(teacher):
+            problem = f"{start.network.name} is not of the backbone"
+            raise InputError(problem, field="start", cure="give an encoder that was distilled from it")
+        ours = Config(**options)
+        for name in ("activation_bits", "kv_bits"):
+            wanted = start.network.options[name]
+            if getattr(ours, name) != wanted:
+                problem = f"{getattr(ours, name)}, where {start.network.name} has {wanted}"
+                raise InputError(problem, field=f"network.{name}", cure=f"give {wanted}, or another start")
+        return
     if isinstance(start.network, Program):
         theirs = start.network.config
     else:
@@ -102,7 +140,7 @@ def finished_phases(run: Path) -> list[Path]:
 
 def start_student(
     phase: Distilling,
-    source: Path | Program | None,
+    source: Source | None,
     learn: Tokens,
     teacher: PreTrainedModel,
     options: Mapping[str, Any],
@@ -115,7 +153,8 @@ def start_student(
     and the phase, with densities where these follow from a price.
 
     Args:
-        source: folder of a quantized network, or a program, whose blocks it takes over; None: it has the teacher's.
+        source: whose blocks it takes over; None: it has the teacher's. Behind an encoder that compares, the classifier
+            is fitted to the teacher's answers.
         options: of :func:`matterhorn.quantize`.
         head: whether pooler and classifier of that network are taken over too; not of one that had another task.
         latents: of a program's weights; None: they are drawn.
@@ -136,11 +175,17 @@ def start_student(
     if isinstance(source, Program):
         restored = restore_trainable(source)
         before = load_latents(restored, latents) if latents else spread(restored)
+    elif isinstance(source, GeneralEncoder):
+        before = quantize(teacher, **source.options)
+        take_general(before, source)
     else:
         before = read_network(source)
     take_over(student, before, head=head)
     student.config.dead_zone = before.config.dead_zone
-    return student, give_dead_zone(student, phase, learn, seed, trained=True)
+    planned = give_dead_zone(student, phase, learn, seed, trained=True)
+    if isinstance(source, GeneralEncoder) and source.compares:
+        fit_classifier(student, teacher, learn, seed)
+    return student, planned
 
 
 def give_dead_zone(
@@ -190,14 +235,34 @@ def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def take_over(
     student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network, and its pooler, activation and classifier with ``head``.
+    """Copy the blocks of another network, and its pooler, activation and classifier with ``head``. Latent weights that
+    the student has in another width are quantized anew, at its own scales.
 
     Raises:
         InputError: it has other sizes.
     """
     _check_sizes(student.config.formats, source.config.formats)
-    student.blocks.load_state_dict(source.blocks.state_dict())
+    ours, theirs = student.blocks.state_dict(), source.blocks.state_dict()
+    if student.config.weights != source.config.weights:
+        theirs = {name: ours[name] if name.endswith(".ratio") else theirs[name] for name in ours}
+    student.blocks.load_state_dict(theirs)
     if head:
         student.config.head_activation = source.config.head_activation
         student.pooler.load_state_dict(source.pooler.state_dict())
         student.classifier.load_state_dict(source.classifier.state_dict())
+
+
+@torch.no_grad()
+def fit_classifier(
+    student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, seed: int
+) -> None:
+    """Fit a student's classifier to what the teacher answers on some rows: least squares, behind the pooler it has."""
+    rows = learn.subset(random.Random(seed).sample(range(len(learn)), min(FITTED, len(learn))))
+    order = [row for batch in sorted_batches(rows, MEASURED_ROWS) for row in batch]
+    seen: list[Tensor] = []
+    with watching({Site(0, "classifier"): student.classifier}, lambda _, __, x: seen.append(x)):
+        predict(student, rows)
+    moments = Moments.of(torch.cat(seen), predict(teacher, rows)[order], torch.ones(len(rows)))
+    weight = least_squares(moments, torch.zeros_like(student.classifier.weight), STIFFNESS)
+    student.classifier.weight.copy_(weight)
+    student.classifier.bias.copy_(moments.y - weight @ moments.x)

@@ -104,6 +104,11 @@ def general_encoders() -> list[GeneralEncoder]:
     return [read_general(path.parent) for place in folders() for path in sorted(place.glob(f"*/{ENCODER_FILE}"))]
 
 
+def locate_general(name: str | Path) -> Path:
+    """Folder of an encoder: one at hand by its name, else the folder itself."""
+    return next((e.folder for e in general_encoders() if e.name == str(name)), Path(name))
+
+
 def read_general(folder: Path) -> GeneralEncoder:
     """The encoder in a folder.
 

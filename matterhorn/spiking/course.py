@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from tokenizers import Tokenizer
-from torch import Tensor
 from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
 from ..distill.loop import Kept, run_phase
-from ..distill.measure import MEASURED_ROWS, Measure, Measured, ask, by_divergence, predict
+from ..distill.measure import Measure, Measured, ask, by_divergence, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
-from ..distill.start import give_dead_zone, start_student
+from ..distill.start import start_student
 from ..distill.state import is_done
 from ..distill.texts import join, vocabulary
 from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, calibrate, quantize
 from ..models.encoders import encoder_of
-from ..models.general import GeneralEncoder, general_encoders, take_general, word_embeddings
+from ..models.general import GeneralEncoder, general_encoders, word_embeddings
 from ..models.quantized import read_network
-from ..models.rounding import Moments, least_squares
-from ..models.watching import Batch, watching
+from ..models.watching import Batch
 from ..tasks import Task
-from ..tasks.tokens import Tokens, sorted_batches
-from ..topology import Site
+from ..tasks.tokens import Tokens
 from .settings import Settings
 
 REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
@@ -60,9 +55,6 @@ divergence on 1,500 other rows than with 1 (docs/trials.md)."""
 SCORE_WEIGHT = 7.0
 """The same for scores, whose squared errors are taken over the variance of the teacher's: of scores of pairs, more was
 kept with it than with 4 (docs/trials.md)."""
-
-FITTED, STIFFNESS = 768, 1.0
-"""Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
 
 SELECTION_ROWS = 100
 """Rows held out at most, to show how it goes."""
@@ -158,30 +150,8 @@ def begin(
     teacher: PreTrainedModel, phase: Distilling, learn: Tokens, settings: Settings, general: GeneralEncoder | None
 ) -> QuantizedForSequenceClassification:
     """The student at the start of its first phase."""
-    if general is None:
-        return start_student(phase, None, learn, teacher, settings.options, settings.seed)[0]
-    student = quantize(teacher, **general.options)
-    take_general(student, general)
-    if general.compares:
-        fit_classifier(student, teacher, learn, settings.seed)
-    give_dead_zone(student, phase, learn, settings.seed, trained=True)
-    return student
-
-
-@torch.no_grad()
-def fit_classifier(
-    student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, seed: int
-) -> None:
-    """Fit a student's classifier to what the teacher answers on some rows: least squares, behind the pooler it has."""
-    rows = learn.subset(random.Random(seed).sample(range(len(learn)), min(FITTED, len(learn))))
-    order = [row for batch in sorted_batches(rows, MEASURED_ROWS) for row in batch]
-    seen: list[Tensor] = []
-    with watching({Site(0, "classifier"): student.classifier}, lambda _, __, x: seen.append(x)):
-        predict(student, rows)
-    moments = Moments.of(torch.cat(seen), predict(teacher, rows)[order], torch.ones(len(rows)))
-    weight = least_squares(moments, torch.zeros_like(student.classifier.weight), STIFFNESS)
-    student.classifier.weight.copy_(weight)
-    student.classifier.bias.copy_(moments.y - weight @ moments.x)
+    options = settings.options if general is None else general.options
+    return start_student(phase, general, learn, teacher, options, settings.seed)[0]
 
 
 def latest(measure: Measure) -> Measure:

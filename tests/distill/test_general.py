@@ -14,11 +14,12 @@ from matterhorn.distill.measure import on_device
 from matterhorn.distill.provenance import about_run
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
 from matterhorn.distill.run import train
-from matterhorn.distill.start import find_start, start_student
+from matterhorn.distill.start import check_fits, find_start, start_student
 from matterhorn.distill.teacher import backbone_tokenizer
 from matterhorn.distill.texts import distillation_rows, general_rows, join, load_texts, special_tokens, vocabulary
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
+from matterhorn.models.general import write_general
 from matterhorn.tasks.rows import load_examples
 from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
@@ -182,6 +183,48 @@ def test_a_program_that_is_not_the_one_pinned_is_refused(program):
     file = program[1] / "model.safetensors"
     with pytest.raises(InputError, match="start: not the file that was pinned"):
         find_start(file.parent, Frozen(file=str(file), sha256="0" * 64), 2)
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """Of two-bit keys and values, that learned to compare; and the network that it has the blocks of."""
+    network = quantize(small_bert(1, seed=3), dead_zone=2, kv_bits=2, batches=[ROWS.batch(list(range(32)))])
+    write_general(network, small_bert(), tmp_path / "mine", {"compares": True})
+    return network, tmp_path / "mine" / "encoder.npz"
+
+
+def pin(file: Path) -> Frozen:
+    return Frozen(file=str(file), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("weights", ["int1", "ternary", "int2", "int4"])
+def test_a_student_of_any_width_starts_from_an_encoder(encoder, weights):
+    """Of its own width it has the very weights, of another what these are rounded to there; levels and pooler of both."""
+    network, file = encoder
+    start = find_start(file.parent.with_name("run"), pin(file), 2)
+    options = {"weights": weights, "kv_bits": 2}
+    student, _ = start_student(Distilling(dead_zone=2, **PHASE), start.network, ROWS, small_bert(), options, 1)
+    for site, own in student.connections().items():
+        (found, _), (given, _) = own.integers(), network.connections()[site].integers()
+        assert (found * given >= 0).float().mean() > 0.95 and (weights != "int1" or torch.equal(found, given))
+        assert (found != 0).float().mean() > 0.3
+    assert torch.equal(student.pooler.weight, network.pooler.weight)
+    for site, population in student.populations().items():
+        assert torch.equal(population.silent, network.populations()[site].silent) and population.dead_zone == 2
+    assert student(**on_device(ROWS.encoded([0, 1]), "cpu")).logits.isfinite().all()
+    assert start.teacher is None and start.task is None
+
+
+def test_an_encoder_that_does_not_fit_is_refused_before_any_work(encoder):
+    """Of another backbone, or of levels of other widths; a name that no encoder has is no file."""
+    start = find_start(encoder[1].parent, pin(encoder[1]), 2)
+    check_fits(start, small_bert(3), {"kv_bits": 2, "weights": "ternary"})
+    with pytest.raises(InputError, match="start: mine is not of the backbone; give an encoder"):
+        check_fits(start, small_bert(seed=1), {"kv_bits": 2})
+    with pytest.raises(InputError, match=r"network\.kv_bits: 1, where mine has 2; give 2, or another start"):
+        check_fits(start, small_bert(), {})
+    with pytest.raises(InputError, match=r"none/encoder\.npz: start: not the file that was pinned"):
+        find_start(encoder[1].parent, Frozen(file="none/encoder.npz", sha256="0" * 64), 2)
 
 
 @pytest.mark.parametrize("head", [True, False])
