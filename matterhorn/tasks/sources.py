@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import gzip
 import hashlib
+import io
 import json
 import os
 import random
 import re
+import tarfile
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 from pydantic import Field, StrictInt
 
@@ -35,6 +38,7 @@ FORMAT = 1
 """Of the file that says what prepared rows are of."""
 
 HASH = "^[0-9a-f]{64}$"
+ARCHIVE, BREAK = ".tar.gz", re.compile(r"<br ?/?>")
 MOST_UNPACKED = 2**31
 """Bytes that are unpacked from a file."""
 
@@ -49,7 +53,8 @@ class Source(Strict):
         url: with ``{version}`` and ``{file}``. files: SHA-256 of each, as it is published.
         reader: ``parallel``: texts of a line belong together, of two files each, or with ``each`` so many pairs drawn
             of a line's texts; ``table``: ``columns`` of tab-separated files, by name, or by number where there is no
-            header; ``sentences``: of running text.
+            header; ``sentences``: of running text, where lines and breaks in HTML end one. members: of a file that is a
+            tar archive, those that are read, as ``fnmatch`` has patterns.
     """
 
     about: str
@@ -59,6 +64,7 @@ class Source(Strict):
     reader: Literal["parallel", "table", "sentences"]
     columns: list[str] | list[int] = Field([])
     each: int = Field(0, ge=0)
+    members: str = "*"
     files: dict[str, str]
 
     @property
@@ -181,7 +187,7 @@ def _text_of(content: bytes, path: Path) -> str:
 
 
 def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
-    texts = {file: _text_of(content, Path(file)) for file, content in contents.items()}
+    texts = {name: _text_of(content, Path(name)) for name, content in _whole_files(source, contents).items()}
     if source.reader == "parallel":
         columns = [text.splitlines() for text in texts.values()]
         yield from _drawn(columns, source.each) if source.each else _side_by_side(columns)
@@ -191,6 +197,20 @@ def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
     else:
         for text in texts.values():
             yield from _sentences(text)
+
+
+def _whole_files(source: Source, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files themselves, and in place of an archive its members, in the order of their names."""
+    found = dict[str, bytes]()
+    for file, content in contents.items():
+        if not file.endswith(ARCHIVE):
+            found[file] = content
+            continue
+        with whole(Path(file)), tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            named = {member.name: member for member in archive if member.isfile()}
+            for name in sorted(fnmatch.filter(named, source.members)):
+                found[name] = cast(IO[bytes], archive.extractfile(named[name])).read()
+    return found
 
 
 def _side_by_side(columns: list[list[str]]) -> Iterator[Texts]:
@@ -212,7 +232,7 @@ def _cells(text: str, columns: list[str] | list[int]) -> Iterator[Texts]:
 
 
 def _sentences(text: str) -> Iterator[Texts]:
-    for line in text.splitlines():
+    for line in BREAK.sub("\n", text).splitlines():
         for sentence in re.split(r"(?<=[.!?]) +(?=[A-Z\"'(])", line.strip()):
             if "<unk>" not in sentence and not sentence.startswith("=") and len(sentence.split()) in WORDS:
                 yield (sentence,)

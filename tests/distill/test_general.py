@@ -199,7 +199,7 @@ def pin(file: Path) -> Frozen:
 
 @pytest.mark.parametrize("weights", ["int1", "ternary", "int2", "int4"])
 def test_a_student_of_any_width_starts_from_an_encoder(encoder, weights):
-    """Of its own width it has the very weights, of another what these are rounded to there; levels and pooler of both."""
+    """Of its own width it has the very weights, of another what these round to there; of both levels and pooler."""
     network, file = encoder
     start = find_start(file.parent.with_name("run"), pin(file), 2)
     options = {"weights": weights, "kv_bits": 2}

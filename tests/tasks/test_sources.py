@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,34 @@ def test_columns_by_number_and_pairs_drawn_of_a_line(tmp_path):
     assert all(left.split()[-1] == right.split()[-1] != "" for left, right in (row.split("\t") for row in rows))
 
 
+def test_of_an_archive_those_members_are_read_that_are_named(tmp_path):
+    """In the order of their names, whatever theirs in the archive; a break in HTML ends a sentence."""
+    texts = {
+        "set/train/pos/1_9.txt": "The first film of all is fine.<br /><br />It is a long one, too!",
+        "set/train/neg/0_2.txt": "This one here is not good. I left after an hour of it.",
+        "set/test/pos/2_8.txt": "Nobody may read this at all.",
+        "set/README": "This is about the whole set.",
+    }
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        for name, text in texts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    sha256 = hashlib.sha256((tmp_path / "set.tar.gz").read_bytes()).hexdigest()
+    source = lay(tmp_path / "a", "sentences", files={"set.tar.gz": sha256}, members="set/train/*/*.txt")
+    assert prepare("set", source, tmp_path, tmp_path / "out") == 4
+    assert gzip.decompress((tmp_path / "out" / "set.tsv.gz").read_bytes()).decode().splitlines() == [
+        "This one here is not good.",
+        "I left after an hour of it.",
+        "The first film of all is fine.",
+        "It is a long one, too!",
+    ]
+    (tmp_path / "set.tar.gz").write_bytes(gzip.compress(b"no archive"))
+    sha256 = hashlib.sha256((tmp_path / "set.tar.gz").read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=r"set\.tar\.gz: .*"):
+        prepare("set", source.model_copy(update={"files": {"set.tar.gz": sha256}}), tmp_path, tmp_path / "none")
+
+
 def test_what_is_not_the_file_that_is_known_is_refused(tmp_path, monkeypatch):
     source = lay(tmp_path / "published", "table")
     with pytest.raises(InputError, match=r"cannot be fetched .*put it into"):
@@ -108,7 +138,8 @@ def test_crossed_pairs_are_new_and_share_a_word_where_they_can():
 
 def test_known_sources_have_a_version_a_hash_and_a_place():
     for name, source in sources().items():
-        assert len(source.version) == 40 and source.url.startswith("https://") and source.license, name
+        assert len(source.version) == 40 or "{version}" not in source.url  # a commit, or a file that never changes
+        assert source.url.startswith("https://") and source.license, name
         assert all(len(value) == 64 for value in source.files.values())
         assert source.url.format(version=source.version, file=next(iter(source.files))).count("{") == 0
         assert json.dumps(source.files) and (source.reader == "table") == bool(source.columns)
