@@ -77,9 +77,9 @@ class Distilling(Phase):
     quiet_share: float | None = Field(None, gt=0, lt=1)
     """Quiet share to hold, likewise. With both, the one that asks for more silence decides."""
     densities: dict[str, float] = Field({})
-    """Place scales and silent levels at the start, so that densities of events of the populations are to each other as
-    here, and the silent share is met. For a network that knew no dead zone: one that was trained with it is undone by
-    any new placement."""
+    """Events of the populations, in proportion to each other, held with the share. Where the dead zone is new, scales
+    and silent levels are placed for them at the start; a network that was trained with it would be undone by that, and
+    its scales move there step by step."""
     matched: bool = False
     """At the very start, weights and levels are fitted to what the teacher does, part after part, with the dead zone in
     place (:func:`~matterhorn.models.matching.match`): for weights of more than a bit. Prices are then those of the

@@ -194,7 +194,7 @@ def loss_of(
             batch_size=phase.batch_size,
             silent_share=phase.silent_share,
             quiet_share=phase.quiet_share,
-            densities=phase.densities if phase.price else None,
+            densities=phase.densities or None,
         )
     if phase.price:
         loss.prices = prices_of(student, phase.price, mixture(learn, seed))

@@ -212,7 +212,7 @@ def give_dead_zone(
         settle_silence(student, batches)
     planned = priced(phase, student, mixture(learn, seed))
     share = planned.silent_share or planned.quiet_share
-    if planned.densities and share is not None and (is_new or not phase.price):
+    if planned.densities and share is not None and is_new:
         place_densities(student, mixture(learn, seed), share, planned.densities)
     return planned
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from matterhorn.distill.measure import on_device
+from matterhorn.distill.measure import ask, on_device
 from matterhorn.distill.provenance import about_run
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
-from matterhorn.distill.run import train
+from matterhorn.distill.run import loss_of, train
 from matterhorn.distill.start import check_fits, find_start, start_student
 from matterhorn.distill.teacher import backbone_tokenizer
 from matterhorn.distill.texts import distillation_rows, general_rows, join, load_texts, special_tokens, vocabulary
@@ -183,6 +184,24 @@ def test_a_program_that_is_not_the_one_pinned_is_refused(program):
     file = program[1] / "model.safetensors"
     with pytest.raises(InputError, match="start: not the file that was pinned"):
         find_start(file.parent, Frozen(file=str(file), sha256="0" * 64), 2)
+
+
+def test_densities_do_not_undo_silence_that_was_trained(tmp_path):
+    """Where the dead zone stays, no scale jumps: they are asked to go to the densities step by step."""
+    teacher = small_bert()
+    quantize(teacher, dead_zone=2, batches=[ROWS.batch(list(range(32)))]).save_pretrained(tmp_path)
+    shares = {"input": 0.2, "queries": 0.1, "probabilities": 0.1, "context": 0.1, "hidden": 0.05, "intermediate": 0.05}
+    phase = Distilling(dead_zone=2, silent_share=0.9, densities=shares, **PHASE)
+    before = QuantizedForSequenceClassification.from_pretrained(tmp_path)
+    student, planned = start_student(phase, tmp_path, ROWS, teacher, {}, 1)
+    for site, population in student.populations().items():
+        assert torch.equal(population.scale, before.populations()[site].scale)
+    loss = loss_of(planned, student, partial(ask, teacher), ROWS, 1)
+    assert loss.silence is not None
+    asked = {name: 1 - target for name, target in loss.silence.targets.items()}
+    assert {name: share / asked["queries"] for name, share in asked.items()} == pytest.approx(
+        {name: share / shares["queries"] for name, share in shares.items()}
+    )
 
 
 @pytest.fixture
