@@ -77,27 +77,33 @@ class Key(NamedTuple):
 
     backbone: str | None
     price: str | None
+    quiet_target: float | None
     k: int | None = None
     intermediate: int | None = None
+    weights: str | None = None
 
-    def order(self) -> tuple[str, bool, int, int]:
-        """Networks that were not trained for a price come last: they are a task's usual ones."""
+    def order(self) -> tuple[str, bool, float, int, int, str]:
+        """Networks that were trained neither for a price nor for a quiet share come last: they are a task's usual
+        ones."""
         k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
-        return self.backbone or "", self.price is None, k, intermediate
+        quiet = 0.0 if self.quiet_target is None else -self.quiet_target
+        return self.backbone or "", self.price is None, quiet, k, intermediate, self.weights or ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One task, metric, dead zone and width: means over seeds; ``spread``: sample standard deviations, from two on;
-    ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
+    """One task, metric, dead zone, widths and target: means over seeds; ``spread``: sample standard deviations, from
+    two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
 
     task: str
     metric: str
     backbone: str | None = None
     price: str | None = None
+    quiet_target: float | None = None
     n: int | None = None
     k: int | None = None
     intermediate: int | None = None
+    weights: str | None = None
     teacher: float | None = None
     quantized: float | None = None
     spiking: float | None = None
@@ -131,15 +137,15 @@ class Mean:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """Rows in the order of the tasks, those of one's own last, for each backbone, price, k and width; a GLUE task
+    """Rows in the order of the tasks, those of one's own last, for each backbone, target, k and widths; a GLUE task
     without results has one row without figures."""
     rows = []
     for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
         own = [result for result in results if result.title == task]
-        keys = {Key(r.backbone, r.price, s.k, s.intermediate) for r in own for s in r.spiking}
-        keys |= {Key(r.backbone, r.price) for r in own if not r.spiking}
+        keys = {Key(*_target(r), s.k, s.intermediate, s.weights) for r in own for s in r.spiking}
+        keys |= {Key(*_target(r)) for r in own if not r.spiking}
         for key in sorted(keys, key=Key.order):
-            alike = [r for r in own if (r.backbone, r.price) == (key.backbone, key.price)]
+            alike = [r for r in own if _target(r) == key[:3]]
             runs = [r for r in alike if key.k is None or _spiking(r, key)]
             names = dict.fromkeys([runs[0].metric, *metric_names(task)])
             main, *others = (_row(task, name, key, runs) for name in names)
@@ -190,8 +196,12 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
     return lines
 
 
+def _target(run: Result) -> tuple[str | None, str | None, float | None]:
+    return run.backbone, run.price, run.quiet_target
+
+
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
-    return next((scores for scores in run.spiking if (scores.k, scores.intermediate) == key[2:]), None)
+    return next((scores for scores in run.spiking if (scores.k, scores.intermediate, scores.weights) == key[3:]), None)
 
 
 def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:

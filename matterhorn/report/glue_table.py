@@ -13,13 +13,17 @@ from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, mea
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
-FORMAT = 3
-"""Of the JSON; 3: intervals."""
+FORMAT = 4
+"""Of the JSON; 3: intervals; 4: widths of weights, targets."""
 
 DASH = "–"
+USUAL = "int1"
+"""Weights that are not named."""
+
 UNCONFIRMED = "?"
 NOTES = (
     "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
+    "behind a task: trained by the price of events, or for a quiet share; weights of more than one bit; "
     "silent: share of neuron-windows without an event; quiet: share of synaptic operations that never happen; "
     "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds; in brackets the 95 % "
     "interval of one seed, for other rows like these (Wilson for shares of rows, else bootstrap).",
@@ -94,7 +98,8 @@ def _line(row: Row) -> list[str]:
     seeds = ", ".join(DASH if seed is None else str(seed) for seed in row.seeds) or DASH
     k, intermediate = (DASH if number is None else str(number) for number in (row.k, row.intermediate))
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
-    task = row.task if row.price is None else f"{row.task}, by price"
+    target = "by price" if row.price else "quiet" if row.quiet_target else None
+    task = ", ".join(filter(None, [row.task, target, row.weights if row.weights != USUAL else None]))
     return [task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
             spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 

@@ -49,12 +49,14 @@ class Verification(Strict):
 
 
 class SpikingScores(Scores):
-    """A spiking network: dead zone, neurons of a block's feed-forward layer, metrics, shares of neuron-windows without
-    an event and of synaptic operations that never happen, spikes per token."""
+    """A spiking network: dead zone, neurons of a block's feed-forward layer, width of its weights (as
+    :class:`~matterhorn.program.Config` has it), metrics, shares of neuron-windows without an event and of synaptic
+    operations that never happen, spikes per token."""
 
     k: int = Field(ge=0)
     silence_per: Literal["neuron", "tensor"] | None = None
     intermediate: int | None = Field(None, gt=0)
+    weights: str | None = None
     backend: str | None = None
     silent_share: Share | None = None
     quiet_share: Share | None = None
@@ -75,6 +77,8 @@ class Result(Strict):
     seed: int | None = None
     price: str | None = None
     """The chip by whose prices the network spends its events, if it was trained so."""
+    quiet_target: Share | None = None
+    """The quiet share that it was trained to hold, if it was."""
     program: str | None = None
     """Hash of the program, where the figures are of one alone."""
     teacher: Scores | None = None
@@ -171,7 +175,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """Read files and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or the same task, backbone, k, width, price and seed is there twice.
+        InputError: one cannot be read, or the same task, backbone, k, widths, target and seed is there twice.
     """
     files: list[Path] = []
     for path in paths:
@@ -185,11 +189,12 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
         else:
             raise InputError("no such file or folder", file=path, cure="give result files or a folder of them")
     results = []
-    seen: dict[tuple[str | int | None, ...], Path] = {}
+    seen: dict[tuple[str | float | None, ...], Path] = {}
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            key = (result.title, result.backbone, scores.k, scores.intermediate, result.price, result.seed)
+            target, widths = (result.price, result.quiet_target), (scores.intermediate, scores.weights)
+            key = (result.title, result.backbone, scores.k, *widths, *target, result.seed)
             if key in seen:
                 problem = f"{result.title} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

@@ -56,6 +56,7 @@ def spiking_scores(
         k=program.config.dead_zone,
         silence_per="neuron" if program.config.silence_per == "neuron" else "tensor",
         intermediate=program.config.intermediate_size,
+        weights=program.config.weights,
         backend=backend,
         silent_share=dev.silent_share,
         quiet_share=dev.quiet_share,
@@ -88,7 +89,8 @@ def result_of(
     Args:
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
-        recipe: backbone, seed and price, if known. data: where the rows are from, if they are not the task's.
+        recipe: backbone, seed, price and quiet_target, if known. data: where the rows are from, if they are not the
+            task's.
         rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
     return Result(
@@ -99,6 +101,7 @@ def result_of(
         metric=task.metrics[0],
         seed=recipe.get("seed"),
         price=recipe.get("price"),
+        quiet_target=recipe.get("quiet_target"),
         program=program,
         teacher=teacher,
         quantized=quantized,

@@ -62,7 +62,7 @@ def invoke(*arguments: str) -> str:
 
 def test_seeds_are_brought_together(folder):
     told = json.loads(invoke(str(folder), "--json"))
-    assert told["format"] == 3
+    assert told["format"] == 4
     assert [row["task"] for row in told["tasks"]] == list(tasks())
     assert all(row.keys() >= KEYS for row in told["tasks"])
     row = next(row for row in told["tasks"] if row["task"] == "rte")
@@ -99,6 +99,23 @@ def test_a_network_that_was_trained_by_price_is_a_row_of_its_own():
     assert (priced.price, usual.price) == ("rram-22nm", None) and priced.quiet_share > 0.91 > usual.quiet_share
     assert {mean.spiking for mean in means_of([priced, usual])} == {usual.spiking}
     assert "sst2, by price" in invoke()
+
+
+def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
+    """Each has a row; without a target is the usual one."""
+    for place, (weights, target) in enumerate([("int1", None), ("int4", None), ("int1", 0.9), ("int1", 0.92)]):
+        path = write(tmp_path / str(place), "rte", "accuracy", 1, (0.7, 0.68, 0.6 + place / 100), quiet_target=target)
+        plain = json.loads(path.read_text())
+        plain["spiking"][0]["weights"] = weights
+        path.write_text(json.dumps(plain))
+    results = read_results([tmp_path])
+    told = [(row.weights, row.quiet_target, row.seeds) for row in rows_of(results) if row.task == "rte"]
+    assert told == [("int1", 0.92, [1]), ("int1", 0.9, [1]), ("int1", None, [1]), ("int4", None, [1])]
+    names = [line[0] for line in glue_table.tables(results)[0][2] if line[0].startswith("rte")]
+    assert names == ["rte, quiet", "rte, quiet", "rte", "rte, int4"]
+    with pytest.raises(InputError, match="with seed 1 is in"):
+        read_results([tmp_path / "2", write(tmp_path / "4", "rte", "accuracy", 1, (0.7, 0.6, 0.6), quiet_target=0.9,
+            spiking=[{"metrics": {"accuracy": 0.6}, "k": 3, "weights": "int1"}])])  # fmt: skip
 
 
 def test_means_name_the_tasks_they_are_over(folder):
