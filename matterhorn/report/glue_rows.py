@@ -83,8 +83,7 @@ class Key(NamedTuple):
     weights: str | None = None
 
     def order(self) -> tuple[str, bool, float, int, int, str]:
-        """Networks that were trained neither for a price nor for a quiet share come last: they are a task's usual
-        ones."""
+        """Networks that were trained neither for a price nor for a quiet share come last."""
         k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
         quiet = 0.0 if self.quiet_target is None else -self.quiet_target
         return self.backbone or "", self.price is None, quiet, k, intermediate, self.weights or ""
@@ -121,8 +120,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Mean:
-    """Means over tasks that have both a teacher's and a spiking figure, each at its largest dead zone, and of
-    those the widest network."""
+    """Means over tasks that have both a teacher's and a spiking figure, of each the network that stands for it."""
 
     name: str
     backbone: str | None
@@ -229,14 +227,25 @@ def _metric(scores: Scores | None, name: str) -> float | None:
     return scores.metrics.get(name) if scores else None
 
 
+def standing(rows: Iterable[Row]) -> dict[str | None, dict[str, Row]]:
+    """The row that stands for a task in means, for each backbone: of networks that were not trained for a price the
+    largest dead zone, of those the widest, of those the one that loses least. Rows without a drop stand for none."""
+
+    def rank(row: Row) -> tuple[bool, int, int, float]:
+        k, intermediate = (-1 if n is None else n for n in (row.k, row.intermediate))
+        return row.price is None, k, intermediate, -(row.drop or 0.0)
+
+    best: dict[str | None, dict[str, Row]] = {}
+    for row in sorted((row for row in rows if row.drop is not None), key=rank):
+        best.setdefault(row.backbone, {})[row.task] = row
+    return best
+
+
 def means_of(rows: Iterable[Row]) -> list[Mean]:
     """Means over the groups of tasks, for each backbone."""
-    best: dict[str | None, dict[str, Row]] = {}
-    for row in rows:  # of one task the last has the largest k
-        if row.drop is not None:
-            best.setdefault(row.backbone, {})[row.task] = row
+    best = standing(rows)
     means = []
-    for backbone, chosen in best.items():
+    for backbone, chosen in sorted(best.items(), key=lambda pair: pair[0] or ""):
         for name, group in GROUPS.items():
             present = [chosen[task] for task in group if task in chosen]
             missing = [task for task in group if task not in chosen]

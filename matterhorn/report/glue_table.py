@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import in_markdown, visible
 from ..tasks.results import Result
-from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, means_of, published, rows_of
+from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, means_of, published, rows_of, standing
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
@@ -115,8 +115,8 @@ def _mean_line(mean: Mean) -> list[str]:
 
 def _own_line(mean: Mean, rows: Sequence[Row]) -> list[str]:
     """Our spiking figures where rivals have theirs; the mean only if all seven are there."""
-    best = {row.task: row.spiking for row in rows if row.backbone == mean.backbone and row.drop is not None}
-    cells = [_points(best.get(task)) for task in RIVAL_TASKS]
+    own = standing(rows)[mean.backbone]
+    cells = [_points(own[task].spiking if task in own else None) for task in RIVAL_TASKS]
     whole = [_points(value if not mean.missing else None) for value in (mean.spiking, mean.drop)]
     return [f"ours, {mean.backbone or 'unknown backbone'}", *cells, *whole]
 

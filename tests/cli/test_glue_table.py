@@ -102,7 +102,7 @@ def test_a_network_that_was_trained_by_price_is_a_row_of_its_own():
 
 
 def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
-    """Each has a row; without a target is the usual one."""
+    """Each has a row, and the one that loses least stands for the task."""
     for place, (weights, target) in enumerate([("int1", None), ("int4", None), ("int1", 0.9), ("int1", 0.92)]):
         path = write(tmp_path / str(place), "rte", "accuracy", 1, (0.7, 0.68, 0.6 + place / 100), quiet_target=target)
         plain = json.loads(path.read_text())
@@ -111,6 +111,7 @@ def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
     results = read_results([tmp_path])
     told = [(row.weights, row.quiet_target, row.seeds) for row in rows_of(results) if row.task == "rte"]
     assert told == [("int1", 0.92, [1]), ("int1", 0.9, [1]), ("int1", None, [1]), ("int4", None, [1])]
+    assert {mean.spiking for mean in means_of(rows_of(results))} == {0.63}
     names = [line[0] for line in glue_table.tables(results)[0][2] if line[0].startswith("rte")]
     assert names == ["rte, quiet", "rte, quiet", "rte", "rte, int4"]
     with pytest.raises(InputError, match="with seed 1 is in"):
