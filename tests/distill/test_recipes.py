@@ -18,6 +18,7 @@ from matterhorn.distill.recipe import (
     shelf,
     shipped_recipes,
 )
+from matterhorn.distill.start import pinned_file
 from matterhorn.errors import InputError
 from matterhorn.models import MatterhornConfig
 from matterhorn.program import find
@@ -45,8 +46,7 @@ def test_every_recipe_starts_from_a_backbone_or_from_another_and_no_chain_comes_
         seen, place = [name], starts[name]
         while place is not None:
             if isinstance(place, Frozen):
-                folder, _, file = place.file.rpartition("/")
-                assert sha256(find(folder) / file) == place.sha256
+                assert sha256(pinned_file(place)) == place.sha256
                 break
             assert place in starts, f"{seen[-1]} starts from {place}, which is not there"
             assert place not in seen, f"a cycle: {[*seen, place]}"
@@ -205,4 +205,4 @@ def test_every_shipped_model_says_once_whether_its_history_can_be_replayed():
     cards = [folder.with_name("README.md") for folder in find("sst2").parent.glob("*/manifest.json")]
     assert {"sst2-base", "general-mini", "pairs-mini", "sst2-quiet"} <= {card.parent.name for card in cards}
     for card in cards:
-        assert card.read_text().count("cannot be replayed") == 1, card
+        assert card.read_text().count("be replayed") == 1, card
