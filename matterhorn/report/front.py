@@ -59,14 +59,16 @@ class Point:
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
     """Points of networks of one task, of dense versions of the same models, and of the rivals that published the task.
 
-    Each is billed on the arrays of the chip that are cheaper for it. Returns them by joules, the front marked.
+    Each is billed on the arrays of the chip that are cheaper for it, rivals beside the first of ours. Returns them by
+    joules, the front marked.
     """
-    points, comparison, task = list[Point](), None, ""
+    points, first, task = list[Point](), None, ""
     for name, (trace, result) in networks.items():
         comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.title
+        first = first or comparison
         points += [_own(name, trace, result, comparison, chip), *_dense(name, trace, result, comparison, chip)]
-    if comparison is not None:
-        points += _published(comparison, chip, task)
+    if first is not None:
+        points += _published(first, chip, task)
     points.sort(key=lambda point: (point.joules, -(point.drawn_at or 0.0)))
     best, marked = float("-inf"), []
     for point in points:
