@@ -179,6 +179,7 @@ ALLOWED = {
     "storage/settling.py": "files on their way to the disk",
     "study/journal.py": "a copy in memory",
     "tasks/answer_files.py": "written, not read, and shards of answers that are put together",
+    "tasks/sources.py": "members of an archive that is known by its hash",
     "tasks/tables.py": "rows of files of any size, one by one",
 }
 """Modules that read or write otherwise than by the reader, and why."""
