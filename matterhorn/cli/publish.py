@@ -101,12 +101,7 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         len(splits["dev"]),
         [spiking],
         program=program.hash,
-        recipe={
-            "backbone": recipe.backbone,
-            "seed": recipe.seed,
-            "price": recipe.phases[-1].price,
-            "quiet_target": recipe.phases[-1].quiet_share,
-        },
+        recipe=recipe.model_dump(mode="json"),
         teacher=teacher,
         quantized=quantized,
         limit=rows.limit,

@@ -89,10 +89,11 @@ def result_of(
     Args:
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
-        recipe: backbone, seed, price and quiet_target, if known. data: where the rows are from, if they are not the
-            task's.
+        recipe: as plain values, empty if it is not known: its backbone and seed, and the targets of its last phase.
+        data: where the rows are from, if they are not the task's.
         rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
+    *_, last = recipe.get("phases") or [{}]
     return Result(
         task=task.name,
         model=name,
@@ -100,8 +101,8 @@ def result_of(
         n=n,
         metric=task.metrics[0],
         seed=recipe.get("seed"),
-        price=recipe.get("price"),
-        quiet_target=recipe.get("quiet_target"),
+        price=last.get("price"),
+        quiet_target=last.get("quiet_share"),
         program=program,
         teacher=teacher,
         quantized=quantized,
