@@ -81,7 +81,7 @@ class _StraightWeights(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        integers, scale = _integers_in(weight, kind, ratio, dtype)
+        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # of a parameter, each size compiles anew
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return integers, scale

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -112,3 +116,18 @@ def test_weights_that_were_rounded_lie_as_near_to_another_integer_as_they_did(ki
             order = real[row, own].argsort()
             assert (linear.weight[row, own][order].diff() > -1e-6).all()
     assert linear.weight.std() > 0 and len(linear.weight[0].unique()) > len(KINDS[kind]) + 8
+
+
+@pytest.mark.slow
+def test_several_widths_and_sizes_in_one_process_stay_compiled():
+    code = """
+import torch
+from matterhorn.nn import QuantizedLinear
+torch._dynamo.config.fail_on_recompile_limit_hit = True
+for kind in ("int1", "ternary", "int2", "int4"):
+    for fan_in, fan_out in ((32, 32), (32, 128), (128, 32)):
+        linear = QuantizedLinear(fan_in, fan_out, kind).train()
+        linear(torch.ones(4, fan_in), torch.tensor(0.1)).sum().backward()
+"""
+    environment = {**os.environ, "TORCH_COMPILE_DISABLE": "0", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
