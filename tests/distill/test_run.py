@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from matterhorn.distill.loop import run_phase
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling, load_recipe
@@ -75,6 +76,19 @@ def test_a_run_that_is_done_is_not_done_again(trained):
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.safetensors")}
     assert train_here(load_recipe(recipe), output, recipe.parent / "glue") == output / "phase-1-k1" / "best"
     assert before == {path: path.stat().st_mtime_ns for path in output.rglob("*.safetensors")}
+
+
+def test_a_further_phase_draws_rows_in_an_order_of_its_own(tmp_path, monkeypatch):
+    seeds = {}
+
+    def noted(*arguments, **options):
+        seeds[arguments[6].name] = arguments[7]
+        return run_phase(*arguments, **options)
+
+    monkeypatch.setattr("matterhorn.distill.run.run_phase", noted)
+    recipe = lay_out(tmp_path, seed=3)
+    train_here(load_recipe(recipe), tmp_path / "run", tmp_path / "glue")
+    assert seeds == {"teacher": 3, "phase-0-k0": 3, "phase-1-k1": 4}
 
 
 @pytest.mark.slow
