@@ -102,7 +102,9 @@ def test_losses_are_against_the_best_teacher_of_the_same_backbone():
     quiet, base = known_scores("sst2-quiet"), known_scores("sst2-base")
     assert quiet.teacher == known_scores("sst2").teacher == pytest.approx(0.9025, abs=1e-4)
     assert base.teacher == pytest.approx(0.9346, abs=1e-4)
-    assert quiet.shipped == base.shipped and quiet.shipped["sst2-quiet"] == quiet.lost == pytest.approx(0.0459, abs=1e-4)
+    assert quiet.shipped == base.shipped and quiet.shipped["sst2-quiet"] == quiet.lost == pytest.approx(
+        0.0459, abs=1e-4
+    )
     assert quiet.shipped["sst2-base"] == base.lost < 0.011
     assert known_scores("embed-mini") is None
 
