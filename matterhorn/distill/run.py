@@ -117,7 +117,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
             loss = loss_of(planned, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
-            order = recipe.seed + number  # of its rows: a further phase does not begin with those that one has seen
+            order = recipe.seed + number  # of its rows: not the one that the phase before began with
             run_phase(student, loss, judge, *rows, phase, place, order, tracker=tracker, beside=kept)
         source, own_head = place / "best", True
     return place / "best"
