@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from ..models.watching import evaluating
 from ..tasks.tokens import Tokens, sorted_batches
-from .measure import MEASURED_ROWS, ask, on_device
+from .measure import MEASURED_ROWS, ask, mean_states, on_device
 
 TASK = "stsb"
 """Of which kind its answers are: a score of a pair."""
@@ -65,6 +65,5 @@ def embeddings(backbone: PreTrainedModel, rows: Tokens) -> Tensor:
     with evaluating(backbone):
         for numbers in sorted_batches(alone, MEASURED_ROWS):
             batch = on_device(alone.batch(numbers), backbone.device)
-            states, present = ask(backbone, batch)[1][-1].float(), batch["attention_mask"][..., None].float()
-            found[numbers] = ((states * present).sum(1) / present.sum(1)).cpu()
+            found[numbers] = mean_states(ask(backbone, batch)[1][-1], batch["attention_mask"]).cpu()
     return found

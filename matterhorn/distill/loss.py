@@ -14,7 +14,7 @@ from ..energy.price import Prices
 from ..models import QuantizedForSequenceClassification
 from ..nn import Events
 from ..topology import Site
-from .measure import Lesson, hidden_error
+from .measure import Lesson, embedding_cosines, hidden_error
 from .noise import Chips
 from .silence import Silence, counts, fixed, shares
 from .state import Stateful
@@ -27,7 +27,7 @@ Teacher = Callable[[dict[str, Tensor]], Lesson]
 class Distillation:
     """Loss of a phase: soft cross-entropy of the logits (of several labels at a time binary cross-entropy, of scores
     mean squared error: the student's ``problem_type``), and mean squared error of all hidden states (BiT, arXiv
-    2205.13016), weighted.
+    2205.13016), weighted; and of an encoder for no task, 1 − cosine of the sentence embeddings.
 
     Attributes:
         silence: holds shares of silence on the way, if they are to be held.
@@ -38,6 +38,7 @@ class Distillation:
     teacher: Teacher
     logit_weight: float = 1.0
     hidden_weight: float = 1.0
+    embedding_weight: float = 0.0
     silence: Silence | None = None
     chips: Chips | None = None
     prices: Prices | None = None
@@ -54,6 +55,9 @@ class Distillation:
         logits = _of_logits(answer.logits.float(), taught.float(), self.student.config.problem_type) * rows
         hidden = hidden_error(answer.hidden_states[1:], states, present) * tokens
         loss = self.logit_weight * logits + self.hidden_weight * hidden
+        if self.embedding_weight:
+            likeness = embedding_cosines(answer.hidden_states[-1], states[-1], present).mean()
+            loss = loss + self.embedding_weight * rows * (1 - likeness)
         seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1])
         if self.silence is not None:
             self.silence.follow(answer.events, seen)

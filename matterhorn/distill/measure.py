@@ -106,20 +106,23 @@ def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
 
 
 def by_hidden_error(teacher: PreTrainedModel) -> Measure:
-    """A student of no task is chosen by the mean squared error of its hidden states, summed over the blocks."""
+    """A student of no task is chosen by the mean squared error of its hidden states, summed over the blocks; how like
+    its sentence embeddings are to the teacher's is told beside it."""
 
     def measure(student: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
-        sums = torch.zeros(2, device=accelerator.device)
+        sums = torch.zeros(4, device=accelerator.device)
         with evaluating(student), torch.no_grad():
             for numbers in sorted_batches(rows, MEASURED_ROWS)[accelerator.process_index :: accelerator.num_processes]:
                 batch = tensors(rows.batch(numbers), accelerator.device)
                 with torch.autocast(accelerator.device.type, torch.bfloat16):
                     _, taught = ask(teacher, batch)
                 own = student(**batch, output_hidden_states=True).hidden_states[1:]
-                tokens = batch["attention_mask"].sum()
-                sums += torch.stack([hidden_error(own, taught, batch["attention_mask"]) * tokens, tokens])
-        total, count = accelerator.reduce(sums).tolist()
-        return Measured(-total / count, {"hidden_error": total / count})
+                present = batch["attention_mask"]
+                error, likeness = hidden_error(own, taught, present), embedding_cosines(own[-1], taught[-1], present)
+                tokens, number = present.sum(), present[:, 0].sum()
+                sums += torch.stack([error * tokens, tokens, likeness.sum(), number])
+        errors, tokens, cosines, number = accelerator.reduce(sums).tolist()
+        return Measured(-errors / tokens, {"hidden_error": errors / tokens, "cosine": cosines / number})
 
     return measure
 
@@ -129,6 +132,17 @@ def hidden_error(own: Sequence[Tensor], taught: Sequence[Tensor], mask: Tensor) 
     present = mask.to(torch.float32)[..., None]
     errors = [((a.float() - b.float()).square() * present).sum() for a, b in zip(own, taught, strict=True)]
     return sum(errors, start=torch.zeros((), device=mask.device)) / (own[0].shape[-1] * present.sum())
+
+
+def mean_states(states: Tensor, mask: Tensor) -> Tensor:
+    """Sentence embeddings: the mean of states ``[batch, L, width]`` over existing tokens, float ``[batch, width]``."""
+    present = mask.to(torch.float32)[..., None]
+    return (states.float() * present).sum(1) / present.sum(1)
+
+
+def embedding_cosines(own: Tensor, taught: Tensor, mask: Tensor) -> Tensor:
+    """Cosine of each row's sentence embedding with its teacher's, ``[batch]``; states ``[batch, L, width]``."""
+    return F.cosine_similarity(mean_states(own, mask), mean_states(taught, mask))
 
 
 def divergence(own: Tensor, taught: Tensor, kind: Kind = "single_label") -> float:

@@ -91,6 +91,8 @@ class Distilling(Phase):
     """J of a sentence on that chip to train for, in place of shares."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
+    embedding_weight: float = Field(0.0, ge=0)
+    """Of 1 − cosine of the sentence embeddings, the mean of the last states: for an encoder of no task."""
     device: str = "ideal"
     """Memristive device that cells of a noise-aware phase are of."""
     device_deviation: float = Field(0.0, ge=0, lt=1)

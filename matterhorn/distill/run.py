@@ -184,7 +184,7 @@ def loss_of(
     phase: Distilling, student: QuantizedForSequenceClassification, teacher: Teacher, learn: Tokens, seed: int
 ) -> Distillation:
     """What a phase minimizes, and what goes on beside it: shares that are held, cells that stray."""
-    loss = Distillation(student, teacher, phase.logit_weight, phase.hidden_weight)
+    loss = Distillation(student, teacher, phase.logit_weight, phase.hidden_weight, phase.embedding_weight)
     if phase.device_deviation:
         device = deviating(load_device(phase.device), phase.device_deviation)
         loss.chips = Chips(student, device, seed, renew=phase.evaluate_every)

@@ -111,6 +111,23 @@ def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
     return types.uint64(values, types.intp, types.float32), generate
 
 
+@instruction
+def unlike(typingctx: Any, values: Any, start: Any, others: Any, place: Any) -> Any:
+    """Which of the 32 values from ``start`` on differ from ``others`` from ``place`` on (both float32, contiguous): a
+    word with a bit for each."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.FloatType(), SCAN)
+        sides = []
+        for array, where in ((0, 1), (2, 3)):
+            data = make_array(signature.args[array])(context, builder, args[array]).data
+            sides.append(builder.load(at(builder, data, args[where], kind), align=4))
+        mask = builder.fcmp_unordered("!=", *sides)
+        return builder.zext(builder.bitcast(mask, ir.IntType(SCAN)), I64)
+
+    return types.uint64(values, types.intp, others, types.intp), generate
+
+
 SIDE = 16
 """Rows and columns that :func:`turn` turns in one go."""
 

@@ -7,11 +7,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..nn import ActivationQuantizer, Events, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
 from ..nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
 from ..program import Config
 from ..topology import POPULATIONS, SOURCE, STATIC
+from .product import event_product
 
 MOST_STEPS = 2**20
 """Of a relative position bias; in eighths of a level, float32 holds such scores exactly."""
@@ -94,8 +96,9 @@ class Block(nn.Module):
             return sent[population].levels
 
         def read(connection: str, rows: slice = slice(None)) -> Tensor:
-            levels = sent[SOURCE[connection]].levels[:, rows]
-            potentials: Tensor = self.connection(connection)(levels, self.feed(connection).positive_scale)
+            given, scale = sent[SOURCE[connection]], self.feed(connection).positive_scale
+            product = F.linear if given.silent is None else event_product(given.silent)
+            potentials: Tensor = self.connection(connection)(given.levels[:, rows], scale, product)
             return potentials
 
         send("input", x, present[..., None])

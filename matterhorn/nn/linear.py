@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ START = {"int2": 1**0.5, "int4": 7**0.5}
 
 ZERO_EDGE = 0.7
 """Of a row's mean size, below which ternary weights are 0."""
+
+Product = Callable[[Tensor, Tensor], Tensor]
+"""Levels ``[..., in]``, weights ``[out, in]`` → sums ``[..., out]``."""
 
 WITHIN = 0.49
 """Of a step: how far from its integer a latent weight may lie."""
@@ -74,6 +78,11 @@ def _integers_in(weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.d
 @fused
 def _unscale(grad: Tensor, scale: Tensor) -> Tensor:
     return grad.to(scale.dtype) / scale.clamp(min=1e-8)[:, None]
+
+
+@fused
+def _potentials(sums: Tensor, factor: Tensor, bias: Tensor) -> Tensor:
+    return sums * factor + bias
 
 
 class _StraightWeights(Function):
@@ -163,8 +172,9 @@ class QuantizedLinear(nn.Module):
             self.ratio.copy_(START[self.kind] / (2 * steps.abs().mean(1)).clamp(min=1e-3))
         self.weight.copy_(steps * scale[:, None])
 
-    def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
-        """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``."""
+    def forward(self, levels: Tensor, scale: Tensor, product: Product = F.linear) -> Tensor:
+        """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``; ``product``: how
+        they are multiplied with weights ``[out, in]`` where that is not done in int8."""
         if self.training:
             device = self.weight.device.type
             lean = torch.is_autocast_enabled(device)
@@ -178,10 +188,10 @@ class QuantizedLinear(nn.Module):
         sums: Tensor = (
             ExactProduct.apply(levels, integers)  # type: ignore[no-untyped-call]
             if exact
-            else F.linear(levels, integers)
+            else product(levels, integers)
         )
-        potentials: Tensor = sums * (scale.detach() * alpha) + self.bias
-        return potentials
+        factor = scale.detach() * alpha
+        return _potentials(sums, factor, self.bias) if self.training else sums * factor + self.bias
 
     def _fits_int8(self, levels: Tensor) -> bool:
         """Whether a GPU can multiply these in int8: it wants more than 16 rows, and multiples of 8."""
@@ -206,6 +216,6 @@ class FixedLinear(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias)
 
-    def forward(self, levels: Tensor, scale: Tensor) -> Tensor:
+    def forward(self, levels: Tensor, scale: Tensor, product: Product = F.linear) -> Tensor:
         """``levels [..., in]`` relative to the zero point → potentials ``[..., out]``; ``scale`` is in the scale."""
-        return F.linear(levels, self.weights) * self.scale + self.bias
+        return product(levels, self.weights) * self.scale + self.bias

@@ -44,10 +44,11 @@ class Events(NamedTuple):
 
 class Sent(NamedTuple):
     """What a population hands on: ``levels`` relative to its zero point, as receivers read them, float ``[...,
-    neurons]``; and, in training only, its events."""
+    neurons]``; and, in training only, its events and the levels that silence is read as, ``[neurons]`` or ``[1]``."""
 
     levels: Tensor
     events: Events | None
+    silent: Tensor | None = None
 
 
 @fused
@@ -250,6 +251,7 @@ class ActivationQuantizer(nn.Module):
             levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
                 self.amplify(x), self.positive_scale, *self.limits, *own
             )
-            return Sent(levels, Events(events, exist.sum(dtype=torch.float32) * (x.numel() / exist.numel())))
+            windows = exist.sum(dtype=torch.float32) * (x.numel() / exist.numel())
+            return Sent(levels, Events(events, windows), value)
         v = self.levels(x) - origin
         return Sent(torch.where((v - silent).abs() <= k, value, v) if k or self.has_fractions else v, None)

@@ -60,6 +60,7 @@ def test_an_encoder_is_distilled_and_a_task_starts_from_it(laid):
     state = json.loads((laid / "runs" / "general" / "phase-0-k2" / "last" / "state.json").read_text())
     assert state["done"] and state["history"][-1]["hidden_error"] < 0.98 * state["history"][0]["hidden_error"]
     assert state["history"][-1]["silent"] == pytest.approx(0.8, abs=0.05)
+    assert 0 < state["history"][0]["cosine"] < state["history"][-1]["cosine"] <= 1
 
     short = PHASE | {"epochs": 0.1, "learning_rate": 1e-6, "dead_zone": 2}
     own = of_task(laid, start="minilm/general", texts=["wnli"], texts_each=20, phases=[short])

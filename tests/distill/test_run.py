@@ -321,6 +321,22 @@ def test_regression_has_a_loss():
     assert loss(student.train(), small_batch())[1]["loss"] > 0
 
 
+def test_sentence_embeddings_weigh_as_asked():
+    teacher, student, batch = small_bert(), small_network(), small_batch()
+    plain, weighed = (
+        Distillation(student, partial(ask, freeze(teacher)), 0, hidden, embedding)(student.train(), batch)[0]
+        for hidden, embedding in ((1, 0), (1, 3))
+    )
+    own = student(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True).hidden_states[-1]
+    taught, cosines = ask(teacher, batch)[1][-1], []
+    for row, length in enumerate(batch["attention_mask"].sum(1).tolist()):
+        one, other = own[row, :length].mean(0), taught[row, :length].mean(0)
+        cosines.append((one @ other / (one.norm() * other.norm())).item())
+    assert (weighed - plain).item() == pytest.approx(3 * (1 - sum(cosines) / len(cosines)), rel=1e-4)
+    weighed.backward()
+    assert float(student.layers()[0].connection("query").weight.grad.abs().sum()) > 0
+
+
 def test_a_share_that_falls_short_costs_score():
     silence = Silence(small_network(k=1), small_batch(), batch_size=6, silent_share=0.9)
     judge = with_shortfall(lambda *_: Measured(-0.2, {"divergence": 0.2}), silence)
