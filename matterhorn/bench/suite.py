@@ -20,7 +20,7 @@ from .clock import Contestant, Row, interleave, rows_of
 from .connections import LAYER_TOP, connection_contestants, layer_contestants
 from .inputs import Texts, lengths_of, spikes
 
-THREADED = ("network", "base")
+THREADED = ("network", "base", "training")
 """Parts that run on each number of threads, the others on one."""
 
 PARTS = (*THREADED, "roofline", "connection", "layer", "memory", "start-up")
@@ -90,6 +90,7 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
         "network": lambda count: _races(plan.seconds, program, texts, plan.batches, count),
         "base": lambda count: _races(plan.seconds, *_base(texts, draw), BASE_BATCHES, count),
         "connection": lambda _: _connections(plan, draw),
+        "training": lambda count: _training(plan, draw, count),
         "layer": lambda _: _layers(plan, draw),
         "roofline": lambda _: _roofline(program, texts),
         "memory": lambda _: memory_rows(model),
@@ -162,6 +163,23 @@ def _connections(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:
                 times = interleave(contestants, spikes(draw, rows, fan_in, share), seconds=plan.seconds / 8)
                 shape = {"rows": rows, "in": fan_in, "out": fan_out}
                 yield from rows_of("connection", shape, times, silent_share=share, quiet_share=share)
+
+
+def _training(plan: Plan, draw: np.random.Generator, threads: int) -> Iterator[Row]:
+    from .training import training_contestants
+
+    rows, pause = max(plan.rows), REST if threads > 1 else 0.0
+    for width in plan.widths:
+        for fan_in, fan_out in ((width, width), (width, 4 * width), (4 * width, width)):
+            contestants = training_contestants(fan_in, fan_out)
+            for share in plan.silences:
+                slots = spikes(draw, rows, fan_in, share)
+                times = interleave(contestants, slots, seconds=plan.seconds / 4, pause=pause)
+                shape, shares = (
+                    {"rows": rows, "in": fan_in, "out": fan_out},
+                    {"silent_share": share, "quiet_share": share},
+                )
+                yield from rows_of("training", shape, times, threads=threads, **shares)
 
 
 def _layers(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:

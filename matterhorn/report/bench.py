@@ -23,6 +23,7 @@ FORMS = {
     "stages": "{layers} × {width}, {rows} {of}",
     "connection": "{rows} × {in} → {out}",
     "layer": "{rows} × {in} → {out}, T = {steps}",
+    "training": "{rows} × {in} → {out}, forward and backward",
     "memory": "{batch} sequences, {tokens} tokens",
 }
 """How the sizes of a task are written."""

@@ -6,9 +6,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 from matterhorn.bench.connections import connection_contestants, population
 from matterhorn.bench.inputs import LENGTHS, Texts, spikes, spread
+from matterhorn.bench.training import training_contestants
 from matterhorn.coding import SILENT, is_silent
 
 from ..networks import small_program
@@ -59,3 +61,11 @@ def test_contestants_of_a_connection_compute_the_same(draw):
     assert exact.any()
     for other in others:
         assert np.array_equal(exact, other[:, : exact.shape[1]])
+
+
+def test_contestants_of_a_training_step_compute_the_same(draw):
+    slots = next(spikes(draw, 7, 64, 0.9))
+    dense, *others = (training_contestants(64, 128)[name](slots)() for name in ("fp32", "torch.sparse", "events"))
+    for other in others:
+        for ours, theirs in zip(other, dense, strict=True):
+            assert ours.abs().max() > 0 and torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
