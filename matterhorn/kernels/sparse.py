@@ -36,15 +36,15 @@ class EventLists(NamedTuple):
 
 
 @kernel
-def count_events(levels, silent, counts):
-    """How many levels of each row differ from those of silence.
+def count_events(levels, silent, counts, begin, end):
+    """How many levels of rows ``begin … end − 1`` differ from those of silence.
 
     Args:
         levels: float32 ``[n, neurons]``, a multiple of :data:`.lanes.SCAN` of them. silent: float32 ``[neurons]``.
         counts: int64 ``[n]``, is filled.
     """
     flat, neurons = levels.reshape(-1), levels.shape[1]
-    for i in range(len(counts)):
+    for i in range(begin, end):
         count = 0
         for start in range(0, neurons, SCAN):
             mask = unlike(flat, i * neurons + start, silent, start)
@@ -55,12 +55,12 @@ def count_events(levels, silent, counts):
 
 
 @kernel
-def list_events(levels, silent, lists):
-    """Fill the lists of rows whose events :func:`count_events` counted: of each event its neuron, and its level less
-    that of silence; of silence 1."""
+def list_events(levels, silent, lists, begin, end):
+    """Fill the lists of rows ``begin … end − 1``, whose events :func:`count_events` counted: of each event its neuron,
+    and its level less that of silence; of silence 1."""
     order, sizes, bounds = lists
     flat, neurons = levels.reshape(-1), levels.shape[1]
-    for i in range(len(bounds) - 1):
+    for i in range(begin, end):
         event = bounds[i]
         for start in range(0, neurons, SCAN):
             mask = unlike(flat, i * neurons + start, silent, start)

@@ -79,11 +79,11 @@ def listed(levels: Tensor, silent: Tensor) -> EventLists | None:
     """The events of each row of levels ``[n, in]``; None where there are too many to follow."""
     rows, quiet = _array(levels), _array(silent)
     counts = np.empty(len(rows), np.int64)
-    count_events(rows, quiet, counts)
+    _share(partial(count_events, rows, quiet, counts), np.arange(len(rows) + 1))
     if counts.sum() > WORTHWHILE * rows.size:
         return None
     lists = EventLists.room_for(counts)
-    list_events(rows, quiet, lists)
+    _share(partial(list_events, rows, quiet, lists), lists.bounds)
     return lists
 
 
@@ -103,15 +103,20 @@ def added(matrix: Tensor, silence: Tensor, lists: EventLists) -> Tensor:
     panels = torch.empty(columns // LANES, rows + 1, LANES)
     panels[:, :rows] = matrix.reshape(rows, -1, LANES).transpose(0, 1)
     panels[:, rows] = silence.reshape(-1, LANES)
-    count, threads = len(lists.bounds) - 1, torch.get_num_threads()
-    sums = torch.empty(count, columns)
-    task = partial(add_up, panels.numpy(), lists, sums.numpy())
-    if threads == 1:
-        task(0, count)
-        return sums
-    ends = np.searchsorted(lists.bounds, np.linspace(0, lists.bounds[-1], threads + 1)[1:-1]).tolist()
-    list(_pool(threads).map(task, [0, *ends], [*ends, count]))
+    sums = torch.empty(len(lists.bounds) - 1, columns)
+    _share(partial(add_up, panels.numpy(), lists, sums.numpy()), lists.bounds)
     return sums
+
+
+def _share(task: Callable[[int, int], object], bounds: NDArray[np.int64]) -> None:
+    """Do a task for all rows, from one to another, on as many threads as torch has; ``bounds [n + 1]``: how much work
+    lies before each row."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        task(0, len(bounds) - 1)
+        return
+    ends = np.searchsorted(bounds, np.linspace(0, bounds[-1], threads + 1)[1:-1]).tolist()
+    list(_pool(threads).map(task, [0, *ends], [*ends, len(bounds) - 1]))
 
 
 @cache
