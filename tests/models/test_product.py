@@ -8,11 +8,15 @@ from torch.nn import functional as F
 
 from matterhorn.distill.measure import ask, hidden_error
 from matterhorn.distill.teacher import load_classifier, locate
+from matterhorn.kernels import sparse
 from matterhorn.models import product as room
 from matterhorn.models.general import general_encoders, take_general
 from matterhorn.models.product import WORTHWHILE, EventProduct, event_product, listed, turned
 from matterhorn.models.quantize import quantize
 from matterhorn.nn import quantize_weights
+from matterhorn.runtime.warm import warm_up
+
+from ..networks import small_program
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -71,6 +75,15 @@ def test_lists_name_every_event_once_and_silence_last():
     begin = by_neuron.bounds[4]
     assert by_neuron.order[begin : begin + 3].tolist() == [1, 2, 3]
     assert by_neuron.sizes[begin : begin + 4].tolist() == [2.5, -0.5, 0.5, 0]
+
+
+def test_what_warm_compiles_is_what_training_calls():
+    own = [getattr(sparse, name) for name in ("count_events", "list_events", "count_by_neuron", "turn_lists", "add_up")]
+    warm_up(small_program())
+    before = [set(kernel.signatures) for kernel in own]
+    levels, weights, silent, grad = given(3, 64, 64, 0.1)
+    event_product(silent)(levels, weights).backward(grad)
+    assert all(before) and [set(kernel.signatures) for kernel in own] == before
 
 
 def test_many_events_are_multiplied_densely():
