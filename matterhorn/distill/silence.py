@@ -68,7 +68,8 @@ class Silence:
 
     Populations of a name share a target: the mean of what they have at the start (or the ``densities`` given), their
     events scaled by one factor so that all connections together reach the share asked for. Without this, activations
-    grow against their scales until most of a dead zone is undone.
+    grow against their scales until most of a dead zone is undone; that scales follow is in the gradients
+    (:mod:`~matterhorn.nn.quantizers`).
 
     For a training loop of your own, make it before the optimizer, and let it :meth:`follow` the events of every pass.
 
@@ -104,6 +105,7 @@ class Silence:
         self.floors = {site: _floor(p, self.centers[site][0]) for site, p in self.populations.items()}
         for population in self.populations.values():
             population.scale.requires_grad_(False)
+            population.follows = True
 
     def _targets(
         self,

@@ -74,6 +74,7 @@ def _masked_round_grad(
     silent: Tensor,
     k: float,
     present: Tensor,
+    follows: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and s; see :class:`_MaskedRound`."""
     offset = u - silent
@@ -82,6 +83,9 @@ def _masked_round_grad(
     push = offset.sign() * near * (0.5 * grad_events)
     grad_u = grad_v * ((u > low - 0.5) & (u < high + 0.5)) * slope + push
     grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
+    if follows:  # of tokens that exist alone
+        own = u * present
+        grad_u = grad_u + grad_s * own / (own * own).sum().clamp(min=1e-6)
     return (grad_u / s).to(grad_v.dtype), grad_s / s
 
 
@@ -93,6 +97,11 @@ class _MaskedRound(Function):
     zone, since what silence swallows is missing downstream; with none of it the silent stop learning. The gradient of
     the scale is LSQ's for s·v, with s held fixed in the scale that follows.
     The count of events has the gradient of a rectangle one level wide on either side of the dead zone's edges.
+
+    Where the scale ``follows`` x, so that a share of silence stays (:class:`~matterhorn.distill.Silence`), it is taken
+    to be in proportion to the root mean square of x, and the gradient of x has what the scale hands on:
+    ds/dx = s · x/Σx². Without it x grows to leave its dead zone, and the scale grows after it without end. With it
+    all that is left along x is the gradient of s · v.
     """
 
     @staticmethod
@@ -107,18 +116,19 @@ class _MaskedRound(Function):
         k: int,
         reach: int,
         present: Tensor,
+        follows: bool,
     ) -> Any:
         u, v, events = _masked_round(x, s, low, high, silent, value, float(k), present)
         ctx.save_for_backward(u, v, s, silent, present)
-        ctx.range = low, high, float(k), reach
+        ctx.range, ctx.reach, ctx.follows = (low, high, float(k)), reach, follows
         return v, events
 
     @staticmethod
     def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent, present = ctx.saved_tensors
-        low, high, k, reach = ctx.range
-        grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present)
-        return grad_x, grad_s / math.sqrt(u.numel() * max(reach, 1)), *[None] * 7
+        low, high, k = ctx.range
+        grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present, ctx.follows)
+        return grad_x, grad_s / math.sqrt(u.numel() * max(ctx.reach, 1)), *[None] * 8
 
 
 def gelu_inverse(y: Tensor) -> Tensor:
@@ -149,6 +159,7 @@ class ActivationQuantizer(nn.Module):
 
     Attributes:
         zero: the level that stands for 0; ``zeros``, int16 ``[neurons]``: those of neurons that have their own.
+        follows: whether in training the scale follows the values, in place of being learned.
     """
 
     silent: Tensor
@@ -168,7 +179,7 @@ class ActivationQuantizer(nn.Module):
     ):
         super().__init__()
         self.bits, self.zero, self.top, self.dead_zone = bits, 2 ** (bits - 1) if signed else 0, 2**bits - 1, dead_zone
-        self.activation = activation
+        self.activation, self.follows = activation, False
         self.scale = nn.Parameter(torch.tensor(UNSET))
         self.gain = nn.Parameter(torch.ones(gains)) if gains else None
         self.register_buffer("zeros", torch.full((zeros,), self.zero, dtype=torch.int16) if zeros else None)
@@ -247,7 +258,7 @@ class ActivationQuantizer(nn.Module):
         silent, value = self.silent - origin, self.silent_value / EIGHTHS - origin
         if self.training:
             exist = torch.ones([1] * x.dim(), dtype=torch.bool, device=x.device) if present is None else present
-            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero, exist
+            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero, exist, self.follows
             levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
                 self.amplify(x), self.positive_scale, *self.limits, *own
             )

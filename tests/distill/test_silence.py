@@ -82,7 +82,8 @@ def test_scales_follow_activations_that_grow(which):
     network = small_network(k=2)
     start = follow(network, None)
     silence = held(network, **{("silent_share", "quiet_share")[which]: start[which]})
-    assert not any(population.scale.requires_grad for population in network.populations().values())
+    for population in network.populations().values():
+        assert population.follows and not population.scale.requires_grad
     with torch.no_grad():
         for block in network.layers():
             block.attention_norm.weight.mul_(2)

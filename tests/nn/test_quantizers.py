@@ -122,6 +122,39 @@ def test_the_gradient_of_a_scale_is_that_of_lsq(signed):
     assert float(own.scale.grad) == pytest.approx(float(expected), rel=1e-4)
 
 
+def following(scale: float, x: torch.Tensor, grad: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+    """Gradient of Σ grad · s · v for x where the scale follows."""
+    own = quantizer(scale=scale, dead_zone=3).train()
+    own.follows = True
+    given = x.clone().requires_grad_()
+    (grad * scale * own(given, present).levels).sum().backward()
+    return given.grad
+
+
+def test_where_the_scale_follows_larger_values_say_no_more_than_larger_steps():
+    """Along x the gradient is the derivative of Σ g · s(x) · v for s(x) in proportion to x: v stays as it is."""
+    x, grad, present = drawn(50, 8, scale=2), drawn(50, 8, seed=1), torch.arange(50)[:, None] < 40
+    own = quantizer(scale=0.3, dead_zone=3)
+
+    def value(factor: float) -> float:
+        own.scale.data.fill_(0.3 * factor)
+        return (grad * own.scale * own.eval()(factor * x).levels)[:40].double().sum().item()
+
+    slope = (value(1.5) - value(0.5)) / 1.0
+    found = following(0.3, x, grad * present, present)
+    assert float((found * x)[:40].sum()) == pytest.approx(slope, rel=1e-4) and not found[40:].any()
+
+
+def test_only_the_gradient_along_x_knows_that_the_scale_follows():
+    x, grad = drawn(200, scale=2), drawn(200, seed=1)
+    own = quantizer(scale=0.3, dead_zone=3).train()
+    straight = x.clone().requires_grad_()
+    (grad * 0.3 * own(straight).levels).sum().backward()
+    change = following(0.3, x, grad) - straight.grad
+    assert float(change.abs().max()) > 0.01
+    assert torch.allclose(change, x * (change @ x) / (x @ x), atol=1e-5)
+
+
 def test_gains_are_learned_and_multiply_what_is_quantized():
     own = quantizer(gains=2)
     own.gain.data.copy_(torch.tensor([2.0, 0.5]))
