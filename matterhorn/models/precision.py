@@ -93,7 +93,7 @@ def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]
     if isinstance(module, StoredQuantizer):
         return lambda x: x / module.positive_scale
     if isinstance(module, QuantizedLinear):
-        return lambda levels, scale: F.linear(levels * scale.detach(), module.weight, module.bias)
+        return lambda levels, scale, _: F.linear(levels * scale.detach(), module.weight, module.bias)
     raise InputError("weights that are fixed", field=str(site), cure="give a network that can be trained")
 
 
