@@ -14,7 +14,7 @@ from .start import RECIPE_FILE, finished_phases
 from .state import read_progress
 from .teacher import load_classifier, locate
 
-FIGURES = ("silent", "quiet", "hidden_error", "cosine", "pearson")
+TOLD = ("silent", "quiet", "hidden_error", "cosine", "pearson")
 """Of a run's last evaluation, as far as it has them."""
 
 
@@ -28,7 +28,7 @@ def write_encoder(run: Path, folder: Path) -> None:
     if recipe.task is not None or not phases:
         raise InputError("not a finished run without a task", file=run, cure="train a recipe without one first")
     last = read_progress(phases[-1] / "last").history[-1]
-    figures = {name: round(last[name], 4) for name in FIGURES if name in last}
+    figures = {name: round(last[name], 4) for name in TOLD if name in last}
     about = {"backbone": recipe.backbone, "compares": recipe.teacher is not None, "figures": figures}
     write_general(read_network(phases[-1] / "best"), load_classifier(locate(recipe.backbone)), folder, about)
 

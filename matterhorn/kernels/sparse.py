@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .compile import contracted_kernel, kernel
 from .lanes import EVENTS_AT_ONCE, LANES, SCAN, add_rows, lowest_bit, rows_of, unlike
 
-MOST = 2**16 - 1
+MOST_LISTED = 2**16 - 1
 """Rows, and neurons, that lists of events can name."""
 
 

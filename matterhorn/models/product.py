@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..kernels.lanes import LANES, SCAN
-from ..kernels.sparse import MOST, EventLists, add_up, count_by_neuron, count_events, list_events, turn_lists
+from ..kernels.sparse import MOST_LISTED, EventLists, add_up, count_by_neuron, count_events, list_events, turn_lists
 
 WORTHWHILE = 0.3
 """Share of the windows with events from which a dense product is as fast."""
@@ -72,7 +72,7 @@ def _can_follow(levels: Tensor, weights: Tensor) -> bool:
     """Whether the kernels take these: on a processor, in float32, whole vectors of neurons, not too many rows."""
     fan_out, fan_in = weights.shape
     plain = levels.device.type == "cpu" and levels.dtype == weights.dtype == torch.float32
-    return plain and fan_out % LANES == fan_in % SCAN == 0 and max(fan_in, levels.numel() // fan_in) < MOST
+    return plain and fan_out % LANES == fan_in % SCAN == 0 and max(fan_in, levels.numel() // fan_in) < MOST_LISTED
 
 
 def listed(levels: Tensor, silent: Tensor) -> EventLists | None:
