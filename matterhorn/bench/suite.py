@@ -171,15 +171,11 @@ def _training(plan: Plan, draw: np.random.Generator, threads: int) -> Iterator[R
     rows, pause = max(plan.rows), REST if threads > 1 else 0.0
     for width in plan.widths:
         for fan_in, fan_out in ((width, width), (width, 4 * width), (4 * width, width)):
-            contestants = training_contestants(fan_in, fan_out)
+            contestants, shape = training_contestants(fan_in, fan_out), {"rows": rows, "in": fan_in, "out": fan_out}
             for share in plan.silences:
                 slots = spikes(draw, rows, fan_in, share)
                 times = interleave(contestants, slots, seconds=plan.seconds / 4, pause=pause)
-                shape, shares = (
-                    {"rows": rows, "in": fan_in, "out": fan_out},
-                    {"silent_share": share, "quiet_share": share},
-                )
-                yield from rows_of("training", shape, times, threads=threads, **shares)
+                yield from rows_of("training", shape, times, threads=threads, silent_share=share, quiet_share=share)
 
 
 def _layers(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from .fusion import fused
 
 SCALE_MIN, GAIN_MIN = 1e-4, 1e-2
 
-LEAK = 0.05
+LEAK = 0.25
 """Share of the straight-through gradient that reaches values deep inside a dead zone (chosen by trial:
 docs/method.md)."""
 
