@@ -1,4 +1,4 @@
-"""A newcomer's rows and classifier: five small sets under names of their own, a MiniLM fine-tuned by ``Trainer``.
+"""A newcomer's rows and classifier: three small sets under names of their own, a MiniLM fine-tuned by ``Trainer``.
 
 Run as a program it prints how a set is spiked: ``python -m tests.spiking.newcomer GLUE_DIR OUTPUT`` lays rows and
 classifiers; ``matterhorn spike`` does the rest (docs/your-data.md has the figures).
@@ -29,17 +29,8 @@ CASES = {
     "forum": Case(["ours", "theirs"], "verdict"),
     "kinds": Case(["line"], "kind"),
     "likeness": Case(["first", "second"], "likeness", is_score=True),
-    "film": Case(["line"], "opinion"),
-    "answer": Case(["asked", "said"], "answers"),
 }
-"""Two labels of a pair, four labels of a line, and a score of a pair; two labels of a line, and again of a pair."""
-
-BINARY = {
-    "forum": ("QQP", ("question1", "question2", "is_duplicate"), {"0": "unrelated", "1": "same"}),
-    "film": ("SST-2", ("sentence", "label"), {"0": "bad", "1": "good"}),
-    "answer": ("QNLI", ("question", "sentence", "label"), {"not_entailment": "no", "entailment": "yes"}),
-}
-"""Folder, columns of texts and label, and the newcomer's words for labels."""
+"""Two labels of a pair, four labels of a line, and a score of a pair."""
 
 TRAIN, EVAL = 500, 400
 
@@ -60,10 +51,9 @@ def rows_of(glue_dir: Path, name: str) -> list[Row]:
 
     if name == "likeness":
         return drawn("STS-B", "sentence1", "sentence2", "score")[: TRAIN + EVAL]
-    if name in BINARY:
-        folder, columns, words = BINARY[name]
-        found = drawn(folder, *columns)
-        kinds = {word: [row[:-1] for row in found if row[-1] == label] for label, word in words.items()}
+    if name == "forum":
+        pairs = drawn("QQP", "question1", "question2", "is_duplicate")
+        kinds = {"unrelated": [r[:2] for r in pairs if r[2] == "0"], "same": [r[:2] for r in pairs if r[2] == "1"]}
     else:
         sources = {"question": "question", "passage": "sentence"}
         kinds = {kind: drawn("QNLI", column) for kind, column in sources.items()}
