@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ..kernels.lanes import LANES, SCAN
 from ..kernels.sparse import MOST_LISTED, EventLists, add_up, count_by_neuron, count_events, list_events, turn_lists
 
-WORTHWHILE = 0.2
+WORTHWHILE = 0.25
 """Share of the windows with events from which a dense product is as fast (docs/training.json)."""
 
 

@@ -43,7 +43,7 @@ def threads():
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["int1", "ternary", "int4"])
 @pytest.mark.parametrize(("rows", "fan_in", "fan_out", "share"), [
-    (1, 32, 64, 0.1), (7, 96, 128, 0.0), (50, 384, 192, 0.12), (65, 1536, 64, 0.03), (20, 64, 64, 0.29),
+    (1, 32, 64, 0.1), (7, 96, 128, 0.0), (50, 384, 192, 0.12), (65, 1536, 64, 0.03), (20, 64, 64, 0.22),
 ])  # fmt: skip
 def test_it_is_the_dense_product(threads, rows, fan_in, fan_out, share, kind, count):
     threads(count)
