@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
@@ -74,19 +75,26 @@ def _masked_round_grad(
     silent: Tensor,
     k: float,
     present: Tensor,
-    follows: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of x and s; see :class:`_MaskedRound`."""
+    """Gradients of u and of log s with s held; see :class:`_MaskedRound`."""
     offset = u - silent
     near = ((offset.abs() - (k + 0.5)).abs() < 1) & present
     slope = torch.where(offset.abs() >= k, 1.0, LEAK).to(grad_v.dtype)
     push = offset.sign() * near * (0.5 * grad_events)
     grad_u = grad_v * ((u > low - 0.5) & (u < high + 0.5)) * slope + push
-    grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
-    if follows:  # of tokens that exist alone
-        own = u * present
-        grad_u = grad_u + grad_s * own / (own * own).sum().clamp(min=1e-6)
-    return (grad_u / s).to(grad_v.dtype), grad_s / s
+    return grad_u, (grad_v * v).float().sum() - (grad_u * u).float().sum()
+
+
+@fused
+def _square_sum(u: Tensor, present: Tensor) -> Tensor:
+    own = u * present
+    return (own * own).float().sum()
+
+
+@fused
+def _through_scale(grad_u: Tensor, u: Tensor, present: Tensor, share: Tensor) -> Tensor:
+    """The gradient of u with what comes through a scale that follows, of tokens that exist alone."""
+    return grad_u + share * (u * present)
 
 
 class _MaskedRound(Function):
@@ -127,8 +135,18 @@ class _MaskedRound(Function):
     def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent, present = ctx.saved_tensors
         low, high, k = ctx.range
-        grad_x, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present, ctx.follows)
-        return grad_x, grad_s / math.sqrt(u.numel() * max(ctx.reach, 1)), *[None] * 8
+        grad_u, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present)
+        if ctx.follows:
+            total, size = _over_processes(torch.stack([grad_s, _square_sum(u, present)]))
+            grad_u = _through_scale(grad_u, u, present, total / size.clamp(min=1e-6))
+        return (grad_u / s).to(grad_v.dtype), grad_s / s / math.sqrt(u.numel() * max(ctx.reach, 1)), *[None] * 8
+
+
+def _over_processes(sums: Tensor) -> Tensor:
+    """Sums over all processes that share a step: a scale follows what all of them send."""
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(sums)
+    return sums
 
 
 def gelu_inverse(y: Tensor) -> Tensor:
