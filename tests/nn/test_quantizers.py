@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from matterhorn.coding import count_events, decode, encode
 from matterhorn.errors import InputError
-from matterhorn.nn import ActivationQuantizer, StoredQuantizer
+from matterhorn.nn import ActivationQuantizer, StoredQuantizer, quantizers
 from matterhorn.nn.quantizers import LEAK, gelu_inverse
 
 
@@ -153,6 +153,19 @@ def test_only_the_gradient_along_x_knows_that_the_scale_follows():
     change = following(0.3, x, grad) - straight.grad
     assert float(change.abs().max()) > 0.01
     assert torch.allclose(change, x * (change @ x) / (x @ x), atol=1e-5)
+
+
+def test_what_comes_through_a_scale_is_of_all_processes(monkeypatch):
+    """Two halves of a batch, whose gradients are averaged, have the gradient of the whole."""
+    x, grad, sums = drawn(200, scale=2), drawn(200, seed=1), list[torch.Tensor]()
+    halves, twice = (slice(0, 70), slice(70, 200)), 2 * grad
+    monkeypatch.setattr(quantizers, "_over_processes", lambda own: sums.append(own) or own)
+    for half in halves:
+        following(0.3, x[half], twice[half])
+    monkeypatch.setattr(quantizers, "_over_processes", lambda _: sums[0] + sums[1])
+    found = torch.cat([following(0.3, x[half], twice[half]) for half in halves]) / 2
+    monkeypatch.undo()
+    assert torch.allclose(found, following(0.3, x, grad), atol=1e-5)
 
 
 def test_gains_are_learned_and_multiply_what_is_quantized():
