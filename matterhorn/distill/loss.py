@@ -14,7 +14,7 @@ from ..energy.price import Prices
 from ..models import QuantizedForSequenceClassification
 from ..nn import Events
 from ..topology import Site
-from .measure import Lesson, embedding_cosines, hidden_error
+from .measure import Lesson, behind, embedding_cosines, hidden_error
 from .noise import Chips
 from .silence import Silence, counts, fixed, shares
 from .state import Stateful
@@ -27,7 +27,8 @@ Teacher = Callable[[dict[str, Tensor]], Lesson]
 class Distillation:
     """Loss of a phase: soft cross-entropy of the logits (of several labels at a time binary cross-entropy, of scores
     mean squared error: the student's ``problem_type``), and mean squared error of all hidden states (BiT, arXiv
-    2205.13016), weighted; and of an encoder for no task, 1 − cosine of the sentence embeddings.
+    2205.13016), weighted; and of an encoder for no task, 1 − cosine of the sentence embeddings. States of a student
+    that has some of its teacher's blocks follow those behind the same ones.
 
     Attributes:
         silence: holds shares of silence on the way, if they are to be held.
@@ -48,6 +49,7 @@ class Distillation:
         if self.chips is not None:
             self.chips.draw()
         taught, states = self.teacher(batch)
+        states = behind(states, self.student.config.teacher_blocks)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
         present = batch["attention_mask"]
         own = torch.stack([present[:, 0].sum(), present.sum()]).float()

@@ -50,6 +50,11 @@ def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
     return answer.logits, answer.hidden_states[1:]
 
 
+def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Tensor, ...]:
+    """Of a teacher's hidden states those behind the blocks that a student has (None: all)."""
+    return states if blocks is None else tuple(states[number] for number in blocks)
+
+
 def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | None = None) -> Tensor:
     """Logits float32 ``[rows, outputs]`` of a model in eval mode; with an accelerator, its processes share the rows."""
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from difflib import get_close_matches
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ..energy import load as load_chip
 from ..errors import InputError
 from ..msu import load_device
-from ..program import Config
 from ..reading import Exact, Name, read_yaml, validated
 from ..tasks.sources import Use, sources
 from ..tasks.task import get_task
 from ..topology import POPULATION
+from .options import checked_options, formats_of
 
 EVALUATIONS = 6
 """Evaluations of a phase that the clock bounds."""
 
 MOST_ROWS, MOST_PHASES = 10**8, 100
 """That a recipe may ask for."""
-
-OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zones", "silence_per", "levels_per", "activation", "digital")
-"""Of :func:`matterhorn.quantize` that a recipe may set; dead zones are the phases' own."""
 
 FAMILY = "minilm"
 """A shipped recipe that is named by its task alone is one of this family."""
@@ -179,7 +175,7 @@ class Recipe(Exact):
     """So many more texts, each a row with one token too many, too few or out of place (:func:`~.augment.edit`)."""
     rematched: int = Field(0, ge=0, le=MOST_ROWS)
     """At most so many more pairs, each of two sentences that no row has side by side (:func:`~.augment.rematch`)."""
-    network: dict[str, Any] = Field({})
+    network: Annotated[dict[str, Any], AfterValidator(checked_options)] = Field({})
     """Options of :func:`matterhorn.quantize`, e.g. ``weights``."""
     teacher: Teaching | None = None
     phases: list[Distilling] = Field(min_length=1, max_length=MOST_PHASES)
@@ -205,16 +201,6 @@ class Recipe(Exact):
     def _all_known(cls, value: list[str]) -> list[str]:
         return _distinct([get_task(name).name for name in value])
 
-    @field_validator("network")
-    @classmethod
-    def _options(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if name not in OPTIONS:
-                near = [f"did you mean {own}? " for own in get_close_matches(name, OPTIONS, 1)]
-                raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(OPTIONS)}")
-        Config(**value)
-        return value
-
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         made = self.reworded or self.recombined or self.edited or self.rematched
@@ -224,9 +210,11 @@ class Recipe(Exact):
             raise ValueError("a recipe of a task needs a teacher")
         for number, phase in enumerate(self.phases):
             try:
-                Config(**(self.network | {"dead_zone": phase.dead_zone}))
+                formats_of(self.network, phase.dead_zone)
             except InputError as error:
                 raise ValueError(f"phases.{number}.{error}") from error
+        if self.task is None and self.network.get("blocks") is not None:
+            raise ValueError("network.blocks: an encoder for all tasks has all blocks; leave it out")
         for number, (before, after) in enumerate(pairwise(phase.dead_zone for phase in self.phases), 1):
             if after < before:
                 raise ValueError(f"phases.{number}.dead_zone: {after} after {before}: it never narrows again")

@@ -136,8 +136,7 @@ def _task_lesson(
     given = distillation_rows(recipe, learn, fast, glue_dir)
     set_seed(recipe.seed)
     model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
-    if start:
-        check_fits(start, model, recipe.network)
+    check_fits(start, model, recipe.network)
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     settings, judge = recipe.teacher, by_metric(task)
     beside = Kept(tokenizer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches, sorted_batches
 from ..topology import Site
 from .measure import MEASURED_ROWS, on_device, predict
+from .options import formats_of
 from .price import priced
 from .recipe import Distilling, Frozen, read_recipe
 
@@ -98,20 +99,27 @@ def pinned_file(start: Frozen) -> Path:
     return path
 
 
-def check_fits(start: Start, teacher: PreTrainedModel, options: Mapping[str, Any]) -> None:
-    """Whether a student of this teacher can take over the blocks of the network to start from.
+def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[str, Any]) -> None:
+    """Whether this teacher has the blocks that a student is to have, and a student of it can take over those of the
+    network to start from.
 
     Args:
         options: of the student (:func:`matterhorn.quantize`).
 
     Raises:
-        InputError: it has other sizes; an encoder is of another backbone, or its levels are of other widths.
+        InputError: it has no such blocks; the network has other sizes; an encoder is of another backbone, or its levels
+            are of other widths.
     """
+    blocks = options.get("blocks")
+    if blocks is not None:
+        encoder_of(teacher).chosen(teacher, blocks)
+    if start is None:
+        return
     if isinstance(start.network, GeneralEncoder):
         if not start.network.is_of(teacher):
             problem = f"{start.network.name} is not of the backbone"
             raise InputError(problem, field="start", cure="give an encoder that was distilled from it")
-        ours = Config(**options)
+        ours = formats_of(options)
         for name in ("activation_bits", "kv_bits"):
             wanted = start.network.options[name]
             if getattr(ours, name) != wanted:
@@ -119,17 +127,36 @@ def check_fits(start: Start, teacher: PreTrainedModel, options: Mapping[str, Any
                 raise InputError(problem, field=f"network.{name}", cure=f"give {wanted}, or another start")
         return
     if isinstance(start.network, Program):
-        theirs = start.network.config
+        theirs, kept = start.network.config, None
     else:
         with whole(start.network):
-            theirs = MatterhornConfig.from_pretrained(start.network).formats
-    _check_sizes(MatterhornConfig(**encoder_of(teacher).options(teacher)).formats, theirs)
+            config = MatterhornConfig.from_pretrained(start.network)
+        theirs, kept = config.formats, config.teacher_blocks
+    ours = MatterhornConfig(**encoder_of(teacher).options(teacher)).formats
+    _check_sizes(ours, theirs)
+    _places(blocks or range(ours.num_hidden_layers), theirs.num_hidden_layers, kept)
 
 
 def _check_sizes(ours: Config, theirs: Config) -> None:
-    if ours.shape != replace(theirs.shape, first_only=ours.shape.first_only):  # whose blocks are the same
+    """Of a block; how many there are may differ."""
+    alike = replace(theirs.shape, layers=ours.shape.layers, first_only=ours.shape.first_only)
+    if ours.shape != alike:
         problem = f"a network of other sizes ({theirs.shape}, not {ours.shape})"
         raise InputError(problem, field="start", cure="give another start")
+
+
+def _places(blocks: Sequence[int], count: int, kept: Sequence[int] | None) -> list[int]:
+    """Which of a network's blocks a student takes over that is to have ``blocks`` of its teacher's.
+
+    Args:
+        count: how many the network has. kept: which of the teacher's they are; None: all, or those that the student is
+            to have.
+    """
+    known = list(kept or (blocks if count == len(blocks) else range(count)))
+    if not set(blocks) <= set(known):
+        problem = f"a network with blocks {known} of its teacher's, not {list(blocks)}"
+        raise InputError(problem, field="start", cure="give another start")
+    return [known.index(number) for number in blocks]
 
 
 def finished_phases(run: Path) -> list[Path]:
@@ -235,17 +262,20 @@ def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def take_over(
     student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network, and its pooler, activation and classifier with ``head``. Latent weights that
-    the student has in another width are quantized anew, at its own scales.
+    """Copy the blocks of another network that the student has, and its pooler, activation and classifier with ``head``.
+    Latent weights that the student has in another width are quantized anew, at its own scales.
 
     Raises:
         InputError: it has other sizes.
     """
     _check_sizes(student.config.formats, source.config.formats)
-    ours, theirs = student.blocks.state_dict(), source.blocks.state_dict()
-    if student.config.weights != source.config.weights:
-        theirs = {name: ours[name] if name.endswith(".ratio") else theirs[name] for name in ours}
-    student.blocks.load_state_dict(theirs)
+    blocks = student.config.teacher_blocks or range(len(student.blocks))
+    places = _places(blocks, len(source.blocks), source.config.teacher_blocks)
+    for own, place in zip(student.layers(), places, strict=True):
+        ours, theirs = own.state_dict(), source.layers()[place].state_dict()
+        if student.config.weights != source.config.weights:
+            theirs = {name: ours[name] if name.endswith(".ratio") else theirs[name] for name in ours}
+        own.load_state_dict(theirs)
     if head:
         student.config.head_activation = source.config.head_activation
         student.pooler.load_state_dict(source.pooler.state_dict())

@@ -31,6 +31,8 @@ def inverse(names: Mapping[int, str]) -> dict[str, int]:
 class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
     """Shape and number formats of a quantized network: every field of :class:`matterhorn.program.Config` is an option.
 
+    ``teacher_blocks``, an option beside these, are the numbers of the teacher's blocks that the network has; None: all.
+
     Raises:
         InputError: a value that is not possible; it names the field.
     """
@@ -41,11 +43,13 @@ class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-unt
         own = {name: options.pop(name) for name in NAMES if name in options}
         code = auto_map("MatterhornConfig", "QuantizedForSequenceClassification")
         usual: dict[str, Any] = {"tie_word_embeddings": False, "auto_map": code}
+        blocks = options.pop("teacher_blocks", None)
         super().__init__(**(usual | options))
         checked = Config(**own)
         for name in NAMES:
             setattr(self, name, getattr(checked, name))
         self.dead_zones = dict(checked.dead_zones)
+        self.teacher_blocks: list[int] | None = blocks
 
     @property
     def formats(self) -> Config:

@@ -7,6 +7,8 @@ where they are kept, into biases, the rows of the queries, and the gains of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -30,7 +32,7 @@ def equalize(network: QuantizedForSequenceClassification, teacher: PreTrainedMod
     But for the bits of keys and values the network would compute what it did before. ``batch``: training rows; the
     teacher's keys and values on them are measured. Calibrate afterwards.
     """
-    moments = channel_moments(teacher, batch)
+    moments = channel_moments(teacher, batch, network.config.teacher_blocks)
     for number, block in enumerate(network.layers()):
         for name in ("input", "hidden"):
             even_columns(block.population(name), [block.connection(target).weight for target in TARGETS[name]])
@@ -67,8 +69,9 @@ def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
 
 
 @torch.no_grad()
-def channel_moments(teacher: PreTrainedModel, batch: Batch) -> dict[Site, Moments]:
-    """Mean and mean distance from it of each channel of a teacher's keys and values on existing tokens."""
+def channel_moments(teacher: PreTrainedModel, batch: Batch, blocks: Sequence[int] | None = None) -> dict[Site, Moments]:
+    """Mean and mean distance from it of each channel of a teacher's keys and values on existing tokens, block after
+    block, or of some ``blocks``."""
     found: dict[Site, Moments] = {}
     present = mask_of(batch).to(teacher.device)
 
@@ -77,7 +80,7 @@ def channel_moments(teacher: PreTrainedModel, batch: Batch) -> dict[Site, Moment
         mean = rows.mean(0)
         found[site] = mean, (rows - mean).abs().mean(0).clamp(min=1e-6)
 
-    parts = enumerate(encoder_of(teacher).parts(teacher))
+    parts = enumerate(encoder_of(teacher).parts(teacher, blocks))
     stored = {Site(number, name): layer[name] for number, layer in parts for name in ("key", "value")}
     with watching(stored, measure), evaluating(teacher):
         teacher(**taken_by(teacher, tensors(batch, teacher.device)))

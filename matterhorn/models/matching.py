@@ -6,7 +6,7 @@ they stand for, weights to what the teacher makes in their place. So each part m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class _Fit:
         self.network, self.present = network, mask_of(batch)
         self.densities: Mapping[str, float] | None = None
         """Of events, of each population."""
-        self.taught, self.logits = listen(teacher, batch)
+        self.taught, self.logits = listen(teacher, batch, network.config.teacher_blocks)
         for site, linear in network.connections().items():
             if site not in self.taught or self.taught[site].shape[1] != len(linear.weight):
                 cure = "give the one that the network was quantized from"
@@ -173,12 +173,14 @@ def sampled(x: Tensor) -> Tensor:
     return x[:: -(-x.numel() // VALUES)]
 
 
-def listen(teacher: PreTrainedModel, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
+def listen(
+    teacher: PreTrainedModel, batch: Batch, blocks: Sequence[int] | None = None
+) -> tuple[dict[Site, Tensor], Tensor]:
     """What a teacher's connections make of existing tokens, bfloat16 ``[tokens, out]`` each (of those in :data:`NORMS`
-    with the residual stream added), and its logits."""
+    with the residual stream added), and its logits; block after block, or of some ``blocks``."""
     found: dict[Site, Tensor] = {}
     present = mask_of(batch).to(teacher.device)
-    layers = list(enumerate(encoder_of(teacher).parts(teacher)))
+    layers = list(enumerate(encoder_of(teacher).parts(teacher, blocks)))
     norms = {Site(i, name): parts[norm] for i, parts in layers for name, norm in NORMS.items()}
     linears = {Site(i, name): parts[name] for i, parts in layers for name in ("query", "key", "value", "ffn1")}
 

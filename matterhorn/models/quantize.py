@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -30,6 +30,7 @@ def quantize(
     levels_per: str = "tensor",
     activation: str = "relu",
     digital: str = "exact",
+    blocks: Sequence[int] | None = None,
     batches: Iterable[Batch] | None = None,
     **unknown: Any,
 ) -> QuantizedForSequenceClassification:
@@ -39,6 +40,8 @@ def quantize(
         teacher: a classifier of Hugging Face with one of the encoders in :mod:`matterhorn.models.encoders`.
         weights, activation_bits, kv_bits, dead_zone, dead_zones, silence_per, levels_per, activation, digital: see
             :class:`matterhorn.program.Config`.
+        blocks: numbers of the teacher's blocks that the network has; None: all. What the others did is lost until it is
+            learned: :func:`matterhorn.distill` has each state follow the teacher's behind the same block.
         batches: to calibrate on (:func:`matterhorn.calibrate`); without them that comes next.
 
     Raises:
@@ -69,16 +72,20 @@ def quantize(
         "digital": digital,
     }
     for name in unknown:
-        near = [f"did you mean {own}? " for own in get_close_matches(name, options, 1)]
-        raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(options)}")
+        near = [f"did you mean {own}? " for own in get_close_matches(name, [*options, "blocks"], 1)]
+        raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(options)}, blocks")
     encoder = encoder_of(teacher)
-    network = QuantizedForSequenceClassification(MatterhornConfig(**encoder.options(teacher), **options))
+    options |= encoder.options(teacher)
+    if blocks is not None:
+        kept = encoder.chosen(teacher, blocks)
+        options |= {"teacher_blocks": kept, "num_hidden_layers": len(kept)}
+    network = QuantizedForSequenceClassification(MatterhornConfig(**options))
     for name in encoder.tables:
         network.embeddings.fill(name, encoder.table(teacher, name))
     for name, module in encoder.outside(teacher).items():
         copy_into(network.get_submodule(name), module, name)
     bias = encoder.relative_bias and encoder.relative_bias(teacher)
-    for number, (block, parts) in enumerate(zip(network.layers(), encoder.parts(teacher), strict=True)):
+    for number, (block, parts) in enumerate(zip(network.layers(), encoder.parts(teacher, blocks), strict=True)):
         for name, part in parts.items():
             copy_into(block.get_submodule(name), part, str(Site(number, name)))
         if block.relative_bias is not None and bias is not None:

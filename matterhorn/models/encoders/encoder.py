@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -71,10 +72,23 @@ class Encoder:
         found = {own: dict(model.named_modules()).get(theirs) for own, theirs in self.modules.items()}
         return {own: module for own, module in found.items() if module is not None}
 
-    def parts(self, model: nn.Module) -> list[dict[str, nn.Module]]:
-        """Parts of every block, by our names."""
-        blocks = model.get_submodule(self.layers).children()
-        return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in blocks]
+    def parts(self, model: nn.Module, blocks: Sequence[int] | None = None) -> list[dict[str, nn.Module]]:
+        """Parts of every block, by our names; with ``blocks`` of these alone."""
+        found = list(model.get_submodule(self.layers).children())
+        kept = found if blocks is None else [found[number] for number in blocks]
+        return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in kept]
+
+    def chosen(self, model: nn.Module, blocks: Sequence[int]) -> list[int]:
+        """Numbers of some of a model's blocks, checked.
+
+        Raises:
+            InputError: they do not ascend, or there is no such block.
+        """
+        count = len(list(model.get_submodule(self.layers).children()))
+        if not blocks or any(a >= b for a, b in pairwise(blocks)) or blocks[0] < 0 or blocks[-1] >= count:
+            cure = f"give ascending numbers from 0 to {count - 1}, e.g. {list(range(0, count, 2))}"
+            raise InputError(f"{list(blocks)} of {count} blocks", field="blocks", cure=cure)
+        return list(blocks)
 
 
 def like_bert(
