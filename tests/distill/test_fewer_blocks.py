@@ -1,4 +1,4 @@
-"""Students that have some of their teacher's blocks: what they are made of, learn and start from; they convert exactly."""
+"""Students that have some of their teacher's blocks: what they are made of, learn, start from and convert to."""
 
 from __future__ import annotations
 
