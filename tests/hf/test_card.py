@@ -139,6 +139,7 @@ def test_phases_are_told_with_what_they_reached(program):
         ({"rematched": 90000}, "Up to 90,000 more rows are pairs of sentences from different training rows."),
         ({"reworded": 700}, "700 more rows are training rows in other words, without labels too."),
         ({"start": "mrpc"}, "It starts from mrpc."),
+        ({"network": {"blocks": [0, 3]}}, "| Blocks | 2 of the teacher's: 0, 3 |"),
     ],
 )
 def test_the_recipe_is_told(program, changes, sentence):
