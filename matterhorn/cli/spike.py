@@ -53,6 +53,10 @@ def spike(
     dead_zone: Annotated[int, typer.Option(help="k: levels beside the silent one that are silent too.")] = 3,
     silent_share: Annotated[float, typer.Option(help="Share of neuron-windows to keep silent.")] = 0.90,
     quiet_share: Annotated[float | None, typer.Option(help="Share of synaptic operations to leave out.")] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(help="Numbers of the classifier's blocks that the network has, e.g. 0,1,4,5 (default: all)."),
+    ] = None,
     chip: Annotated[str, typer.Option(help="What it is billed on; see 'matterhorn chips'.")] = "rram-22nm",
     max_length: Annotated[int, typer.Option(help="Rows are cut to this many tokens.")] = 128,
     seed: Annotated[int, typer.Option(help="Of rows held out, rows made, and training.")] = 1,
@@ -90,6 +94,8 @@ def spike(
         "max_length": max_length,
         "seed": seed,
     }
+    if blocks is not None:
+        settings["blocks"] = _numbers(blocks)
     settings |= {name: own for name, own in (("weights", weights), ("kv_bits", kv_bits)) if own is not None}
     if dry_run:
         from ..spiking import forecast, prepare
@@ -109,6 +115,16 @@ def spike(
     _print(f"{model} → {output}", answer)
     if not dry_run:
         say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")
+
+
+def _numbers(text: str) -> list[int]:
+    """Whole numbers between commas."""
+    from ..errors import InputError
+
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{text!r}", field="blocks", cure="give numbers between commas, e.g. 0,1,4,5") from error
 
 
 def _print(title: str, answer: dict[str, Any]) -> None:

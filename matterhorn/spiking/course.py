@@ -150,7 +150,7 @@ def begin(
     teacher: PreTrainedModel, phase: Distilling, learn: Tokens, settings: Settings, general: GeneralEncoder | None
 ) -> QuantizedForSequenceClassification:
     """The student at the start of its first phase."""
-    options = settings.options if general is None else general.options
+    options = settings.options if general is None else {**general.options, "blocks": settings.blocks}
     return start_student(phase, general, learn, teacher, options, settings.seed)[0]
 
 

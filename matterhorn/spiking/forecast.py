@@ -40,7 +40,7 @@ FORMAT = 2
 
 MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
 ENOUGH = "minutes: {minutes:.1f} are enough to read the given rows {readings} times; more would learn them by heart."
-UNMEASURED = "kept: not measured for this start ({start})."
+UNMEASURED = "kept: not measured for this start ({start}){fewer}."
 ADVICE = "Two sentences: from an encoder that has learned to compare it starts with {advice}."
 
 
@@ -64,7 +64,7 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         **found,
         "total_minutes": minutes,
         "gigabytes": peak_gigabytes(),
-        **expected(found["start"]),
+        **expected(None if plan.settings.blocks else found["start"]),
     }
     notes = {
         MADE: plan.is_trained,
@@ -72,7 +72,8 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         UNMEASURED: answer["kept_low"] is None,
         ADVICE: answer.get("advice"),
     }
-    more = {"given": 0 if plan.train is None else len(plan.train), "readings": READINGS}
+    fewer = " with fewer blocks" if plan.settings.blocks else ""
+    more = {"given": 0 if plan.train is None else len(plan.train), "readings": READINGS, "fewer": fewer}
     return answer | {"notes": [note.format(**answer, **more) for note, holds in notes.items() if holds]}
 
 
@@ -164,8 +165,8 @@ def peak_gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def expected(start: str) -> dict[str, float | None]:
-    """Least and largest share of the teacher's metric that measured runs from such a start kept."""
+def expected(start: str | None) -> dict[str, float | None]:
+    """Least and largest share of the teacher's metric that measured runs from such a start kept; None: from none."""
     runs = read_yaml(Path(__file__).with_name("measured.yaml"))["runs"]
     kept = [run["kept"] for run in runs if run["start"] == start]
     return {"kept_low": min(kept, default=None), "kept_high": max(kept, default=None)}

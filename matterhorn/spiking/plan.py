@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
+from ..models.encoders import encoder_of
 from ..models.watching import Batch
 from ..reading import validated
 from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows, tasks
@@ -93,6 +94,8 @@ def make_plan(
     if task is not None and kind is not None:
         raise InputError("a task says its kind itself", field="kind", cure="leave it out")
     teacher = load_classifier(model, tokenizer)
+    if chosen.blocks is not None:
+        encoder_of(teacher.model).chosen(teacher.model, chosen.blocks)
     if task is None:
         assert eval is not None
         about: dict[str, Any] = {

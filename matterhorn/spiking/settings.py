@@ -20,6 +20,7 @@ class Settings(Strict):
         silent_share, quiet_share: to hold in training; with both, the one that asks for more silence decides.
         minutes: of training; rates follow the clock. 0: none, it is only calibrated.
         max_length: rows are cut to so many tokens.
+        blocks: numbers of the classifier's blocks that the network has (:func:`matterhorn.quantize`); None: all.
     """
 
     weights: Literal["int1", "ternary", "int2", "int4"] = "int1"
@@ -32,6 +33,7 @@ class Settings(Strict):
     batch_size: int = Field(32, gt=0)
     max_length: int = Field(128, ge=8, le=512)
     seed: int = 1
+    blocks: list[int] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class Settings(Strict):
             "activation_bits": self.activation_bits,
             "kv_bits": self.kv_bits,
             "dead_zones": {"probabilities": min(1, self.dead_zone)},
+            "blocks": self.blocks,
         }
 
     @property

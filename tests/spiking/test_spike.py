@@ -211,6 +211,7 @@ def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, re
         ({"train": None, "minutes": 0, "silent_share": 0.7}, "silent_share"),
         ({"train": None, "dead_zone": 2}, "dead_zone"),
         ({"train": None, "silent_share": 0.7}, "silent_share"),
+        ({"blocks": [1, 5]}, r"blocks: \[1, 5\] of 2 blocks; give ascending numbers from 0 to 1"),
     ],
 )
 def test_refused_before_any_work(
@@ -232,6 +233,7 @@ def test_refused_before_any_work(
         (["--output", "{}"], "overlaps with .*dev.csv"),
         (["--task", "gone.yaml"], "gone.yaml: --task: no such file"),
         (["--train", "gone.csv"], "gone.csv: no such file"),
+        (["--blocks", "1;2"], "blocks: '1;2'; give numbers between commas"),
     ],
 )
 def test_a_dry_run_refuses_as_the_run_would(tmp_path: Path, option: list[str], problem: str) -> None:
@@ -264,6 +266,19 @@ def test_the_range_of_scores_makes_no_difference(tmp_path: Path, factor: float) 
         teacher.get_submodule("classifier").weight *= factor
     spread = float(predict(teacher, tokens).var(unbiased=False))
     assert logit_weight(teacher, tokens, plan.task) * spread == pytest.approx(SCORE_WEIGHT)
+
+
+@pytest.mark.parametrize("minutes", [0, 0.02])
+def test_with_fewer_blocks(tmp_path: Path, minutes: float) -> None:
+    """Trained or calibrated alone, it has those that were asked for; what that keeps was not measured."""
+    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", count=30, seed=1)
+    settings: dict[str, Any] = {"minutes": minutes, "blocks": [1], "text": "review", "label": "verdict"}
+    model = lay_classifier(tmp_path / "model")
+    done = spike(model, *rows, output=tmp_path / "out", verify_rows=8, **settings)
+    assert done.answer["verified"] and done.program.config.num_hidden_layers == 1
+    assert done.answer["settings"]["blocks"] == [1]
+    told = forecast(make_plan(model, *rows, **settings))
+    assert told["kept_low"] is None and "with fewer blocks" in told["notes"][-1]
 
 
 def test_what_it_will_take(tmp_path: Path) -> None:
