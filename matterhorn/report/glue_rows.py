@@ -6,6 +6,7 @@ Published results beside ours are data (``glue_rivals.yaml``), in points there.
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -78,27 +79,31 @@ class Key(NamedTuple):
     backbone: str | None
     price: str | None
     quiet_target: float | None
+    blocks: tuple[int, ...] | None = None
     k: int | None = None
     intermediate: int | None = None
     weights: str | None = None
 
-    def order(self) -> tuple[str, bool, float, int, int, str]:
-        """Networks that were trained neither for a price nor for a quiet share come last."""
+    def order(self) -> tuple[str, bool, float, int, int, int, str]:
+        """Networks that were trained neither for a price nor for a quiet share come last; those of all blocks behind
+        those of fewer."""
         k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
         quiet = 0.0 if self.quiet_target is None else -self.quiet_target
-        return self.backbone or "", self.price is None, quiet, k, intermediate, self.weights or ""
+        blocks = len(self.blocks) if self.blocks else sys.maxsize
+        return self.backbone or "", self.price is None, quiet, blocks, k, intermediate, self.weights or ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One task, metric, dead zone, widths and target: means over seeds; ``spread``: sample standard deviations, from
-    two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
+    """One task, metric, dead zone, widths, blocks and target: means over seeds; ``spread``: sample standard deviations,
+    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
 
     task: str
     metric: str
     backbone: str | None = None
     price: str | None = None
     quiet_target: float | None = None
+    blocks: tuple[int, ...] | None = None
     n: int | None = None
     k: int | None = None
     intermediate: int | None = None
@@ -143,7 +148,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         keys = {Key(*_target(r), s.k, s.intermediate, s.weights) for r in own for s in r.spiking}
         keys |= {Key(*_target(r)) for r in own if not r.spiking}
         for key in sorted(keys, key=Key.order):
-            alike = [r for r in own if _target(r) == key[:3]]
+            alike = [r for r in own if _target(r) == key[:4]]
             runs = [r for r in alike if key.k is None or _spiking(r, key)]
             names = dict.fromkeys([runs[0].metric, *metric_names(task)])
             main, *others = (_row(task, name, key, runs) for name in names)
@@ -194,12 +199,12 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
     return lines
 
 
-def _target(run: Result) -> tuple[str | None, str | None, float | None]:
-    return run.backbone, run.price, run.quiet_target
+def _target(run: Result) -> tuple[str | None, str | None, float | None, tuple[int, ...] | None]:
+    return run.backbone, run.price, run.quiet_target, run.blocks
 
 
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
-    return next((scores for scores in run.spiking if (scores.k, scores.intermediate, scores.weights) == key[3:]), None)
+    return next((scores for scores in run.spiking if (scores.k, scores.intermediate, scores.weights) == key[4:]), None)
 
 
 def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
@@ -228,12 +233,13 @@ def _metric(scores: Scores | None, name: str) -> float | None:
 
 
 def standing(rows: Iterable[Row]) -> dict[str | None, dict[str, Row]]:
-    """The row that stands for a task in means, for each backbone: of networks that were not trained for a price the
-    largest dead zone, of those the widest, of those the one that loses least. Rows without a drop stand for none."""
+    """The row that stands for a task in means, for each backbone: of networks that have all blocks and were not trained
+    for a price the largest dead zone, of those the widest, of those the one that loses least. Rows without a drop stand
+    for none."""
 
-    def rank(row: Row) -> tuple[bool, int, int, float]:
+    def rank(row: Row) -> tuple[bool, bool, int, int, float]:
         k, intermediate = (-1 if n is None else n for n in (row.k, row.intermediate))
-        return row.price is None, k, intermediate, -(row.drop or 0.0)
+        return row.price is None, row.blocks is None, k, intermediate, -(row.drop or 0.0)
 
     best: dict[str | None, dict[str, Row]] = {}
     for row in sorted((row for row in rows if row.drop is not None), key=rank):

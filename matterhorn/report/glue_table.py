@@ -99,7 +99,8 @@ def _line(row: Row) -> list[str]:
     k, intermediate = (DASH if number is None else str(number) for number in (row.k, row.intermediate))
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
     target = "by price" if row.price else "quiet" if row.quiet_target else None
-    task = ", ".join(filter(None, [row.task, target, row.weights if row.weights != USUAL else None]))
+    blocks = f"{len(row.blocks)} blocks" if row.blocks else None
+    task = ", ".join(filter(None, [row.task, target, blocks, row.weights if row.weights != USUAL else None]))
     return [task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
             spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 

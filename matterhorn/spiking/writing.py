@@ -81,6 +81,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
         metric=task.metrics[0],
         seed=answer["settings"]["seed"],
         quiet_target=answer["settings"]["quiet_share"],
+        blocks=answer["settings"]["blocks"],
         program=program.hash,
         teacher=Scores(metrics=answer["teacher_metrics"]),
         spiking=[scores],

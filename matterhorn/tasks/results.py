@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -79,6 +79,8 @@ class Result(Strict):
     """The chip by whose prices the network spends its events, if it was trained so."""
     quiet_target: Share | None = None
     """The quiet share that it was trained to hold, if it was."""
+    blocks: tuple[int, ...] | None = None
+    """Numbers of its teacher's blocks that it has, if not all."""
     program: str | None = None
     """Hash of the program, where the figures are of one alone."""
     teacher: Scores | None = None
@@ -175,7 +177,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """Read files and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or the same task, backbone, k, widths, target and seed is there twice.
+        InputError: one cannot be read, or the same task, backbone, blocks, k, widths, target and seed is there twice.
     """
     files: list[Path] = []
     for path in paths:
@@ -189,11 +191,11 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
         else:
             raise InputError("no such file or folder", file=path, cure="give result files or a folder of them")
     results = []
-    seen: dict[tuple[str | float | None, ...], Path] = {}
+    seen: dict[tuple[Any, ...], Path] = {}
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            target, widths = (result.price, result.quiet_target), (scores.intermediate, scores.weights)
+            target, widths = (result.price, result.quiet_target, result.blocks), (scores.intermediate, scores.weights)
             key = (result.title, result.backbone, scores.k, *widths, *target, result.seed)
             if key in seen:
                 problem = f"{result.title} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"

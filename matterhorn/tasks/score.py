@@ -89,7 +89,7 @@ def result_of(
     Args:
         name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
             first of them (then it is no dev score).
-        recipe: as plain values, empty if it is not known: its backbone and seed, and the targets of its last phase.
+        recipe: as plain values, empty if it is not known: its backbone, seed and blocks, and targets of its last phase.
         data: where the rows are from, if they are not the task's.
         rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
@@ -103,6 +103,7 @@ def result_of(
         seed=recipe.get("seed"),
         price=last.get("price"),
         quiet_target=last.get("quiet_share"),
+        blocks=recipe.get("network", {}).get("blocks"),
         program=program,
         teacher=teacher,
         quantized=quantized,

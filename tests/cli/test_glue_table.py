@@ -104,6 +104,16 @@ def test_a_network_that_was_trained_for_a_target_is_a_row_of_its_own():
         assert f"sst2, {name}" in [line[0] for line in glue_table.tables([usual, own])[0][2]]
 
 
+def test_a_network_of_fewer_blocks_is_a_row_of_its_own_and_stands_for_no_other():
+    quiet = read_results([MODELS / "sst2-quiet"])[0]
+    best = quiet.spiking[0].model_copy(update={"metrics": {"accuracy": 0.88}})
+    lean = quiet.model_copy(update={"blocks": (0, 1, 4, 5), "model": "lean", "spiking": [best]})
+    first, last = (row for row in rows_of([quiet, lean]) if row.task == "sst2")
+    assert (first.blocks, last.blocks) == ((0, 1, 4, 5), None)
+    assert {mean.spiking for mean in means_of([first, last])} == {quiet.spiking[0].metrics["accuracy"]}
+    assert "sst2, quiet, 4 blocks" in [line[0] for line in glue_table.tables([quiet, lean])[0][2]]
+
+
 def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
     """Each has a row, and the one that loses least stands for the task."""
     for place, (weights, target) in enumerate([("int1", None), ("int4", None), ("int1", 0.9), ("int1", 0.92)]):

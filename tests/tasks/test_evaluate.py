@@ -92,11 +92,12 @@ def test_a_result_says_what_ran():
     assert (scores.metrics, scores.quiet_share, scores.k) == (found.metrics, found.quiet_share, 1)
     assert (scores.intermediate, scores.silence_per, scores.backend) == (64, "neuron", "events")
     phases = [{"quiet_share": 0.8}, {"price": "rram-22nm", "quiet_share": 0.9}]
-    recipe = {"task": "rte", "backbone": "tiny", "seed": 4, "phases": phases}
+    recipe = {"task": "rte", "backbone": "tiny", "seed": 4, "phases": phases, "network": {"blocks": [0, 2]}}
     result = result_of(TASK, "mine", 70, [scores], recipe=recipe, limit=70)
     assert (result.price, result.quiet_target, scores.weights) == ("rram-22nm", 0.9, "int1")
     untold = result_of(TASK, "mine", 70, [scores], recipe={})
-    assert (untold.seed, untold.price, untold.quiet_target) == (None, None, None)
+    assert (untold.seed, untold.price, untold.quiet_target, untold.blocks) == (None, None, None, None)
+    assert result.blocks == (0, 2)
     assert result.seed == 4 and result.backbone == "tiny" and "--model mine" in str(result.command)
     assert result.note == "only the first 70 rows" and result.format == 3
 
