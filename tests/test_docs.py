@@ -175,7 +175,9 @@ def test_the_table_of_results_is_the_one_that_the_command_prints():
     from matterhorn.report import glue_table
     from matterhorn.tasks.results import read_results
 
-    printed = glue_table.markdown(read_results([find(name) for name in shipped() if name in {*tasks(), "sst2-quiet", "sst2-lean"}]))
+    printed = glue_table.markdown(
+        read_results([find(name) for name in shipped() if name in {*tasks(), "sst2-quiet", "sst2-lean"}])
+    )
     ours, _, rest = printed.partition("Means over")
     means = rest.partition("Published beside")[0]
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..errors import InputError
 from ..models.watching import evaluating, taken_by, tensors
 from ..nn import QuantizedLinear
 from ..tasks.metrics import compute_metrics
@@ -51,8 +52,17 @@ def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
 
 
 def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Tensor, ...]:
-    """Of a teacher's hidden states those behind the blocks that a student has (None: all)."""
-    return states if blocks is None else tuple(states[number] for number in blocks)
+    """Of a teacher's hidden states those behind the blocks that a student has (None: all).
+
+    Raises:
+        InputError: it has other blocks.
+    """
+    if blocks is None:
+        return states
+    if max(blocks) >= len(states):
+        problem = f"{len(states)} blocks, where the student has blocks {list(blocks)} of its own"
+        raise InputError(problem, field="teacher", cure="give the one that the student was quantized from")
+    return tuple(states[number] for number in blocks)
 
 
 def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | None = None) -> Tensor:

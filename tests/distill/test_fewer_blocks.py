@@ -51,7 +51,7 @@ def test_without_quantizers_it_is_the_teacher_without_the_others(name):
     assert network.config.num_hidden_layers == 1 and network.config.teacher_blocks == [1]
 
 
-@pytest.mark.parametrize("blocks", [[], [1, 0], [0, 0], [-1, 2], [0, 4]])
+@pytest.mark.parametrize("blocks", [[], [1, 0], [0, 0], [-1, 2], [0, 4], "02", [False, 2]])
 def test_blocks_that_a_teacher_has_not_are_refused(blocks):
     with pytest.raises(InputError, match=r"blocks: .* of 4 blocks; give ascending numbers from 0 to 3"):
         quantize(deep(), blocks=blocks)
@@ -80,6 +80,8 @@ def test_each_state_follows_the_one_behind_the_same_block():
     wanted = hidden_error(own, [taught[0], taught[2], taught[3]], batch["attention_mask"])
     assert figures["hidden"] == pytest.approx(float(wanted), rel=1e-5)
     assert behind(taught, None) is taught
+    with pytest.raises(InputError, match=r"teacher: 2 blocks, where the student has blocks \[0, 2, 3\] of its own"):
+        Distillation(student, partial(ask, small_bert()))(student, batch)
 
 
 @pytest.mark.parametrize("kind", ["network", "encoder", "program"])

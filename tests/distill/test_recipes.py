@@ -203,6 +203,8 @@ def test_every_shipped_model_says_what_it_was_made_by():
 
 def test_every_shipped_model_says_once_whether_its_history_can_be_replayed():
     cards = [folder.with_name("README.md") for folder in find("sst2").parent.glob("*/manifest.json")]
-    assert {"sst2-base", "general-mini", "pairs-mini", "sst2-quiet", "sst2-lean"} <= {card.parent.name for card in cards}
+    assert {"sst2-base", "general-mini", "pairs-mini", "sst2-quiet", "sst2-lean"} <= {
+        card.parent.name for card in cards
+    }
     for card in cards:
         assert card.read_text().count("cannot be replayed") == 1, card

@@ -82,13 +82,14 @@ class Encoder:
         """Numbers of some of a model's blocks, checked.
 
         Raises:
-            InputError: they do not ascend, or there is no such block.
+            InputError: they are no numbers, do not ascend, or there is no such block.
         """
-        count = len(list(model.get_submodule(self.layers).children()))
-        if not blocks or any(a >= b for a, b in pairwise(blocks)) or blocks[0] < 0 or blocks[-1] >= count:
+        count, numbers = len(list(model.get_submodule(self.layers).children())), list(blocks)
+        known = all(type(number) is int and 0 <= number < count for number in numbers)
+        if not (numbers and known and all(a < b for a, b in pairwise(numbers))):
             cure = f"give ascending numbers from 0 to {count - 1}, e.g. {list(range(0, count, 2))}"
-            raise InputError(f"{list(blocks)} of {count} blocks", field="blocks", cure=cure)
-        return list(blocks)
+            raise InputError(f"{numbers} of {count} blocks", field="blocks", cure=cure)
+        return numbers
 
 
 def like_bert(
