@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from ..models.quantized import read_network
 from ..models.restore import spread
 from ..models.rounding import Moments, least_squares
 from ..models.watching import watching
-from ..program import Config, Program, find, load
+from ..program import Program, find, load
 from ..reading import whole
 from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches, sorted_batches
 from ..topology import Site
+from .fits import check_sizes, places_of
 from .measure import MEASURED_ROWS, on_device, predict
 from .options import formats_of
 from .price import priced
@@ -133,30 +134,8 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
             config = MatterhornConfig.from_pretrained(start.network)
         theirs, kept = config.formats, config.teacher_blocks
     ours = MatterhornConfig(**encoder_of(teacher).options(teacher)).formats
-    _check_sizes(ours, theirs)
-    _places(blocks or range(ours.num_hidden_layers), theirs.num_hidden_layers, kept)
-
-
-def _check_sizes(ours: Config, theirs: Config) -> None:
-    """Of a block; how many there are may differ."""
-    alike = replace(theirs.shape, layers=ours.shape.layers, first_only=ours.shape.first_only)
-    if ours.shape != alike:
-        problem = f"a network of other sizes ({theirs.shape}, not {ours.shape})"
-        raise InputError(problem, field="start", cure="give another start")
-
-
-def _places(blocks: Sequence[int], count: int, kept: Sequence[int] | None) -> list[int]:
-    """Which of a network's blocks a student takes over that is to have ``blocks`` of its teacher's.
-
-    Args:
-        count: how many the network has. kept: which of the teacher's they are; None: all, or those that the student is
-            to have.
-    """
-    known = list(kept or (blocks if count == len(blocks) else range(count)))
-    if not set(blocks) <= set(known):
-        problem = f"a network with blocks {known} of its teacher's, not {list(blocks)}"
-        raise InputError(problem, field="start", cure="give another start")
-    return [known.index(number) for number in blocks]
+    check_sizes(ours, theirs)
+    places_of(blocks, ours.num_hidden_layers, theirs.num_hidden_layers, kept)
 
 
 def finished_phases(run: Path) -> list[Path]:
@@ -266,11 +245,12 @@ def take_over(
     Latent weights that the student has in another width are quantized anew, at its own scales.
 
     Raises:
-        InputError: it has other sizes.
+        InputError: it has other sizes, or other blocks.
     """
-    _check_sizes(student.config.formats, source.config.formats)
-    blocks = student.config.teacher_blocks or range(len(student.blocks))
-    places = _places(blocks, len(source.blocks), source.config.teacher_blocks)
+    check_sizes(student.config.formats, source.config.formats)
+    blocks, count = student.config.teacher_blocks, len(source.blocks)
+    depth = len(student.blocks) if blocks is None else count  # (that it is the teacher's was looked at before)
+    places = places_of(blocks, depth, count, source.config.teacher_blocks)
     for own, place in zip(student.layers(), places, strict=True):
         ours, theirs = own.state_dict(), source.layers()[place].state_dict()
         if student.config.weights != source.config.weights:

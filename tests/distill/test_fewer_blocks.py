@@ -105,6 +105,8 @@ def test_it_takes_over_its_blocks_of_a_whole_start_and_all_of_one_like_itself(ki
     same_blocks(third, student, [0, 1, 2])
     fewer, _ = start_student(phase, tmp_path / "own", ROWS, teacher, {"blocks": [0, 3]}, 1)
     same_blocks(fewer, student, [0, 2])
+    with pytest.raises(InputError, match=r"start: a network of other sizes \(4 blocks, not 2\)"):
+        start_student(phase, convert(given), ROWS, small_bert(), {}, 1)
     for blocks in ([0, 1], None):
         with pytest.raises(InputError, match=r"start: a network with blocks \[0, 2, 3\] of its teacher's, not \[0, 1"):
             start_student(phase, tmp_path / "own", ROWS, teacher, {"blocks": blocks}, 1)
