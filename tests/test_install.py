@@ -68,6 +68,7 @@ def test_a_sentence_is_classified(python, tmp_path):
     assert done.returncode == 0 and "silent share" in done.stdout
 
 
+@pytest.mark.slow
 def test_programs_are_described_verified_evaluated_and_billed(python, tmp_path, rows):
     assert [model["name"] for model in answer(python, "info", folder=tmp_path)["models"]] == ["sst2"]
     data = ("--task", "sst2", "--glue-dir", str(rows))

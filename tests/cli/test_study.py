@@ -31,6 +31,7 @@ def arguments(glue, tmp_path_factory):
     return ["msu", "study", "--points", str(path), "--glue-dir", str(glue)]
 
 
+@pytest.mark.slow
 def test_every_value_is_scored_on_every_chip(arguments, tmp_path):
     output = tmp_path / "a.json"
     result = CliRunner().invoke(app, [*arguments, "--rows", "8", "--chips", "2", "--output", str(output), "--json"])

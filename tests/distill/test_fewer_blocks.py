@@ -121,17 +121,19 @@ def same_blocks(student, given, places):
 
 
 def test_a_recipe_trains_one_and_refuses_what_its_teacher_has_not_before_any_work(tmp_path):
-    path = lay_out(tmp_path, network={"blocks": [0, 2]})
+    few = PHASE | {"steps": 4, "evaluate_every": 2}
+    short = {"teacher": PHASE | {"steps": 15}, "phases": [few, few | {"dead_zone": 1, "silent_share": 0.7}]}
+    path = lay_out(tmp_path, network={"blocks": [0, 2]}, **short)
     deep(vocabulary=len(WORDS)).save_pretrained(tmp_path / "backbone")
     lay_tokenizer(tmp_path / "backbone")
     best = train(load_recipe(path), tmp_path / "run", tmp_path / "glue")
     assert read_network(best).config.teacher_blocks == [0, 2]
-    plain = recipe(tmp_path, network={"blocks": [0, 4]})
+    plain = recipe(tmp_path, network={"blocks": [0, 4]}, **short)
     path.write_text(yaml.safe_dump(plain))
     with pytest.raises(InputError, match=r"blocks: \[0, 4\] of 4 blocks"):
         train(load_recipe(path), tmp_path / "other", tmp_path / "glue")
     assert not (tmp_path / "other" / "teacher").exists()
-    second = recipe(tmp_path, network={"blocks": [0, 1]}, start="run")
+    second = recipe(tmp_path, network={"blocks": [0, 1]}, start="run", **short)
     path.write_text(yaml.safe_dump(second))
     with pytest.raises(InputError, match=r"start: a network with blocks \[0, 2\] of its teacher's, not \[0, 1\]"):
         train(load_recipe(path), tmp_path / "third", tmp_path / "glue")
