@@ -29,9 +29,8 @@ install: .venv/installed
 	touch $@
 
 .venv/installed: .venv/base
-	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable ".[dev]"
-	$(BIN)/matterhorn warm
+	$(BIN)/matterhorn warm & $(BIN)/pip install --quiet "$(TORCH)" && \
+	$(BIN)/pip install --quiet --editable ".[dev]" && wait $$!  # a minute of compiling beside minutes of fetching
 	touch $@
 
 clean:
