@@ -27,10 +27,11 @@ class Published(Strict):
     """A row of a published table, points in [0, 100]."""
 
     name: str
+    backbone: str
     kind: Literal["teacher", "quantized", "spiking"]
     source: str = Field(min_length=3)
     scores: dict[str, float]
-    mean: float
+    mean: float | None = None
     drop: float | None = None
     unconfirmed: list[str] = Field([])
 
@@ -52,7 +53,8 @@ class Published(Strict):
         """The row for machines."""
         scores = {task: self.figure(task) for task in RIVAL_TASKS}
         figures = {"scores": scores, "mean": self.figure("mean"), "drop": self.figure("drop")}
-        return {"name": self.name, "kind": self.kind, "source": self.source, **figures}
+        about = {"name": self.name, "backbone": self.backbone, "kind": self.kind, "source": self.source}
+        return about | figures
 
 
 @cache

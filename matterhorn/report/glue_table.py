@@ -13,14 +13,17 @@ from .glue_rows import FIGURES, RIVAL_TASKS, Mean, Published, Row, lines_of, mea
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
-FORMAT = 4
-"""Of the JSON; 3: intervals; 4: widths of weights, targets."""
+FORMAT = 5
+"""Of the JSON; 3: intervals; 4: widths of weights, targets; 5: backbones of rivals."""
 
 DASH = "–"
 USUAL = "int1"
 """Weights that are not named."""
 
 UNCONFIRMED = "?"
+USUAL_RIVAL = "BERT-base"
+"""Backbone of a rival that is not named."""
+
 NOTES = (
     "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
     "behind a task: trained by the price of events, or for a quiet share; weights of more than one bit; "
@@ -28,7 +31,7 @@ NOTES = (
     "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds; in brackets the 95 % "
     "interval of one seed, for other rows like these (Wilson for shares of rows, else bootstrap).",
     f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
-    "Their backbone is BERT-base: compare drops rather than scores.",
+    f"Their backbone is {USUAL_RIVAL}, where none is named: compare drops rather than scores.",
 )
 
 
@@ -111,7 +114,8 @@ def _ends(row: Row) -> str:
 
 def _mean_line(mean: Mean) -> list[str]:
     share = f"{len(mean.tasks)} of {len(mean.tasks) + len(mean.missing)}"
-    return [mean.name, share, *[_points(getattr(mean, name)) for name in FIGURES]]
+    name = f"{mean.name}, {mean.backbone}" if mean.backbone else mean.name
+    return [name, share, *[_points(getattr(mean, name)) for name in FIGURES]]
 
 
 def _own_line(mean: Mean, rows: Sequence[Row]) -> list[str]:
@@ -128,7 +132,7 @@ def _rival_line(rival: Published) -> list[str]:
         figure = rival.figure(name)
         doubt = UNCONFIRMED if figure["value"] is not None and not figure["confirmed"] else ""
         cells.append(_points(figure["value"]) + doubt)
-    return [rival.name, *cells]
+    return [rival.name if rival.backbone == USUAL_RIVAL else f"{rival.name}, {rival.backbone}", *cells]
 
 
 def _points(share: float | None, spread: float | None = None) -> str:

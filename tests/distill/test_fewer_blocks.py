@@ -57,6 +57,12 @@ def test_blocks_that_a_teacher_has_not_are_refused(blocks):
         quantize(deep(), blocks=blocks)
 
 
+def test_all_blocks_are_no_fewer():
+    """A network that has them all must not count as one with fewer, in no result."""
+    with pytest.raises(InputError, match="blocks: all 4 blocks; leave it out"):
+        quantize(deep(), blocks=range(4))
+
+
 def test_it_is_matched_measured_and_verified_on_its_own_blocks(tmp_path):
     teacher, batch = deep(), small_batch()
     whole, own = channel_moments(teacher, batch), channel_moments(teacher, batch, KEPT)

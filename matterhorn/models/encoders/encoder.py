@@ -82,13 +82,16 @@ class Encoder:
         """Numbers of some of a model's blocks, checked.
 
         Raises:
-            InputError: they are no numbers, do not ascend, or there is no such block.
+            InputError: they are no numbers, do not ascend, or there is no such block; or they are all there are, which is
+                what no list of them means.
         """
         count, numbers = len(list(model.get_submodule(self.layers).children())), list(blocks)
         known = all(type(number) is int and 0 <= number < count for number in numbers)
         if not (numbers and known and all(a < b for a, b in pairwise(numbers))):
             cure = f"give ascending numbers from 0 to {count - 1}, e.g. {list(range(0, count, 2))}"
             raise InputError(f"{numbers} of {count} blocks", field="blocks", cure=cure)
+        if len(numbers) == count:
+            raise InputError(f"all {count} blocks", field="blocks", cure="leave it out")
         return numbers
 
 
