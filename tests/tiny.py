@@ -39,15 +39,17 @@ def lay_tokenizer(folder: Path) -> None:
 
 
 def lay_pairs(folder: Path, count: int = 300) -> Path:
-    """Rows of WNLI that can be learned: is a film good?"""
-    draw, rows = np.random.default_rng(0), ["sentence1\tsentence2\tlabel"]
-    for _ in range(count):
+    """Rows of WNLI that can be learned, each another one: is a film good? And the same of RTE: is it a fine film?"""
+    draw, found = np.random.default_rng(0), dict[str, int]()
+    while len(found) < count:
         label = int(draw.integers(2))
-        words = draw.choice(GOOD if label else BAD, size=int(draw.integers(1, 5)))
-        rows.append(f"a film\t{' and '.join(words)}\t{label}")
-    (folder / "WNLI").mkdir(parents=True, exist_ok=True)
-    for split in ("train", "dev"):
-        (folder / "WNLI" / f"{split}.tsv").write_text("\n".join(rows))
+        found[" and ".join(draw.choice(GOOD if label else BAD, size=int(draw.integers(1, 5))))] = label
+    for task, first in (("wnli", "a film"), ("rte", "a fine film")):
+        classes = get_task(task).classes
+        rows = [f"{first}\t{words}\t{classes[label]}" for words, label in found.items()]
+        (folder / task.upper()).mkdir(parents=True, exist_ok=True)
+        for split in ("train", "dev"):
+            (folder / task.upper() / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
     return folder
 
 

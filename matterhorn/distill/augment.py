@@ -93,7 +93,8 @@ def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
         InputError: the rows are single sentences.
     """
     if not any(map(any, rows.types)):
-        raise InputError("rows of one sentence have no partners", field="rematched", cure="leave it out of the recipe")
+        problem = "rows of one sentence, or of two that the tokenizer does not mark, have no partners"
+        raise InputError(problem, field="rematched", cure="leave it out of the recipe")
     seams = [types.index(1) for types in rows.types]
     firsts = [tuple(ids[:seam]) for ids, seam in zip(rows.ids, seams, strict=True)]
     seconds = [tuple(ids[seam:]) for ids, seam in zip(rows.ids, seams, strict=True)]
@@ -125,12 +126,13 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
     return [row for some in parts for row in (some @ theirs.T).topk(number).indices.tolist()]
 
 
-def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:
+def edit(rows: Tokens, frame: set[int], count: int, seed: int, longest: int) -> Tokens:
     """Given rows with one token dropped, doubled, taken from another row, or swapped with another of its row: most are
     no longer good English, which a judge of grammar (CoLA) has to notice.
 
     Args:
         frame: tokens that stay where they are and are never put in: those around a row and between its sentences.
+        longest: tokens of a row, at most: none is put into a longer one.
     """
     draw = random.Random(seed)
     ids, types = [], []
@@ -140,7 +142,7 @@ def edit(rows: Tokens, frame: set[int], count: int, seed: int) -> Tokens:
         if len(places) > 1:
             here, there = draw.sample(places, 2)
             strangers = [token for token in draw.choice(rows.ids) if token not in frame] or [row[there]]
-            way = draw.randrange(4)
+            way = draw.randrange(4 if len(row) < longest else 2)
             if way == 0:
                 del row[here], kinds[here]
             elif way == 1:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..errors import InputError
 from ..models.watching import evaluating
 from ..tasks.tokens import Tokens, sorted_batches
 from .measure import MEASURED_ROWS, ask, mean_states, on_device
@@ -32,21 +33,31 @@ def is_pair(types: list[int]) -> bool:
 
 
 def with_strangers(rows: Tokens, seed: int) -> Tokens:
-    """The same rows, but of a share of the pairs the second sentence is one of another pair's, drawn with ``seed``."""
+    """The same rows, but of a share of the pairs the second sentence is one of another pair's, drawn with ``seed``,
+    where the two are no longer together than the longest row."""
     draw, ids, types = random.Random(seed), list(rows.ids), list(rows.types)
+    longest = max(map(len, ids), default=0)
     pairs = [i for i, own in enumerate(types) if is_pair(own)]
     seams = {i: types[i].index(1) for i in pairs}
     for i in pairs:
         if draw.random() < STRANGERS:
             other = draw.choice(pairs)
             first, second = rows.ids[i][: seams[i]], rows.ids[other][seams[other] :]
-            ids[i], types[i] = first + second, [0] * len(first) + [1] * len(second)
+            if len(first) + len(second) <= longest:
+                ids[i], types[i] = first + second, [0] * len(first) + [1] * len(second)
     return replace(rows, ids=ids, types=types)
 
 
 def with_likeness(rows: Tokens, backbone: PreTrainedModel) -> Tokens:
-    """The pairs among rows, labelled with how like the backbone finds the two, in deviations from the mean."""
+    """The pairs among rows, labelled with how like the backbone finds the two, in deviations from the mean.
+
+    Raises:
+        InputError: there are not two of them.
+    """
     pairs = [i for i, types in enumerate(rows.types) if is_pair(types)]
+    if len(pairs) < 2:
+        problem, cure = f"{len(pairs)} pairs whose two texts the tokenizer marks", "a teacher that compares needs pairs"
+        raise InputError(problem, field="texts", cure=cure)
     own = rows.subset(pairs)
     seams = [types.index(1) for types in own.types]
     firsts = [ids[:seam] for ids, seam in zip(own.ids, seams, strict=True)]

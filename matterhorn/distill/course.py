@@ -86,7 +86,9 @@ def check_course(course: Course, folder: Path) -> None:
         if isinstance(recipe.start, str):
             start = Path(recipe.start).name
             if start not in earlier and not finished_phases(folder / start):
-                cure = f"name one that stands before it ({', '.join(earlier) or 'none does'})"
+                cure = (
+                    f"name one that stands before it ({', '.join(earlier) or 'none does'}), or a finished run's folder"
+                )
                 raise InputError(f"{recipe.start} is no earlier recipe", field=f"recipes.{name}.start", cure=cure)
         elif recipe.start is not None:
             find_start(folder / name, recipe.start, recipe.phases[0].dead_zone)

@@ -103,12 +103,14 @@ def run_phase(
     if progress.done:
         return progress
     descent.step, flips, began = progress.step, Flips(model), time.monotonic() - progress.seconds
+    clock = Clock(progress.step, progress.seconds)
     batches = token_batches(train, phase, seed, progress.step, total, accelerator)
     with _reported(accelerator, folder, phase), bar(descent, folder.name) as shown:
         for steps in descend(descent, loss, batches, phase):
             spent = _agreed(time.monotonic() - began, phase, accelerator)
             if phase.minutes is not None:
-                descent.total = shown.total = min(total, foresee(descent.step, spent, 60 * phase.minutes))
+                descent.total = min(total, clock.foresee(descent.step, spent, 60 * phase.minutes))
+                shown.total = None if descent.total == ENDLESS else descent.total
             if shown.update():
                 show(shown, steps)
             progress.done = descent.step >= descent.total
@@ -145,18 +147,42 @@ def is_due(phase: Phase, step: int, since: float) -> bool:
 
 
 def stalls(history: Sequence[Mapping[str, float]], patience: int) -> bool:
-    """Whether just now the last ``patience`` evaluations brought nothing on the rows held out, while the same figure of
-    the rows that are learned still fell: rows are learned by heart."""
+    """Whether it is since just now that the last ``patience`` evaluations brought nothing on the rows held out, while
+    the same figure of the rows that are learned still fell: rows are learned by heart."""
+    return _stands(history, patience) and not _stands(history[:-1], patience)
+
+
+def _stands(history: Sequence[Mapping[str, float]], patience: int) -> bool:
     pair = next((names for names in SIDES if history and names[0] in history[-1] and names[1] in history[-1]), None)
-    if pair is None or len(history) < 2 * patience:
+    if pair is None or len(history) <= patience:
         return False
     held, learned = ([entry[name] for entry in history] for name in pair)
-    return len(held) - 1 - held.index(min(held)) == patience and min(learned[-patience:]) < min(learned[:-patience])
+    return len(held) - 1 - held.index(min(held)) >= patience and min(learned[-patience:]) < min(learned[:-patience])
 
 
-def foresee(step: int, spent: float, seconds: float) -> int:
-    """Steps that a phase of so many seconds will have, when ``step`` of them took ``spent``."""
-    return step if spent >= seconds else max(step + 1, round(step * seconds / spent))
+@dataclass
+class Clock:
+    """How many steps a phase by the clock will have. Of a process's steps the first is left out, in which code is
+    compiled: judged by it, a phase would seem so short that it has no time to warm up.
+
+    Args:
+        step, seconds: where the phase stood, and what it had taken until then.
+    """
+
+    step: int
+    seconds: float
+    began: tuple[int, float] | None = None
+    """The first step of this process, and when it ended."""
+
+    def foresee(self, step: int, spent: float, seconds: float) -> int:
+        """Steps of a phase of so many seconds, when ``step`` of them took ``spent``; :data:`ENDLESS`: not known yet."""
+        if spent >= seconds:
+            return step
+        if self.began is None:
+            self.began = step, spent
+            return max(step + 1, round(self.step * seconds / self.seconds)) if self.step else ENDLESS
+        each = (spent - self.began[1]) / (step - self.began[0])
+        return step + max(1, round((seconds - spent) / each))
 
 
 def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list[int], int]]:

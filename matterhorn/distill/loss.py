@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..energy.price import Prices
+from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..nn import Events
 from ..topology import Site
@@ -51,6 +52,9 @@ class Distillation:
         taught, states = self.teacher(batch)
         states = behind(states, self.student.config.teacher_blocks)
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
+        if answer.logits.shape[-1] != taught.shape[-1]:
+            problem = f"{taught.shape[-1]} outputs, where the student has {answer.logits.shape[-1]}"
+            raise InputError(problem, field="teacher", cure="give the classifier that the student was made of")
         present = batch["attention_mask"]
         own = torch.stack([present[:, 0].sum(), present.sum()]).float()
         rows, tokens = own / reduce(own, "mean")  # so that the mean over processes is that over all rows and tokens

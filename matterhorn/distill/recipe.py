@@ -208,6 +208,11 @@ class Recipe(Exact):
             raise ValueError("a recipe without a task has texts, and no rows made of others")
         if self.task is not None and self.teacher is None:
             raise ValueError("a recipe of a task needs a teacher")
+        if self.task in self.texts:
+            raise ValueError(f"texts: {self.task}'s own rows are learned from as it is; leave it out")
+        for number, phase in enumerate(self.phases):
+            if phase.matched and (number or self.start is not None):
+                raise ValueError(f"phases.{number}.matched: of the first phase without a start alone; leave it out")
         for number, phase in enumerate(self.phases):
             try:
                 formats_of(self.network, phase.dead_zone)

@@ -32,7 +32,7 @@ from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_st
 from .state import is_done
 from .steps import multiplies_bf16
 from .teacher import backbone_tokenizer, freeze, load_classifier, load_teacher, locate, task_loss
-from .texts import distillation_rows, general_rows
+from .texts import distillation_rows, general_rows, judged_by
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
@@ -133,7 +133,9 @@ def _task_lesson(
     examples = load_examples(task, "train", glue_dir)
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
-    given = distillation_rows(recipe, learn, fast, glue_dir)
+    _check_rows(learn, select, folder)
+    kept = judged_by(task, chosen, glue_dir) if recipe.texts or recipe.sources else frozenset[str]()
+    given = distillation_rows(recipe, learn, fast, glue_dir, kept=kept)
     set_seed(recipe.seed)
     model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
     check_fits(start, model, recipe.network)
@@ -157,6 +159,7 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
     ``teacher``, one that learned to compare does (:mod:`~.compare`)."""
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
+    _check_rows(learn, select, folder)
 
     def backbone() -> PreTrainedModel:
         set_seed(recipe.seed)  # of its head, which the backbone has not
@@ -177,6 +180,17 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
         )
     teacher = partial(load_teacher, place / "best", task)
     return Lesson(teacher, learn, held, by_divergence(task, freeze(teacher())), tokenizer)
+
+
+def _check_rows(learn: Tokens, select: Tokens, folder: Path) -> None:
+    """Whether there is something to learn from, and to choose by.
+
+    Raises:
+        InputError: there is not.
+    """
+    if not (len(learn) and len(select)):
+        problem = f"{len(learn)} rows to learn from, {len(select)} to choose by"
+        raise InputError(problem, file=folder, field="texts", cure="give more, five rows at least")
 
 
 def loss_of(

@@ -20,7 +20,7 @@ from ..tasks.score import Splits, both
 from ..tasks.task import Task
 from .measure import predict
 from .recipe import Recipe, read_recipe
-from .start import RECIPE_FILE, finished_phases
+from .start import RECIPE_FILE, begun_phases
 from .state import Progress, is_done, read_progress
 from .teacher import load_teacher
 
@@ -42,7 +42,7 @@ def find_networks(folder: Path) -> Networks:
     """
     if (folder / "config.json").is_file():
         return Networks([folder])
-    last = {_config(place / "best").get("dead_zone", 0): place / "best" for place in finished_phases(folder)}
+    last = {_config(place / "best").get("dead_zone", 0): place / "best" for place in begun_phases(folder)}
     if not last:
         cure = "give a run's folder with a finished phase, or a network's folder"
         raise InputError("no network here", file=folder, cure=cure)
@@ -73,11 +73,13 @@ def finished_run(folder: Path) -> Finished:
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"
         raise InputError("a run for no task", file=folder, field="task", cure=cure)
-    networks, places = find_networks(folder), finished_phases(folder)
+    networks, places = find_networks(folder), begun_phases(folder)
+    cure = "go on with the same matterhorn train"
     for place in places:
         if not is_done(place / "last"):
-            cure = "go on with the same matterhorn train"
             raise InputError("this phase is not finished", file=place, cure=cure)
+    if len(places) < len(recipe.phases):
+        raise InputError(f"{len(places)} of {len(recipe.phases)} phases", file=folder, cure=cure)
     return Finished(recipe, networks, [read_progress(place / "last") for place in places])
 
 

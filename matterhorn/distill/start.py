@@ -36,6 +36,7 @@ from .measure import MEASURED_ROWS, on_device, predict
 from .options import formats_of
 from .price import priced
 from .recipe import Distilling, Frozen, read_recipe
+from .state import is_done
 
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
 
@@ -44,6 +45,9 @@ FITTED, STIFFNESS = 768, 1.0
 
 Source = Path | Program | GeneralEncoder
 """A network to go on from: the folder of a quantized one, a program, or a task-free encoder."""
+
+LEVELS = ("activation_bits", "kv_bits", "silence_per", "levels_per", "activation")
+"""Formats that a student shares with a network whose scales and silent levels it takes over."""
 
 RECIPE_FILE = "recipe.yaml"
 """Of a run's folder."""
@@ -78,8 +82,8 @@ def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
     folder = run.parent / Path(start).name
     phases = finished_phases(folder)
     if not phases:
-        problem, cure = "no finished phase", f"train {start} first, with its output there"
-        raise InputError(problem, file=folder, field="start", cure=cure)
+        cure = f"train {start} to its end first, with its output there"
+        raise InputError("no finished run", file=folder, field="start", cure=cure)
     teacher = folder / "teacher" / "best"
     alike = [place for place in phases if place.name.endswith(f"-k{dead_zone}")]
     task = read_recipe(folder / RECIPE_FILE).task
@@ -108,8 +112,8 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         options: of the student (:func:`matterhorn.quantize`).
 
     Raises:
-        InputError: it has no such blocks; the network has other sizes; an encoder is of another backbone, or its levels
-            are of other widths.
+        InputError: it has no such blocks; the network has other sizes or formats of levels; an encoder is of another
+            backbone.
     """
     blocks = options.get("blocks")
     if blocks is not None:
@@ -120,13 +124,8 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         if not start.network.is_of(teacher):
             problem = f"{start.network.name} is not of the backbone"
             raise InputError(problem, field="start", cure="give an encoder that was distilled from it")
-        ours = formats_of(options)
-        for name in ("activation_bits", "kv_bits"):
-            wanted = start.network.options[name]
-            if getattr(ours, name) != wanted:
-                problem = f"{getattr(ours, name)}, where {start.network.name} has {wanted}"
-                raise InputError(problem, field=f"network.{name}", cure=f"give {wanted}, or another start")
-        return
+        theirs_by_name = {name: start.network.options[name] for name in ("activation_bits", "kv_bits")}
+        return _check_levels(options, theirs_by_name, start.network.name)
     if isinstance(start.network, Program):
         theirs, kept = start.network.config, None
     else:
@@ -135,13 +134,30 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         theirs, kept = config.formats, config.teacher_blocks
     ours = MatterhornConfig(**encoder_of(teacher).options(teacher)).formats
     check_sizes(ours, theirs)
+    _check_levels(options, {name: getattr(theirs, name) for name in LEVELS}, "the start")
     places_of(blocks, ours.num_hidden_layers, theirs.num_hidden_layers, kept)
 
 
-def finished_phases(run: Path) -> list[Path]:
-    """Folders of a run's phases that have a network, in the order in which they ran."""
+def _check_levels(options: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
+    """Whether a student's levels, whose scales it takes over, are those of the network ``name``."""
+    ours = formats_of(options)
+    for field, wanted in theirs.items():
+        if (own := getattr(ours, field)) != wanted:
+            cure = f"give {wanted}, or another start"
+            raise InputError(f"{own}, where {name} has {wanted}", field=f"network.{field}", cure=cure)
+
+
+def begun_phases(run: Path) -> list[Path]:
+    """Folders of a run's phases that have a network, in the order in which they ran; the last may not have ended."""
     found = [path.parents[1] for path in run.glob("phase-[0-9]*-k[0-9]*/best/config.json")]
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def finished_phases(run: Path) -> list[Path]:
+    """Folders of the phases of a run that came to its end, in order; of any other none."""
+    found, recipe = begun_phases(run), run / RECIPE_FILE
+    ended = recipe.is_file() and len(found) == len(read_recipe(recipe).phases)
+    return found if ended and all(is_done(place / "last") for place in found) else []
 
 
 def start_student(
@@ -241,7 +257,8 @@ def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def take_over(
     student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network that the student has, and its pooler, activation and classifier with ``head``.
+    """Copy the blocks of another network that the student has, what lies between embeddings and the first of them, if
+    anything does, and its pooler, activation and classifier with ``head``.
     Latent weights that the student has in another width are quantized anew, at its own scales.
 
     Raises:
@@ -256,6 +273,8 @@ def take_over(
         if student.config.weights != source.config.weights:
             theirs = {name: ours[name] if name.endswith(".ratio") else theirs[name] for name in ours}
         own.load_state_dict(theirs)
+    if student.projection is not None and source.projection is not None:
+        student.projection.load_state_dict(source.projection.state_dict())
     if head:
         student.config.head_activation = source.config.head_activation
         student.pooler.load_state_dict(source.pooler.state_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,22 +12,28 @@ from tokenizers import Tokenizer
 from ..errors import InputError
 from ..tasks.rows import Examples, load_examples
 from ..tasks.sources import Use, cross, load_source
-from ..tasks.task import get_task
+from ..tasks.task import Task, get_task
 from ..tasks.tokens import Tokens, tokenize
 from .augment import edit, recombine, rematch, reword
 from .recipe import Recipe
 from .teacher import embedding_table
 
 
-def distillation_rows(recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_dir: Path | None) -> Tokens:
+def distillation_rows(
+    recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_dir: Path | None, *, kept: Set[str] = frozenset()
+) -> Tokens:
     """What the student of a task learns on: the task's rows, texts of other tasks, rows made of its own, and all of
-    them in other words."""
+    them in other words.
+
+    Args:
+        kept: sentences that it is judged by: no text with one of them is read. (Some pairs of MRPC are STS-B's.)
+    """
     assert recipe.task is not None
-    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1)
+    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1, kept=kept)
     if recipe.recombined:
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:
-        more.append(edit(rows, special_tokens(tokenizer), recipe.edited, recipe.seed))
+        more.append(edit(rows, special_tokens(tokenizer), recipe.edited, recipe.seed, recipe.max_length))
     if recipe.rematched:
         more.append(rematch(rows, embedding_table(recipe.backbone), recipe.rematched, recipe.seed))
     given = join([rows, *more]) if more else rows
@@ -36,10 +43,25 @@ def distillation_rows(recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_d
     return join([given, reword(given, table, words, recipe.reworded, recipe.seed)])
 
 
-def load_texts(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None, *, alone: bool = False) -> list[Tokens]:
-    """Rows of each of the recipe's ``texts``, drawn with its seed; no labels.
+def judged_by(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:
+    """Sentences of the rows held out and of the development set: none is learned from."""
+    rows = chosen.texts + load_examples(task, "dev", glue_dir).texts
+    return {sentence for row in rows for sentence in row}
 
-    ``alone``: for a task with single sentences: the two of a pair are rows of their own.
+
+def load_texts(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    glue_dir: Path | None,
+    *,
+    alone: bool = False,
+    kept: Set[str] = frozenset(),
+) -> list[Tokens]:
+    """Rows of each of the recipe's ``texts`` and ``sources``, drawn with its seed; no labels.
+
+    Args:
+        alone: for a task with single sentences: the two of a pair are rows of their own.
+        kept: sentences that no row may have.
     """
     parts = []
     for name in recipe.texts:
@@ -47,12 +69,13 @@ def load_texts(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None, *, a
         rows = load_examples(task, "train", glue_dir).texts
         if alone:
             rows = list(dict.fromkeys((sentence,) for row in rows for sentence in row))
+        rows = [row for row in rows if kept.isdisjoint(row)]
         drawn = random.Random(recipe.seed).sample(range(len(rows)), min(recipe.texts_each, len(rows)))
         unlabelled = Examples([rows[i] for i in drawn], [])
         parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
     own = get_task(recipe.task or recipe.texts[0] if recipe.texts else "sst2")
     for use in recipe.sources:
-        texts = Examples(source_rows(use, recipe, alone=alone), [])
+        texts = Examples([row for row in source_rows(use, recipe, alone=alone) if kept.isdisjoint(row)], [])
         parts.append(tokenize(texts, tokenizer, own, recipe.max_length))
     return parts
 
@@ -79,7 +102,8 @@ def general_rows(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None) ->
     rows = join(load_texts(recipe, tokenizer, glue_dir))
     order = random.Random(recipe.seed).sample(range(len(rows)), len(rows))
     held = min(recipe.selection_rows, len(rows) // 5)
-    return rows.subset(order[held:]), rows.subset(order[:held])
+    chosen = {tuple(rows.ids[i]) for i in order[:held]}
+    return rows.subset([i for i in order[held:] if tuple(rows.ids[i]) not in chosen]), rows.subset(order[:held])
 
 
 def special_tokens(tokenizer: Tokenizer) -> set[int]:

@@ -155,7 +155,8 @@ def _from_hub(task: Task, split: str) -> Examples:
 
 
 def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = False) -> tuple[Examples, Examples]:
-    """Split training rows into (train, selection): at most a fifth of them is kept to choose models by.
+    """Split training rows into (train, selection): at most a fifth of them is kept to choose models by, and no row is
+    in both, if it is there twice.
 
     ``fragments``: rows are pieces of common sentences (SST-2). Then whole sentences are held out, and every longer
     piece of them, or of what they are a piece of, is dropped, so that the selection rows are as unseen as dev rows.
@@ -167,7 +168,10 @@ def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = Fals
     random.Random(seed).shuffle(order)
     rows = min(rows, len(examples) // 5)
     if not fragments:
-        return examples.subset(order[rows:]), examples.subset(order[:rows])
+        chosen = {examples.texts[i] for i in order[:rows]}
+        return examples.subset([i for i in order[rows:] if examples.texts[i] not in chosen]), examples.subset(
+            order[:rows]
+        )
     text = [row[0] for row in examples.texts]
     kept = [i for i in order if len(text[i].split()) >= WHOLE_SENTENCE][:rows]
     if not kept:

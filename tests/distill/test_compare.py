@@ -65,11 +65,17 @@ def test_some_pairs_get_the_second_sentence_of_another():
     assert with_strangers(rows, 1) == made != with_strangers(rows, 2)
 
 
+def test_no_pair_of_strangers_is_longer_than_the_longest_row():
+    rows = rows_of([([10] * (1 + i % 20), [100] * (20 - i % 20)) for i in range(200)])
+    made = with_strangers(rows, 1)
+    assert max(map(len, made.ids)) == max(map(len, rows.ids)) and made.ids != rows.ids
+
+
 def test_an_encoder_learns_from_a_teacher_that_learned_to_compare(tmp_path: Path):
     """From weights that were matched to it with the dead zone in place, events spent by their price."""
     lay_backbone(tmp_path / "backbone")
     lay_pairs(tmp_path / "glue")
-    phase = PHASE | {"dead_zone": 2, "matched": True, "silent_share": 0.8, "price": "rram-22nm"}
+    phase = PHASE | {"epochs": 8, "dead_zone": 2, "matched": True, "silent_share": 0.8, "price": "rram-22nm"}
     recipe = Recipe(
         backbone=str(tmp_path / "backbone"),
         texts=["wnli"],

@@ -95,7 +95,7 @@ def test_a_recipe_that_fails_says_so_and_the_next_one_runs(laid, monkeypatch):
     first, second, general = run_course(given, whole.with_name("bad"), path.parent / "glue", say=told.append)
     assert general.best and general.problem is None and first.best is None
     assert "the teacher's accuracy is" in first.problem and "commonest label alone 1.010; train it" in first.problem
-    assert "no finished phase" in second.problem and sum("no finished phase" in line for line in told) == 1
+    assert "no finished run" in second.problem and sum("no finished run" in line for line in told) == 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_start_that_does_not_come_before_is_refused_before_any_work(laid, tmp_
     ("change", "problem"),
     [
         ({"sources": [{"name": "mine", "version": "1", "sha256": "0" * 64}]}, r"mine\.json: sources: not prepared"),
-        ({"texts": ["rte"]}, "RTE"),
+        ({"texts": ["mrpc"]}, "MRPC"),
         ({"backbone": "nowhere"}, "nowhere"),
     ],
 )

@@ -10,18 +10,37 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import ElectraConfig, ElectraForSequenceClassification
 
+from matterhorn.distill.course import check_course
+from matterhorn.distill.encoder import write_encoder
 from matterhorn.distill.measure import ask, on_device
 from matterhorn.distill.provenance import about_run
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe, load_recipe
 from matterhorn.distill.run import loss_of, train
-from matterhorn.distill.start import check_fits, find_start, start_student
+from matterhorn.distill.start import (
+    Start,
+    begun_phases,
+    check_fits,
+    find_start,
+    finished_phases,
+    start_student,
+    take_over,
+)
 from matterhorn.distill.teacher import backbone_tokenizer
-from matterhorn.distill.texts import distillation_rows, general_rows, join, load_texts, special_tokens, vocabulary
+from matterhorn.distill.texts import (
+    distillation_rows,
+    general_rows,
+    join,
+    judged_by,
+    load_texts,
+    special_tokens,
+    vocabulary,
+)
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
 from matterhorn.models.general import write_general
-from matterhorn.tasks.rows import load_examples
+from matterhorn.tasks.rows import Examples, hold_out, load_examples
 from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
@@ -63,7 +82,7 @@ def test_an_encoder_is_distilled_and_a_task_starts_from_it(laid):
     assert 0 < state["history"][0]["cosine"] < state["history"][-1]["cosine"] <= 1
 
     short = PHASE | {"epochs": 0.1, "learning_rate": 1e-6, "dead_zone": 2}
-    own = of_task(laid, start="minilm/general", texts=["wnli"], texts_each=20, phases=[short])
+    own = of_task(laid, start="minilm/general", texts=["rte"], texts_each=20, phases=[short])
     train(own, laid / "runs" / "task", laid / "glue")
     network, source = (
         QuantizedForSequenceClassification.from_pretrained(laid / "runs" / place / "phase-0-k2" / "best")
@@ -95,7 +114,7 @@ def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(laid):
     given = load_examples(get_task("wnli"), "train", laid / "glue").texts
     assert len(alone) == len({sentence for pair in given for sentence in pair})
     for task, parts in (("sst2", 1), ("wnli", 2)):  # a run reads them as its task has them
-        run = of_task(laid, task=task, texts=["wnli"])
+        run = of_task(laid, task=task, texts=["rte"])
         learned = distillation_rows(run, Tokens([], [], []), tokenizer, laid / "glue")
         assert {row.count(end) for row in learned.ids} == {parts}
 
@@ -280,3 +299,99 @@ def test_the_shipped_general_recipe_is_one(tmp_path):
     assert load_recipe("general").task is None
     with pytest.raises(InputError, match="texts, and no rows"):
         load_recipe(lay_out(tmp_path, task=None, texts=["wnli"], reworded=5))
+
+
+def test_no_sentence_that_a_student_is_judged_by_is_learned_from(laid):
+    """Not through the texts of another task either, which has some of the same."""
+    tokenizer, own = tokenizer_in(laid), of_task(laid, texts=["rte"])
+    task = get_task("wnli")
+    examples = load_examples(task, "train", laid / "glue")
+    _, chosen = hold_out(examples, own.selection_rows, own.seed)
+    kept = judged_by(task, chosen, laid / "glue")
+    assert {sentence for row in chosen.texts for sentence in row} < kept  # dev rows are among them
+    held = {sentence for row in chosen.texts for sentence in row[1:]}
+    (all_of,), (left,) = (load_texts(own, tokenizer, laid / "glue", kept=some) for some in (frozenset(), held))
+    assert len(all_of) - len(left) == len(held) == own.selection_rows
+    assert len(distillation_rows(own, Tokens([], [], []), tokenizer, laid / "glue", kept=kept)) == 0
+
+
+def test_a_row_that_is_there_twice_is_not_learned_and_held_out():
+    rows = Examples([(f"row {i % 10}",) for i in range(50)], [0] * 50)
+    learn, chosen = hold_out(rows, 3, 1)
+    assert len(chosen) == 3 and {*learn.texts}.isdisjoint(chosen.texts) and len(learn) >= 35
+
+
+def test_a_start_that_was_killed_is_none(laid, tmp_path, monkeypatch):
+    """Nor is one of two phases whose first has ended."""
+    own, phase = general(laid), PHASE | {"dead_zone": 2, "logit_weight": 0}
+    two = own.model_copy(update={"phases": [Distilling(**phase | {"steps": 1}), Distilling(**phase | {"steps": 12})]})
+    real, left = torch.optim.AdamW.step, [13]
+
+    def stop(self, *arguments, **options):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stop)
+    with pytest.raises(KeyboardInterrupt):  # behind an evaluation, before the end
+        train(two, tmp_path / "general", laid / "glue")
+    assert [place.name for place in begun_phases(tmp_path / "general")] == ["phase-0-k2", "phase-1-k2"]
+    assert finished_phases(tmp_path / "general") == []
+    with pytest.raises(InputError, match="start: no finished run; train general to its end first"):
+        find_start(tmp_path / "task", "general", 2)
+    with pytest.raises(InputError, match=r"recipes\.task\.start: general is no earlier recipe"):
+        check_course({"task": of_task(laid, start="general")}, tmp_path)
+    with pytest.raises(InputError, match="not a finished run without a task"):
+        write_encoder(tmp_path / "general", tmp_path / "encoder")
+    monkeypatch.undo()
+    train(two, tmp_path / "general", laid / "glue")
+    assert find_start(tmp_path / "task", "general", 2).network == tmp_path / "general" / "phase-1-k2" / "best"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("silence_per", "tensor"),
+        ("levels_per", "neuron"),
+        ("activation_bits", 3),
+        ("kv_bits", 2),
+        ("activation", "gelu"),
+    ],
+)
+def test_a_start_whose_levels_are_of_another_format_is_refused(tmp_path, field, value):
+    teacher = small_bert()
+    quantize(teacher).save_pretrained(tmp_path / "start")
+    with pytest.raises(InputError, match=rf"network\.{field}: {value}, where the start has"):
+        check_fits(Start(tmp_path / "start", None, None), teacher, {field: value})
+
+
+def test_too_few_rows_are_said_before_any_step(laid, tmp_path):
+    glue = lay_pairs(tmp_path / "glue", 4)
+    with pytest.raises(InputError, match="texts: 4 rows to learn from, 0 to choose by; give more, five rows at least"):
+        train(of_task(laid), tmp_path / "task", glue)
+    with pytest.raises(InputError, match="0 to choose by"):
+        train(general(laid), tmp_path / "general", glue)
+    (tmp_path / "glue" / "CoLA").mkdir()
+    lines = [f"x\t1\t\t{words}" for words in ["a film and a film", *(f"a {w} film" for w in GOOD)]]
+    (tmp_path / "glue" / "CoLA" / "train.tsv").write_text("\n".join(lines))
+    alone = general(laid, texts=["cola"], teacher=PHASE, phases=[PHASE | {"dead_zone": 1}])
+    with pytest.raises(InputError, match="texts: 0 pairs whose two texts the tokenizer marks; a teacher that compares"):
+        train(alone, tmp_path / "alone", tmp_path / "glue")
+
+
+def test_what_lies_between_embeddings_and_blocks_is_taken_over():
+    config = ElectraConfig(
+        vocab_size=50,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    teacher = ElectraForSequenceClassification(config)
+    source, student = quantize(teacher), quantize(teacher)
+    with torch.no_grad():
+        source.projection.weight.add_(1)
+    take_over(student, source, head=False)
+    assert torch.equal(student.projection.weight, source.projection.weight)

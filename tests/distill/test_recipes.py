@@ -163,6 +163,9 @@ LATE = [
     ({"phases": [PHASE | {"matched": 1}]}, "phases.0.matched", "valid boolean"),
     ({"phases": [PHASE | {"dead_zone": 2}, PHASE | {"dead_zone": 1}]}, "phases.1.dead_zone", "1 after 2"),
     ({"texts": ["sst2", "SST-2"]}, "texts", "sst2 twice"),
+    ({"texts": ["wnli"]}, "texts", "wnli's own rows are learned from as it is"),
+    ({"phases": [PHASE, PHASE | {"matched": True}]}, "phases.1.matched", "of the first phase without a start"),
+    ({"start": "mnli", "phases": [PHASE | {"matched": True}]}, "phases.0.matched", "of the first phase without"),
     ({"sources": 2 * [{"name": "mine", "version": "1", "sha256": "0" * 64}]}, "sources", "mine twice"),
 ]
 

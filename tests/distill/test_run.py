@@ -252,7 +252,7 @@ def test_a_run_can_start_where_another_ended(trained):
             assert torch.equal(ours[name], value), name
     assert torch.allclose(ours["classifier.weight"], before["classifier.weight"], atol=1e-4)  # of the same task
     other.write_text(yaml.safe_dump(plain | {"start": "minilm/nowhere"}))
-    with pytest.raises(InputError, match="nowhere: start: no finished phase; train minilm/nowhere first"):
+    with pytest.raises(InputError, match="nowhere: start: no finished run; train minilm/nowhere to its end first"):
         train_here(load_recipe(other), whole.with_name("third"), recipe.parent / "glue")
 
 
@@ -282,11 +282,14 @@ def test_a_checkpoint_of_another_version_is_refused(trained, tmp_path):
 def test_a_run_starts_from_the_phase_with_its_dead_zone(trained, tmp_path):
     recipe, whole = trained
     (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "recipe.yaml").write_text(recipe.read_text())
+    plain = yaml.safe_load(recipe.read_text())
+    phases = [plain["phases"][0] | {"dead_zone": k} for k in (0, 3, 3)]
+    (tmp_path / "first" / "recipe.yaml").write_text(yaml.safe_dump(plain | {"phases": phases}))
     for number, k in enumerate((0, 3, 3)):
-        best = tmp_path / "first" / f"phase-{number}-k{k}" / "best"
-        best.mkdir(parents=True)
-        (best / "config.json").write_text("{}")
+        place = tmp_path / "first" / f"phase-{number}-k{k}"
+        (place / "best").mkdir(parents=True)
+        (place / "best" / "config.json").write_text("{}")
+        shutil.copytree(whole / "phase-0-k0" / "last", place / "last")
     found = {k: find_start(tmp_path / "second", "minilm/first", k).network.parent.name for k in (0, 3, 1)}
     assert found == {0: "phase-0-k0", 3: "phase-2-k3", 1: "phase-2-k3"}
     assert find_start(whole.with_name("x"), "whole", 0).task == "wnli"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.loop import begin, run_phase, stalls
+from matterhorn.distill.loop import ENDLESS, Clock, begin, run_phase, stalls
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling
@@ -109,6 +109,20 @@ def test_rows_that_are_learned_by_heart_are_said_once():
     assert told(falling, falling) == [] and told([0.5] * 9, [0.3] * 9) == []
     assert stalls([{"hidden_error": 1.0, "hidden": b} for b in (3, 2, 1.5, 1.2)], 2) is False
     assert stalls([{"accuracy": 1.0}] * 20, 2) is False
+
+
+def test_six_evaluations_of_a_phase_by_the_clock_can_tell_that_it_stalls():
+    entries = [{"divergence": 0.5 + 0.1 * i, "learned": 1.0 - 0.1 * i} for i in range(6)]
+    assert [number for number in range(1, 7) if stalls(entries[:number], 4)] == [5]
+
+
+def test_a_first_step_that_compiles_takes_no_warm_up_away():
+    """30 s, then one a second, in ten minutes."""
+    clock = Clock(0, 0.0)
+    told = [clock.foresee(step, 29.0 + step, 600.0) for step in range(1, 601)]
+    assert told[0] == ENDLESS and {*told[1:571]} == {571} and told[571] == 572  # over: the step it is
+    later = Clock(100, 200.0)  # gone on with: at the pace of before, until its own is known
+    assert later.foresee(101, 203.0, 600.0) == 300 and later.foresee(102, 204.0, 600.0) == 102 + 396
 
 
 @GPU

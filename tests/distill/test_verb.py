@@ -8,6 +8,7 @@ import torch
 import matterhorn as mh
 from matterhorn.distill import distill
 from matterhorn.distill.verb import as_tokens
+from matterhorn.errors import InputError
 from matterhorn.models import convert, quantize
 from matterhorn.runtime import Engine
 from matterhorn.tasks.tokens import Tokens
@@ -30,6 +31,11 @@ def test_a_student_learns_and_keeps_silent():
     program = convert(own)
     trace = Engine(program, "exact")(**ROWS.encoded(list(range(64))), trace=True).trace
     assert trace.silent_share == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_teacher_of_other_outputs_is_refused():
+    with pytest.raises(InputError, match="teacher: 1 outputs, where the student has 2; give the classifier"):
+        distill(student(), small_bert(labels=1), ROWS, dead_zone=0, batch_size=16, steps=2)
 
 
 def test_a_quiet_share_can_be_held_too():

@@ -82,8 +82,7 @@ class Encoder:
         """Numbers of some of a model's blocks, checked.
 
         Raises:
-            InputError: they are no numbers, do not ascend, or there is no such block; or they are all there are, which is
-                what no list of them means.
+            InputError: they are no numbers, do not ascend, there is no such block, or they are all there are.
         """
         count, numbers = len(list(model.get_submodule(self.layers).children())), list(blocks)
         known = all(type(number) is int and 0 <= number < count for number in numbers)
