@@ -78,10 +78,12 @@ def calibrate(
 
 
 def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> None:
-    """Set every scale where it quantizes one batch with the least squared error, layer after layer."""
+    """Set every scale where it quantizes the existing tokens of one batch with the least squared error, layer after
+    layer."""
+    present = mask_of(batch).to(network.device)
 
-    def start(_: Site, module: ActivationQuantizer | StoredQuantizer, x: Tensor) -> None:
-        x = x.detach().float()
+    def start(site: Site, module: ActivationQuantizer | StoredQuantizer, x: Tensor) -> None:
+        x = existing(x.detach().float(), present, site.part)
         if isinstance(module, ActivationQuantizer):
             module.scale.copy_(least_squares_scale(module.amplify(x), *module.limits))
         else:

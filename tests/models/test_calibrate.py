@@ -63,7 +63,8 @@ def test_each_scale_fits_what_comes_in():
         hook.remove()
     for site, module in modules.items():
         low, high = (module.low, module.high) if hasattr(module, "low") else (-module.zero, module.top - module.zero)
-        assert float(module.scale.detach()) == float(least_squares_scale(seen[site].detach(), low, high))
+        own = existing(seen[site].detach(), batch["attention_mask"].bool(), site.part)
+        assert float(module.scale.detach()) == float(least_squares_scale(own, low, high))
 
 
 def test_stored_bits_take_the_mean_magnitude():
@@ -72,7 +73,16 @@ def test_stored_bits_take_the_mean_magnitude():
     hook = store.register_forward_pre_hook(lambda _, x: seen.append(x[0].detach()))
     network(**small_batch())
     hook.remove()
-    assert torch.allclose(store.scale, seen[0].abs().mean())
+    assert torch.allclose(store.scale, seen[0][small_batch()["attention_mask"].bool()].abs().mean())
+
+
+def test_padding_sets_no_scale():
+    batch, network = small_batch(), quantize(small_bert())
+    set_scales(network, batch)
+    longer = {name: torch.nn.functional.pad(own, (0, 20)) for name, own in batch.items()}
+    other = quantize(small_bert())
+    set_scales(other, longer)
+    assert list(scales_of(other).values()) == pytest.approx(list(scales_of(network).values()), rel=1e-5)
 
 
 def test_scales_are_set_on_the_largest_batch_and_silence_is_chosen_on_all():
