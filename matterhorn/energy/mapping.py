@@ -21,7 +21,9 @@ Hardware = Literal["digital", "msu"]
 ORDER = ("query", "key", "value", "attention", "output", "norm", "ffn2", "ffn1")
 """Tile groups of a block in the order in which they are placed: FFN-2 beside the norm tile, as potentials are wide."""
 
-SENDERS = {"context": "attention", "hidden": "norm", "intermediate": "ffn1"}
+SENDERS = {
+    "queries": "query", "probabilities": "attention", "context": "attention", "hidden": "norm", "intermediate": "ffn1",
+}  # fmt: skip
 """Tile groups that send populations; input comes from the norm tile of the block before."""
 
 RESULTS = {"key": "attention", "value": "attention", "output": "norm", "ffn2": "norm"}
@@ -91,7 +93,8 @@ class Flow:
 @dataclass(frozen=True)
 class Mapping:
     """A placed network: groups of tiles by name, flows of spikes by the names of all connections that read them, flows
-    of results by connection. ``static_tiles`` hold weights."""
+    of results by connection. ``static_tiles`` hold weights. ``senders``: neurons of one tile that sends a population,
+    which a packet has to tell apart."""
 
     hardware: Hardware
     mesh: Mesh
@@ -102,6 +105,7 @@ class Mapping:
     spikes: dict[tuple[str, ...], Flow]
     results: dict[str, Flow]
     static_tiles: int
+    senders: dict[Site, int]
 
     def spike_flow(self, readers: Sequence[Activity]) -> Flow:
         """Flow of the spikes that these connections read."""
@@ -174,17 +178,20 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
     mesh, tiles = _fill(groups, chip)
     spikes: dict[tuple[str, ...], Flow] = {}
     results: dict[str, Flow] = {}
+    senders: dict[Site, int] = {}
     previous = groups["embedding"]
     for index, block in blocks.items():
         parts = {part: groups[str(Site(index, part))] for part in ORDER}
-        for sharing in populations(block).values():
+        for site, sharing in populations(block).items():
+            source = previous if site.part == "input" else parts[SENDERS[site.part]]
+            senders[site] = math.ceil(sharing[0].fan_in * sharing[0].heads / source.column_groups)
             for sent, readers in streams(sharing):
-                spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, parts, previous, static)
+                spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, source, parts, static)
         for connection, goal in RESULTS.items():
             results[str(Site(index, connection))] = _pairwise(parts[connection], parts[goal])
         previous = parts["norm"]
     held = sum(groups[a.name].count for a in activities if not a.dynamic)
-    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held)
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held, senders)
 
 
 def place_layers(activities: Sequence[Activity], chip: Chip, hardware: Hardware) -> Mapping:
@@ -200,7 +207,12 @@ def place_layers(activities: Sequence[Activity], chip: Chip, hardware: Hardware)
         for site, sharing in populations(activities).items()
         for sent, readers in streams(sharing)
     }
-    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, {}, tiles - 1)
+    neurons = {a.name: a.fan_out for a in activities}
+    senders = {
+        site: math.ceil(neurons.get(site.part, sharing[0].fan_in) / groups[site.part].column_groups)
+        for site, sharing in populations(activities).items()
+    }
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, {}, tiles - 1, senders)
 
 
 def _fill(groups: dict[str, Group], chip: Chip) -> tuple[Mesh, int]:
@@ -227,7 +239,7 @@ def _attention(block: Sequence[Activity], chip: Chip, longest: int) -> Group:
 
 
 def _spike_flow(
-    sent: Activity, readers: Sequence[Activity], parts: dict[str, Group], previous: Group, static: Geometry
+    sent: Activity, readers: Sequence[Activity], source: Group, parts: dict[str, Group], static: Geometry
 ) -> Flow:
     """Where the spikes of one population go. Probabilities stay in their attention tile, and queries go to the one tile
     that holds their head."""
@@ -235,9 +247,8 @@ def _spike_flow(
     if population == "probabilities":
         return Flow(())
     if population == "queries":
-        return _pairwise(parts["query"], parts["attention"])
-    sender = previous if population == "input" else parts[SENDERS[population]]
-    return _multicast(sender, [parts[a.connection] for a in readers], sent.fan_in, static)
+        return _pairwise(source, parts["attention"])
+    return _multicast(source, [parts[a.connection] for a in readers], sent.fan_in, static)
 
 
 def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Geometry) -> Flow:

@@ -16,11 +16,10 @@ from .mesh import Tile, tree
 
 
 def packet_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """One spike packet over one hop, J. Its bits are header, sender's tile and sender's neuron; its time is its value
+    """One spike packet over one hop, J. Its bits are header, sender's tile and the neuron in it; its time is its value
     and needs none."""
     hop = chip.noc.hop
-    tile = math.ceil(math.log2(max(2, mapping.tiles)))
-    neuron = math.ceil(math.log2(max(2, mapping.static.columns)))
+    tile, neuron = (math.ceil(math.log2(max(2, count))) for count in (mapping.tiles, mapping.senders[a.source]))
     bits = hop.header.si + tile + neuron + a.sign_bits
     return hop.energy.si + bits * (hop.bit.si + chip.noc.wire.si * mapping.edge)
 

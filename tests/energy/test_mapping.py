@@ -7,6 +7,7 @@ import pytest
 
 from matterhorn.energy import SHAPES, coding, lay, load, make_bill, place, recode
 from matterhorn.energy.mesh import Goals, Mesh, tree, tree_length
+from matterhorn.energy.movement import packet_energy
 from matterhorn.energy.study import map_trace
 from matterhorn.errors import InputError
 from matterhorn.topology import TARGETS
@@ -89,6 +90,21 @@ def test_fixed_hops_are_an_option(base):
     spikes = recode(base, coding("mttfs-k2"))
     a, b = (make_bill(spikes, base, chip, mapping).by_category["spike_movement"] for chip in (fixed, twice))
     assert b == near(2 * a)
+
+
+@pytest.mark.parametrize(("hardware", "columns"), [("digital", 64), ("msu", 128)])
+def test_packets_name_the_neuron_that_sends(base, hardware, columns):
+    """Norm tiles send for 768 neurons, attention tiles for four of twelve heads, all others for their columns."""
+    chip = load("rram-22nm")
+    mapping, neurons = map_trace(base, chip, hardware), {"input": 768, "hidden": 768, "context": 4 * 64}
+    hop_bit = chip.noc.hop.bit.si + chip.noc.wire.si * mapping.edge
+    for code in ("ttfs", "rate", "mttfs-k3"):
+        for a in recode(base, coding(code)):
+            if (part := a.source.part) != "probabilities":
+                assert neurons.get(part, columns) == mapping.senders[a.source], part
+                name = {768: 10, 256: 8, 128: 7, 64: 6}[neurons.get(part, columns)]
+                bits = 2 + int(np.ceil(np.log2(mapping.tiles))) + name
+                assert packet_energy(a, chip, mapping) == near(bits * hop_bit)
 
 
 def test_every_head_has_its_attention_tile(minilm):
