@@ -211,7 +211,9 @@ def _rival(rival: Rival, bills: dict[Hardware, Bill], base: Bill, scores: Scores
         "spikes_per_window": rival.spikes.value,
         "spike_rate": rival.spikes.value / rival.steps.value,
         "weight_bits": rival.weight_bits.value,
+        "kv_bits": rival.kv_bits.value,
         "sources": {
             "steps": rival.steps.source, "spikes": rival.spikes.source, "weight_bits": rival.weight_bits.source,
+            "kv_bits": rival.kv_bits.source,
         },
     }  # fmt: skip
