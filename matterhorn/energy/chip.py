@@ -16,6 +16,7 @@ WireEnergy = Annotated[Quantity, within("J/bit/m", 0, 1e-6)]
 Count = Annotated[Quantity, within("1", 0, 1e6)]
 Positive = Annotated[Quantity, within("1", 1, 1e6)]
 Bits = Annotated[Quantity, within("bit", 0, 1e12)]
+Size = Annotated[Quantity, within("bit", 1, 1e12)]
 Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
 Area = Annotated[Quantity, within("m2", 1e-12, 1.0)]
 BitArea = Annotated[Quantity, within("m2/bit", 0, 1e-9)]
@@ -74,7 +75,7 @@ class KeyValue(Strict):
 
     read: BitEnergy
     write: BitEnergy
-    size: Bits
+    size: Size
 
 
 class Hop(Strict):

@@ -102,8 +102,8 @@ class Side:
 
     def dense_j(self, chip: Chip) -> dict[str, float]:
         """J of dense words by where products are made: ``digital`` arrays that read a weight once for all tokens of the
-        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level and pairs of a
-        weight."""
+        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level and
+        pairs of a weight."""
         found = {kind: bill.total for kind, bill in self.bills(chip).items()}
         reused = self.bill(with_value(chip, "weights.reuse", max(self.trace.lengths)), "digital")
         static = [a for a in self.activities if not a.dynamic]
