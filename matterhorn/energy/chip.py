@@ -106,7 +106,7 @@ class Network(Strict):
 
 
 class Mesh(Strict):
-    """Largest mesh and die."""
+    """Largest mesh, and die: no tile may be larger; of a network that is, it is said, as that takes several dies."""
 
     rows: Positive
     columns: Positive
