@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .reading import Strict
 
@@ -40,15 +41,32 @@ def si_factor(unit: str) -> tuple[float, str]:
     return factor, "/".join([first[1], *(base for _, base in below)])
 
 
+def _no_flag(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise ValueError(f"{str(given).lower()} is no number")
+    return given
+
+
+Number = Annotated[float, BeforeValidator(_no_flag)]
+"""A number of a data file: ``true`` is none."""
+
+
 class Quantity(Strict):
     """One number of a data file, e.g. ``{value: 40, unit: uS, source: "Wan 2022"}``. ``low`` and ``high``, where known,
     bound it in the same unit."""
 
-    value: float = Field(allow_inf_nan=False)
+    value: Number = Field(allow_inf_nan=False)
     unit: str
     source: str = Field(min_length=3)
-    low: float | None = None
-    high: float | None = None
+    low: Number | None = None
+    high: Number | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Quantity:
+        for name, bound, wrong in (("low", self.low, "above"), ("high", self.high, "below")):
+            if bound is not None and (bound > self.value if name == "low" else bound < self.value):
+                raise ValueError(f"its {name}, {bound:g}, is {wrong} its value, {self.value:g}")
+        return self
 
     @property
     def si(self) -> float:
@@ -72,16 +90,18 @@ def bounds(value: float, low: float | None, high: float | None) -> tuple[float, 
 
 
 def within(dimension: str, low: float, high: float) -> AfterValidator:
-    """Validator: the unit has this dimension and the SI value lies in ``low … high``."""
+    """Validator: the unit has this dimension, and the SI value and what bounds it lie in ``low … high``."""
 
     def check(quantity: Quantity) -> Quantity:
         factor, found = si_factor(quantity.unit)
         if found != dimension:
             raise ValueError(f"unit {quantity.unit!r} is not a unit of {dimension}")
-        if not low <= quantity.si <= high:
-            raise ValueError(
-                f"{quantity.text} is outside the allowed range {low / factor:g} … {high / factor:g} {quantity.unit}"
-            )
+        for number in (quantity.value, quantity.low, quantity.high):
+            if number is not None and not low <= number * factor <= high:
+                wrong = quantity.model_copy(update={"value": number}).text
+                raise ValueError(
+                    f"{wrong} is outside the allowed range {low / factor:g} … {high / factor:g} {quantity.unit}"
+                )
         return quantity
 
     return AfterValidator(check)

@@ -8,8 +8,8 @@ from typing import Any
 from ..energy.chip import Chip
 from ..errors import InputError
 
-FOREIGN_FORMAT = 1
-"""Of the document that ``matterhorn energy --config`` or ``--layers`` prints with ``--json``."""
+FOREIGN_FORMAT = 2
+"""Of the document that ``matterhorn energy --config`` or ``--layers`` prints with ``--json``; 2: notes."""
 
 
 def bill_foreign(
@@ -17,6 +17,7 @@ def bill_foreign(
 ) -> dict[str, Any]:
     """The document of one of them. ``bits``: of weights and activations of a configuration, where they are given."""
     from ..energy import bill_encoder, bill_layers
+    from ..energy.answer import larger_dies
     from ..energy.layers import Row
     from ..energy.mapping import hardware_of
     from ..tasks.tables import open_table
@@ -36,9 +37,10 @@ def bill_foreign(
         rows = [row for _, row in table.read(table.columns)]
         by_hardware = {kind: bill_layers(rows, chip, kind, layers).total for kind in hardware_of(chip)}
         own = bill_layers(rows, chip, None, layers)
+    model = str(config or layers)
     return {
         "format": FOREIGN_FORMAT,
-        "model": str(config or layers),
+        "model": model,
         "chip": chip.name,
         "hardware": own.hardware,
         "tokens": None if config is None else tokens,
@@ -50,4 +52,5 @@ def bill_foreign(
         "latency_s": own.latency,
         "power_w": own.power,
         "area_m2": own.area,
+        "notes": larger_dies({model: own.area}, chip),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from .study import encodings, overflow, own_name, tornado, waterfall
 from .uncertainty import uncertainty
 from .verdict import against_rivals, verdict
 
-ENERGY_FORMAT = 5
-"""Of the document that ``matterhorn energy --json`` prints; 5: drivers of each outcome, a row of dense words."""
+ENERGY_FORMAT = 6
+"""Of the document that ``matterhorn energy --json`` prints; 6: ``accumulate_only_share`` is that of accumulates."""
 
 PAPER = {"ratio": 2.31, "rival": "Otters", "source": "arXiv 2601.22876; against whom is not said, most likely Otters"}
 """What the paper says rivals cost over its own network, in an accounting of its own."""
@@ -83,7 +84,13 @@ def energy_answer(
         "waterfall": waterfall(base_codes, trace),
         "tornado": tornado(side, chip, hardware),
         "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
-        "notes": NOTES | larger_capacitors(side, comparison.own, chip),
+        "notes": NOTES
+        | larger_capacitors(side, comparison.own, chip)
+        | larger_dies(
+            {model: own.area, f"{model} on the BERT-base shape": base.area}
+            | {row["name"]: row["area_m2"] for row in [*rows, dense]},
+            chip,
+        ),
     }
 
 
@@ -153,6 +160,16 @@ def larger_capacitors(side: Side, base: Side, chip: Chip) -> dict[str, str]:
     return {}
 
 
+def larger_dies(areas: Mapping[str, float | None], chip: Chip) -> dict[str, str]:
+    """A note where networks (by name, m²) take more than the largest die of a chip."""
+    die = chip.mesh.area
+    too_large = [f"{name} ({area * 1e6:,.0f} mm²)" for name, area in areas.items() if area and area > die.si]
+    if not too_large:
+        return {}
+    named = ", ".join(too_large)
+    return {"die": f"More than the largest die, {die.text}, is taken by {named}: links between dies are not billed."}
+
+
 def weight_band(side: Side, chip: Chip) -> dict[str, float]:
     """Total (J) of the own code on digital arrays with free, local, large on-chip and external weights."""
     read = chip.weights.read
@@ -211,7 +228,9 @@ def _rival(rival: Rival, bills: dict[Hardware, Bill], base: Bill, scores: Scores
         "spikes_per_window": rival.spikes.value,
         "spike_rate": rival.spikes.value / rival.steps.value,
         "weight_bits": rival.weight_bits.value,
+        "kv_bits": rival.kv_bits.value,
         "sources": {
             "steps": rival.steps.source, "spikes": rival.spikes.source, "weight_bits": rival.weight_bits.source,
+            "kv_bits": rival.kv_bits.source,
         },
     }  # fmt: skip

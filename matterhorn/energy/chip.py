@@ -16,12 +16,13 @@ WireEnergy = Annotated[Quantity, within("J/bit/m", 0, 1e-6)]
 Count = Annotated[Quantity, within("1", 0, 1e6)]
 Positive = Annotated[Quantity, within("1", 1, 1e6)]
 Bits = Annotated[Quantity, within("bit", 0, 1e12)]
+Size = Annotated[Quantity, within("bit", 1, 1e12)]
 Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
 Area = Annotated[Quantity, within("m2", 1e-12, 1.0)]
 BitArea = Annotated[Quantity, within("m2/bit", 0, 1e-9)]
 Length = Annotated[Quantity, within("m", 1e-9, 1e-6)]
 Power = Annotated[Quantity, within("W", 0, 1e3)]
-Voltage = Annotated[Quantity, within("V", 0, 10)]
+Voltage = Annotated[Quantity, within("V", 1e-3, 10)]
 Capacitance = Annotated[Quantity, within("F", 1e-18, 1e-6)]
 Density = Annotated[Quantity, within("F/m2", 1e-6, 1.0)]
 Conductance = Annotated[Quantity, within("S", 0, 1)]
@@ -74,7 +75,7 @@ class KeyValue(Strict):
 
     read: BitEnergy
     write: BitEnergy
-    size: Bits
+    size: Size
 
 
 class Hop(Strict):
@@ -105,7 +106,7 @@ class Network(Strict):
 
 
 class Mesh(Strict):
-    """Largest mesh and die."""
+    """Largest mesh, and die: no tile may be larger; of a network that is, it is said, as that takes several dies."""
 
     rows: Positive
     columns: Positive
@@ -220,10 +221,12 @@ class Chip(Strict):
         for key, area in tiles.items():
             if area.si > self.mesh.area.si:
                 raise ValueError(f"{key}: {area.text} is larger than the chip, allowed range 0 … {self.mesh.area.text}")
-        if self.msu and self.msu.g_on.si < self.msu.g_off.si:
-            raise ValueError(f"msu.g_off: {self.msu.g_off.text} is outside the allowed range 0 … {self.msu.g_on.text}")
+        if self.msu and self.msu.g_off.si >= self.msu.g_on.si:
+            raise ValueError(f"msu.g_off: {self.msu.g_off.text} is not below msu.g_on, {self.msu.g_on.text}")
         if self.msu and self.msu.supply.si < self.msu.voltage.si:
             raise ValueError(f"msu.supply: {self.msu.supply.text} is below msu.voltage, {self.msu.voltage.text}")
+        if self.msu and self.msu.swing.si > self.msu.supply.si:
+            raise ValueError(f"msu.swing: {self.msu.swing.text} is above msu.supply, {self.msu.supply.text}")
         if self.msu and self.msu.capacitors(self.msu.capacitor.si) > self.msu.area.si:
             least = self.msu.capacitors(self.msu.capacitor.si) * 1e6
             raise ValueError(f"msu.area: {self.msu.area.text} is less than its capacitors take, {least:.3g} mm2")

@@ -26,11 +26,15 @@ def synapse_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
     else:
         reuse = chip.weights.reuse.si if a.form == "word" else 1
         yield a.name, "weight_access", a.operations * a.operand_bits * chip.weights.read.si / reuse
-        parts = mapping.groups[a.name].row_groups
-        yield a.name, "computing", a.outputs * (parts - 1) * chip.logic.add.si
+    yield a.name, "computing", combined(a) * (mapping.row_groups(a) - 1) * chip.logic.add.si
     visits = a.steps if a.form == "train" else 1
     access = (chip.state.read.si + chip.state.write.si) * chip.state.bits.si
     yield a.name, "neuron_state", a.outputs * visits * access
+
+
+def combined(a: Activity) -> float:
+    """What row groups add up: potentials; of scores, whose keys lie in several tiles, each row's maximum and sum."""
+    return 2 * a.vectors if a.connection == "qk" else a.outputs
 
 
 def unit_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:

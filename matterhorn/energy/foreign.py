@@ -22,8 +22,8 @@ from .mapping import hardware_of
 from .rivals import Side
 from .shapes import PAPER_LENGTH
 
-BILLED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "albert")
-"""Model types whose blocks are those of :mod:`matterhorn.topology`."""
+BILLED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "albert")
+"""Model types whose blocks are those of :mod:`matterhorn.topology`; DeBERTa's have products with positions beside."""
 
 Size = Annotated[int, Field(ge=1, le=2**20)]
 Bits = Annotated[int, Field(ge=1, le=32)]

@@ -21,7 +21,9 @@ Hardware = Literal["digital", "msu"]
 ORDER = ("query", "key", "value", "attention", "output", "norm", "ffn2", "ffn1")
 """Tile groups of a block in the order in which they are placed: FFN-2 beside the norm tile, as potentials are wide."""
 
-SENDERS = {"context": "attention", "hidden": "norm", "intermediate": "ffn1"}
+SENDERS = {
+    "queries": "query", "probabilities": "attention", "context": "attention", "hidden": "norm", "intermediate": "ffn1",
+}  # fmt: skip
 """Tile groups that send populations; input comes from the norm tile of the block before."""
 
 RESULTS = {"key": "attention", "value": "attention", "output": "norm", "ffn2": "norm"}
@@ -45,7 +47,8 @@ class Geometry:
 @dataclass
 class Group:
     """Tiles that hold one matrix: ``row_groups`` × ``column_groups``; the row groups of a column lie side by side, so
-    that their partial sums travel one hop each. ``arrays`` of the tiles are in use."""
+    that their partial sums travel one hop each. ``arrays`` of the tiles are in use. Of attention tiles a column holds
+    heads, a row group a part of their tokens."""
 
     row_groups: int
     column_groups: int
@@ -60,6 +63,10 @@ class Group:
     def row(self, index: int) -> list[Tile]:
         """Tiles of one row group."""
         return self.tiles[index :: self.row_groups]
+
+    def column(self, index: int) -> list[Tile]:
+        """Tiles of one column."""
+        return self.tiles[index * self.row_groups : (index + 1) * self.row_groups]
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,8 @@ class Flow:
 @dataclass(frozen=True)
 class Mapping:
     """A placed network: groups of tiles by name, flows of spikes by the names of all connections that read them, flows
-    of results by connection. ``static_tiles`` hold weights."""
+    of results by connection. ``static_tiles`` hold weights. ``senders``: neurons of one tile that sends a population,
+    which a packet has to tell apart."""
 
     hardware: Hardware
     mesh: Mesh
@@ -102,10 +110,15 @@ class Mapping:
     spikes: dict[tuple[str, ...], Flow]
     results: dict[str, Flow]
     static_tiles: int
+    senders: dict[Site, int]
 
     def spike_flow(self, readers: Sequence[Activity]) -> Flow:
         """Flow of the spikes that these connections read."""
         return self.spikes[tuple(a.name for a in readers)]
+
+    def row_groups(self, a: Activity) -> int:
+        """Tiles whose partial sums make one potential of a connection."""
+        return self.groups[str(Site(a.block, "attention")) if a.dynamic else a.name].row_groups
 
     @property
     def area(self) -> float:
@@ -174,17 +187,20 @@ def place(activities: Sequence[Activity], chip: Chip, hardware: Hardware, longes
     mesh, tiles = _fill(groups, chip)
     spikes: dict[tuple[str, ...], Flow] = {}
     results: dict[str, Flow] = {}
+    senders: dict[Site, int] = {}
     previous = groups["embedding"]
     for index, block in blocks.items():
         parts = {part: groups[str(Site(index, part))] for part in ORDER}
-        for sharing in populations(block).values():
+        for site, sharing in populations(block).items():
+            source = previous if site.part == "input" else parts[SENDERS[site.part]]
+            senders[site] = math.ceil(sharing[0].fan_in * sharing[0].heads / source.column_groups)
             for sent, readers in streams(sharing):
-                spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, parts, previous, static)
+                spikes[tuple(a.name for a in readers)] = _spike_flow(sent, readers, source, parts, static)
         for connection, goal in RESULTS.items():
-            results[str(Site(index, connection))] = _pairwise(parts[connection], parts[goal])
+            results[str(Site(index, connection))] = _to_one(parts[connection], parts[goal])
         previous = parts["norm"]
     held = sum(groups[a.name].count for a in activities if not a.dynamic)
-    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held)
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, results, held, senders)
 
 
 def place_layers(activities: Sequence[Activity], chip: Chip, hardware: Hardware) -> Mapping:
@@ -200,7 +216,12 @@ def place_layers(activities: Sequence[Activity], chip: Chip, hardware: Hardware)
         for site, sharing in populations(activities).items()
         for sent, readers in streams(sharing)
     }
-    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, {}, tiles - 1)
+    neurons = {a.name: a.fan_out for a in activities}
+    senders = {
+        site: math.ceil(neurons.get(site.part, sharing[0].fan_in) / groups[site.part].column_groups)
+        for site, sharing in populations(activities).items()
+    }
+    return Mapping(hardware, mesh, tiles, static, digital, groups, spikes, {}, tiles - 1, senders)
 
 
 def _fill(groups: dict[str, Group], chip: Chip) -> tuple[Mesh, int]:
@@ -220,24 +241,26 @@ def _fill(groups: dict[str, Group], chip: Chip) -> tuple[Mesh, int]:
 
 
 def _attention(block: Sequence[Activity], chip: Chip, longest: int) -> Group:
-    """Tiles with the keys and values of as many heads as fit in each."""
+    """Tiles with the keys and values of as many heads as fit in each; a head that fits in none has several side by
+    side, each with a part of the tokens."""
     qk = next(a for a in block if a.connection == "qk")
-    per_tile = max(1, int(chip.kv.size.si // (2 * longest * qk.fan_in * qk.operand_bits)))
-    return Group(1, math.ceil(qk.heads / per_tile))
+    head = 2 * longest * qk.fan_in * qk.operand_bits
+    heads = max(1, int(chip.kv.size.si // head))
+    return Group(math.ceil(head / chip.kv.size.si), math.ceil(qk.heads / heads))
 
 
 def _spike_flow(
-    sent: Activity, readers: Sequence[Activity], parts: dict[str, Group], previous: Group, static: Geometry
+    sent: Activity, readers: Sequence[Activity], source: Group, parts: dict[str, Group], static: Geometry
 ) -> Flow:
-    """Where the spikes of one population go. Probabilities stay in their attention tile, and queries go to the one tile
-    that holds their head."""
+    """Where the spikes of one population go. Probabilities stay in their attention tile, and queries go to the tiles
+    that hold their head."""
     population = sent.source.part
     if population == "probabilities":
         return Flow(())
     if population == "queries":
-        return _pairwise(parts["query"], parts["attention"])
-    sender = previous if population == "input" else parts[SENDERS[population]]
-    return _multicast(sender, [parts[a.connection] for a in readers], sent.fan_in, static)
+        pairs = _pairs(source, parts["attention"])
+        return Flow(tuple(Route(1 / len(pairs), sender, Goals(tuple(tiles))) for sender, tiles in pairs))
+    return _multicast(source, [parts[a.connection] for a in readers], sent.fan_in, static)
 
 
 def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Geometry) -> Flow:
@@ -255,8 +278,17 @@ def _multicast(sources: Group, targets: Sequence[Group], fan_in: int, static: Ge
     return Flow(tuple(routes))
 
 
-def _pairwise(sources: Group, targets: Group) -> Flow:
-    """Each source tile sends to one target tile: the one that holds its head, or the only one."""
+def _to_one(sources: Group, targets: Group) -> Flow:
+    """A result goes to one tile of its column: a key or value to the one that holds its token."""
+    pairs = _pairs(sources, targets)
+    share = 1 / len(pairs) / targets.row_groups
+    return Flow(tuple(Route(share, sender, Goals((tile,))) for sender, tiles in pairs for tile in tiles))
+
+
+def _pairs(sources: Group, targets: Group) -> list[tuple[Tile, list[Tile]]]:
+    """Source tiles with the column of target tiles that they send to: of their heads, or the only one."""
     senders = sources.row(0)
-    goals = [targets.tiles[i * targets.count // len(senders)] for i in range(len(senders))]
-    return Flow(tuple(Route(1 / len(senders), s, Goals((g,))) for s, g in zip(senders, goals, strict=True)))
+    count = max(len(senders), targets.column_groups)
+    return [
+        (senders[i * len(senders) // count], targets.column(i * targets.column_groups // count)) for i in range(count)
+    ]

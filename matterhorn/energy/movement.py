@@ -10,17 +10,16 @@ import numpy as np
 
 from .activity import Activity, populations, streams
 from .chip import Chip
-from .computing import Line, store_lines
+from .computing import Line, combined, store_lines
 from .mapping import Flow, Mapping
 from .mesh import Tile, tree
 
 
 def packet_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """One spike packet over one hop, J. Its bits are header, sender's tile and sender's neuron; its time is its value
+    """One spike packet over one hop, J. Its bits are header, sender's tile and the neuron in it; its time is its value
     and needs none."""
     hop = chip.noc.hop
-    tile = math.ceil(math.log2(max(2, mapping.tiles)))
-    neuron = math.ceil(math.log2(max(2, mapping.static.columns)))
+    tile, neuron = (math.ceil(math.log2(max(2, count))) for count in (mapping.tiles, mapping.senders[a.source]))
     bits = hop.header.si + tile + neuron + a.sign_bits
     return hop.energy.si + bits * (hop.bit.si + chip.noc.wire.si * mapping.edge)
 
@@ -69,11 +68,13 @@ def result_energy(a: Activity, chip: Chip, mapping: Mapping) -> float:
 
 
 def result_lines(a: Activity, chip: Chip, mapping: Mapping) -> Iterable[Line]:
-    """Dense results of a static connection: partial sums one hop to the neighboring row group, then the whole to its
-    tile. K and V are compared with their thresholds and written there."""
+    """Dense results: partial sums one hop to the neighboring row group (a row's maximum and sum of scores there and
+    back), then the whole to its tile. K and V are compared with their thresholds and written there."""
+    moved = combined(a) * (2 if a.connection == "qk" else 1) * (mapping.row_groups(a) - 1)
+    parts = moved * chip.state.bits.si * dense_bit_energy(chip, mapping)
     if a.dynamic:
+        yield a.name, "dense_movement", parts
         return
-    parts = a.outputs * chip.state.bits.si * (mapping.groups[a.name].row_groups - 1) * dense_bit_energy(chip, mapping)
     hops = chip.noc.hops.si
     if chip.noc.route == "counted":
         hops = mapping.results[a.name].hops if a.name in mapping.results else 0.0

@@ -46,6 +46,7 @@ class Rival(Strict):
     steps: Figure
     spikes: Figure
     weight_bits: Figure
+    kv_bits: Figure
     sign_bits: int = Field(ge=0, le=1)
     form: Literal["train", "spike"]
     kappa: Figure
@@ -101,12 +102,13 @@ class Side:
 
     def dense_j(self, chip: Chip) -> dict[str, float]:
         """J of dense words by where products are made: ``digital`` arrays that read a weight once for all tokens of the
-        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level."""
+        sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level and
+        pairs of a weight."""
         found = {kind: bill.total for kind, bill in self.bills(chip).items()}
         reused = self.bill(with_value(chip, "weights.reuse", max(self.trace.lengths)), "digital")
         static = [a for a in self.activities if not a.dynamic]
         added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
-        made = sum(a.products * a.operand_bits * a.level_bits / 4 for a in static) * chip.macro.product.si
+        made = sum(a.products * a.digits * a.level_bits / 4 for a in static) * chip.macro.product.si
         rest = reused.total - added - reused.by_category["weight_access"] - reused.by_category["leakage"]
         return found | {"digital": reused.total, "macro": rest + made}
 
@@ -129,20 +131,18 @@ class Comparison:
         """This network's shares laid on BERT-base, beside the rivals.
 
         Only shapes and digital steps of rivals are taken from the trace: they are granted the same digital functions as
-        ours, and compute only the first token in the last block where ours does.
+        ours, but for a position bias, which none of them has, and compute only the first token in the last block where
+        ours does.
         """
         laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
         own = Side.of(as_traced(laid), laid, chip)
-        usual = {
-            layers: lay(trace, replace(SHAPES["bert-base"], layers=layers, first_only=trace.shape.first_only), length)
-            for layers in {rival.layers for rival in rivals()}
-        }
+        usual = {layers: _usual(trace, layers, length) for layers in {rival.layers for rival in rivals()}}
         words = {layers: recode(base, CODINGS[0]) for layers, base in usual.items()}
         found: dict[str, Side] = {}
-        alike: dict[tuple[int, float], Side] = {}
+        alike: dict[tuple[float, ...], Side] = {}
         for rival in rivals():
             sent = tuple(_activity(rival, a) for a in words[rival.layers])
-            size = rival.layers, rival.weight_bits.value
+            size = rival.layers, rival.weight_bits.value, rival.kv_bits.value
             alike[size] = (
                 replace(alike[size], activities=sent) if size in alike else Side.of(sent, usual[rival.layers], chip)
             )
@@ -235,13 +235,21 @@ def mean_bits(form: Form, kappa: float) -> float:
     return 1.0 if form == "train" else float(set_bits(np.arange(1, max(2, round(2 * kappa)))).mean())
 
 
+def _usual(trace: Trace, layers: int, length: int) -> Trace:
+    """A BERT-base of so many layers, as rivals are: without a position bias."""
+    laid = lay(trace, replace(SHAPES["bert-base"], layers=layers, first_only=trace.shape.first_only), length)
+    laid.digital = {name: step for name, step in laid.digital.items() if step.operation != "position_bias"}
+    return laid
+
+
 def _activity(rival: Rival, dense: Activity) -> Activity:
     events, steps = dense.windows * rival.spikes.value, int(rival.steps.value)
-    bits = dense.operand_bits if dense.dynamic else int(rival.weight_bits.value)
+    bits = int((rival.kv_bits if dense.dynamic else rival.weight_bits).value)
     return replace(
         dense, form=rival.form, events=events, kappa=events * rival.kappa.value, operations=events * dense.fan,
         active=min(dense.windows, events), steps=steps, sign_bits=rival.sign_bits, adds=1,
-        operand_bits=bits, digits=bits, zeros=0.0, pulses=events * mean_bits(rival.form, rival.kappa.value),
+        operand_bits=bits, digits=bits, key_bits=int(rival.kv_bits.value), zeros=0.0,
+        pulses=events * mean_bits(rival.form, rival.kappa.value),
         squares=dense.windows * rival.square, compares=dense.windows * (steps - (rival.form == "spike")),
     )  # fmt: skip
 

@@ -113,7 +113,7 @@ def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
                 "quiet_share": quiet_share(acts),
                 "movement_share": cost.movement_share,
                 "weight_share": cost.share("weight_access"),
-                "accumulate_only_share": cost.share("computing"),
+                "accumulate_only_share": cost.operations * chip.logic.accumulate.si / cost.total,
                 "latency_s": cost.latency,
                 "power_w": cost.power,
                 "area_m2": cost.area,

@@ -165,6 +165,8 @@ def print_foreign(answer: dict[str, Any]) -> None:
         f"{engineering(answer['power_w'], 'W')}, {answer['area_m2'] * 1e6:.3g} mm²",
     )
     print_line(", ".join(f"{WHERE[kind]}: {engineering(joules)}" for kind, joules in other.items()) + ".")
+    for sentence in answer["notes"].values():
+        print_line(f"· {sentence}")
     for title, key, called in (("Bill", "by_category", category_name), ("By layer", "by_connection", str)):
         lines = sorted(answer[key].items(), key=lambda item: -item[1])
         rows = [(called(name), engineering(joules), f"{joules / total:.1%}") for name, joules in lines if joules]

@@ -69,6 +69,10 @@ def test_energy_as_json(saved):
     assert {"name", "total_j", "published_mj", *shares} <= set(answer["rivals"][0])
     assert all(r["total_j"] > answer["bert_base_per_sentence_j"] > 0 for r in answer["rivals"])
     assert 0 < answer["accumulate_only_j"] < answer["customary_j"]
+    own = next(e for e in answer["encodings"] if (e["code"], e["hardware"]) == (answer["code"], answer["hardware"]))
+    assert own["accumulate_only_share"] == near(answer["accumulate_only_j"] / answer["total_j"])
+    assert "SpikeLM (" in answer["notes"]["die"] and "Otters" not in answer["notes"]["die"]
+    assert {r["area_m2"] > 858e-6 for r in answer["rivals"] if r["name"] == "SpikeLM"} == {True}
     assert len(answer["tornado"]) == 10
     band = list(answer["weight_band_j"].values())
     assert band == sorted(band) and len(band) == 4

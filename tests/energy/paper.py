@@ -47,6 +47,7 @@ def energy(activity: Activity, chip: Chip) -> float:
         {},
         {},
         1,
+        {activity.source: activity.fan_in},
     )
     lines = [*synapse_lines(activity, chip, mapping), *fire_lines(activity, chip)]
     for sharing in populations([activity]).values():

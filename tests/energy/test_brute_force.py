@@ -26,14 +26,15 @@ def _count_by_events(shape, sentence, dead_zone, chip, mapping, silent):
     """A second opinion on the digital bill of one sentence: spike by spike, target by target, route by route."""
     joules: dict[str, float] = defaultdict(float)
     hop_bit = chip.noc.hop.bit.si + chip.noc.wire.si * mapping.edge
-    bits = chip.noc.hop.header.si + math.ceil(math.log2(mapping.tiles)) + math.ceil(math.log2(mapping.static.columns))
-    packet = chip.noc.hop.energy.si + bits * hop_bit
+    bits = chip.noc.hop.header.si + math.ceil(math.log2(mapping.tiles))
     add, read, kv = chip.logic.accumulate.si, chip.weights.read.si, chip.kv.read.si
     sources = {"hidden": "norm", "context": "attention", "intermediate": "ffn1", "queries": "query"}
     for (block, name), levels in sentence.levels.items():
         before = "embedding" if block == 0 else f"block.{block - 1}.norm"
         sender = mapping.groups[before if name == "input" else f"block.{block}.{sources.get(name, 'norm')}"].tiles[0]
         cut = shape.first_only and block == shape.layers - 1
+        neurons = shape.intermediate if name == "intermediate" else shape.width  # (of one tile: all of them)
+        packet = chip.noc.hop.energy.si + (bits + math.ceil(math.log2(neurons))) * hop_bit
         tokens = levels.shape[-2] if name == "input" or not cut else 1
         computed = levels[..., :tokens, :]
         for level_of_silence in np.broadcast_to(silent[Site(block, name)], computed.shape).flat:

@@ -51,6 +51,11 @@ def test_inheritance_and_override(tmp_path):
          r"msu\.supply: 0.1 V is below msu\.voltage"),
         ("inherits: rram-22nm\nmsu:\n  capacitor: {value: 7, unit: pF, source: mine}\n",
          r"msu\.area: 0.23322 mm2 is less than its capacitors take, 1.79 mm2"),
+        (GOOD.replace("source", "low: 3, source"), r"noc\.hop\.energy: its low, 3, is above its value, 2"),
+        (GOOD.replace("source", "high: 1, source"), r"noc\.hop\.energy: its high, 1, is below its value, 2"),
+        (GOOD.replace("source", "low: -1, source"), r"noc\.hop\.energy: -1 pJ is outside the allowed range 0 … "),
+        (GOOD.replace("value: 2", "value: true"), r"noc\.hop\.energy\.value: true is no number"),
+        (GOOD.replace("source", "high: true, source"), r"noc\.hop\.energy\.high.*: true is no number"),
         ("inherits: nowhere\n", "no chip 'nowhere'"),
         ("inherits: mine.yaml\n", "inherits itself"),
         ("- 1\n", "not a mapping"),
@@ -63,6 +68,22 @@ def test_bad_files_name_the_file_the_key_and_the_range(tmp_path, text, says):
     with pytest.raises(InputError, match=says) as caught:
         load(str(path))
     assert "mine.yaml" in str(caught.value) or "nowhere" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("msu.g_on=0.1 uS", r"msu\.g_off: 0\.1 µS is not below msu\.g_on, 0\.1 uS"),
+        ("msu.voltage=0 V", r"msu\.voltage: 0 V is outside the allowed range 0\.001 … 10 V"),
+        ("msu.swing=0 V", r"msu\.swing: 0 V is outside the allowed range 0\.001 … 10 V"),
+        ("msu.swing=0.9 V", r"msu\.swing: 0\.9 V is above msu\.supply, 0\.8 V"),
+        ("kv.size=0 bit", r"kv\.size: 0 bit is outside the allowed range 1 … "),
+    ],
+)
+def test_units_that_hold_no_charge_are_refused(override, says):
+    """Each would end in a division by zero, or in a bill of a circuit that cannot be."""
+    with pytest.raises(InputError, match=says):
+        load("rram-22nm", [override])
 
 
 @pytest.mark.parametrize("override", ["noc.hop=1 pJ", "nothing", "noc.nothing=1 pJ", "noc.hop.energy=much",

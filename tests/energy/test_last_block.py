@@ -31,7 +31,7 @@ def test_first_tokens_go_to_three_connections_and_others_to_two():
     before, names = ([f"block.{block}.{c}" for c in ("query", "key", "value")] for block in (0, 1))
     every, first = mapping.spikes[tuple(names)].hops, mapping.spikes[tuple(names[1:])].hops
     assert (every, first) == (63, 42)
-    bits = 2 + math.ceil(math.log2(mapping.tiles)) + 6
+    bits = 2 + math.ceil(math.log2(mapping.tiles)) + math.ceil(math.log2(384))
     packet = chip.noc.hop.energy.si + bits * (chip.noc.hop.bit.si + chip.noc.wire.si * mapping.edge)
     query, key = (trace.connections[name].events for name in names[:2])
     wanted = packet * (key * first + query * (every - first))

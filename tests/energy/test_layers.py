@@ -39,12 +39,13 @@ def test_packets_travel_from_what_feeds_a_layer():
     found = bill_layers(MLP, chip, "digital").lines
     tiles = [(0, 0), *[(x, 0) for x in range(1, 6)], (5, 1), (4, 1), (3, 1)]
     bit = chip.noc.hop.bit.si + chip.noc.wire.si * chip.core.area.si**0.5
-    packet = (chip.noc.hop.header.si + math.ceil(math.log2(9)) + 6) * bit
+    address = chip.noc.hop.header.si + math.ceil(math.log2(9))
+    of_input, of_tile = (address + math.ceil(math.log2(784))) * bit, (address + math.ceil(math.log2(64 / 4))) * bit
     links = {link for goal in tiles[1:8] for link in path((0, 0), goal)}
     raw = 784 * 10 * bit
-    assert found["fc1", "spike_movement"] == near(min(900 * packet, raw) * len(links))
+    assert found["fc1", "spike_movement"] == near(min(900 * of_input, raw) * len(links))
     hops = sum(len(path(tile, tiles[8])) for tile in tiles[1:8]) / 7
-    assert found["fc2", "spike_movement"] == near(min(60.5 * packet, 100 * 10 * bit) * hops)
+    assert found["fc2", "spike_movement"] == near(min(60.5 * of_tile, 100 * 10 * bit) * hops)
 
 
 def test_a_convolution_reuses_its_spikes_and_branches_share_packets():
