@@ -46,8 +46,10 @@ BEGINNING = 30
 """Letters of a text by which it is known again."""
 
 
-def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
-    """See :meth:`.program.Program.encode`."""
+def encode_texts(
+    tokenizer: Tokenizer, texts: str | Iterable[Text], config: Config, max_length: int | None, size: int | None = None
+) -> list[Encoded]:
+    """See :meth:`.program.Program.batches`; all in one batch where there is no ``size``."""
     listed = checked_texts(texts)
     own = reader(tokenizer, max_length, pairs=not all(isinstance(text, str) for text in listed))
     coded = encodings(own, listed)
@@ -56,7 +58,9 @@ def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Conf
         number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
         cure = f"give at most {config.max_position_embeddings} tokens, or max_length to cut it"
         raise InputError(f"text of {longest} tokens is too long", field=f"text {number}", cure=cure)
-    return pad([one.ids for one in coded], [one.type_ids for one in coded], config.pad_token_id)
+    step = size or len(coded)
+    parts = [coded[i : i + step] for i in range(0, len(coded), step)]
+    return [pad([one.ids for one in part], [one.type_ids for one in part], config.pad_token_id) for part in parts]
 
 
 def checked_texts(texts: str | Iterable[Text]) -> list[Text]:

@@ -144,12 +144,10 @@ class Engine:
                 tokenizer or no task.
         """
         listed = checked_texts(texts)
-        batches = [[text] for text in listed] if trace else [listed]
         answers: list[Answer] = []
-        for batch in batches:
-            encoded = self.program.encode(batch, max_length=max_length)
-            output = self(**encoded, trace=trace)
-            tokens = encoded["attention_mask"].sum(1)
+        for encoded in self.program.batches(listed, 1 if trace else len(listed), max_length=max_length):
+            output, tokens = self(**encoded, trace=trace), encoded["attention_mask"].sum(1)
+            batch = listed[len(answers) : len(answers) + len(tokens)]
             answers += map(self._answer, batch, output.logits, tokens, [output.trace] * len(batch))
         return answers
 

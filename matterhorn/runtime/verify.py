@@ -113,9 +113,9 @@ def verify(
 
 
 def _batches(program: Program, rows: Any) -> Iterable[Encoded]:
-    listed = [rows] if isinstance(rows, (str, Mapping)) else list(rows)
+    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(rows)
     if listed and not isinstance(listed[0], Mapping):
-        return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]
+        return program.batches(listed, BATCH)
     return cast(list[Encoded], batches_of(listed))
 
 

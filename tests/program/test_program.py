@@ -246,6 +246,19 @@ def test_what_is_no_batch_is_named(given, message):
         batches_of(given)
 
 
+def test_texts_in_batches_are_named_by_their_number_among_all(program):
+    texts = ["abc", ("ab", "c"), "a", "a b c d", "b"]
+    found = program.batches(iter(texts), 2)
+    assert [batch["input_ids"].shape for batch in found] == [(2, 6), (2, 6), (1, 3)]
+    right = program.encode(texts)["input_ids"]
+    assert np.array_equal(found[2]["input_ids"], right[4:, :3])
+    for wrong, problem in ((" ", "empty text"), ("a " * 99, "too long"), ("\ud800", "not Unicode")):
+        with pytest.raises(InputError, match=f"text 6: .*{problem}"):
+            program.batches([*texts, wrong], 2)
+    with pytest.raises(InputError, match="size: batches of 0"):
+        program.batches(texts, 0)
+
+
 def test_a_length_that_leaves_nothing_of_a_text_is_refused(program):
     assert program.encode(["abc"], max_length=3)["input_ids"].shape == (1, 3)
     assert program.encode([("abc", "abc")], max_length=5)["input_ids"].shape == (1, 5)

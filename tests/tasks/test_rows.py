@@ -6,7 +6,7 @@ import pytest
 
 from matterhorn.errors import InputError
 from matterhorn.tasks.rows import Examples, hold_out, load_examples, read_rows
-from matterhorn.tasks.task import get_task, tasks
+from matterhorn.tasks.task import Task, get_task, tasks
 
 
 def write(path, text):
@@ -43,6 +43,12 @@ def test_rows_to_predict_may_be_empty_and_have_no_labels(tmp_path):
     rows = load_examples(get_task("qqp"), "test", tmp_path)
     assert rows.texts == [("a dog ?", ""), ("a cat ?", "a dog ?")] and rows.labels == []
     assert rows.subset([1]).texts == [("a cat ?", "a dog ?")]
+
+
+def test_texts_of_ones_own_are_never_empty(tmp_path):
+    path = write(tmp_path / "s.csv", "text,label\nfine,a\n,b\n")
+    with pytest.raises(InputError, match=r"s\.csv: row 3, column text: empty text"):
+        read_rows(path, Task(name="own", text=["text"], label=["label"], labels=["a", "b"]), labelled=False)
 
 
 FAULTS = {
