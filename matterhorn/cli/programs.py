@@ -30,7 +30,7 @@ def convert(
 ) -> None:
     """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
     from ..extras import need
-    from ..program.files import GENERAL
+    from ..program.decision import GENERAL
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
     from ..tasks import get_task

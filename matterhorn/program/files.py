@@ -24,7 +24,7 @@ from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, who
 from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
 from ..storage.manifest import checked
 from .config import Config
-from .decision import ProblemType
+from .decision import ProblemType, check_classifier
 from .disk import from_disk
 from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
 from .program import Program
@@ -43,9 +43,6 @@ ROWS_FILE = "own-rows.safetensors"
 
 SHORTEST = 8
 """Digits of a hash that tell a program from others."""
-
-GENERAL = "general"
-"""Task of an encoder that was trained for none."""
 
 
 def folders() -> list[Path]:
@@ -165,9 +162,7 @@ def tokenizer_in(folder: Path) -> Tokenizer | None:
 def load_classifier(name: str | Path) -> Program:
     """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
     program = load(name)
-    if program.task == GENERAL:
-        cure = "take its embeddings (Engine.embed), or train a task from it"
-        raise InputError("a general encoder, no classifier", file=program.path, field="task", cure=cure)
+    check_classifier(program.task, program.path)
     return program
 
 

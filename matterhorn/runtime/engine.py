@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..program.decision import decide, probabilities
+from ..program.decision import check_classifier, decide, probabilities
 from ..program.program import Program
 from ..program.text import Text, checked_texts
 from ..program.trace import Trace
@@ -141,8 +141,9 @@ class Engine:
 
         Raises:
             InputError: a text is none, empty or too long, ``max_length`` leaves nothing of it, or the program has no
-                tokenizer or no task.
+                tokenizer, or no task (a general encoder).
         """
+        check_classifier(self.program.task, self.program.path)
         listed = checked_texts(texts)
         answers: list[Answer] = []
         for encoded in self.program.batches(listed, 1 if trace else len(listed), max_length=max_length):

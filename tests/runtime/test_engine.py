@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,6 +230,19 @@ def test_what_is_no_text_is_refused_with_its_number(program):
         for trace in (False, True):
             with pytest.raises(InputError, match=message):
                 Engine(program).classify(texts, trace=trace)
+
+
+def test_a_text_is_named_by_its_number_whatever_runs_together(program):
+    texts = ["a"] * 39 + ["a " * 99]
+    with pytest.raises(InputError, match=r"text 40: text of .* tokens is too long"):
+        verify(program, texts)
+    with pytest.raises(InputError, match=r"text 40: text of .* tokens is too long"):
+        Engine(program).classify(texts, trace=True)
+
+
+def test_a_general_encoder_classifies_nothing(program):
+    with pytest.raises(InputError, match="task: a general encoder, no classifier; take its embeddings"):
+        Engine(replace(program, task="general")).classify("a")
 
 
 TEXTS = ["a fine film", "no", ("a pair", "of two"), "a much longer text that goes on and on and on"]
