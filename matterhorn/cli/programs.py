@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
+from ..errors import InputError
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -101,12 +102,18 @@ def info(
     model: Annotated[str | None, typer.Argument(help=f"{A_MODEL}; none: all that have a name.")] = None,
     json: Json = False,
 ) -> None:
-    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one."""
+    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one. Of the
+    list such as are damaged or of an earlier format are left out, each with a line on standard error."""
     from ..program.files import shipped
 
     if model is not None:
         return _describe_one(model, json)
-    rows = [_line(name) for name in shipped()]
+    rows = []
+    for name in shipped():
+        try:
+            rows.append(_line(name))
+        except InputError as error:
+            say(f"{name} is left out: {error}", err=True)
     if json:
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table

@@ -38,6 +38,9 @@ KIND = "program"
 """Of its manifest."""
 
 MODEL_TYPE = "matterhorn-program"
+EARLIER_TYPE = "matterhorn-spiking"
+"""Of formats 1 and 2."""
+
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
 
@@ -60,8 +63,17 @@ def folders() -> list[Path]:
 
 
 def shipped() -> list[str]:
-    """Names of the models that can be loaded by name."""
-    return sorted({path.parent.name for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}")})
+    """Names of the models that can be loaded by name; among them such as are damaged or of an earlier format."""
+    places = (path for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}"))
+    return sorted({path.parent.name for path in places if _is_programs(path)})
+
+
+def _is_programs(config: Path) -> bool:
+    """Whether a ``config.json`` is a program's; one that cannot be read may be."""
+    try:
+        return read_mapping(config).get("model_type") in (MODEL_TYPE, EARLIER_TYPE)
+    except InputError:
+        return True
 
 
 def find(name: str | Path) -> Path:
@@ -178,7 +190,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError("no program here", file=path, cure="give a shipped model's name or a program's folder")
     plain = read_mapping(path)
     kind = plain.get("model_type")
-    if kind == "matterhorn-spiking" or (kind == MODEL_TYPE and plain.get("format") == 3):
+    if kind == EARLIER_TYPE or (kind == MODEL_TYPE and plain.get("format") == 3):
         cure = "run matterhorn upgrade OLD NEW"
         raise InputError(f"format {plain.get('format')} of an earlier version", file=path, field="format", cure=cure)
     if kind != MODEL_TYPE:
