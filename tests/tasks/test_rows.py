@@ -76,6 +76,15 @@ def test_a_text_too_long_to_read_is_named_by_its_row(tmp_path):
         read_rows(path, get_task("sst2"))
 
 
+def test_cells_may_be_longer_than_the_csv_module_reads_by_default(tmp_path):
+    task = Task(name="own", text=["text"], label=["label"], labels=["a", "b"])
+    path = write(tmp_path / "s.csv", "text,label,page\nfine,a," + "x" * 2**18 + "\n")
+    assert read_rows(path, task).texts == [("fine",)]
+    path = write(tmp_path / "t.csv", "text,label\nfine,a\n" + "long " * 2**18 + ",b\n")
+    with pytest.raises(InputError, match=r"t\.csv: row 3, column text: 1310719 .*cut it"):
+        read_rows(path, task)
+
+
 def test_scores_out_of_range_are_refused(tmp_path):
     path = write(tmp_path / "s.tsv", "sentence1\tsentence2\tscore\na\tb\t4.5\na\tb\t5.5\n")
     with pytest.raises(InputError, match=r"row 3.*5\.5"):
