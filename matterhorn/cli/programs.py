@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from ..errors import InputError
+from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from .rows import Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def convert(
 
     name = task if task in (None, GENERAL) else get_task(task).name
     save(convert_folder(source, task=name), output, embeddings=embeddings)
-    say(f"{output}: a program; check it with: matterhorn verify --model {output}")
+    say(f"{output}: a program; check it with: matterhorn verify --model {quote(str(output))}")
 
 
 @app.command()
