@@ -32,7 +32,7 @@ def predict(
     """Answer the rows of a file, however many, and write answers and probabilities beside their numbers.
 
     Killed and started again, it goes on from the parts in OUTPUT.parts. Shards may run anywhere at any time: their
-    answers one after another are, to the bit, those of one run.
+    rows one after another are, to the bit, those of one run; each CSV file has a header of its own.
     """
     from ..tasks.answers import write_answers
     from ..tasks.predictor import Predictor

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from .rows import Rows, load_rows, tracked, with_rows
 
@@ -30,7 +32,7 @@ def convert(
 ) -> None:
     """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
     from ..extras import need
-    from ..program.files import GENERAL
+    from ..program.decision import GENERAL
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
     from ..tasks import get_task
@@ -42,7 +44,7 @@ def convert(
 
     name = task if task in (None, GENERAL) else get_task(task).name
     save(convert_folder(source, task=name), output, embeddings=embeddings)
-    say(f"{output}: a program; check it with: matterhorn verify --model {output}")
+    say(f"{output}: a program; check it with: matterhorn verify --model {quote(str(output))}")
 
 
 @app.command()
@@ -101,12 +103,18 @@ def info(
     model: Annotated[str | None, typer.Argument(help=f"{A_MODEL}; none: all that have a name.")] = None,
     json: Json = False,
 ) -> None:
-    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one."""
+    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one. Of the
+    list such as are damaged or of an earlier format are left out, each with a line on standard error."""
     from ..program.files import shipped
 
     if model is not None:
         return _describe_one(model, json)
-    rows = [_line(name) for name in shipped()]
+    rows = []
+    for name in shipped():
+        try:
+            rows.append(_line(name))
+        except InputError as error:
+            say(f"{name} is left out: {error}", err=True)
     if json:
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table

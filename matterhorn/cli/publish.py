@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +73,7 @@ def publish(
     from .glue import print_result
 
     print_result(result)
-    say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {output}")
+    say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {quote(str(output))}")
 
 
 def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_rows: int | None) -> Result:

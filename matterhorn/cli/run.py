@@ -52,17 +52,13 @@ def run(
         check_file(plot, "--plot", file, ends=PICTURES)
     if trace:
         check_file(trace, "--trace", file, ends=TRACES)
+    _check(texts, file, rows)
     program, expected = load_classifier(model), None
     if rows.named:
-        if texts or file:
-            raise InputError("texts and rows", field="--data, --task", cure="give one of them")
         chosen, expected = _rows(program, rows)
     elif texts or file:
-        if texts and "-" in texts and len(texts) > 1:
-            cure = "give - alone, which reads texts from standard input"
-            raise InputError("- beside other texts", field="texts", cure=cure)
         given = _lines(file) if file else _piped() if texts == ["-"] else texts
-        chosen = [_pair(text, number) for number, text in enumerate(given or [], 1)]
+        chosen = [_pair(text, number) for number, text in enumerate((given or [])[: rows.limit], 1)]
         for text in chosen:
             check_texts(1 if isinstance(text, str) else 2, program.task, program.texts, program.path)
     else:
@@ -70,8 +66,10 @@ def run(
         if not {*expected} <= {*program.labels}:
             cure = "give a sentence, --file or --data"
             raise InputError("no texts, and the shipped sample is of another task", file=program.path, cure=cure)
-        chosen = [_pair(line, number) for number, line in enumerate(lines, 1)]
+        chosen = [_pair(line, number) for number, line in enumerate(lines[: rows.limit], 1)]
+        expected = expected[: rows.limit]
     engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
+    program.batches(chosen, 1, max_length=longest)  # what cannot be read ends nothing half-way
     answered: list[dict[str, Any]] = []
     whole: Trace | None = None
     for text in tracked("run")(chosen):
@@ -85,11 +83,30 @@ def run(
             whole = answer.trace
     assert whole is not None
     if plot:
-        _plot(program, engine, chosen[0], plot)
+        _plot(program, engine, chosen[0], longest, plot)
     if trace:
         whole.save(trace)
     summary = _summary(model, backend, answered, whole, expected)
     print_json(summary) if json else _print(summary)
+
+
+def _check(texts: list[str] | None, file: Path | None, rows: Rows) -> None:
+    """Whether what is asked for is one thing.
+
+    Raises:
+        InputError: texts are given in two ways, or options of rows without rows.
+    """
+    if texts and file:
+        raise InputError("texts and a file", field="--file", cure="give one of them")
+    if rows.named and (texts or file):
+        raise InputError("texts and rows", field="--data, --task", cure="give one of them")
+    if texts and "-" in texts and len(texts) > 1:
+        cure = "give - alone, which reads texts from standard input"
+        raise InputError("- beside other texts", field="texts", cure=cure)
+    for name in ("text", "label", "split", "glue_dir"):
+        if getattr(rows, name) and not rows.named:
+            field, cure = f"--{name.replace('_', '-')}", "give --data or --task too, or leave it out"
+            raise InputError("without rows", field=field, cure=cure)
 
 
 def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
@@ -133,12 +150,12 @@ def _pair(text: str, number: int) -> Text:
     return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
 
-def _plot(program: Program, engine: Any, text: Text, path: Path) -> None:
+def _plot(program: Program, engine: Any, text: Text, longest: int | None, path: Path) -> None:
     from ..report.raster import plot_raster
     from ..runtime import SlotRecorder
 
     recorder = SlotRecorder()
-    trace = engine(**program.encode([text]), trace=True, watcher=recorder).trace
+    trace = engine(**program.encode([text], max_length=longest), trace=True, watcher=recorder).trace
     plot_raster(program, recorder, trace, text if isinstance(text, str) else " | ".join(text), path)
 
 

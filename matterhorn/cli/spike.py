@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -114,7 +115,8 @@ def spike(
         return print_json(answer)
     _print(f"{model} → {output}", answer)
     if not dry_run:
-        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {output} 'a text'")
+        example = {2: r"$'a text\tand another'"}.get(done.program.texts or 1, "'a text'")
+        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {quote(str(output))} {example}")
 
 
 def _numbers(text: str) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,7 +45,8 @@ def train(
     place = output or Path("runs") / (Path(recipe).stem if Path(recipe).suffix else full_name(recipe))
     best = run(settings, place, glue_folder(glue_dir), tracker=tracker, restart=restart)
     if os.environ.get("RANK", "0") == "0":
-        say(f"{best}: the quantized network{_figures(best)}; next: matterhorn publish {place} OUTPUT")
+        then = f"matterhorn publish {quote(str(place))} OUTPUT"
+        say(f"{best}: the quantized network{_figures(best)}; next: {then}")
 
 
 @app.command()

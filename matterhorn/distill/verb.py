@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.watching import Batch, evaluating
+from ..program.text import batches_of
 from ..reading import validated
 from ..tasks.tokens import Tokens
 from .loop import bar, begin, descend, show, steps_of, token_batches
@@ -35,7 +36,7 @@ DENSITIES = {
 def distill(
     student: QuantizedForSequenceClassification,
     teacher: PreTrainedModel,
-    rows: Tokens | Iterable[Batch],
+    rows: Tokens | Iterable[Batch] | Batch,
     *,
     dead_zone: int,
     silent_share: float | None = None,
@@ -59,7 +60,8 @@ def distill(
     Args:
         student: a calibrated network (:func:`matterhorn.quantize`, :func:`matterhorn.calibrate`); trained in place.
         teacher: a classifier that gives hidden states of the student's width behind every block.
-        rows: training rows, as tokens or batches; labels are not read.
+        rows: training rows, as tokens, or as batches (or one) that :func:`matterhorn.calibrate` takes too; labels are
+            not read.
         dead_zone: k. Where it is not the student's own, silent levels are chosen for it.
         silent_share, quiet_share: shares to hold; with both, the one that leaves fewer events decides. None: whatever
             comes of the dead zone.
@@ -75,7 +77,8 @@ def distill(
         The student, ready to convert.
 
     Raises:
-        InputError: the student is not calibrated, there are no rows, or a setting is not possible.
+        InputError: the student is not calibrated, there are no rows or they are no batches, or a setting is not
+            possible.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -130,10 +133,10 @@ def _train(
     student.train(False)
 
 
-def as_tokens(batches: Iterable[Batch]) -> Tokens:
+def as_tokens(batches: Iterable[Batch] | Batch) -> Tokens:
     """Rows of padded batches."""
     ids, types = [], []
-    for batch in batches:
+    for batch in batches_of(batches):
         numbers = np.asarray(batch["input_ids"])
         present = np.asarray(batch["attention_mask"]).astype(bool) if "attention_mask" in batch else numbers >= 0
         kinds = np.asarray(batch["token_type_ids"]) if "token_type_ids" in batch else np.zeros_like(numbers)

@@ -16,7 +16,7 @@ from ..program import Program
 from ..reading import read_text
 from ..storage import Manifest, read_manifest, sha256
 from ..tasks.results import Result
-from ..tasks.task import tasks
+from ..tasks.task import tasks, texts_of_rows
 
 if TYPE_CHECKING:
     from ..distill.recipe import Recipe
@@ -83,6 +83,7 @@ def model_card(
         backbone=backbone if base_model or backbone is None else Path(backbone).name,
         program=program,
         config=program.config,
+        pairs=texts_of_rows(program.task, program.texts) == 2,
         weights=WEIGHTS[program.config.weights],
         result=result,
         scores=result.spiking[0] if result else None,

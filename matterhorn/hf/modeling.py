@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..models.config import CarriesItsCode, inverse
 from ..models.loss import loss_of
 from ..program import Program, find
+from ..program.decision import check_classifier
 from ..program.files import load_classifier
 from ..program.saving import save
 from ..runtime import Engine
@@ -41,7 +42,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         program: what runs. backend: through what: ``model.backend = "exact"``; all but ``analog`` give the same bits.
 
     Raises:
-        InputError: made from a configuration alone.
+        InputError: made from a configuration alone, or of a general encoder, which has no task.
 
     >>> model = ProgramForSequenceClassification.from_pretrained("sst2")
     >>> model(torch.tensor([[101, 2307, 102]])).logits.shape
@@ -58,6 +59,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         if program is None:
             cure = "load one with from_pretrained, or wrap one with ProgramForSequenceClassification.of(program)"
             raise InputError("a program is made by conversion, not from a config", field="program", cure=cure)
+        check_classifier(program.task, program.path)
         self.program = program
         self.backend = "events"
         self._said_where = False

@@ -14,6 +14,7 @@ from ..coding import EIGHTHS, level_histogram, mean_of_silent, most_frequent
 from ..errors import InputError
 from ..nn import ActivationQuantizer, StoredQuantizer
 from ..nn.quantizers import Limit
+from ..program.text import batches_of
 from ..topology import FEEDS_WEIGHTS, Site
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, evaluating, tensors, watching
@@ -30,7 +31,7 @@ WIDEST = 30
 
 def calibrate(
     network: QuantizedForSequenceClassification,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch] | Batch,
     *,
     teacher: PreTrainedModel | None = None,
     mean_silence: bool = True,
@@ -44,13 +45,13 @@ def calibrate(
     Args:
         network: what :func:`matterhorn.quantize` gives; altered in place.
         batches: training rows; ``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``,
-            integers ``[batch, L]``, tensors or NumPy arrays.
+            integers ``[batch, L]``, tensors, arrays or lists; nothing else is read. One alone will do.
         teacher: what the network was quantized from, for a network that will not be trained.
         mean_silence: silence is read as the mean of the levels that fall silent, else as the silent level. They differ
             only where there is a dead zone, or a teacher.
 
     Raises:
-        InputError: there is no batch.
+        InputError: there is no batch, or one has no ``input_ids``.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -60,7 +61,7 @@ def calibrate(
     >>> network(torch.tensor([[2, 7, 3]])).logits.shape
     torch.Size([1, 2])
     """
-    listed = list(batches)
+    listed = batches_of(batches)
     if not listed:
         raise InputError("no batch", field="batches", cure="give at least one, of training rows")
     if teacher is not None:

@@ -31,7 +31,7 @@ def quantize(
     activation: str = "relu",
     digital: str = "exact",
     blocks: Sequence[int] | None = None,
-    batches: Iterable[Batch] | None = None,
+    batches: Iterable[Batch] | Batch | None = None,
     **unknown: Any,
 ) -> QuantizedForSequenceClassification:
     """A quantized network with a teacher's weights.

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 """Hugging Face's names."""
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = get_args(ProblemType)
+
+GENERAL = "general"
+"""Task of an encoder that was trained for none."""
+
+
+def check_classifier(task: str | None, path: Path | None) -> None:
+    """Whether a program of a task has answers to give: of a general encoder nobody trained the classifier.
+
+    Raises:
+        InputError: it has none.
+    """
+    if task == GENERAL:
+        cure = "take its embeddings (Engine.embed), or train a task from it"
+        raise InputError("a general encoder, no classifier", file=path, field="task", cure=cure)
 
 
 def problem_type_of(outputs: int) -> ProblemType:

@@ -24,7 +24,7 @@ from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, who
 from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
 from ..storage.manifest import checked
 from .config import Config
-from .decision import ProblemType
+from .decision import ProblemType, check_classifier
 from .disk import from_disk
 from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
 from .program import Program
@@ -38,14 +38,14 @@ KIND = "program"
 """Of its manifest."""
 
 MODEL_TYPE = "matterhorn-program"
+EARLIER_TYPE = "matterhorn-spiking"
+"""Of formats 1 and 2."""
+
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
 
 SHORTEST = 8
 """Digits of a hash that tell a program from others."""
-
-GENERAL = "general"
-"""Task of an encoder that was trained for none."""
 
 
 def folders() -> list[Path]:
@@ -63,8 +63,17 @@ def folders() -> list[Path]:
 
 
 def shipped() -> list[str]:
-    """Names of the models that can be loaded by name."""
-    return sorted({path.parent.name for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}")})
+    """Names of the models that can be loaded by name; among them such as are damaged or of an earlier format."""
+    places = (path for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}"))
+    return sorted({path.parent.name for path in places if _is_programs(path)})
+
+
+def _is_programs(config: Path) -> bool:
+    """Whether a ``config.json`` is a program's; one that cannot be read may be."""
+    try:
+        return read_mapping(config).get("model_type") in (MODEL_TYPE, EARLIER_TYPE)
+    except InputError:
+        return True
 
 
 def find(name: str | Path) -> Path:
@@ -165,9 +174,7 @@ def tokenizer_in(folder: Path) -> Tokenizer | None:
 def load_classifier(name: str | Path) -> Program:
     """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
     program = load(name)
-    if program.task == GENERAL:
-        cure = "take its embeddings (Engine.embed), or train a task from it"
-        raise InputError("a general encoder, no classifier", file=program.path, field="task", cure=cure)
+    check_classifier(program.task, program.path)
     return program
 
 
@@ -183,7 +190,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError("no program here", file=path, cure="give a shipped model's name or a program's folder")
     plain = read_mapping(path)
     kind = plain.get("model_type")
-    if kind == "matterhorn-spiking" or (kind == MODEL_TYPE and plain.get("format") == 3):
+    if kind == EARLIER_TYPE or (kind == MODEL_TYPE and plain.get("format") == 3):
         cure = "run matterhorn upgrade OLD NEW"
         raise InputError(f"format {plain.get('format')} of an earlier version", file=path, field="format", cure=cure)
     if kind != MODEL_TYPE:

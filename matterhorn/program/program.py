@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -144,10 +144,27 @@ class Program:
             InputError: there is no tokenizer, a text is none, empty or longer than the network reads, or ``max_length``
                 leaves nothing of it.
         """
+        (whole,) = encode_texts(self._tokenizer(), texts, self.config, max_length)
+        return whole
+
+    def batches(
+        self, texts: str | Iterable[str | tuple[str, str]], size: int, *, max_length: int | None = None
+    ) -> list[Encoded]:
+        """The same in batches of ``size`` texts, each as long as its longest. All texts are read before the first
+        batch is made, so that an error says which of all it is about.
+
+        Raises:
+            InputError: as of :meth:`encode`; or there is no such size.
+        """
+        if size < 1:
+            raise InputError(f"batches of {size}", field="size", cure="give 1 or more")
+        return encode_texts(self._tokenizer(), texts, self.config, max_length, size)
+
+    def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
             cure = "load a program with its tokenizer, or give token numbers"
             raise InputError("no tokenizer", file=self.path, field="tokenizer", cure=cure)
-        return encode_texts(self.tokenizer, texts, self.config, max_length)
+        return self.tokenizer
 
     def save(self, folder: str | Path) -> None:
         """Write a folder that :func:`matterhorn.load` reads: arrays, config, tokenizer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -46,8 +46,10 @@ BEGINNING = 30
 """Letters of a text by which it is known again."""
 
 
-def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Config, max_length: int | None) -> Encoded:
-    """See :meth:`.program.Program.encode`."""
+def encode_texts(
+    tokenizer: Tokenizer, texts: str | Iterable[Text], config: Config, max_length: int | None, size: int | None = None
+) -> list[Encoded]:
+    """See :meth:`.program.Program.batches`; all in one batch where there is no ``size``."""
     listed = checked_texts(texts)
     own = reader(tokenizer, max_length, pairs=not all(isinstance(text, str) for text in listed))
     coded = encodings(own, listed)
@@ -56,7 +58,9 @@ def encode_texts(tokenizer: Tokenizer, texts: str | Sequence[Text], config: Conf
         number = next(i for i, one in enumerate(coded, 1) if len(one.ids) == longest)
         cure = f"give at most {config.max_position_embeddings} tokens, or max_length to cut it"
         raise InputError(f"text of {longest} tokens is too long", field=f"text {number}", cure=cure)
-    return pad([one.ids for one in coded], [one.type_ids for one in coded], config.pad_token_id)
+    step = size or len(coded)
+    parts = [coded[i : i + step] for i in range(0, len(coded), step)]
+    return [pad([one.ids for one in part], [one.type_ids for one in part], config.pad_token_id) for part in parts]
 
 
 def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
@@ -78,6 +82,37 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
         if not all(part.strip() for part in parts):
             raise InputError("empty text", field=f"text {number}", cure="give a sentence")
     return listed
+
+
+def batches_of(given: Any) -> list[dict[str, Any]]:
+    """Padded batches, or one alone, as an encoder takes them: of each what :data:`INPUTS` names, in arrays ``[batch,
+    L]``. Arrays and tensors stay what they are; labels and the like are left out.
+
+    Raises:
+        InputError: there are none, or one is no mapping with ``input_ids``, or its arrays are of several shapes.
+    """
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InputError(f"no batches ({given!r})", field="batches", cure=_BATCHES)
+    return [_batch(one, number) for number, one in enumerate([given] if isinstance(given, Mapping) else given, 1)]
+
+
+_BATCHES = "give mappings with input_ids, as a tokenizer or program.encode(texts) makes them"
+
+
+def _batch(given: Any, number: int) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or given.get("input_ids") is None:
+        problem = "no input_ids" if isinstance(given, Mapping) else f"a {type(given).__name__}"
+        raise InputError(problem, field=f"batch {number}", cure=_BATCHES)
+    named = {name: given[name] for name in INPUTS if given.get(name) is not None}
+    try:
+        arrays = {name: own if hasattr(own, "shape") else np.asarray(own) for name, own in named.items()}
+    except ValueError as error:
+        raise InputError("rows of different lengths", field=f"batch {number}", cure="pad them to one length") from error
+    shapes = [tuple(own.shape) for own in arrays.values()]
+    if len(shapes[0]) != 2 or len({*shapes}) > 1:
+        problem = f"shapes {', '.join(str(list(shape)) for shape in shapes)}"
+        raise InputError(problem, field=f"batch {number}", cure="give arrays [batch, L] of one shape")
+    return arrays
 
 
 def check_letters(*texts: str, field: str | None = None) -> None:

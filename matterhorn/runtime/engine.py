@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..program.decision import decide, probabilities
+from ..program.decision import check_classifier, decide, probabilities
 from ..program.program import Program
 from ..program.text import Text, checked_texts
 from ..program.trace import Trace
@@ -141,15 +141,14 @@ class Engine:
 
         Raises:
             InputError: a text is none, empty or too long, ``max_length`` leaves nothing of it, or the program has no
-                tokenizer or no task.
+                tokenizer, or no task (a general encoder).
         """
+        check_classifier(self.program.task, self.program.path)
         listed = checked_texts(texts)
-        batches = [[text] for text in listed] if trace else [listed]
         answers: list[Answer] = []
-        for batch in batches:
-            encoded = self.program.encode(batch, max_length=max_length)
-            output = self(**encoded, trace=trace)
-            tokens = encoded["attention_mask"].sum(1)
+        for encoded in self.program.batches(listed, 1 if trace else len(listed), max_length=max_length):
+            output, tokens = self(**encoded, trace=trace), encoded["attention_mask"].sum(1)
+            batch = listed[len(answers) : len(answers) + len(tokens)]
             answers += map(self._answer, batch, output.logits, tokens, [output.trace] * len(batch))
         return answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from ..coding import encode
 from ..errors import InputError
 from ..program.parts import Population
 from ..program.program import Program
-from ..program.text import Encoded, Text
+from ..program.text import Encoded, Text, batches_of
 from ..topology import Site
 from .backend import Levels, Slots
 from .engine import Engine
@@ -66,7 +66,7 @@ class Verification:
 
 def verify(
     program: Program,
-    rows: Iterable[Encoded] | Sequence[Text],
+    rows: Iterable[Mapping[str, Any]] | Mapping[str, Any] | Sequence[Text],
     *,
     against: Reference | None = None,
     backends: Sequence[str] = COMPARED,
@@ -75,17 +75,21 @@ def verify(
     """Compare backends with a reference on all batches, bit by bit.
 
     Args:
-        program: what the backends run. rows: texts (or pairs), or batches as :meth:`Program.encode` gives them.
+        program: what the backends run.
+        rows: texts (or pairs), or batches, or one, as :meth:`Program.encode` or a tokenizer of Hugging Face gives them.
         against: what is right; None: the first of the backends, so that they are compared with one another.
         backends: at least one, or two without a reference. progress: wraps the batches, to show how far it is.
 
     Raises:
-        InputError: there is nothing to compare.
+        InputError: there is nothing to compare, rows are neither texts nor batches, or ``against`` has no levels.
 
     >>> import matterhorn as mh
     >>> mh.verify(mh.load("sst2"), ["A fine film."], backends=["events", "stepped"]).identical
     True
     """
+    if against is not None and not callable(getattr(against, "expected", None)):
+        problem = f"a {type(against).__name__}, which has no levels to compare"
+        raise InputError(problem, field="against", cure="give the quantized network (of matterhorn.quantize)")
     named = list(backends) if against else list(backends[1:])
     if not named:
         raise InputError("nothing to compare", field="backends", cure="give one more backend, or against=")
@@ -108,11 +112,11 @@ def verify(
     return report
 
 
-def _batches(program: Program, rows: Iterable[Encoded] | Sequence[Text]) -> Iterable[Encoded]:
-    listed = [rows] if isinstance(rows, str) else list(rows)
+def _batches(program: Program, rows: Any) -> Iterable[Encoded]:
+    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(rows)
     if listed and not isinstance(listed[0], Mapping):
-        return [program.encode(listed[i : i + BATCH]) for i in range(0, len(listed), BATCH)]  # type: ignore[arg-type]
-    return listed  # type: ignore[return-value]
+        return program.batches(listed, BATCH)
+    return cast(list[Encoded], batches_of(listed))
 
 
 class _Comparer:

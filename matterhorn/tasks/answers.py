@@ -44,7 +44,7 @@ def write_answers(
 
     Args:
         source: as :func:`~matterhorn.tasks.tables.open_table` takes it. output: ``.csv``, ``.jsonl`` or ``.parquet``.
-        shard: (which, of how many) equal stretches of the rows; the shards' answers one after another are those of all.
+        shard: (which, of how many) equal stretches of the rows; the shards' rows one after another are those of all.
         progress: a progress bar for what is named.
 
     Raises:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..program import Program, Trace
+from ..program.decision import check_classifier
 from ..runtime import Engine
 from .metrics import compute_metrics, interval
 from .task import Task, check_texts, tasks
@@ -114,9 +115,10 @@ def check_task(program: Program, task: Task) -> None:
     """Whether a program can be asked a task's rows, labels and all.
 
     Raises:
-        InputError: it was trained for another of the shipped tasks or another number of texts, or its outputs are
-            others or in another order.
+        InputError: it was trained for another of the shipped tasks or another number of texts, or for none, or its
+            outputs are others or in another order.
     """
+    check_classifier(program.task, program.path)
     if task_for(program, task).classes != task.classes:
         problem = f"the model's outputs are {', '.join(program.labels)}, in another order than those of {task.name}"
         raise InputError(problem, file=program.path, field="labels", cure="number rows by task_for(program, task)")

@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..program import Program, find, load
-from ..program.decision import decide, probabilities
+from ..program.decision import check_classifier, decide, probabilities
 from ..program.files import KIND, read_config
 from ..program.text import check_letters, encodings, pad, reader
 from ..runtime import Engine
@@ -52,7 +52,8 @@ class Predictor:
         logits: whether to give the logits as well.
 
     Raises:
-        InputError: there is no such program, or it was made for another number of texts than of columns.
+        InputError: there is no such program, it is a general encoder without a task, or it was made for another number
+            of texts than of columns.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Predictor:
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
         self.threads, self.logits = threads, logits
         self._manifest, plain = manifest_of(self.folder, KIND), read_config(self.folder)
+        check_classifier(plain["task"], self.folder)
         check_texts(len(self.text), plain["task"], plain.get("texts"), self.folder)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:

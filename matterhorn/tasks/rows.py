@@ -69,7 +69,7 @@ def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Pat
 
 
 def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
-    """All rows of a source. Those to predict (not ``labelled``) may be empty, as some of QQP's are.
+    """All rows of a source. Those of GLUE to predict (not ``labelled``) may be empty, as some of QQP's are.
 
     Raises:
         InputError: names the source, the row and the column.
@@ -87,7 +87,7 @@ def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[t
         try:
             texts = []
             for column in task.text:
-                texts.append(_text(row[column], labelled))
+                texts.append(_text(row[column], needed=labelled or task.hub is None))
             check_letters(*texts)
             column = ", ".join(task.label)
             yield tuple(texts), read([cell(row[own]) for own in task.label]) if labelled else None
@@ -95,7 +95,7 @@ def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[t
             raise InputError(str(error), file=table.name, field=f"row {number}, column {column}") from error
 
 
-def _text(value: Any, needed: bool) -> str:
+def _text(value: Any, *, needed: bool) -> str:
     if isinstance(value, (list, tuple, dict)):
         raise InputError(f"a {type(value).__name__}", cure="give a text")
     text = "" if value is None or value != value else str(value).strip()

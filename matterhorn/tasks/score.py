@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -108,7 +109,7 @@ def result_of(
         teacher=teacher,
         quantized=quantized,
         spiking=spiking,
-        command=f"matterhorn evaluate {rows or f'--task {task.name}'} --model {name} --json",
+        command=f"matterhorn evaluate {rows or f'--task {task.name}'} --model {shlex.quote(name)} --json",
         commit=_commit(),
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import InputError
+from ..program.text import MOST_LETTERS
 from ..reading import parse_json, read_json, whole
 
 Source = str | Path | Iterable[Mapping[str, Any]]
@@ -25,6 +26,9 @@ OTHERS = (".xlsx", ".xls", ".ods", ".txt", ".xml", ".yaml", ".yml", ".arrow", ".
 
 SEPARATORS = (";", "\t", ",", "|")
 """What may stand between columns in the place of what is read there."""
+
+LONGEST_CELL = 16 * MOST_LETTERS
+"""Letters of a cell of CSV: texts that are too long are named as such; what an open quote swallows ends here."""
 
 SPLITS = ("validation", "test", "train")
 """Of a set of ``datasets`` where none is named: the first that it has."""
@@ -131,6 +135,7 @@ def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
 
 def _quoted(path: Path, file: TextIO, mark: str, _: str) -> Iterator[tuple[int, list[str]]]:
     """Cells as spreadsheets quote them; a row may span several lines."""
+    csv.field_size_limit(max(LONGEST_CELL, csv.field_size_limit()))
     reader, start = csv.reader(file, delimiter=mark, strict=True), 1
     try:
         for cells in reader:

@@ -215,13 +215,19 @@ def number_of(spellings: dict[str, int], label: str) -> int | None:
     return spellings[label] if label in spellings else spellings.get(label.casefold())
 
 
+def texts_of_rows(task: str | None, texts: int | None) -> int | None:
+    """How many texts the rows of a program have, 1 or 2: ``texts``, or as many as those of its ``task``; None: nothing
+    says."""
+    return texts or (len(tasks()[task].text) if task in tasks() else None)
+
+
 def check_texts(count: int, task: str | None, texts: int | None, path: Path | None) -> None:
     """Whether rows of so many texts are what a program was made for: ``texts``, or those of its ``task``, if known.
 
     Raises:
         InputError: they are not.
     """
-    wanted = texts or (len(tasks()[task].text) if task in tasks() else count)
+    wanted = texts_of_rows(task, texts) or count
     if wanted != count:
         problem = f"{('one text', 'two texts')[count - 1]} a row, the model was made for {('one', 'two')[wanted - 1]}"
         cure = "give one column, or texts without a tab" if wanted == 1 else "give two columns, or a tab between"

@@ -91,6 +91,11 @@ def test_others_stay_where_overwriting_is_asked_for(place):
     assert load(place / "docs").hash != first and (place / "docs" / ".git" / "HEAD").is_file()
 
 
+def test_a_command_to_copy_names_the_folder_as_a_shell_reads_it(place):
+    said = run("convert", place / "vic" / "best", place / "my program")
+    assert said.endswith(f"matterhorn verify --model '{place / 'my program'}'\n")
+
+
 def test_what_is_ours_is_replaced_unless_it_was_edited(place):
     best, other = place / "vic" / "best", place / "run" / "phase-1-k1" / "best"
     run("convert", other, place / "program")

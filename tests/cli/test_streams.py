@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -118,6 +119,48 @@ def test_answers_are_json_whatever_was_computed(monkeypatch):
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("inf")}})
     monkeypatch.undo()
     assert json.loads(out.text()) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+def test_models_that_cannot_be_read_are_left_out_of_the_list(monkeypatch, model, tmp_path):
+    own, old = Path(model).parent, {"model_type": "matterhorn-spiking", "format": 2}
+    for name, config in {"bert": {"model_type": "bert"}, "old": old}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("matterhorn.program.files.folders", lambda: [tmp_path, own])
+    code, out, err = run(monkeypatch, "info", "--json")
+    assert code == 0 and [row["name"] for row in json.loads(out)["models"]] == ["small"]
+    assert err.startswith("old is left out:") and "matterhorn upgrade" in err and err.count("\n") == 1
+
+
+def test_only_the_first_texts_run_where_a_limit_is_given(monkeypatch, model, tmp_path):
+    (tmp_path / "texts").write_text("a\nb\nc\n")
+    for texts in (("a", "b", "c"), ("-",), ("--file", str(tmp_path / "texts"))):
+        _, out, _ = run(monkeypatch, "run", *texts, "--limit", "2", "--model", model, "--json", stdin=b"a\nb\nc\n")
+        assert [row["text"] for row in json.loads(out)["texts"]] == ["a", "b"]
+
+
+def test_what_run_would_not_look_at_is_refused(monkeypatch, model, tmp_path):
+    for arguments, message in (
+        (("a", "--file", str(tmp_path / "gone")), "--file: texts and a file; give one"),
+        (("a", "--text", "review"), "--text: without rows; give --data or --task"),
+        (("--split", "train"), "--split: without rows"),
+        (("-", "--label", "verdict"), "--label: without rows"),
+    ):
+        code, out, err = run(monkeypatch, "run", *arguments, "--model", model, stdin=b"a\n")
+        assert (code, out) == (2, "") and message in err
+
+
+def test_a_text_is_named_by_its_number_before_any_runs(monkeypatch, model, tmp_path):
+    monkeypatch.setattr("matterhorn.runtime.Engine.classify", None)
+    (tmp_path / "texts").write_text("a\n" + "a " * 99 + "\n")
+    code, out, err = run(monkeypatch, "run", "--file", str(tmp_path / "texts"), "--model", model)
+    assert (code, out) == (2, "") and "text 2: text of 101 tokens is too long" in err
+
+
+def test_a_text_is_drawn_as_it_was_cut(monkeypatch, model, tmp_path):
+    picture = tmp_path / "spikes.png"
+    code, _, err = run(monkeypatch, "run", "a " * 99, "--max-length", "9", "--model", model, "--plot", str(picture))
+    assert code == 0 and picture.is_file(), err
 
 
 def test_standard_input_is_asked_for_alone(monkeypatch, model, tmp_path):

@@ -77,6 +77,8 @@ def test_batches_are_rows_too():
     assert tokens.ids[0] == batch["input_ids"][0].tolist() and len(tokens) == 7
     assert tokens.ids[1] == batch["input_ids"][1][: int(batch["attention_mask"][1].sum())].tolist()
     assert (tokens.ids[6], tokens.types[6]) == ([2, 7, 3], [0, 0, 0])
+    alone = as_tokens({name: values.tolist() for name, values in small_arrays().items()} | {"labels": [0] * 6})
+    assert alone.ids == tokens.ids[:6]
 
 
 def test_what_cannot_be_distilled_is_named():
@@ -86,6 +88,8 @@ def test_what_cannot_be_distilled_is_named():
         distill(student(), small_bert(), ROWS, dead_zone=1, silent_share=1.2)
     with pytest.raises(mh.InputError, match="no rows"):
         distill(student(), small_bert(), [], dead_zone=1)
+    with pytest.raises(mh.InputError, match="batch 1: a str"):
+        distill(student(), small_bert(), ["a text"], dead_zone=1)
 
 
 def test_the_verb_is_there_whatever_of_its_room_was_imported_before():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -55,6 +56,12 @@ def recipe(**changes):
 def history(step: int, divergence: float) -> SimpleNamespace:
     entries = [{"step": step - 200, "divergence": 2 * divergence}, {"step": step, "divergence": divergence}]
     return SimpleNamespace(best_step=step, history=entries)
+
+
+def test_a_model_of_pairs_is_shown_a_pair(program):
+    assert '`matterhorn run "some text" --model FOLDER`' in model_card(program, name="one")
+    for pairs in (replace(program, texts=2), replace(program, task="rte")):
+        assert r"`matterhorn run $'some text\tand another' --model FOLDER`" in model_card(pairs, name="two")
 
 
 def test_figures_stand_beside_each_other(program):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,11 @@ def test_options_are_honoured_or_refused(folder, load_model):
         with pytest.raises(InputError, match=message) as error:
             load_model.from_pretrained(folder, **options)
         assert "\n" not in str(error.value)
+
+
+def test_a_general_encoder_is_no_classifier(program):
+    with pytest.raises(InputError, match="a general encoder, no classifier"):
+        ProgramForSequenceClassification.of(replace(program, task="general"))
 
 
 def test_another_programs_config_is_refused(folder, program):

@@ -99,6 +99,13 @@ def test_scales_are_set_on_the_largest_batch_and_silence_is_chosen_on_all():
 def test_without_a_batch_there_is_nothing_to_calibrate_on():
     with pytest.raises(InputError, match="batches: no batch"):
         calibrate(quantize(small_bert()), [])
+    with pytest.raises(InputError, match="batch 1: a str"):
+        calibrate(quantize(small_bert()), ["a text"])
+
+
+def test_a_batch_alone_of_lists_and_with_labels_is_calibrated_on():
+    lists = {name: values.tolist() for name, values in small_arrays().items()} | {"labels": [0] * 6}
+    assert scales_of(quantize(small_bert(), batches=lists)) == scales_of(small_network())
 
 
 def test_silence_is_chosen_from_what_the_network_does_without_it():

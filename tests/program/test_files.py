@@ -348,6 +348,19 @@ def test_models_are_found_by_name(folder, monkeypatch):
     assert load("own").path == folder
 
 
+def test_folders_of_other_models_are_none_of_ours(tmp_path, monkeypatch):
+    for name, text in {
+        "bert": '{"model_type": "bert"}',
+        "other": "{}",
+        "earlier": '{"model_type": "matterhorn-spiking", "format": 2}',
+        "cut": '{"model_type": "matterh',
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path))
+    assert {"bert", "other", "earlier", "cut"} & {*shipped()} == {"earlier", "cut"}
+
+
 def test_a_general_encoder_has_no_classifier():
     with pytest.raises(InputError, match="no classifier"):
         load_classifier("embed-mini")

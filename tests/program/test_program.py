@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import tracemalloc
+from collections import UserDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 
 from matterhorn.errors import InputError
 from matterhorn.program import Config, Program, load
+from matterhorn.program.text import batches_of
 
-from ..networks import small_program
+from ..networks import small_arrays, small_batch, small_program
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +214,49 @@ def test_texts_become_padded_arrays(program):
     ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)
+
+
+def test_a_batch_alone_and_one_of_lists_are_batches_and_labels_are_left_out():
+    arrays, batch = small_arrays(), small_batch()
+    lists = {name: values.tolist() for name, values in arrays.items()}
+    more = [[arrays | {"labels": [0] * 6}], iter([batch | {"text": None}])]
+    for given in (arrays, batch, lists, UserDict(lists), *more):
+        (found,) = batches_of(given)
+        assert list(found) == list(arrays)
+        assert all(np.array_equal(values, arrays[name]) for name, values in found.items())
+    assert batches_of([batch, arrays])[0]["input_ids"] is batch["input_ids"] and batches_of([]) == []
+    assert list(batches_of({"input_ids": [[2, 3]], "attention_mask": None})[0]) == ["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a text", "batches: no batches"),
+        (3, "batches: no batches"),
+        (["a text"], "batch 1: a str; give mappings with input_ids"),
+        ({"text": ["a"]}, "batch 1: no input_ids"),
+        ([{"input_ids": [[2, 3]]}, {"labels": [1]}], "batch 2: no input_ids"),
+        ({"input_ids": [2, 3]}, r"batch 1: shapes \[2\]"),
+        ({"input_ids": [[2, 3]], "attention_mask": [[1]]}, r"batch 1: shapes \[1, 2\], \[1, 1\]"),
+        ({"input_ids": [[2, 3], [2]]}, "batch 1: rows of different lengths; pad"),
+    ],
+)
+def test_what_is_no_batch_is_named(given, message):
+    with pytest.raises(InputError, match=message):
+        batches_of(given)
+
+
+def test_texts_in_batches_are_named_by_their_number_among_all(program):
+    texts = ["abc", ("ab", "c"), "a", "a b c d", "b"]
+    found = program.batches(iter(texts), 2)
+    assert [batch["input_ids"].shape for batch in found] == [(2, 6), (2, 6), (1, 3)]
+    right = program.encode(texts)["input_ids"]
+    assert np.array_equal(found[2]["input_ids"], right[4:, :3])
+    for wrong, problem in ((" ", "empty text"), ("a " * 99, "too long"), ("\ud800", "not Unicode")):
+        with pytest.raises(InputError, match=f"text 6: .*{problem}"):
+            program.batches([*texts, wrong], 2)
+    with pytest.raises(InputError, match="size: batches of 0"):
+        program.batches(texts, 0)
 
 
 def test_a_length_that_leaves_nothing_of_a_text_is_refused(program):

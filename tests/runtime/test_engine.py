@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from matterhorn.runtime import Engine, SlotRecorder, verify
 from matterhorn.runtime.engine import cut
 from matterhorn.runtime.sequences import Sequences
 
-from ..networks import small_arrays, small_network, small_program, small_tokenizer
+from ..networks import small_arrays, small_bert, small_network, small_program, small_tokenizer
 
 BACKENDS = ("stepped", "exact", "events")
 
@@ -204,6 +205,22 @@ def test_backends_are_compared_with_one_another_where_there_is_no_network(progra
         verify(program, [])
 
 
+def test_a_batch_alone_is_verified_as_a_batch_and_not_by_the_names_of_its_arrays(program):
+    batch = program.encode(["abc def", "a"])
+    report = verify(program, batch, backends=["exact", "events"])
+    assert report.n == 2 and report.logits_compared == 4
+    labelled = {name: values.tolist() for name, values in batch.items()} | {"labels": [0, 1]}
+    assert verify(program, [labelled], against=small_network(k=1), backends=["exact"]).n == 2
+    with pytest.raises(InputError, match="batch 1: no input_ids"):
+        verify(program, {"text": ["a"]})
+
+
+def test_only_what_has_levels_is_compared_with(program):
+    for other in (small_bert(), "my-network"):
+        with pytest.raises(InputError, match=r"against: a .*, which has no levels.*give the quantized network"):
+            verify(program, ["a"], against=other)
+
+
 def test_what_is_no_text_is_refused_with_its_number(program):
     for texts, message in (
         (None, "texts: no texts"),
@@ -213,6 +230,19 @@ def test_what_is_no_text_is_refused_with_its_number(program):
         for trace in (False, True):
             with pytest.raises(InputError, match=message):
                 Engine(program).classify(texts, trace=trace)
+
+
+def test_a_text_is_named_by_its_number_whatever_runs_together(program):
+    texts = ["a"] * 39 + ["a " * 99]
+    with pytest.raises(InputError, match=r"text 40: text of .* tokens is too long"):
+        verify(program, texts)
+    with pytest.raises(InputError, match=r"text 40: text of .* tokens is too long"):
+        Engine(program).classify(texts, trace=True)
+
+
+def test_a_general_encoder_classifies_nothing(program):
+    with pytest.raises(InputError, match="task: a general encoder, no classifier; take its embeddings"):
+        Engine(replace(program, task="general")).classify("a")
 
 
 TEXTS = ["a fine film", "no", ("a pair", "of two"), "a much longer text that goes on and on and on"]

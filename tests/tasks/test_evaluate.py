@@ -85,6 +85,11 @@ def test_a_program_of_another_task_is_refused():
             evaluate(program, some_rows(), get_task(task))
 
 
+def test_a_general_encoder_is_not_evaluated():
+    with pytest.raises(InputError, match="a general encoder, no classifier"):
+        evaluate(replace(PROGRAM, task="general"), some_rows(), TASK)
+
+
 def test_a_result_says_what_ran():
     tokens = some_rows()
     scores = spiking_scores(PROGRAM, {"dev": tokens}, lambda rows: evaluate(PROGRAM, rows, TASK), "events")

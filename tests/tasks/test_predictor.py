@@ -43,6 +43,11 @@ def test_answers_are_those_of_the_engine(folder):
     assert not any(name.startswith("logit") for name in Predictor(folder, "review")({"review": TEXTS}))
 
 
+def test_a_general_encoder_is_refused_before_any_work():
+    with pytest.raises(InputError, match="embed-mini: task: a general encoder, no classifier"):
+        Predictor("embed-mini", "review")
+
+
 @pytest.mark.parametrize("size", [1, 4, 29])
 def test_batches_do_not_matter(folder, size):
     """Rows in other company, in other places and behind other padding: the same bits."""

@@ -6,7 +6,7 @@ import pytest
 
 from matterhorn.errors import InputError
 from matterhorn.tasks.rows import Examples, hold_out, load_examples, read_rows
-from matterhorn.tasks.task import get_task, tasks
+from matterhorn.tasks.task import Task, get_task, tasks
 
 
 def write(path, text):
@@ -45,6 +45,12 @@ def test_rows_to_predict_may_be_empty_and_have_no_labels(tmp_path):
     assert rows.subset([1]).texts == [("a cat ?", "a dog ?")]
 
 
+def test_texts_of_ones_own_are_never_empty(tmp_path):
+    path = write(tmp_path / "s.csv", "text,label\nfine,a\n,b\n")
+    with pytest.raises(InputError, match=r"s\.csv: row 3, column text: empty text"):
+        read_rows(path, Task(name="own", text=["text"], label=["label"], labels=["a", "b"]), labelled=False)
+
+
 FAULTS = {
     "columns": ("text\tlabel\nfine\t1\n", "sentence"),
     "label": ("sentence\tlabel\nfine\t1\nbad\t2\n", "row 3.*label '2'"),
@@ -68,6 +74,15 @@ def test_a_text_too_long_to_read_is_named_by_its_row(tmp_path):
     path = write(tmp_path / "s.tsv", "sentence\tlabel\na\t1\n" + "long " * 2**18 + "\t0\n")
     with pytest.raises(InputError, match=r"s\.tsv: row 3, column sentence: 1310719 .* \(begins 'long long"):
         read_rows(path, get_task("sst2"))
+
+
+def test_cells_may_be_longer_than_the_csv_module_reads_by_default(tmp_path):
+    task = Task(name="own", text=["text"], label=["label"], labels=["a", "b"])
+    path = write(tmp_path / "s.csv", "text,label,page\nfine,a," + "x" * 2**18 + "\n")
+    assert read_rows(path, task).texts == [("fine",)]
+    path = write(tmp_path / "t.csv", "text,label\nfine,a\n" + "long " * 2**18 + ",b\n")
+    with pytest.raises(InputError, match=r"t\.csv: row 3, column text: 1310719 .*cut it"):
+        read_rows(path, task)
 
 
 def test_scores_out_of_range_are_refused(tmp_path):

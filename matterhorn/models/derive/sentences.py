@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from ...errors import InputError
 from ...program import Program
-from ...program.files import GENERAL
+from ...program.decision import GENERAL
 from ...program.hub import TOKENIZER_FILE
 from ...program.saving import save
 from ...program.text import read_tokenizer
