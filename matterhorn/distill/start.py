@@ -46,7 +46,7 @@ FITTED, STIFFNESS = 768, 1.0
 Source = Path | Program | GeneralEncoder
 """A network to go on from: the folder of a quantized one, a program, or a task-free encoder."""
 
-LEVELS = ("activation_bits", "kv_bits", "silence_per", "levels_per", "activation")
+LEVEL_FORMATS = ("activation_bits", "kv_bits", "silence_per", "levels_per", "activation")
 """Formats that a student shares with a network whose scales and silent levels it takes over."""
 
 RECIPE_FILE = "recipe.yaml"
@@ -134,7 +134,7 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         theirs, kept = config.formats, config.teacher_blocks
     ours = MatterhornConfig(**encoder_of(teacher).options(teacher)).formats
     check_sizes(ours, theirs)
-    _check_levels(options, {name: getattr(theirs, name) for name in LEVELS}, "the start")
+    _check_levels(options, {name: getattr(theirs, name) for name in LEVEL_FORMATS}, "the start")
     places_of(blocks, ours.num_hidden_layers, theirs.num_hidden_layers, kept)
 
 

@@ -78,6 +78,8 @@ class Encoder(_Given):
     id2label: dict[str, str] | None = None
     floats: Annotated[str | None, Field(validation_alias=AliasChoices("dtype", "torch_dtype"))] = None
     relative_attention_num_buckets: int | None = None
+    position_embedding_type: Literal["absolute"] | None = None
+    """Relative ones (``relative_key``) have products with positions, which are not billed."""
     quantization_config: Quantized | None = None
 
     @property

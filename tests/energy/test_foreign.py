@@ -88,6 +88,7 @@ def test_sizes_go_by_other_names_too(tmp_path):
             r"model_type: .*'bert'.*; give config.json of an encoder .*, or the layers as a table",
         ),
         ({"model_type": "deberta", "pos_att_type": "c2p|p2c"}, r"model_type: .*'bert'.*"),
+        ({"position_embedding_type": "relative_key"}, r"position_embedding_type: .*'absolute'"),
         ({"hidden_size": 0}, r"hidden_size: .*greater than or equal to 1"),
         ({"num_attention_heads": "many"}, r"num_attention_heads: .*integer"),
         ({"num_attention_heads": 5}, r"heads: 5 heads, 64 neurons"),

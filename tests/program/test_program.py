@@ -292,3 +292,11 @@ def test_lines_of_many_levels_are_looked_for_in_little_memory():
     assert on_lines(straight) and not on_lines(bent) and not on_lines(np.concatenate([straight, bent]))
     assert tracemalloc.get_traced_memory()[1] < 3e8
     tracemalloc.stop()
+
+
+def test_a_single_threshold_that_float32_cannot_tell_from_its_neighbors_is_on_no_line():
+    """As 1-bit keys have of a large fan-in: it is compared as it is."""
+    from matterhorn.program.packing import as_lines
+
+    near, far = np.array([[5], [-7]], np.int32), np.array([[5], [-12942910]], np.int32)
+    assert as_lines(far) is None and as_lines(near) is not None
