@@ -1,5 +1,5 @@
 """What a run without a task ends with, as a folder for ``matterhorn spike`` to start from:
-``python -m matterhorn.distill.encoder RUN FOLDER``. A README.md that lies in the folder stays."""
+``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that lies there makes room, its card too; other files stay."""
 
 from __future__ import annotations
 
