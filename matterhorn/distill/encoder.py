@@ -1,5 +1,6 @@
 """What a run without a task ends with, as a folder for ``matterhorn spike`` to start from:
-``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that lies there makes room, its card too; other files stay."""
+``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that lies there makes room, its card
+too; other files stay."""
 
 from __future__ import annotations
 
