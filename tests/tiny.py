@@ -112,7 +112,7 @@ def lay_course(folder: Path, **changes: Any) -> Path:
         folder / "backbone"
     )
     own = recipe(folder)
-    teaching = {"steps": 30, "learning_rate": 3e-3, "tokens": 192, "evaluate_every": 15}
+    teaching = {"steps": 30, "learning_rate": 2e-3, "tokens": 192, "evaluate_every": 15}
     short = {"steps": 4, "learning_rate": 1e-3, "tokens": 192, "evaluate_every": 2}
     silent = short | {"dead_zone": 1, "silent_share": 0.8}
     general = {"texts": ["wnli"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}

@@ -200,14 +200,6 @@ def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
     return max(1, round(phase.epochs * epoch))
 
 
-def rows_of_step(train: Tokens, phase: Phase, seed: int) -> float:
-    """Rows of a phase's steps, in the mean."""
-    if not phase.tokens:
-        return phase.batch_size
-    batches = even_batches(train, phase.tokens, seed)
-    return sum(len(rows) for rows, _ in batches) / len(batches)
-
-
 def token_batches(
     train: Tokens, phase: Phase, seed: int, done: int, total: int, accelerator: Accelerator
 ) -> Iterator[dict[str, Tensor]]:

@@ -75,7 +75,7 @@ class Silence:
 
     Args:
         student: the network at the start. Its scales are not learned from here on.
-        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training (a mean will do).
+        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training.
         silent_share, quiet_share: over all connections; with both, the one that leaves fewer events decides.
     """
 
@@ -84,7 +84,7 @@ class Silence:
         student: QuantizedForSequenceClassification,
         batch: Batch,
         *,
-        batch_size: float,
+        batch_size: int,
         silent_share: float | None = None,
         quiet_share: float | None = None,
         densities: Mapping[str, float] | None = None,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.loop import ENDLESS, Clock, begin, rows_of_step, run_phase, stalls
+from matterhorn.distill.loop import ENDLESS, Clock, begin, run_phase, stalls
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling
@@ -114,14 +114,6 @@ def test_rows_that_are_learned_by_heart_are_said_once():
 def test_six_evaluations_of_a_phase_by_the_clock_can_tell_that_it_stalls():
     entries = [{"divergence": 0.5 + 0.1 * i, "learned": 1.0 - 0.1 * i} for i in range(6)]
     assert [number for number in range(1, 7) if stalls(entries[:number], 4)] == [5]
-
-
-def test_rows_of_a_step_are_counted_where_tokens_are_given():
-    """Scales follow as fast as is said, however many tokens a step has."""
-    rows = Tokens([[2] * (4 if i % 2 else 12) for i in range(640)], [[0]] * 640, [])
-    assert rows_of_step(rows, Distilling(epochs=1, learning_rate=1e-3, batch_size=7), 1) == 7
-    found = rows_of_step(rows, Distilling(epochs=1, learning_rate=1e-3, tokens=128), 1)
-    assert found == pytest.approx((320 + 320) / (320 / 16 + 320 / 8))
 
 
 def test_a_first_step_that_compiles_takes_no_warm_up_away():
