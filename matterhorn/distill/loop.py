@@ -37,6 +37,9 @@ STALLED = "{} evaluations gained nothing on rows held out while training still f
 ENDLESS = 2**31
 """Steps of a phase that only the clock ends."""
 
+BRIEFEST = 1e-5
+"""Seconds of a step, at least: processes agree on the time in float32, which may stand still for one."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -182,7 +185,7 @@ class Clock:
             self.began = step, spent
             return max(step + 1, round(self.step * seconds / self.seconds)) if self.step else ENDLESS
         each = (spent - self.began[1]) / (step - self.began[0])
-        return step + max(1, round((seconds - spent) / each))
+        return step + max(1, round((seconds - spent) / max(each, BRIEFEST)))
 
 
 def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list[int], int]]:

@@ -213,7 +213,6 @@ class Recipe(Exact):
         for number, phase in enumerate(self.phases):
             if phase.matched and (number or self.start is not None):
                 raise ValueError(f"phases.{number}.matched: of the first phase without a start alone; leave it out")
-        for number, phase in enumerate(self.phases):
             try:
                 formats_of(self.network, phase.dead_zone)
             except InputError as error:

@@ -121,6 +121,9 @@ def test_a_first_step_that_compiles_takes_no_warm_up_away():
     clock = Clock(0, 0.0)
     told = [clock.foresee(step, 29.0 + step, 600.0) for step in range(1, 601)]
     assert told[0] == ENDLESS and {*told[1:571]} == {571} and told[571] == 572  # over: the step it is
+    assert (
+        clock.foresee(602, 599.0, 600.0) > 602 and Clock(0, 0.0, (5, 9.0)).foresee(6, 9.0, 600.0) > 6
+    )  # it stood still
     later = Clock(100, 200.0)  # gone on with: at the pace of before, until its own is known
     assert later.foresee(101, 203.0, 600.0) == 300 and later.foresee(102, 204.0, 600.0) == 102 + 396
 
