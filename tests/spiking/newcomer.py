@@ -1,7 +1,7 @@
 """A newcomer's rows and classifier: three small sets under names of their own, a MiniLM fine-tuned by ``Trainer``.
 
 Run as a program it prints how a set is spiked: ``python -m tests.spiking.newcomer GLUE_DIR OUTPUT`` lays rows and
-classifiers; ``matterhorn spike`` does the rest (docs/your-data.md has the figures).
+classifiers; ``matterhorn spike`` does the rest (docs/your-bert.md has the figures).
 """
 
 from __future__ import annotations
