@@ -103,6 +103,12 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(visible(text), err=err)
 
 
+def say_cut(cut: int, rows: int, length: int) -> None:
+    """Say on standard error that rows were longer than what was read of them, if any were."""
+    if cut:
+        say(f"{cut} of {rows} rows were cut to {length} tokens; --max-length reads more", err=True)
+
+
 def given(context: typer.Context, *options: str) -> list[str]:
     """Those of some options that stand on the command line."""
     sources = {name: context.get_parameter_source(name) for name in options}

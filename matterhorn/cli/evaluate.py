@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import TRACES, Json, TaskModel, app, print_json
+from .app import TRACES, Json, TaskModel, app, print_json, say_cut
 from .chip import (
     Chips,
     CircuitName,
@@ -23,7 +23,7 @@ from .chip import (
     refuse_chip_options,
 )
 from .processes import launched, shared
-from .rows import Rows, load_rows, tracked, with_rows
+from .rows import MAX_LENGTH, Rows, load_rows, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..tasks.evaluate import Evaluation
@@ -85,7 +85,9 @@ def evaluate(
         "split": rows.split or (None if rows.data else "dev"),
         "data": rows.data,
         **_figures(result, chosen.metrics[0]),
+        "cut": tokens.cut,
     }
+    say_cut(tokens.cut, len(tokens), rows.max_length or MAX_LENGTH)
     if analog:
         others = chips_run.scores(bank, range(seed + 1, seed + chips), seconds, tracked("chips"))
         answer |= about_chips(bank, seconds, [answer["value"], *others])

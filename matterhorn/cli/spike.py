@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, app, print_json, say
+from .app import Json, app, print_json, say, say_cut
 from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
 HIDDEN = ("settings", "notes", "diagnosis")
@@ -111,6 +111,7 @@ def spike(
         answer = done.answer
         if not done.is_new:
             say(f"{output}: this run has finished before, here is its answer; --restart begins anew", err=True)
+    say_cut(answer.get("cut", 0), answer.get("n", 0), max_length)
     if json:
         return print_json(answer)
     _print(f"{model} → {output}", answer)

@@ -25,8 +25,9 @@ def spiked_page(answer: dict[str, Any], bill: Bill) -> str:
         if is_score
         else f"says the same as the classifier on {answer['agreement']:.1%} of the rows"
     )
+    cut = f", {answer['cut']} of them cut to the longest that was read" if answer.get("cut") else ""
     heading = (
-        f'<p class="kicker">{_text(answer["task"])}, {answer["n"]} rows</p><h1>{_text(answer["model"])}</h1>'
+        f'<p class="kicker">{_text(answer["task"])}, {answer["n"]} rows{cut}</p><h1>{_text(answer["model"])}</h1>'
         f'<p id="subtitle">As a spiking network it keeps {_text(verdict)} (95 %: {answer["low"]:.3f} to '
         f"{answer['high']:.3f}), and {alike}.</p>"
     )

@@ -109,6 +109,8 @@ def make_plan(
     own, held = (rows_of(found, split, rows, glue_dir) for split, rows in (("train", train), ("dev", eval)))
     if held is None:
         raise InputError(f"{found.name} has no split 'dev'", field="eval", cure="give rows that were not trained on")
+    if own is not None and len({*own.texts}) < 2:
+        raise InputError("all rows have the same text", field="train", cure="give rows to learn from, or leave it out")
     data = None if eval is None else str(eval) if isinstance(eval, (str, Path)) else "rows"
     if "kv_bits" not in settings:
         suited = {} if "weights" in settings else formats(teacher.model, found, chosen, own is not None)

@@ -183,6 +183,7 @@ def _spiked(
         "kind": plan.task.kind,
         "labels": plan.task.labels,
         "n": len(rows),
+        "cut": rows.cut,
         **scores(plan.task, rows, taught, ran.logits),
         "agreement": found.agreement,
         "correlation": found.correlation,
@@ -210,6 +211,8 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
     if plan.train is None or not plan.is_trained:
         return calibrated(teacher, plan.batches(), settings), "calibration"
     own, held = hold_out(plan.train, held_out(len(plan.train)), settings.seed)
+    if not len(own):  # few texts, each there many times
+        own, held = plan.train, plan.train.subset([])
     learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
     general = find_general(teacher, settings)
     student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general, len(own))

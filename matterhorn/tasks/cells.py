@@ -6,13 +6,21 @@ import ast
 import math
 from typing import Any
 
+from ..errors import InputError
+
 MISSING = ("", "nan")
 """Texts that stand for no label."""
 
 
 def cell(value: Any) -> Any:
     """A cell's value: a string without blanks around it, a number, a list of these, or None for nothing. Lists that are
-    written out (``["a", "b"]``, as spreadsheets keep them) and NumPy's numbers are made Python's."""
+    written out (``["a", "b"]``, as spreadsheets keep them) and NumPy's numbers are made Python's.
+
+    Raises:
+        InputError: it is binary.
+    """
+    if isinstance(value, bytes):
+        raise InputError("binary", cure="store the column as text")
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, str):
         value = value.strip()
@@ -31,7 +39,7 @@ def _written_list(text: str) -> Any:
 
 def spelling(value: Any) -> str:
     """How a label's name is written: of whole numbers, "2" for 2.0 too (as tables with gaps keep them)."""
-    number = None if isinstance(value, bool) else as_number(value)
+    number = None if isinstance(value, (bool, int)) else as_number(value)
     if number is not None and number.is_integer() and (not isinstance(value, str) or "." in value):
         return str(int(number))
     return str(value)

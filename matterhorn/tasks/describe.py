@@ -136,7 +136,7 @@ def _matched(
     numbers = {name: number_of(task.spellings(), name) for name in found}
     if None not in numbers.values():
         return labels, {labels[i]: [name] for name, i in numbers.items() if i is not None and labels[i] != name}
-    if found <= {"True", "False"} and len(labels) == 2:
+    if {name.casefold() for name in found} <= {"true", "false"} and len(labels) == 2:
         return labels, {label: [name] for label, name in zip(labels, ("False", "True"), strict=True)}
     if "0" in found and found <= {str(i) for i in range(len(labels))}:
         return labels, {label: [str(i)] for i, label in enumerate(labels)}

@@ -50,7 +50,8 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of ``n`` rows (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, 209)."""
     middle, width = share + Z * Z / (2 * n), Z * ((share * (1 - share) + Z * Z / (4 * n)) / n) ** 0.5
     whole = 1 + Z * Z / n
-    return max(0.0, (middle - width) / whole), min(1.0, (middle + width) / whole)
+    low, high = (middle - width) / whole, (middle + width) / whole
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding may leave the ends beside 0 and 1
 
 
 def _compared(task: Task, logits: Numbers, labels: Any) -> tuple[Numbers, Numbers]:

@@ -96,7 +96,7 @@ def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[t
 
 
 def _text(value: Any, *, needed: bool) -> str:
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, (list, tuple, dict, bytes)):
         raise InputError(f"a {type(value).__name__}", cure="give a text")
     text = "" if value is None or value != value else str(value).strip()
     if needed and not text:

@@ -55,6 +55,7 @@ class Source(Strict):
             of a line's texts; ``table``: ``columns`` of tab-separated files, by name, or by number where there is no
             header; ``sentences``: of running text, where lines and breaks in HTML end one. members: of a file that is a
             tar archive, those that are read, as ``fnmatch`` has patterns.
+        quotes: of a table, as in :class:`~matterhorn.tasks.task.Task`: in a ``plain`` one a quote is a letter.
     """
 
     about: str
@@ -63,6 +64,7 @@ class Source(Strict):
     url: str
     reader: Literal["parallel", "table", "sentences"]
     columns: list[str] | list[int] = Field([])
+    quotes: Literal["csv", "plain"] = "csv"
     each: int = Field(0, ge=0)
     members: str = "*"
     files: dict[str, str]
@@ -192,8 +194,9 @@ def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
         columns = [text.splitlines() for text in texts.values()]
         yield from _drawn(columns, source.each) if source.each else _side_by_side(columns)
     elif source.reader == "table":
-        for text in texts.values():
-            yield from _cells(text, source.columns)
+        for name, text in texts.items():
+            with whole(Path(name), f"give tab-separated columns, {', '.join(map(str, source.columns))} among them"):
+                yield from _cells(text, source)
     else:
         for text in texts.values():
             yield from _sentences(text)
@@ -224,10 +227,11 @@ def _drawn(columns: list[list[str]], each: int) -> Iterator[Texts]:
         yield from draw.sample(list(combinations(line, 2)), each)
 
 
-def _cells(text: str, columns: list[str] | list[int]) -> Iterator[Texts]:
-    rows = csv.reader(text.splitlines(), delimiter="\t")
-    header = [] if isinstance(columns[0], int) else next(rows)
-    places = [column if isinstance(column, int) else header.index(column) for column in columns]
+def _cells(text: str, source: Source) -> Iterator[Texts]:
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if source.quotes == "plain" else csv.QUOTE_MINIMAL
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=quoting)
+    header = [] if isinstance(source.columns[0], int) else next(rows)
+    places = [column if isinstance(column, int) else header.index(column) for column in source.columns]
     yield from (tuple(row[place] for place in places) for row in rows if len(row) > max(places))
 
 

@@ -222,8 +222,11 @@ def _parquet(path: Path) -> Table:
             yield from enumerate(row for batch in batches for row in batch.to_pylist())
 
     about = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode(), path, field="huggingface")
-    kept = about.get("info", {}).get("features", {})
-    names = {column: own for column, feature in kept.items() if (own := _kept_names(feature))}
+    kept = about
+    for name in ("info", "features"):
+        kept = kept.get(name) if isinstance(kept, dict) else None
+    features = kept.items() if isinstance(kept, dict) else ()
+    names = {column: own for column, feature in features if (own := _kept_names(feature))}
     return Table(str(path), schema.names, read, names)
 
 

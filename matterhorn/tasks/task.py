@@ -84,6 +84,11 @@ class Task(Strict):
         for field, names in (("aliases", list(self.aliases)), ("positive", [self.positive] if self.positive else [])):
             if unknown := [name for name in names if name not in self.labels]:
                 raise ValueError(f"{field}: {unknown[0]!r} is none of {', '.join(self.labels)}")
+        owners: dict[str, str] = {label: label for label in self.labels if label not in self.aliases}
+        for label, aliases in self.aliases.items():
+            for alias in aliases:
+                if owners.setdefault(alias, label) != label:
+                    raise ValueError(f"aliases: {alias!r} is both {owners[alias]} and {label}")
         return self
 
     @property
@@ -107,9 +112,10 @@ class Task(Strict):
         return [self.aliases.get(label, [label])[0] for label in self.labels]
 
     def spellings(self) -> dict[str, int]:
-        """Number of the output by any way to write its label, in lower case too where only one label reads so."""
-        exact = {alias: i for i, label in enumerate(self.labels) for alias in (*self.aliases.get(label, []), label)}
-        exact |= {label: i for i, label in enumerate(self.labels)}
+        """Number of the output by any way to write its label, in lower case too where only one label reads so. An alias
+        comes before another label's name: outputs called "1" and "2" may be written 0 and 1."""
+        exact = {label: i for i, label in enumerate(self.labels)}
+        exact |= {alias: i for i, label in enumerate(self.labels) for alias in self.aliases.get(label, [])}
         folded: dict[str, set[int]] = {}
         for alias, i in exact.items():
             folded.setdefault(alias.casefold(), set()).add(i)
@@ -144,13 +150,15 @@ class Task(Strict):
             if numbered is None or numbered == self.labels:
                 return self
             labels = numbered
-        order = [number_of(self.spellings(), label) for label in labels]
+        spelled = self.spellings()
+        order = [number_of(spelled | {label: i for i, label in enumerate(self.labels)}, label) for label in labels]
         if None in order or len(set(order)) < len(order):
             problem = f"the model's outputs are {', '.join(labels)}, the labels of {self.name} {', '.join(self.labels)}"
             raise InputError(problem, field="labels", cure="name them alike, or give the task aliases for them")
         own = [self.labels[i] for i in order if i is not None]
         names = dict(zip(own, labels, strict=True))
-        aliases = {names[o]: list(dict.fromkeys([*self.aliases.get(o, []), o])) for o in own}
+        written = {o: [o] if spelled.get(o) == i else [] for i, o in enumerate(self.labels)}
+        aliases = {names[o]: list(dict.fromkeys([*self.aliases.get(o, []), *written[o]])) for o in own}
         changes = {
             "labels": list(labels),
             "aliases": {label: others for label, others in aliases.items() if others != [label]},

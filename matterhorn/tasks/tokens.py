@@ -34,7 +34,8 @@ class Tokens:
     :class:`~matterhorn.tasks.rows.Examples`; ``pad`` is the number of the token that fills rows up.
 
     ``types[i]`` says which sentence each token belongs to: 0 for the first, 1 for the second. Networks are told so
-    (``token_type_ids``) only where their tokenizer marks sentences (``typed``): RoBERTa's and MPNet's do not."""
+    (``token_type_ids``) only where their tokenizer marks sentences (``typed``): RoBERTa's and MPNet's do not.
+    ``cut`` counts the rows that were longer than what is read of them."""
 
     ids: list[list[int]]
     types: list[list[int]]
@@ -42,6 +43,7 @@ class Tokens:
     pad: int = 0
     is_regression: bool = False
     typed: bool = True
+    cut: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,7 +84,8 @@ def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: i
     if not typed:
         types = [_sentences(row) if pair else row.type_ids for row, pair in zip(coded, pairs, strict=True)]
     pad = next((number for number in map(own.token_to_id, PADS) if number is not None), 0)
-    return Tokens(ids, types, examples.labels, pad, task.is_regression, typed)
+    cut = sum(bool(row.overflowing) for row in coded)
+    return Tokens(ids, types, examples.labels, pad, task.is_regression, typed, cut)
 
 
 def _sentences(pair: Encoding) -> list[int]:

@@ -51,6 +51,14 @@ def test_evaluate_takes_rows_of_ones_own(folder):
     assert (found["task"], found["metric"], found["value"], found["low"]) == ("own", "macro_f1", 1, 1)
 
 
+def test_rows_that_are_cut_are_counted(folder):
+    (folder / "long.csv").write_text("text,label\n" + '"' + "a fine film , " * 60 + '",positive\nshort,negative\n')
+    done = CliRunner().invoke(app, ["evaluate", "--data", "long.csv", "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout)["cut"] == 1
+    assert done.stderr == "1 of 2 rows were cut to 128 tokens; --max-length reads more\n"
+    assert answer("evaluate", "--data", "long.csv", "--max-length", "300")["cut"] == 0
+
+
 def test_texts_alone_do_for_what_needs_no_labels(folder):
     trace = folder / "trace.json.gz"
     found = answer("run", "--data", "texts.jsonl", "--trace", str(trace))

@@ -63,7 +63,8 @@ def lay_rows(path: Path, kind: str = "two", count: int = 60, seed: int = 0) -> P
 
 def run(tmp_path: Path, kind: str = "two", **options: Any) -> Spiked:
     """``spike`` for a second."""
-    rows = lay_rows(tmp_path / "train.csv", kind), lay_rows(tmp_path / "dev.csv", kind, 30, seed=1)
+    train = options.pop("train", None) or lay_rows(tmp_path / "train.csv", kind)
+    rows = train, lay_rows(tmp_path / "dev.csv", kind, 30, seed=1)
     settings: dict[str, Any] = {"minutes": 0.02, "verify_rows": 8, "silent_share": 0.8, "output": tmp_path / "out"}
     model = lay_classifier(tmp_path / "model", kind)
     return spike(model, *rows, text="review", label="verdict", **(settings | options))
@@ -159,6 +160,22 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def _stop(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_rows_too_few_to_hold_any_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows, stopped behind training, go on; of few texts that are there many times all are learned."""
+    few = lay_rows(tmp_path / "few.csv", count=5)
+    with monkeypatch.context() as patch:
+        patch.setattr("matterhorn.spiking.verb.verified", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path, train=few)
+    assert run(tmp_path, train=few).answer["verified"]
+    lines = few.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "twice.csv").write_text("\n".join([lines[0], *lines[1:3] * 15]), encoding="utf-8")
+    assert run(tmp_path, train=tmp_path / "twice.csv", output=tmp_path / "twice").answer["verified"]
+    (tmp_path / "once.csv").write_text("\n".join([lines[0], *lines[1:2] * 30]), encoding="utf-8")
+    with pytest.raises(InputError, match="train: all rows have the same text"):
+        run(tmp_path, train=tmp_path / "once.csv", output=tmp_path / "once")
 
 
 def test_a_finished_result_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

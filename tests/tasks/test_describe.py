@@ -11,6 +11,8 @@ import pytest
 from matterhorn.errors import InputError
 from matterhorn.tasks import Task, describe, get_task, read_rows
 
+OWN = {"name": "own", "text": ["text"], "label": ["label"], "labels": ["x", "y"]}
+
 ROWS = [
     {"review": "A kettle that pours well.", "verdict": "keep"},
     {"review": 'The lid says "push", and\nsticks.', "verdict": "return"},
@@ -76,11 +78,42 @@ def test_numbers_are_those_of_the_models_outputs(tmp_path, labels):
         assert task.labels == labels and read_rows(source, task).labels == [1, 0, 1]
 
 
+def test_outputs_whose_names_are_numbers_are_still_counted_from_0():
+    """Stars from 1 to 5, written 0 to 4; written 1 to 5 they are names."""
+    stars = [str(number) for number in range(1, 6)]
+    for first in (0, 1):
+        rows = [{"text": "a", "label": number + first} for number in range(5)]
+        task = describe(rows, labels=stars)
+        assert read_rows(rows, task).labels == [0, 1, 2, 3, 4], first
+        assert read_rows(rows, task.for_labels(stars)).labels == [0, 1, 2, 3, 4], first
+    rows = [{"text": "a", "label": 0}, {"text": "a", "label": 1}]
+    task = Task(name="own", text=["text"], label=["label"], labels=["1", "2"], aliases={"1": ["0"], "2": ["1"]})
+    assert read_rows(rows, task.for_labels(["2", "1"])).labels == [1, 0]
+
+
+@pytest.mark.parametrize("aliases", [{"low": ["1"], "mid": ["1"]}, {"low": ["mid"]}])
+def test_a_spelling_of_two_labels_is_refused(aliases):
+    with pytest.raises(ValueError, match="is both"):
+        Task(name="own", text=["text"], label=["label"], labels=["low", "mid"], aliases=aliases)
+
+
+def test_what_is_binary_is_no_text_and_no_label():
+    with pytest.raises(InputError, match="row 0, column text: a bytes; give a text"):
+        read_rows([{"text": b"a", "label": "x"}, {"text": b"b", "label": "y"}], Task(**OWN))
+    with pytest.raises(InputError, match="binary; store the column as text"):
+        read_rows([{"text": "a", "label": b"x"}], Task(**OWN))
+
+
 def test_numbers_with_gaps_and_truth_values_are_classes():
     floats = [row | {"verdict": float(row["verdict"])} for row in NUMBERS]
     assert describe(floats, "review", "verdict").labels == ["0", "1"]
     flags = [row | {"verdict": bool(row["verdict"])} for row in NUMBERS]
     assert read_rows(flags, describe(flags, "review", "verdict", labels=["no", "yes"])).labels == [1, 0, 1]
+    for written in (("TRUE", "FALSE"), ("true", "false")):
+        named = [{"text": "a", "label": word} for word in written]
+        assert read_rows(named, describe(named, labels=["no", "yes"])).labels == [1, 0]
+    large = [{"text": "a", "label": number} for number in (2**53, 2**53 + 1)]
+    assert len(describe(large).labels) == 2
     many = [{"text": "a", "label": number} for number in (10, 9, 2)]
     assert describe(many).labels == ["2", "9", "10"]
 

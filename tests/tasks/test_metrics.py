@@ -66,6 +66,7 @@ def test_several_scores_have_the_mean_of_their_correlations():
 def test_wilsons_interval_is_the_published_one():
     low, high = wilson(0.5, 10)
     assert (round(low, 4), round(high, 4)) == (0.2366, 0.7634)  # Wilson 1927, by R's binom::binom.confint
+    assert all(wilson(1.0, n)[1] == 1 and wilson(0.0, n)[0] == 0 for n in range(1, 200))
     assert wilson(1, 20)[1] == 1 and wilson(0, 20)[0] == 0 and wilson(1, 20)[0] > 0.8
 
 

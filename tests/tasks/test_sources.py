@@ -53,6 +53,18 @@ def test_rows_are_made_of_what_is_published(tmp_path, monkeypatch, reader):
     assert (tmp_path / "text" / "mine.tsv.gz").read_bytes() == before
 
 
+def test_a_quote_may_be_a_letter(tmp_path):
+    text = 'id\tleft\tright\n1\twhat\t"Not a song.\n2\twhere\tIn Rome.\n3\twhen\tIn 1983, "they said.\n'
+    (tmp_path / "t.tsv").write_text(text)
+    plain = {"about": "rows", "license": "ours", "version": "1", "url": "nowhere", "reader": "table"}
+    files = {"t.tsv": hashlib.sha256(text.encode()).hexdigest()}
+    source = Source(**plain, columns=["left", "right"], quotes="plain", files=files)
+    assert prepare("mine", source, tmp_path, tmp_path / "out") == 3
+    wrong = source.model_copy(update={"columns": ["left", "middle"]})
+    with pytest.raises(InputError, match=r"t\.tsv: cannot be read .*; give tab-separated columns, left, middle among"):
+        prepare("mine", wrong, tmp_path, tmp_path / "out")
+
+
 def test_columns_by_number_and_pairs_drawn_of_a_line(tmp_path):
     table = lay(tmp_path / "a", "table", columns=[2])
     assert prepare("a", table, tmp_path / "a", tmp_path / "out") == 2  # the header is a row, an empty cell is none
