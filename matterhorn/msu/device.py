@@ -163,7 +163,9 @@ class Device(Strict):
 
 
 def deviating(device: Device, share: float) -> Device:
-    """The device with programming noise of one relative spread for all cells, σ = share · G, in place of its own."""
+    """Return a device whose programming noise has one relative spread for all cells: σ = share · G, with conductance
+    G.
+    """
     source = "asked for: one relative deviation for all cells"
     spread = Polynomial(coefficients=[0.0, share], argument="S", unit="S", source=source)
     return device.model_copy(update={"name": f"{device.name}-{share:g}", "programming": Programming(spread=spread)})

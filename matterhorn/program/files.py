@@ -49,10 +49,13 @@ SHORTEST = 8
 
 
 def folders() -> list[Path]:
-    """Where models are looked for by name: ``$MATTERHORN_MODELS``, the package's own, the checkout's ``models``.
+    """List the folders in which models are looked up by name.
+
+    They are those in ``$MATTERHORN_MODELS``, the package's own folder, and ``models`` in a source checkout, in this
+    order.
 
     Raises:
-        InputError: a folder that the variable names is none.
+        InputError: ``$MATTERHORN_MODELS`` names a folder that does not exist.
     """
     named = [Path(part) for part in os.environ.get("MATTERHORN_MODELS", "").split(os.pathsep) if part]
     for folder in named:
@@ -63,7 +66,7 @@ def folders() -> list[Path]:
 
 
 def shipped() -> list[str]:
-    """Names of the models that can be loaded by name; among them such as are damaged or of an earlier format."""
+    """List the names of all programs that :func:`load` finds by name, including damaged ones and older formats."""
     places = (path for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}"))
     return sorted({path.parent.name for path in places if _is_programs(path)})
 
@@ -77,13 +80,14 @@ def _is_programs(config: Path) -> bool:
 
 
 def find(name: str | Path) -> Path:
-    """Folder of a model: one that is known by its name, else a folder, else where one of the hub was fetched to.
+    """Find the folder of a model.
 
     Args:
-        name: of a model that is at hand, of a folder, or ``owner/name``, ``owner/name@revision`` on the hub.
+        name: name of a model in one of :func:`folders`, path of a folder, or ``owner/name`` or ``owner/name@revision``
+            on the hub. They are tried in this order. A hub model is downloaded if it is not in the local cache.
 
     Raises:
-        InputError: there is none of these.
+        InputError: there is no such model.
     """
     named = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
     for place in named:
@@ -98,19 +102,26 @@ def find(name: str | Path) -> Path:
 
 
 def load(name: str | Path, *, hash: str | None = None) -> Program:
-    """A program from a folder, a shipped one by its name, or one of the hub.
+    """Load a program from a folder, by its shipped name, or from the Hugging Face hub.
 
     >>> load("sst2").labels
     ('negative', 'positive')
 
     Args:
-        name: of a program's folder, of a program in ``$MATTERHORN_MODELS``, the package or a checkout, or
-            ``owner/name`` or ``owner/name@revision`` on the hub.
-        hash: of the program that is meant (as ``matterhorn info`` tells it), or its first digits, eight at least.
+        name: path of a program's folder, name of a shipped program such as ``"sst2"``, or ``owner/name`` or
+            ``owner/name@revision`` on the hub. Names are looked up in ``$MATTERHORN_MODELS``, in the package, and in
+            the ``models`` folder of a source checkout, in this order. A name that is found there takes precedence over
+            a folder of the same name.
+        hash: expected hash of the program (``matterhorn info`` prints it), or at least its first eight hexadecimal
+            digits. None: the hash is not checked.
+
+    Returns:
+        The program, with every file checked against the SHA-256 in its manifest. The tokenizer file may differ, as long
+        as it makes the same tokens.
 
     Raises:
-        InputError: there is none, it is another one than ``hash`` says, or a file is missing, cut, altered, not in the
-            manifest, or of another format.
+        InputError: there is no such program; its hash is not ``hash``; or a file is missing, truncated, altered, not
+            listed in the manifest, or of another format version.
     """
     folder = find(name)
     plain, manifest = read_config(folder), manifest_of(folder, KIND)

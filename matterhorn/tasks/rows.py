@@ -69,17 +69,22 @@ def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Pat
 
 
 def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
-    """All rows of a source. Those of GLUE to predict (not ``labelled``) may be empty, as some of QQP's are.
+    """Read all rows of a source.
+
+    Args:
+        source: a file, a ``datasets`` data set, or mappings.
+        task: columns and labels of the rows.
+        labelled: whether rows have labels. Without labels, texts of GLUE tasks may be empty, as some of QQP's are.
 
     Raises:
-        InputError: names the source, the row and the column.
+        InputError: a row is not valid. The message names the source, the row and the column.
     """
     rows = list(stream_rows(source, task, labelled))
     return Examples([texts for texts, _ in rows], [label for _, label in rows] if labelled else [])
 
 
 def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[tuple[tuple[str, ...], Label | None]]:
-    """Rows of a source one by one: texts, and the label (None of rows to predict). See :func:`read_rows`."""
+    """Read rows one by one. Yields the texts and the label (None if not ``labelled``). See :func:`read_rows`."""
     table = open_table(source, quotes=task.quotes, header=task.header)
     read = label_reader(task)
     for number, row in table.rows([*task.text, *(task.label if labelled else [])]):
