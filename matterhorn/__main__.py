@@ -1,4 +1,4 @@
-"""``python -m matterhorn``, and ``accelerate launch -m matterhorn``."""
+"""Entry point of ``python -m matterhorn`` and of ``accelerate launch -m matterhorn``."""
 
 import gc
 import os

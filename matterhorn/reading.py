@@ -1,7 +1,7 @@
-"""The one way in for files: bounded in size and depth, strict, and one line that names file and field otherwise.
+"""Read files. All input goes through this module, with limits on size and depth and a one-line error for any problem.
 
-Numbers are finite, keys unique, texts UTF-8, arrays free of pickles. What a document must hold is a :class:`Strict`
-model's to say (:func:`validated`).
+Errors name the file and the field. Numbers are finite, keys unique, texts UTF-8, and arrays free of pickle. The
+required content of a document is defined by a :class:`Strict` model (:func:`validated`).
 """
 
 from __future__ import annotations

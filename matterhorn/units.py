@@ -1,4 +1,7 @@
-"""Quantities: a number of a data file has value, unit and source. SI inside, engineering units in print."""
+"""Quantities: every number in a data file has a value, a unit and a source.
+
+Computations use SI units. Printed values have engineering prefixes.
+"""
 
 from __future__ import annotations
 

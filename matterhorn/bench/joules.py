@@ -1,6 +1,6 @@
-"""Joules of this machine for the dense network: of the processor by RAPL, of a GPU by NVML, where they can be read.
+"""Measure the joules that this machine takes for the dense network: the processor by RAPL, a GPU by NVML.
 
-What cannot be read is left out, and it is said why; nothing is estimated.
+What cannot be measured is left out, with a reason. Nothing is estimated.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""How near a run is to what this machine can do at best: sums looked up and bytes read, against measured peaks; and
-where its time goes."""
+"""How close a run is to the limits of this machine, and where its time goes.
+
+Sums looked up and bytes read are compared with measured peaks.
+"""
 
 from __future__ import annotations
 

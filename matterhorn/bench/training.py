@@ -1,4 +1,4 @@
-"""The products of one connection in a training step: forward, and the gradients of its levels and of its weights."""
+"""Measure the products of one connection in a training step: forward, and the gradients of its levels and weights."""
 
 from __future__ import annotations
 

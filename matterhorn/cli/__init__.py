@@ -1,7 +1,7 @@
-"""The command line. Commands are thin: each subject has one file, which is imported when one of its commands is
-called.
+"""The command line.
 
-Heavy imports are inside the functions, so that ``--help`` and errors appear at once.
+Commands are thin. Each subject has one file, which is imported when one of its commands is called. Heavy imports are
+inside the functions, so that ``--help`` and errors appear at once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ SPELLED = {"µ": "u", "²": "2", "×": "x", "±": "+-", "–": "-", "…": "..."
 
 
 def main() -> None:
-    """Entry point. Bad input, wrong usage and errors of the operating system print one line on stderr and exit with
-    code 2.
+    """Entry point of the command line.
+
+    Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2.
     """
     atexit.register(gc.freeze)  # leaving takes half a second less where nobody looks for garbage
     codecs.register_error("spelled", _spelled)

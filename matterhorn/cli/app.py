@@ -39,8 +39,9 @@ class Commands(TyperGroup):
         return [name for names in COMMANDS.values() for name in names]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; see :class:`TyperGroup`. An unknown name causes all files to be imported, to suggest
-        similar names.
+        """Return a command; see :class:`TyperGroup`.
+
+        For an unknown name, all files are imported, so that similar names can be suggested.
         """
         for file in [file for file, names in COMMANDS.items() if cmd_name in names] or COMMANDS:
             import_module(f".{file}", __package__)

@@ -1,4 +1,4 @@
-"""The code of a population: which level is silent, how wide its dead zone is, what silence is read as."""
+"""The code of a population: its silent level, the width of its dead zone, and the value that silence is read as."""
 
 from __future__ import annotations
 

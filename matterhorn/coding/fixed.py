@@ -1,4 +1,4 @@
-"""The fixed point in which norms and the head read the residual stream."""
+"""The fixed-point format in which norms and the head read the residual stream."""
 
 FRACTION = 4096.0
 """Steps of 1: 12 fractional bits."""

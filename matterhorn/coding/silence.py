@@ -1,6 +1,6 @@
-"""Choosing the silent level from a calibration histogram, and what the choice silences.
+"""Choose silent levels from calibration histograms, and compute which levels this silences.
 
-A histogram is an integer array ``[neurons, T + 1]``: how often each neuron held each level. For one silent level per
+A histogram is an integer array ``[neurons, T + 1]``: how often each neuron had each level. For one silent level per
 tensor, sum it over the neurons first (``[1, T + 1]``).
 """
 

@@ -1,4 +1,7 @@
-"""Levels to slots and back, and κ, the signed time that a synapse sees. Arrays of any shape, neurons last."""
+"""Conversion of levels to slots and back, and of slots to κ, the signed time that a synapse sees.
+
+Arrays may have any shape; neurons are the last dimension.
+"""
 
 from __future__ import annotations
 

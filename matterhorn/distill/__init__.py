@@ -15,8 +15,9 @@ __all__ = ["Distilling", "Phase", "Recipe", "Silence", "distill", "load_recipe",
 
 
 class _Room(ModuleType):
-    """Module that can be called like the function. Importing it hides the function of the same name in
-    :mod:`matterhorn`.
+    """Module that can be called like the function ``distill``.
+
+    Importing the module hides the function of the same name in :mod:`matterhorn`.
     """
 
     __call__ = staticmethod(distill)

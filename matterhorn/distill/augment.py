@@ -1,4 +1,4 @@
-"""New rows made of given ones. They have no labels: the teacher says what they mean."""
+"""New training rows made from given ones. They need no labels, since the teacher labels them."""
 
 from __future__ import annotations
 

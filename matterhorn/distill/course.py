@@ -1,4 +1,4 @@
-"""Courses: recipes that run one after another in one process, each from a backbone or where an earlier one ended."""
+"""Courses: recipes that run one after another in one process. Each starts from a backbone or from an earlier result."""
 
 from __future__ import annotations
 

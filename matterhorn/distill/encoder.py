@@ -1,6 +1,8 @@
-"""What a run without a task ends with, as a folder for ``matterhorn spike`` to start from:
-``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that lies there makes room, its card
-too; other files stay."""
+"""Export the result of a run without a task as a folder from which ``matterhorn spike`` can start.
+
+Run ``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that is already in the folder is replaced, with its
+card. Other files stay.
+"""
 
 from __future__ import annotations
 

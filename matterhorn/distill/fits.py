@@ -1,4 +1,4 @@
-"""Whether a student can take over the blocks of another network, and which of them."""
+"""Check whether a student can take over the blocks of another network, and which ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: one phase, of a teacher or a student alike. It resumes exactly where it was killed."""
+"""The training loop of one phase, for teachers and students. It resumes exactly where it was interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a student minimizes: the distance from its teacher, in its answers and in its hidden states."""
+"""The loss of a student: the distance of its answers and of its hidden states from its teacher's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a network is chosen by while it trains: metrics, divergence from its teacher; and how many weights flip."""
+"""Measures by which a network is selected during training: metrics and divergence from its teacher.
+
+Also counts how many weights flip.
+"""
 
 from __future__ import annotations
 

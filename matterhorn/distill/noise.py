@@ -1,4 +1,7 @@
-"""Noise-aware training: the network meets newly written arrays in every pass, and learns not to lean on any cell."""
+"""Noise-aware training, so that the network does not depend on single cells of an array.
+
+In every pass, part of the arrays is drawn anew.
+"""
 
 from __future__ import annotations
 

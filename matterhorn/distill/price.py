@@ -1,4 +1,4 @@
-"""Silence priced in joules: densities of events that follow from what an event costs on a chip and what it is worth."""
+"""Price silence in joules: derive densities of events from their energy on a chip and their value to the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run depends on, as plain values: a run goes on only with the same."""
+"""Everything that a training run depends on, as plain values. A run resumes only if all of it is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: every setting of a training run, read from a YAML file. A phase is one stretch of it."""
+"""Recipes: all settings of a training run, read from a YAML file. A recipe has one or more phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole training run of a recipe: a teacher, then its phases, each resumable on its own."""
+"""Run a whole recipe: train the teacher, then all phases. Each of them can be resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scoring what a run leaves: its teacher and its quantized network, as they are, beside the programs made of it."""
+"""Score what a run produces: its teacher, its quantized networks, and the programs that are converted from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holding shares of silence: every population's scale follows its activations, as homeostasis holds a neuron's rate."""
+"""Hold shares of silence: each population's scale follows its activations, as homeostasis holds a neuron's rate."""
 
 from __future__ import annotations
 

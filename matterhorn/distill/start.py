@@ -1,4 +1,4 @@
-"""Where a run and its phases begin: at a teacher, at another run, at a program, or at a task-free encoder."""
+"""Where a run and its phases start: from a teacher, another run, a program, or a task-free encoder."""
 
 from __future__ import annotations
 

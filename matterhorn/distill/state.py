@@ -1,4 +1,4 @@
-"""Where a phase stands, on disk: written whole or not at all, read without pickles, resumed exactly."""
+"""The state of a phase on disk. It is written completely or not at all, read without pickle, and resumed exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One training step, the same on every device, and the fastest way to take it: as a CUDA graph, compiled, or plain."""
+"""One training step, which is the same on every device, in the fastest way that works there.
+
+The ways are a CUDA graph, compiled code, and plain PyTorch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The full-precision teacher: where it comes from, what it is fine-tuned on, and how it is put to teach."""
+"""The full-precision teacher: where it comes from, how it is fine-tuned, and how it teaches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training texts of several tasks without their labels: what a teacher says of them is enough to learn from."""
+"""Training texts of several tasks without labels. The teacher's outputs for them are enough to learn from."""
 
 from __future__ import annotations
 

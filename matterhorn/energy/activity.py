@@ -1,4 +1,7 @@
-"""What a connection does under a code: the counts that a bill is made from, re-coded from a trace by pure functions."""
+"""What a connection does under a code. These counts are what a bill is made from.
+
+Pure functions re-code the counts of a trace to other codes.
+"""
 
 from __future__ import annotations
 

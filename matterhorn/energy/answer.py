@@ -54,12 +54,11 @@ def energy_answer(
     length: int = PAPER_LENGTH,
     scores: Scores | None = None,
 ) -> dict[str, Any]:
-    """Report everything that is known about one trace on one chip, as the dictionary that ``matterhorn energy --json``
-    prints.
+    """Report everything that is known about one trace on one chip, as ``matterhorn energy --json`` prints it.
 
-    It has the bill of the run, other codes, rivals and the dense network on the BERT-base shape, uncertainties and
-    notes. Keys that end in ``_j``, ``_s``, ``_w`` and ``_m2`` are in J, s, W and m². ``n`` is the number of sequences
-    in the trace.
+    The dictionary has the bill of the run, other codes, rivals and the dense network on the BERT-base shape,
+    uncertainties and notes. Keys that end in ``_j``, ``_s``, ``_w`` and ``_m2`` are in J, s, W and m². ``n`` is the
+    number of sequences in the trace.
 
     Args:
         trace: trace of a run.
@@ -186,8 +185,9 @@ def larger_dies(areas: Mapping[str, float | None], chip: Chip) -> dict[str, str]
 
 
 def weight_band(side: Side, chip: Chip) -> dict[str, float]:
-    """Total energy (J) of the network's own code on digital arrays if weights are free, local, in large on-chip memory
-    or external.
+    """Total energy (J) of the network's own code on digital arrays, for several costs of reading weights.
+
+    Weights are free, local, in large on-chip memory, or in external memory.
     """
     read = chip.weights.read
     reads = {"none": 0.0, "local": read.si, "large_sram": chip.weights.large.si, "far": chip.weights.far.si}

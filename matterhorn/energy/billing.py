@@ -122,8 +122,9 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
 def bill_windows(
     activities: Sequence[Activity], windows: float, chip: Chip, mapping: Mapping, steps: Iterable[DigitalTrace] = ()
 ) -> Bill:
-    """Bill the activities of one sequence, and digital steps. ``windows``: number of windows that run one after the
-    other.
+    """Bill the activities of one sequence, and digital steps.
+
+    ``windows``: number of windows that run one after the other.
     """
     longest: float = reduce(np.maximum, (window(a, chip, mapping) for a in activities))
     duration = windows * longest
@@ -159,8 +160,9 @@ def _all_lines(
 
 
 def state_bits(activities: Sequence[Activity], chip: Chip) -> float:
-    """Memory of all neurons, in bits: potentials of static connections, and thresholds of neurons that fire and of
-    stored K and V.
+    """Memory of all neurons, in bits.
+
+    It holds the potentials of static connections, and the thresholds of neurons that fire and of stored K and V.
     """
     bits = 0.0
     for sharing in populations(activities).values():
@@ -187,13 +189,13 @@ def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mappin
 
 
 def windows_of(trace: Trace) -> int:
-    """Number of windows of all sequences. Blocks run one after the other, and tokens stream through the stages of a
-    block.
+    """Number of windows of all sequences.
 
-    A block over n tokens that computes m of them takes n + m + :data:`WINDOWS_PER_BLOCK` − 2 windows. It takes n
-    windows to stream in keys and values, and m more because no query can be answered before the last key is there. In
-    most blocks m = n. In a block that computes only the first token, m = 1: all its inputs still pass through for keys
-    and values, but only one query follows. All windows last as long as the longest one.
+    Blocks run one after the other, and tokens stream through the stages of a block. A block over n tokens that computes
+    m of them takes n + m + :data:`WINDOWS_PER_BLOCK` − 2 windows. It takes n windows to stream in keys and values, and
+    m more because no query can be answered before the last key is there. In most blocks m = n. In a block that computes
+    only the first token, m = 1: all its inputs still pass through for keys and values, but only one query follows. All
+    windows last as long as the longest one.
     """
     shape = trace.shape
     return sum(

@@ -1,4 +1,4 @@
-"""The chip: energies, geometry and network, each number with unit and source (see ``chips/*.yaml``)."""
+"""The chip: energies, geometry and network. Each number has a unit and a source (see ``chips/*.yaml``)."""
 
 from __future__ import annotations
 

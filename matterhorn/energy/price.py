@@ -1,4 +1,4 @@
-"""What one more event of each population costs on a chip, and how many of each a target leaves."""
+"""Energy of one more event of each population on a chip, and how many events of each a target leaves."""
 
 from __future__ import annotations
 

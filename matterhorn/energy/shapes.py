@@ -1,4 +1,4 @@
-"""Laying what was counted on one network over the shape of another: shares stay, sizes change."""
+"""Transfer the counts of one network to the shape of another: shares stay the same, sizes change."""
 
 from __future__ import annotations
 

@@ -83,8 +83,9 @@ def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
 
 
 def overflow(activities: Sequence[Activity], chip: Chip) -> str | None:
-    """Describe which connection's potentials exceed the capacitors of a chip's synapse units. None: all fit, or the
-    chip has no synapse units.
+    """Describe which connection's potentials exceed the capacitors of a chip's synapse units.
+
+    None: all of them fit, or the chip has no synapse units.
     """
     unit = chip.msu
     if unit is None:
@@ -163,8 +164,9 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
 
 
 def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
-    """Name of the code that the trace's network was made for. It follows from the widest dead zone and from whether
-    silent levels are per neuron.
+    """Name of the code that the trace's network was made for.
+
+    It follows from the widest dead zone, and from whether silent levels are per neuron.
     """
     connections = trace.connections.values()
     zone = min(3, max(c.dead_zone for c in connections))
@@ -173,11 +175,14 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
 
 
 def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, Any]]:
-    """List the energy step by step: plain TTFS, mask, dead zone, silence per neuron if the network has it, and synapse
-    units if the chip has them. The last step is the network as it is.
+    """List the energy step by step, from plain TTFS to the network as it is.
+
+    The steps are plain TTFS, mask, dead zone, silence per neuron if the network has it, and synapse units if the chip
+    has them.
 
     Args:
         codes: the result of :func:`encodings`.
+        trace: trace of the network.
     """
     zone, own = own_name(trace, per_neuron=False), own_name(trace)
     steps = [("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", zone, "digital")]
@@ -216,8 +221,10 @@ def with_silence(activities: Sequence[Activity], share: float | NDArray[np.float
 
 
 def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors: Sequence[float]) -> list[list[float]]:
-    """Ratio of the energy of masked spikes to that of dense words, both on digital arrays, as ``[factor of the hop
-    energies][silent share]``.
+    """Ratio of the energy of masked spikes to that of dense words, both on digital arrays.
+
+    Returns:
+        Ratios as ``[factor of the hop energies][silent share]``.
     """
     mapping, moved = map_trace(trace, chip, "digital"), chip
     for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):

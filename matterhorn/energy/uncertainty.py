@@ -1,4 +1,7 @@
-"""How sure a bill is: numbers drawn between their bounds, intervals of the bills, and which numbers drive them."""
+"""Uncertainty of a bill. All numbers are drawn between their bounds.
+
+The result is an interval for each bill, and a list of the numbers with the most influence.
+"""
 
 from __future__ import annotations
 

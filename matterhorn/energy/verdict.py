@@ -1,4 +1,7 @@
-"""What the bills of a network say in words: where a dense network wins, which code is cheapest, who is beaten."""
+"""Summarize the bills of a network in words.
+
+They tell where a dense network wins, which code is cheapest, and which rivals are beaten.
+"""
 
 from __future__ import annotations
 

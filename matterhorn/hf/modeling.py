@@ -171,8 +171,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         revision: str | None = None,
         create_pr: bool = False,
     ) -> str:
-        """Upload everything that :meth:`save_pretrained` writes to a repository on the hub. The repository is created
-        if needed.
+        """Upload everything that :meth:`save_pretrained` writes to a repository on the hub, which is created if
+        needed.
 
         Returns:
             URL of the commit.
@@ -224,9 +224,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         return torch.float32
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ProgramForSequenceClassification:
-        """Handle ``to``, ``cuda``, ``half`` and similar calls, which all end here. A program stays on the CPU in its
-        own formats.
-        """
+        """Handle ``to``, ``cuda``, ``half`` and similar calls. A program stays on the CPU, in its own formats."""
         sent = fn(torch.zeros(1))
         _check_dtype(sent.dtype)
         if sent.device != self.device and not self._said_where:

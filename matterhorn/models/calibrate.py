@@ -84,8 +84,9 @@ def calibrate(
 
 
 def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> None:
-    """Set every scale, layer by layer, to the value with the least squared quantization error on the existing tokens
-    of a batch.
+    """Set every scale, layer by layer, to minimize the squared quantization error on one batch.
+
+    Only existing tokens count, not padding.
     """
     present = mask_of(batch).to(network.device)
 
@@ -108,9 +109,7 @@ def fit_store(module: StoredQuantizer, x: Tensor) -> None:
 
 
 def least_squares_scale(x: Tensor, low: Limit, high: Limit) -> Tensor:
-    """Choose, among some scales, the one that rounds ``x`` (any shape) to levels ``low … high`` with the least squared
-    error.
-    """
+    """Choose the candidate scale with the least squared error when ``x`` (any shape) is rounded to ``low … high``."""
     furthest = torch.maximum(torch.as_tensor(high), -torch.as_tensor(low)).max().clamp(min=1)
     widest = x.abs().max().clamp(min=1e-3) / furthest
     scales = widest * torch.logspace(-1.7, 0, CANDIDATES, device=x.device)
@@ -119,12 +118,15 @@ def least_squares_scale(x: Tensor, low: Limit, high: Limit) -> Tensor:
 
 
 def existing(x: Tensor, present: Tensor, population: str) -> Tensor:
-    """Select the values of existing tokens, ``[n, neurons]``, or for probabilities those between existing tokens,
-    ``[n, 1]``.
+    """Select the values of existing tokens.
 
     Args:
         x: ``[batch, L, neurons]``, or ``[batch, heads, L, L]`` for probabilities.
         present: bool ``[batch, L]``.
+        population: name of the population.
+
+    Returns:
+        Values ``[n, neurons]``; for probabilities those between existing tokens, ``[n, 1]``.
     """
     if population != "probabilities":
         return x[present]
@@ -134,8 +136,10 @@ def existing(x: Tensor, present: Tensor, population: str) -> Tensor:
 def level_histograms(
     network: QuantizedForSequenceClassification, batches: Iterable[Batch]
 ) -> dict[Site, NDArray[np.int64]]:
-    """Count how often each neuron of each population has each level before masking, int64 ``[neurons, T + 1]`` by
-    site.
+    """Count how often each neuron of each population has each level before masking.
+
+    Returns:
+        Counts by site, int64 ``[neurons, T + 1]``.
 
     Raises:
         InputError: the network's scales are not set.
@@ -224,11 +228,10 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
 
 
 def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose each neuron's distance between two levels, and the value at their center, to lose as little as possible
-    of ``x``.
+    """Choose each neuron's distance between levels, and its center, to lose as little as possible of ``x [n,
+    neurons]``.
 
-    ``x`` is ``[n, neurons]``. The lowest level of unsigned populations is read as the mean of the values that fall on
-    it.
+    The lowest level of unsigned populations is read as the mean of the values that fall on it.
     """
     zero, top = population.zero, population.top
     center = torch.zeros(x.shape[1]) if population.zeros is None else x.mean(0)

@@ -1,4 +1,4 @@
-"""Configuration of the quantized network, as Hugging Face keeps it."""
+"""Configuration of the quantized network as a Hugging Face configuration."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Fitting a full-precision encoder to few-bit weights and stored bits before training, where that costs nothing.
+"""Prepare a full-precision encoder for few-bit weights and stored bits, as far as that costs nothing, before training.
 
-A one-bit weight matrix has a scale per row (α). Gains of the sending neurons give one per column, |w_ij| ≈ α_i · g_j:
-the rank-one fit of OneBit (arXiv 2402.11295). Bits of keys and values lose mean and size of each channel: both go to
-where they are kept, into biases, the rows of the queries, and the gains of the context.
+A one-bit weight matrix has a scale α_i per row. Gains of the sending neurons provide a scale g_j per column, |w_ij| ≈
+α_i · g_j, which is the rank-one fit of OneBit (arXiv 2402.11295). One-bit keys and values lose the mean and the size of
+each channel. Both are moved to places that keep them: biases, the rows of the queries, and the gains of the context.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Latent weights in 5 bits each, sign and logarithm of magnitude: what a program lacks to be trained on from.
+"""Latent weights in 5 bits each, the sign and the logarithm of the magnitude, to train a program further.
 
-A program says what each weight is and not how near it is to a flip. That, in steps of half an octave, is enough: sizes
-of a row are scaled to its own mean and scale again, so that weights are quantized to the same integers and scales.
+A program stores each weight, but not how close it is to a flip. This distance in steps of half an octave is sufficient.
+The sizes in a row are scaled to its original mean and scale, so that weights are quantized to the same integers and
+scales again.
 """
 
 from __future__ import annotations

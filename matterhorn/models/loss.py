@@ -1,4 +1,4 @@
-"""The loss of logits against labels, as Hugging Face's ``problem_type`` has it."""
+"""The loss of logits against labels, according to Hugging Face's ``problem_type``."""
 
 from __future__ import annotations
 

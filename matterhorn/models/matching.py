@@ -1,7 +1,8 @@
-"""Fitting a quantized network to its teacher without training: part after part, on rows without labels.
+"""Fit a quantized network to its teacher without training, part by part, on rows without labels.
 
-All rows go through the network once. Just before a part runs, it is fitted to what it is given: levels to the values
-they stand for, weights to what the teacher makes in their place. So each part makes good what those before it lost.
+All rows pass through the network once. Just before a part runs, it is fitted to its actual inputs: levels to the values
+that they represent, weights to what the teacher computes at this place. Each part thus compensates for the errors of
+the parts before it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Placing scales for a dead zone: as many events as a target leaves, spent on populations as asked."""
+"""Set scales for a dead zone: as many events as a target leaves, divided among populations as requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantizers switched off, all or some: to compare a network with its teacher, and to see what each of them costs."""
+"""Switch off all or some quantizers, to compare a network with its teacher and to measure what each quantizer costs."""
 
 from __future__ import annotations
 

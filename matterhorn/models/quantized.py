@@ -1,4 +1,7 @@
-"""The quantized network as a Hugging Face model: trained straight-through, evaluated in exact integers."""
+"""The quantized network as a Hugging Face model.
+
+It is trained with straight-through gradients and evaluated in exact integers.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The quantized network behind a program, to compare with or to train on: levels and real numbers.
+"""Restore the quantized network behind a program, to compare with it or to train it further.
 
-It is rebuilt from weights, scales, biases and silent levels alone; thresholds, offsets and tables of the program play
-no part, so that comparing the two tests them.
+It is rebuilt only from weights, scales, biases and silent levels. The program's thresholds, offsets and tables are not
+used, so a comparison of the two tests them.
 """
 
 from __future__ import annotations

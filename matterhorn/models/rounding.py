@@ -1,5 +1,8 @@
-"""Few-bit weights that make of their inputs what is wanted: least squares, then rounding one column after another, each
-one's error made good by those not yet rounded (GPTQ, arXiv 2210.17323)."""
+"""Fit few-bit weights that map given inputs to given outputs.
+
+First comes a least-squares fit. Then one column after another is rounded, and the error of each is compensated by those
+that are not yet rounded (GPTQ, arXiv 2210.17323).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at what goes through a network: batches in, hooks on the way."""
+"""Watch what passes through a network: batches go in, hooks see the values on the way."""
 
 from __future__ import annotations
 

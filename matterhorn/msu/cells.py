@@ -1,4 +1,7 @@
-"""What cells and neurons really are: one draw per chip for writing, sticking, drifting; then a function of time."""
+"""Actual properties of cells and neurons.
+
+Writing, stuck cells and drift are drawn once per chip. From then on, cells are a function of time.
+"""
 
 from __future__ import annotations
 

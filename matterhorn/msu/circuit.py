@@ -1,4 +1,4 @@
-"""Array and neuron circuit as data: geometry, drive, integrator, read-out. One class per non-ideality."""
+"""Array and neuron circuit as data: geometry, drive, integrator, read-out. Each non-ideality has its own class."""
 
 from __future__ import annotations
 

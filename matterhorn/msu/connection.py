@@ -1,4 +1,4 @@
-"""A programmed connection: κ in, potentials or spikes out."""
+"""A connection that is programmed to arrays: takes κ, returns potentials or spikes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a programmer can do about bad cells: write again what reads back wrong, put light rows where cells are stuck."""
+"""How programming can compensate for bad cells.
+
+Cells that read back wrong are rewritten. Unimportant rows of weights are placed where cells are stuck.
+"""
 
 from __future__ import annotations
 

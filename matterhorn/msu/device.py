@@ -1,4 +1,4 @@
-"""Memristive devices as data: what a cell can hold and how far it strays from it. One class per non-ideality."""
+"""Memristive devices as data: what a cell can hold, and how far it deviates. Each non-ideality has its own class."""
 
 from __future__ import annotations
 
@@ -163,9 +163,7 @@ class Device(Strict):
 
 
 def deviating(device: Device, share: float) -> Device:
-    """Return a device whose programming noise has one relative spread for all cells: σ = share · G, with conductance
-    G.
-    """
+    """Return a device whose programming noise has one relative spread for all conductances G: σ = share · G."""
     source = "asked for: one relative deviation for all cells"
     spread = Polynomial(coefficients=[0.0, share], argument="S", unit="S", source=source)
     return device.model_copy(update={"name": f"{device.name}-{share:g}", "programming": Programming(spread=spread)})

@@ -1,4 +1,4 @@
-"""Finding and reading device and circuit files."""
+"""Find and read the files of devices and circuits."""
 
 from __future__ import annotations
 

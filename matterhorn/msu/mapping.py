@@ -1,8 +1,9 @@
-"""Weights to differential pairs: digits, conductances, and which cell of which array holds what.
+"""Map weights to differential pairs: digits, conductances, and which cell of which array holds what.
 
-A weight w is Σ_s base^s · d_s with digits |d_s| < base; digit d sits in a pair as G⁺ − G⁻ = d · ΔG. A device with L
-levels holds digits up to L − 1 (1-bit and ternary weights need one slice); one without levels holds any weight in one
-slice. Rows beyond one array go to further arrays (tiles), outputs beyond its bit lines to further arrays too (banks).
+A weight w is Σ_s base^s · d_s with digits |d_s| < base. A digit d is stored in a pair as G⁺ − G⁻ = d · ΔG. A device
+with L levels stores digits up to L − 1, so 1-bit and ternary weights need one slice. A device without discrete levels
+stores any weight in one slice. Rows that do not fit into one array go to further arrays (tiles), and so do outputs that
+exceed its bit lines (banks).
 """
 
 from __future__ import annotations

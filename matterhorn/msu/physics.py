@@ -1,4 +1,4 @@
-"""A weight matrix as one chip holds it: what its arrays multiply by, and how noisy a read of it is."""
+"""A weight matrix as one chip holds it: the values that its arrays multiply by, and the noise of a read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One array with its neurons as an ngspice netlist, and the model compared with what ngspice makes of it."""
+"""One array with its neurons as an ngspice netlist, and the comparison of our model with ngspice."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Wire resistance, exactly: one effective-conductance matrix per array.
+"""Exact wire resistance: one effective-conductance matrix per array.
 
-With every undriven row held at 0 V and linear cells the network of wires is linear, so the current out of column c is
-Σ_i E[i, c] · V_i whatever the pulses are, and E serves every pattern and every spike time. E comes from block
-elimination of the nodal equations, row by row from the far end of the bit lines to the neurons: exact, as a sparse LU
-would be, and several times faster, since every step is a dense product.
+If every undriven row is held at 0 V and cells are linear, the network of wires is linear. The current out of column c
+is then Σ_i E[i, c] · V_i for any pulses, so E serves every pattern and every spike time. E is found by block
+elimination of the nodal equations, row by row from the far end of the bit lines to the neurons. This is as exact as a
+sparse LU and several times faster, since every step is a dense product.
 
-Geometry: rows are driven at column 0, columns are read (at virtual ground) after the last row; one segment lies between
-neighbors, between driver and first cell, and between last cell and neuron.
+Geometry: rows are driven at column 0. Columns are read (at virtual ground) after the last row. There is one wire
+segment between neighbors, between the driver and the first cell, and between the last cell and the neuron.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Between queries, keys and values: heads, and attention probabilities from integer scores."""
+"""From queries and keys to attention probabilities: splitting into heads, and softmax of integer scores."""
 
 from __future__ import annotations
 

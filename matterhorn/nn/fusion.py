@@ -1,4 +1,4 @@
-"""Fusing the element-wise parts of training into single passes with ``torch.compile``."""
+"""Fuse the element-wise parts of training into single passes with ``torch.compile``."""
 
 from __future__ import annotations
 

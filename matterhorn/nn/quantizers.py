@@ -1,6 +1,6 @@
-"""The learned-scale quantizer of activations that are sent as events.
+"""The learned-scale quantizer for activations that are sent as events.
 
-Straight-through gradients with a learned scale after LSQ (Esser et al., arXiv 1902.08153), as used by BiT
+It has straight-through gradients and a learned scale as in LSQ (Esser et al., arXiv 1902.08153), in the form of BiT
 (arXiv 2205.13016): the gradient of the scale is divided by √(n·Q).
 """
 

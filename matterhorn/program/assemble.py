@@ -1,4 +1,4 @@
-"""From arrays by name to a program, every array checked for its shape and frozen."""
+"""Assemble a program from named arrays. The shape of every array is checked, and all become read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What logits say: the one place where answers are made of them."""
+"""Interpretation of logits. All answers are made here."""
 
 from __future__ import annotations
 

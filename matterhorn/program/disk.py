@@ -1,4 +1,4 @@
-"""How a program's arrays lie on disk: weights packed, whole numbers as narrow as they fit."""
+"""How a program's arrays are stored on disk: weights packed, integers in the narrowest type that fits."""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
 """A program's folder: packed arrays, manifest, tokenizer, and embeddings that several programs may share.
 
-``config.json``: ``format``, the network's config, labels, task, ``texts`` (of a row, if known), and ``embeddings``
+``config.json`` has ``format``, the network's config, labels, task, ``texts`` (per row, if known), and ``embeddings``
 (file, relative to the folder).
-``model.safetensors``: packed weights, thresholds, silent levels. A program whose embeddings differ from the shared ones
-in some rows keeps those rows in ``own-rows.safetensors``. ``manifest.json`` (:mod:`matterhorn.storage.manifest`) has
-checksums of all that is read, of shared embeddings too, and of what the tokenizer does: its file may be written anew.
+
+``model.safetensors`` has packed weights, thresholds and silent levels. If a program's embeddings differ from the shared
+ones in some rows, these rows are in ``own-rows.safetensors``.
+
+``manifest.json`` (:mod:`matterhorn.storage.manifest`) has checksums of all files that are read, including shared
+embeddings. It also has a checksum of what the tokenizer does, so that the tokenizer's file may be rewritten.
 """
 
 from __future__ import annotations

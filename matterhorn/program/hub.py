@@ -1,4 +1,4 @@
-"""What a folder holds for Hugging Face's Auto classes: the code they ask for, and a tokenizer with its settings."""
+"""Files that Hugging Face's Auto classes need in a folder: code, and a tokenizer with its settings."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""Few-bit integers packed into bytes: a 1-bit weight is one bit on disk, a ternary one 1.6, an evenly spaced threshold
-two."""
+"""Pack few-bit integers into bytes.
+
+On disk, a 1-bit weight takes one bit and a ternary weight 1.6 bits. Of evenly spaced thresholds, the first and the last
+are stored, and two bits for each.
+"""
 
 from __future__ import annotations
 

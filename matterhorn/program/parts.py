@@ -1,4 +1,4 @@
-"""The parts of a program: connections, populations, stores, norms, heads, blocks. All arrays are frozen."""
+"""The parts of a program: connections, populations, stores, norms, heads, blocks. All arrays are read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub, ``owner/name`` or ``owner/name@revision``: fetched once, and kept in its cache."""
+"""Models on the Hugging Face hub, ``owner/name`` or ``owner/name@revision``. They are downloaded once and cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a program's folder."""
+"""Write a program's folder."""
 
 from __future__ import annotations
 

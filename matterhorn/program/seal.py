@@ -1,6 +1,8 @@
-"""Sealing a program's folder anew, after files in it were changed on purpose or put beside it:
-``python -m matterhorn.program.seal FOLDER …``. All that lies there is taken for what it should be, and results for its
-own."""
+"""Seal a program's folder again after files in it were changed or added on purpose.
+
+Run ``python -m matterhorn.program.seal FOLDER …``. All files in the folder are accepted as they are, and results as
+results of this program.
+"""
 
 from __future__ import annotations
 

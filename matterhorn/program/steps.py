@@ -1,4 +1,4 @@
-"""What an encoder does beside its connections: the digital steps of sequences of some lengths, counted."""
+"""Digital steps of an encoder, everything other than its connections, counted for sequences of given lengths."""
 
 from __future__ import annotations
 

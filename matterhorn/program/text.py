@@ -1,4 +1,4 @@
-"""Texts to token numbers, with a program's own tokenizer."""
+"""Turn texts into token numbers with a program's own tokenizer."""
 
 from __future__ import annotations
 

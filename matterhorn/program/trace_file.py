@@ -1,4 +1,4 @@
-"""A trace's file: every figure in its range, and those that follow from others are what these say."""
+"""Read a trace file. Every figure is checked against its range, and against the figures that it follows from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what earlier versions wrote: programs of formats 1 to 3 and quantized networks, written anew in today's."""
+"""Upgrade folders that earlier versions wrote: programs of formats 1 to 3, and quantized networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and a picture of a benchmark: one line a task."""
+"""Tables and a plot of a benchmark, with one line per task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bill as a picture: one stacked bar per code and kind of array, dense words first."""
+"""Plot of the bill: one stacked bar per code and kind of array, dense words first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The energy page: one self-contained HTML file that works offline. Figures are those of the JSON answer, embedded."""
+"""The energy page: one self-contained HTML file that works offline. It embeds the figures of the JSON answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy in the terminal: engineering units, the cheapest first where there is a choice."""
+"""Energy in the terminal, in engineering units, with the cheapest first where there is a choice."""
 
 from __future__ import annotations
 

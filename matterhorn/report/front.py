@@ -1,4 +1,4 @@
-"""Accuracy against energy: networks, dense versions of the same models, and published rivals, on one pair of axes."""
+"""Accuracy versus energy: networks, dense versions of the same models, and published rivals in one plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML file that works offline: frame, style, scripts, data and the plotting library."""
+"""Write a self-contained HTML file that works offline: frame, style, scripts, data and the plotting library."""
 
 from __future__ import annotations
 

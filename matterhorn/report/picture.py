@@ -1,4 +1,4 @@
-"""Pictures: put in place, and marked as ours, so that they may be replaced."""
+"""Write plots and mark them as ours, so that they may be overwritten later."""
 
 from __future__ import annotations
 

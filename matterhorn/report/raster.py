@@ -1,4 +1,4 @@
-"""The spike raster: one sentence's way through the layers."""
+"""The spike raster: how one sentence passes through the layers."""
 
 from __future__ import annotations
 

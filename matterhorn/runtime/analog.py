@@ -1,6 +1,7 @@
-"""A chip's answer: every connection with weights through the arrays of one chip, all the rest as in ``exact``.
+"""The ``analog`` backend. Every connection with weights runs through the arrays of one simulated chip.
 
-Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so they stay exact.
+Everything else is as in ``exact``. Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so they stay
+exact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a backend does: connections, attention and firing. All else is the same for all (:mod:`.forward`)."""
+"""The interface of a backend: connections, attention and firing. Everything else is common to all (:mod:`.forward`)."""
 
 from __future__ import annotations
 

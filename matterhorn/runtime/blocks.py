@@ -1,5 +1,7 @@
-"""All blocks of a program in compiled code, for events where nobody looks on: a call for each block, or for each
-thread's part of one."""
+"""All blocks of a program in compiled code, for the ``events`` backend without watchers.
+
+There is one call per block, or per thread's part of a block.
+"""
 
 from __future__ import annotations
 

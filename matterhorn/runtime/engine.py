@@ -1,4 +1,4 @@
-"""The engine: runs a program through one of its backends. Arrays in, arrays out."""
+"""The engine: runs a program through one of its backends. It takes arrays and returns arrays."""
 
 from __future__ import annotations
 
@@ -223,9 +223,7 @@ class Engine:
         sequences: Sequences,
         read: Callable[..., NDArray[np.float32]] = run,
     ) -> NDArray[np.float32]:
-        """Split a batch into tiles that fit the caches and run them on several threads (on one if the backend draws
-        noise).
-        """
+        """Run a batch in tiles that fit the caches, on several threads (on one if the backend draws noise)."""
         threads = 1 if self.backend.draws else self.threads
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)

@@ -1,4 +1,7 @@
-"""Work that follows the events: each group of inputs with a spike looks its sums up, and silence costs nothing."""
+"""The ``events`` backend, whose work is proportional to the events.
+
+Each group of inputs with a spike looks up its sums. Silence costs nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed form: one integer product per connection gives what all slots together would."""
+"""The ``exact`` backend in closed form: one integer product per connection gives the result of all slots together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of the data through a program. Only connections, attention and firing differ between backends."""
+"""The flow of data through a program. Only connections, attention and firing differ between backends."""
 
 from __future__ import annotations
 

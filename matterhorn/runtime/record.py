@@ -1,4 +1,4 @@
-"""Watchers: one keeps counts for the trace, one keeps every level and slot."""
+"""Watchers. One keeps counts for the trace, the other keeps every level and slot."""
 
 from __future__ import annotations
 

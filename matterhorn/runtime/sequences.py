@@ -1,4 +1,4 @@
-"""Sequences of different lengths end to end: no work is done for padding."""
+"""Sequences of different lengths, stored end to end, so that no work is done for padding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The reference, slow and plain: membranes integrate slot by slot, a falling threshold fires them."""
+"""The ``stepped`` backend, slow and plain, is the reference.
+
+Membranes integrate slot by slot, and a falling threshold makes them fire.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doing beforehand what a first run would have to do: compiling kernels."""
+"""Compile all kernels in advance, which the first run would otherwise do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a user's teacher to a trained student: where it starts, what it reads, and for how long."""
+"""From a user's teacher to a trained student: where it starts, which rows it reads, and for how long."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Why a spiking network says something else than its teacher: on which rows, and what each quantizer costs.
+"""Explain where and why a spiking network disagrees with its teacher: on which rows, and what each quantizer costs.
 
-A quantizer's cost is what the divergence from the teacher falls by when it alone is switched off, in the network as it
-is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error
-sits now, not what training without the quantizer would reach.
+The cost of a quantizer is the decrease of the divergence from the teacher when only this quantizer is switched off. The
+network is left as it is. Since it was trained with the quantizer and has adapted to it, the cost may be negative. The
+cost thus tells where the error is now, not what training without the quantizer would achieve.
 """
 
 from __future__ import annotations

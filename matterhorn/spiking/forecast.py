@@ -1,4 +1,7 @@
-"""What a run of ``spike`` will take on this machine, from a measured step, and what it may lose, from earlier runs."""
+"""Predict how long a run of ``spike`` takes on this machine, and what accuracy it may lose.
+
+Times follow from a measured step, losses from earlier runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is about, found out and checked before any work: the classifier, the rows, the settings."""
+"""The plan of a run, checked before any work: the classifier, the rows and the settings."""
 
 from __future__ import annotations
 

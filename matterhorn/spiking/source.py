@@ -1,4 +1,4 @@
-"""The classifier that is to spike: a folder, a name on the hub, or a model at hand, with its tokenizer and labels."""
+"""The classifier to convert, with its tokenizer and labels: a folder, a name on the hub, or a model object."""
 
 from __future__ import annotations
 

@@ -175,8 +175,9 @@ def prepare(
 def _spiked(
     plan: Plan, folder: Path, training: Path, hardware: Chip, run: dict[str, Any], progress: Callable[[str], Progress]
 ) -> Spiked:
-    """Do all the work, in a training folder that this process has claimed. ``run``: everything that the result depends
-    on.
+    """Do all the work, in a training folder that this process has claimed.
+
+    ``run``: everything that the result depends on.
     """
     began = time.monotonic()
     student, start = trained(plan, training)

@@ -1,4 +1,4 @@
-"""The folder that ``spike`` leaves: program, tokenizer, card, results, figures, page."""
+"""Write the folder of ``spike``: program, tokenizer, card, results, figures, page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run, and to one process at a time."""
+"""Claim a run's folder. It belongs to one run, and to one process at a time."""
 
 from __future__ import annotations
 

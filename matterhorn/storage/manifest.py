@@ -1,8 +1,8 @@
-"""Manifests: which files of a folder were written by this package, and what they were then.
+"""Manifests: which files of a folder this package wrote, and their checksums at that time.
 
-``manifest.json`` has the ``kind`` of the folder, the SHA-256 of every file (``files``), what else the folder is tied to
-(``about``: of a program its hash, that of what its tokenizer does, and that of embeddings it shares), and a ``seal``,
-the SHA-256 of all this.
+``manifest.json`` has the ``kind`` of the folder and the SHA-256 of every file (``files``). ``about`` has other hashes
+that the folder depends on; for a program these are its own hash, that of what its tokenizer does, and that of shared
+embeddings. ``seal`` is the SHA-256 of all this.
 """
 
 from __future__ import annotations

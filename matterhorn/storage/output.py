@@ -1,9 +1,9 @@
-"""Output: the one way in which files and folders are put in place.
+"""Write files and folders. All output goes through this module.
 
-All is written beside its place, brought to the disk, and put there by renaming: killed or out of space at any moment,
-the old stands there or the new, whole. In a folder that is there already, new files first become one folder
-(:data:`READY`); from then on they count, and whoever reads or writes next finishes what was begun (:func:`settle`).
-Only files that a manifest names as ours are replaced; all others stay where they are.
+Everything is written next to its destination, flushed to disk, and renamed. If the process is killed or the disk is
+full at any moment, either the old or the new version is there, complete. In an existing folder, new files first form
+one folder (:data:`READY`). From then on they are valid, and the next reader or writer completes the move
+(:func:`settle`). Only files that a manifest lists as ours are replaced. All others stay.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finishing what was begun: files that are complete, and on their way to their places in a folder."""
+"""Complete an interrupted move: files that are complete but have not all reached their places in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's scores as they come, on disk: an hour of chips is not lost to a kill."""
+"""Scores of a study, saved to disk as they are computed, so that an interrupted study can be resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study varies: data, and what a value makes of a device and a circuit."""
+"""What a study varies, as data, and how a value changes a device and a circuit."""
 
 from __future__ import annotations
 

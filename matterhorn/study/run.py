@@ -1,4 +1,4 @@
-"""Scores of a program on several chips; a plan: every value of every property, and what device one needs."""
+"""Score a program on several chips. A plan covers every value of every property, and tells which device is needed."""
 
 from __future__ import annotations
 

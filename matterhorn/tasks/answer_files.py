@@ -1,4 +1,7 @@
-"""Files of answers: CSV, JSON lines, Parquet. Written in parts, which are then joined without being held in memory."""
+"""Answer files in CSV, JSON Lines or Parquet.
+
+They are written in parts, which are then joined without loading them into memory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of answers for a file of rows, however many: written in parts, so that a killed run goes on where it was."""
+"""Answer a file of rows of any size. Answers are written in parts, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a label's cell: names, numbers, lists of them, or nothing."""
+"""The content of a label cell: a name, a number, a list of them, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a program over the rows of a task: metrics, silence, trace. Memory does not grow with the rows' number."""
+"""Run a program on the rows of a task: metrics, silence, trace. Memory does not grow with the number of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics, and how far one set of rows can vouch for them."""
+"""Metrics, and their confidence intervals for a given set of rows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Result files: what one run of one task reached, one JSON file each (``results.json``), and how they are read.
+"""Result files: the results of one run on one task in one JSON file (``results.json``), and how they are read.
 
-Figures are shares of one, as ``matterhorn evaluate --json`` prints them; what is not known is null.
+Values are between 0 and 1, as ``matterhorn evaluate --json`` prints them. Unknown values are null.
 """
 
 from __future__ import annotations

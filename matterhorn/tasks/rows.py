@@ -1,4 +1,4 @@
-"""Reading a task's rows, from any source, and holding some of them out."""
+"""Read the rows of a task from any source, and hold out some of them."""
 
 from __future__ import annotations
 

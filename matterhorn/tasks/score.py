@@ -1,4 +1,4 @@
-"""Scoring a program on a task's dev rows, and the result file of a run."""
+"""Score a program on the dev rows of a task, and make the result file of a run."""
 
 from __future__ import annotations
 

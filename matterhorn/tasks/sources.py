@@ -1,4 +1,4 @@
-"""Text without labels: public sources as data, what their makers publish turned into rows, and rows crossed anew."""
+"""Unlabeled text: public sources as data, conversion of the published files to rows, and recombined rows."""
 
 from __future__ import annotations
 

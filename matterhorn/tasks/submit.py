@@ -1,4 +1,4 @@
-"""Predictions on the test rows as the zip that the GLUE server takes (``submit.yaml``)."""
+"""Predict the test rows and write the zip file for the GLUE server (``submit.yaml``)."""
 
 from __future__ import annotations
 

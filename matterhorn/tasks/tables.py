@@ -1,4 +1,4 @@
-"""Rows of any source: CSV, TSV, JSON and JSON lines, Parquet, a set of ``datasets``, or mappings in memory."""
+"""Rows from any source: CSV, TSV, JSON, JSON Lines or Parquet files, a ``datasets`` data set, or mappings in memory."""
 
 from __future__ import annotations
 

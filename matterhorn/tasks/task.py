@@ -116,8 +116,9 @@ class Task(Strict):
         return [self.aliases.get(label, [label])[0] for label in self.labels]
 
     def spellings(self) -> dict[str, int]:
-        """Map each spelling of a label to the number of its output. Lower case is included if only one label has this
-        spelling.
+        """Map each spelling of a label to the number of its output.
+
+        Spellings in lower case are included where they belong to only one label.
         """
         exact = {alias: i for i, label in enumerate(self.labels) for alias in (*self.aliases.get(label, []), label)}
         exact |= {label: i for i, label in enumerate(self.labels)}

@@ -1,4 +1,4 @@
-"""Rows as token numbers, and batches of them. All arrays are NumPy's."""
+"""Rows as token numbers, and batches of them. All arrays are NumPy arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders that can be quantized: one small file each, that says where a model of Hugging Face has its parts."""
+"""Encoders that can be quantized. Each has a small file that tells where a Hugging Face model has its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to know of a full-precision encoder: where its parts are."""
+"""Description of a full-precision encoder: where its parts are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentences that come with the package, written for it: no row of any benchmark."""
+"""Sentences that come with the package. They were written for it and are in no benchmark."""
 
 from __future__ import annotations
 
