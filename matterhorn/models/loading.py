@@ -51,7 +51,7 @@ def whole_model(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Hugging Face's own report of what it loaded, many lines long: what matters of it is checked."""
+    """Context without Hugging Face's long report of what it loaded. What matters in it is checked here."""
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:

@@ -12,13 +12,17 @@ from ..errors import InputError
 
 
 def loss_of(logits: Tensor, labels: Any, problem_type: str | None = None) -> Tensor:
-    """Loss of logits ``[batch, outputs]``: mean squared error (``regression``; one output), cross-entropy
-    (``single_label_classification``: labels are numbers ``[batch]``) or binary cross-entropy of each output
-    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides. Labels are
-    a tensor on any device, or what makes one.
+    """Compute the loss of logits ``[batch, outputs]``.
+
+    Args:
+        logits: float ``[batch, outputs]``.
+        labels: a tensor on any device, or values that can be converted to one.
+        problem_type: ``regression``: mean squared error. ``single_label_classification``: cross-entropy; labels are
+            class numbers ``[batch]``. ``multi_label_classification``: binary cross-entropy of each output; labels are 0
+            or 1, ``[batch, outputs]``. None: regression for one output, else it follows from the shape of the labels.
 
     Raises:
-        InputError: labels of another shape, or the number of no output.
+        InputError: labels have the wrong shape, or are not the number of an output.
     """
     try:
         labels = torch.as_tensor(labels, device=logits.device)
