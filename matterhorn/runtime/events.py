@@ -14,8 +14,10 @@ from .exact import ExactBackend
 
 
 class EventsBackend(ExactBackend):
-    """Lists events in groups and looks their sums up with packed weights. Where silence is read far outside the levels,
-    which no calibration does, the closed form serves."""
+    """Lists events in groups, and looks up their sums over packed weights.
+
+    If silence is read far outside the levels, which no calibration does, the closed form is used.
+    """
 
     name = "events"
 
