@@ -17,13 +17,13 @@ START = {"int2": 1**0.5, "int4": 7**0.5}
 """√Q, with Q the largest weight."""
 
 ZERO_EDGE = 0.7
-"""Of a row's mean size, below which ternary weights are 0."""
+"""Share of a row's mean magnitude below which ternary weights are 0."""
 
 Product = Callable[[Tensor, Tensor], Tensor]
 """Levels ``[..., in]``, weights ``[out, in]`` → sums ``[..., out]``."""
 
 WITHIN = 0.49
-"""Of a step: how far from its integer a latent weight may lie."""
+"""Maximum distance of a latent weight from its integer, in steps."""
 
 
 def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> 
 
 
 def round_to(weight: Tensor, scale: Tensor, kind: str) -> Tensor:
-    """The integers of a kind that are nearest to weights at given scales. ``[out, n], [out] → [out, n]``."""
+    """Round weights at given scales to the nearest integers of a kind. ``[out, n], [out] → [out, n]``."""
     if kind == "int1":
         return torch.where(weight >= 0, 1.0, -1.0)
     high = 1 if kind == "ternary" else 2 ** (int(kind.removeprefix("int")) - 1) - 1

@@ -23,14 +23,14 @@ from .program import Program
 
 
 class _Taker:
-    """Takes arrays by name, each once, with the type and shape that it must have."""
+    """Takes arrays by name, each once, and checks type and shape."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]):
         self.arrays = arrays
         self.taken: dict[str, NDArray[Any]] = {}
 
     def __call__(self, name: str, kind: Any, *shape: int | None) -> NDArray[Any]:
-        """``shape``: None where any length will do."""
+        """Take an array. ``shape``: None for a dimension of any length."""
         if name not in self.arrays:
             raise InputError("missing array", field=name, cure="convert again")
         values = self.arrays[name]
@@ -51,10 +51,10 @@ class _Taker:
         return self.taken[name]
 
     def check_all_taken(self) -> None:
-        """Whether the arrays are no more than a program has.
+        """Check that there are no other arrays than those of a program.
 
         Raises:
-            InputError: names one that no program of this config has.
+            InputError: there is one. The message names it.
         """
         if strange := [name for name in self.arrays if name not in self.taken]:
             raise InputError("no array of such a program", field=str(strange[0]), cure="leave it out")
@@ -128,7 +128,7 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
 
 
 def _relative_bias(take: _Taker, name: str, config: Config, unit: int) -> NDArray[np.int32]:
-    """A block's relative position bias in steps of κ, laid out for every distance that a text can have."""
+    """Return a block's relative position bias in steps of κ, for every distance that a text can have."""
     heads, far, longest = config.num_attention_heads, config.relative_distance, config.max_position_embeddings
     if not far:
         return frozen(np.zeros((heads, 0), np.int32))

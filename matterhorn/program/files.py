@@ -35,20 +35,22 @@ from .remote import fetch, is_remote
 from .text import read_tokenizer
 
 PROGRAM_FORMAT = 4
-"""4: checksums in a manifest. 3: new names of populations and connections, labels as a list."""
+"""Version of the format. Version 4 added checksums in a manifest. Version 3 renamed populations and connections, and
+made labels a list.
+"""
 
 KIND = "program"
-"""Of its manifest."""
+"""Kind of the manifest."""
 
 MODEL_TYPE = "matterhorn-program"
 EARLIER_TYPE = "matterhorn-spiking"
-"""Of formats 1 and 2."""
+"""Model type in formats 1 and 2."""
 
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
 
 SHORTEST = 8
-"""Digits of a hash that tell a program from others."""
+"""Minimum number of digits of a hash by which a program is identified."""
 
 
 def folders() -> list[Path]:
@@ -75,7 +77,7 @@ def shipped() -> list[str]:
 
 
 def _is_programs(config: Path) -> bool:
-    """Whether a ``config.json`` is a program's; one that cannot be read may be."""
+    """Whether a ``config.json`` belongs to a program. One that cannot be read is assumed to."""
     try:
         return read_mapping(config).get("model_type") in (MODEL_TYPE, EARLIER_TYPE)
     except InputError:
@@ -153,13 +155,17 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
 def assembled(
     folder: Path, plain: Mapping[str, Any], read: Callable[[str], bytes], tokenizer: Tokenizer | None, *, own_rows: bool
 ) -> Program:
-    """The program that lies in a folder.
+    """Assemble the program in a folder.
 
     Args:
-        plain: its ``config.json``. read: gives the content of the file of a name. own_rows: whether it has such.
+        folder: the folder.
+        plain: its ``config.json``.
+        read: returns the content of a file, given its name.
+        tokenizer: its tokenizer, if any.
+        own_rows: whether it has embedding rows of its own.
 
     Raises:
-        InputError: something of it is not possible.
+        InputError: something in it is not possible.
     """
     config = config_of(plain["network"], folder / CONFIG_FILE)
     names = [MODEL_FILE, plain["embeddings"], *([ROWS_FILE] if own_rows else [])]
@@ -176,7 +182,7 @@ def assembled(
 
 
 def tokenizer_in(folder: Path) -> Tokenizer | None:
-    """The tokenizer in a folder, if there is one.
+    """Read the tokenizer in a folder. None: there is none.
 
     Raises:
         InputError: it cannot be read.
@@ -186,14 +192,14 @@ def tokenizer_in(folder: Path) -> Tokenizer | None:
 
 
 def load_classifier(name: str | Path) -> Program:
-    """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
+    """Load a program as :func:`load` does, but refuse a general encoder, whose classifier was never trained."""
     program = load(name)
     check_classifier(program.task, program.path)
     return program
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A program's ``config.json``, checked.
+    """Read and check a program's ``config.json``.
 
     Raises:
         InputError: there is none, it was altered, or it is of another format.
@@ -221,7 +227,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 class _Saved(Strict):
-    """What ``config.json`` must say of a program besides its format."""
+    """Required content of ``config.json``, besides its format."""
 
     network: dict[str, Any]
     labels: list[str] = Field(min_length=1)
@@ -232,10 +238,10 @@ class _Saved(Strict):
 
 
 def config_of(network: Mapping[str, Any], path: Path) -> Config:
-    """The number formats that a file names.
+    """Make the number formats from the values in a file.
 
     Raises:
-        InputError: one is missing, unknown or not possible; names file and field.
+        InputError: a value is missing, unknown or not possible. The message names file and field.
     """
     unknown = [name for name in network if name not in {field.name for field in fields(Config)}]
     if unknown:
@@ -247,8 +253,11 @@ def config_of(network: Mapping[str, Any], path: Path) -> Config:
 
 
 def find_embeddings(folder: Path, name: str, expected: str) -> Path:
-    """Embeddings of a program: the file of that name, relative to its folder, else those of a known model of that name
-    with the very same content (``expected``: their SHA-256)."""
+    """Find the embeddings file of a program.
+
+    It is the file with this name relative to the folder. If that does not exist, it is the file of a known model with
+    this name and the same content (``expected``: its SHA-256).
+    """
     named = Path(name)
     known = [place / named.parent.name / named.name for place in folders()] if named.parent.name else []
     same = (path for path in known if path.is_file() and sha256(path) == expected)
@@ -257,7 +266,9 @@ def find_embeddings(folder: Path, name: str, expected: str) -> Path:
 
 
 def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
-    """Numbers (``<table>.rows``, int32) and contents (``<table>.values``) of rows that ``shared`` holds otherwise."""
+    """Return numbers (``<table>.rows``, int32) and contents (``<table>.values``) of the rows that differ from
+    ``shared``.
+    """
     found: Arrays = {}
     for name, own in tables.items():
         other = shared.get(name)
@@ -271,7 +282,7 @@ def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
 
 
 def replace_rows(tables: Arrays, rows: Arrays) -> None:
-    """Put the rows that :func:`differing_rows` found in their places."""
+    """Replace the rows that :func:`differing_rows` found."""
     for key in rows:
         name, kind = key.rsplit(".", 1)
         if kind == "rows":

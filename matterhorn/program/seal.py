@@ -19,10 +19,10 @@ from .saving import ties
 
 
 def seal(folder: Path) -> Program:
-    """Tie a folder's results to its program, and write its manifest.
+    """Link a folder's results to its program, and write its manifest.
 
     Raises:
-        InputError: it is no program, or one of another format.
+        InputError: it is not a program, or is of another format.
     """
     plain = read_mapping(folder / CONFIG_FILE)
     if plain.get("model_type") != MODEL_TYPE or plain.get("format") != PROGRAM_FORMAT:

@@ -115,7 +115,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def _check_places(trace: Trace) -> None:
-    """Whether digital steps are called after the block that they are in, and those outside of all after none."""
+    """Check that digital steps are named after their block, and those outside of all blocks after none."""
     for step in trace.digital.values():
         inside, start = 0 <= step.block < trace.shape.layers, f"block.{step.block}."
         if not (len(step.name) > len(start) and step.name.startswith(start) if inside else step.name[:5] != "block"):
@@ -135,10 +135,10 @@ def _connection(saved: _Connection) -> ConnectionTrace:
 
 
 def _check(one: ConnectionTrace, trace: Trace) -> None:
-    """Whether the counts of a connection are those of its histogram, of the shape and of the lengths that ran.
+    """Check that the counts of a connection agree with its histogram, the shape, and the lengths that ran.
 
     Raises:
-        InputError: names the figure that is not.
+        InputError: a figure does not. The message names it.
     """
     shape, name, levels = trace.shape, one.connection, np.arange(2**one.level_bits)
     spiking = np.abs(levels - one.silent[:, None]) > one.dead_zone
