@@ -97,7 +97,7 @@ def whole(path: str | Path, cure: str = "restore the file") -> Iterator[None]:
     except yaml.YAMLError as error:
         problem = "nested too deeply" if "nesting depth" in str(error) else f"not YAML: {error}"
         raise InputError(problem, file=path, cure=cure) from error
-    except Exception as error:  # every library has its own ways to say it
+    except Exception as error:  # every library raises its own exceptions
         raise InputError(f"cannot be read ({error})", file=path, cure=cure) from error
 
 
@@ -241,7 +241,7 @@ def validated(model: type[Model], plain: Any, path: Path | None, cure: str | Non
     try:
         return TypeAdapter(model).validate_python(plain)
     except ValidationError as error:
-        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a choice, the one that was meant
+        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union, the intended alternative
         field = ".".join(str(part) for part in first["loc"])
         problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         if not field and ": " in problem:

@@ -52,7 +52,7 @@ def measure_dense(shape: Shape, vocabulary: int, tokens: int) -> dict[str, Any]:
         try:
             present()
             own, given = model.to(device), rows.to(device)
-        except Exception as error:  # (each library and driver has its own)
+        except Exception as error:  # (each library and driver raises its own)
             absent[name] = " ".join(str(error).split()) or type(error).__name__
             continue
         run = torch.inference_mode()(lambda own=own, given=given: own(given).logits.cpu())

@@ -27,7 +27,7 @@ def main() -> None:
 
     Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2.
     """
-    atexit.register(gc.freeze)  # leaving takes half a second less where nobody looks for garbage
+    atexit.register(gc.freeze)  # without a last garbage collection, exit is half a second faster
     codecs.register_error("spelled", _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -41,7 +41,7 @@ def main() -> None:
         code = 1
     except _WrongCall as error:
         code = 2
-        if type(error).__name__ != "NoArgsIsHelpError":  # which has shown the help
+        if type(error).__name__ != "NoArgsIsHelpError":  # (it has shown the help already)
             command = error.ctx.command_path if error.ctx else "matterhorn"
             _say(f"{error.format_message().rstrip('.')}; see {command} --help")
     if code:

@@ -89,7 +89,7 @@ def score(
     from ..tasks.results import PATTERN
     from ..tasks.score import recipe_beside, result_of, spiking_scores
 
-    if not (fnmatch(output.name, PATTERN) and read_manifest(output.parent)):  # those beside a program are its own
+    if not (fnmatch(output.name, PATTERN) and read_manifest(output.parent)):  # results next to a program belong to it
         check_file(output, "--output", ends=(".json",), makes_folder=True)
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")

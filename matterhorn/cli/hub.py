@@ -30,7 +30,7 @@ def notice_offline() -> None:
     place, answers = os.environ.get("HF_ENDPOINT", HUB), list[bool]()
     knocking = Thread(target=lambda: answers.append(_answers(place)), daemon=True)
     knocking.start()
-    knocking.join(PATIENCE)  # looking up a name knows no limit of its own
+    knocking.join(PATIENCE)  # a DNS lookup has no timeout of its own
     if answers != [True]:
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in READERS:

@@ -69,7 +69,7 @@ def run(
         chosen = [_pair(line, number) for number, line in enumerate(lines[: rows.limit], 1)]
         expected = expected[: rows.limit]
     engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
-    program.batches(chosen, 1, max_length=longest)  # what cannot be read ends nothing half-way
+    program.batches(chosen, 1, max_length=longest)  # check all texts first, so that none fails halfway
     answered: list[dict[str, Any]] = []
     whole: Trace | None = None
     for text in tracked("run")(chosen):

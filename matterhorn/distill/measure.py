@@ -179,7 +179,7 @@ def divergence(own: Tensor, taught: Tensor, kind: Kind = "single_label") -> floa
         sides = ((s * taught).sigmoid() * (F.logsigmoid(s * taught) - F.logsigmoid(s * own)) for s in (1, -1))
         return float(sum(sides, start=torch.zeros_like(own)).sum(-1).mean())
     found = F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean")
-    return max(0.0, float(found))  # rounding may leave less
+    return max(0.0, float(found))  # rounding may make it negative
 
 
 class Flips:

@@ -88,7 +88,7 @@ def train(
             put_file(folder / RECIPE_FILE, as_yaml(recipe))
         try:
             return _run(recipe, folder, glue_dir, start, tracker)
-        except torch.OutOfMemoryError as error:  # in a step it is said there, with the step's size
+        except torch.OutOfMemoryError as error:  # (within a step, the error is raised there, with the step's size)
             cure = f"lower it (now {recipe.max_length}), or free the GPU; what was saved before is as it was"
             raise InputError("out of GPU memory between steps", file=folder, field="max_length", cure=cure) from error
 
@@ -120,7 +120,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
             loss = loss_of(planned, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
-            order = recipe.seed + number  # of its rows: not the one that the phase before began with
+            order = recipe.seed + number  # seed of the order of rows, different in each phase
             run_phase(student, loss, judge, *rows, phase, place, order, tracker=tracker, beside=kept)
         source, own_head = place / "best", True
     return place / "best"
@@ -168,7 +168,7 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
     _check_rows(learn, select, folder)
 
     def backbone() -> PreTrainedModel:
-        set_seed(recipe.seed)  # of its head, which the backbone has not
+        set_seed(recipe.seed)  # seed of the head, which the backbone does not have
         return load_classifier(locate(recipe.backbone))
 
     if recipe.teacher is None:

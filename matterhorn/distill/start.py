@@ -269,7 +269,7 @@ def take_over(
     """
     check_sizes(student.config.formats, source.config.formats)
     blocks, count = student.config.teacher_blocks, len(source.blocks)
-    depth = len(student.blocks) if blocks is None else count  # (that it is the teacher's was looked at before)
+    depth = len(student.blocks) if blocks is None else count  # (checked before to be that of the teacher)
     places = places_of(blocks, depth, count, source.config.teacher_blocks)
     for own, place in zip(student.layers(), places, strict=True):
         ours, theirs = own.state_dict(), source.layers()[place].state_dict()

@@ -150,7 +150,7 @@ class Steps:
         norm = accelerator.clip_grad_norm_(self.descent.model.parameters(), self.phase.clip_norm)
         assert norm is not None
         seen = torch.stack([value.detach(), norm]).isfinite().all()
-        optimizer.optimizer.found_inf = 1 - seen.float()  # which fused optimizers read: such a step changes nothing
+        optimizer.optimizer.found_inf = 1 - seen.float()  # read by fused optimizers: such a step changes nothing
         optimizer.step()
         if not self.names:
             self.names, self.sums = list(figures), torch.zeros(len(figures), device=self.device)
@@ -223,7 +223,7 @@ class Graphs:
             finally:
                 torch.cuda.current_stream(self.device).wait_stream(side)
                 with torch.no_grad():
-                    for one in self.live():  # what was not there before is the optimizer's: zeros
+                    for one in self.live():  # state that was not there before is the optimizer's, initially zero
                         one.copy_(before[id(one)]) if id(one) in before else one.zero_()
                 torch.cuda.set_rng_state(random, self.device)
             graph = torch.cuda.CUDAGraph()

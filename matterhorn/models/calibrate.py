@@ -70,7 +70,7 @@ def calibrate(
     if not listed:
         raise InputError("no batch", field="batches", cure="give at least one, of training rows")
     if teacher is not None:
-        from .matching import match  # (matching places levels as calibration does)
+        from .matching import match  # (imported late: it imports this module)
 
         return match(network, teacher, listed)
     dead_zone = network.config.dead_zone
@@ -204,7 +204,7 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
     run time.
     """
     real = population.behind(x)
-    if not population.zero and not population.activation:  # a ReLU lies in unsigned levels
+    if not population.zero and not population.activation:  # unsigned levels imply a ReLU
         real = real.clamp(min=0)
     if population.gain is None:
         population.scale.copy_(least_squares_scale(real, *population.limits))

@@ -39,7 +39,7 @@ def loss_of(logits: Tensor, labels: Any, problem_type: str | None = None) -> Ten
     if single:
         try:
             return F.cross_entropy(logits, labels.reshape(batch).long())
-        except IndexError as error:  # (looked at only now: on a GPU a look would wait for all that runs)
+        except IndexError as error:  # (not checked before: on a GPU that would wait for all work in progress)
             problem, cure = f"a number outside 0 … {logits.shape[-1] - 1}", "give the numbers of outputs"
             raise InputError(problem, field="labels", cure=cure) from error
     kind = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits

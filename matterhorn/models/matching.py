@@ -161,7 +161,7 @@ class _Fit:
             return weight * self.size(Site(site.block, "value")), wanted
         if name in ("key", "query"):
             size = self.size(Site(site.block, "key"))
-            if self.network.config.kv_bits > 1:  # (a bit keeps no size at all: then all of it goes to the queries)
+            if self.network.config.kv_bits > 1:  # (one bit keeps no size: then all of it goes to the queries)
                 size = (size / self.size(Site(site.block, "query"))).sqrt()
             size = size if name == "key" else 1 / size
         elif name == "value":

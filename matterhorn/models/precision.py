@@ -82,7 +82,7 @@ def full_precision(
 
 def _put(stack: ExitStack, module: nn.Module, name: str, function: Callable[..., Any]) -> None:
     """Replace a module's behavior until the stack unwinds."""
-    if name not in vars(module):  # (an outer context has it already)
+    if name not in vars(module):  # (unless an outer context has replaced it already)
         setattr(module, name, function)
         stack.callback(delattr, module, name)
 

@@ -191,7 +191,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
     def _check_tokens(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
         formats = self.config.formats
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-            return  # what is captured ran before, and numbers cannot be looked at
+            return  # a captured step ran before, and values cannot be read during capture
         if input_ids.shape[1] > formats.max_position_embeddings:
             cure = f"give at most {formats.max_position_embeddings}"
             raise InputError(f"{input_ids.shape[1]} tokens", field="input_ids", cure=cure)

@@ -81,7 +81,7 @@ def write(
         written = _once(target, spread, streams["programming"])
         limit = correction.tolerance * (device.high - device.low)
         relative = device.read.relative.si if device.read is not None else 0.0
-        for _ in range(correction.verify_writes):  # what a read, itself noisy, finds off is written again
+        for _ in range(correction.verify_writes):  # cells that a (noisy) read finds off target are rewritten
             seen = written
             if relative:
                 seen = written * (1 + relative * streams["programming"].standard_normal(target.shape, dtype=np.float32))

@@ -89,10 +89,10 @@ class WireCache:
         if path.is_file():
             with suppress(OSError, InputError), whole(path), path.open("rb") as file:
                 known: NDArray[np.float32] = np.load(file, allow_pickle=False)["solved"]
-                path.touch()  # (damaged, which its checksum tells, it is solved anew)
+                path.touch()  # (a damaged file fails its checksum and is solved again)
                 return known
         solved = effective_conductances(arrays, wires)
-        with suppress(OSError, InputError):  # a cache that cannot be written to is none
+        with suppress(OSError, InputError):  # without a writable folder there is no cache
             self._store(path, solved)
         return solved
 

@@ -90,7 +90,7 @@ class _StraightWeights(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # of a parameter, each size compiles anew
+        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # (a parameter is compiled per size)
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return integers, scale
@@ -164,7 +164,7 @@ class QuantizedLinear(nn.Module):
         another integer, which training asks for.
         """
         steps = integers if real is None else near(integers, real, self.kind)
-        if self.kind == "int1":  # signs are taken around the mean of a row, whose sides hold half of the sizes each
+        if self.kind == "int1":  # signs are relative to the mean of a row; each side has half of the total magnitude
             up, down = steps.clamp(min=0), (-steps).clamp(min=0)
             steps = 0.5 * (up / up.mean(1, keepdim=True).clamp(min=1e-3))
             steps = steps - 0.5 * (down / down.mean(1, keepdim=True).clamp(min=1e-3))

@@ -41,7 +41,7 @@ class _Taker:
             raise InputError(f"shape {list(values.shape)} instead of {wanted}", field=name, cure="convert again")
         if not np.can_cast(values.dtype, kind, "same_kind"):
             raise InputError(f"{values.dtype} instead of {np.dtype(kind)}", field=name, cure="convert again")
-        with np.errstate(over="ignore"):  # what leaves float32 becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
             own = values.astype(kind, copy=False)
         if own.dtype.kind == "f" and not np.isfinite(own).all():
             raise InputError("NaN or infinity", field=name, cure="convert again")

@@ -60,7 +60,7 @@ def from_disk(stored: Arrays, config: Config) -> Arrays:
             arrays[name.removesuffix(".ends")] = unpack_even(value, off, 2**bits - 1)
         elif name.endswith(packed):
             fan_in, fan_out = config.shape.fans(name.split(".")[-2])
-            dense = value.ndim == 1  # earlier files have ternary weights in two bits
+            dense = value.ndim == 1  # earlier files store ternary weights in two bits
             arrays[name] = unpack_ternary(value, (fan_out, fan_in)) if dense else unpack(value, config.weights, fan_in)
         elif name.endswith(".thresholds"):
             arrays[name] = value.astype(np.int32)

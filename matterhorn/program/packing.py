@@ -132,7 +132,7 @@ def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
     """
     lines, right = _lines_of(thresholds, _slopes(thresholds))
     wrong = ~right
-    if wrong.any() and thresholds.shape[1] > 1:  # a single threshold has no other slope
+    if wrong.any() and thresholds.shape[1] > 1:  # the slope does not matter for a single threshold
         lines[:, wrong], right = _lines_of(thresholds[wrong], _straightest(thresholds[wrong])[0])
     return lines if right.all() else None
 

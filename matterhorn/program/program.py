@@ -97,7 +97,7 @@ class Program:
                 leave ±:data:`matterhorn.program.parts.REACH`; the labels are not distinct names; or ``task``,
                 ``tokenizer``, ``problem_type`` or ``texts`` is not possible.
         """
-        from .assemble import assemble  # (program and assembly know each other)
+        from .assemble import assemble  # (imported late: it imports this module)
 
         given: list[tuple[str, Any, Any, str]] = [
             ("config", config, Config, "a Config"),

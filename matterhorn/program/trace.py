@@ -257,7 +257,7 @@ class Trace:
         Raises:
             InputError: the file is missing, is not a trace of this format, or contains contradictory counts.
         """
-        from .trace_file import read_trace  # (which makes one)
+        from .trace_file import read_trace  # (imported late: it imports this module)
 
         return read_trace(Path(path))
 

@@ -151,7 +151,7 @@ def _check(one: ConnectionTrace, trace: Trace) -> None:
         "events": int((one.histogram * spiking).sum()),
         "products": sum(count * shape.fan_out(name, n) for n, count in windows.items()),
     }
-    if name != "qk":  # whose fan-out differs with the length
+    if name != "qk":  # the fan-out of qk depends on the length
         follows["accumulates"] = one.events * one.fan_out
     wrong = [field for field, value in follows.items() if getattr(one, field) != value]
     if int(one.histogram.sum()) != one.windows or len(one.histogram) not in (

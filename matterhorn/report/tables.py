@@ -72,7 +72,7 @@ def percent(share: float) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}" if 0 < abs(value) < SMALL else f"{value + 0.0:.4f}"  # (0.0 takes the sign from -0.0)
+        return f"{value:.3g}" if 0 < abs(value) < SMALL else f"{value + 0.0:.4f}"  # (adding 0.0 turns -0.0 into 0.0)
     if isinstance(value, Mapping):
         return ", ".join(f"{visible(name)} {_text(own)}" for name, own in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, (list, tuple)) else visible(value)

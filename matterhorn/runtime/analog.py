@@ -105,7 +105,7 @@ def sample_kappa(program: Program, batch: Encoded) -> dict[str, NDArray[np.int16
     for index, block in enumerate(program.blocks):
         for part, array in block.arrays.items():
             slots = recorder.slots[Site(index, array.source)]
-            if part == "query":  # the block is cut: only first tokens ask
+            if part == "query":  # the block is cut: only first tokens have queries
                 slots = slots[recorder.sequences.first]
             found[array.name] = kappa(slots, block.populations[array.source].code)
     return found

@@ -210,7 +210,7 @@ class Engine:
             ("input_ids", tokens, config.vocab_size),
             ("token_type_ids", types, max(1, config.type_vocab_size)),
         ):
-            own = numbers.ravel()[sequences.index].view(np.uint64)  # negative ones are the largest
+            own = numbers.ravel()[sequences.index].view(np.uint64)  # negative numbers become the largest
             if int(own.max()) >= rows:
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
         return tokens, types, mask, sequences
@@ -244,7 +244,7 @@ def _array(name: str, values: Any) -> NDArray[Any]:
     """Convert values to an array; an InputError says why that is not possible."""
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:  # rows of different lengths, a tensor of a GPU
+    except (ValueError, TypeError) as error:  # rows of different lengths, or a tensor on a GPU
         raise InputError(f"no array ({error})", field=name, cure="give rows of one length, in memory") from error
 
 

@@ -155,7 +155,7 @@ def rows_of(task: Task, split: str, given: Source | None, glue_dir: Path | None)
     """Return the given rows, or those of the task's split. None: the task has no such split."""
     if given is None:
         return load_examples(task, split, glue_dir) if split in task.files else None
-    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # GLUE's files alone are quoted in other ways
+    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # only GLUE's own files have other quotes
     return read_rows(given, task.model_copy(update={"quotes": "csv"}) if is_usual else task)
 
 

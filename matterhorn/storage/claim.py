@@ -53,7 +53,7 @@ def claim(
     _check(folder, plain, restart, cure)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / LOCK_FILE, folder):
-        _check(folder, plain, restart, cure)  # nobody can change it any more
+        _check(folder, plain, restart, cure)  # again, now that no other process can change it
         if restart:
             _remove(folder, parts)
         document = {"format": FORMAT, "kind": KIND, "about": plain}

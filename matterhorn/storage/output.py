@@ -256,7 +256,7 @@ def _remove(path: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name != "posix":  # there signal 0 is none
+    if os.name != "posix":  # signal 0 has another meaning there
         return True
     try:
         os.kill(process, 0)

@@ -22,8 +22,8 @@ def settle(folder: Path) -> None:
     fresh = folder / READY
     if not fresh.is_dir():
         return
-    with suppress(FileNotFoundError):  # another process may be at it too
-        if any(fresh.iterdir()):  # the manifest goes last: without files nothing is left to do
+    with suppress(FileNotFoundError):  # another process may be doing the same
+        if any(fresh.iterdir()):  # the manifest is moved last: without files nothing is left to do
             ready, earlier = _complete(fresh), manifest_at(folder)
             if earlier.kind not in ("", ready.kind):
                 raise _unready(fresh, f"of kind {ready.kind!r} in a folder of kind {earlier.kind!r}")
@@ -78,7 +78,7 @@ def is_file_of(path: Path, content: str | None) -> bool:
 
 def bring_to_disk(path: Path) -> None:
     """Flush a file, or the names in a folder, to disk."""
-    if path.is_dir() and os.name != "posix":  # folders cannot be opened there
+    if path.is_dir() and os.name != "posix":  # folders cannot be opened on other systems
         return
     handle = os.open(path, os.O_RDONLY)
     try:

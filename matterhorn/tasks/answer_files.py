@@ -90,7 +90,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     import pyarrow as arrow
     from pyarrow import parquet
 
-    names = arrow.list_(arrow.string())  # said here, as all lists of a part may be empty
+    names = arrow.list_(arrow.string())  # explicit, as all lists of a part may be empty
     arrays = {n: arrow.array(c, names if isinstance(c[0], list) else None) for n, c in columns.items()}
     parquet.write_table(arrow.table(arrays), path)
 

@@ -200,7 +200,7 @@ class Task(Strict):
         own, cure = plain.get("label", []), "see docs/your-data.md"
         follow = "labels" not in plain and plain.get("kind") != "regression"
         stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if follow else {}
-        later = ("aliases", "positive", "metrics") if follow else ()  # are of labels that are not known yet
+        later = ("aliases", "positive", "metrics") if follow else ()  # they refer to labels that are not known yet
         task = validated(
             cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
         )
