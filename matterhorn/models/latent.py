@@ -37,10 +37,10 @@ MARGIN, TURNS = 1e-3, 4
 
 
 def save_latents(network: QuantizedForSequenceClassification, path: Path) -> None:
-    """Write latent weights of all connections, whole or not at all.
+    """Write latent weights of all connections to a file, completely or not at all.
 
     Raises:
-        InputError: weights of other widths, which say how near they are to another value by their own digits.
+        InputError: weights have a width whose latent weights are not supported.
     """
     arrays: dict[str, Tensor] = {}
     for site, linear in network.connections().items():
@@ -55,10 +55,10 @@ def save_latents(network: QuantizedForSequenceClassification, path: Path) -> Non
 
 @torch.no_grad()
 def load_latents(network: QuantizedForSequenceClassification, path: Path) -> QuantizedForSequenceClassification:
-    """Give a network the latent weights of a file.
+    """Load latent weights from a file into a network.
 
     Raises:
-        InputError: they are of another network.
+        InputError: they belong to another network.
     """
     arrays = read_arrays(path)
     for site, linear in network.connections().items():
