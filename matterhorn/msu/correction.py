@@ -21,9 +21,10 @@ class Correction:
     """How arrays are programmed.
 
     Attributes:
-        verify_writes: how often a cell may be written again where a read finds it too far from its target.
-        tolerance: what a read leaves alone, as a share of the conductance range (chosen: 3 %).
-        place_rows: whether rows of weights go to those word lines of their array where stuck cells harm them least.
+        verify_writes: maximum number of times that a cell is rewritten if a read finds it too far from its target.
+        tolerance: deviation that a read accepts, as a share of the conductance range (chosen: 3 %).
+        place_rows: whether rows of weights are placed on those word lines of their array where stuck cells harm them
+            least.
     """
 
     verify_writes: int = 0
@@ -38,7 +39,7 @@ class Correction:
 
 
 AS_WRITTEN = Correction()
-"""One write, rows as they come."""
+"""One write, with rows in their given order."""
 
 
 def row_order(target: Real, low: Real, high: Real, span: tuple[float, float], importance: Real) -> NDArray[np.int64]:

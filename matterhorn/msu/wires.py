@@ -69,20 +69,21 @@ MOST_BYTES = 4 * 2**30
 
 
 def default_folder() -> Path:
-    """``msu`` in the user's cache folder of matterhorn (Linux: ``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    """Return the cache folder ``msu`` of matterhorn (on Linux below ``$XDG_CACHE_HOME`` or ``~/.cache``)."""
     return user_cache_path("matterhorn", appauthor=False) / "msu"
 
 
 @dataclass(frozen=True)
 class WireCache:
-    """A folder of solved arrays, named by the content of what they were computed from; the least recently used are
-    thrown away beyond ``limit`` bytes."""
+    """A folder of solved arrays, named by a hash of their inputs. Beyond ``limit`` bytes, the least recently used are
+    removed.
+    """
 
     folder: Path
     limit: int = MOST_BYTES
 
     def effective(self, arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
-        """:func:`effective_conductances`, from disk where it is known."""
+        """Return :func:`effective_conductances`, from disk if they are there."""
         about = repr((arrays.shape, arrays.dtype.str, wires.word_line.si, wires.bit_line.si)).encode()
         content = hashlib.sha256(about + np.ascontiguousarray(arrays).tobytes()).hexdigest()
         path = self.folder / f"{content}.npz"

@@ -92,7 +92,8 @@ def spike(
     no dead zone. The result is converted, verified against the quantized network, evaluated alongside the classifier,
     and billed. The output folder contains the program, its tokenizer, a model card, results and an HTML page.
 
-    Call it again to resume a run that was interrupted. If the run had finished, its result is returned.
+    Call it again to resume a run that was interrupted. If the run had finished, its result is returned, unless
+    ``restart`` or ``overwrite`` is given.
 
     Args:
         model: folder of a classifier, name on the hub, or a Hugging Face model. It is not changed.
