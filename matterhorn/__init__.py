@@ -1,12 +1,12 @@
-"""Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost.
+"""Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and bill the energy.
 
 >>> import matterhorn as mh
 >>> program = mh.load("sst2")
 >>> mh.Engine(program, threads=1).classify(["A quiet, patient film."])[0].label
 'positive'
 
-The base install loads, runs, verifies and bills programs. ``quantize``, ``calibrate``, ``distill`` and ``convert`` need
-the extra ``train``: ``pip install "matterhorn-snn[train]"``.
+The base install loads, runs, verifies and bills programs. ``spike``, ``quantize``, ``calibrate``, ``distill``,
+``convert`` and ``DistillationTrainer`` need the extra ``train``: ``pip install "matterhorn-snn[train]"``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ROOMS = {
     "spike": "spiking",
     "verify": "runtime",
 }
-"""Where each name comes from; rooms are imported when a name of theirs is first asked for."""
+"""Package of each public name. It is imported when the name is first used."""
 
 
 def __getattr__(name: str) -> Any:

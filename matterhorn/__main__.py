@@ -1,4 +1,4 @@
-"""``python -m matterhorn``, and ``accelerate launch -m matterhorn``."""
+"""Entry point of ``python -m matterhorn`` and of ``accelerate launch -m matterhorn``."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ the time that one sentence needs from shell to answer."""
 def main() -> None:
     """Entry point. Stopped by the keyboard, it says nothing, however early that comes."""
     gc.set_threshold(UNCOLLECTED)
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it reads about each package that is installed
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else it scans all installed packages
     try:
         from .cli import main as run
 

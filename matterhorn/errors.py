@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and how text of any origin is shown in one line."""
+"""The error for invalid input, and functions that show text of any origin safely on one line."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import re
 from pathlib import Path
 
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What steers a terminal, ends a line, turns the direction of writing, or is no character."""
+"""Characters that control a terminal, end a line, change the writing direction, or are invalid (lone surrogates)."""
 
 MARKDOWN = re.compile(r"[|\\`\[\]]")
-"""What means something in Markdown, among what names are made of."""
+"""Characters with a meaning in Markdown that may occur in names."""
 
 LONGEST = 1000
-"""Letters of an error."""
+"""Maximum number of characters in an error message."""
 
 
 def visible(text: object) -> str:
-    """Text of any origin, safe to print: what :data:`UNSEEN` matches is written out, ``\\x1b``."""
+    """Make text of any origin safe to print: characters that match :data:`UNSEEN` are escaped, e.g. as ``\\x1b``."""
     return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def in_markdown(text: object) -> str:
-    """Text of any origin as Markdown that shows just that, in tables too."""
+    """Escape text of any origin so that Markdown shows it as it is, in tables too."""
     return MARKDOWN.sub(r"\\\g<0>", visible(text)).replace("<", "&lt;")
 
 
 class InputError(ValueError):
-    """Bad input: names the place, the field and the cure in one line.
+    """Invalid input. The message is one line that names the place, the field, the problem and a remedy.
 
-    The command line prints it and ends with exit code 2.
+    The command line prints it and exits with code 2.
+
+    Args:
+        problem: what is wrong.
+        cure: what the user can do about it.
+        file: file or folder that contains the problem.
+        field: argument, option or key that contains the problem.
     """
 
     def __init__(self, problem: str, *, cure: str = "", file: str | Path | None = None, field: str | None = None):

@@ -1,4 +1,4 @@
-"""Optional parts of the installation: asked for before any work, named in one line."""
+"""Optional parts of the installation. Commands check for them before any work, with a one-line error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The one way in for files: bounded in size and depth, strict, and one line that names file and field otherwise.
+"""Read files. All input goes through this module, with limits on size and depth and a one-line error for any problem.
 
-Numbers are finite, keys unique, texts UTF-8, arrays free of pickles. What a document must hold is a :class:`Strict`
-model's to say (:func:`validated`).
+Errors name the file and the field. Numbers are finite, keys unique, texts UTF-8, and arrays free of pickle. The
+required content of a document is defined by a :class:`Strict` model (:func:`validated`).
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from safetensors.numpy import load
 from .errors import InputError, visible
 
 LARGEST = 2**28
-"""Bytes of a file that is read whole."""
+"""Maximum size of a file that is read at once, in bytes."""
 
 LARGEST_PACKED = 2**27
-"""Bytes of JSON that are unpacked from a file."""
+"""Maximum size of JSON that is unpacked from a file, in bytes."""
 
 VALUES, CONTAINERS = 2**23, 2**20
 """Values of a JSON document; lists and objects among them, which take ten times the memory. Both are counted by what
 comes before each (``[``, ``{`` or a comma), in texts too, before any value is made."""
 
 LARGEST_ARRAYS = 2**34
-"""Bytes of a file of arrays."""
+"""Maximum size of a file of arrays, in bytes."""
 
 LARGEST_YAML, NODES, DEPTH = 2**20, 100_000, 50
 """Bytes of a YAML file; values in it, those that an alias repeats counted each time (and before any is made, by what
 can come before one); how deep they lie."""
 
 REASON = 2**63
-"""No number that is read is as large."""
+"""Upper bound of all numbers that are read."""
 
 Arrays = dict[str, NDArray[Any]]
 
 
 class Strict(BaseModel):
-    """Base of everything read from a data file: unknown keys are refused, numbers finite, values do not change."""
+    """Base class of everything that is read from a data file: no unknown keys, finite numbers, immutable values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Exact(Strict):
-    """The same where one kind of value is not taken for another either: no ``true`` or ``2.0`` for a whole number."""
+    """The same, without conversion between types: ``true`` and ``2.0`` are not accepted as integers."""
 
     model_config = ConfigDict(strict=True)
 
@@ -74,15 +74,15 @@ CURES = {
     "missing": "add it: every number needs value, unit and source",
     "model_type": "write it as {value: …, unit: …, source: …}",
 }
-"""What to do about a field that is refused."""
+"""What to suggest for a field that is refused."""
 
 
 @contextmanager
 def whole(path: str | Path, cure: str = "restore the file") -> Iterator[None]:
-    """What libraries say of a file that they cannot read, as one line.
+    """Context in which any error of a library about an unreadable file becomes one line.
 
     Raises:
-        InputError: for whatever is raised inside.
+        InputError: for any exception inside.
     """
     try:
         yield
@@ -97,15 +97,15 @@ def whole(path: str | Path, cure: str = "restore the file") -> Iterator[None]:
     except yaml.YAMLError as error:
         problem = "nested too deeply" if "nesting depth" in str(error) else f"not YAML: {error}"
         raise InputError(problem, file=path, cure=cure) from error
-    except Exception as error:  # every library has its own ways to say it
+    except Exception as error:  # every library raises its own exceptions
         raise InputError(f"cannot be read ({error})", file=path, cure=cure) from error
 
 
 def read_bytes(path: Path, *, most: int = LARGEST, cure: str = "give a whole file") -> bytes:
-    """All of a regular file.
+    """Read a regular file completely.
 
     Raises:
-        InputError: there is none, or it is larger than ``most``.
+        InputError: there is no such file, or it is larger than ``most`` bytes.
     """
     with whole(path, cure):
         if not path.is_file():
@@ -117,26 +117,26 @@ def read_bytes(path: Path, *, most: int = LARGEST, cure: str = "give a whole fil
 
 
 def read_text(path: Path, *, most: int = LARGEST, cure: str = "give a whole file") -> str:
-    """A text in UTF-8; a mark of byte order before it is left out."""
+    """Read UTF-8 text, without a byte order mark."""
     with whole(path, cure):
         return read_bytes(path, most=most, cure=cure).decode("utf-8-sig")
 
 
 def read_json(path: Path, cure: str = "restore the file") -> Any:
-    """A JSON document."""
+    """Read a JSON document."""
     return parse_json(read_text(path, cure=cure), path, cure=cure)
 
 
 def read_mapping(path: Path, cure: str = "restore the file") -> dict[str, Any]:
-    """A JSON object."""
+    """Read a JSON object."""
     return _mapping(read_json(path, cure), path, cure)
 
 
 def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: str = "restore the file") -> Any:
-    """JSON in which no key is there twice and every number is finite, of at most :data:`VALUES` values.
+    """Parse JSON without duplicate keys, with finite numbers, and with at most :data:`VALUES` values.
 
     Raises:
-        InputError: names file and field.
+        InputError: it is not valid. The message names file and field.
     """
     containers = text.count("[") + text.count("{")
     if containers > CONTAINERS or containers + text.count(",") > VALUES:
@@ -163,12 +163,13 @@ def _finite(text: str) -> float:
 
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The library's loader in C, ten times as fast, where it came with it."""
+"""The library's loader in C, which is ten times as fast, if available."""
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """YAML in which no key is there twice, and whose numbers are those of YAML 1.2: decimal ones, with or without a
-    dot and an exponent. ``1:30`` and ``010`` are texts."""
+    """YAML loader that refuses duplicate keys and has the numbers of YAML 1.2: decimal, with or without a dot and an
+    exponent. ``1:30`` and ``010`` are strings.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 – as the library declares it
         first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":int", ":float"))]
@@ -176,7 +177,7 @@ class _Loader(_Base):  # type: ignore[misc]
     }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """As the library's, but for keys that are there already."""
+        """As in the library, but refuse duplicate keys."""
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         if twice := [key for key, times in keys.items() if times > 1]:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} twice", node.start_mark)
@@ -193,10 +194,10 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path, cure: str = "copy a file that comes with the package") -> dict[str, Any]:
-    """Keys and values of a data file.
+    """Read the keys and values of a data file.
 
     Raises:
-        InputError: it cannot be read, or is no mapping of plain values within bounds.
+        InputError: it cannot be read, or is not a mapping of plain values within the limits.
     """
     text = read_text(path, most=LARGEST_YAML, cure="give a YAML file")
     if sum(map(text.count, "[{,:-\n")) > NODES:
@@ -208,7 +209,7 @@ def read_yaml(path: Path, cure: str = "copy a file that comes with the package")
 
 
 def _bounded(plain: Any) -> None:
-    """Refuse what is too large or too deep; aliases are followed each time, so that none multiplies."""
+    """Refuse values that are too large or too deep. Aliases are counted each time they occur."""
     rest, count = [(plain, 0)], 0
     while rest:
         value, depth = rest.pop()
@@ -232,15 +233,15 @@ def _mapping(plain: Any, path: Path, cure: str) -> dict[str, Any]:
 
 
 def validated(model: type[Model], plain: Any, path: Path | None, cure: str | None = None) -> Model:
-    """What a data file holds as the model (or dataclass, or list of these) of what must be in it.
+    """Validate the content of a data file with a model, a dataclass, or a list of these.
 
     Raises:
-        InputError: names the file, the field and the cure.
+        InputError: it is not valid. The message names the file, the field and the remedy.
     """
     try:
         return TypeAdapter(model).validate_python(plain)
     except ValidationError as error:
-        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a choice, the one that was meant
+        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union, the intended alternative
         field = ".".join(str(part) for part in first["loc"])
         problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         if not field and ": " in problem:
@@ -250,10 +251,10 @@ def validated(model: type[Model], plain: Any, path: Path | None, cure: str | Non
 
 
 def unpacked(packed: bytes, path: Path, *, most: int, cure: str) -> bytes:
-    """What was packed with gzip into the content of ``path``.
+    """Unpack gzipped content of ``path``.
 
     Raises:
-        InputError: it is cut or damaged, or more than ``most`` bytes are packed into it; no more are unpacked.
+        InputError: it is truncated or damaged, or has more than ``most`` bytes when unpacked; no more are unpacked.
     """
     with whole(path, cure), gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         try:
@@ -266,23 +267,23 @@ def unpacked(packed: bytes, path: Path, *, most: int, cure: str) -> bytes:
 
 
 def read_packed_json(path: Path, cure: str) -> dict[str, Any]:
-    """A gzipped JSON object."""
+    """Read a gzipped JSON object."""
     content = unpacked(read_bytes(path, cure=cure), path, most=LARGEST_PACKED, cure=cure)
     with whole(path, cure):
         return _mapping(parse_json(content.decode("utf-8"), path, cure=cure), path, cure)
 
 
 def read_arrays(path: Path, cure: str = "restore the file") -> Arrays:
-    """The arrays of a safetensors file, all numbers finite.
+    """Read the arrays of a safetensors file. All numbers must be finite.
 
     Raises:
-        InputError: it is none, or names an array with NaN or infinity.
+        InputError: the file is not valid, or an array has NaN or infinity.
     """
     return parse_arrays(read_bytes(path, most=LARGEST_ARRAYS, cure=cure), path, cure)
 
 
 def parse_arrays(data: bytes, path: Path, cure: str = "restore the file") -> Arrays:
-    """As :func:`read_arrays`, of the content of ``path``."""
+    """As :func:`read_arrays`, for the content of ``path``."""
     with whole(path, cure):
         arrays: Arrays = load(data)
     for name, values in arrays.items():
@@ -292,6 +293,6 @@ def parse_arrays(data: bytes, path: Path, cure: str = "restore the file") -> Arr
 
 
 def read_npy(path: Path, cure: str = "write it with numpy.save") -> NDArray[Any]:
-    """The array of an npy file, no larger than the file says it is."""
+    """Read the array of an npy file. It cannot be larger than the file states."""
     with whole(path, cure):
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))

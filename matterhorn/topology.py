@@ -17,13 +17,19 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Extent = Literal["width", "intermediate", "head", "one"]
-"""What a number of neurons follows: the residual stream, the feed-forward layer, one head, or 1."""
+"""What a number of neurons depends on: the residual stream, the feed-forward layer, one head, or nothing (1)."""
 
 
 class Population(NamedTuple):
-    """Neurons that send. ``signed``: levels lie around a zero point in the middle. ``neurons``: how many have a silent
-    level of their own. ``gains``: whether each has a gain before it is quantized. ``fires``: whether levels come
-    straight from potentials (else from a digital step)."""
+    """Neurons that send spikes.
+
+    Attributes:
+        name: name of the population.
+        signed: whether levels lie around a zero point in the middle.
+        neurons: how many neurons have a silent level of their own.
+        gains: whether each neuron has a gain before it is quantized.
+        fires: whether levels come straight from potentials. If not, a digital step computes them.
+    """
 
     name: str
     signed: bool
@@ -33,8 +39,15 @@ class Population(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """One linear map. ``dynamic``: its stored operand (keys or values) is written anew for each sequence, and fans are
-    those of one head. ``every_token``: it is read for every token even where only the first one's answer is wanted."""
+    """One linear map.
+
+    Attributes:
+        name: name of the connection.
+        source: population that feeds it.
+        fan_in, fan_out: rows and columns of its matrix; of a dynamic connection, those of one head.
+        dynamic: whether the stored operand (keys or values) is written anew for each sequence.
+        every_token: whether it is read for every token even if only the first token's answer is needed.
+    """
 
     name: str
     source: str
@@ -77,17 +90,17 @@ SOURCE = {connection.name: connection.source for connection in CONNECTIONS}
 TARGETS = {
     name: tuple(connection.name for connection in CONNECTIONS if connection.source == name) for name in POPULATION
 }
-"""Which connections a population feeds: one spike of ``input`` is sent to three."""
+"""Connections that each population feeds. One spike of ``input`` is sent to three."""
 
 TABLES = ("word", "position", "segment")
 """Tables of embeddings."""
 
 FEEDS_WEIGHTS = frozenset(name for name, targets in TARGETS.items() if not set(targets) & set(DYNAMIC))
-"""Populations that feed weights: what single neurons' levels stand for folds into those."""
+"""Populations that feed weights. What a level of a single neuron stands for can be folded into these weights."""
 
 
 class Site(NamedTuple):
-    """A population or connection of one block; as text ``block.<i>.<part>``."""
+    """A population or connection of one block. Its text form is ``block.<i>.<part>``."""
 
     block: int
     part: str
@@ -97,10 +110,10 @@ class Site(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Site:
-        """Read ``block.<i>.<part>``.
+        """Parse ``block.<i>.<part>``.
 
         Raises:
-            ValueError: it is not of that form.
+            ValueError: the text does not have this form.
         """
         word, number, part = text.split(".", 2)
         if word != "block":
@@ -110,9 +123,14 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of an encoder: blocks, width of the residual stream, heads, neurons of a feed-forward layer.
+    """Sizes of an encoder.
 
-    ``first_only``: the head reads the first token only, so that the last block computes only that one.
+    Attributes:
+        layers: number of blocks.
+        width: width of the residual stream.
+        heads: number of attention heads.
+        intermediate: neurons of a feed-forward layer.
+        first_only: whether the head reads only the first token, so that the last block computes only this token.
     """
 
     layers: int
@@ -127,20 +145,20 @@ class Shape:
         return self.width // self.heads
 
     def extent(self, extent: Extent) -> int:
-        """Neurons of an extent."""
+        """Number of neurons of an extent."""
         return {"width": self.width, "intermediate": self.intermediate, "head": self.head_size, "one": 1}[extent]
 
     def neurons(self, population: str) -> int:
-        """Neurons of a population that may have a silent level of their own (1 for probabilities)."""
+        """Number of neurons of a population that may have their own silent level (1 for probabilities)."""
         return self.extent(POPULATION[population].neurons)
 
     def fans(self, connection: str) -> tuple[int, int]:
-        """Rows and columns of a weight matrix; of a dynamic connection those of one head and stored position."""
+        """Rows and columns of a weight matrix; of a dynamic connection, those of one head and stored position."""
         kind = CONNECTION[connection]
         return self.extent(kind.fan_in), self.extent(kind.fan_out)
 
     def heads_of(self, connection: str) -> int:
-        """Copies of a connection that run side by side: heads of dynamic ones, else 1."""
+        """Number of copies of a connection that run side by side: the heads of a dynamic one, else 1."""
         return self.heads if CONNECTION[connection].dynamic else 1
 
     def is_cut(self, block: int) -> bool:
@@ -148,17 +166,19 @@ class Shape:
         return self.first_only and block == self.layers - 1
 
     def tokens(self, block: int, part: str, length: int) -> int:
-        """Tokens of a sequence of ``length`` that a population sends for, or that a connection reads."""
+        """Number of tokens for which a population sends or a connection is read, in a sequence of ``length`` tokens."""
         every = part == "input" or (part in CONNECTION and CONNECTION[part].every_token)
         return 1 if self.is_cut(block) and not every else length
 
     def windows(self, block: int, connection: str, length: int) -> int:
-        """Neuron-windows that a connection reads in one sequence: one per neuron and token; of ``pv`` one per pair of
-        tokens and head."""
+        """Neuron-windows that a connection reads in one sequence.
+
+        There is one per neuron and token; of ``pv``, there is one per pair of tokens and head.
+        """
         fan_in, _ = self.fans(connection)
         pairs = length if connection == "pv" else 1
         return self.tokens(block, connection, length) * fan_in * self.heads_of(connection) * pairs
 
     def fan_out(self, connection: str, length: int) -> int:
-        """Synapses that one event reaches: columns of the matrix; of ``qk`` one per key of the sequence."""
+        """Synapses that one event reaches: the columns of the matrix, or for ``qk`` the keys of the sequence."""
         return length if connection == "qk" else self.fans(connection)[1]

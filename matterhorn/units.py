@@ -1,4 +1,7 @@
-"""Quantities: a number of a data file has value, unit and source. SI inside, engineering units in print."""
+"""Quantities: every number in a data file has a value, a unit and a source.
+
+Computations use SI units. Printed values have engineering prefixes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _TEXT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
 
 
 def _factor(symbol: str) -> tuple[float, str]:
-    """Prefix factor and base of one symbol, e.g. ``pJ`` → (1e-12, "J"); an area prefix counts twice."""
+    """Prefix factor and base of one symbol, e.g. ``pJ`` → (1e-12, "J"). The prefix of an area is squared."""
     if symbol == "%":
         return 0.01, "1"
     for base in BASES:
@@ -29,10 +32,10 @@ def _factor(symbol: str) -> tuple[float, str]:
 
 @lru_cache
 def si_factor(unit: str) -> tuple[float, str]:
-    """Factor to SI and dimension of a unit: ``pJ/bit/mm`` → (1e-9, "J/bit/m"), ``%`` → (0.01, "1").
+    """SI factor and dimension of a unit: ``pJ/bit/mm`` → (1e-9, "J/bit/m"), ``%`` → (0.01, "1").
 
     Raises:
-        ValueError: for a unit nobody knows.
+        ValueError: the unit is unknown.
     """
     first, *below = [_factor(symbol) for symbol in unit.split("/")]
     factor = first[0]
@@ -48,12 +51,14 @@ def _no_flag(given: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_no_flag)]
-"""A number of a data file: ``true`` is none."""
+"""A number in a data file. Booleans are refused."""
 
 
 class Quantity(Strict):
-    """One number of a data file, e.g. ``{value: 40, unit: uS, source: "Wan 2022"}``. ``low`` and ``high``, where known,
-    bound it in the same unit."""
+    """One number of a data file, e.g. ``{value: 40, unit: uS, source: "Wan 2022"}``.
+
+    ``low`` and ``high``, if known, are its bounds in the same unit.
+    """
 
     value: Number = Field(allow_inf_nan=False)
     unit: str
@@ -70,12 +75,12 @@ class Quantity(Strict):
 
     @property
     def si(self) -> float:
-        """Value in SI units (a share for ``%``)."""
+        """Value in SI units; for ``%`` a share of 1."""
         return self.value * si_factor(self.unit)[0]
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lowest and highest value, in the same unit; where none is given it is assumed, a factor of two each way."""
+        """Lowest and highest value in the same unit. An unknown bound is assumed to be a factor of two away."""
         return bounds(self.value, self.low, self.high)
 
     @property
@@ -85,12 +90,12 @@ class Quantity(Strict):
 
 
 def bounds(value: float, low: float | None, high: float | None) -> tuple[float, float]:
-    """What is given, else assumed: a factor of two each way."""
+    """Return the given bounds. An unknown bound is assumed to be a factor of two from the value."""
     return (value / 2 if low is None else low, 2 * value if high is None else high)
 
 
 def within(dimension: str, low: float, high: float) -> AfterValidator:
-    """Validator: the unit has this dimension, and the SI value and what bounds it lie in ``low … high``."""
+    """Make a validator: the unit must have this dimension, and the SI value and its bounds lie in ``low … high``."""
 
     def check(quantity: Quantity) -> Quantity:
         factor, found = si_factor(quantity.unit)
@@ -108,7 +113,11 @@ def within(dimension: str, low: float, high: float) -> AfterValidator:
 
 
 def parse(text: str) -> tuple[float, str]:
-    """Split ``"1 pJ"`` into value and unit; a bare number has the unit ``1``."""
+    """Split ``"1 pJ"`` into value and unit. A bare number has the unit ``1``.
+
+    Raises:
+        ValueError: the text is not a finite number with an optional unit.
+    """
     match = _TEXT.fullmatch(text)
     if not match:
         raise ValueError(f"cannot read {text!r} as a number with a unit, e.g. '1 pJ'")
@@ -119,7 +128,7 @@ def parse(text: str) -> tuple[float, str]:
 
 
 def engineering(value: float, unit: str = "J") -> str:
-    """Print an SI value with three digits and a prefix: ``3.2e-5, "J"`` → ``32.0 µJ``."""
+    """Format an SI value with three digits and a prefix: ``3.2e-5, "J"`` → ``32.0 µJ``."""
     if value == 0:
         return f"0 {unit}"
     for prefix, scale in (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15)):

@@ -1,4 +1,7 @@
-"""Measuring speed: contestants run in turn in one process, medians with spread, ratios within one run."""
+"""Speed measurements. Contestants take turns in one process.
+
+Results are medians with their spread, and ratios of times of the same run.
+"""
 
 from .clock import BENCH_FORMAT, Row, as_json, interleave
 from .suite import FULL, PARTS, QUICK, Plan, run_plan

@@ -1,4 +1,4 @@
-"""Fair timing: contestants take turns, so that a machine that slows down slows all of them; what they took as rows."""
+"""Fair timing. Contestants take turns, so that a slowdown of the machine affects all of them. Results are rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection with events drawn at a given silence, and one whole layer of spiking neurons."""
+"""Measure one connection with events drawn at a given silence, and one whole layer of spiking neurons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users put into service instead: ONNX Runtime and OpenVINO, in real numbers and in int8. Needs torch."""
+"""What users would deploy instead: ONNX Runtime and OpenVINO, in floating point and in int8. Needs torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs without end, none twice: batches of text, and slots at a given silence."""
+"""Endless inputs without repetition: batches of text, and slots at a given silence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Joules of this machine for the dense network: of the processor by RAPL, of a GPU by NVML, where they can be read.
+"""Measure the joules that this machine takes for the dense network: the processor by RAPL, a GPU by NVML.
 
-What cannot be read is left out, and it is said why; nothing is estimated.
+What cannot be measured is left out, with a reason. Nothing is estimated.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def measure_dense(shape: Shape, vocabulary: int, tokens: int) -> dict[str, Any]:
         try:
             present()
             own, given = model.to(device), rows.to(device)
-        except Exception as error:  # (each library and driver has its own)
+        except Exception as error:  # (each library and driver raises its own)
             absent[name] = " ".join(str(error).split()) or type(error).__name__
             continue
         run = torch.inference_mode()(lambda own=own, given=given: own(given).logits.cpu())

@@ -1,4 +1,4 @@
-"""Others that can do the same: Hugging Face, PyTorch's products, SpikingJelly. Needs torch."""
+"""Other implementations of the same: Hugging Face, PyTorch's products, SpikingJelly. Needs torch."""
 
 from __future__ import annotations
 

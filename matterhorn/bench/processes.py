@@ -1,4 +1,4 @@
-"""What only a process of its own can tell: peaks of memory, and the way from shell to answer."""
+"""Measurements that need a process of their own: peak memory, and time from the shell to the first answer."""
 
 from __future__ import annotations
 

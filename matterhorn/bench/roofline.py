@@ -1,5 +1,7 @@
-"""How near a run is to what this machine can do at best: sums looked up and bytes read, against measured peaks; and
-where its time goes."""
+"""How close a run is to the limits of this machine, and where its time goes.
+
+Sums looked up and bytes read are compared with measured peaks.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, in
         began = ticks_now(spent)
         taken.append(_seconds(partial(run, program, engine.backend, tokens, types, sequences, blocks=blocks)))
         ticks += ticks_now(spent) - began
-        if number == 0:  # compiled, and all in the caches
+        if number == 0:  # the first call compiles and fills the caches
             spent[:], ticks, taken = 0, 0, []
     extra = {f"{name} %": 100 * float(own) / ticks for name, own in zip(STAGES, spent, strict=True)}
     inside = {"inside kernels %": 100 * float(spent.sum()) / ticks}
@@ -109,7 +111,7 @@ def look_ups_per_second() -> float:
     lists, out = lists_for(events, times), np.empty((times, columns), np.int32)
     lists.order[:events], lists.tables[:events], lists.totals[:] = np.arange(events) % 32, 1, 0
     idle = _fastest(lambda: add_rows(planes, 0, 0, True, lists, out, 0, times))
-    lists.starts[1::2], lists.starts[2::2] = events, 0  # every other row has the same events, the rest none
+    lists.starts[1::2], lists.starts[2::2] = events, 0  # every other row has the same events, the others none
     whole = _fastest(lambda: add_rows(planes, 0, 0, True, lists, out, 0, times))
     return events * columns * (times // 2) / (whole - idle)
 

@@ -1,4 +1,4 @@
-"""What is measured: the plans, and running one."""
+"""The plans of what to measure, and how a plan is run."""
 
 from __future__ import annotations
 

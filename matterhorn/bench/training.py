@@ -1,4 +1,4 @@
-"""The products of one connection in a training step: forward, and the gradients of its levels and of its weights."""
+"""Measure the products of one connection in a training step: forward, and the gradients of its levels and weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def training_contestants(fan_in: int, fan_out: int) -> Contestants:
         return step
 
     def sparse(levels: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # PyTorch calls it a beta
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # PyTorch warns that it is in beta
             stored = levels.to_sparse_csr()
             _ = stored @ weights.t()
             return grad @ weights, (stored.t() @ grad).t()

@@ -1,4 +1,8 @@
-"""The command line: thin commands, one file per subject, imported when called; heavy imports inside the functions."""
+"""The command line.
+
+Commands are thin. Each subject has one file, which is imported when one of its commands is called. Heavy imports are
+inside the functions, so that ``--help`` and errors appear at once.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,15 @@ from ..errors import InputError, visible
 from .app import app
 
 SPELLED = {"µ": "u", "²": "2", "×": "x", "±": "+-", "–": "-", "…": "...", "→": "->", "κ": "kappa", "Δ": "delta"}
-"""Of letters of our own tables, for streams of ASCII."""
+"""ASCII spellings of special characters in our tables, for streams that cannot encode them."""
 
 
 def main() -> None:
-    """Entry point: bad input, a wrong call, and what the operating system refuses, is one line on stderr and exit code
-    2."""
-    atexit.register(gc.freeze)  # leaving takes half a second less where nobody looks for garbage
+    """Entry point of the command line.
+
+    Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2.
+    """
+    atexit.register(gc.freeze)  # without a last garbage collection, exit is half a second faster
     codecs.register_error("spelled", _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -35,7 +41,7 @@ def main() -> None:
         code = 1
     except _WrongCall as error:
         code = 2
-        if type(error).__name__ != "NoArgsIsHelpError":  # which has shown the help
+        if type(error).__name__ != "NoArgsIsHelpError":  # (it has shown the help already)
             command = error.ctx.command_path if error.ctx else "matterhorn"
             _say(f"{error.format_message().rstrip('.')}; see {command} --help")
     if code:
@@ -43,12 +49,14 @@ def main() -> None:
 
 
 _WrongCall: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""A command, option or argument that does not exist, lacks its value, or has a wrong one (some versions of typer bring
-a click of their own)."""
+"""Base class of errors about a command, option or argument that does not exist, lacks its value or has a wrong one.
+
+Some versions of typer include their own copy of click, so the class is looked up instead of imported.
+"""
 
 
 def _say(problem: str) -> None:
-    """One line, in red where the terminal has colors."""
+    """Print an error in one line, in red if the terminal has colors."""
     from rich.console import Console
     from rich.text import Text
 
@@ -57,7 +65,7 @@ def _say(problem: str) -> None:
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """What a stream's encoding has not, in letters that all have."""
+    """Replace characters that a stream's encoding lacks by ASCII."""
     assert isinstance(error, UnicodeEncodeError)
     unknown = error.object[error.start : error.end]
     return "".join(SPELLED.get(letter, "?") for letter in unknown), error.end

@@ -1,4 +1,4 @@
-"""The Typer application and what its commands share."""
+"""The Typer application, and options and functions that its commands share."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ COMMANDS = {
     "data": ["data"],
     "bench": ["bench"],
 }
-"""By file: a command imports its own alone, so that it begins at once."""
+"""Commands by file. Only the file of the called command is imported, so that it starts quickly."""
 
 
 class Commands(TyperGroup):
-    """All commands, each imported when it is asked for."""
+    """All commands. Each is imported when it is needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """See :class:`TyperGroup`: in the order of :data:`COMMANDS`."""
+        """List commands in the order of :data:`COMMANDS`; see :class:`TyperGroup`."""
         return [name for names in COMMANDS.values() for name in names]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """See :class:`TyperGroup`; one that does not exist is looked for among all."""
+        """Return a command; see :class:`TyperGroup`.
+
+        For an unknown name, all files are imported, so that similar names can be suggested.
+        """
         for file in [file for file, names in COMMANDS.items() if cmd_name in names] or COMMANDS:
             import_module(f".{file}", __package__)
         self.commands = get_group(app).commands
@@ -49,7 +52,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="matterhorn",
     cls=Commands,
-    help="Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost.",
+    help="Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and bill the energy.",
     invoke_without_command=True,
     no_args_is_help=True,
     add_completion=False,
@@ -67,39 +70,45 @@ def _without_a_chip(backend: str) -> str:
 
 
 BackendName = Annotated[
-    str, typer.Option("--backend", callback=_without_a_chip, help="events, exact or stepped: the same bits.")
+    str,
+    typer.Option(
+        "--backend", callback=_without_a_chip, help="events, exact or stepped; all give bit-identical results."
+    ),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="OUTPUT may hold other files, which stay, and edited ones of ours, which do not."),
+    typer.Option(
+        "--overwrite",
+        help="Allow OUTPUT to contain other files, which are kept, and edited files of ours, which are replaced.",
+    ),
 ]
-A_MODEL = "A model: its name, a folder, or OWNER/NAME on the hub"
+A_MODEL = "Model: name, folder, or OWNER/NAME on the hub"
 ModelName = Annotated[str, typer.Option("--model", help=f"{A_MODEL}.")]
-TaskModel = Annotated[str | None, typer.Option("--model", help=f"{A_MODEL} (default: the task's).")]
+TaskModel = Annotated[str | None, typer.Option("--model", help=f"{A_MODEL} (default: that of the task).")]
 
 PAGES, PICTURES, TRACES = (".html", ".htm"), (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp"), (".gz",)
-"""How names of what is written end."""
+"""File name endings of the outputs."""
 
 
 @app.callback()
 def version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and tell the cost."""
+    """Spiking transformers with masked time-to-first-spike codes: convert exactly, run, and bill the energy."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """Print an answer for machines."""
+    """Print an answer as JSON."""
     from ..report.page_file import as_json
 
     typer.echo(as_json(answer, indent=2))
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line for people, whatever names are in it."""
+    """Print one line of text, with special characters of any names in it escaped."""
     typer.echo(visible(text), err=err)
 
 
@@ -110,6 +119,6 @@ def say_cut(cut: int, rows: int, length: int) -> None:
 
 
 def given(context: typer.Context, *options: str) -> list[str]:
-    """Those of some options that stand on the command line."""
+    """Return those of some options that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in options}
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]

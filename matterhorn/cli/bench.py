@@ -1,4 +1,4 @@
-"""``matterhorn bench``: how fast, against whom."""
+"""``matterhorn bench``: measure speed, and compare it with other packages."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ from .app import PICTURES, Json, ModelName, app, print_json
 @app.command()
 def bench(
     model: ModelName = "sst2",
-    quick: Annotated[bool, typer.Option("--quick", help="The whole model and one layer, within a minute.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this part (network, layer, start-up …).")] = None,
-    threads: Annotated[list[int] | None, typer.Option(help="Thread counts (default: 1 and all).")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the rows here (.json), as they come.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw time against silent share into this picture.")] = None,
-    tables: Annotated[Path | None, typer.Option(help="Measure nothing: show what --output wrote.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure only the whole model and one layer, within a minute.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only this part (network, layer, start-up, …); repeatable.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Number of threads; repeatable (default: 1 and all).")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the results to this file (.json), row by row.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot time against silent share to this image file.")] = None,
+    tables: Annotated[Path | None, typer.Option(help="Measure nothing; show a file that --output wrote.")] = None,
     json: Json = False,
 ) -> None:
-    """Time our backends, ONNX Runtime, OpenVINO, Hugging Face, PyTorch and SpikingJelly in turn: ratios of one run."""
+    """Time our backends, ONNX Runtime, OpenVINO, Hugging Face, PyTorch and SpikingJelly.
+
+    They take turns, so that ratios are between times of the same run.
+    """
     from ..storage import check_file
 
     if plot:
@@ -50,7 +59,7 @@ def bench(
 def _measured(
     quick: bool, only: list[str] | None, model: str, threads: list[int], output: Path | None
 ) -> dict[str, Any]:
-    """Run a plan; the file is whole after every row."""
+    """Run a plan. The output file is complete after every row."""
     from ..bench import FULL, PARTS, QUICK, Row, as_json, run_plan
     from ..bench.deployed import SETTINGS
     from ..program import load
@@ -71,7 +80,7 @@ def _measured(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What ``--output`` wrote."""
+    """Read a file that ``--output`` wrote."""
     from ..bench import BENCH_FORMAT, Row
 
     cure = "give what matterhorn bench --output wrote"

@@ -1,4 +1,4 @@
-"""What the commands that run on chips share: options and the chip they name."""
+"""Options that commands for simulated chips share, and the chip that they describe."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from .app import given
 if TYPE_CHECKING:
     from ..msu import ArrayBank
 
-DeviceName = Annotated[str, typer.Option("--device", help="Name of a device, or a YAML file.")]
-CircuitName = Annotated[str, typer.Option("--circuit", help="Name of a circuit, or a YAML file.")]
-Seconds = Annotated[float, typer.Option(min=0, help="Time since programming, s.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Device: name or YAML file; see 'matterhorn msu devices'.")]
+CircuitName = Annotated[str, typer.Option("--circuit", help="Circuit: name or YAML file.")]
+Seconds = Annotated[float, typer.Option(min=0, help="Time since programming, in s.")]
 Deviation = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Programming noise of all cells, as a share of their conductance.")
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Programming noise of all cells: relative standard deviation of their conductance."
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Which chip (the first of several), and what is drawn besides.")]
-Chips = Annotated[int, typer.Option(min=1, max=1000, help="How many chips.")]
-VerifyWrites = Annotated[int, typer.Option(min=0, max=1000, help="Write cells that are off again, so often at most.")]
-Tolerance = Annotated[float, typer.Option(help="What such a check leaves alone, as a share of the conductance range.")]
-PlaceRows = Annotated[bool, typer.Option("--place-rows", help="Put light rows of weights where cells are stuck.")]
+Seed = Annotated[int, typer.Option(help="Seed of the chip (of the first of several) and of other random draws.")]
+Chips = Annotated[int, typer.Option(min=1, max=1000, help="Number of chips, with consecutive seeds.")]
+VerifyWrites = Annotated[
+    int, typer.Option(min=0, max=1000, help="Check cells and rewrite inaccurate ones, up to this many times.")
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Error that --verify-writes tolerates, as a share of the conductance range.")
+]
+PlaceRows = Annotated[
+    bool, typer.Option("--place-rows", help="Place rows of weights so that stuck cells do the least harm.")
+]
 
 
 def chip(
@@ -35,7 +44,7 @@ def chip(
     tolerance: float = 0.03,
     place_rows: bool = False,
 ) -> ArrayBank:
-    """The chip that options name, its solved wires kept in the user's cache."""
+    """Return the chip that the options describe. Solutions for its wires are kept in the user's cache."""
     from ..msu import ArrayBank, Correction, WireCache, default_folder, deviating, load_circuit, load_device
 
     cells, spec = load_device(device), load_circuit(circuit)
@@ -54,7 +63,7 @@ def chip(
 
 
 def refuse_chip_options(context: typer.Context, backend: str) -> None:
-    """Chip options make no sense for backends without a chip."""
+    """Raise an error if chip options are given with a backend that has no chip."""
     options = "deviation", "device", "circuit", "seed", "seconds", "chips", "verify_writes", "place_rows"
     for name in given(context, *options):
         option = "--" + name.replace("_", "-")
@@ -62,7 +71,7 @@ def refuse_chip_options(context: typer.Context, backend: str) -> None:
 
 
 def about_chips(bank: ArrayBank, seconds: float, values: list[float]) -> dict[str, Any]:
-    """What an answer says about the chips and their scores."""
+    """Return the part of an answer that describes the chips and their scores."""
     from ..study import spread
 
     return {

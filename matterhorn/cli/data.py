@@ -1,4 +1,4 @@
-"""``matterhorn data``: public text without labels, for recipes."""
+"""``matterhorn data``: public unlabeled text for recipes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import typer
 from ..errors import InputError
 from .app import Json, app, print_json, say
 
-data = typer.Typer(name="data", help="Public text without labels, for recipes to distill on.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Public text without labels, on which recipes distill.", no_args_is_help=True)
 app.add_typer(data)
 
 FORMAT = 1
-"""Of the JSON document."""
+"""Version of the JSON document."""
 
 
 @data.command("list")
 def list_sources(json: Json = False) -> None:
-    """The sources that are known, as a recipe names them: version and SHA-256."""
+    """List the known sources, with the version and SHA-256 that a recipe must name."""
     from ..tasks.sources import sources
 
     about: list[dict[str, Any]] = [
@@ -35,16 +35,16 @@ def list_sources(json: Json = False) -> None:
 
 @data.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="Of a source: matterhorn data list.")],
+    name: Annotated[str, typer.Argument(help="Name of a source; see 'matterhorn data list'.")],
     output: Annotated[
-        Path, typer.Option(help="Folder for the rows; recipes look into $MATTERHORN_TEXT_DIR, or text.")
+        Path, typer.Option(help="Folder for the rows. Recipes look in $MATTERHORN_TEXT_DIR, else in text.")
     ] = (Path("text")),
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder of the files as published (default: OUTPUT/published); fetched if missing."),
+        typer.Option(help="Folder of the published files, downloaded if missing (default: OUTPUT/published/NAME)."),
     ] = None,
 ) -> None:
-    """Make a source's rows of what its makers publish, each file known by its SHA-256."""
+    """Make rows from the files that a source publishes. Each file is checked against its SHA-256."""
     from ..tasks.sources import prepare as write
     from ..tasks.sources import sources
 

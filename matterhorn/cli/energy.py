@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
 CHIPS_FORMAT = 2
-"""Of the document that ``matterhorn chips --json`` prints; 2: chips under a key of their own."""
+"""Version of the document that ``matterhorn chips --json`` prints. Version 2 moved chips under a key of their own."""
 
-Overrides = Annotated[list[str] | None, typer.Option("--set", help='Change a number: noc.hop.energy="1 pJ".')]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help='Change a number of the chip, e.g. noc.hop.energy="1 pJ". Repeatable.')
+]
 
 
 def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
-    """The trace in a file, the one beside a program, or a new one of the rows asked for, else of the task's dev rows.
+    """Return the trace in ``file``, the one stored with the model, or a new one.
+
+    A new trace is made of the requested rows, or of the dev rows of the model's task if none are requested.
 
     Raises:
-        InputError: there is none, it is empty, or it is of another program than the given model.
+        InputError: there is no trace, it is empty, or it belongs to another program than the given model.
     """
     from ..program import Trace, files
     from ..storage import manifest_of
@@ -56,7 +60,7 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
 
 
 def record_trace(model: str, rows: Rows) -> Trace:
-    """Run a program over rows, which need no labels."""
+    """Run a program on rows and return the trace. The rows need no labels."""
     from ..tasks.evaluate import predict
 
     program, tokens, _ = load_rows(model, rows, labelled=False)
@@ -64,9 +68,10 @@ def record_trace(model: str, rows: Rows) -> Trace:
 
 
 def known_scores(model: str) -> Scores | None:
-    """Scores of a model on its task's dev rows, where a result file lies beside it, and published ones on that task.
+    """Return a model's score on the dev rows of its task, with published scores of others. None without a result file.
 
-    Its teacher is the best that it, or a network that ships of the same backbone and task, came from.
+    The teacher's score is that of the best teacher from which the model, or a shipped network of the same backbone and
+    task, was distilled.
     """
     from ..energy.rivals import Scores
     from ..program import files
@@ -86,7 +91,7 @@ def known_scores(model: str) -> Scores | None:
 
 
 def _scored(model: str) -> tuple[Result, float, float] | None:
-    """A model's result file, its own score and its teacher's, where all three are there."""
+    """Return a model's result file, its own score and its teacher's. None if one of them is missing."""
     from ..program import files
     from ..tasks.results import read_result
 
@@ -98,7 +103,7 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
 
 
 def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
-    """Points of a network that has a result file, and of those that ship for its task with a trace beside them."""
+    """Return the points of a network with a result file, and of the shipped networks for its task that have a trace."""
     from ..program import files
     from ..report.front import front
 
@@ -116,29 +121,38 @@ def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
 def energy(
     rows: Rows,
     model: Annotated[str | None, typer.Option(help=f"{A_MODEL} (default: sst2).")] = None,
-    chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
-    trace: Annotated[Path | None, typer.Option(help="A trace that was saved before (.json.gz).")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars into this picture.")] = None,
-    tokens: Annotated[int, typer.Option(min=2, max=4096, help="Of the BERT-base sentence of codes and rivals.")] = 128,
+    chip: Annotated[str, typer.Option(help="Shipped chip or YAML file; see 'matterhorn chips'.")] = "rram-22nm",
+    trace: Annotated[Path | None, typer.Option(help="Saved trace to bill (.json.gz).")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML page to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the bill as stacked bars to this image file.")] = None,
+    tokens: Annotated[
+        int, typer.Option(min=2, max=4096, help="Tokens per sentence in figures on the BERT-base shape.")
+    ] = 128,
     config: Annotated[
-        Path | None, typer.Option(help="Bill a dense encoder of Hugging Face instead, by its config.json or folder.")
+        Path | None, typer.Option(help="Bill a dense Hugging Face encoder instead, given its config.json or folder.")
     ] = None,
     layers: Annotated[
-        Path | None, typer.Option(help="Bill layers of another simulator instead: a table (CSV, JSONL …) of them.")
+        Path | None,
+        typer.Option(help="Bill layers from another simulator instead, given a table of them (CSV, JSONL, …)."),
     ] = None,
-    weight_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config (default: what it says).")] = None,
-    activation_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Of --config, likewise.")] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Bits of weights, with --config (default: as it says).")
+    ] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=1, max=32, help="Bits of activations, likewise.")] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also joules of this machine for the dense network (RAPL, NVML).")
+        bool,
+        typer.Option(
+            "--measure", help="Also measure the joules that this machine takes for the dense network (RAPL, NVML)."
+        ),
     ] = False,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """The bill of a network that ran, line by line, and what it would cost otherwise.
+    """Bill the energy of a run line by line, and compare it with other codes, hardware and networks.
 
-    A --trace says what ran; or rows are named and run now; with neither, it is the trace that lies beside the model, or
-    else a new one of its task's dev rows. A network that did not run here is billed by its --config or --layers.
+    The run is the one in --trace, or a new one over the rows that are named. Without either, it is the trace stored
+    with the model, or else a new one over the dev rows of its task. A network that did not run here is billed with
+    --config or --layers.
     """
     from ..energy import energy_answer, load
     from ..program import files
@@ -200,12 +214,14 @@ def _foreign(answer: dict[str, Any], as_json: bool) -> None:
 @with_rows
 def compare(
     rows: Rows,
-    models: Annotated[list[str] | None, typer.Option("--model", help="Models; give several.")] = None,
-    traces: Annotated[list[Path] | None, typer.Option("--trace", help="Traces; give several.")] = None,
-    chips: Annotated[list[str] | None, typer.Option("--chip", help="Chips; give several (default: all).")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="Model; repeatable.")] = None,
+    traces: Annotated[list[Path] | None, typer.Option("--trace", help="Saved trace (.json.gz); repeatable.")] = None,
+    chips: Annotated[
+        list[str] | None, typer.Option("--chip", help="Chip; repeatable (default: all shipped ones).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Networks × chips: energy per sentence of each network's own code, and of a dense one beside it."""
+    """Compare networks on chips: energy per sentence with each network's own code and with dense words."""
     from ..energy import load, shipped
     from ..energy.study import COMPARISON_FORMAT, compare_on
     from ..program import files
@@ -226,11 +242,11 @@ def compare(
 
 @app.command("chips")
 def list_chips(
-    name: Annotated[str | None, typer.Argument(help="A chip to explain, number by number.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Chip to explain, number by number.")] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """List the chips, or explain one: every number with unit and source."""
+    """List the chips, or explain one: every number with its unit and source."""
     from ..energy import load, shipped
     from ..report.energy_table import print_chip, print_chips
 

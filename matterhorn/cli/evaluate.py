@@ -1,4 +1,4 @@
-"""``matterhorn evaluate``: metric and silence over a data set."""
+"""``matterhorn evaluate``: metric and silence on a data set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..tasks.evaluate import Evaluation
 
 FORMAT = 3
-"""Of the JSON document; 3: intervals, data of one's own."""
+"""Version of the JSON document. Version 3 added intervals and your own data."""
 
 
 @app.command()
@@ -38,7 +38,9 @@ def evaluate(
     context: typer.Context,
     rows: Rows,
     model: TaskModel = None,
-    backend: Annotated[str, typer.Option(help="events, exact or stepped: the same bits; or analog.")] = "events",
+    backend: Annotated[
+        str, typer.Option(help="events, exact or stepped (bit-identical); or analog (a simulated chip).")
+    ] = "events",
     deviation: Deviation = None,
     device: DeviceName = "ideal",
     circuit: CircuitName = "ideal-128",
@@ -48,10 +50,10 @@ def evaluate(
     verify_writes: VerifyWrites = 0,
     tolerance: Tolerance = 0.03,
     place_rows: PlaceRows = False,
-    trace: Annotated[Path | None, typer.Option(help="Write the trace here (.json.gz).")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file (.json.gz).")] = None,
     json: Json = False,
 ) -> None:
-    """Metric, silent share, quiet share and events of a program on a task."""
+    """Evaluate a program on a task: metric, silent share, quiet share and events per token."""
     from ..runtime import Engine
     from ..storage import check_file
     from ..tasks.evaluate import evaluate as run
@@ -100,7 +102,7 @@ def evaluate(
 
 
 def _figures(result: Evaluation, metric: str) -> dict[str, Any]:
-    """The main metric with its interval, the others, silence and time."""
+    """The main metric with its interval, other metrics, shares and time."""
     return {
         "n": result.n,
         "metric": metric,

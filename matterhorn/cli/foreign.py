@@ -9,13 +9,18 @@ from ..energy.chip import Chip
 from ..errors import InputError
 
 FOREIGN_FORMAT = 2
-"""Of the document that ``matterhorn energy --config`` or ``--layers`` prints with ``--json``; 2: notes."""
+"""Version of the document that ``matterhorn energy --config`` or ``--layers`` prints with ``--json``. Version 2 added
+notes.
+"""
 
 
 def bill_foreign(
     chip: Chip, config: Path | None, layers: Path | None, tokens: int, bits: tuple[int | None, int | None]
 ) -> dict[str, Any]:
-    """The document of one of them. ``bits``: of weights and activations of a configuration, where they are given."""
+    """Make the document for ``--config`` or ``--layers``.
+
+    ``bits``: bits of weights and of activations for a configuration, or None for what the configuration says.
+    """
     from ..energy import bill_encoder, bill_layers
     from ..energy.answer import larger_dies
     from ..energy.layers import Row

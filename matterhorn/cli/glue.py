@@ -1,4 +1,4 @@
-"""``matterhorn glue``: the table over all tasks, the result files it is made of, and the test server's zip."""
+"""``matterhorn glue``: the table of all tasks, the result files behind it, and the zip file for the test server."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ if TYPE_CHECKING:
     from ..tasks.score import Splits
 
 FORMAT = 1
-"""Of the JSON of ``submit``."""
+"""Version of the JSON document of ``submit``."""
 
-glue = typer.Typer(name="glue", help="All of GLUE: score runs, make the table, fill the test server's zip.")
+glue = typer.Typer(
+    name="glue", help="The GLUE benchmark: score runs, print the table of results, fill the test server's zip file."
+)
 app.add_typer(glue, no_args_is_help=True)
 
 
 @glue.command()
 def table(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Result files, or folders of them (default: the shipped models).")
+        list[Path] | None,
+        typer.Argument(help="Result files, or folders with result files (default: the shipped models)."),
     ] = None,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX (booktabs).")] = False,
 ) -> None:
-    """Teacher, quantized, spiking at each k, both shares and drop of every task, beside the published rivals."""
+    """Print the results of all tasks next to those of published rivals.
+
+    Columns are the teacher, the quantized network, the spiking network at each dead zone k, both shares and the drop.
+    """
     from ..program import find
     from ..report import glue_table
     from ..tasks.results import read_results
@@ -62,15 +68,17 @@ def table(
 @glue.command()
 @with_rows
 def score(
-    source: Annotated[str, typer.Argument(help="A run's folder, a network's folder, or a model's name.")],
-    output: Annotated[Path, typer.Option(help="Write the result file here (results.json).")],
+    source: Annotated[str, typer.Argument(help="Folder of a run or a network, or name of a model.")],
+    output: Annotated[Path, typer.Option(help="Write the result to this file, e.g. results.json.")],
     rows: Rows,
-    teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: the run's).")] = None,
-    quantized: Annotated[Path | None, typer.Option(help="Folder of the k = 0 network (default: the run's).")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The model's name in the file (default: SOURCE; of a run, its task).")
+    teacher: Annotated[Path | None, typer.Option(help="Folder of the teacher (default: that of the run).")] = None,
+    quantized: Annotated[
+        Path | None, typer.Option(help="Folder of the network with k = 0 (default: that of the run).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The run's seed (default: its recipe's).")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model in the file (default: SOURCE, or for a run its task).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run (default: that of its recipe).")] = None,
     backend: BackendName = "events",
     json: Json = False,
 ) -> None:
@@ -81,7 +89,7 @@ def score(
     from ..tasks.results import PATTERN
     from ..tasks.score import recipe_beside, result_of, spiking_scores
 
-    if not (fnmatch(output.name, PATTERN) and read_manifest(output.parent)):  # those beside a program are its own
+    if not (fnmatch(output.name, PATTERN) and read_manifest(output.parent)):  # results next to a program belong to it
         check_file(output, "--output", ends=(".json",), makes_folder=True)
     if teacher or quantized:
         need("train", "torch", "transformers", "accelerate")
@@ -123,7 +131,7 @@ def score(
 
 
 def _networks(folder: Path, task: str | None) -> tuple[list[Program], Path | None, Path | None]:
-    """Programs to score, and the folders of a run's teacher and of its network without a dead zone."""
+    """Return the programs to score, and the folders of a run's teacher and of its network without a dead zone."""
     from ..program.files import CONFIG_FILE, MODEL_TYPE, load_classifier
 
     config = folder / CONFIG_FILE
@@ -138,7 +146,7 @@ def _networks(folder: Path, task: str | None) -> tuple[list[Program], Path | Non
 
 
 def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -> Scores | None:
-    """Metrics of a teacher or a quantized network, if there is one."""
+    """Return the metrics of a teacher or a quantized network; None without a folder."""
     if folder is None:
         return None
     need("train", "torch", "transformers", "accelerate")
@@ -148,7 +156,7 @@ def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -
 
 
 def print_result(result: Result) -> None:
-    """Print one result's line of the table."""
+    """Print the table's line for one result."""
     from ..report import glue_table
     from ..report.tables import print_table
 
@@ -158,16 +166,20 @@ def print_result(result: Result) -> None:
 
 @glue.command()
 def submit(
-    output: Annotated[Path, typer.Option(help="The zip for the GLUE server.")] = Path("submission.zip"),
+    output: Annotated[Path, typer.Option(help="Zip file for the GLUE server.")] = Path("submission.zip"),
     models: Annotated[
-        list[str] | None, typer.Option("--model", help="TASK=MODEL, again for each task (default: the shipped models).")
+        list[str] | None,
+        typer.Option("--model", help="TASK=MODEL; repeat it for each task (default: the shipped models)."),
     ] = None,
     glue_dir: GlueDir = None,
     backend: BackendName = "events",
-    max_length: Annotated[int, typer.Option(min=3, help="Rows are cut to this many tokens.")] = MAX_LENGTH,
+    max_length: Annotated[int, typer.Option(min=3, help="Truncate rows to this many tokens.")] = MAX_LENGTH,
     json: Json = False,
 ) -> None:
-    """Predict the test rows and write the zip that the GLUE server takes; what is not predicted is named."""
+    """Predict the test rows and write the zip file for the GLUE server.
+
+    The server requires every file. One without a model or test rows gets constant predictions, and a warning says so.
+    """
     from ..program.files import load_classifier
     from ..storage import check_file
     from ..tasks.submit import submit as run
@@ -188,7 +200,7 @@ def submit(
 
 
 def _models(given: list[str] | None) -> dict[str, str]:
-    """Models by task: those given as TASK=MODEL, else the shipped ones."""
+    """Return models by task: those given as TASK=MODEL, else the shipped ones."""
     from ..tasks import get_task
 
     if not given:
@@ -203,7 +215,7 @@ def _models(given: list[str] | None) -> dict[str, str]:
 
 
 def _with_results() -> list[str]:
-    """Shipped models that have a result file."""
+    """Names of shipped models that have a result file."""
     from ..program import find, shipped
     from ..tasks.results import PATTERN
 

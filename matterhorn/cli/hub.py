@@ -1,4 +1,4 @@
-"""The Hugging Face hub: whether it can be reached is found out once, not by every library over and over."""
+"""Check once whether the Hugging Face hub can be reached, so that libraries do not each try repeatedly."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ import typer
 
 HUB = "https://huggingface.co"
 READERS = ("huggingface_hub.constants", "datasets.config")
-"""Who reads ``HF_HUB_OFFLINE`` once, when imported."""
+"""Modules that read ``HF_HUB_OFFLINE`` once, when they are imported."""
 
 PATIENCE = 4.0
 """Seconds to wait for a first answer."""
 
 
 def notice_offline() -> None:
-    """Knock at the hub, unless ``HF_HUB_OFFLINE`` says whether to use it. If nobody is there, say so, and let its
-    libraries use what they have kept instead of trying again and again, imported before or not."""
+    """Test whether the hub answers, unless ``HF_HUB_OFFLINE`` is set.
+
+    If it does not answer, print a message and make its libraries use only their caches, whether they are imported
+    already or not.
+    """
     if "HF_HUB_OFFLINE" in os.environ:
         return
     place, answers = os.environ.get("HF_ENDPOINT", HUB), list[bool]()
     knocking = Thread(target=lambda: answers.append(_answers(place)), daemon=True)
     knocking.start()
-    knocking.join(PATIENCE)  # looking up a name knows no limit of its own
+    knocking.join(PATIENCE)  # a DNS lookup has no timeout of its own
     if answers != [True]:
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in READERS:

@@ -1,4 +1,4 @@
-"""``matterhorn msu``: devices, netlists, the comparison with ngspice, conductance maps, studies."""
+"""``matterhorn msu``: devices, netlists, comparison with ngspice, conductance maps, studies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ from .rows import Rows, load_rows, tracked, with_rows
 if TYPE_CHECKING:
     from ..msu import Circuit, Device
 
-msu = typer.Typer(name="msu", help="The memristive synapse unit: devices, netlists, SPICE.", no_args_is_help=True)
+msu = typer.Typer(
+    name="msu",
+    help="The memristive synapse unit: devices, netlists, comparison with SPICE, studies.",
+    no_args_is_help=True,
+)
 app.add_typer(msu)
 
 FORMAT = 1
-"""Of what these commands print as JSON."""
+"""Version of the JSON documents."""
 
 Lines = Annotated[int, typer.Option(min=1, max=1024, help="Word lines of the array.")]
 Cols = Annotated[int, typer.Option(min=2, max=1024, help="Bit lines of the array, two per neuron.")]
-Wires = Annotated[bool, typer.Option("--wires/--no-wires", help="Resistance of word and bit lines.")]
-Kappa = Annotated[Path | None, typer.Option(help="Pulses: npy with the signed κ of each row, integers.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights: npy, integers (outputs, rows).")]
+Wires = Annotated[
+    bool, typer.Option("--wires/--no-wires", help="Whether to include the resistance of word and bit lines.")
+]
+Kappa = Annotated[Path | None, typer.Option(help="Pulses: npy file with the signed integer κ of each row.")]
+Weights = Annotated[Path | None, typer.Option(help="Weights: npy file with integers, shape (outputs, rows).")]
 
 
 @msu.command()
@@ -48,7 +54,7 @@ def devices(json: Json = False) -> None:
 
 @msu.command()
 def netlist(
-    out: Annotated[Path, typer.Option(help="Where to write the netlist.")] = Path("array.cir"),
+    out: Annotated[Path, typer.Option(help="File for the netlist.")] = Path("array.cir"),
     device: DeviceName = "rram-wan",
     circuit: CircuitName = "array-128",
     rows: Lines = 64,
@@ -58,12 +64,12 @@ def netlist(
     seconds: Seconds = 0.0,
     kappa: Kappa = None,
     weights: Weights = None,
-    text: Annotated[str | None, typer.Option(help="A sentence: its spikes drive the array.")] = None,
-    model: Annotated[str, typer.Option(help="With --text: a model's name or folder.")] = "sst2",
-    connection: Annotated[str, typer.Option(help="With --text: which connection.")] = "block.0.ffn1",
-    token: Annotated[int, typer.Option(min=0, help="With --text: which token, from 0.")] = 1,
+    text: Annotated[str | None, typer.Option(help="Sentence whose spikes drive the array.")] = None,
+    model: Annotated[str, typer.Option(help="With --text: name or folder of the model.")] = "sst2",
+    connection: Annotated[str, typer.Option(help="With --text: connection to take.")] = "block.0.ffn1",
+    token: Annotated[int, typer.Option(min=0, help="With --text: number of the token, from 0.")] = 1,
 ) -> None:
-    """Write one array with its neurons and pulses as an ngspice netlist."""
+    """Write an ngspice netlist of one array with its neurons and pulses."""
     from ..msu.spice import array_circuit
     from ..msu.spice import netlist as written
     from ..msu.trial import choose_trial
@@ -99,7 +105,7 @@ def check(
     weights: Weights = None,
     json: Json = False,
 ) -> None:
-    """Compare the model with ngspice on one array: potentials and spike slots."""
+    """Compare the physical model with ngspice on one array: potentials and spike slots."""
     from ..msu.spice import check as compare
     from ..msu.spice import find_ngspice
     from ..msu.trial import choose_trial
@@ -117,10 +123,10 @@ def check(
 
 @msu.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder for the maps; made where there is none.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the maps, created if needed.")],
     model: ModelName = "sst2",
     connections: Annotated[
-        list[str] | None, typer.Option("--connection", help="Only this connection; may be given several times.")
+        list[str] | None, typer.Option("--connection", help="Export only this connection; repeatable.")
     ] = None,
     device: DeviceName = "rram-wan",
     circuit: CircuitName = "array-128",
@@ -133,9 +139,9 @@ def export(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write conductance maps of a network: an npz for each array, and an index.json that says what sits where.
+    """Write the conductance maps of a network: an npz file per array, and an index.json that lists what is where.
 
-    What shares its rows is one connection, e.g. ``block.0.query-key-value``.
+    Connections that share their rows are exported as one, e.g. ``block.0.query-key-value``.
     """
     from ..msu.export import export_maps
     from ..program import find, load
@@ -175,22 +181,22 @@ def _specs(device: str, circuit: str, wires: bool) -> tuple[Device, Circuit]:
 def study(
     rows: Rows,
     model: TaskModel = None,
-    chips: Annotated[int, typer.Option(min=1, max=1000, help="Chips for each value.")] = 5,
+    chips: Annotated[int, typer.Option(min=1, max=1000, help="Number of chips per value.")] = 5,
     seed: Seed = 0,
     properties: Annotated[
-        list[str] | None, typer.Option("--only", help="Only this property; may be given several times.")
+        list[str] | None, typer.Option("--only", help="Study only this property; repeatable.")
     ] = None,
-    points: Annotated[Path | None, typer.Option(help="Properties and values to try (YAML).")] = None,
+    points: Annotated[Path | None, typer.Option(help="YAML file with the properties and values to try.")] = None,
     verify_writes: VerifyWrites = 0,
     tolerance: Tolerance = 0.03,
     place_rows: PlaceRows = False,
-    output: Annotated[Path | None, typer.Option(help="Write the answer here (.json).")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the results to this file (.json).")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML page to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Score against one property of the device at a time, over several chips, and the device you need.
+    """Measure the score against one device property at a time, over several chips, and find which device is needed.
 
-    With ``--output FILE`` scores are kept in FILE.part on the way: killed and started again, the study goes on.
+    With ``--output FILE``, scores are saved in FILE.part on the way. Run the same command again to resume.
     """
     from ..msu import Correction, WireCache, default_folder
     from ..report.page_file import as_json

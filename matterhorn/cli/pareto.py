@@ -1,4 +1,4 @@
-"""``matterhorn pareto``: accuracy against energy."""
+"""``matterhorn pareto``: accuracy versus energy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from .rows import Rows
 
 @app.command()
 def pareto(
-    models: Annotated[list[str] | None, typer.Option("--model", help="Models of one task; give several.")] = None,
-    chip: Annotated[str, typer.Option(help="A shipped chip or a YAML file; see 'matterhorn chips'.")] = "rram-22nm",
-    plot: Annotated[Path | None, typer.Option(help="Draw the front into this picture.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Model; repeatable. All must be of one task.")
+    ] = None,
+    chip: Annotated[str, typer.Option(help="Shipped chip or YAML file; see 'matterhorn chips'.")] = "rram-22nm",
+    plot: Annotated[Path | None, typer.Option(help="Draw the Pareto front to this image file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy against joules: networks with their results, dense versions of the same models, and published rivals.
+    """Compare accuracy and energy of networks, of dense versions of the same models, and of published rivals.
 
-    Each model needs the results.json and the trace.json.gz that lie beside the shipped ones (matterhorn evaluate and
-    run --trace write them).
+    Each model needs a results.json in its folder, which 'matterhorn publish' or 'matterhorn glue score' writes. Without
+    a trace.json.gz there, the dev rows of its task are run to record one.
     """
     from ..energy import load
     from ..program import files

@@ -1,4 +1,4 @@
-"""``matterhorn predict``: answers to any number of rows."""
+"""``matterhorn predict``: answer any number of rows."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from .app import A_MODEL, BackendName, Json, app, print_json, say
 from .rows import MAX_LENGTH, Rows, seek, tracked
 
 FORMAT = 1
-"""Of the JSON document."""
+"""Version of the JSON document."""
 
 
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help=f"{A_MODEL}.")],
-    data: Annotated[str, typer.Option(help="Rows: .csv, .tsv, .jsonl, .parquet, or a set of datasets.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Write here: .csv, .jsonl or .parquet.")],
-    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None,
-    shard: Annotated[str, typer.Option(help="Only this stretch of the rows: i/n, i from 0 to n - 1.")] = "0/1",
+    data: Annotated[str, typer.Option(help="Rows: a .csv, .tsv, .jsonl or .parquet file, or a 'datasets' data set.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the answers: .csv, .jsonl or .parquet.")],
+    text: Annotated[
+        list[str] | None, typer.Option(help="Column of the text; give two for pairs (default: text).")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(help="Process only part i of n of the rows, i/n, with i from 0 to n - 1.")
+    ] = "0/1",
     backend: BackendName = "events",
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows that run together.")] = 32,
-    max_length: Annotated[int, typer.Option(min=3, help="Rows are cut to this many tokens.")] = MAX_LENGTH,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads (default: all).")] = None,
-    logits: Annotated[bool, typer.Option("--logits", help="Write the logits as well.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows per batch.")] = 32,
+    max_length: Annotated[int, typer.Option(min=3, help="Truncate rows to this many tokens.")] = MAX_LENGTH,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads (default: $OMP_NUM_THREADS, else all).")
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="Also write the logits.")] = False,
     json: Json = False,
 ) -> None:
-    """Answer the rows of a file, however many, and write answers and probabilities beside their numbers.
+    """Answer all rows of a file of any size. The output has row numbers, answers and probabilities.
 
-    Killed and started again, it goes on from the parts in OUTPUT.parts. Shards may run anywhere at any time: their
-    rows one after another are, to the bit, those of one run; each CSV file has a header of its own.
+    If interrupted, run the same command again: it resumes from the parts in OUTPUT.parts. Shards may run anywhere and
+    in any order. Their rows, one shard after another, are bit-identical to those of a single run. Each CSV file has a
+    header of its own.
     """
     from ..tasks.answers import write_answers
     from ..tasks.predictor import Predictor

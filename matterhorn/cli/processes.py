@@ -1,4 +1,4 @@
-"""The processes that share a command's rows."""
+"""Processes that share a command's rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where launchers (torchrun, MPI) leave the number of processes."""
+"""Environment variables in which launchers (torchrun, MPI) store the number of processes."""
 
 
 def launched() -> Accelerator | None:
-    """The processes that ``accelerate launch`` started, if there are several."""
+    """Return an accelerator for the processes that ``accelerate launch`` started; None if there is only one process."""
     for name in WORLD_SIZES:
         if not os.environ.get(name, "1").isdigit():
             raise InputError(f"{os.environ[name]!r} is no number", field=f"${name}", cure="unset it")
@@ -30,7 +30,7 @@ def launched() -> Accelerator | None:
 
 
 def shared(accelerator: Accelerator | None) -> dict[str, Any]:
-    """Arguments of :func:`matterhorn.tasks.evaluate.evaluate` that share its rows among the processes."""
+    """Return arguments for :func:`matterhorn.tasks.evaluate.evaluate` that divide its rows among the processes."""
     if accelerator is None:
         return {}
     from accelerate.utils import gather_object

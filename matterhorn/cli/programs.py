@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from ..program.parts import Connection, Population
 
 FORMAT = 2
-"""Of the JSON documents."""
+"""Version of the JSON documents."""
 
-Embeddings = Annotated[str, typer.Option(help="Embeddings file, relative to OUTPUT; models may share it.")]
+Embeddings = Annotated[str, typer.Option(help="Embeddings file, relative to OUTPUT. Models may share it.")]
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Folder of a quantized network, as matterhorn train wrote it.")],
+    source: Annotated[Path, typer.Argument(help="Folder of a quantized network that 'matterhorn train' wrote.")],
     output: Annotated[Path, typer.Argument(help="Folder for the program.")],
-    task: Annotated[str | None, typer.Option(help="The task it was trained for, or general.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task that it was trained for, or 'general'.")] = None,
     embeddings: Embeddings = "embeddings.safetensors",
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a quantized network into a program: packed weights, integer thresholds, silent levels."""
+    """Convert a quantized network to a program: packed weights, integer thresholds, silent levels."""
     from ..extras import need
     from ..program.decision import GENERAL
     from ..program.saving import check_embeddings, save
@@ -50,12 +50,12 @@ def convert(
 @app.command()
 def upgrade(
     old: Annotated[Path, typer.Argument(help="Folder that an earlier version wrote.")],
-    new: Annotated[Path, typer.Argument(help="Folder for the same in today's format; made here.")],
+    new: Annotated[Path, typer.Argument(help="Folder for the upgraded copy. It must not exist yet.")],
     embeddings: Annotated[
-        str | None, typer.Option(help="Embeddings file, relative to NEW (default: as it was).")
+        str | None, typer.Option(help="Embeddings file, relative to NEW (default: as in OLD).")
     ] = None,
 ) -> None:
-    """Write anew what an earlier version wrote: a program, or a quantized network that is trained on."""
+    """Upgrade a program, or a quantized network to continue training, from the format of an earlier version."""
     from ..program.upgrade import upgrade as write
 
     say(f"{new}: {write(old, new, embeddings=embeddings)}, in today's format")
@@ -66,12 +66,15 @@ def upgrade(
 def verify(
     rows: Rows,
     model: TaskModel = None,
-    against: Annotated[Path | None, typer.Option(help="Compare with this quantized network instead.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Folder of the quantized network to compare with (default: it is restored).")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Compare the backends with the quantized network behind a program, bit by bit. Exit 0 if nothing differs.
+    """Verify bit by bit that all backends match the quantized network behind a program.
 
-    Without the extra ``train`` there is no quantized network: then the backends are compared with one another.
+    Exit code 0 if nothing differs, else 1. Without the extra ``train`` there is no quantized network, so the backends
+    are compared with one another.
     """
     from ..extras import need, present
     from ..runtime import verify as compare
@@ -100,11 +103,14 @@ def verify(
 
 @app.command()
 def info(
-    model: Annotated[str | None, typer.Argument(help=f"{A_MODEL}; none: all that have a name.")] = None,
+    model: Annotated[str | None, typer.Argument(help=f"{A_MODEL} (default: list all that have a name).")] = None,
     json: Json = False,
 ) -> None:
-    """List the models that can be loaded by name: weights, both shares, SHA-256 of the arrays; or describe one. Of the
-    list such as are damaged or of an earlier format are left out, each with a line on standard error."""
+    """Describe a model, or list all models that can be loaded by name.
+
+    The list shows weights, both shares and the SHA-256 of the arrays. Models that are damaged or of an earlier format
+    are left out, each with a line on standard error.
+    """
     from ..program.files import shipped
 
     if model is not None:
@@ -141,7 +147,7 @@ def _line(name: str) -> dict[str, Any]:
 
 
 def _trained_for(recipe: Path) -> str | None:
-    """What its last phase held: events by their count alone, or by what they cost as well; None where nothing says."""
+    """What the last phase of a recipe held: only the number of events, or also their energy. None if unknown."""
     from ..reading import read_yaml
 
     phases = read_yaml(recipe).get("phases") if recipe.is_file() else None
@@ -153,7 +159,7 @@ def _trained_for(recipe: Path) -> str | None:
 
 
 def _brief(line: dict[str, Any]) -> list[str]:
-    """Shares and hash of a model's line, for people."""
+    """Format the shares and the hash of a model for the table."""
     shares = [line["silent_share"], line["quiet_share"]]
     return [*("–" if share is None else f"{share:.3f}" for share in shares), line["sha256"][:12]]
 
@@ -206,7 +212,7 @@ def _population(population: Population) -> dict[str, Any]:
 
 @app.command()
 def warm(model: ModelName = "sst2", json: Json = False) -> None:
-    """Compile all kernels, once after installation: later runs start in a second or two."""
+    """Compile all kernels, once after installation. Later runs then start in a second or two."""
     from ..program.files import load
     from ..runtime.warm import warm_up
 

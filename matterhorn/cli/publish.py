@@ -1,4 +1,4 @@
-"""``matterhorn publish``: a finished run as a folder to share."""
+"""``matterhorn publish``: turn a finished run into a folder to share."""
 
 from __future__ import annotations
 
@@ -24,21 +24,25 @@ if TYPE_CHECKING:
 @app.command()
 @with_rows
 def publish(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, as matterhorn train wrote it.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the model; its name is the model's.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of 'matterhorn train'.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the model. Its name becomes the model's name.")],
     rows: Rows,
     embeddings: Annotated[
-        str, typer.Option(help="Embeddings file, relative to OUTPUT; models of one backbone may share it.")
+        str, typer.Option(help="Embeddings file, relative to OUTPUT. Models of one backbone may share it.")
     ] = "embeddings.safetensors",
     latents: Annotated[
-        bool, typer.Option("--latents", help="Keep latent weights too, 5 bits each, for others to train on.")
+        bool,
+        typer.Option("--latents", help="Also store latent weights, 5 bits each, so that training can be continued."),
     ] = False,
-    verify_rows: Annotated[int | None, typer.Option(min=1, help="Verify on so many dev rows (default: all).")] = None,
+    verify_rows: Annotated[int | None, typer.Option(min=1, help="Number of dev rows to verify (default: all).")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Convert a run's network of the widest dead zone, score it on the dev rows, verify it, and write the program with
-    its recipe, figures and model card. All or nothing."""
+    """Turn a finished run into a folder to share: program, recipe, results and model card.
+
+    The network with the run's widest dead zone is converted, scored on the dev rows and verified. The folder is written
+    completely or not at all.
+    """
     from ..extras import need
 
     need("train", "torch", "transformers", "accelerate")
@@ -77,7 +81,7 @@ def publish(
 
 
 def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_rows: int | None) -> Result:
-    """Figures of a run's program, which is verified too, of its teacher and of its network without a dead zone."""
+    """Score and verify a run's program, and score its teacher and its network without a dead zone."""
     from ..distill.score import check_outputs, scores_of
     from ..tasks.evaluate import evaluate
     from ..tasks.score import result_of, spiking_scores
@@ -112,7 +116,7 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
 
 
 def _verified(program: Program, tokens: Tokens, network: Path, rows: int | None) -> Verification:
-    """What the backends gave on dev rows, beside the quantized network; an error where anything differs."""
+    """Verify a program against the quantized network on dev rows. Raises an InputError if anything differs."""
     from ..models.restore import reference_for
     from ..runtime import verify
     from ..tasks.results import Verification

@@ -1,4 +1,4 @@
-"""What the commands that run over rows share: which model, which rows, a progress bar."""
+"""Options and functions that commands over rows share: the model, the rows, a progress bar."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 GlueDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of GLUE files (default: $MATTERHORN_GLUE_DIR; without either, the hub)."),
+    typer.Option(help="Folder of GLUE's files (default: $MATTERHORN_GLUE_DIR, else the hub)."),
 ]
 
 MAX_LENGTH = 128
-"""Tokens of a row, where nothing says otherwise."""
+"""Default number of tokens at which rows are truncated."""
 
 YAML = (".yaml", ".yml")
-"""Of a task of one's own."""
+"""File name endings of a task of one's own."""
 
 
 def glue_folder(given: Path | None) -> Path | None:
-    """The folder given, or the one the environment names; without either rows come from the hub."""
+    """Return the given folder, or the one in the environment. None: rows come from the hub."""
     named = os.environ.get("MATTERHORN_GLUE_DIR")
     folder = given or (Path(named) if named else None)
     if folder is None:
@@ -51,11 +51,12 @@ def glue_folder(given: Path | None) -> Path | None:
 
 
 def seek(*sources: str | None, task: str | None = None, glue_dir: Path | None = None) -> None:
-    """Whether all that names rows on a command line is there, before any work: files, a task or its YAML, GLUE's
-    folder; and the hub, where a source can only lie there.
+    """Check that everything that names rows exists, before any work: files, a task or its YAML file, GLUE's folder.
+
+    If a source can only be on the hub, check that the hub can be reached.
 
     Raises:
-        InputError: something is not.
+        InputError: something does not exist.
     """
     from ..tasks import get_task
     from ..tasks.tables import file_of
@@ -76,36 +77,40 @@ def seek(*sources: str | None, task: str | None = None, glue_dir: Path | None = 
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows a command runs over: the options of every command that does (:func:`with_rows`)."""
+    """The rows that a command runs on: the options that :func:`with_rows` adds to a command."""
 
     data: Annotated[
         str | None,
-        typer.Option(help="Rows: a CSV, TSV, JSON, JSONL or Parquet file, or a set of datasets, NAME[:SPLIT]."),
+        typer.Option(help="Rows: a CSV, TSV, JSON, JSONL or Parquet file, or a 'datasets' data set, NAME[:SPLIT]."),
     ] = None
-    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None
-    label: Annotated[
-        list[str] | None, typer.Option(help="Column of the label; once for each output (default: label).")
-    ] = None
-    task: Annotated[str | None, typer.Option(help="A GLUE task, or a YAML of your own (default: the model's own).")] = (
+    text: Annotated[list[str] | None, typer.Option(help="Column of the text; give two for pairs (default: text).")] = (
         None
     )
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of the label, or one per output (default: label).")
+    ] = None
+    task: Annotated[
+        str | None, typer.Option(help="GLUE task, or YAML file of your own task (default: the model's).")
+    ] = None
     glue_dir: GlueDir = None
-    split: Annotated[str | None, typer.Option(help="Which rows of a task or set (default: dev).")] = None
-    limit: Annotated[int | None, typer.Option("--limit", "--rows", min=1, help="Only the first rows.")] = None
+    split: Annotated[str | None, typer.Option(help="Split of the task (default: dev) or data set.")] = None
+    limit: Annotated[
+        int | None, typer.Option("--limit", "--rows", min=1, help="Use only this many rows, from the first.")
+    ] = None
     max_length: Annotated[
-        int | None, typer.Option(min=3, help=f"Rows are cut to this many tokens (default: {MAX_LENGTH}).")
+        int | None, typer.Option(min=3, help=f"Truncate rows to this many tokens (default: {MAX_LENGTH}).")
     ] = None
 
     @property
     def named(self) -> bool:
-        """Whether rows are asked for."""
+        """Whether rows were requested."""
         return self.data is not None or self.task is not None
 
     def check(self) -> None:
-        """Whether all that is named is there, before any work (:func:`seek`).
+        """Check that everything that is named exists, before any work (:func:`seek`).
 
         Raises:
-            InputError: something is not, or a split of a file is asked for.
+            InputError: something does not exist, or a split of a file was requested.
         """
         from ..tasks.tables import file_of
 
@@ -114,8 +119,7 @@ class Rows:
             raise InputError("a file has no splits", field="--split", cure="drop it, or give a set of datasets")
 
     def task_name(self, own: str | None) -> str | None:
-        """What the rows' task is called: as the task that is named, else the model's ``own``, which data alone are rows
-        for, else the data."""
+        """Return the name of the rows' task: the given task, else the model's ``own``, else the name of the data."""
         from ..reading import read_yaml
         from ..tasks import get_task
 
@@ -126,11 +130,12 @@ class Rows:
         return get_task(self.task).name
 
     def find(self, own: str | None) -> None:
-        """Whether GLUE's folder has the rows of the task that is named, else of the model's ``own``, if none is; and
-        whether data that are given in their place have the columns and labels.
+        """Check that GLUE's folder has the rows of the given task, or of the model's ``own`` task if none is given.
+
+        If data are given in their place, check that they have the columns and labels.
 
         Raises:
-            InputError: it has not, or they have not.
+            InputError: something is missing.
         """
         from ..tasks import describe, get_task, tasks
         from ..tasks.rows import source_of
@@ -145,7 +150,7 @@ class Rows:
                 source_of(get_task(name), self.split or "dev", folder)
 
     def written(self, task: Task) -> str:
-        """The options that name the same rows of a task on a command line, the folder of GLUE's files aside."""
+        """Return command line options that name the same rows, except for the folder of GLUE's files."""
         columns = task if self.data and self.task is None else self
         given = [
             ("data", self.data),
@@ -159,15 +164,15 @@ class Rows:
 
     @property
     def source(self) -> str:
-        """The data, a split of a set behind it."""
+        """The data, followed by the split, if any."""
         assert self.data is not None
         return self.data if self.split is None else f"{self.data}:{self.split}"
 
     def task_for(self, program: Program, labelled: bool = True) -> Task:
-        """The task that a program is asked, labels in the program's order.
+        """Return the task for a program, with labels in the program's order.
 
         Raises:
-            InputError: nothing says which, or its labels or its number of texts are not the program's.
+            InputError: the task is unknown, or its labels or its number of texts are not those of the program.
         """
         from ..tasks.task import check_texts
 
@@ -205,7 +210,7 @@ class Rows:
         return task.model_copy(update=columns)
 
     def examples(self, task: Task, labelled: bool = True) -> Examples:
-        """The rows themselves."""
+        """Read the rows."""
         from ..tasks import load_examples, read_rows
 
         if self.data is not None:
@@ -213,13 +218,13 @@ class Rows:
         return load_examples(task, self.split or "dev", glue_folder(self.glue_dir)).first(self.limit)
 
     def tokens(self, program: Program, task: Task, labelled: bool = True) -> Tokens:
-        """The rows as a program reads them."""
+        """Read and tokenize the rows for a program."""
         from ..tasks.tokens import tokens_for
 
         return tokens_for(program, self.examples(task, labelled), self.max_length or MAX_LENGTH, task=task)
 
     def splits(self, program: Program, task: Task) -> Splits:
-        """The rows that a result is of, by split: of MNLI the mismatched ones too."""
+        """Tokenize the rows of a result by split. MNLI also has a split of mismatched rows."""
         from ..tasks.score import dev_rows
 
         if task.hub is None or self.data is not None or self.split is not None:
@@ -228,7 +233,7 @@ class Rows:
 
 
 def with_rows(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Rows` in place of its parameter ``rows``; what they name is there."""
+    """Replace a command's parameter ``rows`` by the options of :class:`Rows`, and check that what they name exists."""
     own, hints = inspect.signature(command, eval_str=True), get_type_hints(Rows, include_extras=True)
     options = [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
@@ -252,7 +257,7 @@ def with_rows(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Program, Tokens, Task]:
-    """A program, the tokenized rows that it is asked, and their task."""
+    """Return a program, its tokenized rows and their task."""
     from ..program.files import load_classifier
     from ..tasks import get_task
 
@@ -263,7 +268,7 @@ def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Pro
 
 
 def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A progress bar on stderr where a person looks on."""
+    """Show a progress bar on stderr if it is a terminal."""
 
     def follow(items: Iterable[Any]) -> Iterable[Any]:
         if not sys.stderr.isatty():
@@ -277,7 +282,7 @@ def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
 
 
 def plain_when_piped() -> None:
-    """No bars of other libraries where nobody looks on."""
+    """Turn off the progress bars of other libraries if stderr is not a terminal."""
     if not sys.stderr.isatty():
         from transformers.utils import logging
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..runtime import Answer
 
 FORMAT = 3
-"""Of the JSON document; 3: all labels that hold, scores by label."""
+"""Version of the JSON document. Version 3 added all labels that hold, and scores by label."""
 
 
 @app.command()
@@ -29,18 +29,18 @@ FORMAT = 3
 def run(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Sentences (a tab between the two of a pair), or - for those on standard input."),
+        typer.Argument(help="Texts, or - to read them from standard input. A tab separates the two texts of a pair."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with one text a line.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text per line.")] = None,
     *,
     rows: Rows,
     model: ModelName = "sst2",
     backend: BackendName = "events",
-    trace: Annotated[Path | None, typer.Option(help="Write the trace here (.json.gz).")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes into this picture.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file (.json.gz).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the first text's spikes to this image file.")] = None,
     json: Json = False,
 ) -> None:
-    """Classify texts with a spiking network; with nothing given, the shipped model on the shipped sample."""
+    """Classify texts with a spiking network. Without any texts, it classifies the shipped sample."""
     from ..program.files import load_classifier
     from ..program.samples import sample
     from ..runtime import Engine
@@ -69,7 +69,7 @@ def run(
         chosen = [_pair(line, number) for number, line in enumerate(lines[: rows.limit], 1)]
         expected = expected[: rows.limit]
     engine, longest = Engine(program, backend), (rows.max_length or MAX_LENGTH) if rows.named else rows.max_length
-    program.batches(chosen, 1, max_length=longest)  # what cannot be read ends nothing half-way
+    program.batches(chosen, 1, max_length=longest)  # check all texts first, so that none fails halfway
     answered: list[dict[str, Any]] = []
     whole: Trace | None = None
     for text in tracked("run")(chosen):
@@ -91,10 +91,10 @@ def run(
 
 
 def _check(texts: list[str] | None, file: Path | None, rows: Rows) -> None:
-    """Whether what is asked for is one thing.
+    """Check that texts are given in only one way.
 
     Raises:
-        InputError: texts are given in two ways, or options of rows without rows.
+        InputError: texts are given in two ways, or options for rows without rows.
     """
     if texts and file:
         raise InputError("texts and a file", field="--file", cure="give one of them")
@@ -110,7 +110,7 @@ def _check(texts: list[str] | None, file: Path | None, rows: Rows) -> None:
 
 
 def _rows(program: Program, rows: Rows) -> tuple[list[Text], list[str] | None]:
-    """Texts of rows and, where a label column is named or known, what they are labelled."""
+    """Return the texts of rows and, if they have labels, the names of these labels."""
     labelled = rows.data is None or rows.label is not None or rows.task is not None
     task = rows.task_for(program, labelled)
     examples = rows.examples(task, labelled)
@@ -142,7 +142,7 @@ def _texts(text: str, file: Path) -> list[str]:
 
 
 def _pair(text: str, number: int) -> Text:
-    """One text, or two with a tab between."""
+    """Split a text at a tab into a pair, if it has one."""
     parts = [part.strip() for part in text.split("\t")]
     if len(parts) > 2:
         cure = "give one sentence, or two with a tab between"
@@ -162,7 +162,7 @@ def _plot(program: Program, engine: Any, text: Text, longest: int | None, path: 
 def _summary(
     model: str, backend: str, rows: list[dict[str, Any]], whole: Trace, expected: list[str] | None
 ) -> dict[str, Any]:
-    """All answers, and the shares of silence of all together."""
+    """Return all answers, and the silent and quiet share over all of them."""
     summary: dict[str, Any] = {
         "format": FORMAT,
         "model": model,

@@ -1,4 +1,4 @@
-"""``matterhorn spike``: your own classifier and rows, in one command."""
+"""``matterhorn spike``: turn your own classifier into a spiking network, in one command."""
 
 from __future__ import annotations
 
@@ -12,68 +12,78 @@ from .app import Json, app, print_json, say, say_cut
 from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
 
 HIDDEN = ("settings", "notes", "diagnosis")
-"""Of an answer, what people are not shown in the table."""
+"""Keys of an answer that are left out of the table."""
 
 
 @app.command()
 def spike(
-    model: Annotated[str, typer.Argument(help="A fine-tuned classifier: a folder, or a name on the hub.")],
-    output: Annotated[Path, typer.Option(help="Folder for the spiking network, its figures and its page.")],
+    model: Annotated[str, typer.Argument(help="Fine-tuned classifier: a folder, or a name on the hub.")],
+    output: Annotated[Path, typer.Option(help="Folder for the spiking network, its results and its HTML page.")],
     train: Annotated[
-        str | None, typer.Option(help="Rows to distill on, likewise; without any it is only calibrated.")
+        str | None,
+        typer.Option(help="Rows to distill on, in the same forms as --eval. Without them it is only calibrated."),
     ] = None,
     eval_rows: Annotated[
         str | None,
         typer.Option(
             "--eval",
-            help="Rows to report on: a CSV, TSV, JSON, JSONL or Parquet file, or a set of datasets, NAME:SPLIT.",
+            help="Rows for the report: a CSV, TSV, JSON, JSONL or Parquet file, or a 'datasets' data set, NAME:SPLIT.",
         ),
     ] = None,
-    text: Annotated[list[str] | None, typer.Option(help="Column of the text; twice for pairs (default: text).")] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="Column of the label; once for each output (default: label).")
+    text: Annotated[
+        list[str] | None, typer.Option(help="Column of the text; give two for pairs (default: text).")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="single_label, multi_label or regression, if unclear.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Column of the label, or one per output (default: label).")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="single_label, multi_label or regression (default: inferred).")
+    ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="A GLUE task, or a YAML of your own: columns, kind, and its splits train and dev as rows."),
+        typer.Option(help="GLUE task, or YAML file of your own: columns, kind, and splits train and dev as rows."),
     ] = None,
     glue_dir: GlueDir = None,
     minutes: Annotated[
-        float, typer.Option(help="Of training; the schedule follows the clock. 0: only calibrated.")
+        float, typer.Option(help="Training time; the schedule follows the clock. 0: only calibrate.")
     ] = 10.0,
     weights: Annotated[
         str | None,
         typer.Option(
-            help="int1, ternary, int2 or int4 (default: int1; int4 if nothing is trained or texts are pairs)."
+            help="int1, ternary, int2 or int4 (default: int1; int4 without training and for many pair tasks)."
         ),
     ] = None,
     kv_bits: Annotated[
-        int | None, typer.Option(help="Bits of stored keys and values (default: 1; 4 where weights are int4).")
+        int | None, typer.Option(help="Bits of stored keys and values (default: 1, or 4 with int4 weights).")
     ] = None,
-    dead_zone: Annotated[int, typer.Option(help="k: levels beside the silent one that are silent too.")] = 3,
-    silent_share: Annotated[float, typer.Option(help="Share of neuron-windows to keep silent.")] = 0.90,
-    quiet_share: Annotated[float | None, typer.Option(help="Share of synaptic operations to leave out.")] = None,
+    dead_zone: Annotated[int, typer.Option(help="k: levels on either side of the silent one that send nothing.")] = 3,
+    silent_share: Annotated[float, typer.Option(help="Share of neuron-windows to keep silent, 0 to 1.")] = 0.90,
+    quiet_share: Annotated[float | None, typer.Option(help="Share of synaptic operations to avoid, 0 to 1.")] = None,
     blocks: Annotated[
         str | None,
-        typer.Option(help="Numbers of the classifier's blocks that the network has, e.g. 0,1,4,5 (default: all)."),
+        typer.Option(help="Numbers of the classifier's blocks to keep, e.g. 0,1,4,5 (default: all)."),
     ] = None,
-    chip: Annotated[str, typer.Option(help="What it is billed on; see 'matterhorn chips'.")] = "rram-22nm",
-    max_length: Annotated[int, typer.Option(help="Rows are cut to this many tokens.")] = 128,
-    seed: Annotated[int, typer.Option(help="Of rows held out, rows made, and training.")] = 1,
-    verify_rows: Annotated[int, typer.Option(min=1, help="So many rows are verified.")] = 64,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell time, memory and what may be lost.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")] = False,
+    chip: Annotated[str, typer.Option(help="Chip to bill on; see 'matterhorn chips'.")] = "rram-22nm",
+    max_length: Annotated[int, typer.Option(help="Truncate rows to this many tokens.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of held-out rows, made-up rows and training.")] = 1,
+    verify_rows: Annotated[int, typer.Option(min=1, help="Number of rows to verify.")] = 64,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate time, memory and loss of accuracy.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run has done.")] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="OUTPUT may hold another result, which goes, and other files, which stay."),
+        typer.Option(
+            "--overwrite",
+            help="Allow OUTPUT to contain another result, which is replaced, and other files, which are kept.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make a spiking network of a fine-tuned classifier: distilled, converted, verified, evaluated, billed.
+    """Turn a fine-tuned classifier into a spiking network: distill, convert, verify, evaluate and bill it.
 
-    Killed, the same command goes on; finished, it gives its answer again. The folder's index.html says what was lost,
-    and why.
+    If interrupted, run the same command again to resume. If the run had finished, its results are printed again. The
+    output folder's index.html explains how accuracy was lost.
     """
     from ..extras import need
     from .hub import notice_offline
@@ -121,7 +131,7 @@ def spike(
 
 
 def _numbers(text: str) -> list[int]:
-    """Whole numbers between commas."""
+    """Parse whole numbers separated by commas."""
     from ..errors import InputError
 
     try:
@@ -131,7 +141,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _print(title: str, answer: dict[str, Any]) -> None:
-    """An answer for people, with its notes."""
+    """Print an answer as a table, followed by its notes."""
     from ..report.tables import print_facts
     from ..units import engineering
 

@@ -1,4 +1,4 @@
-"""``matterhorn trace``: the files in which runs leave what happened."""
+"""``matterhorn trace``: files that record what happened while a program ran."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from ..errors import InputError
 from .app import TRACES, Json, app, print_json
 
 FORMAT = 1
-"""Of the JSON document."""
+"""Version of the JSON document."""
 
-trace = typer.Typer(name="trace", help="Traces: files of what happened while a program ran.", no_args_is_help=True)
+trace = typer.Typer(
+    name="trace", help="Traces: files that record what happened while a program ran.", no_args_is_help=True
+)
 app.add_typer(trace)
 
 
 @trace.callback()
 def group() -> None:
-    """Traces: files of what happened while a program ran."""
+    """Traces: files that record what happened while a program ran."""
 
 
 @trace.command()
 def merge(
-    traces: Annotated[list[Path], typer.Argument(help="Traces of one program, each of other rows (.json.gz).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Write the trace of all rows here (.json.gz).")],
+    traces: Annotated[list[Path], typer.Argument(help="Traces of one program, each of different rows (.json.gz).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the merged trace to this file (.json.gz).")],
     json: Json = False,
 ) -> None:
-    """Add up traces of the same program, e.g. of shards of one data set. The same rows twice are refused."""
+    """Merge traces of the same program, e.g. of the shards of a data set. Two traces of the same rows are refused."""
     from ..program.trace import Trace, merged
     from ..storage import check_file
 

@@ -1,4 +1,4 @@
-"""``matterhorn train``: from a pretrained encoder to a quantized network, by a recipe or a course of them."""
+"""``matterhorn train``: from a pretrained encoder to a quantized network, by one recipe or by a course of several."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from .app import app, say
 from .hub import notice_offline
 from .rows import GlueDir, glue_folder, plain_when_piped
 
-Price = Annotated[str | None, typer.Option(help="A chip: events are spent by what they cost there, joules are told.")]
-Threads = Annotated[int, typer.Option(help="Processor threads (0: all).")]
-Restart = Annotated[bool, typer.Option("--restart", help="Remove what an earlier run left in the folder.")]
-Tracker = Annotated[str | None, typer.Option(help="Report to tensorboard, wandb … (default: none).")]
+Price = Annotated[str | None, typer.Option(help="Chip: spend events by their energy on it, and report joules.")]
+Threads = Annotated[int, typer.Option(help="Number of threads (0: PyTorch's default).")]
+Restart = Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")]
+Tracker = Annotated[str | None, typer.Option(help="Report to this tracker: tensorboard, wandb, … (default: none).")]
 
 
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Option("--recipe", "--task", help="A shipped recipe (sst2, base/sst2 …) or a YAML file.")
+        str, typer.Option("--recipe", "--task", help="Shipped recipe (sst2, base/sst2, …) or YAML file.")
     ] = "sst2",
     glue_dir: GlueDir = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where the run lives (default: runs/<family>/<task>); its start lies beside it.")
+        Path | None,
+        typer.Option(
+            help="Folder of the run (default: runs/<family>/<task>). Runs that it starts from are found next to it."
+        ),
     ] = None,
     price: Price = None,
     threads: Threads = 0,
     restart: Restart = False,
     tracker: Tracker = None,
 ) -> None:
-    """Fine-tune a teacher and distill it, phase after phase. Killed or stopped, the same command goes on."""
+    """Fine-tune a teacher and distill it, phase by phase. If interrupted, run the same command again to resume."""
     _prepare(threads)
     from ..distill.recipe import full_name, load_recipe
     from ..distill.run import train as run
@@ -51,16 +54,21 @@ def train(
 
 @app.command()
 def course(
-    name: Annotated[str, typer.Argument(help="A course's YAML file, or a shipped recipe: it, and all it starts from.")],
+    name: Annotated[
+        str, typer.Argument(help="YAML file of a course, or a shipped recipe, with all that it starts from.")
+    ],
     glue_dir: GlueDir = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of the runs (default: runs/<family or file>).")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the runs (default: runs/<family or file>).")] = None,
     price: Price = None,
     threads: Threads = 0,
     restart: Restart = False,
     tracker: Tracker = None,
 ) -> None:
-    """Run recipes one after another, each from a backbone or an earlier one. What cannot start says so, the next one
-    runs. Killed or stopped, the same command goes on. Exit 1 if not all came to their end."""
+    """Run several recipes one after another, each from a backbone or from the result of an earlier one.
+
+    If a recipe cannot start, a message says so and the next one runs. If interrupted, run the same command again to
+    resume. Exit code 1 if not all recipes were completed.
+    """
     _prepare(threads)
     from ..distill.course import load_course, run_course
     from ..distill.recipe import full_name
@@ -81,7 +89,7 @@ def course(
 
 
 def _prepare(threads: int) -> None:
-    """What training needs."""
+    """Check that training is possible and set up threads."""
     from ..extras import need
 
     need("train", "torch", "transformers", "accelerate")
@@ -95,7 +103,7 @@ def _prepare(threads: int) -> None:
 
 
 def _figures(best: Path) -> str:
-    """Both shares of late, and joules where there was a price."""
+    """Format both recent shares and, if there was a price, the joules."""
     from ..distill.state import read_progress
     from ..units import engineering
 

@@ -1,4 +1,4 @@
-"""Levels, slots, silent levels and dead zones: how integers become spikes. Pure functions on NumPy arrays."""
+"""How integers become spikes: levels, slots, silent levels and dead zones. Pure functions on NumPy arrays."""
 
 from .code import EIGHTHS, MAX_BITS, SILENT, Code, frozen
 from .silence import level_histogram, mean_of_silent, most_frequent, silent_share

@@ -1,4 +1,4 @@
-"""The code of a population: which level is silent, how wide its dead zone is, what silence is read as."""
+"""The code of a population: its silent level, the width of its dead zone, and the value that silence is read as."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ SILENT = 255
 """Slot number that stands for "no spike in this window"."""
 
 EIGHTHS = 8
-"""A silent value may be a fraction of a level, in steps of 1/8: then ``8·|κ| ≤ 127`` still fits int8 at 4 bits."""
+"""Steps per level of a silent value, which may be a fraction. With 1/8 level, ``8·|κ| ≤ 127`` still fits int8 at 4
+bits.
+"""
 
 MAX_BITS = 6
 
@@ -26,19 +28,19 @@ MAX_BITS = 6
 class Code:
     """Masked time-to-first-spike code (M-TTFS) of one population.
 
-    With T = 2^bits − 1, level q spikes in slot T − q of a window of T + 1 slots, unless |q − m| ≤ k: then it
-    is silent and read as r. TTFS is ``silent=0, dead_zone=0``.
+    With T = 2^bits − 1, level q spikes in slot T − q of a window of T + 1 slots. If |q − m| ≤ k, it sends nothing and
+    is read as r. Plain TTFS has ``silent=0, dead_zone=0``.
 
     Args:
         bits: width of a level, 1 … 6.
-        silent: silent level m, integers, a scalar or one per neuron ``[neurons]``, each 0 … T.
-        dead_zone: k ≥ 0.
-        silent_value: what silence is read as, in eighths of a level (integers that broadcast to ``silent``, within
-            less than a level beyond m ± k: the values that a level stands for are not all whole); None: the silent
-            level itself.
+        silent: silent level m, 0 … T: an integer, or one per neuron ``[neurons]``.
+        dead_zone: number k ≥ 0 of levels on either side of m that are silent too.
+        silent_value: value r that silence is read as, in eighths of a level. Integers that broadcast to ``silent``.
+            They may lie less than a level outside m ± k, since the real values behind a level are not all whole. None:
+            the silent level itself.
 
     Raises:
-        InputError: a number outside these ranges.
+        InputError: a number is outside these ranges.
     """
 
     bits: int
@@ -64,7 +66,7 @@ class Code:
 
     @classmethod
     def ttfs(cls, bits: int) -> Code:
-        """Plain time-to-first-spike: the lowest level is the silent one."""
+        """Plain time-to-first-spike: only the lowest level is silent."""
         return cls(bits, np.int16(0))  # type: ignore[arg-type]
 
     @property
@@ -79,23 +81,26 @@ class Code:
 
     @property
     def unit(self) -> int:
-        """Steps of κ per level: 1, or :data:`EIGHTHS` where a silent value is a fraction."""
+        """Steps of κ per level: 1, or :data:`EIGHTHS` if a silent value is a fraction."""
         return 1 if self.silent_value is None else EIGHTHS
 
     @property
     def reference(self) -> NDArray[np.int16]:
-        """The silent value in steps of κ, like ``silent``: κ of a spike counts from here."""
+        """The silent value in steps of κ, shaped like ``silent``. κ of a spike is measured from here."""
         return self.silent if self.silent_value is None else self.silent_value
 
     @cached_property
     def reach(self) -> int:
-        """No |κ| is larger."""
+        """Upper bound of |κ|, in steps of κ."""
         return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))
 
 
 def frozen(values: Array_) -> Array_:
-    """A contiguous array over bytes, which nothing can write to, nor make writable: the same if it is one already, else
-    a copy. (A view that is read-only, of an array that is not, changes with that.)"""
+    """Return a contiguous array over immutable bytes, which nothing can make writable again.
+
+    It is the same array if it is one already, else a copy. (A read-only view of a writable array would still change
+    with it.)
+    """
     owner: Any = values
     while isinstance(owner, np.ndarray) and not owner.flags.writeable:  # (NumPy unpickles into bytes that it writes to)
         owner = owner.base

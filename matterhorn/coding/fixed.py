@@ -1,7 +1,7 @@
-"""The fixed point in which norms and the head read the residual stream."""
+"""The fixed-point format in which norms and the head read the residual stream."""
 
 FRACTION = 4096.0
-"""Steps of 1: 12 fractional bits."""
+"""Steps per 1: there are 12 fractional bits."""
 
 LIMIT = 127.0
-"""Largest magnitude; what is beyond saturates."""
+"""Largest magnitude. Larger values saturate."""

@@ -1,6 +1,6 @@
-"""Choosing the silent level from a calibration histogram, and what the choice silences.
+"""Choose silent levels from calibration histograms, and compute which levels this silences.
 
-A histogram is an integer array ``[neurons, T + 1]``: how often each neuron held each level. For one silent level per
+A histogram is an integer array ``[neurons, T + 1]``: how often each neuron had each level. For one silent level per
 tensor, sum it over the neurons first (``[1, T + 1]``).
 """
 
@@ -21,13 +21,13 @@ def level_histogram(levels: NDArray[np.integer], bits: int) -> NDArray[np.int64]
 
 
 def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Silent level of each row: its mode, the lowest if several. ``[n, T + 1] → int64 [n]``."""
+    """Silent level of each row: its most frequent level, the lowest if several. ``[n, T + 1] → int64 [n]``."""
     modes: NDArray[np.int64] = histogram.argmax(-1)
     return modes
 
 
 def mean_of_silent(histogram: NDArray[np.integer], silent: NDArray[np.integer], dead_zone: int) -> NDArray[np.int64]:
-    """Mean of the levels that fall silent, in eighths of a level (int64 ``[n]``); the silent level where none did."""
+    """Mean of the levels that fall silent, in eighths of a level, int64 ``[n]``; the silent level if none did."""
     levels = np.arange(histogram.shape[-1])
     silenced = histogram * (np.abs(levels - silent[..., None]) <= dead_zone)
     count = silenced.sum(-1)
@@ -36,6 +36,6 @@ def mean_of_silent(histogram: NDArray[np.integer], silent: NDArray[np.integer], 
 
 
 def silent_share(histogram: NDArray[np.integer], code: Code) -> float:
-    """Share of neuron-windows without an event, were the histogram's levels sent by ``code``."""
+    """Share of neuron-windows without an event if ``code`` sends the levels of the histogram."""
     quiet = np.abs(np.arange(code.slots) - code.silent.reshape(-1, 1)) <= code.dead_zone  # [n or 1, T + 1]
     return float((histogram * quiet).sum() / histogram.sum())

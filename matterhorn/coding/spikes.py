@@ -1,4 +1,7 @@
-"""Levels to slots and back, and κ, the signed time that a synapse sees. Arrays of any shape, neurons last."""
+"""Conversion of levels to slots and back, and of slots to κ, the signed time that a synapse sees.
+
+Arrays may have any shape; neurons are the last dimension.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,18 @@ def is_silent(levels: NDArray[np.integer], code: Code) -> NDArray[np.bool_]:
 
 
 def encode(levels: NDArray[np.integer], code: Code) -> NDArray[np.uint8]:
-    """Slot of each neuron's spike, T − q, or :data:`SILENT`. ``[..., neurons] → uint8 [..., neurons]``."""
+    """Slot of each neuron's spike, T − q, or :data:`SILENT` for none. ``[..., neurons] → uint8 [..., neurons]``."""
     return np.where(is_silent(levels, code), SILENT, code.top - levels.astype(np.int16)).astype(np.uint8)
 
 
 def decode(slots: NDArray[np.uint8], code: Code) -> NDArray[np.float32]:
-    """Level that a receiver reads, in levels (a fraction only where the silent value is one)."""
+    """Level that a receiver reads. It is a fraction only if the silent value is one."""
     levels = code.top - slots.astype(np.int16)
     return np.where(slots == SILENT, code.reference / code.unit, levels).astype(np.float32)
 
 
 def kappa(slots: NDArray[np.uint8], code: Code) -> NDArray[np.int16]:
-    """Signed distance κ = q − r in time between a spike and the slot that silence stands for; 0 where silent.
+    """Signed distance in time, κ = q − r, between a spike and the slot that silence stands for; 0 if silent.
 
     In steps of ``1 / code.unit`` level, ``[..., neurons]``.
     """

@@ -1,4 +1,4 @@
-"""Training: recipes, the loop that runs their phases, silence that is held, rows made of others. Needs torch."""
+"""Training: recipes, the loop that runs their phases, control of silence, and augmented rows. Needs torch."""
 
 import sys
 from types import ModuleType
@@ -15,7 +15,10 @@ __all__ = ["Distilling", "Phase", "Recipe", "Silence", "distill", "load_recipe",
 
 
 class _Room(ModuleType):
-    """Importing a room hides the verb of its name in :mod:`matterhorn`: so the room can be called as the verb."""
+    """Module that can be called like the function ``distill``.
+
+    Importing the module hides the function of the same name in :mod:`matterhorn`.
+    """
 
     __call__ = staticmethod(distill)
 

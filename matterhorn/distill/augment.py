@@ -1,4 +1,4 @@
-"""New rows made of given ones. They have no labels: the teacher says what they mean."""
+"""New training rows made from given ones. They need no labels, since the teacher labels them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from ..tasks.rows import WHOLE_SENTENCE
 from ..tasks.tokens import Tokens
 
 NEIGHBORS, REPLACED = 12, 0.3
-"""Of :func:`reword`: how many tokens count as similar, and the share of tokens that are replaced."""
+"""For :func:`reword`: number of tokens that count as similar, and the share of tokens that are replaced."""
 
 LARGEST = 0.7
-"""Of :func:`recombine`: at most this share of a sentence is exchanged."""
+"""For :func:`recombine`: the maximum share of a sentence that is exchanged."""
 
 PARTNERS = 10
-"""Of :func:`rematch`: how many second sentences count as similar to a first one."""
+"""For :func:`rematch`: number of second sentences that count as similar to a first one."""
 
 
 def reword(rows: Tokens, table: Tensor, words: list[int], count: int, seed: int) -> Tokens:
-    """Given rows, long ones more often, with about a third of their words replaced by words of similar meaning (as
-    TinyBERT augments its data, arXiv 1909.10351).
+    """Make rows from given ones by replacing about a third of the words by words of similar meaning. Long rows are
+    chosen more often.
 
-    A word that occurs twice in a row is replaced by the same word, so that two sentences go on sharing what they share.
+    This follows the data augmentation of TinyBERT (arXiv 1909.10351). A word that occurs twice in a row is replaced by
+    the same word, so that two sentences keep what they share.
 
     Args:
         table: embeddings of all tokens, ``[vocabulary, width]``.
-        words: tokens that may be replaced and put in: those of the rows only, or a whole vocabulary, so that the
-            student meets words that no training row has. Similar are the :data:`NEIGHBORS` of largest cosine.
+        words: tokens that may be replaced and inserted: those of the rows only, or a whole vocabulary, so that the
+            student sees words that no training row has. The :data:`NEIGHBORS` with the largest cosine count as similar.
     """
     others = neighbors(rows, table, words)
     draw = random.Random(seed)
@@ -47,11 +48,11 @@ def reword(rows: Tokens, table: Tensor, words: list[int], count: int, seed: int)
 
 
 def recombine(rows: Tokens, count: int, seed: int) -> Tokens:
-    """Long rows in which a piece that is a row itself makes room for another row of the same length (as TreeMix does
-    with the parts of a parse tree, arXiv 2205.06153).
+    """Make rows from long ones in which a piece that is itself a row is replaced by another row of the same length.
 
-    SST-2's rows are all the constituents of a few thousand sentences: what a student reads of them again and again are
-    the same sentences, while those it will be asked about are new.
+    This follows TreeMix, which exchanges parts of parse trees (arXiv 2205.06153). SST-2's rows are all the constituents
+    of a few thousand sentences. A student thus reads the same sentences again and again, while the sentences that it
+    will be tested on are new.
 
     Raises:
         InputError: no row is a piece of another one (tasks other than SST-2).
@@ -73,7 +74,7 @@ def recombine(rows: Tokens, count: int, seed: int) -> Tokens:
 
 
 def _pieces(body: tuple[int, ...], pieces: set[tuple[int, ...]]) -> list[tuple[int, int]]:
-    """Where pieces of two tokens or more, and of at most :data:`LARGEST` of it, lie in a row."""
+    """Find the pieces of at least two tokens, and of at most a share :data:`LARGEST` of the row, in a row."""
     length = len(body)
     widest = int(LARGEST * length)
     spans = ((a, b) for a in range(length) for b in range(a + 2, min(length, a + widest) + 1))
@@ -81,13 +82,14 @@ def _pieces(body: tuple[int, ...], pieces: set[tuple[int, ...]]) -> list[tuple[i
 
 
 def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
-    """Pairs of the first sentence of one row and the second sentence of another that resembles it (as Augmented SBERT
-    chooses pairs for its teacher, arXiv 2010.08240): sentences that somebody wrote, which no row had side by side. Each
-    pair comes once, so there may be fewer than ``count``.
+    """Make pairs of the first sentence of one row and a similar second sentence of another row.
+
+    This follows how Augmented SBERT selects pairs for its teacher (arXiv 2010.08240). Both sentences are genuine, but
+    no row has them together. Each pair is returned once, so there may be fewer than ``count``.
 
     Args:
-        table: embeddings of all tokens, ``[vocabulary, width]``. Similar are the :data:`PARTNERS` of largest cosine
-            between sums of them, rare tokens weighing more.
+        table: embeddings of all tokens, ``[vocabulary, width]``. Sentences are compared by the cosine between sums of
+            embeddings, in which rare tokens weigh more. The :data:`PARTNERS` nearest count as similar.
 
     Raises:
         InputError: the rows are single sentences.
@@ -111,7 +113,7 @@ def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
 
 
 def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], table: Tensor) -> list[list[int]]:
-    """For each first sentence the places of the second ones most like it, nearest first."""
+    """For each first sentence, return the places of the most similar second sentences, nearest first."""
     sentences = firsts + seconds
     found_in = torch.bincount(torch.tensor([token for row in sentences for token in {*row}]), minlength=len(table))
     rarity = torch.log(len(sentences) / found_in.clamp(min=1))
@@ -126,12 +128,13 @@ def _partners(firsts: list[tuple[int, ...]], seconds: list[tuple[int, ...]], tab
 
 
 def edit(rows: Tokens, frame: set[int], count: int, seed: int, longest: int) -> Tokens:
-    """Given rows with one token dropped, doubled, taken from another row, or swapped with another of its row: most are
-    no longer good English, which a judge of grammar (CoLA) has to notice.
+    """Make rows from given ones by dropping, doubling, inserting or swapping one token.
+
+    Most results are no longer good English, which a judge of grammar (CoLA) has to notice.
 
     Args:
-        frame: tokens that stay where they are and are never put in: those around a row and between its sentences.
-        longest: tokens of a row, at most: none is put into a longer one.
+        frame: tokens that stay in place and are never inserted: those around a row and between its sentences.
+        longest: maximum number of tokens in a row; nothing is inserted into a row of this length.
     """
     draw = random.Random(seed)
     ids, types = [], []
@@ -155,7 +158,7 @@ def edit(rows: Tokens, frame: set[int], count: int, seed: int, longest: int) -> 
 
 
 def neighbors(rows: Tokens, table: Tensor, words: list[int]) -> dict[int, list[int]]:
-    """For each of the words that occurs in the rows, those most like it, nearest first."""
+    """For each of the words that occurs in the rows, return the most similar words, nearest first."""
     present = sorted({token for row in rows.ids for token in row} & set(words))
     all_words = F.normalize(table[torch.tensor(words)].float(), dim=-1)
     number = min(NEIGHBORS, len(words) - 1)

@@ -1,8 +1,10 @@
-"""A teacher of comparing, without labels: it reads a pair at once, and says what the backbone, which was made to embed
-sentences one by one, says of the two apart: how like their mean states are.
+"""Train a teacher that compares two texts, without labels.
 
-Of 6,000 pairs MiniLM-L6 learned it to a correlation of 0.93 in six minutes of one core, and then told how alike pairs
-of STS-B are as well as a classifier of 500 labelled ones (docs/trials.md).
+The backbone was made to embed sentences one by one. The new teacher reads both texts of a pair at once. It learns to
+predict the similarity of the mean states that the backbone computes for each text alone.
+
+MiniLM-L6 learned this from 6,000 pairs to a correlation of 0.93 in six minutes on one core. It then rated the
+similarity of pairs of STS-B as well as a classifier trained on 500 labeled ones (docs/trials.md).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from ..tasks.tokens import Tokens, sorted_batches
 from .measure import MEASURED_ROWS, ask, mean_states, on_device
 
 TASK = "stsb"
-"""Of which kind its answers are: a score of a pair."""
+"""Task with the same kind of answers: one score per pair."""
 
 STRANGERS = 0.2
 """Share of pairs whose second sentence is replaced by another's."""
@@ -33,8 +35,10 @@ def is_pair(types: list[int]) -> bool:
 
 
 def with_strangers(rows: Tokens, seed: int) -> Tokens:
-    """The same rows, but of a share of the pairs the second sentence is one of another pair's, drawn with ``seed``,
-    where the two are no longer together than the longest row."""
+    """Replace the second sentence of a share of the pairs by that of another pair, drawn with ``seed``.
+
+    A pair is left as it is if it would become longer than the longest row.
+    """
     draw, ids, types = random.Random(seed), list(rows.ids), list(rows.types)
     longest = max(map(len, ids), default=0)
     pairs = [i for i, own in enumerate(types) if is_pair(own)]
@@ -49,10 +53,12 @@ def with_strangers(rows: Tokens, seed: int) -> Tokens:
 
 
 def with_likeness(rows: Tokens, backbone: PreTrainedModel) -> Tokens:
-    """The pairs among rows, labelled with how like the backbone finds the two, in deviations from the mean.
+    """Select the pairs among rows, and label them with the similarity that the backbone assigns to the two texts.
+
+    Similarities are standardized: in standard deviations from their mean.
 
     Raises:
-        InputError: there are not two of them.
+        InputError: there are fewer than two pairs.
     """
     pairs = [i for i, types in enumerate(rows.types) if is_pair(types)]
     if len(pairs) < 2:

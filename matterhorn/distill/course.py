@@ -1,4 +1,4 @@
-"""Courses: recipes that run one after another in one process, each from a backbone or where an earlier one ended."""
+"""Courses: recipes that run one after another in one process. Each starts from a backbone or from an earlier result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .run import train
 from .start import find_start, finished_phases
 
 Course = dict[str, Recipe]
-"""Recipes by the names of their runs' folders, in order."""
+"""Recipes by the folder names of their runs, in order."""
 
 
 class Outcome(NamedTuple):
-    """How a course's recipe ended: the folder of its best network, or what kept it from one."""
+    """Result of one recipe of a course: the folder of its best network, or the problem that prevented it."""
 
     name: str
     best: Path | None
@@ -29,14 +29,14 @@ class Outcome(NamedTuple):
 
 
 def load_course(name: str | Path) -> Course:
-    """A course from a YAML file; or the one that leads to a shipped recipe (``base/sst2``): all that it starts from,
-    and itself.
+    """Load a course from a YAML file, or the course that leads to a shipped recipe (``base/sst2``).
 
-    The file has ``recipes``: by its name each a recipe as in a file of its own, or where one is (a shipped one's name,
-    or a YAML file beside the course); and ``common``, settings that those written here share.
+    The latter consists of all recipes that it starts from, and itself. The file has two keys. ``recipes`` maps names to
+    recipes, each written as in a recipe file, or given as the name of a shipped recipe or of a YAML file next to the
+    course. ``common`` has settings that all recipes written here share.
 
     Raises:
-        InputError: names file and field.
+        InputError: the file is not valid. The message names file and field.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -73,11 +73,11 @@ def _recipe(value: Any, common: dict[str, Any], path: Path, name: str) -> Recipe
 
 
 def check_course(course: Course, folder: Path) -> None:
-    """Whether every recipe has where to start, before any work.
+    """Check that every recipe has something to start from, before any work.
 
     Raises:
-        InputError: a start is neither an earlier recipe of the course nor a finished run in its folder, nor the program
-            that is pinned; or a name is no folder's.
+        InputError: a start is neither an earlier recipe of the course, nor a finished run in its folder, nor the
+            program that is pinned; or a name is not possible for a folder.
     """
     earlier = list[str]()
     for name, recipe in course.items():
@@ -104,12 +104,13 @@ def run_course(
     restart: bool = False,
     say: Callable[[str], object] = print,
 ) -> list[Outcome]:
-    """Run all recipes in folders of their names inside ``folder``, going on where an earlier course was killed. One
-    that cannot start, or comes to grief, says so, and the next one runs.
+    """Run all recipes in folders of their names inside ``folder``. An interrupted course is resumed.
+
+    If a recipe cannot start or fails, a message says so, and the next one runs.
 
     Raises:
         InputError: before any work: the course is not possible (:func:`check_course`), or rows, sources or the backbone
-            of a recipe, a later one too, are missing.
+            of any of its recipes are missing.
     """
     check_course(course, folder)
     for recipe in course.values():

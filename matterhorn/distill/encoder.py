@@ -1,6 +1,8 @@
-"""What a run without a task ends with, as a folder for ``matterhorn spike`` to start from:
-``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that lies there makes room, its card
-too; other files stay."""
+"""Export the result of a run without a task as a folder from which ``matterhorn spike`` can start.
+
+Run ``python -m matterhorn.distill.encoder RUN FOLDER``. An encoder that is already in the folder is replaced, with its
+card. Other files stay.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ from .state import read_progress
 from .teacher import load_classifier, locate
 
 TOLD = ("silent", "quiet", "hidden_error", "cosine", "pearson")
-"""Of a run's last evaluation, as far as it has them."""
+"""Figures of the run's last evaluation that are stored, if there are any."""
 
 
 def write_encoder(run: Path, folder: Path) -> None:
     """Write the blocks of a finished run's last network.
 
     Raises:
-        InputError: the run has a task, or has not ended.
+        InputError: the run has a task, or has not finished.
     """
     recipe, phases = read_recipe(run / RECIPE_FILE), finished_phases(run)
     if recipe.task is not None or not phases:

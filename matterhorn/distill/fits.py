@@ -1,4 +1,4 @@
-"""Whether a student can take over the blocks of another network, and which of them."""
+"""Check whether a student can take over the blocks of another network, and which ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..program import Config
 
 
 def check_sizes(ours: Config, theirs: Config) -> None:
-    """Whether a block of one network fits into another; how many there are may differ.
+    """Check that the blocks of one network fit into another. The number of blocks may differ.
 
     Raises:
-        InputError: it has other sizes.
+        InputError: the sizes differ.
     """
     alike = replace(theirs.shape, layers=ours.shape.layers, first_only=ours.shape.first_only)
     if ours.shape != alike:
@@ -22,14 +22,16 @@ def check_sizes(ours: Config, theirs: Config) -> None:
 
 
 def places_of(blocks: Sequence[int] | None, depth: int, count: int, kept: Sequence[int] | None) -> list[int]:
-    """Which of a network's blocks a student takes over that is to have ``blocks`` of its teacher's (None: all).
+    """Determine which blocks of a network a student takes over.
 
     Args:
-        depth: how many the teacher has. count: how many the network has. kept: which of the teacher's they are; None:
-            all, or those that the student is to have.
+        blocks: numbers of the teacher's blocks that the student has. None: all.
+        depth: number of blocks of the teacher.
+        count: number of blocks of the network.
+        kept: numbers of the teacher's blocks that the network has. None: all, or those that the student has.
 
     Raises:
-        InputError: the network has too few, or others.
+        InputError: the network has too few blocks, or different ones.
     """
     wanted = list(range(depth) if blocks is None else blocks)
     known = list(kept or (wanted if count == len(wanted) else range(count)))

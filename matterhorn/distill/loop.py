@@ -1,4 +1,4 @@
-"""The training loop: one phase, of a teacher or a student alike. It resumes exactly where it was killed."""
+"""The training loop of one phase, for teachers and students. It resumes exactly where it was interrupted."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from .state import Progress, Stateful, load_state, save_state
 from .steps import Descent, Loss, Steps, adam
 
 SIDES = (("divergence", "learned"), ("hidden_error", "hidden"))
-"""Figures on the rows held out, and the same on those that are learned."""
+"""Figures on the held-out rows, and the same on training rows."""
 
 STALLED = "{} evaluations gained nothing on rows held out while training still fell: it wants rows, not steps"
 
 ENDLESS = 2**31
-"""Steps of a phase that only the clock ends."""
+"""Number of steps of a phase that only the clock ends."""
 
 MOST = 4
 """As many times the usual rows a step may count as, where scales follow what it sent."""
 
 BRIEFEST = 1e-5
-"""Seconds of a step, at least: processes agree on the time in float32, which may stand still for one."""
+"""Minimum seconds of a step. Processes agree on the time in float32, which may not advance within one step."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept beside a network: the tokenizer, and what the loss remembers from pass to pass, by name."""
+    """What is saved with a network: the tokenizer, and the parts of the loss that have a state, by name."""
 
     tokenizer: PreTrainedTokenizerBase | None = None
     remembered: Mapping[str, Stateful] = field(default_factory=dict)
@@ -62,7 +62,7 @@ NOTHING = Kept()
 
 
 def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Accelerator) -> Descent:
-    """A descent of ``total`` steps, at its start."""
+    """Start a descent of ``total`` steps."""
     running = get_ema_multi_avg_fn(phase.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=running) if phase.average else None
     _leave_alone(model, torch.int16)
@@ -70,7 +70,7 @@ def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Acceler
 
 
 def descend(descent: Descent, loss: Loss, batches: Iterable[dict[str, Tensor]], phase: Phase) -> Iterator[Steps]:
-    """Take a step down the loss for each batch, and yield what remembers their figures.
+    """Take a training step for each batch, and yield the object that collects the figures.
 
     Raises:
         InputError: loss or gradient is NaN or infinite, or a GPU has too little memory.
@@ -94,9 +94,9 @@ def run_phase(
     tracker: str | None = None,
     beside: Kept = NOTHING,
 ) -> Progress:
-    """Train ``model`` in place; the weights that score best on ``selection`` land in ``folder/best``.
+    """Train ``model`` in place. The weights that score best on ``selection`` are saved in ``folder/best``.
 
-    ``tracker``: see :func:`check_tracker`; ``beside``: what is kept beside the network.
+    ``tracker``: see :func:`check_tracker`. ``beside``: what is saved with the network.
     """
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
@@ -139,22 +139,25 @@ def run_phase(
 
 
 def _agreed(spent: float, phase: Phase, accelerator: Accelerator) -> float:
-    """Seconds since the phase began, the same in every process where the clock decides."""
+    """Seconds since the phase began. They are the same in every process if the clock decides."""
     if phase.minutes is None or accelerator.num_processes == 1:
         return spent
     return float(reduce(torch.tensor(spent, device=accelerator.device), "mean"))
 
 
 def is_due(phase: Phase, step: int, since: float) -> bool:
-    """Whether a phase is evaluated after a step, so many seconds after it last was."""
+    """Whether a phase is due for an evaluation after a step, given the seconds since the last one."""
     if phase.minutes is None:
         return step % phase.evaluate_every == 0
     return since >= 60 * phase.minutes / EVALUATIONS
 
 
 def stalls(history: Sequence[Mapping[str, float]], patience: int) -> bool:
-    """Whether it is since just now that the last ``patience`` evaluations brought nothing on the rows held out, while
-    the same figure of the rows that are learned still fell: rows are learned by heart."""
+    """Whether training has just begun to stall.
+
+    The last ``patience`` evaluations showed no progress on the held-out rows, while the same figure still decreased on
+    training rows, which are thus being memorized.
+    """
     return _stands(history, patience) and not _stands(history[:-1], patience)
 
 
@@ -168,20 +171,24 @@ def _stands(history: Sequence[Mapping[str, float]], patience: int) -> bool:
 
 @dataclass
 class Clock:
-    """How many steps a phase by the clock will have. Of a process's steps the first is left out, in which code is
-    compiled: judged by it, a phase would seem so short that it has no time to warm up.
+    """Predicts the number of steps of a phase that is bounded by the clock.
+
+    The first step of a process is ignored, since code is compiled in it. Otherwise the phase would seem too short for
+    its warm-up.
 
     Args:
-        step, seconds: where the phase stood, and what it had taken until then.
+        step, seconds: progress of the phase so far, and the time that it took.
     """
 
     step: int
     seconds: float
     began: tuple[int, float] | None = None
-    """The first step of this process, and when it ended."""
+    """First step of this process, and when it ended."""
 
     def foresee(self, step: int, spent: float, seconds: float) -> int:
-        """Steps of a phase of so many seconds, when ``step`` of them took ``spent``; :data:`ENDLESS`: not known yet."""
+        """Predict the steps of a phase of this many seconds, after ``step`` steps that took ``spent`` seconds.
+        :data:`ENDLESS`: unknown so far.
+        """
         if spent >= seconds:
             return step
         if self.began is None:
@@ -192,14 +199,14 @@ class Clock:
 
 
 def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list[int], int]]:
-    """One epoch of a phase's batches: rows, and what they are padded to."""
+    """Batches of one epoch of a phase: rows, and the length to which they are padded."""
     if phase.tokens:
         return even_batches(train, phase.tokens, seed)
     return ((rows, max(len(train.ids[i]) for i in rows)) for rows in shuffled_batches(train, phase.batch_size, seed))
 
 
 def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
-    """Steps of a phase on rows, at most; of one that only the clock ends :data:`ENDLESS`."""
+    """Maximum number of steps of a phase; :data:`ENDLESS` if only the clock ends it."""
     if phase.steps or phase.minutes:
         return phase.steps or ENDLESS
     epoch = len(even_batches(train, phase.tokens, seed)) if phase.tokens else math.ceil(len(train) / phase.batch_size)
@@ -221,8 +228,10 @@ def usual_rows(train: Tokens, phase: Phase, seed: int) -> float:
 def token_batches(
     train: Tokens, phase: Phase, seed: int, done: int, total: int, accelerator: Accelerator
 ) -> Iterator[dict[str, Tensor]]:
-    """This process's rows of the batches from step ``done`` to ``total``; they depend on seed and epoch only, and are
-    the same together however many processes share them."""
+    """Yield this process's rows of the batches from step ``done`` to ``total``.
+
+    All rows of a batch together depend only on seed and epoch, not on the number of processes.
+    """
     world, rank, step, epoch = accelerator.num_processes, accelerator.process_index, 0, 0
     while step < total:
         for rows, length in epoch_batches(train, phase, 1000 * seed + epoch):
@@ -235,14 +244,14 @@ def token_batches(
 
 
 def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
-    """Keep tensors of a type that gloo cannot send (silent levels) out of DDP's exchange: every process has them."""
+    """Exclude tensors of a type that gloo cannot send (silent levels) from DDP's exchange. Every process has them."""
     names = [name for name, value in model.state_dict().items() if value.dtype == dtype]
     parallel = nn.parallel.DistributedDataParallel
     parallel._set_params_and_buffers_to_ignore_for_model(model, names)  # type: ignore[no-untyped-call]
 
 
 def check_tracker(name: str | None) -> None:
-    """Whether accelerate can report to a tracker (TensorBoard, Weights & Biases …).
+    """Check that accelerate can report to a tracker (TensorBoard, Weights & Biases, …).
 
     Raises:
         InputError: accelerate does not know it, or it is not installed.
@@ -254,7 +263,7 @@ def check_tracker(name: str | None) -> None:
 
 @contextmanager
 def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[None]:
-    """While the phase runs, its evaluations go to the tracker that was asked for, if any."""
+    """Context in which evaluations are reported to the requested tracker, if any."""
     if accelerator.log_with:
         plain = {k: v for k, v in phase if isinstance(v, (int, float, str))}
         accelerator.init_trackers(folder.name, config=plain)
@@ -264,7 +273,7 @@ def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[
 
 
 def bar(descent: Descent, name: str) -> tqdm[Any]:
-    """A progress bar of one process; in a pipe or a file, a line a minute and one at the end."""
+    """Make a progress bar for one process. In a pipe or a file, it prints a line per minute and one at the end."""
     return tqdm(
         total=None if descent.total == ENDLESS else descent.total,
         initial=descent.step,
@@ -275,12 +284,12 @@ def bar(descent: Descent, name: str) -> tqdm[Any]:
 
 
 def show(shown: tqdm[Any], steps: Steps) -> None:
-    """Put the figures of late behind a bar."""
+    """Show the latest figures after a bar."""
     shown.set_postfix({k: f"{v:.4g}" for k, v in steps.means().items()}, refresh=False)
 
 
 def tell(history: Sequence[Mapping[str, float]], phase: Phase, name: str) -> None:
-    """Say what the last evaluation of a phase found, and once it has stalled that it has."""
+    """Print the result of a phase's last evaluation, and a message when training has begun to stall."""
     line = " ".join(f"{k} {v:.4g}" if k != "step" else f"step {v}" for k, v in history[-1].items())
     tqdm.write(line, file=sys.stderr)
     if stalls(history, phase.patience):

@@ -1,4 +1,4 @@
-"""What a student minimizes: the distance from its teacher, in its answers and in its hidden states."""
+"""The loss of a student: the distance of its answers and of its hidden states from its teacher's."""
 
 from __future__ import annotations
 
@@ -26,14 +26,20 @@ Teacher = Callable[[dict[str, Tensor]], Lesson]
 
 @dataclass
 class Distillation:
-    """Loss of a phase: soft cross-entropy of the logits (of several labels at a time binary cross-entropy, of scores
-    mean squared error: the student's ``problem_type``), and mean squared error of all hidden states (BiT, arXiv
-    2205.13016), weighted; and of an encoder for no task, 1 − cosine of the sentence embeddings. States of a student
-    that has some of its teacher's blocks follow those behind the same ones.
+    """The loss of a phase: a weighted sum of the errors of the logits and of the hidden states.
+
+    The error of the logits depends on the student's ``problem_type``: soft cross-entropy, binary cross-entropy for
+    multiple labels, or mean squared error for scores. The error of the hidden states is the mean squared error at all
+    blocks (BiT, arXiv 2205.13016). An encoder without a task adds 1 − cosine of the sentence embeddings. A student that
+    has only some of its teacher's blocks follows the states at these blocks.
 
     Attributes:
-        silence: holds shares of silence on the way, if they are to be held.
-        prices: joules of a sentence are told by them. chips: noise-aware, cells stray in every pass.
+        student: the network to train.
+        teacher: maps a batch to logits and hidden states.
+        logit_weight, hidden_weight, embedding_weight: weights of the parts.
+        silence: holds shares of silence during training. None: they are not held.
+        chips: simulates deviating cells in every pass, for noise-aware training.
+        prices: prices to compute joules per sentence with, as a figure.
     """
 
     student: QuantizedForSequenceClassification
@@ -46,7 +52,12 @@ class Distillation:
     prices: Prices | None = None
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """(student as wrapped for training, this process's rows of a batch) → loss and figures, scalars."""
+        """Compute the loss and figures to show, as scalars.
+
+        Args:
+            model: the student as it is wrapped for training.
+            batch: rows of this process.
+        """
         if self.chips is not None:
             self.chips.draw()
         taught, states = self.teacher(batch)
@@ -74,7 +85,7 @@ class Distillation:
         return loss, {name: value.detach() for name, value in figures.items()}
 
     def _joules(self, prices: Prices, events: Mapping[Site, Events]) -> Tensor:
-        """J of a mean sentence whose populations send as in this pass."""
+        """J of a mean sentence whose populations send as many events as in this pass."""
         sent, windows = counts(events)
         blocks = self.student.config.formats.num_hidden_layers
         each = tuple(prices.events[site.part] * prices.windows[site.part] / blocks for site in events)
@@ -83,7 +94,7 @@ class Distillation:
 
     @property
     def parts(self) -> dict[str, Stateful]:
-        """What it remembers from pass to pass."""
+        """Parts with a state that lasts from pass to pass."""
         named: dict[str, Stateful | None] = {"silence": self.silence, "chips": self.chips}
         return {name: part for name, part in named.items() if part is not None}
 

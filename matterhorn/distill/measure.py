@@ -1,4 +1,7 @@
-"""What a network is chosen by while it trains: metrics, divergence from its teacher; and how many weights flip."""
+"""Measures by which a network is selected during training: metrics and divergence from its teacher.
+
+Also counts how many weights flip.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,30 @@ from ..tasks.task import Kind, Task
 from ..tasks.tokens import Tokens, sorted_batches
 
 MEASURED_ROWS = 64
-"""Rows that are measured together."""
+"""Rows per batch in evaluations."""
 
 Lesson = tuple[Tensor, tuple[Tensor, ...]]
-"""Logits ``[batch, outputs]`` and the hidden states behind each block, ``[batch, L, width]`` each."""
+"""Logits ``[batch, outputs]`` and the hidden states after each block, ``[batch, L, width]`` each."""
 
 
 class Measured(NamedTuple):
-    """An evaluation: the score to choose by, the larger the better, and its figures."""
+    """An evaluation: the score to select by, where larger is better, and its figures."""
 
     score: float
     figures: dict[str, float]
 
 
 Measure = Callable[[PreTrainedModel, Tokens, Accelerator], Measured]
-"""(model, rows, processes) → an evaluation."""
+"""Maps (model, rows, processes) to an evaluation."""
 
 
 def on_device(batch: Mapping[str, NDArray[Any]], device: torch.device | str) -> dict[str, Tensor]:
-    """Arrays of a batch as tensors."""
+    """Return the arrays of a batch as tensors."""
     return {name: torch.as_tensor(values).to(device) for name, values in batch.items()}
 
 
 def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
-    """What a teacher says of a batch (its labels are left out)."""
+    """Run a teacher on a batch, without its labels."""
     nn.Module.to(teacher, batch["input_ids"].device)
     with torch.no_grad():
         answer = teacher(**taken_by(teacher, batch), output_hidden_states=True)
@@ -52,10 +55,10 @@ def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
 
 
 def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Tensor, ...]:
-    """Of a teacher's hidden states those behind the blocks that a student has (None: all).
+    """Select a teacher's hidden states at the blocks that a student has (None: all).
 
     Raises:
-        InputError: it has other blocks.
+        InputError: the teacher has other blocks.
     """
     if blocks is None:
         return states
@@ -66,7 +69,9 @@ def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Te
 
 
 def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | None = None) -> Tensor:
-    """Logits float32 ``[rows, outputs]`` of a model in eval mode; with an accelerator, its processes share the rows."""
+    """Compute logits float32 ``[rows, outputs]`` of a model in evaluation mode. With an accelerator, its processes
+    share the rows.
+    """
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     logits = torch.zeros(len(tokens), model.config.num_labels or 1, device=model.device)
     with evaluating(model), torch.inference_mode():
@@ -79,12 +84,12 @@ def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | N
 def metrics_of(
     model: PreTrainedModel, task: Task, tokens: Tokens, accelerator: Accelerator | None = None
 ) -> dict[str, float]:
-    """A task's metrics of a model on rows, the main one first."""
+    """Compute a task's metrics of a model on rows, the main one first."""
     return compute_metrics(task, predict(model, tokens, accelerator).numpy(), torch.tensor(tokens.labels).numpy())
 
 
 def by_majority(task: Task, rows: Tokens) -> float:
-    """A task's main metric of the rows' commonest label, given to each; of scores 0, as of any constant."""
+    """A task's main metric if every row gets the most frequent label; 0 for scores, as for any constant."""
     if task.kind != "single_label":
         return 0.0
     labels = np.array(rows.labels, dtype=np.int64)
@@ -93,7 +98,7 @@ def by_majority(task: Task, rows: Tokens) -> float:
 
 
 def by_metric(task: Task) -> Measure:
-    """A teacher is chosen by its task's main metric."""
+    """Measure that selects a teacher by its task's main metric."""
 
     def measure(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         metrics = metrics_of(model, task, rows, accelerator)
@@ -103,9 +108,9 @@ def by_metric(task: Task) -> Measure:
 
 
 def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
-    """A student is chosen by how little it diverges from its teacher on rows that it did not learn.
+    """Measure that selects a student by its divergence from its teacher on rows that it did not learn.
 
-    The divergence uses all of an answer, and tells students apart that accuracy on a few hundred rows does not.
+    The divergence uses all of an answer. It distinguishes students whose accuracy on a few hundred rows is equal.
     """
     taught: list[Tensor] = []
 
@@ -121,8 +126,11 @@ def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
 
 
 def by_hidden_error(teacher: PreTrainedModel) -> Measure:
-    """A student of no task is chosen by the mean squared error of its hidden states, summed over the blocks; how like
-    its sentence embeddings are to the teacher's is told beside it."""
+    """Measure that selects a student without a task by the mean squared error of its hidden states, summed over
+    blocks.
+
+    The similarity of its sentence embeddings to the teacher's is reported too.
+    """
 
     def measure(student: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         sums = torch.zeros(4, device=accelerator.device)
@@ -161,25 +169,29 @@ def embedding_cosines(own: Tensor, taught: Tensor, mask: Tensor) -> Tensor:
 
 
 def divergence(own: Tensor, taught: Tensor, kind: Kind = "single_label") -> float:
-    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats: of the classes, or summed over labels that
-    hold or not; mean squared error of scores."""
+    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats; mean squared error for scores.
+
+    It is over the classes, or summed over labels that each hold or not.
+    """
     if own.shape[-1] == 1 or kind == "regression":
         return float(F.mse_loss(own, taught))
     if kind == "multi_label":
         sides = ((s * taught).sigmoid() * (F.logsigmoid(s * taught) - F.logsigmoid(s * own)) for s in (1, -1))
         return float(sum(sides, start=torch.zeros_like(own)).sum(-1).mean())
     found = F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean")
-    return max(0.0, float(found))  # rounding may leave less
+    return max(0.0, float(found))  # rounding may make it negative
 
 
 class Flips:
-    """Counts how many few-bit weights have changed: what a latent weight learns counts only once it flips."""
+    """Counts how many few-bit weights have changed. What a latent weight learns has an effect only once it flips."""
 
     def __init__(self, model: nn.Module):
         self.before = _integers(model)
 
     def since(self, model: nn.Module) -> dict[str, float]:
-        """Share of the few-bit weights that have changed since last time, as a figure; none of a network without."""
+        """Share of the few-bit weights that have changed since the last call, as a figure; empty for a network without
+        any.
+        """
         now = _integers(model)
         changed = sum(int((a != b).sum()) for a, b in zip(now, self.before, strict=True))
         self.before = now

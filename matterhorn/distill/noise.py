@@ -1,4 +1,7 @@
-"""Noise-aware training: the network meets newly written arrays in every pass, and learns not to lean on any cell."""
+"""Noise-aware training, so that the network does not depend on single cells of an array.
+
+In every pass, part of the arrays is drawn anew.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ from ..models import QuantizedForSequenceClassification
 from ..msu import Device, weight_deviation
 
 TURNS = 3
-"""A connection is written anew every so many passes, in turn: drawing all every time would cost as much as learning."""
+"""Each connection is drawn anew every this many passes, in turn. To draw all of them in each pass would take as long
+as learning.
+"""
 
 
 class Chips:
-    """Draws what the cells of a chip add to the integer weights of every connection, one chip after the other.
+    """Draws the deviations that the cells of simulated chips add to the integer weights of every connection.
 
     Args:
-        network: its connections take the deviation in training only.
-        device: how far cells stray (programming noise, stuck cells).
-        seed: of the sequence of chips.
-        renew: every so many passes the whole chip is drawn from seed and pass alone, so that a run that is resumed at
-            such a pass meets the chips it would have met.
+        network: its connections receive the deviations, in training only.
+        device: determines how far cells deviate (programming noise, stuck cells).
+        seed: seed of the sequence of chips.
+        renew: number of passes after which a whole chip is drawn from seed and pass alone. A run that is resumed at
+            such a pass sees the same chips as without the interruption.
     """
 
     def __init__(self, network: QuantizedForSequenceClassification, device: Device, seed: int, renew: int):
@@ -33,7 +38,7 @@ class Chips:
 
     @torch.no_grad()
     def draw(self) -> None:
-        """The next chip: a whole new one, or every third connection of the last written anew."""
+        """Draw the next chip: a whole new one, or the previous one with every third connection drawn anew."""
         whole = self.passes % self.renew == 0
         if whole:
             self.generator = np.random.Generator(np.random.PCG64([self.seed, self.passes]))
@@ -45,9 +50,9 @@ class Chips:
         self.passes += 1
 
     def state_dict(self) -> dict[str, Tensor]:
-        """How many chips there were."""
+        """Return the number of passes so far."""
         return {"passes": torch.tensor(self.passes)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave; exactly so after a multiple of ``renew`` passes."""
+        """Restore a state. This is exact after a multiple of ``renew`` passes."""
         self.passes = int(state["passes"])

@@ -10,13 +10,13 @@ from ..errors import InputError
 from ..program import Config
 
 FORMATS = ("weights", "activation_bits", "kv_bits", "dead_zones", "silence_per", "levels_per", "activation", "digital")
-"""Number formats; the dead zone is the phases' own."""
+"""Number formats. The dead zone is set by the phases."""
 
 OPTIONS = (*FORMATS, "blocks")
 
 
 def checked_options(options: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's options, as they are.
+    """Check a recipe's options and return them unchanged.
 
     Raises:
         InputError: there is no such option, or its value is not possible with any teacher.
@@ -33,7 +33,7 @@ def checked_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def formats_of(options: Mapping[str, Any], dead_zone: int = 0) -> Config:
-    """The number formats among a student's options, with a dead zone.
+    """Return the number formats among a student's options, with a dead zone.
 
     Raises:
         InputError: a value is not possible.

@@ -1,4 +1,4 @@
-"""Silence priced in joules: densities of events that follow from what an event costs on a chip and what it is worth."""
+"""Price silence in joules: derive densities of events from their energy on a chip and their value to the network."""
 
 from __future__ import annotations
 
@@ -26,24 +26,29 @@ from .silence import FEWEST
 from .silence import load as load_of
 
 PRICED_ROWS = 48
-"""Of training: enough for prices and worths."""
+"""Number of training rows to measure prices and worths on."""
 
 FEW, MANY = 0.05, 0.2
-"""Densities of one population's events between which its worth is measured."""
+"""Densities of a population's events between which its worth is measured."""
 
 LEAST_WORTH = 0.05
-"""Of the greatest worth: where more events, i.e. a smaller scale, only cut off large values, none is measured."""
+"""Lower bound of a worth, relative to the largest one.
+
+If more events, i.e. a smaller scale, only clip large values, no worth would be measured.
+"""
 
 
 def priced(phase: Distilling, student: QuantizedForSequenceClassification, batch: Mapping[str, Tensor]) -> Distilling:
-    """The phase with densities that follow from its price, and the shares that they come to where it has a target in
-    joules; as it is where it has no price.
+    """Return the phase with densities that follow from its price.
+
+    A target in joules is replaced by the shares that it corresponds to. A phase without a price is returned as it is.
 
     Args:
-        student: with the phase's dead zone and silent levels; left as it is. batch: training rows of all lengths.
+        student: a network with the phase's dead zone and silent levels. It is not changed.
+        batch: training rows of all lengths.
 
     Raises:
-        InputError: the joules of the target do not pay for a sentence without any event.
+        InputError: the target joules do not suffice for a sentence without any event.
     """
     if phase.price is None:
         return phase
@@ -69,7 +74,7 @@ def priced(phase: Distilling, student: QuantizedForSequenceClassification, batch
 
 
 def prices_of(student: QuantizedForSequenceClassification, chip: str, batch: Mapping[str, Tensor]) -> Prices:
-    """What events of a network cost, counted on the program that it would be converted to."""
+    """Compute the prices of a network's events, counted on the program that it would be converted to."""
     with evaluating(student):
         engine = Engine(convert(student))
     arrays: Any = {name: values.cpu().numpy() for name, values in tensors(batch, torch.device("cpu")).items()}
@@ -81,7 +86,7 @@ def prices_of(student: QuantizedForSequenceClassification, chip: str, batch: Map
 def shares_of(
     student: QuantizedForSequenceClassification, densities: Mapping[str, float], length: int
 ) -> tuple[float, float]:
-    """Silent and quiet share of sentences of ``length`` tokens whose populations have these densities of events."""
+    """Return the silent and quiet share of sentences of ``length`` tokens, given densities of events."""
     shape = student.config.formats.shape
     sizes = {part: shape.windows(0, TARGETS[part][0], length) for part in densities}
     loads = np.array([load_of(shape, site, length) for site in student.populations()])
@@ -93,9 +98,11 @@ def shares_of(
 
 @torch.no_grad()
 def worths(student: QuantizedForSequenceClassification, batch: Mapping[str, Tensor]) -> dict[str, float]:
-    """What events of each population are worth: by how much the hidden states' error (squared, over their variance,
-    mean of the blocks) falls each time they are e times as many, measured with a dead zone in that population alone
-    and without training."""
+    """Measure what events of each population are worth.
+
+    The worth is the decrease of the hidden states' error (squared, relative to their variance, mean over blocks) each
+    time the events are multiplied by e. It is measured without training, with a dead zone in this population alone.
+    """
     zones = {site: population.dead_zone for site, population in student.populations().items()}
     before = {name: value.clone() for name, value in student.state_dict().items()}
     kept = student.config.dead_zone

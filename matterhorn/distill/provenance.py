@@ -1,4 +1,4 @@
-"""What a training run depends on, as plain values: a run goes on only with the same."""
+"""Everything that a training run depends on, as plain values. A run resumes only if all of it is the same."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from .teacher import UNKNOWN, locate
 
 
 def processes() -> PartialState:
-    """The processes that train together. Whoever asks accelerate first decides for all whether they use a GPU: where
-    there is none and that is not said, each of them takes itself to be alone."""
+    """Return the processes that train together.
+
+    The first use of accelerate decides for all whether a GPU is used. If there is none and accelerate is not told so,
+    each process assumes that it is alone.
+    """
     return PartialState(cpu=not torch.cuda.is_available())
 
 
 def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
-    """The recipe, and hashes of its rows and of the networks that it begins with.
+    """Return the recipe, with hashes of its rows and of the networks that it starts from.
 
     Raises:
         InputError: rows or the backbone are missing.
@@ -46,7 +49,7 @@ def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dic
 
 
 def hash_of_backbone(name: str) -> str:
-    """Of a folder the hash of its files, of a name on the hub the commit."""
+    """Return the hash of a folder's files, or the commit of a name on the hub."""
     place = locate(name)
     if Path(place).is_dir():
         return hash_of_files(Path(place))
@@ -55,7 +58,7 @@ def hash_of_backbone(name: str) -> str:
 
 
 def hash_of_start(start: Start) -> dict[str, str | None]:
-    """Hashes of the network and of the teacher that a run goes on from."""
+    """Return hashes of the network and the teacher that a run starts from."""
     if isinstance(start.network, GeneralEncoder):
         network = sha256(start.network.folder / ARRAYS_FILE)
     else:

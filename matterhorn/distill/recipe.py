@@ -1,4 +1,4 @@
-"""Recipes: every setting of a training run, read from a YAML file. A phase is one stretch of it."""
+"""Recipes: all settings of a training run, read from a YAML file. A recipe has one or more phases."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ from ..topology import POPULATION
 from .options import checked_options, formats_of
 
 EVALUATIONS = 6
-"""Evaluations of a phase that the clock bounds."""
+"""Number of evaluations in a phase whose length is given in minutes."""
 
 MOST_ROWS, MOST_PHASES = 10**8, 100
-"""That a recipe may ask for."""
+"""Largest numbers of rows and of phases that a recipe may ask for."""
 
 FAMILY = "minilm"
-"""A shipped recipe that is named by its task alone is one of this family."""
+"""Family of shipped recipes that are named by their task alone."""
 
 
 class Phase(Exact):
-    """One stretch of training: how fast, how long, which weights are kept."""
+    """One stretch of training: learning rate, length, and which weights are kept."""
 
     epochs: float = Field(1.0, gt=0, le=10_000)
     minutes: float | None = Field(None, gt=0, le=1_000_000)
-    """Train so long, evaluations included, instead of ``epochs``: the rate follows the clock, and there are
-    :data:`EVALUATIONS` of them."""
+    """Train for this long, evaluations included, instead of ``epochs``. The learning rate follows the clock, and there
+    are :data:`EVALUATIONS` evaluations.
+    """
     steps: int | None = Field(None, gt=0, le=10**9)
-    """So many instead of ``epochs``; with ``minutes`` at most so many."""
+    """Train for this many steps instead of ``epochs``. With ``minutes`` it is a maximum."""
     learning_rate: float = Field(gt=0, le=100)
     batch_size: int = Field(64, gt=0, le=100_000)
-    """Rows of a step, which all processes share."""
+    """Rows per step, over all processes together."""
     tokens: int | None = Field(None, ge=8, le=10**8)
-    """Padded tokens of a step instead of ``batch_size``, in batches of few shapes: on a GPU each is a graph."""
+    """Padded tokens per step, instead of ``batch_size``, in batches of few shapes. On a GPU, each is a CUDA graph."""
     warmup: float = Field(0.05, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=100)
     clip_norm: float = Field(1.0, gt=0)
     average: float = Field(0.0, ge=0, lt=1)
-    """Decay of an exponential average of the weights, which then is evaluated and kept; 0: the last weights are.
-    One-bit weights that keep flipping get the sign they have most of the time."""
+    """Decay of an exponential average of the weights, which is then evaluated and kept. 0: the last weights are.
+    One-bit weights that keep flipping get the sign that they have most of the time.
+    """
     evaluate_every: int = Field(200, gt=0, le=10**9)
-    """Steps between evaluations on the rows held out (the best is kept)."""
+    """Steps between evaluations on the held-out rows. The best network is kept."""
 
     patience: int = Field(4, gt=0)
-    """Evaluations without progress on the rows held out, while training goes on falling, after which that is said."""
+    """Evaluations without progress on held-out rows, while training still improves, until a message is printed."""
 
 
 class Teaching(Phase):
     """Fine-tuning of the teacher on labels."""
 
     train_embeddings: bool = False
-    """Else they stay those of the backbone, and models of several tasks can share them."""
+    """Whether embeddings are trained. If not, they stay those of the backbone, and models of several tasks can share
+    them.
+    """
 
 
 class Distilling(Phase):
@@ -69,30 +73,32 @@ class Distilling(Phase):
 
     dead_zone: int = Field(0, ge=0)
     silent_share: float | None = Field(None, gt=0, lt=1)
-    """Silent share to hold: scales follow their activations (:class:`~.silence.Silence`) and are not learned."""
+    """Silent share to hold. Scales follow their activations (:class:`~.silence.Silence`) instead of being learned."""
     quiet_share: float | None = Field(None, gt=0, lt=1)
-    """Quiet share to hold, likewise. With both, the one that asks for more silence decides."""
+    """Quiet share to hold, in the same way. If both are given, the one that asks for more silence is decisive."""
     densities: dict[str, float] = Field({})
-    """Events of the populations, in proportion to each other, held with the share. Where the dead zone is new, scales
-    and silent levels are placed for them at the start; a network that was trained with it would be undone by that, and
-    its scales move there step by step."""
+    """Relative densities of events in the populations, held together with the share. If the dead zone is new, scales
+    and silent levels are set for them at the start. A network that was already trained with this dead zone would be
+    damaged by that; its scales move there step by step.
+    """
     matched: bool = False
-    """At the very start, weights and levels are fitted to what the teacher does, part after part, with the dead zone in
-    place (:func:`~matterhorn.models.matching.match`): for weights of more than a bit. Prices are then those of the
-    network that it would start from otherwise."""
+    """Whether weights and levels are first fitted to the teacher, part by part, with the dead zone in place
+    (:func:`~matterhorn.models.matching.match`); for weights of more than one bit. Prices ignore this fit.
+    """
     price: str | None = None
-    """A chip: in place of ``densities``, those that follow from what an event of each population costs there and what
-    it is worth (:mod:`~.price`); held from there on, whatever the network was trained with."""
+    """Name or file of a chip. Densities follow from the energy of an event of each population on it and from its value
+    (:mod:`~.price`). They are held from the start, whatever the network was trained with.
+    """
     joules: float | None = Field(None, gt=0)
-    """J of a sentence on that chip to train for, in place of shares."""
+    """Target energy per sentence on the chip ``price``, in J, instead of shares."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     embedding_weight: float = Field(0.0, ge=0)
-    """Of 1 − cosine of the sentence embeddings, the mean of the last states: for an encoder of no task."""
+    """Weight of 1 − cosine of the sentence embeddings (means of the last states), for an encoder without a task."""
     device: str = "ideal"
-    """Memristive device that cells of a noise-aware phase are of."""
+    """Memristive device whose cells a noise-aware phase simulates."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
-    """Noise-aware: cells are off by this share of their conductance (one σ); connections are written anew in turn."""
+    """Noise-aware: relative standard deviation of the cells' conductance. Connections are drawn anew in turn."""
 
     @field_validator("densities")
     @classmethod
@@ -126,55 +132,58 @@ class Distilling(Phase):
 
     @property
     def holds(self) -> bool:
-        """Whether it has a target to hold."""
+        """Whether the phase has a target to hold."""
         return any((self.silent_share, self.quiet_share, self.joules))
 
     def priced(self, chip: str) -> Distilling:
-        """The same with densities that follow from the prices of a chip; as it is where it holds no target."""
+        """Return the phase with densities that follow from the prices of a chip. A phase without a target stays as it
+        is.
+        """
         settings = self.model_dump() | {"price": chip, "densities": {}}
         return Distilling(**settings) if self.dead_zone and self.holds else self
 
 
 class Frozen(Exact):
-    """What to start from, ``<model>/<file>``, and what its hash must be: a program's array file, the latent weights
-    beside it, or the arrays of a task-free encoder (``general-mini/encoder.npz``)."""
+    """A file to start from, ``<model>/<file>``, and its expected hash: a program's array file, the latent weights next
+    to it, or the arrays of a task-free encoder (``general-mini/encoder.npz``).
+    """
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Recipe(Exact):
-    """The phases from a backbone, or from where another recipe ended, to one model.
+    """All settings of a run: the phases from a backbone, or from the result of another recipe, to one model.
 
-    With a task, a teacher is fine-tuned, and then distilled. Without one, the backbone itself teaches its hidden states
-    on the training texts of several tasks; or with ``teacher``, one that has learned from the backbone to compare
+    With a task, a teacher is fine-tuned and then distilled. Without a task, the backbone teaches its hidden states on
+    texts of several tasks. If there is a ``teacher`` too, it is the backbone after learning to compare
     (:mod:`~.compare`).
     """
 
     task: str | None = None
     backbone: Name = "minilm-l6"
     start: Name | Frozen | None = None
-    """The recipe whose run, in a folder beside this one, is gone on from: its network (of the last phase with the dead
-    zone of this one's first, if there is one), and its teacher; or a program, whose weights are restored; or a
-    task-free encoder."""
+    """What to start from: the name of a recipe, whose run is in a folder next to this one; a program, whose weights
+    are restored; or a task-free encoder. Of a run, its teacher is used, and the network of its last phase with the
+    same dead zone as the first phase here, or else of its last phase.
+    """
     seed: int = Field(1, ge=0, lt=2**32)
     max_length: int = Field(128, ge=8, le=512)
     selection_rows: int = Field(2000, gt=0, le=MOST_ROWS)
     texts: list[str] = Field([])
-    """Tasks whose training texts are read without their labels: the teacher says what they mean."""
+    """Tasks whose training texts are used without their labels, since the teacher labels them."""
     texts_each: int = Field(20000, gt=0, le=MOST_ROWS)
-    """At most so many rows of each."""
+    """Maximum number of rows of each of them."""
     sources: list[Use] = Field([])
-    """Public text without labels (``matterhorn data``), each with its version and SHA-256."""
+    """Public unlabeled text (``matterhorn data``), each with its version and SHA-256."""
     reworded: int = Field(0, ge=0, le=MOST_ROWS)
-    """So many more texts to distill on, each a row of the task, of ``texts`` or one made as follows, in other words
-    (:func:`~.augment.reword`)."""
+    """Number of more texts with some words replaced (:func:`~.augment.reword`), made from all rows and made-up rows."""
     recombined: int = Field(0, ge=0, le=MOST_ROWS)
-    """So many more texts, each a row with one of its pieces exchanged (:func:`~.augment.recombine`)."""
+    """Number of additional texts, each a row with one piece exchanged (:func:`~.augment.recombine`)."""
     edited: int = Field(0, ge=0, le=MOST_ROWS)
-    """So many more texts, each a row with one token too many, too few or out of place (:func:`~.augment.edit`)."""
+    """Number of additional texts, each a row with a token added, missing or misplaced (:func:`~.augment.edit`)."""
     rematched: int = Field(0, ge=0, le=MOST_ROWS)
-    """At most so many more pairs, each of two sentences that no row has side by side (:func:`~.augment.rematch`)."""
+    """Maximum number of additional pairs of sentences that are not together in any row (:func:`~.augment.rematch`)."""
     network: Annotated[dict[str, Any], AfterValidator(checked_options)] = Field({})
     """Options of :func:`matterhorn.quantize`, e.g. ``weights``."""
     teacher: Teaching | None = None
@@ -225,10 +234,10 @@ class Recipe(Exact):
         return self
 
     def priced(self, chip: str) -> Recipe:
-        """The same with phases that are priced on a chip, wherever they hold a target.
+        """Return the recipe with phases that are priced on a chip, wherever they have a target.
 
         Raises:
-            InputError: none does.
+            InputError: no phase has a target.
         """
         phases = [phase.priced(chip) for phase in self.phases]
         if not any(phase.price for phase in phases):
@@ -253,15 +262,15 @@ def shipped_recipes() -> list[str]:
 
 
 def full_name(name: str) -> str:
-    """``<family>/<task>`` of a shipped recipe; of one named by its task alone it is the family :data:`FAMILY`."""
+    """Return ``<family>/<task>`` of a shipped recipe. The default family is :data:`FAMILY`."""
     return name if "/" in name else f"{FAMILY}/{name}"
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """A shipped recipe by its name (``sst2``, ``bert-base/sst2``), or one from a YAML file.
+    """Load a shipped recipe by its name (``sst2``, ``bert-base/sst2``), or a recipe from a YAML file.
 
     Raises:
-        InputError: there is none, or a setting is not possible; it names file and field.
+        InputError: there is no such recipe, or a setting is not possible. The message names file and field.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -273,16 +282,16 @@ def load_recipe(name: str | Path) -> Recipe:
 
 
 def as_yaml(recipe: Recipe) -> str:
-    """A recipe as a file: what it is of, and every setting that is not the usual one."""
+    """Format a recipe as YAML: task, backbone and seed, and every setting that is not at its default."""
     named = {name: getattr(recipe, name) for name in ("task", "backbone", "seed")}
     plain = named | recipe.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(plain, sort_keys=False, width=120)
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file, e.g. the ``recipe.yaml`` of a run.
+    """Read a recipe from a YAML file, e.g. the ``recipe.yaml`` of a run.
 
     Raises:
-        InputError: names file and field.
+        InputError: a setting is not possible. The message names file and field.
     """
     return validated(Recipe, read_yaml(path, "see the shipped recipes"), path, "mend it")

@@ -1,4 +1,4 @@
-"""A whole training run of a recipe: a teacher, then its phases, each resumable on its own."""
+"""Run a whole recipe: train the teacher, then all phases. Each of them can be resumed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ from .texts import distillation_rows, general_rows, judged_by
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
-"""In a phase that holds a share, silence missing beyond the tolerance counts this much against the score."""
+"""Weight in the score, in a phase that holds a share, of silence that is missing beyond the tolerance."""
 
 COMPARED = 20_000
-"""Rows of a general recipe that its teacher learns to compare on, at most."""
+"""Maximum number of rows on which the teacher of a general recipe learns to compare."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a student learns: from whom (``teacher``: anew for each phase), on which rows, and how it is judged on those
-    held out."""
+    """What a student learns.
+
+    ``teacher`` makes its teacher anew for each phase. ``learn`` and ``select`` are the rows to learn and those held
+    out, on which ``measure`` evaluates it.
+    """
 
     teacher: Callable[[], PreTrainedModel]
     learn: Tokens
@@ -66,15 +69,15 @@ def train(
     tracker: str | None = None,
     restart: bool = False,
 ) -> Path:
-    """Run a recipe in ``folder`` (resuming what is there) and return the folder of the last phase's best network.
+    """Run a recipe in ``folder``, resuming what is there. Returns the folder of the last phase's best network.
 
     Args:
-        tracker: report evaluations to one of accelerate's, e.g. tensorboard.
-        restart: remove what an earlier run left there, instead of going on.
+        tracker: report evaluations to one of accelerate's trackers, e.g. tensorboard.
+        restart: discard what an earlier run left there, instead of resuming it.
 
     Raises:
-        InputError: rows, backbone, start or tracker are missing; the folder is of another run (another recipe, other
-            rows or networks), of none, or another process trains there; a GPU has too little memory.
+        InputError: rows, backbone, start or tracker are missing; the folder belongs to another run (another recipe,
+            other rows or networks) or to none, or another process trains there; or a GPU has too little memory.
     """
     check_tracker(tracker)
     main = processes().is_main_process
@@ -85,13 +88,13 @@ def train(
             put_file(folder / RECIPE_FILE, as_yaml(recipe))
         try:
             return _run(recipe, folder, glue_dir, start, tracker)
-        except torch.OutOfMemoryError as error:  # in a step it is said there, with the step's size
+        except torch.OutOfMemoryError as error:  # (within a step, the error is raised there, with the step's size)
             cure = f"lower it (now {recipe.max_length}), or free the GPU; what was saved before is as it was"
             raise InputError("out of GPU memory between steps", file=folder, field="max_length", cure=cure) from error
 
 
 def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None) -> Path:
-    """Teacher and phases, in a folder that is held."""
+    """Train the teacher and run the phases, in a folder that this process holds."""
     if recipe.task is None:
         lesson = _general_lesson(recipe, folder, glue_dir, tracker)
     else:
@@ -117,7 +120,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
             loss = loss_of(planned, student, partial(ask, teacher), lesson.learn, recipe.seed)
             judge = with_shortfall(lesson.measure, loss.silence)
             kept = Kept(lesson.tokenizer, loss.parts)
-            order = recipe.seed + number  # of its rows: not the one that the phase before began with
+            order = recipe.seed + number  # seed of the order of rows, different in each phase
             run_phase(student, loss, judge, *rows, phase, place, order, tracker=tracker, beside=kept)
         source, own_head = place / "best", True
     return place / "best"
@@ -126,7 +129,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
 def _task_lesson(
     recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None
 ) -> Lesson:
-    """Fine-tune the teacher of a task from ``start`` (else from the backbone); its lesson."""
+    """Fine-tune the teacher of a task, from ``start`` or else from the backbone, and return its lesson."""
     assert recipe.task is not None and recipe.teacher is not None
     task, tokenizer, place = get_task(recipe.task), backbone_tokenizer(recipe.backbone), folder / "teacher"
     fast = tokenizer.backend_tokenizer
@@ -154,15 +157,18 @@ def _task_lesson(
 
 
 def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker: str | None) -> Lesson:
-    """The backbone teaches its hidden states on the texts of several tasks, so that few-bit weights and silence are
-    learned once, before any task (TinyBERT's general distillation, arXiv 1909.10351); or where the recipe has a
-    ``teacher``, one that learned to compare does (:mod:`~.compare`)."""
+    """Return the lesson of a run without a task: the backbone teaches its hidden states on the texts of several tasks.
+
+    Few-bit weights and silence are thus learned once, before any task (TinyBERT's general distillation, arXiv
+    1909.10351). If the recipe has a ``teacher``, the teacher is a backbone that has learned to compare
+    (:mod:`~.compare`).
+    """
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
     _check_rows(learn, select, folder)
 
     def backbone() -> PreTrainedModel:
-        set_seed(recipe.seed)  # of its head, which the backbone has not
+        set_seed(recipe.seed)  # seed of the head, which the backbone does not have
         return load_classifier(locate(recipe.backbone))
 
     if recipe.teacher is None:
@@ -183,10 +189,10 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
 
 
 def _check_rows(learn: Tokens, select: Tokens, folder: Path) -> None:
-    """Whether there is something to learn from, and to choose by.
+    """Check that there are rows to learn from, and rows to select by.
 
     Raises:
-        InputError: there is not.
+        InputError: there are not.
     """
     if not (len(learn) and len(select)):
         problem = f"{len(learn)} rows to learn from, {len(select)} to choose by"
@@ -196,7 +202,7 @@ def _check_rows(learn: Tokens, select: Tokens, folder: Path) -> None:
 def loss_of(
     phase: Distilling, student: QuantizedForSequenceClassification, teacher: Teacher, learn: Tokens, seed: int
 ) -> Distillation:
-    """What a phase minimizes, and what goes on beside it: shares that are held, cells that stray."""
+    """Make the loss of a phase, with what accompanies it: held shares and deviating cells."""
     loss = Distillation(student, teacher, phase.logit_weight, phase.hidden_weight, phase.embedding_weight)
     if phase.device_deviation:
         device = deviating(load_device(phase.device), phase.device_deviation)
@@ -216,7 +222,7 @@ def loss_of(
 
 
 def with_shortfall(measure: Measure, silence: Silence | None) -> Measure:
-    """A measure whose score suffers where a share that is to be held falls short."""
+    """Make a measure whose score is reduced if a share that is to be held is not reached."""
     if silence is None:
         return measure
 

@@ -1,4 +1,4 @@
-"""Scoring what a run leaves: its teacher and its quantized network, as they are, beside the programs made of it."""
+"""Score what a run produces: its teacher, its quantized networks, and the programs that are converted from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .teacher import load_teacher
 
 @dataclass
 class Networks:
-    """Folders of the networks of one run. ``converting``: quantized networks to make programs of."""
+    """Folders of the networks of one run. ``converting``: quantized networks that are to be converted to programs."""
 
     converting: list[Path]
     teacher: Path | None = None
@@ -35,7 +35,7 @@ class Networks:
 
 
 def find_networks(folder: Path) -> Networks:
-    """What there is to score in a run's folder: the last phase of each dead zone; or a single quantized network.
+    """Find what can be scored in a run's folder: the last phase of each dead zone; or a single quantized network.
 
     Raises:
         InputError: there is none.
@@ -53,7 +53,7 @@ def find_networks(folder: Path) -> Networks:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run of one task that came to its end: its recipe, its networks, and where its phases ended."""
+    """A finished run of one task: its recipe, its networks, and the results of its phases."""
 
     recipe: Recipe
     networks: Networks
@@ -61,10 +61,10 @@ class Finished:
 
 
 def finished_run(folder: Path) -> Finished:
-    """What lies in a finished run's folder.
+    """Read a finished run's folder.
 
     Raises:
-        InputError: it is a program, of no task, has no network, or a phase has not ended.
+        InputError: it is a program, has no task or no network, or a phase has not finished.
     """
     if (there := read_manifest(folder)) and there.kind == KIND:
         problem = "a program, as spike and publish write it, not a run of matterhorn train"
@@ -84,7 +84,7 @@ def finished_run(folder: Path) -> Finished:
 
 
 def check_outputs(folder: Path, task: Task) -> None:
-    """Whether a teacher or a quantized network has a task's outputs, in its order.
+    """Check that a teacher or a quantized network has a task's outputs, in its order.
 
     Raises:
         InputError: it has not.
@@ -97,7 +97,7 @@ def check_outputs(folder: Path, task: Task) -> None:
 
 
 def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator | None = None) -> Scores:
-    """Metrics of a teacher or a quantized network on dev rows.
+    """Compute the metrics of a teacher or a quantized network on dev rows.
 
     Raises:
         InputError: it has other outputs than the task, or in another order.

@@ -1,4 +1,4 @@
-"""Holding shares of silence: every population's scale follows its activations, as homeostasis holds a neuron's rate."""
+"""Hold shares of silence: each population's scale follows its activations, as homeostasis holds a neuron's rate."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ from ..nn.quantizers import SCALE_MIN
 from ..topology import TARGETS, Shape, Site
 
 RATE = 0.1
-"""A population that is one hundredth short of silence widens its scale by 0.1 % in a pass: by a tenth in 100."""
+"""Rate at which scales follow. A population that is 0.01 short of silence widens its scale by 0.1 % in a pass, i.e. by
+a tenth in 100 passes.
+"""
 
 FEWEST = 0.005
-"""No population is asked for fewer events than one in two hundred windows: it would say nothing any more."""
+"""Minimum density of events: one in 200 windows. With fewer events, a population would no longer carry information."""
 
 LATEST = 0.05
-"""Weight of the latest pass in the shares that are remembered."""
+"""Weight of the latest pass in the running mean of shares."""
 
 
 @lru_cache
 def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
-    """What one neuron-window of a population stands for in sequences of ``length`` tokens: windows of connections, and
-    synaptic operations. In training the last block runs all tokens, of which a program computes only the first."""
+    """Windows of connections, and synaptic operations, per neuron-window of a population.
+
+    Sequences have ``length`` tokens. In training the last block runs all tokens, of which a program computes only the
+    first; this is accounted for.
+    """
     all_tokens = Shape(shape.layers, shape.width, shape.heads, shape.intermediate, first_only=False)
     own = all_tokens.windows(site.block, TARGETS[site.part][0], length)
     read = {name: shape.windows(site.block, name, length) / own for name in TARGETS[site.part]}
@@ -42,12 +47,14 @@ def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=1024)
 def fixed(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Numbers on a device, float32, made once: a step that is captured cannot bring any there."""
+    """Return numbers as a float32 tensor on a device. It is cached, since a captured CUDA graph cannot copy it from
+    the CPU.
+    """
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def counts(events: Mapping[Site, Events]) -> Tensor:
-    """Events and windows of each population in a pass, over all processes, ``[2, populations]``."""
+    """Return the events and windows of each population in a pass, over all processes, ``[2, populations]``."""
     sent = torch.stack([one.events for one in events.values()]).detach().float()
     windows = torch.stack([one.windows for one in events.values()])
     total: Tensor = reduce(torch.stack([sent, windows]), "sum")
@@ -55,8 +62,11 @@ def counts(events: Mapping[Site, Events]) -> Tensor:
 
 
 def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> Tensor:
-    """Silent and quiet share ``[2]`` that a pass in training over sequences of ``length`` tokens would have as a
-    program, over all processes."""
+    """Return the silent and quiet share ``[2]`` of a training pass, over all processes, as the converted program would
+    have.
+
+    Sequences have ``length`` tokens.
+    """
     sums = counts(events)
     sent, windows = sums @ fixed(tuple(load(shape, site, length) for site in events), sums.device)
     found: Tensor = 1 - sent / windows
@@ -64,20 +74,22 @@ def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> Tensor:
 
 
 class Silence:
-    """The share of silence that each population is to keep, and the scales that keep it.
+    """Holds the share of silence of each population by adjusting its scale.
 
-    Populations of a name share a target: the mean of what they have at the start (or the ``densities`` given), their
-    events scaled by one factor so that all connections together reach the share asked for. Without this, activations
-    grow against their scales until most of a dead zone is undone; that scales follow is in the gradients
-    (:mod:`~matterhorn.nn.quantizers`).
+    Populations of the same name, in all blocks, share a target. It is their mean density of events at the start, or
+    that in ``densities``. One common factor scales all targets so that all connections together reach the requested
+    share. Without this, activations grow against their scales until most of the effect of a dead zone is lost. The
+    gradients take into account that scales follow (:mod:`~matterhorn.nn.quantizers`).
 
-    For a training loop of your own, make it before the optimizer, and let it :meth:`follow` the events of every pass.
+    In your own training loop, create it before the optimizer, and call :meth:`follow` with the events of every pass.
 
     Args:
-        student: the network at the start. Its scales are not learned from here on.
-        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training, over all processes;
-            passes of more rows are followed faster.
-        silent_share, quiet_share: over all connections; with both, the one that leaves fewer events decides.
+        student: the network at the start. From now on its scales are not learned.
+        batch: training rows of all lengths, in which to count events.
+        batch_size: rows per training pass, over all processes. Scales follow a pass of more rows faster.
+        silent_share, quiet_share: shares to hold over all connections. If both are given, the one that leaves fewer
+            events is decisive.
+        densities: relative densities of events by population. None: those at the start.
     """
 
     def __init__(
@@ -132,16 +144,17 @@ class Silence:
 
     @property
     def missing(self) -> float:
-        """How far the shares of late fall short of those asked for; below 0 where they do not."""
+        """How far the recent shares fall short of those requested; negative if they do not."""
         pairs = zip(self.asked, self.seen.tolist(), strict=True)
         return max((asked - seen for asked, seen in pairs if asked is not None and seen == seen), default=0.0)
 
     @torch.no_grad()
     def follow(self, events: Mapping[Site, Events], seen: Tensor | None = None) -> None:
-        """Let each scale follow what a pass in training sent.
+        """Adjust each scale to the events of a training pass.
 
         Args:
-            events: of the pass. seen: its :func:`shares`, to be remembered for :attr:`missing`.
+            events: events of the pass.
+            seen: the :func:`shares` of the pass, which enter :attr:`missing`.
         """
         own = {site: events[site] for site in self.populations}
         sent, windows = counts(own)
@@ -157,19 +170,19 @@ class Silence:
             _center(population, *self.centers[site])
 
     def to(self, device: torch.device) -> None:
-        """Bring what it remembers to a device."""
+        """Move the state to a device."""
         self.seen = self.seen.to(device)
         self.centers = {site: (level.to(device), value.to(device)) for site, (level, value) in self.centers.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that it remembers, to go on from."""
+        """Return the state, from which training can be resumed."""
         numbers = {"seen": self.seen.tolist(), "targets": list(self.targets.values())}
         numbers |= {f"limits.{site}": [self.usual[site], self.floors[site]] for site in self.usual}
         state = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
         return state | {f"centers.{site}": torch.stack(pair) for site, pair in self.centers.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Restore a state that :meth:`state_dict` returned."""
         self.seen = state["seen"].float()
         self.targets = dict(zip(self.targets, state["targets"].tolist(), strict=True))
         for site in self.centers:
@@ -178,7 +191,7 @@ class Silence:
 
 
 def _count(student: QuantizedForSequenceClassification, batch: Batch) -> tuple[dict[Site, int], dict[Site, int]]:
-    """Neuron-windows of existing tokens of every population, and events among them."""
+    """Count the neuron-windows of existing tokens, and the events in them, by population."""
     windows: dict[Site, int] = {}
     events: dict[Site, int] = {}
     present = mask_of(batch).to(student.device)
@@ -199,10 +212,10 @@ def _centers(population: ActivationQuantizer) -> tuple[Tensor, Tensor]:
 
 
 def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
-    """The least scale at which nine in ten silent levels are still levels.
+    """The smallest scale at which nine out of ten silent levels are still within the range of levels.
 
-    Below it dead zones pile up at the ends of the range together with the values: a smaller scale then makes *more* of
-    them silent, and a scale that follows silence runs away to nothing.
+    Below it, dead zones and values both pile up at the ends of the range. A smaller scale then makes *more* values
+    silent, so a scale that follows silence would shrink toward zero.
     """
     reach: int = max(population.zero, population.top - population.zero)
     furthest = float(silent.abs().float().quantile(0.9)) / reach
@@ -210,8 +223,10 @@ def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
 
 
 def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:
-    """Silent levels and values that are nearest to real ones at the present scale: a dead zone that widens must not
-    wander towards zero."""
+    """Set the silent levels and values that are nearest to the original real values at the present scale.
+
+    A dead zone that widens must not drift toward zero.
+    """
     k, scale, origin = population.dead_zone, population.positive_scale, population.origin
     level = ((silent / scale).round() + origin).clamp(0, population.top)
     nearest = (EIGHTHS * (value / scale + origin)).round().clamp(0, EIGHTHS * population.top)

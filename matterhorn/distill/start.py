@@ -1,4 +1,4 @@
-"""Where a run and its phases begin: at a teacher, at another run, at a program, or at a task-free encoder."""
+"""Where a run and its phases start: from a teacher, another run, a program, or a task-free encoder."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from .state import is_done
 CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
 
 FITTED, STIFFNESS = 768, 1.0
-"""Rows that a classifier is fitted on behind the pooler of an encoder that compares, and how hard it holds on to 0."""
+"""Rows on which a classifier is fitted after an encoder that compares, and how strongly its weights are drawn to 0."""
 
 Source = Path | Program | GeneralEncoder
-"""A network to go on from: the folder of a quantized one, a program, or a task-free encoder."""
+"""A network to start from: the folder of a quantized one, a program, or a task-free encoder."""
 
 LEVEL_FORMATS = ("activation_bits", "kv_bits", "silence_per", "levels_per", "activation")
-"""Formats that a student shares with a network whose scales and silent levels it takes over."""
+"""Formats that a student must share with a network whose scales and silent levels it takes over."""
 
 RECIPE_FILE = "recipe.yaml"
 """Of a run's folder."""
@@ -55,8 +55,9 @@ RECIPE_FILE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Start:
-    """A network to go on from; the folder of the teacher it had (None: it had none, the backbone stands for it), its
-    task, and of a program its latent weights, where those are pinned."""
+    """What to start from: a network, the folder of its teacher (None: the backbone was its teacher), its task, and the
+    latent weights of a program, if they are pinned.
+    """
 
     network: Source
     teacher: Path | None
@@ -65,13 +66,13 @@ class Start:
 
 
 def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
-    """The run of the recipe ``start`` in a folder beside the folder ``run``, or the program or encoder that it pins.
+    """Find the run of the recipe ``start`` in a folder next to ``run``, or the pinned program or encoder.
 
-    Of a run it takes the last phase with that dead zone, else the last phase: silence that a network has learned is
-    kept, and one that is to begin without silence does not begin from silent ones.
+    Of a run, the last phase with the given dead zone is taken, else the last phase. Silence that was learned is thus
+    kept, and a network that is to start without silence does not start from a silent one.
 
     Raises:
-        InputError: there is no such run, or its phases have not ended; the file is another one.
+        InputError: there is no such run, its phases have not finished, or the file is not the pinned one.
     """
     if isinstance(start, Frozen):
         path = pinned_file(start)
@@ -91,10 +92,10 @@ def find_start(run: Path, start: str | Frozen, dead_zone: int) -> Start:
 
 
 def pinned_file(start: Frozen) -> Path:
-    """The file that a recipe pins.
+    """Return the file that a recipe pins.
 
     Raises:
-        InputError: it is not there, or another one.
+        InputError: it is missing, or has another hash.
     """
     place, name = Path(start.file).parent, Path(start.file).name
     path = (locate_general(place) if name == ARRAYS_FILE else find(place)) / name
@@ -105,15 +106,14 @@ def pinned_file(start: Frozen) -> Path:
 
 
 def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[str, Any]) -> None:
-    """Whether this teacher has the blocks that a student is to have, and a student of it can take over those of the
-    network to start from.
+    """Check that a teacher has the requested blocks, and that its student can take over those of the start.
 
     Args:
-        options: of the student (:func:`matterhorn.quantize`).
+        options: options of the student (:func:`matterhorn.quantize`).
 
     Raises:
-        InputError: it has no such blocks; the network has other sizes or formats of levels; an encoder is of another
-            backbone.
+        InputError: the teacher has no such blocks; the network has other sizes or formats of levels; or an encoder is
+            of another backbone.
     """
     blocks = options.get("blocks")
     if blocks is not None:
@@ -139,7 +139,7 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
 
 
 def _check_levels(options: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
-    """Whether a student's levels, whose scales it takes over, are those of the network ``name``."""
+    """Check that a student has the same formats of levels as the network ``name`` whose scales it takes over."""
     ours = formats_of(options)
     for field, wanted in theirs.items():
         if (own := getattr(ours, field)) != wanted:
@@ -148,13 +148,13 @@ def _check_levels(options: Mapping[str, Any], theirs: Mapping[str, Any], name: s
 
 
 def begun_phases(run: Path) -> list[Path]:
-    """Folders of a run's phases that have a network, in the order in which they ran; the last may not have ended."""
+    """Return the folders of a run's phases that have a network, in order. The last one may be unfinished."""
     found = [path.parents[1] for path in run.glob("phase-[0-9]*-k[0-9]*/best/config.json")]
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
 def finished_phases(run: Path) -> list[Path]:
-    """Folders of the phases of a run that came to its end, in order; of any other none."""
+    """Return the folders of the phases of a finished run, in order; an empty list for an unfinished run."""
     found, recipe = begun_phases(run), run / RECIPE_FILE
     ended = recipe.is_file() and len(found) == len(read_recipe(recipe).phases)
     return found if ended and all(is_done(place / "last") for place in found) else []
@@ -171,15 +171,17 @@ def start_student(
     head: bool = True,
     latents: Path | None = None,
 ) -> tuple[QuantizedForSequenceClassification, Distilling]:
-    """The network a phase starts from, with the phase's dead zone, and silent levels chosen on training rows for it;
-    and the phase, with densities where these follow from a price.
+    """Make the network that a phase starts from, with the phase's dead zone and silent levels chosen on training rows.
 
     Args:
-        source: whose blocks it takes over; None: it has the teacher's. Behind an encoder that compares, the classifier
-            is fitted to the teacher's answers.
-        options: of :func:`matterhorn.quantize`.
-        head: whether pooler and classifier of that network are taken over too; not of one that had another task.
-        latents: of a program's weights; None: they are drawn.
+        source: network whose blocks are taken over. None: the teacher's. If it is an encoder that compares, the
+            classifier is fitted to the teacher's answers.
+        options: options of :func:`matterhorn.quantize`.
+        head: whether to take over pooler and classifier too, which only makes sense for the same task.
+        latents: file of latent weights of a program. None: they are drawn.
+
+    Returns:
+        The network, and the phase with densities if these follow from a price.
     """
     student = quantize(teacher, **options)
     if source is None and phase.matched:
@@ -213,16 +215,16 @@ def start_student(
 def give_dead_zone(
     student: QuantizedForSequenceClassification, phase: Distilling, learn: Tokens, seed: int, *, trained: bool
 ) -> Distilling:
-    """Bring a network to a phase's dead zone, scales and silent levels chosen on training rows for it.
+    """Give a network the dead zone of a phase, with scales and silent levels chosen on training rows.
 
-    Levels that were trained with that dead zone already are kept: choosing anew costs accuracy and gains nothing. A
-    silent network that goes back to no dead zone gets its scales anew: silence asked for others.
+    Levels that were already trained with this dead zone are kept, since choosing them again costs accuracy. If a
+    network goes back from a dead zone to none, its scales are set again, because silence requires other scales.
 
     Args:
-        trained: whether the network was trained with the dead zone that it has.
+        trained: whether the network was trained with its present dead zone.
 
     Returns:
-        The phase, with densities where these follow from a price.
+        The phase, with densities if these follow from a price.
     """
     before = student.config.dead_zone if trained else None
     student.set_dead_zone(phase.dead_zone)
@@ -240,7 +242,7 @@ def give_dead_zone(
 
 
 def mixture(learn: Tokens, seed: int) -> dict[str, Tensor]:
-    """Training rows of all lengths in one batch."""
+    """Return training rows of all lengths in one batch."""
     rows = random.Random(seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn)))
     return on_device(learn.batch(rows), "cpu")
 
@@ -257,16 +259,17 @@ def _largest(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def take_over(
     student: QuantizedForSequenceClassification, source: QuantizedForSequenceClassification, *, head: bool
 ) -> None:
-    """Copy the blocks of another network that the student has, what lies between embeddings and the first of them, if
-    anything does, and its pooler, activation and classifier with ``head``.
-    Latent weights that the student has in another width are quantized anew, at its own scales.
+    """Copy the blocks of another network that the student has, and the projection before them, if any.
+
+    With ``head``, copy pooler, activation and classifier too. Weights of another width are quantized at the student's
+    own scales.
 
     Raises:
-        InputError: it has other sizes, or other blocks.
+        InputError: the network has other sizes or other blocks.
     """
     check_sizes(student.config.formats, source.config.formats)
     blocks, count = student.config.teacher_blocks, len(source.blocks)
-    depth = len(student.blocks) if blocks is None else count  # (that it is the teacher's was looked at before)
+    depth = len(student.blocks) if blocks is None else count  # (checked before to be that of the teacher)
     places = places_of(blocks, depth, count, source.config.teacher_blocks)
     for own, place in zip(student.layers(), places, strict=True):
         ours, theirs = own.state_dict(), source.layers()[place].state_dict()
@@ -285,7 +288,7 @@ def take_over(
 def fit_classifier(
     student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, seed: int
 ) -> None:
-    """Fit a student's classifier to what the teacher answers on some rows: least squares, behind the pooler it has."""
+    """Fit a student's classifier to the teacher's answers on some rows, by least squares after the present pooler."""
     rows = learn.subset(random.Random(seed).sample(range(len(learn)), min(FITTED, len(learn))))
     order = [row for batch in sorted_batches(rows, MEASURED_ROWS) for row in batch]
     seen: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Where a phase stands, on disk: written whole or not at all, read without pickles, resumed exactly."""
+"""The state of a phase on disk. It is written completely or not at all, read without pickle, and resumed exactly."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..reading import read_mapping, validated, whole
 from ..storage import put_folder, settle
 
 FORMAT = 2
-"""Of checkpoints; 2: parts by name, among them what holds shares of silence."""
+"""Version of checkpoints. In version 2, parts have names; one of them holds shares of silence."""
 
 STATE, PLAIN = "state.safetensors", "state.json"
 
 
 class Stateful(Protocol):
-    """What goes on from where it was: a network, an average, what a loss remembers."""
+    """Anything whose state is saved and restored: a network, an average, parts of a loss."""
 
     def state_dict(self) -> dict[str, Tensor]:  # noqa: D102
         ...
@@ -35,7 +35,7 @@ class Stateful(Protocol):
 
 @dataclass
 class Progress:
-    """Where a phase stands. ``best``: score of the network that is kept; ``history``: figures of all evaluations."""
+    """Progress of a phase. ``best``: score of the network that is kept. ``history``: figures of all evaluations."""
 
     step: int = 0
     best: float = -math.inf
@@ -45,7 +45,7 @@ class Progress:
     done: bool = False
 
     def note(self, step: int, seconds: float, score: float, figures: Mapping[str, float]) -> None:
-        """Note an evaluation after so many steps and seconds, and whether it is the best so far."""
+        """Record an evaluation after this many steps and seconds, and update the best score."""
         self.step, self.seconds = step, seconds
         self.history.append({"step": step, **figures})
         if score > self.best:
@@ -55,7 +55,7 @@ class Progress:
 def save_state(
     folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
-    """Write all parts, the optimizer, the random state and progress to ``folder``, whole or not at all."""
+    """Save all parts, the optimizer, the random state and progress to ``folder``, completely or not at all."""
     tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
@@ -71,7 +71,7 @@ def save_state(
 
 
 def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer) -> Progress:
-    """Bring all parts, the optimizer and the random state back to where :func:`save_state` left them.
+    """Restore all parts, the optimizer and the random state from what :func:`save_state` saved.
 
     Without a checkpoint they stay as they are.
     """
@@ -96,7 +96,7 @@ def load_state(folder: Path, parts: Mapping[str, Stateful], optimizer: torch.opt
 
 
 def read_progress(folder: Path) -> Progress:
-    """Where the phase stands that left its state in ``folder``.
+    """Read the progress of the phase that saved its state in ``folder``.
 
     Raises:
         InputError: it is of another version.
@@ -109,5 +109,5 @@ def read_progress(folder: Path) -> Progress:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the phase that left its state in ``folder`` came to its end."""
+    """Whether the phase that saved its state in ``folder`` has finished."""
     return (folder / PLAIN).is_file() and read_progress(folder).done

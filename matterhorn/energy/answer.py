@@ -1,4 +1,4 @@
-"""The answer of ``matterhorn energy``: one plain dictionary for the table, the JSON and the page."""
+"""The answer of ``matterhorn energy``: one plain dictionary, from which the table, the JSON and the page are made."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from .uncertainty import uncertainty
 from .verdict import against_rivals, verdict
 
 ENERGY_FORMAT = 6
-"""Of the document that ``matterhorn energy --json`` prints; 6: ``accumulate_only_share`` is that of accumulates."""
+"""Version of the document that ``matterhorn energy --json`` prints. In version 6, ``accumulate_only_share`` became the
+share of accumulates.
+"""
 
 PAPER = {"ratio": 2.31, "rival": "Otters", "source": "arXiv 2601.22876; against whom is not said, most likely Otters"}
-"""What the paper says rivals cost over its own network, in an accounting of its own."""
+"""How much more rivals cost than the paper's own network, according to the paper and its own accounting."""
 
 NOTES = {
     "levels": "Other codes are evaluated on the levels of this network, which was trained with its own dead zone; "
@@ -52,9 +54,21 @@ def energy_answer(
     length: int = PAPER_LENGTH,
     scores: Scores | None = None,
 ) -> dict[str, Any]:
-    """Everything about one trace on one chip. ``n``: sequences in the trace; BERT-base figures are per sentence of
-    ``length`` tokens. ``task``: of the rows that ran, if known; ``data``: where they are from, if they are not the
-    task's own. ``scores``: on the model's task, where they are known."""
+    """Report everything that is known about one trace on one chip, as ``matterhorn energy --json`` prints it.
+
+    The dictionary has the bill of the run, other codes, rivals and the dense network on the BERT-base shape,
+    uncertainties and notes. Keys that end in ``_j``, ``_s``, ``_w`` and ``_m2`` are in J, s, W and m². ``n`` is the
+    number of sequences in the trace.
+
+    Args:
+        trace: trace of a run.
+        chip: the chip to bill on. Digital arrays are used if its synapse units cannot hold the network's potentials.
+        model: name of the network in the report.
+        task: task of the rows that ran, if known.
+        data: source of the rows, if they are not the task's own.
+        length: tokens per sentence in figures on the BERT-base shape.
+        scores: accuracies on the model's task, if known.
+    """
     side, comparison = Side.of(as_traced(trace), trace, chip), Comparison.of(trace, chip, length)
     hardware = "digital" if overflow(side.activities, chip) else hardware_of(chip)[-1]
     own, codes = side.bill(chip, hardware), encodings(side, chip)
@@ -95,7 +109,7 @@ def energy_answer(
 
 
 def _ran(trace: Trace) -> dict[str, Any]:
-    """What ran, and how silent it was."""
+    """What ran, and its silent and quiet share."""
     return {
         "code": own_name(trace),
         "program": trace.program,
@@ -108,7 +122,7 @@ def _ran(trace: Trace) -> dict[str, Any]:
 
 
 def _billed(own: Bill, chip: Chip) -> dict[str, Any]:
-    """J, s, W and m² of the network as it ran, and what counts of accumulates alone would say (J)."""
+    """J, s, W and m² of the network as it ran, and the J that counting accumulates alone would give."""
     return {
         "total_j": own.total,
         "per_sentence_j": own.per_sentence,
@@ -125,7 +139,7 @@ def _billed(own: Bill, chip: Chip) -> dict[str, Any]:
 
 
 def _at_base(base: Bill, length: int) -> dict[str, Any]:
-    """The network on the BERT-base shape, a sentence of ``length`` tokens: J, s, m²."""
+    """J, s and m² of the network on the BERT-base shape, for a sentence of ``length`` tokens."""
     return {
         "bert_base_tokens": length,
         "bert_base_per_sentence_j": base.total,
@@ -136,7 +150,7 @@ def _at_base(base: Bill, length: int) -> dict[str, Any]:
 
 
 def _compared(rows: list[dict[str, Any]], dense: dict[str, Any]) -> dict[str, Any]:
-    """Rivals and the dense network, how often they cost what ours does, and what the paper says of that."""
+    """Rivals and the dense network, how many times our energy they take, and what the paper says about that."""
     nearest = min(rows, key=lambda row: row["times_ours"])
     matched = [row for row in rows if row["at_equal_accuracy"]]
     return {
@@ -151,7 +165,7 @@ def _compared(rows: list[dict[str, Any]], dense: dict[str, Any]) -> dict[str, An
 
 
 def larger_capacitors(side: Side, base: Side, chip: Chip) -> dict[str, str]:
-    """A note where a chip's capacitors do not hold the potentials of a network, or of it on the BERT-base shape."""
+    """Note that a chip's capacitors cannot hold the potentials of a network, as it is or on the BERT-base shape."""
     if too_large := overflow(side.activities, chip):
         return {"capacitor": f"It is billed on digital arrays: {too_large}. Synapse units beside it have larger ones."}
     if too_large := overflow(base.activities, chip):
@@ -161,7 +175,7 @@ def larger_capacitors(side: Side, base: Side, chip: Chip) -> dict[str, str]:
 
 
 def larger_dies(areas: Mapping[str, float | None], chip: Chip) -> dict[str, str]:
-    """A note where networks (by name, m²) take more than the largest die of a chip."""
+    """Note that networks (area by name, m²) exceed the largest die of a chip."""
     die = chip.mesh.area
     too_large = [f"{name} ({area * 1e6:,.0f} mm²)" for name, area in areas.items() if area and area > die.si]
     if not too_large:
@@ -171,7 +185,10 @@ def larger_dies(areas: Mapping[str, float | None], chip: Chip) -> dict[str, str]
 
 
 def weight_band(side: Side, chip: Chip) -> dict[str, float]:
-    """Total (J) of the own code on digital arrays with free, local, large on-chip and external weights."""
+    """Total energy (J) of the network's own code on digital arrays, for several costs of reading weights.
+
+    Weights are free, local, in large on-chip memory, or in external memory.
+    """
     read = chip.weights.read
     reads = {"none": 0.0, "local": read.si, "large_sram": chip.weights.large.si, "far": chip.weights.far.si}
     ordered = sorted(reads.items(), key=lambda item: item[1])
@@ -181,7 +198,7 @@ def weight_band(side: Side, chip: Chip) -> dict[str, float]:
 
 
 def _beside(joules: float, bill: Bill | None, base: Bill) -> dict[str, Any]:
-    """J, and s and m² where there is a bill that has them, beside ours."""
+    """J, s and m² of another network compared with ours; s and m² are None without a bill."""
     delay = bill.latency * bill.area if bill else None
     return {
         "total_j": joules,
@@ -193,7 +210,10 @@ def _beside(joules: float, bill: Bill | None, base: Bill) -> dict[str, Any]:
 
 
 def _dense(side: Side, chip: Chip, base: Bill) -> dict[str, Any]:
-    """The dense network at its cheapest. Of a macro only joules are known, and its accuracy was not measured."""
+    """The dense network on its cheapest hardware, which may be a compute-in-memory macro, of which only J are known.
+
+    Its accuracy was not measured.
+    """
     joules = side.dense_j(chip)
     where = min(joules, key=lambda kind: joules[kind])
     timed = {str(kind): bill for kind, bill in side.bills(chip).items()}.get(where)

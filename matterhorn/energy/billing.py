@@ -1,6 +1,6 @@
-"""The bill: energy of activities on a chip, by connection and category. A pure function; every count has a line.
+"""The bill: energy of activities on a chip, by connection and category. A pure function of its inputs.
 
-All formulas are listed with their symbols in ``docs/energy.md``.
+``docs/energy.md`` lists all formulas and their symbols.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CATEGORIES = (
     "msu_row_drivers", "msu_integrator", "msu_comparator", "msu_readout", "msu_control", "neuron_state", "thresholds",
     "digital_functions", "leakage",
 )  # fmt: skip
-"""Every category of a bill, in the order in which they are shown."""
+"""All categories of a bill, in display order."""
 
 PARTS = {
     "computing": ("computing",),
@@ -35,19 +35,25 @@ PARTS = {
     "columns of synapse units": ("msu_integrator", "msu_comparator", "msu_readout", "msu_control"),
     "digital functions, leakage": ("digital_functions", "leakage"),
 }
-"""The parts of a bar and the categories in them: together all of them, and no more than eyes tell apart."""
+"""Parts of a bar in a plot, and the categories that each contains. Together they cover all categories; there are few
+enough to tell apart.
+"""
 
 WINDOWS_PER_BLOCK = 6
-"""Windows that a token needs through one block: projections, qk, pv, output, ffn1, ffn2."""
+"""Windows that a token takes to pass through one block: projections, qk, pv, output, ffn1, ffn2."""
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Energy of a run.
+    """Energy, time and area of a run.
 
     Attributes:
-        lines: J by (connection or digital step, category). latency: s, sequences one after the other. area: m².
-        operations: synaptic operations. sequences, tokens: what ran.
+        hardware: ``digital`` or ``msu``.
+        lines: J by (connection or digital step, category).
+        latency: time of all sequences, one after the other, in s.
+        area: area of the hardware that is used, in m².
+        operations: number of synaptic operations.
+        sequences, tokens: number of sequences and tokens that ran.
     """
 
     hardware: Hardware
@@ -59,7 +65,7 @@ class Bill:
     tokens: int
 
     def __str__(self) -> str:
-        """Energy, time and area of a sentence, then its categories, each with its share."""
+        """Summarize energy, time and area per sentence, then list the categories with their shares."""
         found = sorted(self.by_category.items(), key=lambda item: -item[1])
         rows = [f"  {engineering(j / self.sequences):>10}  {j / self.total:6.1%}  {name}" for name, j in found if j]
         seconds = engineering(self.latency / self.sequences, "s")
@@ -68,12 +74,12 @@ class Bill:
 
     @property
     def total(self) -> float:
-        """J."""
+        """Total energy in J."""
         return sum(self.lines.values())
 
     @property
     def by_category(self) -> dict[str, float]:
-        """J by category, all categories in order."""
+        """J by category, with all categories in order."""
         sums = dict.fromkeys(CATEGORIES, 0.0)
         for (_, category), joules in self.lines.items():
             sums[category] += joules
@@ -88,22 +94,22 @@ class Bill:
         return dict(sums)
 
     def share(self, *categories: str) -> float:
-        """Share of the total that falls to some categories."""
+        """Share of the total energy that some categories have, from 0 to 1."""
         return sum(self.by_category[c] for c in categories) / self.total if self.total else 0.0
 
     @property
     def movement_share(self) -> float:
-        """Share of moving spikes and dense words over the mesh."""
+        """Share of the total energy that moves spikes and dense words over the mesh."""
         return self.share("spike_movement", "dense_movement")
 
     @property
     def power(self) -> float:
-        """Mean power while running, W."""
+        """Mean power while running, in W."""
         return self.total / self.latency if self.latency else 0.0
 
     @property
     def per_sentence(self) -> float:
-        """J per sequence."""
+        """Energy per sequence, in J."""
         return self.total / self.sequences
 
 
@@ -116,7 +122,10 @@ def make_bill(activities: Sequence[Activity], trace: Trace, chip: Chip, mapping:
 def bill_windows(
     activities: Sequence[Activity], windows: float, chip: Chip, mapping: Mapping, steps: Iterable[DigitalTrace] = ()
 ) -> Bill:
-    """Bill activities of one sequence that take so many windows, one after the other, and digital steps."""
+    """Bill the activities of one sequence, and digital steps.
+
+    ``windows``: number of windows that run one after the other.
+    """
     longest: float = reduce(np.maximum, (window(a, chip, mapping) for a in activities))
     duration = windows * longest
     lines: dict[tuple[str, str], float] = defaultdict(float)
@@ -151,7 +160,10 @@ def _all_lines(
 
 
 def state_bits(activities: Sequence[Activity], chip: Chip) -> float:
-    """Memory of all neurons, bit: potentials of static connections, thresholds of what fires and of stored K and V."""
+    """Memory of all neurons, in bits.
+
+    It holds the potentials of static connections, and the thresholds of neurons that fire and of stored K and V.
+    """
     bits = 0.0
     for sharing in populations(activities).values():
         a = sharing[0]
@@ -164,7 +176,7 @@ def state_bits(activities: Sequence[Activity], chip: Chip) -> float:
 
 
 def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mapping) -> float:
-    """Area of what a code's capacitors are larger than those that the units come with, m²."""
+    """Area, in m², by which the capacitors that a code needs exceed those that the synapse units include."""
     unit = chip.msu
     if mapping.hardware == "digital" or unit is None:
         return 0.0
@@ -177,12 +189,13 @@ def extra_capacitors(activities: Sequence[Activity], chip: Chip, mapping: Mappin
 
 
 def windows_of(trace: Trace) -> int:
-    """Windows of all sequences, blocks one after the other and tokens streaming through a block's stages.
+    """Number of windows of all sequences.
 
-    A block of n tokens that computes m of them takes n + m + :data:`WINDOWS_PER_BLOCK` − 2 windows: n to stream keys
-    and values in, m more since no query can be answered before the last key is there. m is n, or 1 in a block that
-    computes only the first token: its inputs still pass through, for keys and values, but only one query follows them.
-    All windows last as long as the longest.
+    Blocks run one after the other, and tokens stream through the stages of a block. A block over n tokens that computes
+    m of them takes n + m + :data:`WINDOWS_PER_BLOCK` − 2 windows. It takes n windows to stream in keys and values, and
+    m more because no query can be answered before the last key is there. In most blocks m = n. In a block that computes
+    only the first token, m = 1: all its inputs still pass through for keys and values, but only one query follows. All
+    windows last as long as the longest one.
     """
     shape = trace.shape
     return sum(
@@ -193,8 +206,11 @@ def windows_of(trace: Trace) -> int:
 
 
 def window(a: Activity, chip: Chip, mapping: Mapping) -> float:
-    """Mean window of a connection, s: its slots and the read-out behind them, or on a digital array one cycle per
-    arriving row if that is longer."""
+    """Mean duration of a connection's window, in s.
+
+    On synapse units it is all slots plus the read-out. On a digital array it is one cycle per slot, or one cycle per
+    arriving row if that takes longer.
+    """
     if mapping.hardware == "msu" and not a.dynamic:
         assert chip.msu is not None
         binary = chip.msu.pulses == "binary" and a.form != "train"

@@ -1,4 +1,4 @@
-"""The chip: energies, geometry and network, each number with unit and source (see ``chips/*.yaml``)."""
+"""The chip: energies, geometry and network. Each number has a unit and a source (see ``chips/*.yaml``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Conductance = Annotated[Quantity, within("S", 0, 1)]
 
 
 class Logic(Strict):
-    """Digital arithmetic. ``customary`` is the one addition that others print their whole bill with."""
+    """Digital arithmetic. ``customary`` is the energy of the one addition that others use for their whole bill."""
 
     accumulate: Energy
     compare: Energy
@@ -42,7 +42,7 @@ class Logic(Strict):
 
 
 class Core(Strict):
-    """A digital tile: an SRAM that yields one row of weights per cycle, and an adder per column."""
+    """A digital tile: an SRAM that reads one row of weights per cycle, and an adder per column."""
 
     rows: Positive
     columns: Positive
@@ -51,8 +51,11 @@ class Core(Strict):
 
 
 class Weights(Strict):
-    """Weight memory. ``large`` and ``far`` are what a read costs in a memory of 1 MB and off the chip; ``reuse`` is how
-    many windows of a dense network share one read."""
+    """Weight memory.
+
+    ``large`` and ``far`` are the costs of a read from a memory of 1 MB and from off the chip. ``reuse`` is the number
+    of windows of a dense network that share one read.
+    """
 
     read: BitEnergy
     large: BitEnergy
@@ -61,7 +64,9 @@ class Weights(Strict):
 
 
 class State(Strict):
-    """Memory of the neurons: potentials of ``bits``, words of ``threshold``; ``area`` is a bit's."""
+    """Memory of the neurons: potentials of ``bits`` bits and thresholds of ``threshold`` bits. ``area`` is that of one
+    bit.
+    """
 
     read: BitEnergy
     write: BitEnergy
@@ -79,7 +84,9 @@ class KeyValue(Strict):
 
 
 class Hop(Strict):
-    """One hop of a spike packet: ``energy`` per packet, ``bit`` per bit of it; ``header`` bits beside the address."""
+    """One hop of a spike packet: ``energy`` per packet, ``bit`` per bit of it, and ``header`` bits in addition to the
+    address.
+    """
 
     energy: Energy
     bit: BitEnergy
@@ -87,12 +94,13 @@ class Hop(Strict):
 
 
 class Network(Strict):
-    """The mesh. ``dense`` is per bit of a packed dense word and hop; ``wire`` is added per bit and tile edge;
-    ``message`` is what a spike packet costs per tile that it is sent to, beside its hops.
+    """The mesh.
 
-    ``route`` says whether hops are counted on the placed mesh or fixed (``hops`` per delivery); ``delivery`` whether a
-    packet serves a whole array or one synapse. ``train`` says whether a rate code's spikes always go as packets, or as
-    raw bits of the train where these are cheaper.
+    ``dense`` is per bit of a packed dense word and hop. ``wire`` is added per bit and tile edge. ``message`` is the
+    cost of a spike packet per destination tile, in addition to its hops. ``route`` states whether hops are counted on
+    the placed mesh or fixed (``hops`` per delivery). ``delivery`` states whether a packet serves a whole array or one
+    synapse. ``train`` states whether the spikes of a rate code always travel as packets, or as raw bits of the train if
+    these are cheaper.
     """
 
     hop: Hop
@@ -106,7 +114,9 @@ class Network(Strict):
 
 
 class Mesh(Strict):
-    """Largest mesh, and die: no tile may be larger; of a network that is, it is said, as that takes several dies."""
+    """Largest mesh, and largest die. No tile may exceed the die. A network that exceeds it is noted, as it takes
+    several dies.
+    """
 
     rows: Positive
     columns: Positive
@@ -116,10 +126,11 @@ class Mesh(Strict):
 class Msu(Strict):
     """Memristive synapse unit: ``stacked`` arrays of rows × columns pairs, read for |κ| slots at ``voltage``.
 
-    The read voltage is made from ``supply`` by a linear regulator. A column's current, divided by ``attenuation``,
-    charges a ``capacitor`` of ``capacitor_density`` up to ``swing``; converters need ``read_time`` after the window.
-    ``pulses``: an event drives its row for |κ| ``slots``, or for one slot for each set bit of |κ| (``binary``), charge
-    being halved from each bit to the next; the capacitor stays as large, to tell the same potentials apart.
+    A linear regulator makes the read voltage from ``supply``. A column's current, divided by ``attenuation``, charges a
+    ``capacitor`` of ``capacitor_density`` up to ``swing``. Converters need ``read_time`` after the window. ``pulses``
+    states whether an event drives its row for |κ| ``slots``, or for one slot per set bit of |κ| (``binary``), with the
+    charge halved from each bit to the next. The capacitor has the same size in both cases, so as to resolve the same
+    potentials.
     """
 
     rows: Positive
@@ -146,21 +157,21 @@ class Msu(Strict):
 
     @property
     def unit_charge(self) -> float:
-        """Charge that one slot of one row leaves on a column's capacitor, C."""
+        """Charge that one slot of one row adds to a column's capacitor, in C."""
         return self.voltage.si * (self.g_on.si - self.g_off.si) * self.slot.si / self.attenuation.si
 
     @property
     def largest_potential(self) -> float:
-        """Potential, in slots of one row, that fills the capacitor."""
+        """Potential that fills the capacitor, in slots of one row."""
         return self.capacitor.si * self.swing.si / self.unit_charge
 
     def capacitors(self, farads: float) -> float:
-        """Area of all capacitors of a unit with so many farads a column, m²."""
+        """Area of all capacitors of a unit with this capacitance (F) per column, in m²."""
         return self.stacked.si * self.columns.si * farads / self.capacitor_density.si
 
 
 class Step(Strict):
-    """Operations of a digital function: per element and per vector."""
+    """Operations of a digital function, per element and per vector."""
 
     adds: Count
     multiplies: Count
@@ -170,7 +181,7 @@ class Step(Strict):
 
 
 class Digital(Strict):
-    """The digital functions of a transformer; the head is counted per product."""
+    """The digital functions of a transformer. The head is counted per product."""
 
     embedding: Step
     layer_norm: Step
@@ -183,7 +194,9 @@ class Digital(Strict):
 
 
 class Macro(Strict):
-    """A dense compute-in-memory macro that a dense network may take: ``product`` of a 4-bit level and a bit."""
+    """A dense compute-in-memory macro for dense networks. ``product`` is the energy of a product of a 4-bit level and
+    a bit.
+    """
 
     product: Energy
 
@@ -196,7 +209,7 @@ class Embedding(Strict):
 
 
 class Chip(Strict):
-    """A whole chip. ``msu`` is absent where there is none. ``non_commercial`` lists keys under such a license."""
+    """A whole chip. ``msu`` is None if it has no synapse units. ``non_commercial`` lists keys under such a license."""
 
     name: str
     title: str
@@ -233,7 +246,7 @@ class Chip(Strict):
         return self
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:
-        """All numbers with their dotted keys."""
+        """Yield all numbers with their dotted keys."""
         yield from _walk(self, "")
 
 

@@ -1,4 +1,4 @@
-"""Energy of computing: synapses on digital arrays or in synapse units, neurons, and digital functions. J throughout."""
+"""Energy of computing, in J: synapses on digital arrays or in synapse units, neurons, and digital functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dense encoder of Hugging Face, billed from its configuration alone."""
+"""Bill a dense Hugging Face encoder from its configuration alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that another simulator counted, as a table: from rows to a bill."""
+"""Bill layers that another simulator has counted, given as a table."""
 
 from __future__ import annotations
 

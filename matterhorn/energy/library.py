@@ -26,21 +26,25 @@ def shipped() -> list[str]:
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Chip:
-    """Load a chip by name or by the path of a file, then apply overrides such as ``noc.hop.energy=1 pJ``."""
+    """Load a chip by name or by the path of a YAML file, then apply overrides such as ``noc.hop.energy=1 pJ``.
+
+    Raises:
+        InputError: there is no such chip, its file is not valid, or an override is not possible.
+    """
     path = _locate(name)
     return _made(path, _inherited(path, (), {}), overrides)
 
 
 def load_shipped() -> list[Chip]:
-    """All chips that come with the package; a file that several inherit is read once."""
+    """Load all chips that come with the package. A file that several of them inherit from is read once."""
     known: dict[Path, dict[str, Any]] = {}
     return [_made(path, _inherited(path, (), known), ()) for path in map(_locate, shipped())]
 
 
 def with_value(part: Part, key: str, si: float | NDArray[np.float64]) -> Part:
-    """The same chip (or part of one) with one number replaced by another SI value; ranges are not checked again.
+    """Return the chip (or a part of it) with one number replaced by another SI value. Ranges are not checked again.
 
-    An array ``[n]`` stands for n chips: every bill on it has arrays for joules.
+    An array ``[n]`` stands for n chips; every bill on it then has arrays of joules.
     """
     first, _, below = key.partition(".")
     inner = getattr(part, first)
@@ -61,7 +65,7 @@ def _locate(name: str) -> Path:
 
 
 def _made(path: Path, plain: dict[str, Any], overrides: Sequence[str]) -> Chip:
-    """A chip of a file's content, and of what is set beside it."""
+    """Make a chip from the content of a file and the overrides."""
     plain.setdefault("name", path.stem)
     for override in overrides:
         _set(plain, override)
@@ -69,7 +73,9 @@ def _made(path: Path, plain: dict[str, Any], overrides: Sequence[str]) -> Chip:
 
 
 def _inherited(path: Path, seen: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
-    """Content of a file, laid over the chip that it inherits. ``known``: of files that were read, and will be."""
+    """Return the content of a file, merged over that of the chip that it inherits from. ``known`` caches the files
+    read.
+    """
     if path not in known:
         known[path] = read_yaml(path)
     own = dict(known[path])
@@ -85,7 +91,9 @@ def _inherited(path: Path, seen: tuple[Path, ...], known: dict[Path, dict[str, A
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Own keys over inherited ones; a number (it has a ``value``) is replaced whole, so that it brings its source."""
+    """Merge own keys over inherited ones. A number (with a ``value``) is replaced as a whole, so that it brings its
+    source.
+    """
     merged = dict(base)
     for key, value in own.items():
         inherited = merged.get(key)

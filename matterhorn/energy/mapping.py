@@ -1,4 +1,4 @@
-"""Mapping: connections to arrays, arrays to tiles of a mesh, and the hops of every flow, counted on the placed mesh."""
+"""Mapping of connections to arrays, and of arrays to tiles of a mesh. Hops of every flow are counted on that mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes on a mesh: X first, then Y; a multicast packet travels the union of its X-Y paths, each link once."""
+"""Routes on a mesh, first along X, then along Y. A multicast packet uses each link of its X-Y paths only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy of movement over the mesh: spikes, dense words and results. J throughout."""
+"""Energy of movement over the mesh, in J: spikes, dense words and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one more event of each population costs on a chip, and how many of each a target leaves."""
+"""Energy of one more event of each population on a chip, and how many events of each a target leaves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .mapping import hardware_of
 from .study import map_trace
 
 COUNTS = ("events", "kappa", "operations", "active", "squares")
-"""Of an activity: what grows with its source's events."""
+"""Fields of an activity that grow with the events of its source."""
 
 STEP = 0.01
 """A price is the difference that so many more events of a population make, over them."""
@@ -25,11 +25,12 @@ DENSEST, HALVINGS = 0.5, 60
 
 @dataclass(frozen=True)
 class Prices:
-    """Of sentences like those of a trace, on one chip.
+    """Prices on one chip for sentences like those of a trace.
 
     Attributes:
-        events: J of one more event of each population, all that it causes included. windows: of each population in a
-            mean sentence. fixed: J of a mean sentence without any event.
+        events: J of one more event of each population, with everything that it causes.
+        windows: windows of each population in a mean sentence.
+        fixed: J of a mean sentence without any event.
     """
 
     events: dict[str, float]
@@ -42,8 +43,10 @@ class Prices:
 
 
 def prices(trace: Trace, chip: Chip) -> Prices:
-    """Prices around what a trace counted, on synapse units where the chip has them, each with as large a capacitor as
-    it takes."""
+    """Compute prices around the counts of a trace, on synapse units if the chip has them.
+
+    Each unit has as large a capacitor as it needs.
+    """
     mapping, counted = map_trace(trace, chip, hardware_of(chip)[-1]), as_traced(trace)
     sites = {site: max(readers, key=lambda a: a.windows) for site, readers in populations(counted).items()}
     names = dict.fromkeys(site.part for site in sites)
@@ -71,14 +74,15 @@ def _more(a: Activity, name: str) -> Activity:
 def spread(
     worth: Mapping[str, float], found: Prices, reached: Callable[[Mapping[str, float]], bool]
 ) -> dict[str, float]:
-    """Densities of events that lose least for their joules: the most that a target still allows.
+    """Find densities of events that lose least for their joules, at the highest level that a target permits.
 
-    A population whose loss falls by ``worth`` each time its events are e times as many has a marginal worth of
-    worth/density a window, so that at the optimum under a budget (of Lagrange) joules of populations are to each other
-    as their worths: density ∝ worth / (price · windows).
+    If a population's loss falls by ``worth`` each time its events are multiplied by e, the marginal worth per window is
+    worth/density. At the optimum under a budget (by Lagrange multipliers) the joules of populations are proportional to
+    their worths: density ∝ worth / (price · windows).
 
     Args:
-        worth: of each population, > 0. reached: whether densities meet the target; true of none at all.
+        worth: worth of each population, > 0.
+        reached: whether densities meet the target. It must be true without any event.
     """
     each = {name: worth[name] / max(found.events[name] * found.windows[name], 1e-30) for name in worth}
 

@@ -24,7 +24,7 @@ from .shapes import SHAPES, as_wide, lay
 
 
 class Figure(Strict):
-    """A published or deduced number and where it comes from; without ``low`` and ``high`` those are assumed."""
+    """A published or deduced number and its source. Bounds are assumed if ``low`` and ``high`` are not given."""
 
     value: float = Field(ge=0)
     source: str = Field(min_length=3)
@@ -38,7 +38,7 @@ class Figure(Strict):
 
 
 class Rival(Strict):
-    """One operating point; see ``rivals.yaml``. ``listed_as``: its name among published scores, if that is another."""
+    """One operating point (see ``rivals.yaml``). ``listed_as``: its name among published scores, if different."""
 
     name: str
     listed_as: str | None = None
@@ -65,8 +65,9 @@ class Rival(Strict):
 
     @property
     def silent_share(self) -> float | None:
-        """Share of neuron-windows without a spike, and of quiet synapses too, as one rate holds for all neurons;
-        unknown for trains."""
+        """Share of neuron-windows without a spike. It equals the quiet share, since one rate holds for all neurons.
+        Unknown for trains.
+        """
         return 1 - self.spikes.value if self.form == "spike" else None
 
 
@@ -79,7 +80,7 @@ def rivals() -> tuple[Rival, ...]:
 
 @dataclass(frozen=True)
 class Side:
-    """One network and sentence in a comparison: what it does, and where it lies on each kind of array."""
+    """One network and sentence in a comparison: its activities, and its placement on each kind of array."""
 
     activities: tuple[Activity, ...]
     trace: Trace
@@ -87,17 +88,17 @@ class Side:
 
     @classmethod
     def of(cls, activities: Iterable[Activity], trace: Trace, chip: Chip) -> Side:
-        """Placed on all kinds of array that a chip has."""
+        """Place a network on all kinds of arrays of a chip."""
         own, longest = tuple(activities), max(trace.lengths)
         return cls(own, trace, {kind: place(own, chip, kind, longest) for kind in hardware_of(chip)})
 
     def bill(self, chip: Chip, kind: Hardware) -> Bill:
-        """On one kind of array of a chip of the same sizes, whose numbers may be others (or arrays of them)."""
+        """Bill on one kind of array of a chip with the same sizes. Its numbers may differ, or be arrays of numbers."""
         placed = replace(self.placed[kind], static=geometry(chip, kind), digital=geometry(chip, "digital"))
         return make_bill(self.activities, self.trace, chip, placed)
 
     def bills(self, chip: Chip) -> dict[Hardware, Bill]:
-        """On all kinds of array that the chip has."""
+        """Bill on all kinds of arrays of the chip."""
         return {kind: self.bill(chip, kind) for kind in hardware_of(chip)}
 
     def dense_j(self, chip: Chip) -> dict[str, float]:
@@ -113,7 +114,7 @@ class Side:
         return found | {"digital": reused.total, "macro": rest + made}
 
     def scaled(self, factor: float) -> Side:
-        """The same network with so many times its spikes."""
+        """Return the same network with its spikes multiplied by a factor."""
         return replace(self, activities=tuple(scaled(a, factor) for a in self.activities))
 
 
@@ -150,12 +151,14 @@ class Comparison:
         return cls(own, replace(own, activities=tuple(recode(laid, CODINGS[0]))), found, length)
 
     def rival_bills(self, chip: Chip) -> dict[str, dict[Hardware, Bill]]:
-        """By name and kind of array; one packet per spike, the format that the rates were deduced from."""
+        """Bills of rivals by name and kind of array, with one packet per spike, the format for which rates were
+        deduced.
+        """
         packets = chip.model_copy(update={"noc": chip.noc.model_copy(update={"train": "packet"})})
         return {name: side.bills(packets) for name, side in self.rivals.items()}
 
     def ratios(self, chip: Chip) -> dict[str, float]:
-        """What each rival costs over what ours costs, each on the array that is cheaper for it, and ``dense``."""
+        """Ratio of each rival's energy to ours, each on its cheaper array, and of ``dense``."""
         ours = cheapest(bill.total for bill in self.own.bills(chip).values())
         found = {
             name: cheapest(b.total for b in bills.values()) / ours for name, bills in self.rival_bills(chip).items()
@@ -256,8 +259,11 @@ def _activity(rival: Rival, dense: Activity) -> Activity:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores on one task, as shares of one: of this network, the best teacher of its kind that is known (a weaker one
-    would flatter what is lost), and published ones by name. ``shipped``: what networks that ship lose, by name."""
+    """Scores on one task, from 0 to 1.
+
+    They are those of this network, of the best known teacher of its kind (a weaker one would make the loss look
+    smaller), and published ones by name. ``shipped``: the losses of shipped networks by name.
+    """
 
     own: float
     teacher: float
@@ -266,19 +272,19 @@ class Scores:
 
     @property
     def lost(self) -> float:
-        """What this network loses against its teacher."""
+        """Loss of this network relative to its teacher."""
         return self.teacher - self.own
 
     def of(self, rival: Rival) -> float | None:
-        """A rival's score, None where none is known."""
+        """Score of a rival; None if unknown."""
         return self.published.get(rival.listed_as or rival.name)
 
     def drop(self, rival: Rival) -> float | None:
-        """What a rival loses against BERT-base, which all of them start from."""
+        """Loss of a rival relative to BERT-base, from which all of them start."""
         score, teacher = self.of(rival), self.published.get("BERT-base")
         return None if score is None or teacher is None else teacher - score
 
     def matched(self, rival: Rival) -> bool:
-        """Whether this network loses no more against its teacher than the rival does."""
+        """Whether this network loses no more relative to its teacher than the rival does."""
         drop = self.drop(rival)
         return drop is not None and self.lost <= drop

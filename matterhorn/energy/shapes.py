@@ -1,4 +1,4 @@
-"""Laying what was counted on one network over the shape of another: shares stay, sizes change."""
+"""Transfer the counts of one network to the shape of another: shares stay the same, sizes change."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ SHAPES = {
 """Shapes by name."""
 
 COUNTS = ("silent", "histogram", "windows", "events", "kappa_sum", "products", "accumulates")
-"""Of a connection, what its source's spikes decide: the same for all that one population feeds."""
+"""Fields of a connection that depend on its source's spikes, equal for all connections of the same source."""
 
 PAPER_LENGTH = 128
-"""Tokens of the sentence that codes and rivals are billed for on BERT-base."""
+"""Tokens of the sentence for which codes and rivals are billed on BERT-base."""
 
 
 def as_wide(shape: Shape, trace: Trace) -> Shape:
-    """The shape with as many intermediate neurons per neuron of its width as the traced network has, and cut to the
-    first token where that is: a student that is wider than its teacher is billed for it at every size."""
+    """Return the shape with the traced network's ratio of intermediate neurons to width, and its cut to the first
+    token.
+
+    A student that is wider than its teacher is thus billed for it at every size.
+    """
     own = trace.shape
     return replace(shape, intermediate=shape.width * own.intermediate // own.width, first_only=own.first_only)
 
 
 def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:
-    """One sentence of ``length`` tokens on ``shape``, each block with the shares of a block at the same depth.
+    """Transfer a trace to one sentence of ``length`` tokens on ``shape``. Each block has the shares of one at the same
+    depth.
 
-    Histograms keep their distribution: rows are repeated or dropped to the new number of neurons. Events and Σ|κ| scale
-    with windows, accumulates with products, offsets with the keys or values that they are added up over. A block that
-    computes only the first token has the shares of the last one, and lends them to no other unless there is none.
+    Histograms keep their distribution; rows are repeated or dropped. Events and Σ|κ| scale with windows, accumulates
+    with products, and offsets with the keys or values that they are summed over. A block that computes only the first
+    token has the shares of the last traced block. If that one computes only the first token too, it serves no other
+    block, unless there is no whole one.
     """
     laid = Trace(shape, trace.vocabulary, trace.labels)
     laid.add_lengths([length])
@@ -64,8 +69,10 @@ def _origins(old: Shape, new: Shape) -> list[int]:
 
 
 def _lent(trace: Trace, origin: int, is_cut: bool) -> list[ConnectionTrace]:
-    """The connections that a block lends. Where a network has no whole block, the query of a whole one reads all that
-    its key reads, and not of the first token only."""
+    """Return the connections whose counts a block provides.
+
+    If a network has no whole block, the query of a whole one reads all that its key reads, not only the first token.
+    """
     own = {c.connection: c for c in trace.connections.values() if c.block == origin}
     if trace.shape.is_cut(origin) and not is_cut and {"query", "key"} <= own.keys():
         own["query"] = replace(own["query"], **{name: getattr(own["key"], name) for name in COUNTS})

@@ -1,4 +1,4 @@
-"""Comparisons: codes on both kinds of array, networks side by side, waterfall, tornado and break-even maps."""
+"""Comparisons: codes on both kinds of arrays, networks side by side, the waterfall, the tornado and break-even maps."""
 
 from __future__ import annotations
 
@@ -25,28 +25,33 @@ from .rivals import Comparison, Side, smallest
 from .shapes import PAPER_LENGTH, lay
 
 COMPARISON_FORMAT = 3
-"""Of the document that ``matterhorn compare --json`` prints; 3: ratios."""
+"""Version of the document that ``matterhorn compare --json`` prints. Version 3 added ratios."""
 
 SWING = 0.5
-"""Relative change of a constant in the tornado."""
+"""Relative change of each constant in the tornado."""
 
 
 def map_trace(trace: Trace, chip: Chip, hardware: Hardware) -> Mapping:
-    """Placement of a trace's network."""
+    """Place the network of a trace on a chip."""
     return place(recode(trace, CODINGS[0]), chip, hardware, max(trace.lengths))
 
 
 def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = None) -> Bill:
-    """What a run cost on a chip, from the counts in its trace as they are.
+    """Compute what a run costs on a chip, from the counts in its trace.
 
     Args:
-        trace: of a run (``engine(…, trace=True).trace``), or read from a file (:meth:`.Trace.load`).
-        chip: or its name, or the path of a YAML file. hardware: ``digital`` or ``msu``; None: synapse units where the
-            chip has them.
+        trace: trace of a run (``engine(…, trace=True).trace``), or one read from a file
+            (:meth:`matterhorn.Trace.load`).
+        chip: a chip, the name of a shipped one, or the path of a YAML file.
+        hardware: ``digital`` or ``msu`` (memristive synapse units). None: synapse units if the chip has them, else
+            digital arrays.
+
+    Returns:
+        Energy in J by connection and category, time in s and area in m². Print it for a summary per sentence.
 
     Raises:
-        InputError: there is no trace or no such chip, it has no such arrays, its mesh is too small, or capacitors of
-            its synapse units cannot hold the network's potentials.
+        InputError: ``trace`` is not a trace; the chip is unknown, lacks such hardware or has too small a mesh; or the
+            capacitors of its synapse units cannot hold the network's potentials.
 
     Example:
 
@@ -69,7 +74,7 @@ def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
     """Refuse a chip whose synapse units have capacitors that are too small for a network.
 
     Raises:
-        InputError: names the chip, the key and what would do.
+        InputError: a potential is too large. The message names the chip, the key and a sufficient capacitance.
     """
     if problem := overflow(activities, chip):
         place = Path(f"{chip.name}.yaml")
@@ -78,7 +83,10 @@ def check_capacitors(activities: Sequence[Activity], chip: Chip) -> None:
 
 
 def overflow(activities: Sequence[Activity], chip: Chip) -> str | None:
-    """Which connection's potentials no capacitor of a chip's synapse units holds, in words; None: there is none."""
+    """Describe which connection's potentials exceed the capacitors of a chip's synapse units.
+
+    None: all of them fit, or the chip has no synapse units.
+    """
     unit = chip.msu
     if unit is None:
         return None
@@ -93,10 +101,10 @@ def overflow(activities: Sequence[Activity], chip: Chip) -> str | None:
 
 
 def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
-    """What all codes cost on all kinds of array of a chip: J, s, W, m² and shares, a dictionary for each.
+    """Bill all codes on all hardware of a chip. Each dictionary has J, s, W, m² and shares.
 
-    The network's own code is billed by its counts as they are. ``trained``: the network was trained at it, or loses
-    nothing by it; of all other codes the accuracy is not known.
+    The network's own code is billed by its measured counts. ``trained`` tells whether the network was trained with the
+    code, or loses nothing by it. The accuracy at all other codes is unknown.
     """
     trace, own = side.trace, own_name(side.trace)
     exact = all(c.dead_zone == 0 for c in trace.connections.values())
@@ -123,8 +131,12 @@ def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
 
 
 def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
-    """One row per network and kind of array: J and s per sentence of its own code, and J of a dense 4-bit twin; the
-    smallest ratio against spiking rivals and the one against dense words, on the BERT-base shape, at the cheapest."""
+    """Compare networks on a chip, one row per network and kind of hardware.
+
+    Each row has J and s per sentence of the network's own code, and J of a dense 4-bit twin. It also has two ratios on
+    the BERT-base shape at the cheapest hardware: the smallest one against a spiking rival, and the one against dense
+    words.
+    """
     rows = []
     for name, trace in traces.items():
         least = smallest(Comparison.of(trace, chip, PAPER_LENGTH).ratios(chip))
@@ -152,7 +164,10 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
 
 
 def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
-    """Name of the code that the trace's network was made for: its widest dead zone; per neuron if levels are."""
+    """Name of the code that the trace's network was made for.
+
+    It follows from the widest dead zone, and from whether silent levels are per neuron.
+    """
     connections = trace.connections.values()
     zone = min(3, max(c.dead_zone for c in connections))
     rows = any(len(c.silent) > 1 for c in connections) if per_neuron is None else per_neuron
@@ -160,8 +175,15 @@ def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
 
 
 def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, Any]]:
-    """Energy step by step, of :func:`encodings`: plain TTFS, mask, dead zone, silence per neuron where the network has
-    it, and synapse units where the chip has them. The last step is the network as it is."""
+    """List the energy step by step, from plain TTFS to the network as it is.
+
+    The steps are plain TTFS, mask, dead zone, silence per neuron if the network has it, and synapse units if the chip
+    has them.
+
+    Args:
+        codes: the result of :func:`encodings`.
+        trace: trace of the network.
+    """
     zone, own = own_name(trace, per_neuron=False), own_name(trace)
     steps = [("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", zone, "digital")]
     steps += [("silence per neuron", own, "digital")] if own != zone else []
@@ -174,9 +196,10 @@ def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, A
 
 
 def tornado(side: Side, chip: Chip, hardware: Hardware, count: int = 10) -> list[dict[str, Any]]:
-    """The constants that move the total (J) of a network most when each alone changes by ± :data:`SWING`, widest first.
+    """Find the constants that change a network's total energy (J) most when each alone changes by ± :data:`SWING`.
 
-    Sizes (rows, columns, bits, areas) would change the mapping and are left out.
+    They are sorted by the size of the change. Sizes (rows, columns, bits, areas) are left out, because they would
+    change the mapping.
     """
     values = {
         key: quantity.si
@@ -193,12 +216,16 @@ def tornado(side: Side, chip: Chip, hardware: Hardware, count: int = 10) -> list
 
 
 def with_silence(activities: Sequence[Activity], share: float | NDArray[np.float64]) -> list[Activity]:
-    """The same activities, spikes scaled so that every population has this silent share (or each of several)."""
+    """Scale the spikes of activities so that every population has this silent share, or each of several shares."""
     return [scaled(a, (1 - share) * a.windows / a.events if a.events else 0.0) for a in activities]
 
 
 def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors: Sequence[float]) -> list[list[float]]:
-    """Energy of masked spikes over dense words, both digital: ``[factor of the hop energies][silent share]``."""
+    """Ratio of the energy of masked spikes to that of dense words, both on digital arrays.
+
+    Returns:
+        Ratios as ``[factor of the hop energies][silent share]``.
+    """
     mapping, moved = map_trace(trace, chip, "digital"), chip
     for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
         moved = with_value(moved, key, dict(chip.quantities())[key].si * np.array(factors)[:, None])
@@ -210,5 +237,5 @@ def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors
 
 def break_even_lengths(trace: Trace, shape: Shape, chip: Chip, silences: Sequence[float], lengths: Sequence[int]
                        ) -> list[list[float]]:  # fmt: skip
-    """The same ratio for sentences of several lengths: ``[length][silent share]``."""
+    """The same ratio for sentences of several lengths, as ``[length][silent share]``."""
     return [break_even_hops(lay(trace, shape, length), chip, silences, [1.0])[0] for length in lengths]

@@ -1,4 +1,7 @@
-"""How sure a bill is: numbers drawn between their bounds, intervals of the bills, and which numbers drive them."""
+"""Uncertainty of a bill. All numbers are drawn between their bounds.
+
+The result is an interval for each bill, and a list of the numbers with the most influence.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from .rivals import Comparison, Side, rivals
 DRAWS, SEED = 1000, 1
 
 CHOSEN = {"1", "bit", "m"}
-"""Dimensions of numbers that are choices, not uncertain: sizes, widths of words, the node; of those without a dimension
-only operation counts of digital functions are uncertain."""
+"""Dimensions of numbers that are choices and thus not uncertain: sizes, word widths, the node. Among numbers without a
+dimension, only operation counts of digital functions are uncertain.
+"""
 
 CHANCE, STRONGEST = 3, 10
 """Standard deviations by which a rank correlation of a driver stands out of chance, and how many drivers are named."""
@@ -30,21 +34,22 @@ Draws = NDArray[np.float64]
 
 
 def latin_hypercube(dimensions: int, count: int, rng: np.random.Generator) -> Draws:
-    """Shares of one ``[dimensions, count]``: in each dimension one in every ``1 / count``, in an order of its own
-    (McKay, Beckman, Conover 1979)."""
+    """Draw numbers from 0 to 1, ``[dimensions, count]``: in each dimension one in every interval of ``1 / count``, in
+    random order (McKay, Beckman, Conover 1979).
+    """
     strata = rng.permuted(np.tile(np.arange(count), (dimensions, 1)), axis=1)
     shares: Draws = (strata + rng.random((dimensions, count))) / count
     return shares
 
 
 def varies(key: str, number: Quantity) -> bool:
-    """Whether a number of a chip is drawn: it is neither a choice nor 0."""
+    """Whether a number of a chip is drawn. Choices and zeros are not."""
     low, high = number.bounds
     return 0 < low < high and (key.startswith("digital.") or si_factor(number.unit)[1] not in CHOSEN)
 
 
 def uncertain(chip: Chip) -> dict[str, tuple[float, float]]:
-    """Bounds (SI) of the numbers that are drawn, by key."""
+    """Return the bounds (SI) of the numbers that are drawn, by key."""
     return {
         key: (low * si_factor(q.unit)[0], high * si_factor(q.unit)[0])
         for key, q in chip.quantities()
@@ -54,7 +59,7 @@ def uncertain(chip: Chip) -> dict[str, tuple[float, float]]:
 
 
 def draw(count: int = DRAWS, seed: int = SEED, **bounds: tuple[float, float]) -> dict[str, Draws]:
-    """Values ``[count]`` of each number, uniform in their logarithm between its bounds."""
+    """Draw values ``[count]`` of each number, log-uniform between its bounds."""
     shares = latin_hypercube(len(bounds), count, np.random.default_rng(seed))
     return {key: low * (high / low) ** row for (key, (low, high)), row in zip(bounds.items(), shares, strict=True)}
 
@@ -62,8 +67,11 @@ def draw(count: int = DRAWS, seed: int = SEED, **bounds: tuple[float, float]) ->
 def uncertainty(
     side: Side, chip: Chip, comparison: Comparison, hardware: Hardware, count: int = DRAWS, seed: int = SEED
 ) -> dict[str, Any]:
-    """Intervals (5 to 95 %) of total and ratios, in how many draws ours wins, and the numbers that drive each of them:
-    rivals' spikes enter only what rivals enter."""
+    """Compute intervals (5 to 95 %) of total and ratios, the share of draws in which ours wins, and the decisive
+    numbers.
+
+    The spikes of rivals only enter figures about rivals.
+    """
     spikes = {f"{r.name}: spikes": (r.spikes.bounds, r.spikes.value) for r in rivals()}
     own_bounds = uncertain(chip)
     values = draw(count, seed, **own_bounds, **{key: limits for key, (limits, _) in spikes.items()})
@@ -91,8 +99,7 @@ def uncertainty(
 
 
 def drivers(values: Mapping[str, Draws], outcome: Draws) -> list[dict[str, Any]]:
-    """Keys of the numbers whose rank correlation with an outcome stands out of chance, and that ``rank``, the strongest
-    first."""
+    """Return the numbers whose rank correlation with an outcome exceeds chance, and that ``rank``, strongest first."""
     ranks = {key: _rank_correlation(value, outcome) for key, value in values.items()}
     strongest = sorted(ranks, key=lambda key: -abs(ranks[key]))[:STRONGEST]
     least = CHANCE / len(outcome) ** 0.5
@@ -100,6 +107,6 @@ def drivers(values: Mapping[str, Draws], outcome: Draws) -> list[dict[str, Any]]
 
 
 def _rank_correlation(x: Draws, y: Draws) -> float:
-    """Spearman's."""
+    """Spearman's rank correlation."""
     ranks = np.stack([np.argsort(np.argsort(values)) for values in (x, y)]).astype(np.float64)
     return float(np.asarray(np.corrcoef(ranks))[0, 1])

@@ -1,4 +1,7 @@
-"""What the bills of a network say in words: where a dense network wins, which code is cheapest, who is beaten."""
+"""Summarize the bills of a network in words.
+
+They tell where a dense network wins, which code is cheapest, and which rivals are beaten.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def listed(codes: Iterable[str]) -> str:
 
 
 def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
-    """What the bills say in words, first of all where a dense network wins."""
+    """Summarize the bills in words, starting with where a dense network wins."""
     dense = {e["hardware"]: e["total_j"] for e in codes if e["code"] == "dense"}
     found = []
     for hardware, total in dense.items():
@@ -39,8 +42,7 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
 
 
 def against_rivals(rows: list[dict[str, Any]], dense: dict[str, Any], scores: Scores | None) -> list[str]:
-    """The smallest ratio first, then who is beaten at equal accuracy, and which network that ships does where this one
-    does not."""
+    """State the smallest ratio, then whether this network loses more than rivals, and which shipped networks do not."""
     least = min(rows, key=lambda row: row["times_ours"])
     found = (
         f"On the BERT-base shape the cheapest spiking rival, {least['name']}, costs {least['times_ours']:.2f} times "

@@ -1,4 +1,4 @@
-"""What arrays, codes, connections, categories and numbers of a chip are called where people read them."""
+"""Readable names of arrays, codes, connections, categories and numbers of a chip."""
 
 from __future__ import annotations
 

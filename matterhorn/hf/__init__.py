@@ -1,4 +1,4 @@
-"""Networks and programs as models of Hugging Face: importing this room makes both known to the Auto classes."""
+"""Quantized networks and programs as Hugging Face models. Importing this package registers both with Auto classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def register() -> None:
-    """Make quantized networks and programs known to the Auto classes; done once on import."""
+    """Register quantized networks and programs with the Auto classes. Importing :mod:`matterhorn.hf` does this."""
     for config, model in (
         (MatterhornConfig, QuantizedForSequenceClassification),
         (ProgramConfig, ProgramForSequenceClassification),

@@ -1,5 +1,7 @@
-"""A model card: what a program is, what it reaches, what it was trained on, and the command that shows it; and which of
-the texts beside a program go with it to another folder."""
+"""Model cards: what a program is, its results, its training, and how to try it.
+
+Also decides which texts next to a program are copied with it to another folder.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program's ``config.json`` as a configuration of Hugging Face."""
+"""A program's ``config.json`` as a Hugging Face configuration."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from ..program import Config, Program
 from ..program.files import MODEL_TYPE
 
 OPTIONS = {"id2label", "label2id", "num_labels", "problem_type", "dtype", "torch_dtype", "name_or_path"}
-"""What may be given with a program's name, beside where to find it."""
+"""Options that can be given together with a program's name."""
 
 
 UNSEEN = {"_from_auto", "_from_pipeline", "_commit_hash", "trust_remote_code"}
-"""What Hugging Face's loaders say among themselves."""
+"""Options that Hugging Face's loaders pass to one another."""
 
 
 def refused(name: str) -> InputError:
-    """Why an option cannot be given with a program's name."""
+    """Make the error for an option that cannot be given together with a program's name."""
     is_fixed = name in (*NAMES, "network", "labels", "task", "texts", "embeddings", "format")
     problem = "fixed by conversion" if is_fixed else "no such option of a program"
     return InputError(problem, field=name, cure=f"leave it out; what can be given: {', '.join(sorted(OPTIONS))}")
 
 
 class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
-    """What a program's folder says of it.
+    """Configuration of a program as a Hugging Face model.
 
     Args:
-        network: options of :class:`matterhorn.program.Config`. labels: names of the outputs.
-        task: what it was trained for, if known. problem_type: as in Hugging Face; of one output always regression.
-        others: see :mod:`matterhorn.program.files`.
+        network: fields of :class:`matterhorn.program.Config`.
+        labels: names of the outputs.
+        task: task that the program was trained for, if known.
+        problem_type: as in Hugging Face. With one output it is always a regression.
+        others: other keys of ``config.json`` (:mod:`matterhorn.program.files`).
 
     Raises:
-        InputError: a value that is not possible, or as many labels as the program has not.
+        InputError: a value is not possible, or ``num_labels`` is not the program's.
     """
 
     model_type = MODEL_TYPE
@@ -61,10 +63,10 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
-        """As with any configuration; but what conversion has fixed cannot be set.
+        """Make a configuration from a dictionary. Anything that conversion has fixed cannot be set.
 
         Raises:
-            InputError: an option would change what a program is, or is none of a program.
+            InputError: an option would change the program itself, or is unknown.
         """
         wanted, given = options.pop("return_unused_kwargs", False), {k for k, v in options.items() if v is not None}
         config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **options)
@@ -74,15 +76,15 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
 
     @classmethod
     def of(cls, program: Program) -> ProgramConfig:
-        """The configuration of a program."""
+        """Return the configuration of a program."""
         kind = program.problem_type
         return cls(network=program.config.plain(), labels=program.labels, task=program.task, problem_type=kind)
 
     def names(self, count: int) -> tuple[str, ...]:
-        """What ``id2label`` calls a program's ``count`` outputs.
+        """Return the names that ``id2label`` gives to a program's ``count`` outputs.
 
         Raises:
-            InputError: it names others, two outputs alike, or ``label2id`` was given alone.
+            InputError: it does not name exactly these outputs, two names are equal, or only ``label2id`` was changed.
         """
         given = {int(number): str(name) for number, name in (self.id2label or {}).items()}
         if sorted(given) != list(range(count)) or len(set(given.values())) < count:

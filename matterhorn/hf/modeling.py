@@ -1,4 +1,4 @@
-"""A program as a model of Hugging Face: pipelines and Auto classes run it like any other."""
+"""A program as a Hugging Face model, which pipelines and Auto classes can run."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ from .card import texts_beside
 from .configuration import OPTIONS, UNSEEN, ProgramConfig, refused
 
 NEEDLESS = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
-"""What Hugging Face's loaders say of files that a program has not."""
+"""Options of Hugging Face's loaders about files that a program does not have. They are ignored."""
 
 PARAMETERS = (".weights", ".weight", ".bias", "embeddings.word", "embeddings.position", "embeddings.segment")
-"""Ends of the names of arrays that hold a network's parameters. All others say how they are coded."""
+"""Endings of the names of arrays that hold a network's parameters. All other arrays describe how they are coded."""
 
 
 class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type: ignore[no-untyped-call]
-    """A program that answers as ``AutoModelForSequenceClassification`` does.
+    """A program with the interface of ``AutoModelForSequenceClassification``.
 
-    It runs on the CPU wherever it is sent, and answers where its input is. It has nothing to train.
+    It always runs on the CPU and returns its answers on the device of its input. It cannot be trained.
 
     Attributes:
-        program: what runs. backend: through what: ``model.backend = "exact"``; all but ``analog`` give the same bits.
+        program: the program that runs.
+        backend: name of the backend, which can be set: ``model.backend = "exact"``. ``analog`` is not possible here, as
+            it needs a chip. All others give bit-identical results.
 
     Raises:
-        InputError: made from a configuration alone, or of a general encoder, which has no task.
+        InputError: the model is made from a configuration alone, or from a general encoder, which has no classifier.
 
     >>> model = ProgramForSequenceClassification.from_pretrained("sst2")
     >>> model(torch.tensor([[101, 2307, 102]])).logits.shape
@@ -75,10 +77,10 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
 
     @classmethod
     def of(cls, program: Program, config: ProgramConfig | None = None) -> ProgramForSequenceClassification:
-        """Wrap a program. config: with other names of its outputs, or another ``problem_type``.
+        """Wrap a program. ``config`` may have other names of its outputs or another ``problem_type``.
 
         Raises:
-            InputError: the configuration is another program's.
+            InputError: the configuration belongs to another program.
         """
         config = config or ProgramConfig.of(program)
         if config.network != program.config.plain():
@@ -104,16 +106,18 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         force_download: bool = False,
         **options: Any,
     ) -> ProgramForSequenceClassification:
-        """Read a program's folder, a shipped program by its name, or one from the hub (``owner/name``).
+        """Load a program from a folder, by its shipped name, or from the hub (``owner/name``).
 
         Args:
-            config: as ``AutoConfig`` gives it, to be changed. device_map: "cpu" or "auto", which means the same.
+            source: path of the folder, or name of the program.
+            config: configuration from ``AutoConfig``, possibly changed.
+            device_map: "cpu" or "auto", which mean the same here.
             subfolder, revision, cache_dir, token, local_files_only, force_download: see Hugging Face's hub.
-            options: ``id2label`` renames the outputs, ``problem_type`` says what ``labels`` are; ``num_labels`` and
+            options: ``id2label`` renames the outputs; ``problem_type`` tells what ``labels`` are. ``num_labels`` and
                 ``dtype`` must be the program's own.
 
         Raises:
-            InputError: it is no program, or it was cut or altered, or an option cannot be honoured.
+            InputError: there is no program, it is truncated or altered, or an option is not possible.
         """
         if device_map not in (None, "auto", "cpu", torch.device("cpu"), {"": "cpu"}):
             cure = 'give "cpu"; its input may be on another device'
@@ -139,13 +143,14 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
     def save_pretrained(  # type: ignore[override]
         self, folder: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **options: Any
     ) -> None:
-        """Write a program's folder that needs no other: with the names of ``config.id2label``, tokenizer and card.
+        """Write a folder that contains the whole program, its tokenizer and a model card.
 
-        What lies there under other names stays, and so does a card. ``options`` are Hugging Face's, of weights in
-        several files; with ``push_to_hub`` those of :meth:`push_to_hub` too.
+        The outputs are named as in ``config.id2label``. Other files in the folder stay, and so does an existing model
+        card. With ``push_to_hub``, ``options`` are passed to :meth:`push_to_hub`; Hugging Face's other options have no
+        effect.
 
         Raises:
-            InputError: the names are not possible, or the folder holds another kind of model.
+            InputError: the names are not possible, or the folder contains another kind of model.
         """
         if not is_main_process:
             return
@@ -166,10 +171,11 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         revision: str | None = None,
         create_pr: bool = False,
     ) -> str:
-        """Send all that :meth:`save_pretrained` writes to a repository of the hub, which is made where there is none.
+        """Upload everything that :meth:`save_pretrained` writes to a repository on the hub, which is created if
+        needed.
 
         Returns:
-            Address of the commit.
+            URL of the commit.
         """
         api = HfApi(token=token)
         repo = api.create_repo(repo_id, private=private, exist_ok=True)
@@ -187,7 +193,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         return str(commit.commit_url)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """As many as the network has that the program was made of: weights, biases, norms, embeddings."""
+        """Count the weights, biases, norms and embeddings of the network that the program was converted from."""
         return sum(
             array.size
             for name, array in self.program.arrays().items()
@@ -197,15 +203,11 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         )
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """Bytes of all arrays. return_buffers: without effect, as a program has none."""
+        """Size of all arrays in bytes. ``return_buffers`` has no effect, since a program has no buffers."""
         return sum(array.nbytes for array in self.program.arrays().values())
 
     def load_state_dict(self, state_dict: Any, *_: Any, **__: Any) -> Any:
-        """A program has no weights to fill: only an empty state is taken, which is its own.
-
-        Raises:
-            InputError: there is something in it.
-        """
+        """Accept only an empty state, since a program has no weights to set; anything else raises an InputError."""
         if state_dict:
             cure = "load a program with from_pretrained"
             raise InputError(f"{len(state_dict)} tensors, a program has none", field="state_dict", cure=cure)
@@ -218,11 +220,11 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the logits."""
+        """Data type of the logits."""
         return torch.float32
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ProgramForSequenceClassification:
-        """What ``to``, ``cuda``, ``half`` and their like come down to: other devices and types are not for programs."""
+        """Handle ``to``, ``cuda``, ``half`` and similar calls. A program stays on the CPU, in its own formats."""
         sent = fn(torch.zeros(1))
         _check_dtype(sent.dtype)
         if sent.device != self.device and not self._said_where:
@@ -239,17 +241,18 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         return_dict: bool | None = None,
         **others: Any,
     ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
-        """Run a batch on the CPU; answers come back to the device of ``input_ids``.
+        """Run a batch on the CPU and return the logits on the device of ``input_ids``.
 
         Args:
-            input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, padded on either side; arrays of NumPy
-                are taken too.
-            labels: for a loss, as ``config.problem_type`` has it: see :func:`matterhorn.models.loss.loss_of`.
-            return_dict: False: a tuple.
+            input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, padded on either side, as tensors or
+                NumPy arrays.
+            labels: targets to compute a loss for, in the form that ``config.problem_type`` requires
+                (:func:`matterhorn.models.loss.loss_of`).
+            return_dict: whether to return a ``SequenceClassifierOutput`` instead of a tuple. None: yes.
 
         Raises:
-            InputError: no tokens or more than the program reads, numbers outside its tables, labels of another shape,
-                or something is given or asked for that a program has not (embeddings, attentions, hidden states).
+            InputError: ``input_ids`` are missing, too long or outside the tables; labels have the wrong shape; or an
+                input or output was requested that programs do not have (embeddings, attentions, hidden states).
         """
         for name, value in others.items():
             if value is not None and value is not False:
@@ -268,7 +271,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
 def padded_right(
     input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The same rows ``[batch, L]``, each moved to the left by the padding before it."""
+    """Move each row ``[L]`` of a batch to the left, so that padding at its start goes to its end."""
     if attention_mask is None or attention_mask.shape != input_ids.shape or attention_mask[:, 0].all():
         return input_ids, attention_mask, token_type_ids
     length = input_ids.shape[1]
@@ -279,7 +282,7 @@ def padded_right(
 
 
 def _check_dtype(*given: Any) -> None:
-    """Refuse types of numbers that a program does not have."""
+    """Refuse data types that a program does not support."""
     for dtype in given:
         if dtype not in (None, "auto", "float32", torch.float32):
             cure = "leave it out; a program's weights have few bits already"

@@ -1,5 +1,6 @@
-"""All compiled loops: pure functions on NumPy arrays, no classes. Thin wrappers are one floor up.
+"""All compiled loops: pure functions on NumPy arrays, without classes. Their callers wrap them thinly.
 
-Compiled on first use and kept (:mod:`.compile`). Unless a kernel says otherwise, arithmetic is that of the source,
-operation by operation: no fast-math, no contraction, so floating-point kernels give the bits of their definitions.
+Kernels are compiled on first use and cached (:mod:`.compile`). Unless a kernel states otherwise, its arithmetic follows
+the source operation by operation, without fast-math or contraction. Floating-point kernels are therefore bit-identical
+to their definitions.
 """

@@ -1,7 +1,7 @@
-"""Activations of the head, between pooler and classifier, from sums, products and quotients alone.
+"""Activations of the head, between pooler and classifier, computed only with sums, products and quotients.
 
-These are rounded alike everywhere (IEEE 754), where a library's tanh or erf differs in its last bit from machine to
-machine: so a program and the network it was made of give the same bits.
+IEEE 754 rounds these the same everywhere, whereas the last bit of a library's tanh or erf depends on the machine. A
+program and the network that it was converted from therefore give bit-identical results.
 """
 
 from __future__ import annotations

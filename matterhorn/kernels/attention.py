@@ -1,6 +1,7 @@
-"""Attention of ragged sequences: Q·Kᵀ, softmax, P·V for one row of one head at a time, nothing leaves the caches.
+"""Attention over sequences of different lengths: Q·Kᵀ, softmax and P·V.
 
-Silent neurons are passed over; each event adds a row of stored bytes.
+One row of one head is computed at a time, so that all data stay in the caches. Silent neurons are skipped. Each event
+adds a row of stored bytes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""A whole block in one call: the kernels of its parts, a few tokens at a time, so that nothing in between leaves the
-caches. Room for what they write is given and used again."""
+"""A whole block in one call.
+
+It runs the kernels of its parts on a few tokens at a time, so that intermediate results stay in the caches. Buffers for
+them are passed in and reused.
+"""
 
 from __future__ import annotations
 

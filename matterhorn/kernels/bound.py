@@ -1,5 +1,8 @@
-"""What many calls share, taken apart once: a call that is given a hundred arrays looks at each of them, which takes as
-long as the work of a short sentence's smaller stages."""
+"""Arguments that many calls share, unpacked only once.
+
+A call with a hundred arrays inspects each of them. For a short sentence, that takes as long as the smaller stages of
+the work.
+"""
 
 from __future__ import annotations
 

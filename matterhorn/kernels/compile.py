@@ -1,4 +1,4 @@
-"""How every kernel is compiled, and how long what was compiled is kept."""
+"""How all kernels are compiled, and how long the compiled code is cached."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Connections: events in groups of four inputs, whose sums over packed weights are looked up; the integer product.
+"""Connections: by events, with sums over packed weights that are looked up, and as an integer product.
 
-A row of silent groups costs nothing. For a group with spikes, the sums of its κ over each of the 16 choices of its
-inputs are made once, in a byte each; a column of one-bit weights names one of them, and a byte shuffle looks up 16 to
-64 columns.
+Events are handled in groups of four inputs. A row of silent groups costs nothing. For a group with spikes, the sums of
+its κ over each of the 16 subsets of its inputs are computed once, one byte each. In a column of one-bit weights, the
+group's bits select one of these sums. A byte shuffle looks up 16 to 64 columns at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counting what populations do, for the trace."""
+"""Count what populations do, for the trace."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Digital steps, fused into one pass each. The torch definitions in :mod:`matterhorn.nn.digital` give the same bits.
+"""Digital steps, each fused into one pass.
 
-Sums are of integers, so their order is free; floating-point operations are single IEEE ones, in the definition's order.
+They are bit-identical to the torch definitions in :mod:`matterhorn.nn.digital`. Sums are over integers, so their order
+does not matter. Floating-point operations are single IEEE operations in the order of the definition.
 """
 
 from __future__ import annotations

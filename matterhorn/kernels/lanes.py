@@ -1,4 +1,7 @@
-"""Vector instructions that loops do not reach: built in LLVM's own language, so any processor runs them."""
+"""Vector instructions that compiled loops do not produce.
+
+They are built in LLVM IR, so that any processor can run them.
+"""
 
 from __future__ import annotations
 

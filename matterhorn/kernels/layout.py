@@ -1,4 +1,4 @@
-"""Arrays as kernels take them: named tuples of what travels together."""
+"""Arrays in the form that kernels take: named tuples of arrays that belong together."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Looking sums up: what four inputs with spikes add to a column is one of 16 sums, named by the column's weights.
+"""Look up sums: what four inputs with spikes add to a column is one of 16 sums, selected by the column's weights.
 
-Vector instructions built in LLVM's own language; only the look-up itself, a shuffle of bytes, is the processor's.
+The vector instructions are built in LLVM IR. Only the look-up itself, a byte shuffle, is specific to the processor.
 """
 
 from __future__ import annotations

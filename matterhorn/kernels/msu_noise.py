@@ -1,7 +1,7 @@
-"""Gaussian noise, 64 numbers at a time: hashed counters by the transform of Box and Muller.
+"""Gaussian noise, 64 numbers at a time: hashed counters with the Box-Muller transform.
 
-A number depends on its seed and place alone, not on what was drawn before, so noise needs no order. Logarithm and angle
-are polynomials: numbers are off by at most 3e-5 of themselves, and none lies beyond 6.7 spreads.
+A number depends only on its seed and position, so noise may be drawn in any order. Logarithm and angle are polynomials:
+the relative error is at most 3e-5, and no number exceeds 6.7 standard deviations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What drives the rows of arrays: all tokens' pulses by array, with jitter, and what integrators keep of them."""
+"""The pulses of all tokens that drive the rows of each array, with jitter.
+
+Also computes how much of them the integrators retain.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Softmax of rows of scores: weights from a table, their sums, levels of probabilities."""
+"""Softmax of rows of scores: weights from a table, their sums, and the levels of the probabilities."""
 
 from __future__ import annotations
 

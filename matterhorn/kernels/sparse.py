@@ -1,4 +1,4 @@
-"""Products of real levels with weights that follow the events, for training."""
+"""Products of real levels with weights, for training, whose work is proportional to the events."""
 
 from __future__ import annotations
 

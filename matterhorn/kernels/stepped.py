@@ -1,4 +1,4 @@
-"""The simulation slot by slot, as plain as it can be written: what all faster ways are held against."""
+"""The simulation slot by slot, written as plainly as possible. All faster implementations are compared with it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Where a block's time goes: ticks of the processor's own counter, by stage, in code that is compiled only where
-somebody asks for them."""
+"""Time that each stage of a block takes, in ticks of the processor's counter.
+
+The code that counts is compiled only on request.
+"""
 
 from __future__ import annotations
 

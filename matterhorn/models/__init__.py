@@ -1,5 +1,7 @@
-"""The quantized network: from a full-precision encoder, calibrated, trained elsewhere, converted to a program. Needs
-torch and transformers."""
+"""The quantized network: made from a full-precision encoder, calibrated, and converted to a program.
+
+Training is in :mod:`matterhorn.distill`. Needs torch and transformers.
+"""
 
 from ..extras import need
 

@@ -1,4 +1,4 @@
-"""One block of the quantized network: the way of the data, in training and in evaluation."""
+"""One block of the quantized network: how data flow through it in training and in evaluation."""
 
 from __future__ import annotations
 

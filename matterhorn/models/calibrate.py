@@ -1,4 +1,4 @@
-"""Scales and silent levels from what a network does on some batches."""
+"""Calibration: set scales and silent levels from what a network does on some batches."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, evaluating, tensors, watching
 
 CANDIDATES = 40
-"""Scales that are tried: from a fiftieth of the one that covers all values up to that one."""
+"""Number of scales that are tried. The largest one covers all values; the smallest is a fiftieth of it, or a sixteenth
+for single neurons.
+"""
 
 LOWEST = 1 - 1 / EIGHTHS
-"""Of a level: how far beyond the lowest one its silence may be read."""
+"""Maximum distance beyond the lowest level, in levels, at which its silence may be read."""
 
 WIDEST = 30
-"""How far from the usual one a neuron's distance of levels may be."""
+"""Maximum factor between a neuron's distance of levels and the geometric mean of all neurons."""
 
 
 def calibrate(
@@ -36,22 +38,25 @@ def calibrate(
     teacher: PreTrainedModel | None = None,
     mean_silence: bool = True,
 ) -> None:
-    """Set a network's scales and silent levels: ready to run, to train and to convert.
+    """Set the scales and silent levels of a network. Afterward it can be run, trained and converted.
 
-    Scales are set on the largest batch, each where it quantizes with the least squared error, layer after layer; silent
-    levels are the most frequent ones on all batches. With a teacher, all that takes no training is done besides: levels
-    are placed neuron by neuron, and weights are fitted to what the teacher does (:func:`~.matching.match`).
+    Scales are set layer by layer on the largest batch; each minimizes the squared quantization error. The silent levels
+    are the most frequent ones over all batches. With a teacher, everything that is possible without training is done as
+    well: levels are placed neuron by neuron, and weights are fitted to the teacher's
+    (:func:`matterhorn.models.matching.match`).
 
     Args:
-        network: what :func:`matterhorn.quantize` gives; altered in place.
-        batches: training rows; ``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``,
-            integers ``[batch, L]``, tensors, arrays or lists; nothing else is read. One alone will do.
-        teacher: what the network was quantized from, for a network that will not be trained.
-        mean_silence: silence is read as the mean of the levels that fall silent, else as the silent level. They differ
-            only where there is a dead zone, or a teacher.
+        network: the result of :func:`matterhorn.quantize`. It is changed in place.
+        batches: batches of training rows, or one batch. Each is a mapping with ``input_ids`` and, optionally,
+            ``attention_mask`` and ``token_type_ids``: integers ``[batch, L]`` as tensors, arrays or lists. Other keys
+            are ignored.
+        teacher: the model that the network was quantized from. Give it if the network will not be trained.
+        mean_silence: whether silence is read as the mean of the levels that fall silent, instead of as the silent
+            level. It makes a difference only with a dead zone. With a teacher it is ignored.
 
     Raises:
-        InputError: there is no batch, or one has no ``input_ids``.
+        InputError: there is no batch; a batch has no ``input_ids``, or arrays of different shapes; or ``teacher`` is
+            given and the network was fitted or trained before.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -65,7 +70,7 @@ def calibrate(
     if not listed:
         raise InputError("no batch", field="batches", cure="give at least one, of training rows")
     if teacher is not None:
-        from .matching import match  # (matching places levels as calibration does)
+        from .matching import match  # (imported late: it imports this module)
 
         return match(network, teacher, listed)
     dead_zone = network.config.dead_zone
@@ -79,8 +84,10 @@ def calibrate(
 
 
 def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> None:
-    """Set every scale where it quantizes the existing tokens of one batch with the least squared error, layer after
-    layer."""
+    """Set every scale, layer by layer, to minimize the squared quantization error on one batch.
+
+    Only existing tokens count, not padding.
+    """
     present = mask_of(batch).to(network.device)
 
     def start(site: Site, module: ActivationQuantizer | StoredQuantizer, x: Tensor) -> None:
@@ -96,13 +103,13 @@ def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> Non
 
 
 def fit_store(module: StoredQuantizer, x: Tensor) -> None:
-    """Set the scale of keys or values, ``x``."""
+    """Set the scale of stored keys or values ``x``."""
     one_bit = module.bits == 1
     module.scale.data.copy_(x.abs().mean() if one_bit else least_squares_scale(x, module.low, module.high))
 
 
 def least_squares_scale(x: Tensor, low: Limit, high: Limit) -> Tensor:
-    """Of some scales, the one that rounds ``x`` (any shape) to levels ``low … high`` with the least squared error."""
+    """Choose the candidate scale with the least squared error when ``x`` (any shape) is rounded to ``low … high``."""
     furthest = torch.maximum(torch.as_tensor(high), -torch.as_tensor(low)).max().clamp(min=1)
     widest = x.abs().max().clamp(min=1e-3) / furthest
     scales = widest * torch.logspace(-1.7, 0, CANDIDATES, device=x.device)
@@ -111,9 +118,15 @@ def least_squares_scale(x: Tensor, low: Limit, high: Limit) -> Tensor:
 
 
 def existing(x: Tensor, present: Tensor, population: str) -> Tensor:
-    """Values of existing tokens, ``[n, neurons]``; of probabilities those between existing tokens, ``[n, 1]``.
+    """Select the values of existing tokens.
 
-    ``x``: ``[batch, L, neurons]`` or ``[batch, heads, L, L]``. ``present``: bool ``[batch, L]``.
+    Args:
+        x: ``[batch, L, neurons]``, or ``[batch, heads, L, L]`` for probabilities.
+        present: bool ``[batch, L]``.
+        population: name of the population.
+
+    Returns:
+        Values ``[n, neurons]``; for probabilities those between existing tokens, ``[n, 1]``.
     """
     if population != "probabilities":
         return x[present]
@@ -123,7 +136,10 @@ def existing(x: Tensor, present: Tensor, population: str) -> Tensor:
 def level_histograms(
     network: QuantizedForSequenceClassification, batches: Iterable[Batch]
 ) -> dict[Site, NDArray[np.int64]]:
-    """How often each neuron of each population holds each level before masking, int64 ``[neurons, T + 1]``.
+    """Count how often each neuron of each population has each level before masking.
+
+    Returns:
+        Counts by site, int64 ``[neurons, T + 1]``.
 
     Raises:
         InputError: the network's scales are not set.
@@ -143,13 +159,13 @@ def level_histograms(
 
 
 def mask_of(batch: Batch) -> Tensor:
-    """Which tokens of a batch exist, bool ``[batch, L]``."""
+    """Return which tokens of a batch exist, bool ``[batch, L]``."""
     given = batch.get("attention_mask")
     return torch.ones(batch["input_ids"].shape, dtype=torch.bool) if given is None else torch.as_tensor(given).bool()
 
 
 def as_levels(module: ActivationQuantizer, x: Tensor) -> NDArray[np.uint8]:
-    """Levels of real values before masking, as NumPy."""
+    """Return the levels of real values before masking, as a NumPy array."""
     levels: NDArray[np.uint8] = module.levels(x).to(torch.uint8).cpu().numpy()
     return levels
 
@@ -160,9 +176,9 @@ def choose_silence(
     *,
     mean: bool = False,
 ) -> None:
-    """Give every population its most frequent level as the silent one.
+    """Set the silent level of every population to its most frequent level.
 
-    ``mean``: silence is read as the mean of what falls silent, else as the silent level itself.
+    ``mean``: silence is read as the mean of the levels that fall silent, instead of as the silent level.
     """
     for site, population in network.populations().items():
         silence(population, histograms[site], mean=mean)
@@ -170,7 +186,7 @@ def choose_silence(
 
 @torch.no_grad()
 def silence(population: ActivationQuantizer, histogram: NDArray[np.int64], *, mean: bool) -> NDArray[np.int64]:
-    """Choose the silent levels of one population, and what they are read as; returns the levels, ``[neurons or 1]``."""
+    """Set the silent levels of one population and how they are read. Returns the levels, ``[neurons or 1]``."""
     if len(population.silent) == 1:
         histogram = histogram.sum(0, keepdims=True)
     silent = most_frequent(histogram)
@@ -182,12 +198,13 @@ def silence(population: ActivationQuantizer, histogram: NDArray[np.int64], *, me
 
 @torch.no_grad()
 def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
-    """Set scale, gains, zero points and silence of one population where they lose least of ``x [n, neurons]``.
+    """Set scale, gains, zero points and silence of one population to lose as little as possible of ``x [n, neurons]``.
 
-    Silence of a population that feeds weights is read as the mean of the values that fall silent, which is free.
+    Silence of a population that feeds weights is read as the mean of the values that fall silent. This costs nothing at
+    run time.
     """
     real = population.behind(x)
-    if not population.zero and not population.activation:  # a ReLU lies in unsigned levels
+    if not population.zero and not population.activation:  # unsigned levels imply a ReLU
         real = real.clamp(min=0)
     if population.gain is None:
         population.scale.copy_(least_squares_scale(real, *population.limits))
@@ -211,8 +228,11 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
 
 
 def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance of two levels and the value in their middle, for each neuron, that lose least of ``x [n, neurons]``, the
-    mean of the lowest level of unsigned ones being kept."""
+    """Choose each neuron's distance between levels, and its center, to lose as little as possible of ``x [n,
+    neurons]``.
+
+    The lowest level of unsigned populations is read as the mean of the values that fall on it.
+    """
     zero, top = population.zero, population.top
     center = torch.zeros(x.shape[1]) if population.zeros is None else x.mean(0)
     widest = (x - center).abs().amax(0).clamp(min=1e-3) / max(zero, top - zero)
@@ -233,10 +253,10 @@ def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Ten
 
 
 def settle_silence(network: QuantizedForSequenceClassification, batches: Iterable[Batch]) -> None:
-    """Choose silent levels from what the network does on some batches with its dead zone as it is.
+    """Choose silent levels from what the network does on some batches with its present dead zone.
 
-    Silence is read as its mean if it is now. Once: choosing again from what the choice makes of the levels moves
-    silence further from what was trained.
+    Silence is read as a mean if it is now. This is done only once: to choose again from the resulting levels would move
+    silence further away from what was trained.
     """
     mean = any(population.has_fractions for population in network.populations().values())
     choose_silence(network, level_histograms(network, batches), mean=mean)
@@ -244,7 +264,7 @@ def settle_silence(network: QuantizedForSequenceClassification, batches: Iterabl
 
 @torch.no_grad()
 def run_batches(network: QuantizedForSequenceClassification, batches: Iterable[Batch]) -> None:
-    """Run all tokens of batches through every block in evaluation, for what is watched on the way."""
+    """Run all tokens of some batches through every block, in evaluation mode, for the benefit of watchers."""
     with evaluating(network):
         for batch in batches:
             network.run(**tensors(batch, network.device), every_token=True)

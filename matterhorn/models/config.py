@@ -1,4 +1,4 @@
-"""Configuration of the quantized network, as Hugging Face keeps it."""
+"""Configuration of the quantized network as a Hugging Face configuration."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from ..program import Config
 from ..program.hub import auto_map
 
 NAMES = tuple(field.name for field in fields(Config))
-"""Options that a network and the program made of it have in common."""
+"""Options that a network and the program converted from it have in common."""
 
 
 class CarriesItsCode:
-    """What is saved brings the module that the Auto classes load (:mod:`matterhorn.program.hub`)."""
+    """A model or configuration that is saved together with the module that Auto classes load
+    (:mod:`matterhorn.program.hub`).
+    """
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "") -> None:
-        """Nothing to do; Hugging Face would have this package's files copied into folders."""
+        """Do nothing. Hugging Face would copy this package's files into folders."""
 
 
 def inverse(names: Mapping[int, str]) -> dict[str, int]:
-    """Numbers by name, for ``label2id``."""
+    """Return numbers by name, for ``label2id``."""
     return {name: number for number, name in names.items()}
 
 
 class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untyped-call]
-    """Shape and number formats of a quantized network: every field of :class:`matterhorn.program.Config` is an option.
+    """Sizes and number formats of a quantized network. Every field of :class:`matterhorn.program.Config` is an option.
 
-    ``teacher_blocks``, an option beside these, are the numbers of the teacher's blocks that the network has; None: all.
+    There is one more option: ``teacher_blocks``, the numbers of the teacher's blocks that the network has. None: all.
 
     Raises:
-        InputError: a value that is not possible; it names the field.
+        InputError: a value is not possible. The message names the field.
     """
 
     model_type = "matterhorn"
@@ -53,7 +55,7 @@ class MatterhornConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-unt
 
     @property
     def formats(self) -> Config:
-        """The same, frozen and checked.
+        """The number formats as a checked, immutable :class:`matterhorn.program.Config`.
 
         Raises:
             InputError: an attribute was set to a value that is not possible.

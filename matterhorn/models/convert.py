@@ -1,7 +1,8 @@
-"""Conversion: a quantized network to a program, exact to the bit.
+"""Conversion of a quantized network to a program that gives bit-identical results.
 
-The silent state's share of each sum, Σ_j w_ij (r_j − z), is folded into an integer offset; the way from a potential to
-the next level is folded into integer thresholds, found by bisection on the very expression the quantized network uses.
+The contribution of silent neurons to each sum, Σ_j w_ij (r_j − z), becomes an integer offset. The steps from a
+potential to the next level become integer thresholds. They are found by bisection, evaluating the same expression that
+the quantized network uses.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 Readout = Callable[[Tensor], Tensor]
-"""From integer potentials ``[neurons]`` to real ones, or from those to levels."""
+"""Maps integer potentials ``[neurons]`` to real ones, or to levels."""
 
 
 @torch.no_grad()
@@ -45,18 +46,23 @@ def convert(
     tokenizer: Tokenizer | PreTrainedTokenizerFast | None = None,
     every_token: bool = False,
 ) -> Program:
-    """The program that gives the same levels and the same logits as a quantized network, to the bit.
+    """Convert a quantized network to a program that gives bit-identical levels and logits.
 
     Args:
-        network: a calibrated one (:func:`matterhorn.quantize`, :func:`matterhorn.distill`); left as it is.
-        labels: names of the outputs (default: those of the network's config). task: what it was trained for.
-        texts: how many a row has, 1 or 2: commands refuse rows with another number (tasks of GLUE know their own).
-        tokenizer: goes with the program; a fast tokenizer of Hugging Face is taken too.
-        every_token: compute the last states of all tokens, for :meth:`matterhorn.Engine.embed`; a classifier needs the
-            first one's only.
+        network: a calibrated network (:func:`matterhorn.quantize`, :func:`matterhorn.distill`). It is not changed.
+        labels: names of the outputs. None: those in the network's config.
+        task: name of the task that it was trained for.
+        texts: number of texts per row, 1 or 2 (a pair). Commands refuse rows with another number. Not needed for GLUE
+            tasks.
+        tokenizer: tokenizer to store with the program, from ``tokenizers`` or a fast one from Hugging Face.
+        every_token: whether the last block computes the states of all tokens, which :meth:`matterhorn.Engine.embed`
+            needs. A classifier needs only the first token.
+
+    Returns:
+        The program. :func:`matterhorn.verify` checks it against the network.
 
     Raises:
-        InputError: the network has not been calibrated, or its potentials could grow too large.
+        InputError: the network is not calibrated, or its potentials could exceed their range.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -90,17 +96,17 @@ def convert(
 
 
 def convert_folder(source: Path, *, task: str | None = None) -> Program:
-    """The program of the quantized network that was saved in a folder, with the tokenizer beside it, if there is one.
+    """Convert the quantized network in a folder, together with the ``tokenizer.json`` there, if any.
 
     Raises:
-        InputError: there is none, or it cannot be converted.
+        InputError: there is no such network, or it cannot be converted.
     """
     network, words = read_network(source), source / "tokenizer.json"
     return convert(network, task=task, tokenizer=read_tokenizer(words) if words.is_file() else None)
 
 
 def _block(block: Block) -> Arrays:
-    """A block's arrays, by their names in a program."""
+    """Return the arrays of a block by their names in a program."""
     found: Arrays = {}
     read: dict[str, Readout] = {}
     for name in STATIC:
@@ -132,7 +138,7 @@ def _block(block: Block) -> Arrays:
 
 
 def _connection(source: QuantizedLinear, feed: ActivationQuantizer) -> tuple[Arrays, Readout]:
-    """Integer weights, what the silent state adds, and the way from potentials to real values."""
+    """Return integer weights, the offset of the silent state, and the map from potentials to real values."""
     integers, alpha = source.integers()
     code = feed.code
     reference = torch.from_numpy(code.reference.astype(np.float64))
@@ -167,11 +173,11 @@ def _thresholds(level: Readout, readout: Readout, neurons: int, top: int) -> NDA
 
 
 def find_thresholds(level: Callable[[Tensor], Tensor], neurons: int, top: int, reach: int = REACH) -> Tensor:
-    """Smallest integer potential at which each level is reached, int32 ``[neurons, top]``.
+    """Find the smallest integer potential at which each level is reached, int32 ``[neurons, top]``.
 
     Args:
-        level: potentials ``[neurons]`` (integers) → levels; must not fall as the potential rises.
-        reach: potentials lie within ±reach; a level that is not reached there gets ``reach + 1``.
+        level: maps integer potentials ``[neurons]`` to levels. It must not decrease as the potential increases.
+        reach: potentials lie within ±reach. A level that is not reached there gets ``reach + 1``.
     """
     low = torch.full((neurons, top), -reach, dtype=torch.int64)
     high = torch.full((neurons, top), reach + 1, dtype=torch.int64)

@@ -1,8 +1,8 @@
-"""Fitting a full-precision encoder to few-bit weights and stored bits before training, where that costs nothing.
+"""Prepare a full-precision encoder for few-bit weights and stored bits, as far as that costs nothing, before training.
 
-A one-bit weight matrix has a scale per row (α). Gains of the sending neurons give one per column, |w_ij| ≈ α_i · g_j:
-the rank-one fit of OneBit (arXiv 2402.11295). Bits of keys and values lose mean and size of each channel: both go to
-where they are kept, into biases, the rows of the queries, and the gains of the context.
+A one-bit weight matrix has a scale α_i per row. Gains of the sending neurons provide a scale g_j per column, |w_ij| ≈
+α_i · g_j, which is the rank-one fit of OneBit (arXiv 2402.11295). One-bit keys and values lose the mean and the size of
+each channel. Both are moved to places that keep them: biases, the rows of the queries, and the gains of the context.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ Moments = tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def equalize(network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch) -> None:
-    """Move scales and means of a network's fresh copy of its teacher's weights to where quantization keeps them.
+    """Move scales and means of a network's copied weights to where quantization preserves them.
 
-    But for the bits of keys and values the network would compute what it did before. ``batch``: training rows; the
-    teacher's keys and values on them are measured. Calibrate afterwards.
+    Except for the bits of keys and values, the network would compute the same as before.
+
+    Args:
+        network: a fresh result of :func:`matterhorn.quantize`. Calibrate it afterward.
+        teacher: the model that it was quantized from.
+        batch: training rows, on which the teacher's keys and values are measured.
     """
     moments = channel_moments(teacher, batch, network.config.teacher_blocks)
     for number, block in enumerate(network.layers()):
@@ -41,7 +45,7 @@ def equalize(network: QuantizedForSequenceClassification, teacher: PreTrainedMod
 
 
 def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None:
-    """Give each column's mean magnitude over all receivers, ``weights [out, in]``, to the gain of its sender."""
+    """Move each column's mean magnitude over all receivers, ``weights [out, in]``, to the gain of its sender."""
     assert population.gain is not None
     size = torch.cat(weights).abs().mean(0).clamp(min=1e-8)
     size = size / size.log().mean().exp()
@@ -51,7 +55,7 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
 
 
 def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Keys around 0, which softmax does not see; their sizes go into the queries. ``[width]`` each."""
+    """Center keys around 0, which softmax does not notice, and move their sizes to the queries. ``[width]`` each."""
     key, query = block.connection("key"), block.connection("query")
     key.bias.sub_(mean)
     query.weight.mul_((size / size.mean())[:, None])
@@ -59,7 +63,10 @@ def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
 
 
 def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Values around 0, their mean in the output's bias (probabilities add up to one); their sizes go into the gains."""
+    """Center values around 0, and move their means to the output's bias and their sizes to the gains.
+
+    This is exact since probabilities add up to one.
+    """
     value, output, context = block.connection("value"), block.connection("output"), block.population("context")
     value.bias.sub_(mean)
     output.bias.add_(output.weight @ mean)

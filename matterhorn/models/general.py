@@ -40,10 +40,10 @@ from .quantized import QuantizedForSequenceClassification
 ARRAYS_FILE, ENCODER_FILE = "encoder.npz", "encoder.json"
 
 KIND = "encoder"
-"""In manifests."""
+"""Kind in manifests."""
 
 FORMAT = 2
-"""Of ``encoder.json``."""
+"""Version of ``encoder.json``."""
 
 OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zone", "dead_zones")
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
@@ -51,7 +51,7 @@ SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediat
 POOLER = ("weight", "bias")
 
 WORDS, COLUMNS = 16, 64
-"""How many word embeddings tell a backbone, and how much of each."""
+"""Number of word embeddings, and of their columns, that identify a backbone."""
 
 ALIKE = 0.9
 """Mean cosine of word embeddings from which a teacher counts as fine-tuned from the same backbone."""
@@ -59,8 +59,11 @@ ALIKE = 0.9
 
 @dataclass(frozen=True)
 class GeneralEncoder:
-    """A task-free encoder: its name, ``options`` of :func:`matterhorn.quantize` for a student that takes it over,
-    rows of the backbone's word embeddings (numbers → float ``[width]``), its folder and what seals that."""
+    """A task-free encoder.
+
+    It has a name, ``options`` of :func:`matterhorn.quantize` for a student that takes it over, rows of the backbone's
+    word embeddings (number → float ``[width]``), its folder and its manifest.
+    """
 
     name: str
     options: Mapping[str, Any]
@@ -69,10 +72,10 @@ class GeneralEncoder:
     folder: Path
     manifest: Manifest
     compares: bool = False
-    """Whether it was taught to read a pair at once and say how alike the two are, in place of states alone."""
+    """Whether it was taught to read a pair at once and to rate its similarity, not only to reproduce states."""
 
     def is_of(self, teacher: PreTrainedModel) -> bool:
-        """Whether a teacher was fine-tuned from the encoder's backbone: same sizes, and much the same embeddings."""
+        """Whether a teacher was fine-tuned from the encoder's backbone, i.e. has its sizes and similar embeddings."""
         if any(getattr(teacher.config, name, None) != size for name, size in self.sizes.items()):
             return False
         table = word_embeddings(teacher)
@@ -100,17 +103,17 @@ def word_embeddings(model: PreTrainedModel) -> Tensor:
 
 
 def general_encoders() -> list[GeneralEncoder]:
-    """The task-free encoders at hand: those shipped, a checkout's, and those below ``$MATTERHORN_MODELS``."""
+    """List the task-free encoders that are available: shipped, in a source checkout, or in ``$MATTERHORN_MODELS``."""
     return [read_general(path.parent) for place in folders() for path in sorted(place.glob(f"*/{ENCODER_FILE}"))]
 
 
 def locate_general(name: str | Path) -> Path:
-    """Folder of an encoder: one at hand by its name, else the folder itself."""
+    """Return the folder of an encoder, given its name or the folder itself."""
     return next((e.folder for e in general_encoders() if e.name == str(name)), Path(name))
 
 
 def read_general(folder: Path) -> GeneralEncoder:
-    """The encoder in a folder.
+    """Read the encoder in a folder.
 
     Raises:
         InputError: there is none, it was altered, or it is of another format.
@@ -167,11 +170,12 @@ def write_general(
 
 @torch.no_grad()
 def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEncoder) -> None:
-    """Put the blocks of a task-free encoder in the place of a student's, and its pooler if it has one; classifier and
-    embeddings stay.
+    """Replace a student's blocks, and its pooler if the encoder has one, by those of a task-free encoder.
+
+    Classifier and embeddings stay.
 
     Args:
-        student: what ``quantize(teacher, **encoder.options)`` gives; ready to run afterwards.
+        student: the result of ``quantize(teacher, **encoder.options)``. It can be run afterward.
 
     Raises:
         InputError: the file is altered, or the student has other sizes or options.

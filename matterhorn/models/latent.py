@@ -1,7 +1,8 @@
-"""Latent weights in 5 bits each, sign and logarithm of magnitude: what a program lacks to be trained on from.
+"""Latent weights in 5 bits each, the sign and the logarithm of the magnitude, to train a program further.
 
-A program says what each weight is and not how near it is to a flip. That, in steps of half an octave, is enough: sizes
-of a row are scaled to its own mean and scale again, so that weights are quantized to the same integers and scales.
+A program stores each weight, but not how close it is to a flip. This distance in steps of half an octave is sufficient.
+The sizes in a row are scaled to its original mean and scale, so that weights are quantized to the same integers and
+scales again.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ MARGIN, TURNS = 1e-3, 4
 
 
 def save_latents(network: QuantizedForSequenceClassification, path: Path) -> None:
-    """Write latent weights of all connections, whole or not at all.
+    """Write latent weights of all connections to a file, completely or not at all.
 
     Raises:
-        InputError: weights of other widths, which say how near they are to another value by their own digits.
+        InputError: weights have a width whose latent weights are not supported.
     """
     arrays: dict[str, Tensor] = {}
     for site, linear in network.connections().items():
@@ -54,10 +55,10 @@ def save_latents(network: QuantizedForSequenceClassification, path: Path) -> Non
 
 @torch.no_grad()
 def load_latents(network: QuantizedForSequenceClassification, path: Path) -> QuantizedForSequenceClassification:
-    """Give a network the latent weights of a file.
+    """Load latent weights from a file into a network.
 
     Raises:
-        InputError: they are of another network.
+        InputError: they belong to another network.
     """
     arrays = read_arrays(path)
     for site, linear in network.connections().items():

@@ -1,4 +1,4 @@
-"""Hugging Face's models, read whole: no tensor drawn at random in silence, none boundless, no pickles."""
+"""Load complete Hugging Face models: no tensor silently initialized at random, no NaN or infinity, no pickle."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ WHOLE_MODEL = "give a folder with config.json and whole model.safetensors"
 def whole_model(
     load: Callable[..., Any], source: str | Path, *arguments: Any, head: bool = True, **options: Any
 ) -> Any:
-    """What a ``from_pretrained`` gives, checked.
+    """Call a ``from_pretrained`` function and check its result.
 
     Args:
-        head: whether pooler and classifier must be there too; else they are drawn anew where they are not, or have
-            other sizes.
-        options: those of ``load``; ``output_loading_info`` is honoured.
+        load: the function, e.g. ``AutoModel.from_pretrained``.
+        source: folder of a model, or its name on the hub.
+        head: whether pooler and classifier must be there too. If not, they are initialized at random where they are
+            missing or of other sizes.
+        options: options of ``load``, including ``output_loading_info``.
 
     Raises:
-        InputError: there is no such model, a tensor is missing, of another size, unknown, or has NaN or infinity.
+        InputError: there is no such model, or a tensor is missing, of another size, or has NaN or infinity.
     """
     wants_info = options.pop("output_loading_info", False)
     usual = {"use_safetensors": True, "ignore_mismatched_sizes": True}
@@ -49,7 +51,7 @@ def whole_model(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Hugging Face's own report of what it loaded, many lines long: what matters of it is checked."""
+    """Context without Hugging Face's long report of what it loaded. What matters in it is checked here."""
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:

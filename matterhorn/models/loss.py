@@ -1,4 +1,4 @@
-"""The loss of logits against labels, as Hugging Face's ``problem_type`` has it."""
+"""The loss of logits against labels, according to Hugging Face's ``problem_type``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from ..errors import InputError
 
 
 def loss_of(logits: Tensor, labels: Any, problem_type: str | None = None) -> Tensor:
-    """Loss of logits ``[batch, outputs]``: mean squared error (``regression``; one output), cross-entropy
-    (``single_label_classification``: labels are numbers ``[batch]``) or binary cross-entropy of each output
-    (``multi_label_classification``: 0 or 1, ``[batch, outputs]``). Without a type the labels' shape decides. Labels are
-    a tensor on any device, or what makes one.
+    """Compute the loss of logits ``[batch, outputs]``.
+
+    Args:
+        logits: float ``[batch, outputs]``.
+        labels: a tensor on any device, or values that can be converted to one.
+        problem_type: ``regression``: mean squared error. ``single_label_classification``: cross-entropy; labels are
+            class numbers ``[batch]``. ``multi_label_classification``: binary cross-entropy of each output; labels are 0
+            or 1, ``[batch, outputs]``. None: regression for one output, else it follows from the shape of the labels.
 
     Raises:
-        InputError: labels of another shape, or the number of no output.
+        InputError: labels have the wrong shape, or are not the number of an output.
     """
     try:
         labels = torch.as_tensor(labels, device=logits.device)
@@ -35,7 +39,7 @@ def loss_of(logits: Tensor, labels: Any, problem_type: str | None = None) -> Ten
     if single:
         try:
             return F.cross_entropy(logits, labels.reshape(batch).long())
-        except IndexError as error:  # (looked at only now: on a GPU a look would wait for all that runs)
+        except IndexError as error:  # (not checked before: on a GPU that would wait for all work in progress)
             problem, cure = f"a number outside 0 … {logits.shape[-1] - 1}", "give the numbers of outputs"
             raise InputError(problem, field="labels", cure=cure) from error
     kind = F.mse_loss if problem_type == "regression" else F.binary_cross_entropy_with_logits

@@ -1,7 +1,8 @@
-"""Fitting a quantized network to its teacher without training: part after part, on rows without labels.
+"""Fit a quantized network to its teacher without training, part by part, on rows without labels.
 
-All rows go through the network once. Just before a part runs, it is fitted to what it is given: levels to the values
-they stand for, weights to what the teacher makes in their place. So each part makes good what those before it lost.
+All rows pass through the network once. Just before a part runs, it is fitted to its actual inputs: levels to the values
+that they represent, weights to what the teacher computes at this place. Each part thus compensates for the errors of
+the parts before it.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
 
 TOKENS, VALUES = 12288, 2**20
-"""Tokens that weights are fitted on, values that levels are placed on, at most."""
+"""Maximum numbers of tokens on which weights are fitted, and of values on which levels are placed."""
 
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
-"""How hard weights hold on to what the teacher has, against what few tokens say of them; those of the classifier."""
+"""How strongly weights are drawn to the teacher's, as few tokens tell little; and the same for the classifier."""
 
 NORMS = {"output": "attention_norm", "ffn2": "feed_forward_norm"}
 """Connections that add to the residual stream, and the norm that reads the sum."""
 
 RESIDUAL = {"output": "input", "ffn2": "hidden"}
-"""The population that reads the stream which a connection adds to."""
+"""Population that reads the residual stream after a connection has added to it."""
 
 
 @torch.no_grad()
@@ -43,16 +44,19 @@ def match(
     silent_share: float | None = None,
     densities: Mapping[str, float] | None = None,
 ) -> None:
-    """Fit what :func:`matterhorn.quantize` made of a teacher to what the teacher does on some rows.
+    """Fit a network that :func:`matterhorn.quantize` made to what its teacher computes on some rows.
 
-    Scales, gains, zero points, silent levels, weights and biases are set; embeddings, norms and pooler stay.
+    It sets scales, gains, zero points, silent levels, weights and biases. Embeddings, norms and pooler stay.
 
     Args:
-        silent_share, densities: as of :func:`~.placement.place_densities`, for a network with a dead zone; without them
-            levels lie where they lose least.
+        network: a network that was not fitted or trained before.
+        teacher: the model that it was quantized from.
+        batches: rows to fit on; labels are not needed.
+        silent_share, densities: see :func:`~.placement.place_densities`, for a network with a dead zone. If one is
+            missing, levels are placed to lose as little as possible.
 
     Raises:
-        InputError: the network is not fresh, or another teacher's.
+        InputError: the network was fitted or trained before, or belongs to another teacher.
     """
     if any(own.gain is not None and bool((own.gain != 1).any()) for own in network.populations().values()):
         cure = "quantize the teacher anew"
@@ -68,8 +72,10 @@ def match(
 
 
 def gather(batches: Iterable[Batch], tokens: int) -> dict[str, Tensor]:
-    """Rows of all batches in one, drawn until there are so many tokens; not the longest tenth, to which all the others
-    would have to be padded."""
+    """Combine random rows of all batches into one, up to this many tokens.
+
+    The longest tenth of the rows is left out, because all others would have to be padded to their length.
+    """
     rows: list[dict[str, Tensor]] = []
     for batch in batches:
         present = mask_of(batch)
@@ -88,7 +94,7 @@ def gather(batches: Iterable[Batch], tokens: int) -> dict[str, Tensor]:
 
 
 class _Fit:
-    """What the teacher does, and what the network has done up to the part that comes next."""
+    """What the teacher computes, and the state of the fit up to the next part."""
 
     def __init__(self, network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch):
         self.network, self.present = network, mask_of(batch)
@@ -136,15 +142,17 @@ class _Fit:
         linear.bias.copy_(moments.y - scale * (integers @ moments.x))
 
     def importance(self, site: Site) -> Tensor:
-        """How much each token counts: where only the first one's answer is read, first ones as much as all others."""
+        """Weight of each token. If only the first token's answer is read, first tokens weigh as much as all others
+        together.
+        """
         first = self.first
         read = CONNECTION[site.part].every_token or not self.network.config.formats.shape.is_cut(site.block)
         return torch.ones(len(first)) if read else torch.where(first, 1 / first.sum(), 1 / (~first).sum().clamp(min=1))
 
     def goal(self, site: Site, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights that give what the teacher does where nothing is lost, and what that is, ``[tokens, out]``.
+        """Return weights that would reproduce the teacher without quantization, and their outputs, ``[tokens, out]``.
 
-        Keys and values are centered and their sizes evened, which the queries' and the output's weights make good.
+        Keys and values are centered and scaled evenly, which the weights of queries and output compensate for.
         """
         wanted, name = self.taught[site].float(), site.part
         if name in NORMS:
@@ -153,7 +161,7 @@ class _Fit:
             return weight * self.size(Site(site.block, "value")), wanted
         if name in ("key", "query"):
             size = self.size(Site(site.block, "key"))
-            if self.network.config.kv_bits > 1:  # (a bit keeps no size at all: then all of it goes to the queries)
+            if self.network.config.kv_bits > 1:  # (one bit keeps no size: then all of it goes to the queries)
                 size = (size / self.size(Site(site.block, "query"))).sqrt()
             size = size if name == "key" else 1 / size
         elif name == "value":
@@ -164,12 +172,12 @@ class _Fit:
         return weight / size[:, None], (wanted - center) / size
 
     def size(self, site: Site) -> Tensor:
-        """Deviation of what the teacher makes there, ``[out]``."""
+        """Standard deviation of the teacher's outputs, ``[out]``."""
         return self.taught[site].float().std(0).clamp(min=1e-6)
 
 
 def sampled(x: Tensor) -> Tensor:
-    """Rows, as far apart, of values ``[n, neurons]``: not more than levels are placed on."""
+    """Select evenly spaced rows of ``[n, neurons]``, so that there are no more values than levels are placed on."""
     return x[:: -(-x.numel() // VALUES)]
 
 

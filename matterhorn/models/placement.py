@@ -1,4 +1,4 @@
-"""Placing scales for a dead zone: as many events as a target leaves, spent on populations as asked."""
+"""Set scales for a dead zone: as many events as a target leaves, divided among populations as requested."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
 
 WIDEST_SCALE, STRIDE, HALVINGS = 20.0, 1.3, 6
-"""Scales for a density are looked for between 20 times the present one and a twentieth, by strides of 1.3, of which the
-last is bisected 6 times."""
+"""Range, stride and number of bisections of the search for scales.
+
+Scales from 20 times the present one down to a twentieth are tried in strides of 1.3. The last stride is bisected 6
+times.
+"""
 
 
 def place_densities(
     network: QuantizedForSequenceClassification, batch: Batch, target: float, relative: Mapping[str, float]
 ) -> None:
-    """Set scales and silent levels so that ``target`` of all windows of one batch are silent.
+    """Set scales and silent levels so that a share ``target`` of all windows of one batch is silent.
 
-    ``relative``: for every population, its density of events, as multiples of each other. How much an event saves is
-    not to be seen from each population alone: one of ``context``, with one receiver, turned out to be worth more than
-    one of ``input``, with three.
+    ``relative``: relative densities of events in all populations. The benefit of an event cannot be derived from each
+    population alone: an event of ``context``, with one receiver, turned out to be worth more than one of ``input``,
+    with three.
     """
     density = absolute(network.config.formats.shape, mask_of(batch), target, relative)
     present = mask_of(batch).to(network.device)
@@ -39,7 +42,7 @@ def place_densities(
 
 
 def absolute(shape: Shape, present: Tensor, target: float, relative: Mapping[str, float]) -> dict[str, float]:
-    """Densities of events, as multiples of each other like ``relative``, at which ``target`` of all windows are silent.
+    """Scale relative densities of events so that a share ``target`` of all windows is silent.
 
     ``present``: which tokens exist, bool ``[batch, L]``.
     """
@@ -52,11 +55,11 @@ def absolute(shape: Shape, present: Tensor, target: float, relative: Mapping[str
 
 @torch.no_grad()
 def scale_for_density(module: ActivationQuantizer, values: Tensor, density: float) -> None:
-    """Give one population the largest scale at which that share of ``values [n, neurons]`` is events.
+    """Give one population the largest scale at which this share of ``values [n, neurons]`` is events.
 
-    A smaller scale makes more events only down to where values leave the range of levels: below it whole neurons pile
-    up at an end of the range, which becomes their silent level. So the search comes from above; where the share is out
-    of reach, the scale with most events is taken.
+    A smaller scale makes more events only until values leave the range of levels. Below that, whole neurons collect at
+    an end of the range, which becomes their silent level. The search therefore starts from large scales. If the share
+    cannot be reached, the scale with the most events is used.
     """
     counted: dict[float, float] = {}
 
@@ -77,7 +80,9 @@ def scale_for_density(module: ActivationQuantizer, values: Tensor, density: floa
 
 
 def settle_population(module: ActivationQuantizer, values: Tensor) -> float:
-    """Give silence to the most frequent levels of ``values [n, neurons]``, read as the mean; the share of silence."""
+    """Set silence to the most frequent levels of ``values [n, neurons]``, read as their mean. Returns the share of
+    silence.
+    """
     histogram = level_histogram(as_levels(module, values), module.bits)
     silence(module, histogram, mean=True)
     return silent_share(histogram, module.code)

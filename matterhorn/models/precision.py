@@ -1,4 +1,4 @@
-"""Quantizers switched off, all or some: to compare a network with its teacher, and to see what each of them costs."""
+"""Switch off all or some quantizers, to compare a network with its teacher and to measure what each quantizer costs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ def full_precision(
     *,
     teacher: PreTrainedModel | None = None,
 ) -> Iterator[None]:
-    """Within, parts of a calibrated network compute with real numbers; afterwards all are as they were.
+    """Context in which parts of a calibrated network compute with real numbers. Afterward everything is restored.
 
-    A population hands on what it is given, ``intermediate`` behind the teacher's own activation; a connection has its
-    latent weights; keys and values are stored as they are, and where they or the queries are, the softmax is an
+    A population passes on its input; for ``intermediate`` the teacher's own activation is applied first. A connection
+    uses its latent weights. Keys and values are stored as they are. If they or the queries are real, the softmax is an
     ordinary one.
 
     Args:
-        sites: populations, connections, and stores (``Site(0, "keys")``). None: all of them, and the digital steps
-            (norms, softmax, head) too: the network gives what its teacher gave.
-        teacher: whose embeddings stand for the 8-bit ones, of which a network has no others.
+        network: a calibrated network.
+        sites: populations, connections, and stores (``Site(0, "keys")``). None: all of them, and also the digital steps
+            (norms, softmax, head). The network then computes what its teacher computed.
+        teacher: model whose embeddings replace the 8-bit ones. A network has no others of its own.
 
     Raises:
         InputError: the network is not calibrated, has no such site, or its weights are fixed (restored).
@@ -80,8 +81,8 @@ def full_precision(
 
 
 def _put(stack: ExitStack, module: nn.Module, name: str, function: Callable[..., Any]) -> None:
-    """Let a module do something else until the stack unwinds."""
-    if name not in vars(module):  # (an outer context has it already)
+    """Replace a module's behavior until the stack unwinds."""
+    if name not in vars(module):  # (unless an outer context has replaced it already)
         setattr(module, name, function)
         stack.callback(delattr, module, name)
 

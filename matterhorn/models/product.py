@@ -1,7 +1,7 @@
-"""Products of a training step on a processor that follow the events: forward, and of the gradient of the weights.
+"""Products of a training step on a processor that follow the events: the forward one, and the gradient of the weights.
 
-With nine windows in ten silent these two take half of the time that dense ones take, or less. The third product of a
-step, the gradient of the levels, is dense: silence has a gradient too.
+With nine out of ten windows silent, these two take half the time of dense ones, or less. The third product, the
+gradient of the levels, is dense, since silent levels have a gradient too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a full-precision classifier to a quantized network with its weights."""
+"""Make a quantized network from a full-precision classifier and its weights."""
 
 from __future__ import annotations
 
@@ -34,15 +34,28 @@ def quantize(
     batches: Iterable[Batch] | Batch | None = None,
     **unknown: Any,
 ) -> QuantizedForSequenceClassification:
-    """A quantized network with a teacher's weights.
+    """Make a quantized network with the weights of a full-precision classifier.
 
     Args:
-        teacher: a classifier of Hugging Face with one of the encoders in :mod:`matterhorn.models.encoders`.
-        weights, activation_bits, kv_bits, dead_zone, dead_zones, silence_per, levels_per, activation, digital: see
-            :class:`matterhorn.program.Config`.
-        blocks: numbers of the teacher's blocks that the network has; None: all. What the others did is lost until it is
-            learned: :func:`matterhorn.distill` has each state follow the teacher's behind the same block.
-        batches: to calibrate on (:func:`matterhorn.calibrate`); without them that comes next.
+        teacher: a Hugging Face classifier with one of the encoders in :mod:`matterhorn.models.encoders`. It is not
+            changed.
+        weights: width of the weights in the blocks: ``"int1"``, ``"ternary"``, ``"int2"`` or ``"int4"``.
+        activation_bits: bits of a level, 1 … 6. A window has 2^bits slots.
+        kv_bits: bits of stored keys and values, 1 … 6.
+        dead_zone: number k of levels on either side of the silent one that send nothing.
+        dead_zones: narrower dead zones of single populations, e.g. ``{"probabilities": 1}``.
+        silence_per: ``"neuron"`` or ``"tensor"``: whether each neuron has a silent level of its own.
+        levels_per: ``"neuron"`` or ``"tensor"``: whether neurons have gains and zero points of their own.
+        activation: activation of the feed-forward layer, ``"relu"`` or ``"gelu"``.
+        digital: ``"exact"`` softmax and LayerNorm, or ``"shift"`` to replace divisions by shifts.
+        blocks: numbers, from 0, of the teacher's blocks to keep. None: all. The network must learn what the removed
+            blocks did; :func:`matterhorn.distill` makes its states follow the teacher's at the same blocks.
+        batches: batches of training rows to calibrate on (:func:`matterhorn.calibrate`). None: calibrate afterward.
+
+    :class:`matterhorn.program.Config` describes the number formats in detail.
+
+    Returns:
+        The network in float32. It computes levels as the converted program will, and can be trained.
 
     Raises:
         InputError: the encoder, an option or its value is not supported.

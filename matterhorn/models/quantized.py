@@ -1,4 +1,7 @@
-"""The quantized network as a Hugging Face model: trained straight-through, evaluated in exact integers."""
+"""The quantized network as a Hugging Face model.
+
+It is trained with straight-through gradients and evaluated in exact integers.
+"""
 
 from __future__ import annotations
 
@@ -37,23 +40,24 @@ TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
 }
-"""Activations of the head as they are trained, by their names in :mod:`matterhorn.kernels.activation`."""
+"""Training versions of the head's activations, by their names in :mod:`matterhorn.kernels.activation`."""
 
 
 SENDING = {"token", "private", "revision", "create_pr", "commit_message", "commit_description"}
-"""What ``save_pretrained`` may be told of a repository of the hub."""
+"""Options of ``save_pretrained`` for a repository on the hub."""
 
 
 @dataclass
 class QuantizedOutput(SequenceClassifierOutput):
-    """What a pass gives: ``logits`` ``[batch, labels]``; ``loss`` and ``hidden_states`` where asked for; in training
-    ``events``, what every population sent."""
+    """Output of a pass: ``logits`` ``[batch, labels]``, and if requested ``loss`` and ``hidden_states``. In training,
+    ``events`` tells what every population sent.
+    """
 
     events: dict[Site, Events] | None = None
 
 
 class Pass(NamedTuple):
-    """Logits, residual streams before and behind every block, and in training the events of one pass."""
+    """Logits, residual streams before and after every block, and in training the events of one pass."""
 
     logits: Tensor
     states: tuple[Tensor, ...]
@@ -61,7 +65,7 @@ class Pass(NamedTuple):
 
 
 class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type: ignore[no-untyped-call]
-    """A BERT-like classifier with few-bit weights, level-coded activations and stored few-bit keys and values.
+    """A BERT-like classifier with few-bit weights, level-coded activations, and stored few-bit keys and values.
 
     Make one with :func:`matterhorn.quantize`, calibrate and train it, then :func:`matterhorn.convert` it.
     """
@@ -98,23 +102,23 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
             nn.init.ones_(module.ratio)
 
     def layers(self) -> list[Block]:
-        """The blocks, typed."""
+        """Return the blocks, typed."""
         return [cast(Block, block) for block in self.blocks]
 
     def populations(self) -> dict[Site, ActivationQuantizer]:
-        """Every population that sends events, in the order in which they fire."""
+        """Return every population that sends events by site, in firing order."""
         return {Site(i, p.name): block.population(p.name) for i, block in enumerate(self.layers()) for p in POPULATIONS}
 
     def connections(self) -> dict[Site, QuantizedLinear]:
-        """Every connection with weights, in the order in which they run."""
+        """Return every connection with weights by site, in the order in which they run."""
         return {Site(i, name): block.connection(name) for i, block in enumerate(self.layers()) for name in STATIC}
 
     def stores(self) -> dict[Site, StoredQuantizer]:
-        """Keys and values of every block."""
+        """Return the quantizers of keys and values of every block by site."""
         return {Site(i, n): s for i, b in enumerate(self.layers()) for n, s in (("keys", b.keys), ("values", b.values))}
 
     def check_calibrated(self) -> None:
-        """Refuse a network whose scales are not set.
+        """Check that the network's scales are set.
 
         Raises:
             InputError: it has not been calibrated.
@@ -129,7 +133,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         self._scales_seen = True
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedForSequenceClassification:
-        """What ``to``, ``double``, ``half`` and their like come down to: in another type its answers were others."""
+        """Handle ``to``, ``double``, ``half`` and similar calls. Another data type would change the answers."""
         if (dtype := fn(torch.zeros(1)).dtype) != torch.float32:
             cure = "leave it in float32; torch.autocast computes products in bfloat16"
             raise InputError(f"{dtype}: a quantized network is exact in float32", field="dtype", cure=cure)
@@ -138,10 +142,10 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
 
     @torch.no_grad()
     def set_dead_zone(self, k: int) -> None:
-        """Widen or narrow every population's dead zone; what silence is read as stays within it.
+        """Widen or narrow every population's dead zone. The value that silence is read as stays within it.
 
         Raises:
-            InputError: k is wider than half the range of levels.
+            InputError: k is more than half the range of levels.
         """
         before, self.config.dead_zone = self.config.dead_zone, k
         try:
@@ -166,15 +170,15 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         """Run a batch.
 
         Args:
-            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``; padding lies behind the text, and types are
-                ignored by a network that has none.
-            labels: for a loss, as ``config.problem_type`` has it: see :func:`loss_of`.
-            output_hidden_states: give the residual streams of all tokens, ``[batch, L, width]``; without it the last
-                block computes the first token only, where only that is read.
+            input_ids, attention_mask, token_type_ids: int64 ``[batch, L]``, padded on the right. Types are ignored by a
+                network without token types.
+            labels: targets to compute a loss for, in the form that ``config.problem_type`` requires (:func:`loss_of`).
+            output_hidden_states: return the residual streams of all tokens, ``[batch, L, width]``. Otherwise the last
+                block computes only the first token, if only that one is read.
 
         Raises:
-            InputError: the network has not been calibrated; a row begins with padding, is too long or has numbers
-                outside the tables; labels have another shape.
+            InputError: the network is not calibrated; a row starts with padding, is too long or has numbers outside the
+                tables; or labels have the wrong shape.
         """
         self.check_calibrated()
         given = self.run(input_ids, attention_mask, token_type_ids, every_token=output_hidden_states)
@@ -188,7 +192,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
     def _check_tokens(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
         formats = self.config.formats
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-            return  # what is captured ran before, and numbers cannot be looked at
+            return  # a captured step ran before, and values cannot be read during capture
         if input_ids.shape[1] > formats.max_position_embeddings:
             cure = f"give at most {formats.max_position_embeddings}"
             raise InputError(f"{input_ids.shape[1]} tokens", field="input_ids", cure=cure)
@@ -210,7 +214,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         *,
         every_token: bool = False,
     ) -> Pass:
-        """As :meth:`forward`, for calibration: scales may be set on the way."""
+        """Run as :meth:`forward` does, but without a check of scales, which calibration sets on the way."""
         present = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).bool()
         self._check_tokens(input_ids, attention_mask, token_type_ids)
         x = self.embeddings(input_ids, torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
@@ -225,8 +229,9 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         return Pass(logits, tuple(states), events)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """As any model of Hugging Face, whole or not at all, with the module that the Auto classes load. Files of
-        others stay."""
+        """Save as any Hugging Face model, completely or not at all, with the module for Auto classes. Other files
+        stay.
+        """
         sends, name = options.pop("push_to_hub", False), options.pop("repo_id", Path(save_directory).name)
 
         def write(fresh: Path) -> None:
@@ -240,12 +245,12 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
-        """As any model of Hugging Face, but whole: see :func:`~.loading.whole_model`."""
+        """Load as any Hugging Face model, and check that it is complete (:func:`~.loading.whole_model`)."""
         settle(Path(source))
         return whole_model(super().from_pretrained, source, *arguments, **options)
 
     def activate(self, x: Tensor) -> Tensor:
-        """The activation of the head: in evaluation to the bit that of a program."""
+        """Apply the activation of the head. In evaluation it is bit-identical to that of a program."""
         kind = self.config.head_activation
         if self.training:
             return TRAINED[kind](x)
@@ -253,13 +258,13 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
 
     @torch.no_grad()
     def expected(self, batch: Batch | Encoded) -> Expected:
-        """Levels of every population before masking, and the logits: what a program must equal (for
-        :func:`matterhorn.verify`).
+        """Return the levels of every population before masking, and the logits, which a program must equal.
 
-        Levels are uint8 ``[batch, L, neurons]``, of probabilities ``[batch, heads, L, L]``.
+        :func:`matterhorn.verify` uses it. Levels are uint8 ``[batch, L, neurons]``, or for probabilities ``[batch,
+        heads, L, L]``.
 
         Raises:
-            InputError: the network has not been calibrated.
+            InputError: the network is not calibrated.
         """
         self.check_calibrated()
         levels: dict[Site, NDArray[np.uint8]] = {}
@@ -273,7 +278,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
 
 
 def read_network(folder: Path) -> QuantizedForSequenceClassification:
-    """The quantized network that was saved in a folder, in eval mode.
+    """Load the quantized network that was saved in a folder, in evaluation mode.
 
     Raises:
         InputError: there is none.

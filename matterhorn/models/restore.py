@@ -1,7 +1,7 @@
-"""The quantized network behind a program, to compare with or to train on: levels and real numbers.
+"""Restore the quantized network behind a program, to compare with it or to train it further.
 
-It is rebuilt from weights, scales, biases and silent levels alone; thresholds, offsets and tables of the program play
-no part, so that comparing the two tests them.
+It is rebuilt only from weights, scales, biases and silent levels. The program's thresholds, offsets and tables are not
+used, so a comparison of the two tests them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from .config import MatterhornConfig
 from .quantized import QuantizedForSequenceClassification, read_network
 
 LEAST_SIZE = 0.02
-"""Of latent weights that :func:`spread` draws: above what rounding does to a row's mean."""
+"""Lower bound of the latent weights that :func:`spread` draws, above the effect of rounding on a row's mean."""
 
 
 @torch.no_grad()
 def restore(program: Program) -> QuantizedForSequenceClassification:
-    """The quantized network, in eval mode. It gives levels and logits; it cannot be trained on."""
+    """Restore the quantized network of a program, in evaluation mode. It gives levels and logits, but cannot be
+    trained.
+    """
     network = _without_weights(program)
     for source, target in zip(program.blocks, network.layers(), strict=True):
         for name in STATIC:
@@ -42,7 +44,9 @@ def restore(program: Program) -> QuantizedForSequenceClassification:
 
 @torch.no_grad()
 def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
-    """A network to train on: latent weights that are quantized to the program's, all equally far from a flip."""
+    """Restore a trainable network. Its latent weights are quantized to the program's, and all are equally far from a
+    flip.
+    """
     network = _without_weights(program)
     for source, target in zip(program.blocks, network.layers(), strict=True):
         for name in STATIC:
@@ -57,11 +61,11 @@ def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
 
 @torch.no_grad()
 def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceClassification:
-    """Give one-bit latent weights sizes as of a normal distribution, drawn from torch's generator; what they are
-    quantized to stays the same.
+    """Give one-bit latent weights magnitudes from a normal distribution, drawn with torch's generator.
 
-    A program does not tell how near each weight was to a flip. Restored all equally far, hardly any flips within a
-    thousand steps, and the network learns little but biases, gains and norms.
+    They are still quantized to the same integers. A program does not store how close each weight was to a flip. If all
+    are equally far from it, hardly any flips within a thousand steps, and the network learns little except biases,
+    gains and norms.
     """
     for linear in network.connections().values():
         if linear.kind == "int1":
@@ -73,16 +77,18 @@ def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceC
 
 
 def reference_for(program: Program, folder: Path | None = None) -> QuantizedForSequenceClassification:
-    """What a program is compared with: the quantized network saved in a folder, or the one behind it.
+    """Return the network to compare a program with: the one saved in a folder, or the one restored from the program.
 
     Raises:
-        InputError: the folder holds none.
+        InputError: the folder has no network.
     """
     return restore(program) if folder is None else read_network(folder)
 
 
 def _without_weights(program: Program) -> QuantizedForSequenceClassification:
-    """A network with all arrays of a program that it has too: embeddings, norms, biases, scales, gains, silence."""
+    """Return a network with all arrays that it shares with a program: embeddings, norms, biases, scales, gains,
+    silence.
+    """
     names = dict(enumerate(program.labels))
     labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
     network = QuantizedForSequenceClassification(MatterhornConfig(**program.config.plain(), **labels))
@@ -97,5 +103,5 @@ def _without_weights(program: Program) -> QuantizedForSequenceClassification:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    """An own copy."""
+    """Return an independent copy."""
     return torch.from_numpy(array.copy())

@@ -1,5 +1,8 @@
-"""Few-bit weights that make of their inputs what is wanted: least squares, then rounding one column after another, each
-one's error made good by those not yet rounded (GPTQ, arXiv 2210.17323)."""
+"""Fit few-bit weights that map given inputs to given outputs.
+
+First comes a least-squares fit. Then one column after another is rounded, and the error of each is compensated by those
+that are not yet rounded (GPTQ, arXiv 2210.17323).
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,21 @@ from torch import Tensor
 from ..nn.linear import round_to
 
 COLUMNS, DAMPING = 128, 0.01
-"""As in GPTQ: columns that are rounded before their errors reach the rest; the share of the mean of the moments'
-diagonal that is added to it."""
+"""As in GPTQ: columns that are rounded before their errors reach the rest, and the share of the mean diagonal that is
+added to the diagonal of the moments.
+"""
 
 SCALES = torch.logspace(-0.9, 2.2, 50)
-"""Scales of a row that are tried, in mean magnitudes of its weights. Wide ones too: where a single weight is 500 times
-the mean, and carries nearly all that the row does, it must not be cut off."""
+"""Scales that are tried for a row, in mean magnitudes of its weights.
+
+Some are very large: if a single weight is 500 times the mean and dominates the row, it must not be clipped.
+"""
 
 
 class Moments(NamedTuple):
-    """Of inputs x ``[n, in]`` and wanted outputs y ``[n, out]``: means, Σ x xᵀ ``[in, in]`` and Σ y xᵀ ``[out, in]``
-    around them."""
+    """Moments of inputs x ``[n, in]`` and desired outputs y ``[n, out]``: means, and the centered sums Σ x xᵀ ``[in,
+    in]`` and Σ y xᵀ ``[out, in]``.
+    """
 
     x: Tensor
     y: Tensor
@@ -30,7 +37,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, weight: Tensor) -> Moments:
-        """``weight [n]``: how much each row counts."""
+        """Compute the moments. ``weight [n]``: weight of each row."""
         weight = weight / weight.sum()
         mean_x, mean_y = weight @ x, weight @ y
         around = (x - mean_x) * weight[:, None]
@@ -38,7 +45,10 @@ class Moments(NamedTuple):
 
 
 def least_squares(moments: Moments, prior: Tensor, stiffness: float) -> Tensor:
-    """Weights ``[out, in]`` that map x to y, drawn to ``prior`` as ``stiffness`` times the mean square of an input."""
+    """Fit weights ``[out, in]`` that map x to y.
+
+    They are drawn to ``prior`` with a strength of ``stiffness`` times the mean square of an input.
+    """
     ridge = stiffness * moments.xx.diagonal().mean().clamp(min=1e-12)
     system = moments.xx + ridge * torch.eye(len(moments.xx))
     solved: Tensor = torch.linalg.solve(system, (moments.yx + ridge * prior).T)
@@ -46,7 +56,7 @@ def least_squares(moments: Moments, prior: Tensor, stiffness: float) -> Tensor:
 
 
 def round_weights(weight: Tensor, xx: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    """Integers ``[out, in]`` and scales ``[out]`` of a weight matrix, for inputs with these second moments."""
+    """Round a weight matrix to integers ``[out, in]`` and scales ``[out]``, given the second moments of its inputs."""
     scale = best_scale(weight, xx.diagonal(), kind)
     integers = _columns(weight, xx, scale, kind)
     product = integers @ xx
@@ -55,7 +65,7 @@ def round_weights(weight: Tensor, xx: Tensor, kind: str) -> tuple[Tensor, Tensor
 
 
 def best_scale(weight: Tensor, importance: Tensor, kind: str) -> Tensor:
-    """Of :data:`SCALES`, for each row the one that rounds with the least error, columns weighted."""
+    """Choose, for each row, the one of :data:`SCALES` with the least rounding error, with weighted columns."""
     scales = weight.abs().mean(1, keepdim=True).clamp(min=1e-8) * SCALES
     errors = [
         ((round_to(weight, one, kind) * one[:, None] - weight).square() * importance).sum(1) for one in scales.unbind(1)

@@ -1,4 +1,4 @@
-"""Looking at what goes through a network: batches in, hooks on the way."""
+"""Watch what passes through a network: batches go in, hooks see the values on the way."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from ..topology import Site
 
 Batch = Mapping[str, Tensor | NDArray[np.integer]]
-"""``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``, integers ``[batch, L]``."""
+"""``input_ids`` and, optionally, ``attention_mask`` and ``token_type_ids``: integers ``[batch, L]``."""
 
 M = TypeVar("M", bound=nn.Module)
 
 
 @contextmanager
 def watching(modules: Mapping[Site, M], look: Callable[[Site, M, Tensor], None]) -> Iterator[None]:
-    """Within, ``look(site, module, x)`` sees what comes into each of the modules before it runs."""
+    """Context in which ``look(site, module, x)`` is called with the input of each module before it runs."""
 
     def hook(site: Site) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda module, inputs: look(site, cast(M, module), inputs[0])
@@ -36,7 +36,7 @@ def watching(modules: Mapping[Site, M], look: Callable[[Site, M, Tensor], None])
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within, a model is in evaluation; afterwards as it was."""
+    """Context in which a model is in evaluation mode. Afterward its mode is restored."""
     was_training = model.training
     model.eval()
     try:
@@ -46,13 +46,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def taken_by(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A batch without labels and, where a model (or what it is wrapped around) has none, without token types."""
+    """Return a batch without labels, and without token types if the model (or the one it wraps) has none."""
     config = getattr(model, "module", model).config
     left_out = {"labels"} if getattr(config, "type_vocab_size", 0) else {"labels", "token_type_ids"}
     return {name: values for name, values in batch.items() if name not in left_out}
 
 
 def tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """What a pass takes of a batch, as int64 tensors on a device."""
+    """Return the inputs in a batch as int64 tensors on a device."""
     names = ("input_ids", "attention_mask", "token_type_ids")
     return {name: torch.as_tensor(batch[name]).to(device, torch.int64) for name in names if name in batch}

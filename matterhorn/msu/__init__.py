@@ -1,4 +1,4 @@
-"""The memristive synapse unit: devices, arrays and neurons as physics, checked against SPICE.
+"""The memristive synapse unit: a physical model of devices, arrays and neurons, checked against SPICE.
 
 >>> import numpy as np
 >>> weights, kappa = np.ones((4, 16), np.int8), np.ones((2, 16), np.int8)  # [out, in], [..., in]

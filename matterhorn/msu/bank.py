@@ -1,4 +1,4 @@
-"""A chip: arrays of one device and circuit, one draw per seed."""
+"""A simulated chip: arrays of one device and circuit, with one random draw per seed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from .wires import WireCache
 
 @dataclass(frozen=True)
 class ArrayBank:
-    """One chip instance: the same seed always gives the same cells, in whatever order connections are programmed.
+    """One simulated chip. The same seed always gives the same cells, in whatever order connections are programmed.
 
     Args:
-        device, circuit: what the chip is made of.
-        seed: which chip it is.
-        cache: where solved wires are kept; None solves them anew.
-        correction: how arrays are programmed.
+        device: memristive device of the cells.
+        circuit: arrays and neurons around the cells.
+        seed: number of the chip; it determines all random draws.
+        cache: where solutions of the wires' equations are kept. None: they are computed each time.
+        correction: how arrays are programmed, e.g. whether writes are verified.
     """
 
     device: Device
@@ -38,7 +39,15 @@ class ArrayBank:
 
     @classmethod
     def of(cls, device: str | Path, circuit: str | Path, *, seed: int = 0, cache: WireCache | None = None) -> ArrayBank:
-        """A chip by names or files of its device and circuit."""
+        """Make a chip from the names or YAML files of its device and circuit.
+
+        Args:
+            device, circuit: name of a shipped one, or path of a YAML file.
+            seed, cache: see the class.
+
+        Raises:
+            InputError: there is no such device or circuit, or its file is not valid.
+        """
         return cls(load_device(device), load_circuit(circuit), seed, cache)
 
     def program(
@@ -51,15 +60,21 @@ class ArrayBank:
         full_scale: float | None = None,
         importance: NDArray[np.floating] | None = None,
     ) -> ProgrammedConnection:
-        """Write integer weights ``[out, in]``.
+        """Write integer weights ``[out, in]`` to arrays.
 
         Args:
-            name: which connection this is; part of the draw.
-            kappa_top: largest |κ| that will come, in steps of κ.
+            weights: integers ``[out, in]``.
+            name: name of the connection. It is part of the seed of the draw.
+            kappa_top: largest |κ| that will occur, in steps of κ.
             kappa_unit: steps of κ per level (``Code.unit``).
-            full_scale: largest potential of one array, in digit times step of κ, that its capacitor is sized for; by
-                default the largest there can be. A smaller one uses offsets and converters better, and may saturate.
-            importance: of each input ``[in]``, for choosing rows: the mean square of its κ. All alike by default.
+            full_scale: largest potential of one array that its capacitor is sized for, in digits times steps of κ.
+                None: the largest possible potential. A smaller value reduces the effect of offsets and of the
+                converters' resolution, but may saturate.
+            importance: weight of each input ``[in]`` in the choice of rows: the mean square of its κ. None: all are
+                equal.
+
+        Raises:
+            InputError: ``kappa_top`` or ``kappa_unit`` is less than 1, or ``full_scale`` is not positive.
         """
         device, circuit, layout = self.device, self.circuit, lay_out(weights, self.device, self.circuit)
         if kappa_top < 1 or kappa_unit < 1:

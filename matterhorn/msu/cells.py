@@ -1,4 +1,7 @@
-"""What cells and neurons really are: one draw per chip for writing, sticking, drifting; then a function of time."""
+"""Actual properties of cells and neurons.
+
+Writing, stuck cells and drift are drawn once per chip. From then on, cells are a function of time.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,12 @@ Stuck = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Cells of a connection, float32 ``[slices, tiles, banks, rows, columns]``, siemens.
+    """Cells of a connection, float32 ``[slices, tiles, banks, rows, columns]``, in siemens.
 
     Attributes:
-        target: what they were told to hold. written: what they held right after writing.
-        exponent: ν of each cell's drift (0 for stuck and unformed cells).
+        target: conductances that should be written.
+        written: conductances right after writing.
+        exponent: drift exponent ν of each cell (0 for stuck and unformed cells).
     """
 
     target: NDArray[np.float32]
@@ -31,7 +35,7 @@ class Cells:
     exponent: NDArray[np.float32]
 
     def held(self, device: Device, seconds: float) -> NDArray[np.float32]:
-        """Conductances ``seconds`` after writing: G · (t / start)^-ν once t > start."""
+        """Return the conductances ``seconds`` after writing: G · (t / start)^-ν once t > start."""
         if device.drift is None or seconds <= device.drift.start.si:
             return self.written
         return self.written * (seconds / device.drift.start.si) ** -self.exponent
@@ -46,16 +50,16 @@ class Neurons:
 
 
 Streams = dict[str, np.random.Generator]
-"""Each part draws from a stream of its own, so switching one off leaves the others as they were."""
+"""Random streams by part. Each part has its own, so switching one off does not change the others."""
 
 
 def streams_of(chip: str) -> Streams:
-    """The streams of what ``chip`` names."""
+    """Return the random streams of the chip or connection that ``chip`` names."""
     return {part: stream(f"{chip}:{part}") for part in ("programming", "drift", "stuck", "neurons")}
 
 
 def stream(name: str) -> np.random.Generator:
-    """Random numbers that follow from a name alone."""
+    """Return a random generator that depends only on a name."""
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")))
 
 
@@ -67,10 +71,11 @@ def write(
     stuck: Stuck,
     correction: Correction = AS_WRITTEN,
 ) -> Cells:
-    """Draw a chip; cells that were never ``formed`` stay at 0 S.
+    """Draw the cells of a chip. Cells that were never ``formed`` stay at 0 S.
 
     Args:
-        stuck: of :func:`stuck_cells`. correction: how often what is off is written again.
+        stuck: result of :func:`stuck_cells`.
+        correction: how often inaccurate cells are rewritten.
     """
     written, (low, high) = target, stuck
     if device.programming is not None:
@@ -78,7 +83,7 @@ def write(
         written = _once(target, spread, streams["programming"])
         limit = correction.tolerance * (device.high - device.low)
         relative = device.read.relative.si if device.read is not None else 0.0
-        for _ in range(correction.verify_writes):  # what a read, itself noisy, finds off is written again
+        for _ in range(correction.verify_writes):  # cells that a (noisy) read finds off target are rewritten
             seen = written
             if relative:
                 seen = written * (1 + relative * streams["programming"].standard_normal(target.shape, dtype=np.float32))
@@ -96,7 +101,9 @@ def write(
 
 
 def stuck_cells(formed: NDArray[np.bool_], device: Device, streams: Streams) -> Stuck:
-    """Which cells are stuck at the lowest and at the highest conductance, like ``formed``; once per stream."""
+    """Draw which cells are stuck at the lowest and at the highest conductance, shaped like ``formed``; once per
+    stream.
+    """
     if device.stuck is None:
         return np.zeros_like(formed), np.zeros_like(formed)
     draw = streams["stuck"].random(formed.shape, dtype=np.float32)
@@ -109,7 +116,7 @@ def _once(target: NDArray[np.float32], spread: NDArray[np.floating], rng: np.ran
 
 
 def draw_neurons(layout: Layout, circuit: Circuit, streams: Streams) -> Neurons:
-    """The neurons of a chip."""
+    """Draw the neurons of a chip."""
     shape = (layout.slices, layout.tiles, layout.fan_out)
     capacity, offset = streams["neurons"].standard_normal((2, *shape))
     mismatch = circuit.mismatch.spread.si if circuit.mismatch is not None else 0.0
@@ -120,10 +127,10 @@ def draw_neurons(layout: Layout, circuit: Circuit, streams: Streams) -> Neurons:
 def weight_deviation(
     weights: NDArray[np.integer], device: Device, rng: np.random.Generator, seconds: float = 0.0
 ) -> NDArray[np.float32]:
-    """Written minus intended weights of a newly drawn chip, ``seconds`` after writing: float32 ``[out, in]``.
+    """Draw a chip and return its written minus intended weights, ``seconds`` after writing: float32 ``[out, in]``.
 
-    The same draw of programming noise, stuck cells and drift as in :class:`~matterhorn.msu.ArrayBank`, for integer
-    weights ``[out, in]``, without arrays around them: for training with a new chip in every pass.
+    Programming noise, stuck cells and drift are drawn as in :class:`~matterhorn.msu.ArrayBank`, for integer weights
+    ``[out, in]``, but without arrays around them. For training with a new chip in every pass.
     """
     slices, base = digit_base(weights, device)
     unit = (device.high - device.low) / (base - 1)

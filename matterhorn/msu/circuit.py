@@ -1,4 +1,4 @@
-"""Array and neuron circuit as data: geometry, drive, integrator, read-out. One class per non-ideality."""
+"""Array and neuron circuit as data: geometry, drive, integrator, read-out. Each non-ideality has its own class."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .device import Count, Device, Duration, Resistance, Share, Voltage
 class Wires(Strict):
     """Resistance of one segment of a word line (row) and of a bit line (column).
 
-    Rows are driven at their first cell, columns are read at their last one, one segment away each. ``undriven`` rows
-    are held at 0 V or left floating.
+    Rows are driven one segment before their first cell, and columns are read one segment after their last cell.
+    ``undriven`` rows are held at 0 V or left floating.
     """
 
     word_line: Resistance
@@ -37,7 +37,7 @@ class Mismatch(Strict):
 
 
 class Leak(Strict):
-    """Time constant with which the integrator forgets."""
+    """Time constant with which the integrator loses its charge."""
 
     time_constant: Duration
 
@@ -49,7 +49,9 @@ class Comparator(Strict):
 
 
 class Jitter(Strict):
-    """Spread of the length of a pulse, and of the moment at which a comparator's answer is noted; new each time."""
+    """Spread of the length of a pulse, and of the time at which a comparator's output is recorded. Drawn anew each
+    time.
+    """
 
     pulse: Duration
     ramp: Duration
@@ -63,9 +65,9 @@ class Conversion(Strict):
 
 
 class Circuit(Strict):
-    """Arrays of ``rows`` word lines and ``columns`` bit lines (two per weight) with their neurons.
+    """Arrays of ``rows`` word lines and ``columns`` bit lines (two per weight), with their neurons.
 
-    A row is driven at ± ``read_voltage`` for |κ| times ``slot`` (divided by the code's steps per level). The capacitor
+    A row is driven at ±``read_voltage`` for |κ| times ``slot`` (divided by the code's steps per level). The capacitor
     is sized so that the full scale of an array charges it to ``swing``. All other parts are optional.
     """
 
@@ -86,7 +88,7 @@ class Circuit(Strict):
 
     @property
     def pairs(self) -> int:
-        """Weights per row of one array: two bit lines each."""
+        """Weights per row of one array. Each takes two bit lines."""
         return int(self.columns.value) // 2
 
     @model_validator(mode="after")
@@ -101,7 +103,7 @@ class Circuit(Strict):
 
 
 def resized(circuit: Circuit, rows: int, columns: int) -> Circuit:
-    """The same circuit around an array of another size (``columns`` counts bit lines)."""
+    """Return the same circuit with arrays of another size. ``columns`` is the number of bit lines."""
     sizes = {
         side: Quantity(value=count, unit="1", source="asked for: another array size")
         for side, count in (("rows", rows), ("columns", columns))
@@ -153,13 +155,13 @@ class Conditions(NamedTuple):
 DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")
 CIRCUIT_PARTS = ("wires", "saturation", "mismatch", "leak", "comparator", "jitter", "conversion")
 PARTS = DEVICE_PARTS + CIRCUIT_PARTS
-"""All non-idealities that can be switched on alone."""
+"""All non-idealities. Each can be switched on alone."""
 
 Spec = TypeVar("Spec", Device, Circuit)
 
 
 def only(spec: Spec, *parts: str) -> Spec:
-    """The device or circuit with just these non-idealities; ``only(device)`` has none."""
+    """Return the device or circuit with only these non-idealities; ``only(device)`` has none."""
     for part in parts:
         if part not in PARTS:
             raise InputError(f"no part {part!r}", field="parts", cure=f"give some of {', '.join(PARTS)}")
@@ -168,11 +170,11 @@ def only(spec: Spec, *parts: str) -> Spec:
 
 
 DRAWN = ("programming", "read", "drift", "stuck", "mismatch", "comparator", "jitter")
-"""Parts that make one chip, or one read, unlike the next."""
+"""Parts with random draws, which make chips or reads differ."""
 
 
 def active(device: Device, circuit: Circuit) -> list[str]:
-    """Parts that do something: with none, a chip computes what integers do."""
+    """Return the parts that have an effect. Without any, a chip computes exact integer results."""
     idle = set()
     if device.programming is not None and not any(device.programming.spread.coefficients):
         idle.add("programming")

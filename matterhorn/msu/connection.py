@@ -1,4 +1,4 @@
-"""A programmed connection: κ in, potentials or spikes out."""
+"""A connection that is programmed to arrays: takes κ, returns potentials or spikes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from .readout import Ramp, next_slots
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ProgrammedConnection(Physics):
-    """Integer weights ``[fan_out, fan_in]`` on a chip.
+    """Integer weights ``[fan_out, fan_in]`` on a simulated chip.
 
-    Potentials are in weight times step of κ, so an ideal chip returns the integer sums themselves. Nothing of a
-    connection ever changes: threads may share it.
+    Potentials are in weight times step of κ, so an ideal chip returns the integer sums themselves. A connection never
+    changes, so threads may share it.
 
     Attributes:
-        kappa_top: longest pulse, in steps of κ. step: duration of such a step, s.
-        full_scale: potential of one array (in digit times step of κ) that charges its capacitor to the swing.
-        order: input of each row, int64 ``[fan_in]``; None: as given.
+        kappa_top: longest pulse, in steps of κ.
+        step: duration of a step of κ, in s.
+        full_scale: potential of one array (in digit times step of κ) that charges its capacitor to the full swing.
+        order: input of each row, int64 ``[fan_in]``. None: as given.
     """
 
     name: str
@@ -37,13 +38,15 @@ class ProgrammedConnection(Physics):
     order: NDArray[np.int64] | None = None
 
     def at(self, seconds: float) -> ProgrammedConnection:
-        """The same chip, so long after programming."""
+        """Return the same connection this many seconds after programming."""
         if seconds < 0:
             raise InputError(f"{seconds} s", field="seconds", cure="give a time of 0 s or more")
         return replace(self, seconds=seconds)
 
     def sized_for(self, kappa: NDArray[np.integer]) -> ProgrammedConnection:
-        """The same chip, its capacitors sized for the largest potential of ideal arrays on κ ``[..., fan_in]``."""
+        """Return the same connection with capacitors sized for the largest potential of ideal arrays on κ ``[...,
+        fan_in]``.
+        """
         ideal = from_arrays(digits(self.weights, self.layout), self.layout)
         reached = to_tiles(self._rows(kappa).astype(ideal.dtype), self.layout) @ ideal
         sized = replace(self, full_scale=max(float(np.abs(reached).max(initial=0)), 1.0))
@@ -51,14 +54,14 @@ class ProgrammedConnection(Physics):
         return sized
 
     def integrate(self, kappa: NDArray[np.integer], rng: np.random.Generator | None = None) -> NDArray[np.floating]:
-        """Potentials after read-out and after summing over arrays.
+        """Compute potentials after read-out, summed over arrays.
 
         Args:
-            kappa: integers ``[..., fan_in]``, in steps of κ; 0 where silent.
-            rng: source of read noise and jitter, drawn anew in each call; None takes fresh ones.
+            kappa: integers ``[..., fan_in]``, in steps of κ; 0 if silent.
+            rng: source of read noise and jitter, which are drawn anew in each call. None: a fresh generator.
 
         Returns:
-            ``[..., fan_out]``; float32, or float64 where that could not hold the largest sum exactly.
+            ``[..., fan_out]``, float32, or float64 if float32 could not hold the largest sum exactly.
         """
         rows, rng = self._rows(kappa), rng or np.random.default_rng()
         potentials: NDArray[np.floating]
@@ -75,7 +78,7 @@ class ProgrammedConnection(Physics):
         shift: NDArray[np.float32],
         rng: np.random.Generator | None = None,
     ) -> NDArray[np.int32]:
-        """:meth:`integrate`, then a digital scale: ``shift + scale · potential`` in whole steps of κ.
+        """Run :meth:`integrate` and apply a digital scale: ``shift + scale · potential`` in whole steps of κ.
 
         Args:
             scale, shift: float32 ``[fan_out]``.
@@ -89,9 +92,10 @@ class ProgrammedConnection(Physics):
         return np.rint(shift + scale * self.integrate(kappa, rng)).astype(np.int32)
 
     def fire(self, kappa: NDArray[np.integer], ramp: Ramp, rng: np.random.Generator | None = None) -> NDArray[np.uint8]:
-        """Straight to the next spikes, without a converter: slots or ``SILENT``, uint8 ``[..., fan_out]``.
+        """Compute the next spikes directly, without a converter: slots or ``SILENT``, uint8 ``[..., fan_out]``.
 
-        Only where all rows and digits of a neuron sit in one array; elsewhere potentials must be summed after read-out.
+        This requires that all rows and digits of a neuron are in one array. Otherwise, potentials must be summed after
+        read-out.
         """
         if self.layout.tiles * self.layout.slices > 1:
             raise InputError(

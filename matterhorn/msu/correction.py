@@ -1,4 +1,7 @@
-"""What a programmer can do about bad cells: write again what reads back wrong, put light rows where cells are stuck."""
+"""How programming can compensate for bad cells.
+
+Cells that read back wrong are rewritten. Unimportant rows of weights are placed where cells are stuck.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ class Correction:
     """How arrays are programmed.
 
     Attributes:
-        verify_writes: how often a cell may be written again where a read finds it too far from its target.
-        tolerance: what a read leaves alone, as a share of the conductance range (chosen: 3 %).
-        place_rows: whether rows of weights go to those word lines of their array where stuck cells harm them least.
+        verify_writes: maximum number of times that a cell is rewritten if a read finds it too far from its target.
+        tolerance: deviation that a read accepts, as a share of the conductance range (chosen: 3 %).
+        place_rows: whether rows of weights are placed on those word lines of their array where stuck cells harm them
+            least.
     """
 
     verify_writes: int = 0
@@ -35,7 +39,7 @@ class Correction:
 
 
 AS_WRITTEN = Correction()
-"""One write, rows as they come."""
+"""One write, with rows in their given order."""
 
 
 def row_order(target: Real, low: Real, high: Real, span: tuple[float, float], importance: Real) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Memristive devices as data: what a cell can hold and how far it strays from it. One class per non-ideality."""
+"""Memristive devices as data: what a cell can hold, and how far it deviates. Each non-ideality has its own class."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _whole(quantity: Quantity) -> Quantity:
 Count = Annotated[Quantity, AfterValidator(_whole)]
 
 Cells = NDArray[np.floating]
-"""A number for each cell, an array of any shape."""
+"""One number for each cell, in an array of any shape."""
 
 
 class Polynomial(Strict):
-    """Conductance spread as a polynomial, ascending coefficients.
+    """Conductance spread as a polynomial with ascending coefficients.
 
-    ``argument: uS`` (or another conductance unit) takes the conductance itself, ``argument: "1"`` its share of the
-    device's highest conductance. ``unit`` is the unit of the result.
+    With ``argument: uS`` (or another conductance unit) it is a function of the conductance; with ``argument: "1"``, of
+    the conductance relative to the device's highest one. ``unit`` is the unit of the result.
     """
 
     coefficients: list[float] = Field(min_length=1, max_length=8)
@@ -46,7 +46,7 @@ class Polynomial(Strict):
     source: str = Field(min_length=3)
 
     def __call__(self, conductance: Cells, high: float) -> Cells:
-        """Value in siemens, never below 0. ``conductance`` and ``high`` in siemens."""
+        """Return the value in siemens, at least 0. ``conductance`` and ``high`` are in siemens."""
         x = conductance / (high if self.argument == "1" else si_factor(self.argument)[0])
         value = np.zeros_like(x)
         for coefficient in reversed(self.coefficients):
@@ -55,7 +55,7 @@ class Polynomial(Strict):
 
 
 class LogLine(Strict):
-    """``clamp(slope · ln(G / G_high) + intercept, low, high)``: how drift exponents depend on conductance."""
+    """``clamp(slope · ln(G / G_high) + intercept, low, high)``: dependence of drift exponents on conductance."""
 
     slope: float
     intercept: float
@@ -64,12 +64,12 @@ class LogLine(Strict):
     source: str = Field(min_length=3)
 
     def __call__(self, share: Cells) -> Cells:
-        """Value at ``share = G / G_high``."""
+        """Return the value at ``share = G / G_high``."""
         return np.clip(self.slope * np.log(np.maximum(share, 1e-7)) + self.intercept, self.low, self.high)
 
 
 class Programming(Strict):
-    """Programming noise: a written cell is off by a Gaussian of this spread, drawn once per write."""
+    """Programming noise. A written cell deviates by a Gaussian of this spread, drawn once per write."""
 
     spread: Polynomial
 
@@ -85,19 +85,19 @@ class Flicker(Strict):
     source: str = Field(min_length=3)
 
     def __call__(self, share: Cells, seconds: float) -> Cells:
-        """Relative spread at ``share = G / G_high``, ``seconds`` after programming."""
+        """Return the relative spread at ``share = G / G_high``, ``seconds`` after programming."""
         growth = math.sqrt(math.log(max((seconds + self.read_time.si) / (2 * self.read_time.si), 1)))
         return np.minimum(self.coefficient * np.maximum(share, 1e-7) ** -self.exponent, self.ceiling.si) * growth
 
 
 class Read(Strict):
-    """Read noise, drawn anew in every read: a relative spread, and 1/f noise where known."""
+    """Read noise, drawn anew in every read: a relative spread, and 1/f noise if known."""
 
     relative: Share
     flicker: Flicker | None = None
 
     def spread(self, share: Cells, seconds: float) -> Cells:
-        """Spread of one read as a share of a cell's conductance, at ``share = G / G_high``."""
+        """Spread of one read, relative to the cell's conductance, at ``share = G / G_high``."""
         white = np.full_like(share, self.relative.si)
         return white if self.flicker is None else np.hypot(white, self.flicker(share, seconds))
 
@@ -111,17 +111,17 @@ class Drift(Strict):
 
 
 class Stuck(Strict):
-    """Shares of cells stuck at the lowest and at the highest conductance."""
+    """Shares of cells that are stuck at the lowest and at the highest conductance."""
 
     low: Share
     high: Share
 
 
 class Device(Strict):
-    """One kind of memristor. All parts are optional; a device with none of them is ideal.
+    """One kind of memristor. All parts are optional. A device without any is ideal.
 
-    ``levels`` is the number of conductances a cell can be told to hold; none given: any value in the range.
-    ``nonlinearity`` α makes the current ``I(v) = G · V_read · sinh(α v) / sinh(α V_read)``.
+    ``levels`` is the number of conductances that can be written to a cell. Without it, any value in the range is
+    possible. The ``nonlinearity`` α makes the current ``I(v) = G · V_read · sinh(α v) / sinh(α V_read)``.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -138,17 +138,17 @@ class Device(Strict):
 
     @property
     def low(self) -> float:
-        """Lowest conductance, S."""
+        """Lowest conductance, in S."""
         return self.conductance_low.si
 
     @property
     def high(self) -> float:
-        """Highest conductance, S."""
+        """Highest conductance, in S."""
         return self.conductance_high.si
 
     @property
     def steepness(self) -> float:
-        """α of the nonlinearity, 1/V; 0 for linear cells."""
+        """α of the nonlinearity, in 1/V; 0 for linear cells."""
         return self.nonlinearity.si if self.nonlinearity is not None else 0.0
 
     @model_validator(mode="after")
@@ -163,7 +163,7 @@ class Device(Strict):
 
 
 def deviating(device: Device, share: float) -> Device:
-    """The device with programming noise of one relative spread for all cells, σ = share · G, in place of its own."""
+    """Return a device whose programming noise has one relative spread for all conductances G: σ = share · G."""
     source = "asked for: one relative deviation for all cells"
     spread = Polynomial(coefficients=[0.0, share], argument="S", unit="S", source=source)
     return device.model_copy(update={"name": f"{device.name}-{share:g}", "programming": Programming(spread=spread)})

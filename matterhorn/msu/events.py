@@ -1,6 +1,6 @@
-"""Reads by events: what arrays answer to pulses, by compiled loops, at a cost in proportion to the pulses.
+"""Reads by events: compiled loops compute the response of arrays at a cost proportional to the number of pulses.
 
-The same physics as the definition in :mod:`.plain`; tests hold the two together.
+The physics is the same as in the definition, :mod:`.plain`. Tests compare the two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conductance maps for a programmer of real arrays: one npz per array and a JSON index."""
+"""Export conductance maps for programming real arrays: one npz file per array, and a JSON index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding and reading device and circuit files."""
+"""Find and read the files of devices and circuits."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ def circuit_names() -> list[str]:
 
 
 def load_device(name: str | Path) -> Device:
-    """A device by name (see :func:`device_names`) or from a file of one's own."""
+    """Load a device by name (see :func:`device_names`) or from a YAML file.
+
+    Raises:
+        InputError: there is no such device, or its file is not valid.
+    """
     return _load(name, "device", device_names(), Device)
 
 
 def load_circuit(name: str | Path) -> Circuit:
-    """A circuit by name (see :func:`circuit_names`) or from a file of one's own."""
+    """Load a circuit by name (see :func:`circuit_names`) or from a YAML file.
+
+    Raises:
+        InputError: there is no such circuit, or its file is not valid.
+    """
     return _load(name, "circuit", circuit_names(), Circuit)
 
 

@@ -1,8 +1,9 @@
-"""Weights to differential pairs: digits, conductances, and which cell of which array holds what.
+"""Map weights to differential pairs: digits, conductances, and which cell of which array holds what.
 
-A weight w is Σ_s base^s · d_s with digits |d_s| < base; digit d sits in a pair as G⁺ − G⁻ = d · ΔG. A device with L
-levels holds digits up to L − 1 (1-bit and ternary weights need one slice); one without levels holds any weight in one
-slice. Rows beyond one array go to further arrays (tiles), outputs beyond its bit lines to further arrays too (banks).
+A weight w is Σ_s base^s · d_s with digits |d_s| < base. A digit d is stored in a pair as G⁺ − G⁻ = d · ΔG. A device
+with L levels stores digits up to L − 1, so 1-bit and ternary weights need one slice. A device without discrete levels
+stores any weight in one slice. Rows that do not fit into one array go to further arrays (tiles), and so do outputs that
+exceed its bit lines (banks).
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from .device import Device
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a weight matrix ``[fan_out, fan_in]`` sits.
+    """Where a weight matrix ``[fan_out, fan_in]`` is stored.
 
     Attributes:
         rows, pairs: word lines and differential pairs of one array.
-        slices, base: digits per weight and what a digit counts.
+        slices, base: number of digits per weight, and their base.
         digit_top: largest digit, which takes the whole conductance range.
     """
 
@@ -38,22 +39,22 @@ class Layout:
 
     @property
     def tiles(self) -> int:
-        """Arrays that share the rows."""
+        """Number of arrays among which the rows are divided."""
         return -(-self.fan_in // self.rows)
 
     @property
     def banks(self) -> int:
-        """Arrays that share the outputs."""
+        """Number of arrays among which the outputs are divided."""
         return -(-self.fan_out // self.pairs)
 
     @property
     def spare(self) -> int:
-        """Rows that nothing drives, the first ones of the first array."""
+        """Number of rows that nothing drives. They are the first ones of the first array."""
         return self.tiles * self.rows - self.fan_in
 
     @property
     def arrays(self) -> int:
-        """All arrays of the connection."""
+        """Total number of arrays of the connection."""
         return self.slices * self.tiles * self.banks
 
 
@@ -65,7 +66,7 @@ def lay_out(weights: NDArray[np.integer], device: Device, circuit: Circuit) -> L
 
 
 def digit_base(weights: NDArray[np.integer], device: Device) -> tuple[int, int]:
-    """Digits per weight, and what they count in, for the widest of the weights ``[fan_out, fan_in]``."""
+    """Number of digits per weight, and their base, for the largest of the weights ``[fan_out, fan_in]``."""
     if weights.ndim != 2 or weights.dtype.kind not in "iu":
         raise InputError("weights must be an integer matrix [out, in]", field="weights", cure="give levels, not reals")
     top = max(int(weights.max()), -int(weights.min()))
@@ -118,7 +119,7 @@ def from_tiles(matrix: NDArray[Any], layout: Layout) -> NDArray[Any]:
 
 
 def place_values(layout: Layout) -> NDArray[np.float32]:
-    """What a digit of each slice is worth, ``[slices]``."""
+    """Value of a digit of each slice, ``[slices]``."""
     return np.float32(layout.base) ** np.arange(layout.slices, dtype=np.float32)
 
 
@@ -128,7 +129,7 @@ def formed_cells(layout: Layout) -> NDArray[np.bool_]:
 
 
 def unit_conductance(layout: Layout, device: Device) -> float:
-    """ΔG, the conductance difference that stands for digit 1, in siemens."""
+    """ΔG, the conductance difference that represents the digit 1, in siemens."""
     return (device.high - device.low) / layout.digit_top
 
 

@@ -1,7 +1,8 @@
-"""Nodal analysis of one array for one drive pattern: for what one effective matrix cannot serve.
+"""Nodal analysis of one array for one drive pattern, for cases that a single effective matrix cannot describe.
 
-Rows left floating change the network with every pattern, and cells whose current is not linear in voltage change it
-with every voltage. Then each pattern is solved by itself: sparse LU, Newton where cells are nonlinear. Slow, general.
+If undriven rows float, the network differs with every pattern. If the current of cells is not linear in the voltage, it
+differs with every voltage. In these cases each pattern is solved separately: by sparse LU, with Newton iterations for
+nonlinear cells. This is slow but general.
 """
 
 from __future__ import annotations

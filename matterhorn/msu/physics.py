@@ -1,4 +1,4 @@
-"""A weight matrix as one chip holds it: what its arrays multiply by, and how noisy a read of it is."""
+"""A weight matrix as one chip holds it: the values that its arrays multiply by, and the noise of a read."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from .wires import WireCache, effective_conductances
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Physics:
-    """What a chip holds, ``seconds`` after it was written. Nothing of it changes; what is asked for is computed once.
+    """The state of a chip ``seconds`` after it was written. It never changes; results are computed once, on request.
 
     Attributes:
-        weights: integers ``[fan_out, fan_in]``, in the order in which their rows lie in the arrays.
-        cells, neurons: as drawn. cache: where solved wires are kept.
+        weights: integers ``[fan_out, fan_in]``, with inputs in the order of their rows in the arrays.
+        cells, neurons: as drawn.
+        cache: where solutions for the wires are kept.
     """
 
     weights: NDArray[np.integer]
@@ -36,14 +37,14 @@ class Physics:
 
     @cached_property
     def conductances(self) -> NDArray[np.float32]:
-        """What the cells hold now, siemens ``[slices, tiles, banks, rows, columns]``."""
+        """Present conductances of the cells, in siemens, ``[slices, tiles, banks, rows, columns]``."""
         return _still(self.cells.held(self.device, self.seconds))
 
     @cached_property
     def effective(self) -> NDArray[np.float32]:
-        """What each array multiplies by, in weights: ``[slices, tiles, rows, fan_out]``.
+        """Values that each array multiplies by, in weights: ``[slices, tiles, rows, fan_out]``.
 
-        The digit plus the deviation of its cells, so that nothing is rounded where nothing deviates.
+        They are the digits plus the deviations of their cells, so nothing is rounded where nothing deviates.
         """
         deviation = difference(self._seen - self.cells.target) / unit_conductance(self.layout, self.device)
         matrix = from_arrays(digits(self.weights, self.layout) + deviation, self.layout)
@@ -66,9 +67,9 @@ class Physics:
 
     @cached_property
     def column_gains(self) -> NDArray[np.float32]:
-        """What is left of each output, ``[fan_out]``: wires and drift shrink it, a digital scale can restore it.
+        """Share of each output that remains, ``[fan_out]``. Wires and drift reduce it; a digital scale can restore it.
 
-        The factor that best turns the integer weights into the effective ones, Σ_i w·e / Σ_i w².
+        It is the factor that best maps the integer weights to the effective ones, Σ_i w·e / Σ_i w².
         """
         weights = self.weights.T.astype(np.float64)
         matrix = from_tiles(np.tensordot(place_values(self.layout), self.effective, axes=1), self.layout)
@@ -77,13 +78,13 @@ class Physics:
 
     @property
     def needs_patterns(self) -> bool:
-        """Whether no effective matrix exists: nonlinear cells or floating rows behind resistive wires."""
+        """Whether there is no effective matrix, because cells are nonlinear or rows behind resistive wires float."""
         wires = self.circuit.wires
         return wires is not None and (wires.undriven == "float" or self.device.nonlinearity is not None)
 
     @property
     def mergeable(self) -> bool:
-        """Whether arrays may be read as one: nothing between their products and the sum is nonlinear."""
+        """Whether arrays may be read as one, because everything between their products and the sum is linear."""
         return self.circuit.saturation is None and self.circuit.conversion is None and not self.needs_patterns
 
     @cached_property

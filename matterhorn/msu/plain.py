@@ -1,10 +1,10 @@
-"""Reads by definition: what physics says of arrays and neurons, step by step in float64. Slow, obvious, true.
+"""Reads by definition: the physics of arrays and neurons, step by step in float64. Slow but obvious.
 
-A row latches its spike and plays |κ| steps at ± V_read; all pulses of a window end together, and the integrators are
-read then. So a plain first spike (m = 0) is a row that goes up at its spike and down at the end of the window.
+A row stores its spike and applies ±V_read for |κ| steps. All pulses of a window end together, and the integrators are
+read at that time. A plain first spike (m = 0) is thus a row that rises at its spike and falls at the end of the window.
 
-The compiled reads of :mod:`.events` are the same physics for what networks send; tests hold the two together. These
-ones serve what those cannot: sums beyond float32, floating rows and nonlinear cells.
+The compiled reads in :mod:`.events` model the same physics for what networks send. Tests compare the two. The reads
+here also cover what those cannot: sums beyond float32, floating rows and nonlinear cells.
 """
 
 from __future__ import annotations

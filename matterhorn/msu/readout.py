@@ -1,4 +1,4 @@
-"""Read-out without a converter: potentials to the next spike by a falling threshold."""
+"""Read-out without a converter: a falling threshold turns potentials into the next spikes."""
 
 from __future__ import annotations
 

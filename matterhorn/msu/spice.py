@@ -1,4 +1,4 @@
-"""One array with its neurons as an ngspice netlist, and the model compared with what ngspice makes of it."""
+"""One array with its neurons as an ngspice netlist, and the comparison of our model with ngspice."""
 
 from __future__ import annotations
 
@@ -183,13 +183,13 @@ def _commands(array: ArrayCircuit, output: str) -> list[str]:
 
 
 class Check(NamedTuple):
-    """How far model and ngspice are apart.
+    """Differences between the model and ngspice.
 
     Attributes:
-        rows, cols: word lines and bit lines; a neuron has two of those.
-        max_error_full_scale: largest difference of potentials over the largest potential of the pattern.
-        slots_different: neurons that spike in another slot.
-        wires: whether wire resistance was on.
+        rows, cols: word lines and bit lines. A neuron has two bit lines.
+        max_error_full_scale: largest difference of potentials, relative to the largest potential of the pattern.
+        slots_different: number of neurons that spike in another slot.
+        wires: whether wire resistance was included.
     """
 
     rows: int
@@ -217,7 +217,7 @@ def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ra
 
 
 def find_ngspice() -> str:
-    """Where ngspice is.
+    """Return the path of ngspice.
 
     Raises:
         InputError: it is not installed.

@@ -1,4 +1,7 @@
-"""One array to try: drawn or given weights and pulses, for netlists and for the comparison with ngspice."""
+"""A single array for experiments, with random or given weights and pulses.
+
+It serves for netlists and for the comparison with ngspice.
+"""
 
 from __future__ import annotations
 

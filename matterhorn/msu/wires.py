@@ -1,12 +1,12 @@
-"""Wire resistance, exactly: one effective-conductance matrix per array.
+"""Exact wire resistance: one effective-conductance matrix per array.
 
-With every undriven row held at 0 V and linear cells the network of wires is linear, so the current out of column c is
-Σ_i E[i, c] · V_i whatever the pulses are, and E serves every pattern and every spike time. E comes from block
-elimination of the nodal equations, row by row from the far end of the bit lines to the neurons: exact, as a sparse LU
-would be, and several times faster, since every step is a dense product.
+If every undriven row is held at 0 V and cells are linear, the network of wires is linear. The current out of column c
+is then Σ_i E[i, c] · V_i for any pulses, so E serves every pattern and every spike time. E is found by block
+elimination of the nodal equations, row by row from the far end of the bit lines to the neurons. This is as exact as a
+sparse LU and several times faster, since every step is a dense product.
 
-Geometry: rows are driven at column 0, columns are read (at virtual ground) after the last row; one segment lies between
-neighbors, between driver and first cell, and between last cell and neuron.
+Geometry: rows are driven at column 0. Columns are read (at virtual ground) after the last row. There is one wire
+segment between neighbors, between the driver and the first cell, and between the last cell and the neuron.
 """
 
 from __future__ import annotations
@@ -69,30 +69,31 @@ MOST_BYTES = 4 * 2**30
 
 
 def default_folder() -> Path:
-    """``msu`` in the user's cache folder of matterhorn (Linux: ``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    """Return the cache folder ``msu`` of matterhorn (on Linux below ``$XDG_CACHE_HOME`` or ``~/.cache``)."""
     return user_cache_path("matterhorn", appauthor=False) / "msu"
 
 
 @dataclass(frozen=True)
 class WireCache:
-    """A folder of solved arrays, named by the content of what they were computed from; the least recently used are
-    thrown away beyond ``limit`` bytes."""
+    """A folder of solved arrays, named by a hash of their inputs. Beyond ``limit`` bytes, the least recently used are
+    removed.
+    """
 
     folder: Path
     limit: int = MOST_BYTES
 
     def effective(self, arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
-        """:func:`effective_conductances`, from disk where it is known."""
+        """Return :func:`effective_conductances`, from disk if they are there."""
         about = repr((arrays.shape, arrays.dtype.str, wires.word_line.si, wires.bit_line.si)).encode()
         content = hashlib.sha256(about + np.ascontiguousarray(arrays).tobytes()).hexdigest()
         path = self.folder / f"{content}.npz"
         if path.is_file():
             with suppress(OSError, InputError), whole(path), path.open("rb") as file:
                 known: NDArray[np.float32] = np.load(file, allow_pickle=False)["solved"]
-                path.touch()  # (damaged, which its checksum tells, it is solved anew)
+                path.touch()  # (a damaged file fails its checksum and is solved again)
                 return known
         solved = effective_conductances(arrays, wires)
-        with suppress(OSError, InputError):  # a cache that cannot be written to is none
+        with suppress(OSError, InputError):  # without a writable folder there is no cache
             self._store(path, solved)
         return solved
 

@@ -1,4 +1,4 @@
-"""Quantized modules for training (straight-through), and the definitions of the digital steps. Needs torch."""
+"""Quantized modules for training with straight-through gradients, and definitions of digital steps. Needs torch."""
 
 from ..extras import need
 

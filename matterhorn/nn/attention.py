@@ -1,4 +1,4 @@
-"""Between queries, keys and values: heads, and attention probabilities from integer scores."""
+"""From queries and keys to attention probabilities: splitting into heads, and softmax of integer scores."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 def by_distance(bias: Tensor, scores: Tensor) -> Tensor:
-    """A bias ``[heads, 2 · far + 1]`` by the distance of a key from the token that asks, −far … far (all beyond are as
-    the last one), for scores ``[..., Q, L]`` of a text's first Q tokens → ``[heads, Q, L]``."""
+    """Look up a bias ``[heads, 2 · far + 1]`` by the distance of a key from the query, −far … far, for scores ``[...,
+    Q, L]``.
+
+    Larger distances use the last entry. Queries are the first Q tokens of a text. Returns ``[heads, Q, L]``.
+    """
     far, (asking, keys) = bias.shape[1] // 2, scores.shape[-2:]
     places = torch.arange(keys, device=bias.device)
     return bias[:, (places - places[:asking, None]).clamp(-far, far) + far]
@@ -30,13 +33,15 @@ def by_distance(bias: Tensor, scores: Tensor) -> Tensor:
 def exact_shares(
     scores: Tensor, keys: Tensor, scale: Tensor, unit: int, bias: Tensor | None = None, *, shift: bool
 ) -> Tensor:
-    """Attention probabilities from the table that every backend uses.
+    """Compute attention probabilities from the table that every backend uses.
 
     Args:
-        scores: Q·Kᵀ in levels, ``[..., L, L]``. keys: which keys exist, bool, broadcastable.
-        scale: real score of one level, a scalar. unit: steps of κ per level of the queries.
-        bias: added to the scores, integers ``[heads, L, L]`` in levels; None: nothing.
-        shift: divisions are shifts.
+        scores: Q·Kᵀ in levels, ``[..., L, L]``.
+        keys: which keys exist, bool, broadcastable.
+        scale: real score of one level, a scalar.
+        unit: steps of κ per level of the queries.
+        bias: integers ``[heads, L, L]`` to add to the scores, in levels. None: nothing.
+        shift: whether divisions are replaced by shifts.
     """
     table = exp_table(float(scale.detach()) / unit, shift=shift).to(scores.device)
     steps = (scores * unit).round() if bias is None else (scores * unit).round() + bias * unit
@@ -44,6 +49,6 @@ def exact_shares(
 
 
 def plain_shares(scores: Tensor, keys: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The same as an ordinary softmax with a gradient; ``scores`` in levels, ``bias`` real ``[heads, L, L]``."""
+    """Compute an ordinary softmax with a gradient. ``scores`` are in levels, ``bias`` is real ``[heads, L, L]``."""
     real = scores * scale.detach() if bias is None else scores * scale.detach() + bias
     return real.masked_fill(~keys, -1e4).softmax(-1)

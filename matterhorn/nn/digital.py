@@ -1,7 +1,8 @@
-"""The digital steps, everything that is not a connection: the definitions that the compiled loops equal.
+"""Definitions of the digital steps, which are all steps other than connections.
 
-Each is built from sums of integers (exact in any order) and single IEEE operations, so that the same input gives the
-same bits whatever the batch, the number of threads or the machine.
+Each step is built from sums of integers, which are exact in any order, and from single IEEE operations. The same input
+thus gives the same bits for any batch, number of threads or machine. The compiled kernels match these definitions
+exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fusing the element-wise parts of training into single passes with ``torch.compile``."""
+"""Fuse the element-wise parts of training into single passes with ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ R = TypeVar("R")
 
 
 def compiles() -> bool:
-    """Whether there is a compiler, and it is not turned off."""
+    """Whether there is a compiler that is not turned off."""
     has_compiler = torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
     return has_compiler and os.environ.get("TORCH_COMPILE_DISABLE") != "1"
 
 
 def fused(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a pure function on first use; without a C++ compiler (or with TORCH_COMPILE_DISABLE=1) run it as it is.
+    """Compile a pure function on first use. Without a C++ compiler, or with TORCH_COMPILE_DISABLE=1, run it as it is.
 
-    Only training goes through this: evaluation is plain PyTorch, so that its bits do not depend on a compiler. The
-    compiler itself takes seconds to import, so that it is asked for only when there is something to train.
+    Only training uses this. Evaluation is plain PyTorch, so that its results do not depend on a compiler. The compiler
+    takes seconds to import, so this happens only when there is something to train.
     """
 
     @functools.cache

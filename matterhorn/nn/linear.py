@@ -17,13 +17,13 @@ START = {"int2": 1**0.5, "int4": 7**0.5}
 """√Q, with Q the largest weight."""
 
 ZERO_EDGE = 0.7
-"""Of a row's mean size, below which ternary weights are 0."""
+"""Share of a row's mean magnitude below which ternary weights are 0."""
 
 Product = Callable[[Tensor, Tensor], Tensor]
 """Levels ``[..., in]``, weights ``[out, in]`` → sums ``[..., out]``."""
 
 WITHIN = 0.49
-"""Of a step: how far from its integer a latent weight may lie."""
+"""Maximum distance of a latent weight from its integer, in steps."""
 
 
 def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> 
 
 
 def round_to(weight: Tensor, scale: Tensor, kind: str) -> Tensor:
-    """The integers of a kind that are nearest to weights at given scales. ``[out, n], [out] → [out, n]``."""
+    """Round weights at given scales to the nearest integers of a kind. ``[out, n], [out] → [out, n]``."""
     if kind == "int1":
         return torch.where(weight >= 0, 1.0, -1.0)
     high = 1 if kind == "ternary" else 2 ** (int(kind.removeprefix("int")) - 1) - 1
@@ -90,7 +90,7 @@ class _StraightWeights(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # of a parameter, each size compiles anew
+        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # (a parameter is compiled per size)
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return integers, scale
@@ -164,7 +164,7 @@ class QuantizedLinear(nn.Module):
         another integer, which training asks for.
         """
         steps = integers if real is None else near(integers, real, self.kind)
-        if self.kind == "int1":  # signs are taken around the mean of a row, whose sides hold half of the sizes each
+        if self.kind == "int1":  # signs are relative to the mean of a row; each side has half of the total magnitude
             up, down = steps.clamp(min=0), (-steps).clamp(min=0)
             steps = 0.5 * (up / up.mean(1, keepdim=True).clamp(min=1e-3))
             steps = steps - 0.5 * (down / down.mean(1, keepdim=True).clamp(min=1e-3))

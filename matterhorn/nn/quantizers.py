@@ -1,6 +1,6 @@
-"""The learned-scale quantizer of activations that are sent as events.
+"""The learned-scale quantizer for activations that are sent as events.
 
-Straight-through gradients with a learned scale after LSQ (Esser et al., arXiv 1902.08153), as used by BiT
+It has straight-through gradients and a learned scale as in LSQ (Esser et al., arXiv 1902.08153), in the form of BiT
 (arXiv 2205.13016): the gradient of the scale is divided by √(n·Q).
 """
 
@@ -21,23 +21,24 @@ from .fusion import fused
 SCALE_MIN, GAIN_MIN = 1e-4, 1e-2
 
 LEAK = 0.25
-"""Share of the straight-through gradient that reaches values deep inside a dead zone (chosen by trial:
-docs/method.md)."""
+"""Share of the straight-through gradient that reaches values deep inside a dead zone (by trial, docs/method.md)."""
 
 NEWTON = 8
-"""Steps of Newton's method from within 0.17 of the answer: more than enough (tests/nn)."""
+"""Number of Newton steps, starting within 0.17 of the solution; more than enough (tests/nn)."""
 
 UNSET = float("nan")
-"""A scale before calibration."""
+"""Value of a scale before calibration."""
 
 
 Limit = float | Tensor
-"""A lowest or highest level relative to the zero point: of all neurons, or ``[neurons]``."""
+"""A lowest or highest level relative to the zero point, for all neurons or per neuron ``[neurons]``."""
 
 
 class Events(NamedTuple):
-    """What a population sent in one pass, of tokens that exist: how many events (a scalar with a gradient), out of how
-    many windows (a scalar)."""
+    """What a population sent in one pass, over existing tokens: number of events and number of windows.
+
+    Both are scalars. The number of events has a gradient.
+    """
 
     events: Tensor
     windows: Tensor

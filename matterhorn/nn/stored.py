@@ -1,5 +1,7 @@
-"""The quantizer of keys and values, which are stored beside the array. Gradients after LSQ, as in
-:mod:`matterhorn.nn.quantizers`."""
+"""The quantizer of keys and values, which are stored next to the array.
+
+Gradients are as in LSQ (:mod:`matterhorn.nn.quantizers`).
+"""
 
 from __future__ import annotations
 

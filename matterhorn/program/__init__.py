@@ -1,4 +1,4 @@
-"""The frozen network: :class:`Program`, its files and its trace. Needs neither torch nor an engine."""
+"""The converted network: :class:`Program`, its files and its trace. Needs neither torch nor an engine."""
 
 from .config import Config
 from .files import find, load, shipped

@@ -1,4 +1,4 @@
-"""From arrays by name to a program, every array checked for its shape and frozen."""
+"""Assemble a program from named arrays. The shape of every array is checked, and all become read-only."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .program import Program
 
 
 class _Taker:
-    """Takes arrays by name, each once, with the type and shape that it must have."""
+    """Takes arrays by name, each once, and checks type and shape."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]):
         self.arrays = arrays
         self.taken: dict[str, NDArray[Any]] = {}
 
     def __call__(self, name: str, kind: Any, *shape: int | None) -> NDArray[Any]:
-        """``shape``: None where any length will do."""
+        """Take an array. ``shape``: None for a dimension of any length."""
         if name not in self.arrays:
             raise InputError("missing array", field=name, cure="convert again")
         values = self.arrays[name]
@@ -41,7 +41,7 @@ class _Taker:
             raise InputError(f"shape {list(values.shape)} instead of {wanted}", field=name, cure="convert again")
         if not np.can_cast(values.dtype, kind, "same_kind"):
             raise InputError(f"{values.dtype} instead of {np.dtype(kind)}", field=name, cure="convert again")
-        with np.errstate(over="ignore"):  # what leaves float32 becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
             own = values.astype(kind, copy=False)
         if own.dtype.kind == "f" and not np.isfinite(own).all():
             raise InputError("NaN or infinity", field=name, cure="convert again")
@@ -51,10 +51,10 @@ class _Taker:
         return self.taken[name]
 
     def check_all_taken(self) -> None:
-        """Whether the arrays are no more than a program has.
+        """Check that there are no other arrays than those of a program.
 
         Raises:
-            InputError: names one that no program of this config has.
+            InputError: there is one. The message names it.
         """
         if strange := [name for name in self.arrays if name not in self.taken]:
             raise InputError("no array of such a program", field=str(strange[0]), cure="leave it out")
@@ -128,7 +128,7 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
 
 
 def _relative_bias(take: _Taker, name: str, config: Config, unit: int) -> NDArray[np.int32]:
-    """A block's relative position bias in steps of κ, laid out for every distance that a text can have."""
+    """Return a block's relative position bias in steps of κ, for every distance that a text can have."""
     heads, far, longest = config.num_attention_heads, config.relative_distance, config.max_position_embeddings
     if not far:
         return frozen(np.zeros((heads, 0), np.int32))

@@ -1,4 +1,4 @@
-"""Shape and number formats of a network: what a quantized network and the program made of it have in common."""
+"""Sizes and number formats that a quantized network and its program have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kernels.activation import ACTIVATIONS
 from ..topology import FEEDS_WEIGHTS, POPULATION, Shape
 
 WEIGHTS = ("int1", "ternary", "int2", "int4")
-"""Widths of the weights in the blocks."""
+"""Possible widths of the weights in the blocks."""
 
 SIZES: dict[str, tuple[float, float]] = {
     "vocab_size": (1, 2**24),
@@ -29,39 +29,45 @@ SIZES: dict[str, tuple[float, float]] = {
     "embedding_size": (0, 2**16),
     "relative_distance": (0, 2**16),
 }
-"""Least and largest numbers of the shape."""
+"""Smallest and largest permitted value of each size."""
 
 NAMES = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
 
 LATER = ("levels_per", "activation", "embedding_size", "relative_distance", "head_activation")
-"""Options that came after programs had been shipped: left out of files and hashes where they have their default."""
+"""Options that were added after the first programs had been published. Files and hashes omit them at their defaults,
+so that hashes of older programs stay the same.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Shape and number formats.
+    """Sizes and number formats of a network.
 
     Args:
-        vocab_size … pad_token_id: as in BERT. ``max_position_embeddings``: tokens of the longest text;
-            ``type_vocab_size``: 0 where there are no token types (any that are given are ignored).
-        weights: of every linear map in the blocks: one of :data:`WEIGHTS`.
-        activation_bits: width b of a level (1 … 6); a window has 2^b slots.
-        kv_bits: of stored keys and values (1, or 2 … 6).
-        dead_zone: k, levels on either side of the silent one that are silent too.
-        dead_zones: populations with a narrower dead zone of their own, e.g. ``{"probabilities": 1}``: a wide one leaves
-            few levels for a range as wide as theirs.
-        silence_per: "neuron" (each has a silent level of its own) or "tensor".
-        levels_per: "neuron" (each that feeds weights has a gain of its own, and each that reads the residual stream a
-            zero point: both fold into thresholds and offsets), or "tensor" (gains alone, none for ``intermediate``).
-        activation: of the feed-forward layer: "relu" or "gelu". Either lies in the thresholds of ``intermediate``.
-        digital: "exact" softmax and LayerNorm, or "shift" (divisions replaced by shifts).
-        first_only: the head reads the first token only, so that the last block computes only that one.
-        embedding_size: width of the embedding tables where they are projected to the hidden size; 0: they are not.
-        relative_distance: scores have a relative position bias that differs for distances up to this one; 0: none.
-        head_activation: between pooler and classifier, one of :data:`matterhorn.kernels.activation.ACTIVATIONS`.
+        vocab_size … pad_token_id: as in BERT. ``max_position_embeddings`` is the number of tokens of the longest text.
+            ``type_vocab_size`` is 0 if there are no token types; given types are then ignored.
+        weights: width of the weights of every linear map in the blocks, one of :data:`WEIGHTS`.
+        activation_bits: width b of a level, 1 … 6. A window has 2^b slots.
+        kv_bits: bits of stored keys and values, 1 … 6.
+        dead_zone: number k of levels on either side of the silent level that are silent too.
+        dead_zones: narrower dead zones of single populations, e.g. ``{"probabilities": 1}``. A wide zone leaves few
+            levels to a population whose values span a wide range. A zone wider than ``dead_zone`` has no effect.
+        silence_per: "neuron" (each neuron has its own silent level) or "tensor".
+        levels_per: "neuron" or "tensor". Neuron: each neuron that feeds weights has its own gain, and each that reads
+            the residual stream also has its own zero point. Both become part of thresholds and offsets. Tensor: gains
+            only, and none for ``intermediate``.
+        activation: activation of the feed-forward layer, "relu" or "gelu". Both become part of the thresholds of
+            ``intermediate``.
+        digital: "exact" softmax and LayerNorm, or "shift" (divisions are replaced by shifts).
+        first_only: whether the head reads only the first token. The last block then computes only this token.
+        embedding_size: width of the embedding tables if they are projected to the hidden size. 0: no projection.
+        relative_distance: largest distance with a relative position bias of its own in the attention scores. 0: no
+            bias.
+        head_activation: activation between pooler and classifier, one of
+            :data:`matterhorn.kernels.activation.ACTIVATIONS`.
 
     Raises:
-        InputError: a value that is not possible; it names the field.
+        InputError: a value is not possible. The message names the field.
     """
 
     vocab_size: int = 30522
@@ -118,7 +124,7 @@ class Config:
             raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")
 
     def _check_numbers(self) -> None:
-        """Whole numbers where they must be, and such as memory can hold."""
+        """Check that values have the right type and lie within :data:`SIZES`."""
         for one in fields(self):
             if type(one.default) not in (int, float, str, bool):
                 continue
@@ -137,13 +143,13 @@ class Config:
         return min(self.dead_zone, self.dead_zones.get(population, self.dead_zone))
 
     def gains(self, population: str) -> int:
-        """How many neurons of a population have a gain of their own."""
+        """Number of neurons of a population that have their own gain."""
         kind = POPULATION[population]
         own = kind.gains or (self.levels_per == "neuron" and population in FEEDS_WEIGHTS)
         return self.shape.neurons(population) if own else 0
 
     def zeros(self, population: str) -> int:
-        """How many neurons of a population have a zero point of their own."""
+        """Number of neurons of a population that have their own zero point."""
         kind = POPULATION[population]
         own = self.levels_per == "neuron" and kind.gains and not kind.fires
         return self.shape.neurons(population) if own else 0
@@ -165,7 +171,7 @@ class Config:
         return self.embedding_size or self.hidden_size
 
     def plain(self) -> dict[str, Any]:
-        """All fields as plain values, for JSON, but for :data:`LATER` ones at their defaults."""
+        """Return all fields as plain values for JSON, without :data:`LATER` fields at their defaults."""
         named = ((one, getattr(self, one.name)) for one in fields(self))
         own = {one.name: value for one, value in named if one.name not in LATER or value != one.default}
         return own | {"dead_zones": dict(self.dead_zones)}

@@ -1,4 +1,4 @@
-"""What logits say: the one place where answers are made of them."""
+"""Interpretation of logits. All answers are made here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-"""Hugging Face's names."""
+"""Kinds of problems, under Hugging Face's names."""
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = get_args(ProblemType)
 
 GENERAL = "general"
-"""Task of an encoder that was trained for none."""
+"""Task name of an encoder that was trained for no task."""
 
 
 def check_classifier(task: str | None, path: Path | None) -> None:
-    """Whether a program of a task has answers to give: of a general encoder nobody trained the classifier.
+    """Check that a program has a trained classifier. That of a general encoder was never trained.
 
     Raises:
         InputError: it has none.
@@ -31,20 +31,26 @@ def check_classifier(task: str | None, path: Path | None) -> None:
 
 
 def problem_type_of(outputs: int) -> ProblemType:
-    """The kind of problem where nothing says it: one output is a score, several are classes."""
+    """Return the default kind of problem: one output is a score, several outputs are classes."""
     return "regression" if outputs == 1 else "single_label_classification"
 
 
 def decide(problem_type: str, logits: NDArray[Any]) -> NDArray[Any]:
-    """Answers of logits ``[n, outputs]``: numbers of classes ``[n]``; of several labels which hold, bool
-    ``[n, outputs]`` (a probability over one half: a logit over 0); scores as they are, ``[n, outputs]``."""
+    """Turn logits ``[n, outputs]`` into answers.
+
+    Returns:
+        Single-label: class numbers ``[n]``. Multi-label: which labels hold, bool ``[n, outputs]``, i.e. those with a
+        probability above one half or a logit above 0. Regression: the scores as they are, ``[n, outputs]``.
+    """
     if problem_type == "single_label_classification":
         return np.asarray(logits.argmax(-1))
     return logits > 0 if problem_type == "multi_label_classification" else logits
 
 
 def probabilities(problem_type: str, logits: NDArray[Any]) -> NDArray[Any] | None:
-    """Of logits softmax of classes, a logistic function of each of several labels; none of a score."""
+    """Turn logits into probabilities: softmax over classes, or the logistic function of each label. None for a
+    regression.
+    """
     if problem_type == "regression":
         return None
     if problem_type == "multi_label_classification":

@@ -1,4 +1,4 @@
-"""How a program's arrays lie on disk: weights packed, whole numbers as narrow as they fit."""
+"""How a program's arrays are stored on disk: weights packed, integers in the narrowest type that fits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .parts import REACH
 
 
 def to_disk(arrays: Arrays, config: Config) -> Arrays:
-    """Weights and even thresholds packed, whole numbers as narrow as they fit, everything else as it is; no
-    embeddings."""
+    """Pack weights and evenly spaced thresholds, and narrow integers. Everything else stays as it is. Embeddings are
+    left out.
+    """
     stored: Arrays = {}
     packed = tuple(f".{name}.weights" for name in STATIC)
     for name, value in arrays.items():
@@ -40,7 +41,7 @@ def to_disk(arrays: Arrays, config: Config) -> Arrays:
 
 
 def _narrow(thresholds: NDArray[np.int32]) -> NDArray[Any]:
-    """Thresholds in int16 where those that can be reached fit; those that cannot be reached stay out of reach."""
+    """Store thresholds as int16 if all that can be reached fit. Those that cannot be reached remain out of reach."""
     limit = 2**15 - 1
     reachable = thresholds[np.abs(thresholds) < REACH]
     if reachable.size and int(np.abs(reachable).max()) >= limit:
@@ -59,7 +60,7 @@ def from_disk(stored: Arrays, config: Config) -> Arrays:
             arrays[name.removesuffix(".ends")] = unpack_even(value, off, 2**bits - 1)
         elif name.endswith(packed):
             fan_in, fan_out = config.shape.fans(name.split(".")[-2])
-            dense = value.ndim == 1  # earlier files have ternary weights in two bits
+            dense = value.ndim == 1  # earlier files store ternary weights in two bits
             arrays[name] = unpack_ternary(value, (fan_out, fan_in)) if dense else unpack(value, config.weights, fan_in)
         elif name.endswith(".thresholds"):
             arrays[name] = value.astype(np.int32)

@@ -1,10 +1,13 @@
 """A program's folder: packed arrays, manifest, tokenizer, and embeddings that several programs may share.
 
-``config.json``: ``format``, the network's config, labels, task, ``texts`` (of a row, if known), and ``embeddings``
+``config.json`` has ``format``, the network's config, labels, task, ``texts`` (per row, if known), and ``embeddings``
 (file, relative to the folder).
-``model.safetensors``: packed weights, thresholds, silent levels. A program whose embeddings differ from the shared ones
-in some rows keeps those rows in ``own-rows.safetensors``. ``manifest.json`` (:mod:`matterhorn.storage.manifest`) has
-checksums of all that is read, of shared embeddings too, and of what the tokenizer does: its file may be written anew.
+
+``model.safetensors`` has packed weights, thresholds and silent levels. If a program's embeddings differ from the shared
+ones in some rows, these rows are in ``own-rows.safetensors``.
+
+``manifest.json`` (:mod:`matterhorn.storage.manifest`) has checksums of all files that are read, including shared
+embeddings. It also has a checksum of what the tokenizer does, so that the tokenizer's file may be rewritten.
 """
 
 from __future__ import annotations
@@ -32,27 +35,32 @@ from .remote import fetch, is_remote
 from .text import read_tokenizer
 
 PROGRAM_FORMAT = 4
-"""4: checksums in a manifest. 3: new names of populations and connections, labels as a list."""
+"""Version of the format. Version 4 added checksums in a manifest. Version 3 renamed populations and connections, and
+made labels a list.
+"""
 
 KIND = "program"
-"""Of its manifest."""
+"""Kind of the manifest."""
 
 MODEL_TYPE = "matterhorn-program"
 EARLIER_TYPE = "matterhorn-spiking"
-"""Of formats 1 and 2."""
+"""Model type in formats 1 and 2."""
 
 MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
 ROWS_FILE = "own-rows.safetensors"
 
 SHORTEST = 8
-"""Digits of a hash that tell a program from others."""
+"""Minimum number of digits of a hash by which a program is identified."""
 
 
 def folders() -> list[Path]:
-    """Where models are looked for by name: ``$MATTERHORN_MODELS``, the package's own, the checkout's ``models``.
+    """List the folders in which models are looked up by name.
+
+    They are those in ``$MATTERHORN_MODELS``, the package's own folder, and ``models`` in a source checkout, in this
+    order.
 
     Raises:
-        InputError: a folder that the variable names is none.
+        InputError: ``$MATTERHORN_MODELS`` names a folder that does not exist.
     """
     named = [Path(part) for part in os.environ.get("MATTERHORN_MODELS", "").split(os.pathsep) if part]
     for folder in named:
@@ -63,13 +71,13 @@ def folders() -> list[Path]:
 
 
 def shipped() -> list[str]:
-    """Names of the models that can be loaded by name; among them such as are damaged or of an earlier format."""
+    """List the names of all programs that :func:`load` finds by name, including damaged ones and older formats."""
     places = (path for folder in folders() for path in folder.glob(f"*/{CONFIG_FILE}"))
     return sorted({path.parent.name for path in places if _is_programs(path)})
 
 
 def _is_programs(config: Path) -> bool:
-    """Whether a ``config.json`` is a program's; one that cannot be read may be."""
+    """Whether a ``config.json`` belongs to a program. One that cannot be read is assumed to."""
     try:
         return read_mapping(config).get("model_type") in (MODEL_TYPE, EARLIER_TYPE)
     except InputError:
@@ -77,13 +85,14 @@ def _is_programs(config: Path) -> bool:
 
 
 def find(name: str | Path) -> Path:
-    """Folder of a model: one that is known by its name, else a folder, else where one of the hub was fetched to.
+    """Find the folder of a model.
 
     Args:
-        name: of a model that is at hand, of a folder, or ``owner/name``, ``owner/name@revision`` on the hub.
+        name: name of a model in one of :func:`folders`, path of a folder, or ``owner/name`` or ``owner/name@revision``
+            on the hub. They are tried in this order. A hub model is downloaded if it is not in the local cache.
 
     Raises:
-        InputError: there is none of these.
+        InputError: there is no such model.
     """
     named = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
     for place in named:
@@ -98,19 +107,26 @@ def find(name: str | Path) -> Path:
 
 
 def load(name: str | Path, *, hash: str | None = None) -> Program:
-    """A program from a folder, a shipped one by its name, or one of the hub.
+    """Load a program from a folder, by its shipped name, or from the Hugging Face hub.
 
     >>> load("sst2").labels
     ('negative', 'positive')
 
     Args:
-        name: of a program's folder, of a program in ``$MATTERHORN_MODELS``, the package or a checkout, or
-            ``owner/name`` or ``owner/name@revision`` on the hub.
-        hash: of the program that is meant (as ``matterhorn info`` tells it), or its first digits, eight at least.
+        name: path of a program's folder, name of a shipped program such as ``"sst2"``, or ``owner/name`` or
+            ``owner/name@revision`` on the hub. Names are looked up in ``$MATTERHORN_MODELS``, in the package, and in
+            the ``models`` folder of a source checkout, in this order. A name that is found there takes precedence over
+            a folder of the same name.
+        hash: expected hash of the program (``matterhorn info`` prints it), or at least its first eight hexadecimal
+            digits. None: the hash is not checked.
+
+    Returns:
+        The program, with every file checked against the SHA-256 in its manifest. The tokenizer file may differ, as long
+        as it makes the same tokens.
 
     Raises:
-        InputError: there is none, it is another one than ``hash`` says, or a file is missing, cut, altered, not in the
-            manifest, or of another format.
+        InputError: there is no such program; its hash is not ``hash``; or a file is missing, truncated, altered, not
+            listed in the manifest, or of another format version.
     """
     folder = find(name)
     plain, manifest = read_config(folder), manifest_of(folder, KIND)
@@ -139,13 +155,17 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
 def assembled(
     folder: Path, plain: Mapping[str, Any], read: Callable[[str], bytes], tokenizer: Tokenizer | None, *, own_rows: bool
 ) -> Program:
-    """The program that lies in a folder.
+    """Assemble the program in a folder.
 
     Args:
-        plain: its ``config.json``. read: gives the content of the file of a name. own_rows: whether it has such.
+        folder: the folder.
+        plain: its ``config.json``.
+        read: returns the content of a file, given its name.
+        tokenizer: its tokenizer, if any.
+        own_rows: whether it has embedding rows of its own.
 
     Raises:
-        InputError: something of it is not possible.
+        InputError: something in it is not possible.
     """
     config = config_of(plain["network"], folder / CONFIG_FILE)
     names = [MODEL_FILE, plain["embeddings"], *([ROWS_FILE] if own_rows else [])]
@@ -162,7 +182,7 @@ def assembled(
 
 
 def tokenizer_in(folder: Path) -> Tokenizer | None:
-    """The tokenizer in a folder, if there is one.
+    """Read the tokenizer in a folder. None: there is none.
 
     Raises:
         InputError: it cannot be read.
@@ -172,14 +192,14 @@ def tokenizer_in(folder: Path) -> Tokenizer | None:
 
 
 def load_classifier(name: str | Path) -> Program:
-    """As :func:`load`, but a general encoder, whose classifier was never trained, is refused."""
+    """Load a program as :func:`load` does, but refuse a general encoder, whose classifier was never trained."""
     program = load(name)
     check_classifier(program.task, program.path)
     return program
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A program's ``config.json``, checked.
+    """Read and check a program's ``config.json``.
 
     Raises:
         InputError: there is none, it was altered, or it is of another format.
@@ -207,7 +227,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 class _Saved(Strict):
-    """What ``config.json`` must say of a program besides its format."""
+    """Required content of ``config.json``, besides its format."""
 
     network: dict[str, Any]
     labels: list[str] = Field(min_length=1)
@@ -218,10 +238,10 @@ class _Saved(Strict):
 
 
 def config_of(network: Mapping[str, Any], path: Path) -> Config:
-    """The number formats that a file names.
+    """Make the number formats from the values in a file.
 
     Raises:
-        InputError: one is missing, unknown or not possible; names file and field.
+        InputError: a value is missing, unknown or not possible. The message names file and field.
     """
     unknown = [name for name in network if name not in {field.name for field in fields(Config)}]
     if unknown:
@@ -233,8 +253,11 @@ def config_of(network: Mapping[str, Any], path: Path) -> Config:
 
 
 def find_embeddings(folder: Path, name: str, expected: str) -> Path:
-    """Embeddings of a program: the file of that name, relative to its folder, else those of a known model of that name
-    with the very same content (``expected``: their SHA-256)."""
+    """Find the embeddings file of a program.
+
+    It is the file with this name relative to the folder. If that does not exist, it is the file of a known model with
+    this name and the same content (``expected``: its SHA-256).
+    """
     named = Path(name)
     known = [place / named.parent.name / named.name for place in folders()] if named.parent.name else []
     same = (path for path in known if path.is_file() and sha256(path) == expected)
@@ -243,7 +266,9 @@ def find_embeddings(folder: Path, name: str, expected: str) -> Path:
 
 
 def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
-    """Numbers (``<table>.rows``, int32) and contents (``<table>.values``) of rows that ``shared`` holds otherwise."""
+    """Return numbers (``<table>.rows``, int32) and contents (``<table>.values``) of the rows that differ from
+    ``shared``.
+    """
     found: Arrays = {}
     for name, own in tables.items():
         other = shared.get(name)
@@ -257,7 +282,7 @@ def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
 
 
 def replace_rows(tables: Arrays, rows: Arrays) -> None:
-    """Put the rows that :func:`differing_rows` found in their places."""
+    """Replace the rows that :func:`differing_rows` found."""
     for key in rows:
         name, kind = key.rsplit(".", 1)
         if kind == "rows":

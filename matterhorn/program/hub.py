@@ -1,4 +1,4 @@
-"""What a folder holds for Hugging Face's Auto classes: the code they ask for, and a tokenizer with its settings."""
+"""Files that Hugging Face's Auto classes need in a folder: code, and a tokenizer with its settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ try: from matterhorn.hf import *  # loading with trust_remote_code=True ends up 
 except ImportError as error:
     raise ImportError('this model needs: pip install "matterhorn-snn[train]"') from error
 """
-"""Of :data:`CODE_FILE`. (Of an import outside ``try`` transformers says that ``matterhorn`` is to be installed.)"""
+"""Content of :data:`CODE_FILE`. (If it imported outside ``try``, transformers would ask users to install
+``matterhorn``.)
+"""
 
 PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
-"""Of a tokenizer that decide on the tokens it makes."""
+"""Parts of a tokenizer that determine which tokens it makes."""
 
 SPECIAL_TOKENS = {
     "cls_token": ("[CLS]", "<s>"),
@@ -28,21 +30,23 @@ SPECIAL_TOKENS = {
     "mask_token": ("[MASK]", "<mask>"),
     "unk_token": ("[UNK]", "<unk>"),
 }
-"""What BERT and RoBERTa call them."""
+"""Names of special tokens in BERT and RoBERTa."""
 
 FRAME = {name for names in SPECIAL_TOKENS.values() for name in names} | {"[PAD]", "<pad>"}
-"""Tokens that no text has."""
+"""Tokens that occur in no text."""
 
 
 def auto_map(config: str, model: str) -> dict[str, str]:
-    """Where the Auto classes find the classes of these names; goes into ``config.json``."""
+    """Return where Auto classes find the classes of these names, for ``config.json``."""
     module = CODE_FILE.removesuffix(".py")
     return {"AutoConfig": f"{module}.{config}", "AutoModelForSequenceClassification": f"{module}.{model}"}
 
 
 def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
-    """Texts by file name. ``AutoTokenizer`` makes of them the very tokens that :meth:`.Program.encode` does, padded on
-    the right, with token types where the network has a table of them."""
+    """Return texts by file name, from which ``AutoTokenizer`` makes the same tokens as :meth:`.Program.encode`.
+
+    It pads on the right, and returns token types if the network has a table of them.
+    """
     plain = reader(tokenizer, None).to_str()
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -59,9 +63,10 @@ def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
 
 
 def what_it_does(tokenizer: Tokenizer) -> str:
-    """SHA-256 of all that decides on the tokens it makes; how it pads, cuts and writes them out again aside.
+    """SHA-256 of everything that determines a tokenizer's tokens. Padding, truncation and decoding are ignored.
 
-    Tokens that frame a text (:data:`FRAME`) may be named as such or not: Hugging Face does where it saves a tokenizer.
+    Tokens that frame a text (:data:`FRAME`) may be marked as such or not; Hugging Face marks them when it saves a
+    tokenizer.
     """
     plain, known = json.loads(tokenizer.to_str()), tokenizer.get_vocab(with_added_tokens=False)
     plain["added_tokens"] = [

@@ -1,5 +1,8 @@
-"""Few-bit integers packed into bytes: a 1-bit weight is one bit on disk, a ternary one 1.6, an evenly spaced threshold
-two."""
+"""Pack few-bit integers into bytes.
+
+On disk, a 1-bit weight takes one bit and a ternary weight 1.6 bits. Of evenly spaced thresholds, the first and the last
+are stored, and two bits for each.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from ..kernels.layout import Planes
 from ..kernels.lookup import GROUP
 
 BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
-"""Bits of one weight in binary digits, as digital arrays hold it."""
+"""Bits per weight in binary, as digital arrays store it."""
 
 LOWEST = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
-"""Smallest weight."""
+"""Smallest weight of each kind."""
 
 TRITS = 3 ** np.arange(5)
-"""Place values of the ternary weights in a byte on disk: 3⁵ = 243 of its 256 values."""
+"""Place values of the ternary weights in a byte on disk. They use 3⁵ = 243 of its 256 values."""
 
 
 NEARLY_ONE = 1 - 1e-9
@@ -64,8 +67,12 @@ def _whole(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
 
 
 def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
-    """Integers that lie within a unit or two of even spacing, ``[n, T]`` → their ends int32 ``[n, 2]`` and what those
-    between are off, packed in two bits each; None where they do not."""
+    """Pack nearly evenly spaced integers ``[n, T]``.
+
+    Returns:
+        The ends of each row, int32 ``[n, 2]``, and deviations from even spacing in two bits each. None: some deviate
+        too much.
+    """
     if rows.shape[1] < 2:
         return None
     ends = rows[:, [0, -1]].astype(np.int64)
@@ -81,7 +88,10 @@ def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int)
 
 
 def on_lines(rows: NDArray[np.integer]) -> bool:
-    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ of real numbers of its own: two words then stand for T."""
+    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ with real numbers of its own.
+
+    Two words can then replace T.
+    """
     if rows.shape[1] < 2:
         return True
     spread = np.ptp(rows - np.arange(rows.shape[1]) * _slopes(rows)[:, None], axis=1)
@@ -90,7 +100,7 @@ def on_lines(rows: NDArray[np.integer]) -> bool:
 
 
 def _slopes(rows: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Of each row ``[n, T]`` the step of the least squares, which mostly is straight enough."""
+    """Return the least-squares step of each row ``[n, T]``, which usually fits."""
     top = rows.shape[1]
     apart = np.arange(top) - (top - 1) / 2
     steps: NDArray[np.float64] = rows @ apart / (apart @ apart) if top > 1 else np.ones(len(rows))
@@ -114,14 +124,15 @@ def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArra
 
 
 def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
-    """Slopes and shifts, float32 ``[2, n]``: ⌊slope · v + shift⌋ within 0 … T is how many of a neuron's thresholds
-    ``[n, T]`` v reaches, in float32 and for every integer v; None where that is not so for all neurons.
+    """Find lines that replace thresholds, as slopes and shifts, float32 ``[2, n]``.
 
-    Rounding is monotone, and so is the line: it is right everywhere if it is at each threshold and just below it.
+    ⌊slope · v + shift⌋ within 0 … T must be the number of a neuron's thresholds ``[n, T]`` that v reaches, in float32
+    and for every integer v. None: this is not possible for all neurons. As rounding and the line are monotonic, a line
+    is right everywhere if it is right at each threshold and just below it.
     """
     lines, right = _lines_of(thresholds, _slopes(thresholds))
     wrong = ~right
-    if wrong.any() and thresholds.shape[1] > 1:  # a single threshold has no other slope
+    if wrong.any() and thresholds.shape[1] > 1:  # the slope does not matter for a single threshold
         lines[:, wrong], right = _lines_of(thresholds[wrong], _straightest(thresholds[wrong])[0])
     return lines if right.all() else None
 
@@ -144,7 +155,9 @@ def _lines_of(
 
 
 def threshold_words(thresholds: NDArray[np.int32] | None) -> int:
-    """Words that hold the thresholds ``[n, T]`` of one neuron: base and step where these give them exactly, else T."""
+    """Number of words that store the thresholds ``[n, T]`` of one neuron: 2 if a base and a step give them exactly,
+    else T.
+    """
     return 2 if thresholds is None or on_lines(thresholds) else thresholds.shape[1]
 
 
@@ -155,7 +168,7 @@ def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
 
 
 def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
-    """Weights ``[out, in]`` as the event kernel takes them, with ``offset [out]``."""
+    """Return weights ``[out, in]`` in the form of the event kernel, with ``offset [out]``."""
     floor, top = int(weights.min()), int(weights.max())
     (columns, inputs), words = weights.shape, words_for(len(weights))
     if floor == -1 and top == 1 and np.count_nonzero(weights) == weights.size:

@@ -1,4 +1,4 @@
-"""The parts of a program: connections, populations, stores, norms, heads, blocks. All arrays are frozen."""
+"""The parts of a program: connections, populations, stores, norms, heads, blocks. All arrays are read-only."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ from ..topology import POPULATION
 from .packing import as_lines, bit_planes
 
 REACH = 2**24 - 1
-"""No potential is larger: float32 holds every integer up to here, and a network that goes beyond is refused."""
+"""Bound of all potentials. Float32 holds every integer up to it. A network that could exceed it is refused."""
 
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """A synapse matrix.
+    """A weight matrix.
 
     Attributes:
-        kind: width of the weights (:data:`.config.WEIGHTS`). weights: int8 ``[out, in]``.
-        offset: what the silent state adds, int32 ``[out]``.
-        scale, bias: from integer potentials to real ones, float32 ``[out]`` (where a spike follows at once, thresholds
-            stand for them).
+        kind: width of the weights (:data:`.config.WEIGHTS`).
+        weights: int8 ``[out, in]``.
+        offset: contribution of the silent state, int32 ``[out]``.
+        scale, bias: map from integer potentials to real ones, float32 ``[out]``. If neurons fire directly, thresholds
+            replace it.
     """
 
     kind: str
@@ -59,11 +60,13 @@ class Connection:
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """Connections that share their rows, as they lie together in hardware and for the kernels.
+    """Connections that share their rows, laid out as in hardware and for the kernels.
 
     Attributes:
-        source: population whose events drive the rows. rows: int8 ``[in, out]``. offset: int32 ``[out]``.
-        planes: the same weights, packed, for the event kernel.
+        source: population whose events drive the rows.
+        rows: int8 ``[in, out]``.
+        offset: int32 ``[out]``.
+        planes: the same weights, packed for the event kernel.
     """
 
     name: str
@@ -74,7 +77,7 @@ class Array:
 
     @classmethod
     def of(cls, name: str, parts: Sequence[Connection], source: str) -> Array:
-        """Lay connections with one source side by side."""
+        """Lay out connections with the same source side by side."""
         weights = np.concatenate([part.weights for part in parts])
         offset = np.concatenate([part.offset for part in parts])
         planes = bit_planes(weights, offset)

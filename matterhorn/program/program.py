@@ -1,7 +1,8 @@
-"""The program: a converted network, frozen. Integers only, but for the digital steps; no engine in it.
+"""The program: a converted network that never changes.
 
-Everything is a NumPy array over bytes that nothing can write to, laid out for the kernels once, when the program is
-made. A program can be shared by threads and pickled.
+All computation on it is on integers, except for the digital steps such as softmax and LayerNorm. A program does not run
+by itself; an engine runs it (:mod:`matterhorn.runtime`). Its arrays are read-only NumPy arrays, laid out for the
+kernels once, when the program is made. A program can be shared by threads and pickled.
 """
 
 from __future__ import annotations
@@ -28,16 +29,23 @@ from .text import Encoded, encode_texts
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A converted network: embeddings, blocks, head, and what its answers are called.
+    """A converted network: embeddings, blocks, output head, and the names of its outputs.
+
+    Make one with :func:`matterhorn.convert`, :func:`matterhorn.load` or :meth:`from_arrays`.
 
     Attributes:
-        config: shape and number formats. labels: names of the outputs. projection: from narrower embeddings to the
-            hidden size, if there is one. task: what it was trained for, if known.
-        problem_type: what its logits mean (:mod:`.decision`), as Hugging Face names it.
-        texts: how many a row of its task has, 1 or 2 (a pair), if that does not follow from a known task.
-        tokenizer: what makes tokens of texts, if known. path: the folder it was read from.
-
-    Make one with :meth:`from_arrays`, :func:`matterhorn.convert` or :func:`matterhorn.load`.
+        config: sizes and number formats.
+        embeddings: tables of word, position and segment embeddings, and their LayerNorm.
+        blocks: the transformer blocks, in order.
+        pooler: first linear layer of the head.
+        classifier: last linear layer of the head, which gives the logits.
+        labels: names of the outputs, in the order of the logits.
+        projection: linear map from narrower embeddings to the hidden size; None if they have the hidden size.
+        task: name of the task that the program was trained for, if known.
+        tokenizer: turns texts into token numbers, if known.
+        path: folder that the program was read from, if any.
+        problem_type: meaning of the logits, under Hugging Face's names (:mod:`matterhorn.program.decision`).
+        texts: number of texts per row, 1 or 2 (a pair). None: it follows from ``task``, or is unknown.
 
     >>> import matterhorn as mh
     >>> program = mh.load("sst2")
@@ -74,14 +82,22 @@ class Program:
         problem_type: ProblemType | None = None,
         texts: int | None = None,
     ) -> Program:
-        """Assemble a program from the arrays that :meth:`arrays` gives.
+        """Assemble a program from named arrays, as :meth:`arrays` returns them.
+
+        Args:
+            config: sizes and number formats.
+            arrays: arrays by name, e.g. ``blocks.0.query.weights``. They are checked, and copied unless they are
+                already immutable.
+            labels: names of the outputs, all different.
+            task, tokenizer, path, texts: see :class:`Program`.
+            problem_type: see :class:`Program`. None: regression for one output, else single-label classification.
 
         Raises:
-            InputError: an array is missing, has another shape, is none of a program's, or holds NaN or infinity;
-                potentials could leave ±:data:`.parts.REACH`; there is no such problem type or number of texts; labels
-                are not different names, the task is no text, or the tokenizer none of ``tokenizers``.
+            InputError: an array is missing, unknown, of the wrong shape, or holds NaN or infinity; a potential could
+                leave ±:data:`matterhorn.program.parts.REACH`; the labels are not distinct names; or ``task``,
+                ``tokenizer``, ``problem_type`` or ``texts`` is not possible.
         """
-        from .assemble import assemble  # (program and assembly know each other)
+        from .assemble import assemble  # (imported late: it imports this module)
 
         given: list[tuple[str, Any, Any, str]] = [
             ("config", config, Config, "a Config"),
@@ -108,17 +124,17 @@ class Program:
         )
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """All arrays by name, e.g. ``blocks.0.query.weights``, none of them derived from another."""
+        """Return all arrays by name, e.g. ``blocks.0.query.weights``. None of them is derived from another."""
         return self._arrays
 
     @property
     def shape(self) -> Shape:
-        """Sizes of the encoder."""
+        """Sizes of the encoder, as :class:`matterhorn.topology.Shape`."""
         return self.config.shape
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over all that runs: numbers, formats and labels."""
+        """SHA-256 of everything that determines the result: arrays, config and labels. 64 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps([self.config.plain(), self.labels], sort_keys=True).encode())
         for name, values in sorted(self._arrays.items()):
             digest.update(f"{name}{values.dtype.str}{values.shape}".encode())
@@ -126,23 +142,28 @@ class Program:
         return digest.hexdigest()
 
     def populations(self) -> dict[Site, Population]:
-        """Every population, in the order in which they fire."""
+        """Return every population by site, block by block, in the order in which populations fire."""
         return {Site(i, p.name): block.populations[p.name] for i, block in enumerate(self.blocks) for p in POPULATIONS}
 
     def connections(self) -> dict[Site, Connection]:
-        """Every connection with weights, in the order in which they run."""
+        """Return every connection that has weights by site, block by block, in the order in which connections run."""
         return {Site(i, name): block.connections[name] for i, block in enumerate(self.blocks) for name in STATIC}
 
     def encode(self, texts: str | Sequence[str | tuple[str, str]], *, max_length: int | None = None) -> Encoded:
-        """Texts, or pairs of texts, as padded int64 arrays ``input_ids``, ``attention_mask``, ``token_type_ids``
-        ``[texts, L]``.
+        """Tokenize texts into one padded batch for :class:`matterhorn.Engine`.
 
         Args:
-            max_length: longer texts are cut to so many tokens (of a pair the longer one first); None: they are refused.
+            texts: one text, or a list of texts or of pairs of texts.
+            max_length: longer texts are truncated to this many tokens, special tokens included. In a pair, the longer
+                text is shortened first. None: nothing is truncated.
+
+        Returns:
+            Arrays ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 ``[texts, L]``, padded on the right
+            to the longest text.
 
         Raises:
-            InputError: there is no tokenizer, a text is none, empty or longer than the network reads, or ``max_length``
-                leaves nothing of it.
+            InputError: the program has no tokenizer; there is no text, or one is empty or not a string; a text has more
+                tokens than the network reads, even after truncation; or ``max_length`` leaves no room for text.
         """
         (whole,) = encode_texts(self._tokenizer(), texts, self.config, max_length)
         return whole
@@ -150,11 +171,16 @@ class Program:
     def batches(
         self, texts: str | Iterable[str | tuple[str, str]], size: int, *, max_length: int | None = None
     ) -> list[Encoded]:
-        """The same in batches of ``size`` texts, each as long as its longest. All texts are read before the first
-        batch is made, so that an error says which of all it is about.
+        """Tokenize texts into batches of ``size`` texts, each padded to its own longest text.
+
+        All texts are read before the first batch is made, so an error gives the text's number among all of them.
+
+        Args:
+            texts, max_length: see :meth:`encode`. ``texts`` may also be an iterator.
+            size: texts per batch; the last batch may have fewer.
 
         Raises:
-            InputError: as of :meth:`encode`; or there is no such size.
+            InputError: as in :meth:`encode`, or ``size`` is less than 1.
         """
         if size < 1:
             raise InputError(f"batches of {size}", field="size", cure="give 1 or more")
@@ -167,7 +193,13 @@ class Program:
         return self.tokenizer
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder that :func:`matterhorn.load` reads: arrays, config, tokenizer."""
+        """Write the program to a folder that :func:`matterhorn.load` reads.
+
+        The folder gets the arrays, the config, the tokenizer and a manifest. It is written completely or not at all.
+
+        Raises:
+            InputError: the folder holds another kind of model, or other files where the program's would go.
+        """
         from .saving import save
 
         save(self, Path(folder))

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub, ``owner/name`` or ``owner/name@revision``: fetched once, and kept in its cache."""
+"""Models on the Hugging Face hub, ``owner/name`` or ``owner/name@revision``. They are downloaded once and cached."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from ..errors import InputError
 NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 
 FILES = ("*.json", "*.json.gz", "*.safetensors", "*.py", "*.md")
-"""What of a repository is fetched: no pickles, nothing of other formats."""
+"""Files of a repository to download: no pickles, and nothing in other formats."""
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name may be one on the hub: two words and a slash, the first of them no folder here."""
+    """Whether a name may be one on the hub: two words with a slash between, the first not a local folder."""
     found = NAME.fullmatch(name)
     return found is not None and not Path(name.split("/")[0]).exists()
 
 
 @cache
 def fetch(name: str) -> Path:
-    """Folder in the hub's cache that has a model's files; asked for once in a process, so that all of it is of one
-    commit. Without the hub it is what was fetched before.
+    """Return the folder in the hub's cache that has a model's files.
+
+    A repository is requested only once per process, so that all files are of one commit. Without a connection, the
+    cached files are used.
 
     Raises:
-        InputError: there is no such repository or revision, or it can neither be fetched nor was before.
+        InputError: there is no such repository or revision, or it can neither be downloaded nor is cached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError

@@ -1,4 +1,4 @@
-"""Writing a program's folder."""
+"""Write a program's folder."""
 
 from __future__ import annotations
 
@@ -37,16 +37,21 @@ def save(
     beside: Mapping[str, str] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a program's folder, whole or not at all (:func:`~matterhorn.storage.put_folder`). In a folder that is there
-    already, an earlier program goes and files of others stay, a tokenizer that makes the same tokens among them.
+    """Write a program's folder, completely or not at all (:func:`~matterhorn.storage.put_folder`).
+
+    In an existing folder, an earlier program is replaced. Other files stay, including a tokenizer that makes the same
+    tokens.
 
     Args:
-        embeddings: where the embeddings go, relative to ``folder``. Of a file that is there already (of another
-            program) only the rows that differ are written beside the program.
-        beside: further text files, by name. about: further keys of ``config.json``.
+        program: the program.
+        folder: the folder.
+        embeddings: file for the embeddings, relative to ``folder``. If another program's file is there already, only
+            the rows that differ are written, into the program's own folder.
+        beside: other text files, by name.
+        about: other keys of ``config.json``.
 
     Raises:
-        InputError: the folder holds another kind of model, or files of others in the places of the program's.
+        InputError: the folder holds another kind of model, or other files where the program's would go.
     """
     check_embeddings(embeddings)
     tables = {k.removeprefix("embeddings."): v for k, v in program.arrays().items() if k.startswith("embeddings.")}
@@ -73,23 +78,25 @@ def save(
 
 
 def ties(program: Program, shelf: Path | None) -> dict[str, str]:
-    """What the manifest ties a program's folder to; ``shelf``: the embeddings that it shares, if it does."""
+    """Return the hashes for the manifest that a program's folder depends on. ``shelf``: file of shared embeddings, if
+    any.
+    """
     words = {"tokenizer": what_it_does(program.tokenizer)} if program.tokenizer else {}
     return {"program": program.hash} | words | ({"embeddings": sha256(shelf)} if shelf else {})
 
 
 def check_embeddings(name: str) -> None:
-    """Whether embeddings may go to a file of this name.
+    """Check that embeddings may be stored in a file of this name.
 
     Raises:
-        InputError: it is the name of another file of a program, or ends otherwise than ``.safetensors``.
+        InputError: it is the name of another file of a program, or does not end in ``.safetensors``.
     """
     if Path(name).name in (MODEL_FILE, ROWS_FILE) or not name.endswith(".safetensors"):
         raise InputError(f"{name!r} is not possible", field="embeddings", cure=f"name it {EMBEDDINGS_FILE}")
 
 
 def _config(program: Program, embeddings: str) -> dict[str, Any]:
-    """What ``config.json`` says."""
+    """Return the content of ``config.json``."""
     texts = {} if program.texts is None else {"texts": program.texts}
     return {
         "format": PROGRAM_FORMAT,
@@ -105,8 +112,11 @@ def _config(program: Program, embeddings: str) -> dict[str, Any]:
 
 
 def _words(program: Program, folder: Path) -> dict[str, str]:
-    """The tokenizer's files. Of one in the folder that makes the same tokens, those that came with a program stay as
-    they are, settings of one's own among them, and those of others are left alone."""
+    """Return the tokenizer's files.
+
+    If the folder has a tokenizer that makes the same tokens, those of its files that came with a program are kept as
+    they are, including the user's own settings. Files that did not come with a program are left alone.
+    """
     if program.tokenizer is None:
         return {}
     words = tokenizer_files(program.tokenizer, program.config)

@@ -1,6 +1,8 @@
-"""Sealing a program's folder anew, after files in it were changed on purpose or put beside it:
-``python -m matterhorn.program.seal FOLDER …``. All that lies there is taken for what it should be, and results for its
-own."""
+"""Seal a program's folder again after files in it were changed or added on purpose.
+
+Run ``python -m matterhorn.program.seal FOLDER …``. All files in the folder are accepted as they are, and results as
+results of this program.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from .saving import ties
 
 
 def seal(folder: Path) -> Program:
-    """Tie a folder's results to its program, and write its manifest.
+    """Link a folder's results to its program, and write its manifest.
 
     Raises:
-        InputError: it is no program, or one of another format.
+        InputError: it is not a program, or is of another format.
     """
     plain = read_mapping(folder / CONFIG_FILE)
     if plain.get("model_type") != MODEL_TYPE or plain.get("format") != PROGRAM_FORMAT:

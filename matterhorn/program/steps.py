@@ -1,4 +1,4 @@
-"""What an encoder does beside its connections: the digital steps of sequences of some lengths, counted."""
+"""Digital steps of an encoder, everything other than its connections, counted for sequences of given lengths."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def digital_steps(
     position_bias: bool = False,
     head_activation: str = "tanh",
 ) -> Iterator[DigitalTrace]:
-    """Digital steps of one run.
+    """Count the digital steps of one run.
 
     Args:
-        lengths: tokens of each sequence. labels: outputs of the classifier. table_width: of an embedding; where it is
-            not that of the residual stream, a projection follows. position_bias: scores have one.
+        lengths: number of tokens of each sequence.
+        labels: number of outputs of the classifier.
+        table_width: width of the embeddings. If it differs from that of the residual stream, a projection follows.
+        position_bias: whether scores have a position bias.
     """
     tokens, sequences, width, heads = sum(lengths), len(lengths), shape.width, shape.heads
     yield DigitalTrace("embedding", -1, "embedding", tokens * table_width, tokens)

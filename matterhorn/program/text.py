@@ -1,4 +1,4 @@
-"""Texts to token numbers, with a program's own tokenizer."""
+"""Turn texts into token numbers with a program's own tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .config import Config
 
 
 class Encoded(TypedDict):
-    """Padded int64 arrays ``[texts, L]``: what an engine takes."""
+    """Padded int64 arrays ``[texts, L]``, which are the input of an engine."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
@@ -25,31 +25,31 @@ class Encoded(TypedDict):
 
 
 INPUTS = tuple(Encoded.__annotations__)
-"""Names of what an encoder of Hugging Face takes."""
+"""Names of the inputs of a Hugging Face encoder."""
 
 Text = str | tuple[str, str]
 Answer = TypeVar("Answer")
 
 MOST_TOKENS = 2**22
-"""No vocabulary has more: the largest there are have a million or less."""
+"""Upper bound of vocabulary sizes. The largest vocabularies have about a million tokens."""
 
 _LARGE = re.compile(rf"\d{{{len(str(MOST_TOKENS))}}}")
-"""As many digits as :data:`MOST_TOKENS` has: in a file without them no token's number reaches it."""
+"""A number with as many digits as :data:`MOST_TOKENS`. In a file without one, no token's number reaches this bound."""
 
 MOST_LETTERS = 2**20
-"""Of one text: ten times what the longest network could read, and two seconds of its tokenizer's time."""
+"""Maximum number of characters of a text: ten times what the longest network reads, two seconds of tokenization."""
 
 HALF = re.compile("[\ud800-\udfff]")
-"""A half of a pair of UTF-16: what was read with another encoding, and is no text."""
+"""A lone UTF-16 surrogate, which comes from a wrong encoding and is not valid text."""
 
 BEGINNING = 30
-"""Letters of a text by which it is known again."""
+"""Number of characters at the start of a text that identify it in errors."""
 
 
 def encode_texts(
     tokenizer: Tokenizer, texts: str | Iterable[Text], config: Config, max_length: int | None, size: int | None = None
 ) -> list[Encoded]:
-    """See :meth:`.program.Program.batches`; all in one batch where there is no ``size``."""
+    """See :meth:`.program.Program.batches`. Without ``size``, all texts form one batch."""
     listed = checked_texts(texts)
     own = reader(tokenizer, max_length, pairs=not all(isinstance(text, str) for text in listed))
     coded = encodings(own, listed)
@@ -64,10 +64,10 @@ def encode_texts(
 
 
 def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
-    """Texts and pairs of texts, one by one.
+    """Return texts and pairs of texts as a list.
 
     Raises:
-        InputError: there is none, or one is no text, or empty.
+        InputError: there is no text, or one is not a text or is empty.
     """
     if not isinstance(texts, Iterable):
         raise InputError(f"no texts ({texts!r})", field="texts", cure="give a sentence, or a list of them")
@@ -85,11 +85,14 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
 
 
 def batches_of(given: Any) -> list[dict[str, Any]]:
-    """Padded batches, or one alone, as an encoder takes them: of each what :data:`INPUTS` names, in arrays ``[batch,
-    L]``. Arrays and tensors stay what they are; labels and the like are left out.
+    """Return padded batches, or a single one, in the form that an encoder takes.
+
+    Each has the arrays in :data:`INPUTS`, ``[batch, L]``. Arrays and tensors stay as they are; lists become arrays.
+    Labels and other keys are left out.
 
     Raises:
-        InputError: there are none, or one is no mapping with ``input_ids``, or its arrays are of several shapes.
+        InputError: these are not batches; or one is not a mapping with ``input_ids``, or has arrays of different
+            shapes.
     """
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise InputError(f"no batches ({given!r})", field="batches", cure=_BATCHES)
@@ -116,10 +119,10 @@ def _batch(given: Any, number: int) -> dict[str, Any]:
 
 
 def check_letters(*texts: str, field: str | None = None) -> None:
-    """Whether a text, or a pair of them, is one that a tokenizer can read.
+    """Check that a tokenizer can read a text or a pair of texts.
 
     Raises:
-        InputError: it is longer than :data:`MOST_LETTERS`, or not Unicode; says how it begins.
+        InputError: it is longer than :data:`MOST_LETTERS`, or is not Unicode. The message shows its beginning.
     """
     letters, begins = sum(map(len, texts)), f"begins {texts[0][:BEGINNING]!r}"
     if letters > MOST_LETTERS:
@@ -130,10 +133,10 @@ def check_letters(*texts: str, field: str | None = None) -> None:
 
 
 def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
-    """What a tokenizer (:func:`reader`) makes of texts.
+    """Tokenize texts with a tokenizer of :func:`reader`.
 
     Raises:
-        InputError: it cannot read one (:func:`check_letters`), which is named by its number from 1.
+        InputError: a text cannot be read (:func:`check_letters`). The message gives its number, from 1.
     """
     for number, text in enumerate(texts, 1):
         check_letters(*((text,) if isinstance(text, str) else text), field=f"text {number}")
@@ -141,10 +144,10 @@ def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer's file.
+    """Read a tokenizer file.
 
     Raises:
-        InputError: it is none, or numbers a token beyond reason (for which its library would make a table).
+        InputError: it is not valid, or has a token number so large that its library would allocate a huge table.
     """
     text = read_text(path)
     tokenizer = _asked(lambda: Tokenizer.from_str(text), file=path)
@@ -154,7 +157,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:
-    """What the library of tokenizers answers. It raises bare exceptions, and its panics are not even such.
+    """Call the library of tokenizers. It raises bare exceptions, and panics that are not even subclasses of Exception.
 
     Raises:
         InputError: instead of either.
@@ -170,10 +173,11 @@ def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:
 
 
 def reader(tokenizer: Tokenizer, max_length: int | None, *, pairs: bool = False) -> Tokenizer:
-    """A tokenizer like the given one that pads nothing and cuts at ``max_length`` (of a pair the longer text first).
+    """Return a tokenizer that does not pad and truncates at ``max_length``. In a pair, the longer text is shortened
+    first.
 
     Raises:
-        InputError: ``max_length`` is no whole number, or leaves nothing of a text (of ``pairs``, of one of the two).
+        InputError: ``max_length`` is not an integer, or leaves no room for a text (with ``pairs``, for both).
     """
     least = tokenizer.num_special_tokens_to_add(pairs) + 1 + pairs
     if max_length is not None and not (isinstance(max_length, (int, np.integer)) and max_length >= least):
@@ -198,7 +202,9 @@ def _truncation(max_length: int | None) -> dict[str, object] | None:
 def pad(
     ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], filler: int, length: int | None = None
 ) -> Encoded:
-    """Rows of token and type numbers as arrays of one length: that of the longest row, unless it is given."""
+    """Combine rows of token and type numbers to arrays padded with ``filler``. They have the length of the longest
+    row, or ``length``.
+    """
     longest = length or max(len(row) for row in ids)
     shape = len(ids), longest
     tokens, mask, kinds = np.full(shape, filler), np.zeros(shape, np.int64), np.zeros(shape, np.int64)

@@ -1,6 +1,7 @@
-"""The trace: what happened while a program ran, and the only thing that energy is computed from.
+"""The trace: what happened while a program ran. Energy is computed from it and from nothing else.
 
-A trace adds up over batches. It holds counts, never arrays of activity, so its size does not grow with the data.
+Traces of several batches add up. A trace holds counts, never arrays of activity, so its size does not grow with the
+amount of data.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from ..storage import check_file, put_file
 from ..topology import SOURCE, Shape, Site
 
 TRACE_FORMAT = 4
-"""Of trace files; 4: the hash of the rows."""
+"""Version of the trace file format. Format 4 added the hash of the rows."""
 
 COUNTED = ("histogram", "windows", "events", "kappa_sum", "products", "accumulates", "offset_accumulates")
-"""Fields of a connection that add up over batches."""
+"""Fields of a connection trace that add up over batches."""
 
 MODULUS = 2**256
-"""Hashes of rows are added modulo this."""
+"""Hashes of rows are added modulo this number."""
 
 
 @dataclass
@@ -34,21 +35,27 @@ class ConnectionTrace:
     """Counts of one connection, summed over all sequences that ran.
 
     Attributes:
-        block, connection: which one (:data:`matterhorn.topology.CONNECTIONS`).
-        fan_in, fan_out: rows and columns of the weight matrix (static); of one head's stored operand per position
-            for dynamic ones (qk: head size in, one key out; pv: one key in, head size out).
-        heads: number of heads for dynamic connections, 1 for static ones.
-        level_bits: bits of a source level. operand_bits: bits of a weight or of a stored K or V element.
-        digits: differential pairs that a weight takes on a synapse unit, and additions on a digital array; 0: one for
-            each bit. zeros: share of weights that are 0.
-        threshold_words: words that hold the thresholds of a source neuron that fires from its potential: 2 where a base
-            and a step give them exactly, else one for each.
-        dead_zone, silent: of the source population's code; ``silent`` has one level, or one per row of the histogram.
-        windows: neuron-windows that the connection reads. events: spikes among them. kappa_sum: Σ|κ| over events, in
-            levels.
-        products: products that a dense network would compute. accumulates: additions that the events cause.
-        offset_accumulates: digital additions for the silent level of a dynamic connection (0 where silence means 0).
-        histogram: int64 ``[rows, T + 1]``, levels before masking; rows are neurons, or heads for pv.
+        block, connection: position of the connection (:data:`matterhorn.topology.CONNECTIONS`).
+        fan_in, fan_out: rows and columns of the weight matrix. Of a dynamic connection, those of one head's stored
+            operand per position: ``qk`` has the head size in and one key out, ``pv`` one key in and the head size out.
+        heads: number of heads of a dynamic connection, 1 for a static one.
+        level_bits: bits of a source level.
+        operand_bits: bits of a weight, or of a stored element of K or V.
+        digits: differential pairs that one weight takes on a synapse unit, and additions that it takes on a digital
+            array. 0: one per bit.
+        zeros: share of weights that are 0.
+        threshold_words: words that store the thresholds of a source neuron that fires from its potential. 2: a base and
+            a step give them exactly. Otherwise there is one word per threshold.
+        dead_zone, silent: dead zone and silent level of the source population's code. ``silent`` has one level, or one
+            per row of the histogram.
+        windows: neuron-windows that the connection reads.
+        events: spikes in those windows.
+        kappa_sum: Σ|κ| over all events, in levels.
+        products: products that a dense network would compute.
+        accumulates: additions that the events cause.
+        offset_accumulates: digital additions that account for the silent level of a dynamic connection. 0 if silence
+            stands for zero.
+        histogram: counts of levels before masking, int64 ``[rows, T + 1]``. Rows are neurons, or heads for ``pv``.
     """
 
     block: int
@@ -78,7 +85,7 @@ class ConnectionTrace:
 
     @property
     def population(self) -> str:
-        """The population that feeds it. Query, key and value share ``input``: one spike, three targets."""
+        """Name of the population that feeds the connection. Query, key and value share ``input``."""
         return SOURCE[self.connection]
 
     @property
@@ -89,10 +96,14 @@ class ConnectionTrace:
 
 @dataclass
 class DigitalTrace:
-    """Counts of one digital step: ``elements`` values in ``vectors`` rows (a row is what a norm or softmax reduces).
+    """Counts of one digital step.
 
-    ``operation`` is one of embedding, layer_norm, position_bias, softmax, residual, activation, quantize, head.
-    ``block`` is −1 before the first block, and the number of blocks behind the last one.
+    Attributes:
+        name: name of the step.
+        block: index of its block; −1 before the first block, and the number of blocks after the last one.
+        operation: one of embedding, layer_norm, position_bias, softmax, residual, activation, quantize, head.
+        elements: number of values that are computed.
+        vectors: number of rows that they form. A row is what a norm or a softmax reduces over.
     """
 
     name: str
@@ -104,16 +115,21 @@ class DigitalTrace:
 
 @dataclass
 class Trace:
-    """All counts of a run.
+    """Counts of a run, from which :func:`matterhorn.bill` computes energy.
+
+    Call an engine with ``trace=True`` to get one.
 
     Attributes:
-        shape: of the network. vocabulary, labels: rows of the word table, outputs.
-        program: hash of the program that ran; None where counts were laid over another shape.
-        rows: hash of the token rows that ran: their SHA-256 added up, so that it is the same in any order and any
+        shape: sizes of the network.
+        vocabulary: rows of the word embedding table.
+        labels: number of outputs.
+        program: hash of the program that ran. None if the counts were transferred to another shape.
+        rows: hash of the token rows that ran: the sum of their SHA-256 hashes, which does not depend on their order or
             batches (MSet-Add-Hash of Clarke et al., ASIACRYPT 2003).
-        parts: hashes of the rows of the traces that :func:`merged` made it from; empty for the trace of one run.
+        parts: ``rows`` of each trace that :func:`merged` combined. Empty for the trace of a single run.
         lengths: ``lengths[n]`` is the number of sequences with n tokens.
-        connections: by ``block.<i>.<connection>``. digital: by name.
+        connections: counts by ``block.<i>.<connection>``.
+        digital: counts of the digital steps by name.
 
     >>> import matterhorn as mh
     >>> program = mh.load("sst2")
@@ -141,27 +157,27 @@ class Trace:
 
     @property
     def rows_hash(self) -> str:
-        """:attr:`rows` in hexadecimal digits, as files and reports have it."""
+        """:attr:`rows` as 64 hexadecimal digits, as files and reports show it."""
         return f"{self.rows:064x}"
 
     @property
     def tokens(self) -> int:
-        """Number of tokens that ran, padding not counted."""
+        """Number of tokens that ran, without padding."""
         return sum(length * count for length, count in self.lengths.items())
 
     @property
     def windows(self) -> int:
-        """Neuron-windows over all connections."""
+        """Number of neuron-windows over all connections."""
         return sum(c.windows for c in self.connections.values())
 
     @property
     def events(self) -> int:
-        """Events over all connections; a spike that feeds three connections counts in each."""
+        """Number of events over all connections. A spike that feeds three connections counts three times."""
         return sum(c.events for c in self.connections.values())
 
     @property
     def spikes(self) -> int:
-        """Events over all populations: one that feeds three connections counts once."""
+        """Number of events over all populations. A spike that feeds three connections counts once."""
         sent: dict[Site, int] = {}
         for c in self.connections.values():
             site = Site(c.block, c.population)
@@ -170,29 +186,29 @@ class Trace:
 
     @property
     def silent_share(self) -> float:
-        """Share of neuron-windows without an event, over all connections."""
+        """Share of neuron-windows without an event, over all connections, from 0 to 1."""
         return 1 - self.events / self.windows if self.windows else 1.0
 
     @property
     def quiet_share(self) -> float:
-        """Share of synaptic operations that never happen: the silent share weighted by fan-out."""
+        """Share of synaptic operations that never happen, from 0 to 1: the silent share weighted by fan-out."""
         products = sum(c.products for c in self.connections.values())
         return 1 - sum(c.accumulates for c in self.connections.values()) / products if products else 1.0
 
     def add_lengths(self, lengths: Iterable[int]) -> None:
-        """Note the sequences of a batch."""
+        """Count the sequences of a batch, given their numbers of tokens."""
         for length in lengths:
             self.lengths[int(length)] = self.lengths.get(int(length), 0) + 1
 
     def add_rows(self, rows: Iterable[bytes]) -> None:
-        """Note the token rows of a batch, whatever makes them out, as bytes."""
+        """Add the token rows of a batch to :attr:`rows`. Each row is given as bytes that identify it."""
         self.rows = sum((int.from_bytes(hashlib.sha256(row).digest()) for row in rows), self.rows) % MODULUS
 
     def merge(self, other: Trace) -> None:
-        """Add the counts of another trace of the same program, e.g. from another process.
+        """Add the counts of another trace of the same program, e.g. one from another process. Changes this trace.
 
         Raises:
-            InputError: it is of another program.
+            InputError: the other trace is of another program or shape.
         """
         if (self.program, self.shape) != (other.program, other.shape):
             raise InputError("traces of different programs", field="trace", cure="merge traces of one program")
@@ -210,7 +226,12 @@ class Trace:
                 own.elements, own.vectors = own.elements + step.elements, own.vectors + step.vectors
 
     def save(self, path: str | Path) -> None:
-        """Write as gzipped JSON."""
+        """Write the trace to a file, as gzipped JSON.
+
+        Raises:
+            InputError: the file cannot be put there, e.g. its folder is missing, or a file that matterhorn did not
+                write is in the way.
+        """
         plain = {
             "format": TRACE_FORMAT,
             "program": self.program,
@@ -231,23 +252,23 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Read what :meth:`save` wrote.
+        """Read a trace that :meth:`save` wrote.
 
         Raises:
-            InputError: there is no such file, it is no trace of this format, or its figures contradict each other.
+            InputError: the file is missing, is not a trace of this format, or contains contradictory counts.
         """
-        from .trace_file import read_trace  # (which makes one)
+        from .trace_file import read_trace  # (imported late: it imports this module)
 
         return read_trace(Path(path))
 
 
 def merged(traces: Sequence[Trace]) -> Trace:
-    """One trace of several of the same program, each of other rows; the first of them is added to.
+    """Merge several traces of the same program, each of different rows. The first one is changed and returned.
 
-    Rows that two of them share among others are not noticed.
+    Two traces that have only some rows in common are not detected.
 
     Raises:
-        InputError: they are of different programs, or rows are in it twice.
+        InputError: the traces are of different programs, or two of them are of the same rows.
     """
     parts = [part for trace in traces for part in trace.parts or (trace.rows,)]
     if len(set(parts)) < len(parts):

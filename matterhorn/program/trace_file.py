@@ -1,4 +1,4 @@
-"""A trace's file: every figure in its range, and those that follow from others are what these say."""
+"""Read a trace file. Every figure is checked against its range, and against the figures that it follows from."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def _check_places(trace: Trace) -> None:
-    """Whether digital steps are called after the block that they are in, and those outside of all after none."""
+    """Check that digital steps are named after their block, and those outside of all blocks after none."""
     for step in trace.digital.values():
         inside, start = 0 <= step.block < trace.shape.layers, f"block.{step.block}."
         if not (len(step.name) > len(start) and step.name.startswith(start) if inside else step.name[:5] != "block"):
@@ -135,10 +135,10 @@ def _connection(saved: _Connection) -> ConnectionTrace:
 
 
 def _check(one: ConnectionTrace, trace: Trace) -> None:
-    """Whether the counts of a connection are those of its histogram, of the shape and of the lengths that ran.
+    """Check that the counts of a connection agree with its histogram, the shape, and the lengths that ran.
 
     Raises:
-        InputError: names the figure that is not.
+        InputError: a figure does not. The message names it.
     """
     shape, name, levels = trace.shape, one.connection, np.arange(2**one.level_bits)
     spiking = np.abs(levels - one.silent[:, None]) > one.dead_zone
@@ -151,7 +151,7 @@ def _check(one: ConnectionTrace, trace: Trace) -> None:
         "events": int((one.histogram * spiking).sum()),
         "products": sum(count * shape.fan_out(name, n) for n, count in windows.items()),
     }
-    if name != "qk":  # whose fan-out differs with the length
+    if name != "qk":  # the fan-out of qk depends on the length
         follows["accumulates"] = one.events * one.fan_out
     wrong = [field for field, value in follows.items() if getattr(one, field) != value]
     if int(one.histogram.sum()) != one.windows or len(one.histogram) not in (

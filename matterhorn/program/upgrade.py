@@ -1,4 +1,4 @@
-"""Reading what earlier versions wrote: programs of formats 1 to 3 and quantized networks, written anew in today's."""
+"""Upgrade folders that earlier versions wrote: programs of formats 1 to 3, and quantized networks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORDS = (
     (re.compile(r"\breads\b"), "silent_value"),
     (re.compile(r"\bstep\b"), "scale"),
 )
-"""Parts of array names, old and new; quantized networks had modules in modules."""
+"""Parts of array names, old and new. Quantized networks had nested modules."""
 
 KEYS = {"weight_bits": "weights", "stored_bits": "kv_bits", "narrower": "dead_zones"}
 """Keys of a config, old and new."""
@@ -55,7 +55,7 @@ WIDTHS = {"1": "int1", "ternary": "ternary", "2": "int2", "4": "int4"}
 RESULTS_FILE = "results.json"
 OTHER_FILES = (RESULTS_FILE, "recipe.yaml", "README.md")
 UNCHECKED = (CONFIG_FILE, TOKENIZER_FILE, RESULTS_FILE)
-"""What had no checksum in earlier formats."""
+"""Files that had no checksum in earlier formats."""
 CURE = "restore the file that an earlier version wrote"
 
 
@@ -78,13 +78,15 @@ class _Old(Strict):
 
 
 def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
-    """Read a folder of an earlier version and write it to ``new``; says what it was.
+    """Read a folder of an earlier version and write it to ``new``. Returns a description of what it was.
 
     Args:
-        embeddings: where a program's embeddings go, relative to ``new`` (default: where they were).
+        old: the folder to read.
+        new: the folder to write, which must not exist.
+        embeddings: file of a program's embeddings, relative to ``new``. None: as in ``old``.
 
     Raises:
-        InputError: it is no such folder, or ``new`` is there already.
+        InputError: ``old`` is not such a folder, or ``new`` exists.
     """
     path = old / CONFIG_FILE
     if not path.is_file():
@@ -166,14 +168,14 @@ def _write_quantized(old: Path, plain: dict[str, Any], new: Path) -> None:
 
 
 def renamed(name: str) -> str:
-    """Today's name of an array."""
+    """Return the present name of an array."""
     for word, now in WORDS:
         name = word.sub(now, name)
     return name
 
 
 def network_of(plain: dict[str, Any]) -> dict[str, Any]:
-    """The fields of :class:`.config.Config` in an old config."""
+    """Return the fields of :class:`.config.Config` in an old config."""
     found = {KEYS.get(key, key): value for key, value in plain.items()}
     found["weights"] = WIDTHS[str(found.get("weights", "1"))]
     found["dead_zones"] = {renamed(name): k for name, k in (found.get("dead_zones") or {}).items()}

@@ -1,1 +1,1 @@
-"""What people look at: tables, plots, pages."""
+"""Presentation of results: tables, plots, pages."""

@@ -1,4 +1,4 @@
-"""Tables and a picture of a benchmark: one line a task."""
+"""Tables and a plot of a benchmark, with one line per task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, cells."""
 
 COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "events ×"]
-"""The last says how many times as fast as a contestant ``events`` is."""
+"""Column titles. The last column tells how many times as fast as a contestant ``events`` is."""
 
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",
@@ -26,11 +26,11 @@ FORMS = {
     "training": "{rows} × {in} → {out}, forward and backward",
     "memory": "{batch} sequences, {tokens} tokens",
 }
-"""How the sizes of a task are written."""
+"""Format of the sizes of a task."""
 
 
 def tables(rows: Rows) -> Iterator[Table]:
-    """A table for each kind of task, a line for each contestant; what the line above has too is left out."""
+    """Make a table for each kind of task, with a line for each contestant. Repeated cells are left out."""
     for what in dict.fromkeys(row["what"] for row in rows):
         lines, above = [], [""]
         for row in (row for row in rows if row["what"] == what):
@@ -48,7 +48,7 @@ def _task(row: dict[str, Any]) -> str:
 
 
 def _figure(row: dict[str, Any]) -> str:
-    """Median (interquartile range) with a unit, or what else was measured."""
+    """Format a median (interquartile range) with its unit, or another figure."""
     mega = " MB"
     others = ", ".join(
         f"{name.removesuffix(mega)} {value:.3g}{mega if name.endswith(mega) else ''}"
@@ -62,8 +62,10 @@ def _figure(row: dict[str, Any]) -> str:
 
 
 def plot_silence(rows: Rows, path: Path) -> None:
-    """Time of a connection against silent share, which is its quiet share too (its spikes all reach as many synapses):
-    a line for each contestant, a panel for each shape."""
+    """Plot the time of a connection against its silent share: a line per contestant, a panel per shape.
+
+    The quiet share is the same here, since all spikes reach the same number of synapses.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

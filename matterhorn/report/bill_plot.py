@@ -1,4 +1,4 @@
-"""The bill as a picture: one stacked bar per code and kind of array, dense words first."""
+"""Plot of the bill: one stacked bar per code and kind of array, dense words first."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ..units import engineering
 from .picture import save_picture
 
 COLORS = ("#2f6f9f", "#e8590c", "#c92a2a", "#2b8a3e", "#8fce9b", "#7d8b99")
-"""Of the parts, on the page too."""
+"""Colors of the parts, also used on the page."""
 
 
 def plot_bill(answer: dict[str, Any], path: Path) -> None:
-    """Draw what ``energy_answer`` found, per sentence: dense words, plain TTFS, masked TTFS and the network's own code.
+    """Plot the result of ``energy_answer`` per sentence: dense words, plain TTFS, masked TTFS and the network's own
+    code.
 
     Args:
-        path: picture to write (its ending says which kind).
+        path: image file; its ending determines the format.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""The energy page: one self-contained HTML file that works offline. Figures are those of the JSON answer, embedded."""
+"""The energy page: one self-contained HTML file that works offline. It embeds the figures of the JSON answer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ LENGTHS = [16, 32, 64, 128, 256, 512]
 
 
 def write_page(path: Path, answer: dict[str, Any], trace: Trace, chip: Chip, points: Sequence[Point] = ()) -> None:
-    """Write the page for an answer and the trace and chip that it is about, and points of a front."""
+    """Write the page for an answer, its trace and chip, and the points of a front."""
     data = {"answer": answer, **page_data(trace, chip, answer), "front": [asdict(point) for point in points]}
     put_file(path, fill_page("energy", f"{answer['model']} on {answer['chip']}", data))
 
 
 def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows beyond the answer: where the energy goes, silence by layer, heat, break-even maps, words, and
-    the chip's numbers."""
+    """Collect what the page shows in addition to the answer.
+
+    It has where the energy goes, silence by layer, heat, break-even maps, words, and the chip's numbers.
+    """
     hardware, length = hardware_of(chip)[-1], answer["bert_base_tokens"]
     mapping, base = map_trace(trace, chip, hardware), as_wide(SHAPES["bert-base"], trace)
     heat = tile_heat(as_traced(trace), chip, mapping)
@@ -75,12 +77,12 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
 
 
 def _keys(answer: dict[str, Any]) -> set[str]:
-    """Of the numbers that the page names in words."""
+    """Keys of the numbers that the page names in words."""
     return {row["key"] for rows in (answer["tornado"], *answer["drivers"].values()) for row in rows}
 
 
 def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
-    """J by what takes them (connections and digital functions, of all blocks together), largest first, and category."""
+    """Return J by consumer (connections and digital functions, over all blocks), largest first, and by category."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for (name, category), joules in own.lines.items():
         if name in trace.connections:

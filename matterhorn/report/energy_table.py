@@ -1,4 +1,4 @@
-"""Energy in the terminal: engineering units, the cheapest first where there is a choice."""
+"""Energy in the terminal, in engineering units, with the cheapest first where there is a choice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def print_energy(answer: dict[str, Any]) -> None:
 
 
 def _print_own(answer: dict[str, Any]) -> None:
-    """What the network costs as it ran, and what counts of accumulates would have said."""
+    """Print what the network costs as it ran, and what counting accumulates alone would give."""
     n = answer["n"]
     print_line(
         (answer["model"], "bold"),
@@ -53,7 +53,7 @@ def _print_own(answer: dict[str, Any]) -> None:
 
 
 def _print_doubts(answer: dict[str, Any]) -> None:
-    """What the bill hangs on: where weights lie, and the constants that matter most."""
+    """Print what the bill depends on: where weights are stored, and the most important constants."""
     n, total = answer["n"], answer["total_j"]
     band = ", ".join(f"{MEMORIES[name]} {engineering(joules / n)}" for name, joules in answer["weight_band_j"].items())
     print_line(f"On digital arrays the weight memory decides: {band} a sentence.")
@@ -65,7 +65,7 @@ def _print_doubts(answer: dict[str, Any]) -> None:
 
 
 def _print_odds(answer: dict[str, Any]) -> None:
-    """Rivals and dense words beside the network, and how sure that is."""
+    """Print rivals and dense words next to the network, with their uncertainty."""
     limits = {key: f"{low:.3g} … {high:.3g}" for key, (low, high) in answer["interval"].items() if key != "total_j"}
     low, high = (engineering(joules / answer["n"]) for joules in answer["interval"]["total_j"])
     drivers = {of: "; ".join(number_name(d["key"]) for d in found[:4]) for of, found in answer["drivers"].items()}
@@ -140,7 +140,7 @@ def _rival_row(r: dict[str, Any]) -> tuple[str, ...]:
 
 
 def measured(answer: dict[str, Any]) -> list[str]:
-    """What ``--measure`` found on this machine, in words."""
+    """Describe the result of ``--measure`` in words."""
     found, sentences = answer.get("measured", {}), []
     for name in ("processor", "gpu") if found else ():
         if (own := found[name]) is None:
@@ -174,7 +174,7 @@ def print_foreign(answer: dict[str, Any]) -> None:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """Networks × chips."""
+    """Print networks × chips."""
     cells = [
         (
             r["network"], r["chip"], ARRAYS[r["hardware"]], f"{r['silent_share']:.1%}", f"{r['quiet_share']:.1%}",
@@ -199,12 +199,12 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
 
 
 def print_chips(chips: Iterable[Chip]) -> None:
-    """Names and what they stand for."""
+    """Print the names of chips with their descriptions."""
     print_table("", ("chip", "node", "what"), [(chip.name, chip.node.text, chip.title) for chip in chips])
 
 
 def print_chip(chip: Chip) -> None:
-    """Every number with unit and source."""
+    """Print every number with its unit and source."""
     print_line((chip.name, "bold"), f": {chip.title}")
     for line in chip.about.strip().splitlines():
         print_line(line)

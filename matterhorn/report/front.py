@@ -1,4 +1,4 @@
-"""Accuracy against energy: networks, dense versions of the same models, and published rivals, on one pair of axes."""
+"""Accuracy versus energy: networks, dense versions of the same models, and published rivals in one plot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .glue_rows import published
 from .picture import save_picture
 
 FRONT_FORMAT = 2
-"""Of the document that ``matterhorn pareto --json`` prints; 2: dense versions, some without a value."""
+"""Version of the document that ``matterhorn pareto --json`` prints. Version 2 added dense versions, some without a
+value.
+"""
 
 DENSE = {"W1A4": (1, 4, 1), "W4A4": (4, 4, 4), "int8": (8, 8, 8)}
 """Dense versions of every model: bits of weights, of levels, and of keys and values."""
@@ -32,13 +34,14 @@ class Point:
     """A network on a chip.
 
     Attributes:
-        value: its task's metric on the development rows; None: not known. low, high: 95 % interval, where it is known.
-        drawn_at: the value; of a dense version whose value is not known, its teacher's, which it is granted.
-        drop: what its teacher had more, where that is known.
-        joules: of a sentence of :data:`PAPER_LENGTH` tokens on BERT-base's shape.
-        trained: it was trained at its own dead zone and width, and its value measured; else its levels are only sent
-            otherwise, its value is not known, or its spike rate was published or deduced.
-        on_front: no other point is known to have at least its value for fewer joules.
+        value: its task's metric on the development rows. None: unknown.
+        low, high: 95 % interval of the value, if known.
+        drawn_at: where it is drawn: the value, or for a dense version with an unknown value, its teacher's.
+        drop: the teacher's advantage, if known.
+        joules: energy of a sentence of :data:`PAPER_LENGTH` tokens on the BERT-base shape, in J.
+        trained: whether it was trained at its own dead zone and width, and its value was measured. If not, its levels
+            are only sent in another way, its value is unknown, or its spike rate was published or deduced.
+        on_front: whether no other point is known to have at least its value for fewer joules.
     """
 
     name: str
@@ -57,10 +60,10 @@ class Point:
 
 
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
-    """Points of networks of one task, of dense versions of the same models, and of the rivals that published the task.
+    """Return the points of networks of one task, of dense versions of the same models, and of rivals with this task.
 
-    Each is billed on the arrays of the chip that are cheaper for it, rivals beside the first of ours. Returns them by
-    joules, the front marked.
+    Each is billed on its cheaper arrays of the chip. Rivals are compared with the first network. Points are sorted by
+    joules, with the front marked.
     """
     points, first, task = list[Point](), None, ""
     for name, (trace, result) in networks.items():
@@ -87,9 +90,12 @@ def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: 
 
 
 def _dense(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> Iterator[Point]:
-    """Dense versions of a network's model. Of its own formats it is the network without a dead zone, as wide as its
-    teacher, where one was measured; else its own levels sent as words, which are worth the same. What other formats are
-    worth was not measured."""
+    """Return dense versions of a network's model.
+
+    In the network's own formats, it is the network without a dead zone, as wide as its teacher, if one was measured.
+    Otherwise it is the network's own levels sent as words, which have the same value. The values of other formats were
+    not measured.
+    """
     usual = lay(trace, replace(SHAPES["bert-base"], first_only=trace.shape.first_only), PAPER_LENGTH)
     measured, own = result.quantized, own_formats(trace)
     side = Side.of(recode(usual, CODINGS[0]), usual, chip) if measured else comparison.dense
@@ -111,7 +117,7 @@ def _scored(point: Point, result: Result, scores: Scores) -> Point:
 
 
 def own_formats(trace: Trace) -> str:
-    """Widths of a network's weights and levels, e.g. ``W1A4``."""
+    """Format the widths of a network's weights and levels, e.g. ``W1A4``."""
     static = next(c for c in trace.connections.values() if c.connection not in DYNAMIC)
     weights = "ternary " if 0 < static.digits < static.operand_bits else f"W{static.operand_bits}"
     return f"{weights}A{static.level_bits}"
@@ -136,11 +142,12 @@ def _cheapest(joules: Mapping[str, float]) -> tuple[float, str]:
 
 
 def plot_front(points: list[Point], title: str, path: Path) -> None:
-    """Draw the points: filled where trained, hollow elsewhere; the front as a line. What is not known is drawn at its
-    teacher's value, with a question mark, or not at all.
+    """Plot the points, filled if trained, else hollow, with the front as a line.
+
+    Points with unknown values are drawn at their teacher's value with a question mark, or not at all.
 
     Args:
-        path: picture to write (its ending says which kind).
+        path: image file; its ending determines the format.
     """
     import matplotlib
 

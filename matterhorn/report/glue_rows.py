@@ -1,6 +1,6 @@
-"""The GLUE table as rows: seeds brought together, drops against the own teacher, means over tasks. Shares of one.
+"""The GLUE table as rows: means over seeds, drops relative to each network's own teacher, and means over tasks.
 
-Published results beside ours are data (``glue_rivals.yaml``), in points there.
+Values are between 0 and 1. Published results to compare with are data (``glue_rivals.yaml``), in percentage points.
 """
 
 from __future__ import annotations

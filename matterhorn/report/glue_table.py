@@ -1,4 +1,7 @@
-"""The GLUE table for people: terminal, Markdown, LaTeX. Points, mean ± spread over seeds; a dash is not known."""
+"""The GLUE table in the terminal, in Markdown and in LaTeX.
+
+Values are percentage points, mean ± spread over seeds. A dash stands for an unknown value.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML file that works offline: frame, style, scripts, data and the plotting library."""
+"""Write a self-contained HTML file that works offline: frame, style, scripts, data and the plotting library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from ..reading import read_text
 
 
 def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
-    """The page ``page/<name>.html`` with ``page/<name>.js`` in it, its data as JSON, and nothing to be loaded."""
+    """Fill the page ``page/<name>.html`` with ``page/<name>.js`` and its data as JSON, so that nothing needs to be
+    loaded.
+    """
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
@@ -36,12 +38,12 @@ def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
 
 
 def in_page(data: Any) -> str:
-    """Data as JSON inside a script element: nothing in it can end that, or begin another."""
+    """Format data as JSON for a script element. Nothing in it can end the element or start another."""
     return as_json(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON for whoever reads it; what is no finite number is null."""
+    """Format JSON. Numbers that are not finite become null."""
     return json.dumps(_finite(value), indent=indent)
 
 

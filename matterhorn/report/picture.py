@@ -1,4 +1,4 @@
-"""Pictures: put in place, and marked as ours, so that they may be replaced."""
+"""Write plots and mark them as ours, so that they may be overwritten later."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from ..storage import MARK, put_file
 
 SOFTWARE = 0x0131
-"""The EXIF tag for the program that made a picture."""
+"""EXIF tag for the program that made an image."""
 
 
 def save_picture(figure: Any, path: Path, dpi: int = 110) -> None:
-    """Draw a figure of matplotlib into a file, of the kind that its ending says, and close it."""
+    """Write a matplotlib figure to a file, in the format of its ending, and close it."""
     from matplotlib import pyplot
 
     options = _marked(path.suffix.lower())

@@ -1,4 +1,4 @@
-"""The spike raster: one sentence's way through the layers."""
+"""The spike raster: how one sentence passes through the layers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ COLORS = {
 
 
 def plot_raster(program: Program, recorder: SlotRecorder, trace: Trace, title: str, path: Path) -> None:
-    """Draw the spikes of the first token's neurons ([CLS], which the classifier reads), window after window, and the
-    silent share of all tokens below, which is a population's quiet share too: its spikes all reach as many synapses.
+    """Plot the spikes of the first token's neurons ([CLS], which the classifier reads), window by window.
+
+    Below is the silent share over all tokens. It equals the quiet share of a population, since all its spikes reach the
+    same number of synapses.
 
     Args:
-        recorder, trace: what one sentence did.
-        path: picture to write (its ending says which kind).
+        recorder, trace: record of one sentence.
+        path: image file; its ending determines the format.
     """
     import matplotlib
 

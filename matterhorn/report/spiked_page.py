@@ -1,4 +1,4 @@
-"""The page that ``matterhorn spike`` leaves: what was kept, what it costs, and why it lost. One file, no scripts."""
+"""The page that ``matterhorn spike`` writes: accuracy kept, energy, causes of the loss. One file without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study in the terminal, and as a page whose figures are those of the JSON answer, embedded."""
+"""A device study in the terminal, and as a page that embeds the figures of the JSON answer."""
 
 from __future__ import annotations
 

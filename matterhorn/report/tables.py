@@ -28,8 +28,10 @@ SHORT = 8
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table, narrow enough for a terminal of 80 columns if it can be; numbers to the right and not broken,
-    but that a spread may have a line of its own."""
+    """Print a table, no wider than 80 columns if possible.
+
+    Numbers are right-aligned and not broken, except that a spread may be on its own line.
+    """
     table = Table(
         title=Text(visible(title)) if title else None,
         title_justify="left",
@@ -52,25 +54,25 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
 
 
 def print_line(*parts: str | tuple[str, str]) -> None:
-    """Print text as it is, whoever wrote it; of a pair the second is its style."""
+    """Print text without interpreting it. Of a pair, the second item is its style."""
     styled = ((part, "") if isinstance(part, str) else part for part in parts)
     Console().print(Text.assemble(*((visible(text), style) for text, style in styled)))
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """Print names and values; what is not known is left out, and the format of a document too."""
+    """Print names and values. Unknown values and the format number are left out."""
     known = [(name, value) for name, value in facts.items() if value is not None and name != "format"]
     print_table(title, ("what", "value"), known)
 
 
 def percent(share: float) -> str:
-    """A share as per cent."""
+    """Format a share as a percentage."""
     return f"{100 * share:.2f} %"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}" if 0 < abs(value) < SMALL else f"{value + 0.0:.4f}"  # (0.0 takes the sign from -0.0)
+        return f"{value:.3g}" if 0 < abs(value) < SMALL else f"{value + 0.0:.4f}"  # (adding 0.0 turns -0.0 into 0.0)
     if isinstance(value, Mapping):
         return ", ".join(f"{visible(name)} {_text(own)}" for name, own in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, (list, tuple)) else visible(value)

@@ -1,4 +1,4 @@
-"""Running a program: :class:`Engine`, its backends, and the proof that they agree. No torch."""
+"""Running a program: :class:`Engine`, its backends, and the check that they agree. Needs no torch."""
 
 from .backend import Backend, Watcher
 from .engine import Answer, Engine, Output

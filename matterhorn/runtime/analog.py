@@ -1,6 +1,7 @@
-"""A chip's answer: every connection with weights through the arrays of one chip, all the rest as in ``exact``.
+"""The ``analog`` backend. Every connection with weights runs through the arrays of one simulated chip.
 
-Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so they stay exact.
+Everything else is as in ``exact``. Q·Kᵀ and P·V are products of spikes with stored bits in digital logic, so they stay
+exact.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from .exact import ExactBackend, checked_kappa
 from .record import SlotRecorder
 
 WEAKEST = 1 / 32
-"""A digital scale amplifies no output further than this share of its signal asks for."""
+"""Limit of the digital scale: an output is amplified at most as if this share of its signal were left."""
 
 
 class AnalogBackend(ExactBackend):
-    """Runs one program on one chip.
+    """Runs one program on one simulated chip.
 
-    Read-outs are divided by what the chip leaves of each output (``column_gains``, as a digital scale that is measured
-    at the time of use restores it) and rounded to whole steps of κ.
+    Read-outs are divided by the share of each output that the chip retains (``column_gains``), as a digital scale would
+    do that is measured at the time of use. They are rounded to whole steps of κ.
 
     Args:
-        program: what is written; the backend runs no other.
-        bank: the chip. The same seed gives the same cells, also for arrays programmed one by one elsewhere under the
+        program: program to write to the chip. The backend runs no other.
+        bank: the chip. The same seed gives the same cells, also for arrays that are programmed one by one under the
             names of :func:`static_arrays`.
-        seconds: time since programming.
-        sample: κ by array (:func:`sample_kappa`) for which capacitors are sized; None sizes them for the largest
-            potential there can be.
-        read_seed: of read noise and jitter, which are new in every read.
-        progress: follows the arrays while they are written.
+        seconds: time since programming, in s.
+        sample: κ by array (:func:`sample_kappa`) for which capacitors are sized. None: the largest possible potential.
+        read_seed: seed of read noise and jitter, which differ in every read.
+        progress: wraps the arrays while they are written.
 
     Attributes:
-        written: what lies on the chip. scales: by what each output is multiplied, float32 ``[out]``.
+        written: arrays on the chip.
+        scales: factors of the outputs, float32 ``[out]``.
     """
 
     name = "analog"
@@ -77,7 +78,7 @@ class AnalogBackend(ExactBackend):
 
 
 def static_arrays(program: Program) -> dict[str, tuple[Array, Population]]:
-    """What a chip holds, by name, and which population drives it."""
+    """Return the arrays that a chip holds by name, with the population that drives each."""
     return {
         array.name: (array, block.populations[array.source])
         for block in program.blocks
@@ -86,7 +87,10 @@ def static_arrays(program: Program) -> dict[str, tuple[Array, Population]]:
 
 
 def write(bank: ArrayBank, array: Array, code: Code, sample: NDArray[np.integer] | None = None) -> ProgrammedConnection:
-    """An array on a chip, its capacitors sized (and rows chosen) for the κ ``[tokens, in]`` of a sample, if given."""
+    """Write an array to a chip.
+
+    Capacitors are sized, and rows are placed, for the κ ``[tokens, in]`` of a sample, if given.
+    """
     importance = None if sample is None else (sample.astype(np.float64) ** 2).mean(0)
     written = bank.program(
         array.weights, name=array.name, kappa_top=code.reach, kappa_unit=code.unit, importance=importance
@@ -95,13 +99,13 @@ def write(bank: ArrayBank, array: Array, code: Code, sample: NDArray[np.integer]
 
 
 def sample_kappa(program: Program, batch: Encoded) -> dict[str, NDArray[np.int16]]:
-    """κ ``[tokens, in]`` that drive each array when a batch runs without a chip."""
+    """Return the κ ``[tokens, in]`` that drive each array when a batch runs without a chip."""
     recorder, found = SlotRecorder(), {}
     Engine(program, "events")(**batch, watcher=recorder)
     for index, block in enumerate(program.blocks):
         for part, array in block.arrays.items():
             slots = recorder.slots[Site(index, array.source)]
-            if part == "query":  # the block is cut: only first tokens ask
+            if part == "query":  # the block is cut: only first tokens have queries
                 slots = slots[recorder.sequences.first]
             found[array.name] = kappa(slots, block.populations[array.source].code)
     return found

@@ -1,4 +1,4 @@
-"""What a backend does: connections, attention and firing. All else is the same for all (:mod:`.forward`)."""
+"""The interface of a backend: connections, attention and firing. Everything else is common to all (:mod:`.forward`)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from ..topology import Site
 from .sequences import Sequences
 
 Slots = NDArray[np.uint8]
-"""Spikes: slot of each neuron, :data:`matterhorn.coding.SILENT` for none."""
+"""Spikes: the slot of each neuron, or :data:`matterhorn.coding.SILENT` for none."""
 Levels = NDArray[np.uint8]
 Potentials = NDArray[np.int32]
-"""In steps of κ."""
+"""Potentials, in weight times steps of κ."""
 Stream = NDArray[np.float32]
-"""The residual stream, ``[tokens, width]``, existing tokens end to end."""
+"""The residual stream, ``[tokens, width]``, with existing tokens end to end."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """What attention works on.
+    """Input of attention.
 
     Attributes:
-        queries: slots uint8 ``[Q, width]``. keys, values: int8 ``[N, width]``, as they are stored.
-        sequences: where each begins and ends. cut: whether only first tokens ask (one query a sequence).
+        queries: slots uint8 ``[Q, width]``.
+        keys, values: int8 ``[N, width]``, as they are stored.
+        sequences: where each sequence begins and ends.
+        cut: whether there is only one query per sequence, from its first token.
+        heads: number of heads.
+        block: the block.
     """
 
     queries: Slots
@@ -45,14 +49,17 @@ class Attention:
 
     @property
     def pairs(self) -> int:
-        """Pairs of a query and a key."""
+        """Number of pairs of a query and a key."""
         return len(self.keys) if self.cut else self.sequences.pairs
 
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """Potentials of the context, int32 ``[Q, width]``; levels of the probabilities, uint8, heads · queries · keys of
-    each sequence end to end."""
+    """Output of attention.
+
+    ``potentials`` of the context are int32 ``[Q, width]``. ``levels`` of the probabilities are uint8, heads · queries ·
+    keys of each sequence, end to end.
+    """
 
     potentials: Potentials
     levels: Levels
@@ -60,44 +67,46 @@ class Attended:
 
 @runtime_checkable
 class Backend(Protocol):
-    """A way to run a program. All but ``analog`` give the same bits."""
+    """A way to run a program. All except ``analog`` give bit-identical results."""
 
     name: str
     draws: bool
-    """Whether answers hold random numbers, so that the order of calls matters."""
+    """Whether answers contain random numbers, so that the order of calls matters."""
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
-        """Slots ``[rows, in]`` through weights → potentials ``[rows, out or more]``, in steps of κ."""
+        """Send slots ``[rows, in]`` through weights → potentials ``[rows, out or more]``, in steps of κ."""
         ...
 
     def attend(self, given: Attention) -> Attended:
-        """Q·Kᵀ, softmax, P·V."""
+        """Compute Q·Kᵀ, softmax and P·V."""
         ...
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
-        """Potentials, the columns from ``left`` on → slots ``[rows, n]``."""
+        """Turn potentials, from column ``left`` on, into slots ``[rows, n]``."""
         ...
 
 
 class Watcher(Protocol):
-    """Looks on while a program runs; must change nothing."""
+    """Observes a program while it runs. It must not change anything."""
 
     def batch(self, sequences: Sequences) -> None:
-        """A batch begins."""
+        """Called when a batch begins."""
         ...
 
     def spikes(self, site: Site, population: Population, levels: Levels, slots: Slots) -> None:
-        """A population has fired: levels before masking, and slots, ``[rows, n]``; rows are existing tokens end to end,
-        or the first token of each sequence in a block that is cut to it. Probabilities come flat, heads · queries ·
-        keys of each sequence end to end."""
+        """Called when a population has fired, with levels before masking and slots, ``[rows, n]``.
+
+        Rows are existing tokens end to end, or the first token of each sequence in a block that is cut to it.
+        Probabilities are flat: heads · queries · keys of each sequence, end to end.
+        """
         ...
 
 
 def window_error(source: Population) -> ValueError:
-    """A slot that no neuron can have: a watcher or caller has damaged an array."""
+    """Make the error for a slot outside the window, which means that a watcher or a caller has damaged an array."""
     return ValueError(f"a spike of {source.name} outside its window of {source.code.slots} slots")
 
 
 def not_real() -> ValueError:
-    """A digital step met what no program that was converted has."""
+    """Make the error for NaN or infinity in a digital step, which cannot occur in a converted program."""
     return ValueError("a digital step met a value that is no number (the program's scales are damaged)")

@@ -1,5 +1,7 @@
-"""All blocks of a program in compiled code, for events where nobody looks on: a call for each block, or for each
-thread's part of one."""
+"""All blocks of a program in compiled code, for the ``events`` backend without watchers.
+
+There is one call per block, or per thread's part of a block.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,15 @@ Sizes = tuple[int, int, int]
 """Tokens, sequences, and the tokens of the longest."""
 
 WORTHWHILE = 128
-"""Tokens from which a single sequence is shared by threads."""
+"""Minimum number of tokens from which a single sequence is divided among threads."""
 
 
 class Blocks:
-    """Runs the blocks of a program. Several threads may call at once; each writes into a room of its own, which the
-    next call uses again.
+    """Runs the blocks of a program. Several threads may call it at once. Each call uses its own buffers, which later
+    calls reuse.
 
     Args:
-        spent: of whoever asks, int64: the ticks that each of :data:`.ticks.STAGES` took are added (one thread).
+        spent: int64 array to which the ticks of each of :data:`.ticks.STAGES` are added (one thread only), if given.
     """
 
     def __init__(self, program: Program, spent: NDArray[np.int64] | None = None):
@@ -44,11 +46,12 @@ class Blocks:
         return Blocks, (self.program,)
 
     def __call__(self, x: Stream, sequences: Sequences, threads: int = 1) -> Stream:
-        """The residual stream ``[tokens, width]``, which is written over, behind all blocks; only of first tokens in a
-        program that reads these.
+        """Run the residual stream ``[tokens, width]`` through all blocks. It is overwritten.
+
+        Returns only the first tokens if the program reads only these.
 
         Args:
-            threads: that share a single sequence of at least :data:`WORTHWHILE` tokens.
+            threads: number of threads for a single sequence of at least :data:`WORTHWHILE` tokens.
         """
         count = len(sequences.lengths)
         if threads > 1 and count == 1 and len(x) >= WORTHWHILE:
@@ -62,8 +65,11 @@ class Blocks:
         return x[:count] if self.program.shape.first_only else x
 
     def _shared(self, x: Stream, sequences: Sequences, threads: int) -> None:
-        """One sequence, each thread its own tokens. They wait for each other once a block: where all keys and values
-        are there. Those of two blocks lie apart, as a fast thread writes the next while a slow one reads."""
+        """Run one sequence, with a part of the tokens in each thread.
+
+        Threads wait for each other once per block, when all keys and values are there. Consecutive blocks have separate
+        keys and values, since a fast thread writes the next ones while a slow one still reads.
+        """
         ends = np.linspace(0, len(x), threads + 1).astype(int).tolist()
         taken = [self._room((len(x), 1, len(x))) for _ in range(max(2, threads))]
         common = [{name: getattr(room.value, name) for name in ("keys", "values")} for _, room in taken[:2]]

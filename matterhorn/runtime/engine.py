@@ -1,4 +1,4 @@
-"""The engine: runs a program through one of its backends. Arrays in, arrays out."""
+"""The engine: runs a program through one of its backends. It takes arrays and returns arrays."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "exact": ExactBackend,
     "stepped": SteppedBackend,
 }
-"""Backends that need nothing but a program."""
+"""Backends that need only a program, no chip."""
 
 TILE = 256
-"""Tokens that run together, about: their activations fit a core's second-level cache."""
+"""Approximate number of tokens that run together. Their activations fit into a core's second-level cache."""
 
 LONG_TILE = 1024
-"""The same on a chip, whose matrices outgrow the caches, so that more tokens share a pass."""
+"""The same for a chip. Its matrices do not fit into the caches, so more tokens should share one pass over them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """``logits`` float32 ``[batch, labels]``; ``trace``, if it was asked for."""
+    """Logits of a batch, float32 ``[batch, labels]``, and its trace if one was requested."""
 
     logits: NDArray[np.float32]
     trace: Trace | None = None
@@ -52,10 +52,18 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a program says of one text: the label with the largest logit and that logit (``score``), probabilities by
-    label (None for scores: then ``score``, or ``scores`` of several, is the answer), and ``labels``: all that hold
-    (of several at once those over one half; none of a score). ``tokens``: of the text; ``trace``, if it was asked
-    for."""
+    """Answer of a program to one text.
+
+    Attributes:
+        text: the text; the two texts of a pair are joined by a tab.
+        label, score: name of the output with the largest logit, and that logit.
+        probabilities: probability by label. None for a regression, whose answer is ``score``, or ``scores`` of several.
+        tokens: number of tokens that were read, special tokens included.
+        trace: counts for this text, if they were requested.
+        labels: labels that hold. Single-label: the one in ``label``. Multi-label: all with a probability above one
+            half. Regression: none.
+        scores: logit by label.
+    """
 
     text: str
     label: str
@@ -68,7 +76,7 @@ class Answer:
 
 
 class Engine:
-    """Runs a program.
+    """Runs a program on batches of tokens or on texts.
 
     >>> import matterhorn as mh
     >>> engine = mh.Engine(mh.load("sst2"), backend="events", threads=1)
@@ -76,14 +84,16 @@ class Engine:
     'positive'
 
     Args:
-        backend: ``events`` (work follows the events), ``exact`` (closed form), ``stepped`` (slot by slot) or ``analog``
-            (a model of synapse arrays); the first three give the same bits. Or a backend of one's own.
-        threads: parts of a batch that run side by side, or of one long text; by default ``OMP_NUM_THREADS``, else all
-            processors.
-        chip: for ``analog``: what the program is written to, an :class:`matterhorn.msu.ArrayBank`.
+        program: the program to run.
+        backend: ``events`` (work is proportional to the events), ``exact`` (closed form), ``stepped`` (slot by slot) or
+            ``analog`` (simulated synapse arrays). The first three give bit-identical results. May also be an object
+            that implements :class:`matterhorn.runtime.Backend`.
+        threads: number of threads, which share a batch or one long text. None: ``OMP_NUM_THREADS`` if it is set, else
+            all processors.
+        chip: simulated chip that the program is written to (:class:`matterhorn.msu.ArrayBank`), for ``analog`` only.
 
     Raises:
-        InputError: there is no such backend, it lacks a chip or has none, or threads are no number.
+        InputError: the backend is unknown, it needs a chip or has no use for one, or ``threads`` is not 1 or more.
     """
 
     def __init__(
@@ -108,17 +118,17 @@ class Engine:
         trace: bool = False,
         watcher: Watcher | None = None,
     ) -> Output:
-        """Run a padded batch.
+        """Run a padded batch of tokens.
 
         Args:
             input_ids, attention_mask, token_type_ids: integers ``[batch, L]``, as :meth:`Program.encode` or a Hugging
-                Face tokenizer gives them; padding lies behind the text. No mask: all tokens exist; no types: all 0.
-                Types are ignored by a program that has none.
-            trace: whether to count what happens.
-            watcher: sees every population's spikes, of the batch as a whole.
+                Face tokenizer returns them, padded on the right. Without a mask, all tokens exist. Without types, all
+                are 0. A program that has no token types ignores them.
+            trace: whether to count events and operations.
+            watcher: object that is shown the spikes of every population, for the whole batch at once.
 
         Raises:
-            InputError: shapes differ, numbers are no integers or outside the tables, or a row begins with padding.
+            InputError: the shapes differ, values are not integers or outside the tables, or a row starts with padding.
         """
         tokens, types, mask, sequences = self._checked(input_ids, attention_mask, token_type_ids)
         recorder = TraceRecorder(self.program) if trace else None
@@ -133,15 +143,16 @@ class Engine:
     def classify(
         self, texts: str | Sequence[Text], *, trace: bool = False, max_length: int | None = None
     ) -> list[Answer]:
-        """Labels and probabilities of texts, or of pairs of texts.
+        """Classify texts or pairs of texts. Returns one :class:`Answer` per text.
 
         Args:
-            trace: whether each answer brings its own trace.
+            texts: one text, or a list of texts or of pairs of texts.
+            trace: whether each answer has a trace of its own. Texts then run one by one.
             max_length: see :meth:`.Program.encode`.
 
         Raises:
-            InputError: a text is none, empty or too long, ``max_length`` leaves nothing of it, or the program has no
-                tokenizer, or no task (a general encoder).
+            InputError: as in :meth:`.Program.encode`, or the program is a general encoder, which has no trained
+                classifier.
         """
         check_classifier(self.program.task, self.program.path)
         listed = checked_texts(texts)
@@ -153,14 +164,14 @@ class Engine:
         return answers
 
     def embed(self, texts: str | Sequence[Text], *, max_length: int | None = None) -> NDArray[np.float32]:
-        """Sentence embeddings, float32 ``[texts, width]``: the mean of each text's last states.
+        """Compute sentence embeddings, float32 ``[texts, width]``: the mean of each text's last hidden states.
 
         Args:
-            max_length: see :meth:`.Program.encode`.
+            texts, max_length: see :meth:`.Program.encode`.
 
         Raises:
-            InputError: as of :meth:`classify`; or the program computes the first token's last state only, as a
-                classifier does.
+            InputError: as in :meth:`.Program.encode`, or the program computes only the first token's last state, as
+                classifiers do.
         """
         if self.program.shape.first_only:
             cure = "take embed-mini, or convert(…, every_token=True)"
@@ -199,7 +210,7 @@ class Engine:
             ("input_ids", tokens, config.vocab_size),
             ("token_type_ids", types, max(1, config.type_vocab_size)),
         ):
-            own = numbers.ravel()[sequences.index].view(np.uint64)  # negative ones are the largest
+            own = numbers.ravel()[sequences.index].view(np.uint64)  # negative numbers become the largest
             if int(own.max()) >= rows:
                 raise InputError(f"a number outside a table of {rows} rows", field=name, cure="use its own tokenizer")
         return tokens, types, mask, sequences
@@ -212,7 +223,7 @@ class Engine:
         sequences: Sequences,
         read: Callable[..., NDArray[np.float32]] = run,
     ) -> NDArray[np.float32]:
-        """Groups of sequences that stay in the caches, on several threads (in turn where the backend draws)."""
+        """Run a batch in tiles that fit the caches, on several threads (on one if the backend draws noise)."""
         threads = 1 if self.backend.draws else self.threads
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)
@@ -230,19 +241,15 @@ class Engine:
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:
-    """What stands for an array, as one.
-
-    Raises:
-        InputError: it stands for none.
-    """
+    """Convert values to an array; an InputError says why that is not possible."""
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:  # rows of different lengths, a tensor of a GPU
+    except (ValueError, TypeError) as error:  # rows of different lengths, or a tensor on a GPU
         raise InputError(f"no array ({error})", field=name, cure="give rows of one length, in memory") from error
 
 
 def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None = None) -> Backend:
-    """A backend by name."""
+    """Return the backend of this name, or ``backend`` itself if it is one."""
     if backend == "analog":
         from ..msu import ArrayBank
         from .analog import AnalogBackend
@@ -262,7 +269,7 @@ def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None 
 
 
 def threads_of(given: int | None) -> int:
-    """Threads to use: those given, else ``OMP_NUM_THREADS``, else all processors."""
+    """Number of threads: the number given, else ``OMP_NUM_THREADS``, else the number of processors."""
     if given is None:
         named = os.environ.get("OMP_NUM_THREADS", "")
         return int(named) if named.isdigit() and int(named) > 0 else os.cpu_count() or 1
@@ -272,7 +279,7 @@ def threads_of(given: int | None) -> int:
 
 
 def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:
-    """Slices of consecutive sequences of about ``most`` tokens, fewer where threads would stand idle."""
+    """Cut sequences into slices of about ``most`` tokens each, or fewer if some threads would have nothing to do."""
     size = min(most, max(1, -(-sum(lengths) // threads)))
     tiles, start, tokens = [], 0, 0
     for i, length in enumerate(lengths):

@@ -1,4 +1,7 @@
-"""Work that follows the events: each group of inputs with a spike looks its sums up, and silence costs nothing."""
+"""The ``events`` backend, whose work is proportional to the events.
+
+Each group of inputs with a spike looks up its sums. Silence costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from .exact import ExactBackend
 
 
 class EventsBackend(ExactBackend):
-    """Lists events in groups and looks their sums up with packed weights. Where silence is read far outside the levels,
-    which no calibration does, the closed form serves."""
+    """Lists events in groups, and looks up their sums over packed weights.
+
+    If silence is read far outside the levels, which no calibration does, the closed form is used.
+    """
 
     name = "events"
 

@@ -1,4 +1,4 @@
-"""The closed form: one integer product per connection gives what all slots together would."""
+"""The ``exact`` backend in closed form: one integer product per connection gives the result of all slots together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .backend import Attended, Attention, Potentials, Slots, window_error
 
 
 class ExactBackend:
-    """κ of all spikes at once, then integer products."""
+    """Computes κ of all spikes, and then integer products."""
 
     name = "exact"
     draws = False
@@ -44,7 +44,7 @@ class ExactBackend:
 
 
 def checked_kappa(slots: Slots, source: Population) -> NDArray[np.int16]:
-    """κ of slots that all lie within the window."""
+    """Return κ of slots, all of which must lie within the window."""
     if bool(((slots > source.code.top) & (slots != SILENT)).any()):
         raise window_error(source)
     return kappa(slots, source.code)

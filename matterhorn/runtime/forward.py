@@ -1,4 +1,4 @@
-"""The way of the data through a program. Only connections, attention and firing differ between backends."""
+"""The flow of data through a program. Only connections, attention and firing differ between backends."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ def run(
     blocks: Blocks | None = None,
     threads: int = 1,
 ) -> NDArray[np.float32]:
-    """Logits of a batch, ``[batch, labels]``.
+    """Compute the logits of a batch, ``[batch, labels]``.
 
     Args:
+        program, backend: what to run, and how.
         tokens, types: ``[batch, L]``.
-        blocks: what runs all blocks in compiled code, in place of the backend; unless there are watchers.
-        threads: that ``blocks`` may share a single long sequence among.
+        sequences: which tokens exist.
+        watchers: observers of all spikes.
+        blocks: runs all blocks in compiled code, instead of the backend. It is not used if there are watchers.
+        threads: number of threads among which ``blocks`` may divide a single long sequence.
     """
     own = _Pass(program, backend, sequences, watchers)
     x = own.states(tokens, types, blocks, threads)
@@ -52,8 +55,11 @@ def embed(
     blocks: Blocks | None = None,
     threads: int = 1,
 ) -> NDArray[np.float32]:
-    """Mean of each sequence's last states, ``[batch, width]``, of a program that computes all of them; arguments as of
-    :func:`run`."""
+    """Compute the mean of each sequence's last states, ``[batch, width]``. The program must compute all of these
+    states.
+
+    Arguments are those of :func:`run`.
+    """
     x = _Pass(program, backend, sequences, ()).states(tokens, types, blocks, threads)
     sums = np.add.reduceat(x, sequences.starts[: len(sequences.lengths)], dtype=np.float64)
     means: NDArray[np.float32] = (sums / sequences.lengths[:, None]).astype(np.float32)
@@ -61,7 +67,7 @@ def embed(
 
 
 class _Pass:
-    """One batch on its way."""
+    """One batch while it is processed."""
 
     def __init__(self, program: Program, backend: Backend, sequences: Sequences, watchers: Sequence[Watcher]):
         self.program, self.backend, self.sequences, self.watchers = program, backend, sequences, watchers
@@ -70,7 +76,7 @@ class _Pass:
     def states(
         self, tokens: NDArray[np.int64], types: NDArray[np.int64], blocks: Blocks | None, threads: int
     ) -> Stream:
-        """The residual stream behind all blocks; of first tokens only in a program that reads these."""
+        """Return the residual stream after all blocks; only of first tokens if the program reads only these."""
         program, sequences = self.program, self.sequences
         for watcher in self.watchers:
             watcher.batch(sequences)
@@ -137,7 +143,7 @@ class _Pass:
         return slots
 
     def show(self, index: int, population: Population, levels: Levels, slots: Slots | None = None) -> None:
-        """Let the watchers look at a population; no slots: those of its levels."""
+        """Show a population to the watchers. Without slots, they are computed from the levels."""
         if self.watchers and slots is None:
             slots = encode(levels, population.code)
         for watcher in self.watchers:

@@ -1,4 +1,4 @@
-"""Watchers: one keeps counts for the trace, one keeps every level and slot."""
+"""Watchers. One keeps counts for the trace, the other keeps every level and slot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .sequences import Sequences
 
 
 class SlotRecorder:
-    """Keeps levels (before masking) and slots of all populations in the last batch, in the order of firing."""
+    """Keeps the levels (before masking) and slots of all populations in the last batch, in firing order."""
 
     sequences: Sequences
 
@@ -38,8 +38,9 @@ class SlotRecorder:
 
 @dataclass(frozen=True, eq=False)
 class _Counts:
-    """One population on one batch: spikes of each sequence int64 ``[batch]``; Σ|κ| in levels; levels held, int64
-    ``[rows, T + 1]``."""
+    """Counts of one population in one batch: spikes of each sequence int64 ``[batch]``; Σ|κ| in levels; and the
+    histogram of levels, int64 ``[rows, T + 1]``.
+    """
 
     events: NDArray[np.int64]
     kappa_sum: float
@@ -47,14 +48,14 @@ class _Counts:
 
 
 class TraceRecorder:
-    """Adds up the trace of a program. Padding is not counted: its neurons do not exist."""
+    """Builds the trace of a program. Padding is not counted."""
 
     def __init__(self, program: Program):
         self.program, self.shape = program, program.shape
         self.trace = Trace(self.shape, program.config.vocab_size, len(program.labels), program.hash)
 
     def rows(self, tokens: NDArray[np.int64], types: NDArray[np.int64], sequences: Sequences) -> None:
-        """Note which rows run: numbers and types of tokens, ``[batch, L]`` each; padding does not count."""
+        """Record which rows run: token and type numbers, ``[batch, L]`` each, without padding."""
         both = np.stack([sequences.flat(tokens), sequences.flat(types)]).astype("<i4")
         self.trace.add_rows(row.tobytes() for row in np.split(both, sequences.starts[1:-1], axis=1))
 
@@ -124,7 +125,7 @@ class TraceRecorder:
         return self.trace.connections[str(site)]
 
     def _digital(self) -> None:
-        """Digital steps follow from the lengths alone."""
+        """Count the digital steps, which depend only on the lengths."""
         config = self.program.config
         for step in digital_steps(
             self.shape, self.lengths.tolist(), self.trace.labels, table_width=config.table_width,

@@ -1,4 +1,4 @@
-"""Sequences of different lengths end to end: no work is done for padding."""
+"""Sequences of different lengths, stored end to end, so that no work is done for padding."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Sequences:
 
     Attributes:
         shape: (batch, L) of the padded batch.
-        index: int64 ``[N]``, places of the existing tokens in the flattened batch.
-        starts: int64 ``[batch + 1]``, where each sequence begins among them.
+        index: int64 ``[N]``, positions of the existing tokens in the flattened batch.
+        starts: int64 ``[batch + 1]``, where each sequence begins among the existing tokens.
     """
 
     shape: tuple[int, int]
@@ -28,10 +28,10 @@ class Sequences:
 
     @classmethod
     def of(cls, mask: NDArray[Any]) -> Sequences:
-        """From ``[batch, L]``, not 0 where a token exists.
+        """Make it from a mask ``[batch, L]``, which is not 0 where a token exists.
 
         Raises:
-            InputError: a row begins with padding, or has no token.
+            InputError: a row starts with padding, or has no token.
         """
         present = np.asarray(mask) != 0
         if present.size == 0 or not bool(present[:, 0].all()):
@@ -43,22 +43,22 @@ class Sequences:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sequence, ``[batch]``."""
+        """Number of tokens of each sequence, ``[batch]``."""
         return np.diff(self.starts)
 
     @cached_property
     def pairs(self) -> int:
-        """Pairs of a token with one of its own sequence."""
+        """Number of pairs of a token with one of its own sequence."""
         return int((self.lengths**2).sum())
 
     @property
     def first(self) -> NDArray[np.int64]:
-        """Where the first token of each sequence is, ``[batch]``."""
+        """Index of the first token of each sequence, ``[batch]``."""
         return self.starts[:-1]
 
     @cached_property
     def ones(self) -> NDArray[np.int64]:
-        """:attr:`starts` of sequences of one token each."""
+        """:attr:`starts` if each sequence had one token."""
         return np.arange(len(self.starts))
 
     @cached_property

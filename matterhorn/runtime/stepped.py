@@ -1,4 +1,7 @@
-"""The reference, slow and plain: membranes integrate slot by slot, a falling threshold fires them."""
+"""The ``stepped`` backend, slow and plain, is the reference.
+
+Membranes integrate slot by slot, and a falling threshold makes them fire.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from .backend import Attended, Attention, Levels, Potentials, Slots
 
 
 class SteppedBackend:
-    """Simulates every slot of every window. Sums are integers, so the order of slots is free."""
+    """Simulates every slot of every window. Sums are integers, so the order of slots does not matter."""
 
     name = "stepped"
     draws = False
@@ -42,7 +45,9 @@ class SteppedBackend:
         return Attended(potentials, np.concatenate(levels))
 
     def fire(self, potentials: Potentials, left: int, population: Population) -> Slots:
-        """See :class:`.backend.Backend`. Masked slots stay quiet, but a neuron that crosses there is done."""
+        """See :class:`.backend.Backend`. Masked slots stay quiet, but a neuron that crosses the threshold in one is
+        done.
+        """
         assert population.limits is not None
         slots = np.empty((len(potentials), population.neurons), np.uint8)
         fire_steps(potentials[:, left:], population.limits.table, population.layout, slots)

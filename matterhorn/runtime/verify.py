@@ -1,4 +1,4 @@
-"""Proof by running: every backend, and the network a program was made of, give the same levels, events and logits."""
+"""Verification that all backends, and the network behind a program, give the same levels, events and logits."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ from .record import SlotRecorder
 from .sequences import Sequences
 
 COMPARED = ("stepped", "exact", "events")
-"""The first is what the others are compared with, where there is nothing else."""
+"""Backends that are compared by default. Without a reference, the others are compared with the first one."""
 BATCH = 32
-"""Texts that run together."""
+"""Texts per batch."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What a batch should give: levels before masking by site, ``[batch, L, n]`` (probabilities ``[batch, heads, L,
-    L]``), and logits ``[batch, labels]``."""
+    """Expected results of a batch.
+
+    Attributes:
+        levels: levels before masking by site, ``[batch, L, n]``; of probabilities ``[batch, heads, L, L]``.
+        logits: float32 ``[batch, labels]``.
+    """
 
     levels: dict[Site, NDArray[Any]]
     logits: NDArray[np.float32]
@@ -40,13 +44,23 @@ class Reference(Protocol):
     """Something to compare with, e.g. a quantized network."""
 
     def expected(self, batch: Encoded) -> Expected:
-        """What a batch should give."""
+        """Return the expected results of a batch."""
         ...
 
 
 @dataclass
 class Verification:
-    """What was compared and what differed. ``first_difference`` names batch, backend, place and values."""
+    """Result of :func:`verify`: how much was compared and how much of it differed.
+
+    Attributes:
+        backends: names of the backends that were checked.
+        against: description of the reference.
+        n: number of sequences.
+        levels_compared, levels_different: neuron levels, over all backends.
+        events_different: neuron-windows whose spike, or absence of one, differs.
+        logits_compared, logits_different: logits, over all backends.
+        first_difference: batch, backend, place, index and both values of the first difference; None if there is none.
+    """
 
     backends: list[str]
     against: str
@@ -60,7 +74,7 @@ class Verification:
 
     @property
     def identical(self) -> bool:
-        """True where nothing differs (and something was compared)."""
+        """Whether at least one sequence was compared and nothing differed."""
         return self.n > 0 and not (self.levels_different or self.events_different or self.logits_different)
 
 
@@ -72,16 +86,23 @@ def verify(
     backends: Sequence[str] = COMPARED,
     progress: Progress = iter,
 ) -> Verification:
-    """Compare backends with a reference on all batches, bit by bit.
+    """Compare backends with a reference, bit by bit: all levels, events and logits.
 
     Args:
-        program: what the backends run.
-        rows: texts (or pairs), or batches, or one, as :meth:`Program.encode` or a tokenizer of Hugging Face gives them.
-        against: what is right; None: the first of the backends, so that they are compared with one another.
-        backends: at least one, or two without a reference. progress: wraps the batches, to show how far it is.
+        program: program that the backends run.
+        rows: texts or pairs of texts; or one or several padded batches, as :meth:`Program.encode` or a Hugging Face
+            tokenizer returns them.
+        against: reference, e.g. the quantized network that the program was converted from. None: the first backend is
+            the reference for the others.
+        backends: names of the backends to check: at least one, or two if there is no reference.
+        progress: function that wraps the iterable of batches, e.g. ``tqdm.tqdm``, to show progress.
+
+    Returns:
+        Counts of what was compared and of what differed. Differences do not raise an error.
 
     Raises:
-        InputError: there is nothing to compare, rows are neither texts nor batches, or ``against`` has no levels.
+        InputError: there is nothing to compare, ``rows`` are neither texts nor batches, or ``against`` provides no
+            levels.
 
     >>> import matterhorn as mh
     >>> mh.verify(mh.load("sst2"), ["A fine film."], backends=["events", "stepped"]).identical

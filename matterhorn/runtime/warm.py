@@ -1,4 +1,4 @@
-"""Doing beforehand what a first run would have to do: compiling kernels."""
+"""Compile all kernels in advance, which the first run would otherwise do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .engine import BACKENDS, Engine
 
 
 def warm_up(program: Program) -> None:
-    """Run every kernel once, watched and not, an array of a chip, and those of training; keep what was compiled."""
+    """Run every kernel once, to compile and cache it.
+
+    Kernels run with and without watchers, on an array of a simulated chip, and in training.
+    """
     tokens = np.zeros((1, 2), np.int64)
     for name in BACKENDS:
         for trace in (False, True):

@@ -1,4 +1,4 @@
-"""From a user's classifier and rows to a spiking network, in one call. Needs torch."""
+"""From your classifier and rows to a spiking network, in one call. Needs torch."""
 
 from ..extras import need
 

@@ -1,4 +1,4 @@
-"""From a user's teacher to a trained student: where it starts, what it reads, and for how long."""
+"""From a user's teacher to a trained student: where it starts, which rows it reads, and for how long."""
 
 from __future__ import annotations
 
@@ -32,39 +32,49 @@ from ..tasks.tokens import Tokens
 from .settings import Settings
 
 REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
-"""Rows made of the given ones to distill on: in other words, and of pairs crossed anew. The teacher says what they
-mean, so that they need no labels. The given ones are repeated until they make up this share."""
+"""Numbers of rows that are made from the given ones for distillation: with words replaced, and with pairs crossed.
+
+The teacher labels them. The given rows are repeated until they are a share ``GIVEN_SHARE`` of all rows.
+"""
 
 MARGIN = 0.08
-"""Of the events that a share allows: held back in training, as on new rows a little less is silent."""
+"""Share of the permitted events that is held in reserve in training, because new rows are slightly less silent."""
 
 FIRST_SHARE = 0.3
-"""Share of the time for learning few-bit weights without a dead zone, where no task-free encoder has learned them."""
+"""Share of the time in which few-bit weights are learned without a dead zone, unless a task-free encoder has them."""
 
 RATE, GENERAL_RATE, AVERAGE = 4e-4, 3e-4, 0.98
 
 READINGS = 6
-"""Times that the given rows are read at most, where an encoder has learned to compare: what it knows of pairs is worth
-more on new ones than the errors of a classifier that learned a few rows by heart. With 575 instead of 300 steps on 500
-rows it told 0.94 instead of 0.96 of what the classifier does of the labels of 1,498 others (docs/trials.md)."""
+"""Maximum number of times that the given rows are read, if the start is an encoder that has learned to compare.
+
+Its knowledge of pairs is worth more on new rows than the errors of a classifier that memorized a few rows. After 575
+instead of 300 steps on 500 rows, it agreed with the classifier on 0.94 instead of 0.96 of the labels of 1,498 other
+rows (docs/trials.md).
+"""
 
 LOGIT_WEIGHT = 4.0
-"""Of the answers' divergence beside the hidden states' error: of a pair task with 500 rows, 200 steps left 10 % less
-divergence on 1,500 other rows than with 1 (docs/trials.md)."""
+"""Weight of the divergence of the answers, relative to the error of the hidden states.
+
+On a pair task with 500 rows, 200 steps left 10 % less divergence on 1,500 other rows than with weight 1
+(docs/trials.md).
+"""
 
 SCORE_WEIGHT = 7.0
-"""The same for scores, whose squared errors are taken over the variance of the teacher's: of scores of pairs, more was
-kept with it than with 4 (docs/trials.md)."""
+"""The same for scores, whose squared errors are divided by the variance of the teacher's scores.
+
+On scores of pairs, more was kept with it than with 4 (docs/trials.md).
+"""
 
 SELECTION_ROWS = 100
-"""Rows held out at most, to show how it goes."""
+"""Maximum number of rows that are held out to show progress."""
 
 SPREAD_ROWS, TINY = 64, 1e-6
-"""Rows on which a teacher's scores are measured, and the least variance that is believed."""
+"""Rows on which the variance of a teacher's scores is measured, and a lower bound for this variance."""
 
 
 def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder | None:
-    """The task-free encoder of a teacher's backbone with the formats that are asked for, if there is one."""
+    """Find the task-free encoder of a teacher's backbone that has the requested formats. None: there is none."""
     asked = {"weights": settings.weights, "kv_bits": settings.kv_bits, "dead_zone": settings.dead_zone}
     for encoder in general_encoders():
         if all(encoder.options.get(name) == value for name, value in asked.items()) and encoder.is_of(teacher):
@@ -73,20 +83,22 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
 
 
 def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | None) -> GeneralEncoder | None:
-    """An encoder that compares, of other formats than those asked for, where a task has two sentences and the one it
-    would start from, ``general``, does not compare."""
+    """Find an encoder that compares, of other formats than those requested.
+
+    None: the task has only one text, the encoder ``general`` that it would start from compares too, or there is none.
+    """
     if len(task.text) < 2 or (general and general.compares):
         return None
     return next((encoder for encoder in general_encoders() if encoder.compares and encoder.is_of(teacher)), None)
 
 
 def held_out(given: int) -> int:
-    """How many of so many training rows are not learned: a tenth, and :data:`SELECTION_ROWS` at most."""
+    """Number of training rows to hold out: a tenth of them, and at most :data:`SELECTION_ROWS`."""
     return min(SELECTION_ROWS, given // 10)
 
 
 def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
-    """:data:`LOGIT_WEIGHT`; of scores :data:`SCORE_WEIGHT` over the variance of the teacher's, whatever their range."""
+    """Return :data:`LOGIT_WEIGHT`, or for scores :data:`SCORE_WEIGHT` over the variance of the teacher's scores."""
     if task.kind != "regression":
         return LOGIT_WEIGHT
     answers = predict(teacher, rows.subset(list(range(min(SPREAD_ROWS, len(rows))))))
@@ -96,9 +108,12 @@ def logit_weight(teacher: PreTrainedModel, rows: Tokens, task: Task) -> float:
 def phases_of(
     settings: Settings, general: GeneralEncoder | None, given: int, weight: float = LOGIT_WEIGHT
 ) -> list[Distilling]:
-    """The phases of a course: without a dead zone and then with one, or the second alone where an encoder has both.
+    """Make the phases: one without a dead zone and then one with it, or only the second if an encoder already has
+    both.
 
-    ``given``: rows to learn, without those made of them. ``weight``: of the answers beside the hidden states.
+    Args:
+        given: number of the user's own rows to learn.
+        weight: weight of the answers relative to the hidden states.
     """
     asked = {"silent_share": settings.silent_share, "quiet_share": settings.quiet_share}
     shares: dict[str, Any] = {name: share and share + MARGIN * (1 - share) for name, share in asked.items()}
@@ -125,7 +140,7 @@ def phases_of(
 
 
 def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokenizer, seed: int) -> Tokens:
-    """Training rows and rows made of them, without labels: pairs crossed anew, and all in other words."""
+    """Return the training rows and rows made from them, without labels: crossed pairs, and all with words replaced."""
     table = word_embeddings(teacher)
     parts = [rows]
     if any(map(any, rows.types)):
@@ -139,7 +154,7 @@ def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokeniz
 def calibrated(
     teacher: PreTrainedModel, batches: Sequence[Batch], settings: Settings
 ) -> QuantizedForSequenceClassification:
-    """A student that is not trained."""
+    """Make a student without training."""
     activation = "gelu" if encoder_of(teacher).options(teacher)["hidden_act"] == "gelu" else "relu"
     student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
     calibrate(student, batches, teacher=teacher)
@@ -149,15 +164,18 @@ def calibrated(
 def begin(
     teacher: PreTrainedModel, phase: Distilling, learn: Tokens, settings: Settings, general: GeneralEncoder | None
 ) -> QuantizedForSequenceClassification:
-    """The student at the start of its first phase."""
+    """Make the student at the start of its first phase."""
     options = settings.options if general is None else {**general.options, "blocks": settings.blocks}
     return start_student(phase, general, learn, teacher, options, settings.seed)[0]
 
 
 def latest(measure: Measure) -> Measure:
-    """A measure by which the latest network is kept: its rate has gone to nought and its weights are averaged, while a
-    student that has learned little yet, and is sure of nothing, may diverge less on a few rows held out. Of no rows
-    nothing is measured."""
+    """Make a measure that always selects the latest network.
+
+    Its learning rate has gone to zero and its weights are averaged. A student that has learned little and is uncertain
+    may have less divergence on a few held-out rows, which would be misleading. Of no
+    rows nothing is measured.
+    """
 
     def judge(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         if not len(rows):
@@ -177,7 +195,7 @@ def train(
     general: GeneralEncoder | None,
     given: int,
 ) -> QuantizedForSequenceClassification:
-    """Run all phases in a folder, going on where an earlier run was killed, and give the last network.
+    """Run all phases in a folder and return the last network. Interrupted phases are resumed.
 
     ``given``: how many of the rows to ``learn`` are the user's own.
     """

@@ -1,8 +1,8 @@
-"""Why a spiking network says something else than its teacher: on which rows, and what each quantizer costs.
+"""Explain where and why a spiking network disagrees with its teacher: on which rows, and what each quantizer costs.
 
-A quantizer's cost is what the divergence from the teacher falls by when it alone is switched off, in the network as it
-is. A network that was trained with a quantizer has adapted to it, so a cost may be negative: it says where the error
-sits now, not what training without the quantizer would reach.
+The cost of a quantizer is the decrease of the divergence from the teacher when only this quantizer is switched off. The
+network is left as it is. Since it was trained with the quantizer and has adapted to it, the cost may be negative. The
+cost thus tells where the error is now, not what training without the quantizer would achieve.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ..tasks.tokens import Tokens
 from ..topology import POPULATIONS, STATIC, Site
 
 ASKED_ROWS = 20
-"""Rows that a network is asked with quantizers off, spread over those given; and of scores that are furthest apart."""
+"""Number of rows, spread over those given, on which quantizers are switched off; and of the furthest scores to list."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What differs from the teacher, and where that comes from.
+    """What differs from the teacher, and why.
 
     Attributes:
-        agreement: share of rows on which both say the same; None of scores, which are never quite the same.
-        correlation: of scores, Pearson's; None of labels.
-        divergence: mean KL divergence of the answers in nats (mean squared error of scores).
-        flipped: rows on which they do not say the same: ``row``, ``texts``, ``label``, ``teacher``, ``spiking``.
-        furthest: of scores, the rows on which they are furthest apart, the furthest first.
-        by_part: per block and part, the divergence without its quantizer and what it falls by (``cost``).
-        relax: the same for all quantizers of one kind, and for narrower dead zones with the shares that are left; the
-            largest cost first.
+        agreement: share of rows on which both give the same answer; None for scores, which are never exactly equal.
+        correlation: Pearson's correlation of scores; None for labels.
+        divergence: mean KL divergence of the answers in nats, or mean squared error of scores.
+        flipped: rows with different answers: ``row``, ``texts``, ``label``, ``teacher``, ``spiking``.
+        furthest: for scores, the rows with the largest difference, largest first.
+        by_part: by block and part, the divergence without its quantizer, and the decrease (``cost``).
+        relax: the same for all quantizers of one kind, and for narrower dead zones with the resulting shares, sorted by
+            cost in descending order.
     """
 
     agreement: float | None
@@ -64,8 +64,9 @@ def diagnose(
     """Compare a student with its teacher.
 
     Args:
-        student: calibrated, its weights not fixed; as it was afterwards.
-        tokens: of the ``examples``. answers: logits of the teacher and of the program on them, ``[rows, outputs]``.
+        student: a calibrated network with trainable weights. It is restored to its state afterward.
+        tokens: tokens of the ``examples``.
+        answers: logits of the teacher and of the program for them, ``[rows, outputs]``.
     """
     taught, own = answers
     apart = np.abs(own - taught).max(1)
@@ -84,24 +85,26 @@ def diagnose(
 
 
 def sites(student: QuantizedForSequenceClassification) -> list[Site]:
-    """All that has a quantizer."""
+    """List everything that has a quantizer."""
     parts = [kind.name for kind in POPULATIONS] + [*STATIC, "keys", "values"]
     return [Site(block, part) for block in range(student.config.num_hidden_layers) for part in parts]
 
 
 def questions(student: QuantizedForSequenceClassification) -> int:
-    """How often the diagnosis asks a student: once for each quantizer, and a few times for all of a kind."""
+    """Number of times that the diagnosis runs a student: once per quantizer, and a few times for all of one kind."""
     return len(sites(student)) + int(student.config.dead_zone) + 6
 
 
 def same_answer(task: Task, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
-    """Rows on which two sets of logits ``[rows, outputs]`` say the same: the label, or all labels."""
+    """Return on which rows two sets of logits ``[rows, outputs]`` give the same label, or all the same labels."""
     same = decide(task.problem_type, a) == decide(task.problem_type, b)
     return np.asarray(same.reshape(len(a), -1).all(1))
 
 
 def likeness(task: Task, a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
-    """Agreement of labels or correlation of scores of two sets of logits ``[rows, outputs]``; None for the other."""
+    """Return the agreement of labels and the correlation of scores of two sets of logits; the one that does not apply
+    is None.
+    """
     if task.is_regression:
         return {"agreement": None, "correlation": pearson(a, b)}
     return {"agreement": float(same_answer(task, a, b).mean()), "correlation": None}
@@ -109,7 +112,7 @@ def likeness(task: Task, a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Probe:
-    """A student asked the same rows again and again, with something about it changed."""
+    """Runs a student on the same rows again and again, each time with a change."""
 
     student: QuantizedForSequenceClassification
     task: Task
@@ -121,12 +124,12 @@ class _Probe:
         return divergence(Tensor(own), Tensor(taught), self.task.kind)
 
     def ask(self) -> dict[str, Any]:
-        """Likeness and divergence of the student as it is now."""
+        """Return likeness and divergence of the student as it is now."""
         own = predict(self.student, self.tokens).numpy()
         return likeness(self.task, self.taught, own) | {"divergence": self.distance(own, self.taught)}
 
     def without(self, sites: Iterable[Site], usual: float) -> dict[str, Any]:
-        """The same with the quantizers of some sites off, and what the divergence falls by."""
+        """Return likeness and divergence with the quantizers of some sites off, and the decrease of the divergence."""
         with full_precision(self.student, list(sites)):
             found = self.ask()
         return found | {"cost": usual - found["divergence"]}
@@ -184,7 +187,7 @@ def _row(
 
 
 def _written(task: Task, label: Any) -> Any:
-    """A label of the rows as people read it."""
+    """Format a label of the rows for people."""
     if task.kind == "single_label":
         return task.labels[int(label)]
     if task.is_regression:

@@ -1,4 +1,7 @@
-"""What a run of ``spike`` will take on this machine, from a measured step, and what it may lose, from earlier runs."""
+"""Predict how long a run of ``spike`` takes on this machine, and what accuracy it may lose.
+
+Times follow from a measured step, losses from earlier runs.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,12 @@ from .plan import Plan
 T = TypeVar("T")
 
 TRIED_STEPS, TRIED_ROWS = 4, 4
-"""Steps that are taken, of which the first half warms up and is not counted; and rows that are run."""
+"""Training steps to take, the first half of which are warm-up and not counted; and rows to run."""
 
 FORMAT = 2
-"""Of the document that ``matterhorn spike --dry-run --json`` prints; 2: ``total_minutes``, ``made_rows``, ``notes``."""
+"""Version of the document that ``matterhorn spike --dry-run --json`` prints. Version 2 added ``total_minutes``,
+``made_rows`` and ``notes``.
+"""
 
 MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
 ENOUGH = "minutes: {minutes:.1f} are enough to read the given rows {readings} times; more would learn them by heart."
@@ -45,17 +50,17 @@ ADVICE = "Two sentences: from an encoder that has learned to compare it starts w
 
 
 def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
-    """Time, memory and expected loss of a plan.
+    """Estimate time, memory and loss of accuracy of a plan.
 
     Returns:
-        ``start``; ``total_minutes``: of everything; ``gigabytes`` (resident, at most, of this process so far).
+        ``start``; ``total_minutes`` for everything; ``gigabytes``, the peak resident memory of this process so far.
 
-        Where it is trained besides: ``made_rows`` to distill on; ``minutes`` of that, at most, ``seconds_per_step``,
-        ``steps`` and ``tokens`` that they suffice for; ``advice``: options with which it would start from an encoder
-        that has learned to compare, where a task has two sentences (None: it does, or there is none).
+        If it is trained: ``made_rows`` to distill on; ``minutes`` of training at most; ``seconds_per_step``; ``steps``
+        and ``tokens`` that this time suffices for; ``advice``, options for a pair task with which it would start from
+        an encoder that has learned to compare (None: it does already, or there is none).
 
-        ``kept_low``, ``kept_high``: the range of what measured runs from such a start (``measured.yaml``: few yet) kept
-        of their teachers' metric; None where none was measured. ``notes``: what there is to say about it.
+        ``kept_low``, ``kept_high``: the range of the teachers' metric that measured runs from such a start kept
+        (``measured.yaml``, few so far); None if none was measured. ``notes``: remarks on the estimate.
     """
     student, found = _of_training(plan) if plan.is_trained else _of_calibration(plan)
     minutes = found["minutes"] + seconds_behind(plan, student, verify_rows) / 60
@@ -78,7 +83,7 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
 
 
 def _of_calibration(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:
-    """A student calibrated on one batch, and how long all of them take."""
+    """Return a student that is calibrated on one batch, and the time that all batches will take."""
     teacher, batches = freeze(plan.teacher.model), plan.batches()
     sizes = [int(np.prod(batch["input_ids"].shape)) for batch in batches]
     largest = int(np.argmax(sizes))
@@ -87,7 +92,7 @@ def _of_calibration(plan: Plan) -> tuple[QuantizedForSequenceClassification, dic
 
 
 def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[str, Any]]:
-    """A student that has taken a few steps, and how many the minutes suffice for."""
+    """Return a student after a few steps, and the number of steps that the minutes suffice for."""
     assert plan.train is not None
     settings, teacher = plan.settings, freeze(plan.teacher.model)
     general = find_general(teacher, settings)
@@ -109,7 +114,7 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
 
 
 def advice(encoder: GeneralEncoder | None) -> str | None:
-    """The options that lead to an encoder."""
+    """Return the options that lead to a start from an encoder."""
     if encoder is None:
         return None
     own = {name: encoder.options[name] for name in ("weights", "kv_bits")}
@@ -119,7 +124,7 @@ def advice(encoder: GeneralEncoder | None) -> str | None:
 def step(
     plan: Plan, learn: Tokens, phase: Distilling, general: GeneralEncoder | None
 ) -> tuple[QuantizedForSequenceClassification, float]:
-    """A student after :data:`TRIED_STEPS` training steps, and their median time in seconds."""
+    """Return a student after :data:`TRIED_STEPS` training steps, and their median time in seconds."""
     settings, teacher = plan.settings, freeze(plan.teacher.model)
     student = begin(teacher, phase, learn, settings, general)
     loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
@@ -134,7 +139,7 @@ def step(
 
 
 def seconds_behind(plan: Plan, student: QuantizedForSequenceClassification, verify_rows: int) -> float:
-    """Seconds that converting, verifying, evaluating and the diagnosis will take, as a few rows tell."""
+    """Estimate the seconds for conversion, verification, evaluation and diagnosis from a few rows."""
     program, converting = timed(lambda: convert(student, labels=plan.task.labels))
     rows = plan.tokens(plan.eval)
     some = rows.subset(np.linspace(0, len(rows) - 1, min(TRIED_ROWS, len(rows))).astype(int).tolist())
@@ -154,19 +159,21 @@ def seconds_behind(plan: Plan, student: QuantizedForSequenceClassification, veri
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What some work gives, and its seconds."""
+    """Call a function; return its result and the seconds that it took."""
     began = time.monotonic()
     return work(), time.monotonic() - began
 
 
 def peak_gigabytes() -> float:
-    """Largest resident memory of this process so far."""
+    """Peak resident memory of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def expected(start: str | None) -> dict[str, float | None]:
-    """Least and largest share of the teacher's metric that measured runs from such a start kept; None: from none."""
+    """Return the least and largest share of the teacher's metric that measured runs from such a start kept, or None
+    for both.
+    """
     runs = read_yaml(Path(__file__).with_name("measured.yaml"))["runs"]
     kept = [run["kept"] for run in runs if run["start"] == start]
     return {"kept_low": min(kept, default=None), "kept_high": max(kept, default=None)}

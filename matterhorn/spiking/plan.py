@@ -1,4 +1,4 @@
-"""What a run is about, found out and checked before any work: the classifier, the rows, the settings."""
+"""The plan of a run, checked before any work: the classifier, the rows and the settings."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .settings import Settings
 from .source import Classifier, load_classifier
 
 TRAINED = ("dead_zone", "silent_share", "quiet_share", "minutes")
-"""Settings that mean something in training alone."""
+"""Settings that only matter in training."""
 
 FORMATS = ("weights", "kv_bits")
 
 STORED = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
-"""Bits of keys and values beside such weights."""
+"""Default bits of keys and values for each width of the weights."""
 
 TASK_FILES = (".yaml", ".yml")
 CALIBRATION_ROWS = 256
@@ -37,8 +37,10 @@ CALIBRATION_ROWS = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """All that was found out before any work: the classifier, the rows, the settings; ``data``: where the rows to
-    report on are from, if they are not the task's own."""
+    """Everything that was determined before any work: the classifier, the rows and the settings.
+
+    ``data``: source of the rows for the report, if they are not the task's own.
+    """
 
     teacher: Classifier
     task: Task
@@ -49,22 +51,22 @@ class Plan:
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is anything to train on, and time."""
+        """Whether there are rows to train on, and time."""
         return self.train is not None and self.settings.minutes > 0
 
     def batches(self) -> list[Batch]:
-        """What is calibrated on: texts of the training rows, without such of those to report on."""
+        """Batches to calibrate on: texts of the training rows, or if there are none, of the rows for the report."""
         given = self.eval if self.train is None else self.train
         rows = self.tokens(given.first(CALIBRATION_ROWS))
         return [rows.batch(numbers) for numbers in sorted_batches(rows, self.settings.batch_size)]
 
     def tokens(self, rows: Examples) -> Tokens:
-        """Rows as the classifier's tokenizer reads them."""
+        """Tokenize rows with the classifier's tokenizer."""
         return tokenize(rows, self.teacher.tokenizer, self.task, self.settings.max_length)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a run depends on, as plain values."""
+        """Everything that a run depends on, as plain values."""
         rows = {name: hash_of_rows(own) for name, own in (("train", self.train), ("eval", self.eval)) if own}
         asked = {name: getattr(self.task, name) for name in ("kind", "labels", "metrics", "positive")}
         return self.settings.model_dump() | rows | {"model": hash_of_model(self.teacher.model), "task": asked}
@@ -83,10 +85,10 @@ def make_plan(
     tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None,
     **settings: Any,
 ) -> Plan:
-    """Read and check everything that a run needs; arguments as of :func:`matterhorn.spike`.
+    """Read and check everything that a run needs. Arguments are those of :func:`matterhorn.spike`.
 
     Raises:
-        InputError: something about classifier, rows or settings is not possible.
+        InputError: the classifier, the rows or a setting are not possible.
     """
     chosen = validated(Settings, settings, None)
     if eval is None and task is None:
@@ -122,8 +124,11 @@ def make_plan(
 
 
 def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: bool) -> dict[str, Any]:
-    """Number formats that suit: 4 bits where nothing is trained, which one bit cannot bear; those of an encoder that
-    compares for a task of two sentences, if there is one of the teacher's backbone; else as few as there are."""
+    """Choose number formats.
+
+    Without training, weights have 4 bits, since calibration alone does not suffice for one bit. For a pair task they
+    are those of an encoder that compares, if there is one for the teacher's backbone. Otherwise the defaults are kept.
+    """
     if not trained or settings.minutes == 0:
         return {"weights": "int4", "kv_bits": STORED["int4"]}
     if encoder := comparing(teacher, task, find_general(teacher, settings)):
@@ -134,13 +139,13 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
 
 
 def name_of(label: str | Sequence[str]) -> str:
-    """What a task of one's own is called: after its labels, but not as one of those that are shipped."""
+    """Name a user's task after its labels, but not like a shipped task."""
     asked = label if isinstance(label, str) else ", ".join(label)
     return f"{asked} column" if asked in tasks() else asked
 
 
 def task_for(task: Task | str | Path, labels: Sequence[str], rows: Source | None) -> Task:
-    """A task, one in a YAML file, or one of GLUE by its name, for a model with these outputs."""
+    """Return a task for a model with these outputs: a given one, one in a YAML file, or a GLUE task by its name."""
     if not isinstance(task, Task):
         if Path(task).suffix in TASK_FILES:
             return Task.from_yaml(task, labels, rows)
@@ -149,18 +154,18 @@ def task_for(task: Task | str | Path, labels: Sequence[str], rows: Source | None
 
 
 def rows_of(task: Task, split: str, given: Source | None, glue_dir: Path | None) -> Examples | None:
-    """Rows that are given, else those of a task's split, if it has them."""
+    """Return the given rows, or those of the task's split. None: the task has no such split."""
     if given is None:
         return load_examples(task, split, glue_dir) if split in task.files else None
-    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # GLUE's files alone are quoted in other ways
+    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # only GLUE's own files have other quotes
     return read_rows(given, task.model_copy(update={"quotes": "csv"}) if is_usual else task)
 
 
 def refuse_training(settings: Settings) -> None:
-    """Refuse settings that only training can meet, where there are no rows to train on.
+    """Refuse settings that need training if there are no rows to train on.
 
     Raises:
-        InputError: a dead zone, a share of silence or a time of training was set.
+        InputError: a dead zone, a share of silence or a training time was set.
     """
     for name in TRAINED:
         if getattr(settings, name) not in (Settings.model_fields[name].default, 0):

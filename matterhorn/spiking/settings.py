@@ -1,4 +1,4 @@
-"""What a user may set of the way from a classifier to a spiking one, and what follows from it."""
+"""Settings of :func:`matterhorn.spike`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from ..reading import Strict
 
 
 class Settings(Strict):
-    """Number formats, silence, time.
+    """Settings of :func:`matterhorn.spike`: number formats, silence and training time.
 
     Attributes:
-        weights, kv_bits, activation_bits: see :class:`matterhorn.program.Config`. :func:`matterhorn.spike` chooses the
-            first two where neither is given: 4 bits each where it does not train, or where a task has two sentences
-            and there is an encoder of such formats that compares. With 4-bit weights alone, keys and values have 4 too.
-        dead_zone: k. Without training it is 0.
-        silent_share, quiet_share: to hold in training; with both, the one that asks for more silence decides.
-        minutes: of training; rates follow the clock. 0: none, it is only calibrated.
-        max_length: rows are cut to so many tokens.
-        blocks: numbers of the classifier's blocks that the network has (:func:`matterhorn.quantize`); None: all.
+        weights, kv_bits, activation_bits: number formats, see :class:`matterhorn.program.Config`. If neither of the
+            first two is given, :func:`matterhorn.spike` chooses them. It takes 4 bits for both without training. For
+            pairs of texts it takes the formats of a task-free encoder that has learned to compare, if there is one for
+            the backbone. If only ``weights="int4"`` is given, keys and values have 4 bits too.
+        dead_zone: number k of levels on either side of the silent level that send nothing. Without training it is 0.
+        silent_share, quiet_share: shares to hold in training. If both are given, the one that asks for more silence is
+            decisive. None: not held.
+        minutes: training time. The learning rate follows the clock. 0: only calibrate.
+        batch_size: rows per training step.
+        max_length: rows are truncated to this many tokens.
+        seed: seed of all random choices.
+        blocks: numbers, from 0, of the classifier's blocks to keep (:func:`matterhorn.quantize`). None: all.
     """
 
     weights: Literal["int1", "ternary", "int2", "int4"] = "int1"
@@ -37,7 +41,7 @@ class Settings(Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of :func:`matterhorn.quantize`: attention, whose levels are of a wide range, keeps a narrow zone."""
+        """Options for :func:`matterhorn.quantize`. Probabilities span a wide range, so their dead zone is at most 1."""
         return {
             "weights": self.weights,
             "activation_bits": self.activation_bits,
@@ -48,5 +52,5 @@ class Settings(Strict):
 
     @property
     def untrained(self) -> Settings:
-        """The same without a dead zone: what calibration alone can bear."""
+        """The same settings without a dead zone and held shares, for calibration without training."""
         return self.model_copy(update={"dead_zone": 0, "silent_share": None, "quiet_share": None})

@@ -1,4 +1,4 @@
-"""The classifier that is to spike: a folder, a name on the hub, or a model at hand, with its tokenizer and labels."""
+"""The classifier to convert, with its tokenizer and labels: a folder, a name on the hub, or a model object."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..reading import whole
 from ..tasks.task import Kind
 
 OWN = ("/", "./", "../", "~")
-"""How a name begins that is none on the hub."""
+"""Beginnings of names that are paths, not names on the hub."""
 
 
 class Classifier(NamedTuple):
-    """A full-precision classifier: what it is called, the model, its tokenizer, names of its outputs."""
+    """A full-precision classifier: its name, the model, its tokenizer, and the names of its outputs."""
 
     name: str
     model: PreTrainedModel
@@ -35,7 +35,7 @@ class Classifier(NamedTuple):
 
     @property
     def kind(self) -> Kind | None:
-        """What its configuration says that it answers; None: nothing."""
+        """Kind of task according to its configuration. None: it does not say."""
         given = self.model.config.problem_type
         return None if given is None else cast(Kind, str(given).removesuffix("_classification"))
 
@@ -43,14 +43,14 @@ class Classifier(NamedTuple):
 def load_classifier(
     model: str | Path | PreTrainedModel, tokenizer: Tokenizer | PreTrainedTokenizerBase | None = None
 ) -> Classifier:
-    """A fine-tuned classifier that can be quantized.
+    """Load a fine-tuned classifier that can be quantized.
 
     Args:
-        model: a folder, a name on the hub, or the model itself, which stays as it is.
-        tokenizer: of a model that is given itself; else the one that lies beside the model.
+        model: a folder, a name on the hub, or the model itself, which is not changed.
+        tokenizer: tokenizer of a model that is given as an object. None: the one stored with the model.
 
     Raises:
-        InputError: there is none, its encoder is not supported, or it has no fast tokenizer.
+        InputError: there is no such model, its encoder is not supported, or it has no fast tokenizer.
     """
     if isinstance(model, Path) or (isinstance(model, str) and (model.startswith(OWN) or model.count("/") > 1)):
         model = Path(model).expanduser()
@@ -72,7 +72,7 @@ def load_classifier(
 
 
 def _read(name: str) -> PreTrainedModel:
-    """A classifier from a folder or the hub; one that says it is of another kind is not even loaded."""
+    """Load a classifier from a folder or the hub. An unsupported architecture is refused before loading."""
     with whole(name, WHOLE_MODEL):
         kinds = AutoConfig.from_pretrained(name).architectures
     try:

@@ -1,4 +1,4 @@
-"""``matterhorn.spike``: from a fine-tuned classifier and rows to a spiking network that is verified and billed."""
+"""``matterhorn.spike``: turn a fine-tuned classifier into a verified spiking network with an energy bill."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from .plan import Plan, make_plan
 from .writing import read_finished, write
 
 FORMAT = 3
-"""Of the document that ``matterhorn spike --json`` prints; 3: ``data``, ``diagnosis``."""
+"""Version of the document that ``matterhorn spike --json`` prints. Version 3 added ``data`` and ``diagnosis``."""
 
 TRAINING_PARTS = ("phase-[0-9]*-k[0-9]*",)
-"""What training leaves on the way."""
+"""Folders that training creates and that are removed at the end."""
 
 VERIFIED_ROWS = 64
 
@@ -52,12 +52,13 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Spiked:
-    """What became of a classifier.
+    """Result of :func:`spike`.
 
     Attributes:
-        program: the spiking network. path: its folder.
-        answer: the figures, as ``matterhorn spike --json`` prints them.
-        is_new: whether anything was done; else an earlier run had finished.
+        program: the spiking network.
+        path: folder that contains it.
+        answer: the figures that ``matterhorn spike --json`` prints, by name.
+        is_new: False if an earlier run had already finished, so that nothing was done.
     """
 
     program: Program
@@ -85,33 +86,42 @@ def spike(
     progress: Callable[[str], Progress] = lambda _: iter,
     **settings: Any,
 ) -> Spiked:
-    """Make a spiking network of a fine-tuned classifier, and tell what it loses and costs.
+    """Turn a fine-tuned classifier into a spiking network, and report its accuracy and energy.
 
-    It is quantized, distilled on the training rows (without them: only calibrated, with no dead zone), converted,
-    verified against the quantized network, evaluated beside the classifier, and billed. The folder has the program, its
-    tokenizer, a card, results and a page. A run that was killed goes on when it is called again; of one that has
-    finished the answer is given.
+    The classifier is quantized and distilled on the training rows. Without training rows it is only calibrated and has
+    no dead zone. The result is converted, verified against the quantized network, evaluated alongside the classifier,
+    and billed. The output folder contains the program, its tokenizer, a model card, results and an HTML page.
+
+    Call it again to resume a run that was interrupted. If the run had finished, its result is returned, unless
+    ``restart`` or ``overwrite`` is given.
 
     Args:
-        model: a folder, a name on the hub, or a model of Hugging Face (then ``tokenizer`` too).
-        train, eval: rows: a .csv, .tsv, .jsonl or .parquet file, a set of ``datasets``, or mappings. Nothing
-            is learned from labels: those of ``train`` are for the figures shown on the way, those of ``eval`` for the
-            report. Without ``train``, texts of ``eval`` are calibrated on.
-            Where they are not given, they are the splits ``train`` and ``dev`` of the task.
-        text: column of the text, or the two of a pair (default: ``text``). label: column of the label (``label``).
-        output: folder for the result; until it is there, the run lives in ``<output>.training``. restart: begin anew,
-            whatever an earlier run has done. overwrite: the folder may hold another result, which goes, and other
-            files, which stay.
-        kind: "single_label", "multi_label" or "regression", where it does not follow from the labels.
-        task: columns, labels, metrics and rows: a task, its YAML file, or the name of one of GLUE. Its labels are
-            matched with the classifier's by name. glue_dir: folder of GLUE's files (default: the hub).
-        tokenizer: of a model that was not read from a folder. progress: wraps what takes long, by its name, to show it.
-        chip: what it is billed on. verify_rows: so many rows of ``eval`` are verified.
-        settings: any field of :class:`matterhorn.spiking.Settings`, e.g. ``minutes=10``, ``silent_share=0.9``.
+        model: folder of a classifier, name on the hub, or a Hugging Face model. It is not changed.
+        train, eval: rows to train on, and rows for the report: a .csv, .tsv, .jsonl or .parquet file, a ``datasets``
+            data set, or mappings. Labels are not used for training. Those of ``train`` serve only for figures shown on
+            the way, those of ``eval`` for the report. Without ``train``, calibration uses the texts of ``eval``. If a
+            task is given, the defaults are its splits ``train`` and ``dev``.
+        text: column of the text, or the two columns of a pair. Default: ``text``.
+        label: column of the label, or one column per output. Default: ``label``.
+        output: folder for the result. The run works in ``<output>.training`` until it has finished.
+        tokenizer: tokenizer of a model that is given as an object. None: the one that is stored with the model.
+        kind: "single_label", "multi_label" or "regression". None: it follows from the classifier or the labels.
+        task: columns, labels, metrics and rows, as a task, its YAML file or the name of a GLUE task. Its labels are
+            matched with the classifier's by name.
+        glue_dir: folder of GLUE's files. None: they come from the hub.
+        chip: name or YAML file of the chip to bill on.
+        verify_rows: number of rows of ``eval`` to verify, at least 1.
+        restart: discard what an earlier run has done and start again.
+        overwrite: allow ``output`` to contain other files. An earlier result in it is replaced; the other files stay.
+        progress: called with the name of each long step; returns a function that wraps an iterable to show progress.
+        settings: fields of :class:`matterhorn.spiking.Settings`, e.g. ``minutes=10``, ``silent_share=0.9``.
+
+    Returns:
+        The program, its folder and the figures of the report.
 
     Raises:
-        InputError: the classifier, a row or a setting is not possible, or the folder has another result; before any
-            work.
+        InputError: the classifier, a row or a setting is not possible, or ``output`` contains something else. These are
+            checked before any work. Also raised if verification finds a difference, which would be a bug.
 
     >>> from tempfile import mkdtemp
     >>> from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
@@ -149,11 +159,13 @@ def prepare(
     overwrite: bool,
     **about: Any,
 ) -> tuple[Plan, Chip]:
-    """The plan of a run and the chip it is billed on; arguments as of :func:`spike` (``about``: those of
-    :func:`.plan.make_plan`).
+    """Make the plan of a run and load the chip to bill on. Arguments are those of :func:`spike`.
+
+    Args:
+        about: arguments of :func:`matterhorn.spiking.make_plan`.
 
     Raises:
-        InputError: anything about them is not possible, or ``output`` cannot be written.
+        InputError: an argument is not possible, or ``output`` cannot be written.
     """
     given = (Path(one) for one in (model, train, eval) if isinstance(one, (str, Path)))
     check_folder(Path(output), KIND, *(path for path in given if path.exists()), overwrite=overwrite)
@@ -164,7 +176,10 @@ def prepare(
 def _spiked(
     plan: Plan, folder: Path, training: Path, hardware: Chip, run: dict[str, Any], progress: Callable[[str], Progress]
 ) -> Spiked:
-    """All the work, in a folder for training that is held. ``run``: all that the result depends on."""
+    """Do all the work, in a training folder that this process has claimed.
+
+    ``run``: everything that the result depends on.
+    """
     began = time.monotonic()
     student, start = trained(plan, training)
     about: dict[str, Any] = {"task": plan.task.name, "texts": len(plan.task.text), "tokenizer": plan.teacher.tokenizer}
@@ -206,7 +221,7 @@ def _spiked(
 
 
 def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassification, str]:
-    """The student, distilled or calibrated alone, and what it started from."""
+    """Return the student, distilled or only calibrated, and the name of what it started from."""
     teacher, settings = freeze(plan.teacher.model), plan.settings
     if plan.train is None or not plan.is_trained:
         return calibrated(teacher, plan.batches(), settings), "calibration"
@@ -222,10 +237,10 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
 def verified(
     program: Program, student: QuantizedForSequenceClassification, rows: Tokens, count: int, progress: Progress
 ) -> Verification:
-    """What all backends and the quantized network give on some rows.
+    """Verify all backends against the quantized network on some rows.
 
     Raises:
-        InputError: anything differs.
+        InputError: there is a difference.
     """
     some = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
     own = rows.subset(some.tolist())
@@ -237,10 +252,10 @@ def verified(
 
 
 def billed(trace: Trace, chip: Chip) -> Bill:
-    """On a chip's synapse units, or where their capacitors do not hold this network's potentials on its digital arrays.
+    """Bill on a chip's synapse units, or on its digital arrays if that is not possible.
 
     Raises:
-        InputError: it fits on neither.
+        InputError: neither is possible.
     """
     try:
         return make_bill(trace, chip=chip)
@@ -249,7 +264,7 @@ def billed(trace: Trace, chip: Chip) -> Bill:
 
 
 def scores(task: Task, rows: Tokens, taught: NDArray[Any], own: NDArray[Any]) -> dict[str, Any]:
-    """Metric, its value for the program with an interval, and for the teacher."""
+    """Return the metric, its value for the program with an interval, and its value for the teacher."""
     labels = np.array(rows.labels)
     metrics, teacher = compute_metrics(task, own, labels), compute_metrics(task, taught, labels)
     low, high = interval(task, own, labels)

@@ -1,4 +1,4 @@
-"""The folder that ``spike`` leaves: program, tokenizer, card, results, figures, page."""
+"""Write the folder of ``spike``: program, tokenizer, card, results, figures, page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(
     task: Task,
     run: dict[str, Any],
 ) -> None:
-    """Write the folder, whole or not at all. ``run``: all that the result depends on."""
+    """Write the folder, completely or not at all. ``run``: everything that the result depends on."""
     result = result_of(folder.name, program, answer, report, task)
     beside = {
         ANSWER_FILE: json.dumps(answer | {"run": run}, indent=1) + "\n",
@@ -44,10 +44,10 @@ def write(
 
 
 def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer that a run has left in a folder; None: there is none.
+    """Return the answer that a finished run has left in a folder. None: there is none.
 
     Raises:
-        InputError: there is one of another run: says what differs.
+        InputError: the folder has the result of another run. The message says what differs.
     """
     path, cure = folder / ANSWER_FILE, "name another folder, or give --overwrite"
     if not path.is_file():
@@ -58,7 +58,7 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:
-    """The result file."""
+    """Make the result file."""
     scores = SpikingScores(
         metrics=answer["metrics"],
         low=answer["low"],

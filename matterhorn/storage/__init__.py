@@ -1,4 +1,4 @@
-"""What goes to disk: files and folders put in place whole, manifests that seal them, locks on what is worked on."""
+"""Writing to disk: files and folders that appear complete or not at all, manifests that seal them, and locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run, and to one process at a time."""
+"""Claim a run's folder. It belongs to one run, and to one process at a time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .output import ASIDE, put_file
 ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
 
 FORMAT, KIND = 1, "run"
-"""Of the document that says what a folder's run is of; another's file of that name has not both."""
+"""Version and kind of the document that describes a folder's run. Other programs' files of this name lack both."""
 
 ENDING = "-holder"
-"""Of the name of the file beside a lock that says who holds it."""
+"""Ending of the file next to a lock that says which process holds it."""
 
 
 @contextmanager
@@ -36,20 +36,24 @@ def claim(
     restart: bool = False,
     cure: str = "give --restart, or another output",
 ) -> Iterator[None]:
-    """Hold a run's folder while working in it; it is made where there is none.
+    """Context in which a run's folder is held by this process. The folder is created if needed.
 
     Args:
-        about: all that the result depends on, as plain values. parts: names (or patterns) of what the run writes there.
-        restart: remove what an earlier run wrote. cure: what to do instead of going on with another run.
+        folder: the folder.
+        about: everything that the result depends on, as plain values.
+        parts: names or patterns of what the run writes there.
+        restart: remove what an earlier run wrote.
+        cure: what to suggest instead of continuing another run.
 
     Raises:
-        InputError: another process holds the folder; it is of another run (it says what differs), or of none.
+        InputError: another process holds the folder; it belongs to another run (the message says what differs), or to
+            none.
     """
     plain = json.loads(json.dumps(about))
     _check(folder, plain, restart, cure)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / LOCK_FILE, folder):
-        _check(folder, plain, restart, cure)  # nobody can change it any more
+        _check(folder, plain, restart, cure)  # again, now that no other process can change it
         if restart:
             _remove(folder, parts)
         document = {"format": FORMAT, "kind": KIND, "about": plain}
@@ -58,7 +62,7 @@ def claim(
 
 
 def finish(folder: Path, parts: Sequence[str]) -> None:
-    """Remove what a run wrote and has no use for any more; files of others stay."""
+    """Remove files of a run that are no longer needed. Other files stay."""
     _remove(folder, (*parts, ABOUT_FILE, LOCK_FILE))
     with suppress(OSError):  # not empty
         folder.rmdir()
@@ -66,10 +70,10 @@ def finish(folder: Path, parts: Sequence[str]) -> None:
 
 @contextmanager
 def held(lock: Path, what: Path) -> Iterator[None]:
-    """Hold a lock, on what is named.
+    """Context in which a lock is held. ``what`` is the name of the locked object in errors.
 
     Raises:
-        InputError: another process holds it; says which. Something else lies in its place.
+        InputError: another process holds the lock (the message says which), or something else is in its place.
     """
     for path in (lock, lock.with_name(lock.name + ENDING)):
         if os.path.lexists(path) and not (path.is_file() and not path.is_symlink() and _is_lock(path)):
@@ -91,7 +95,7 @@ def held(lock: Path, what: Path) -> Iterator[None]:
 
 
 def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> None:
-    """Whether a folder is free, or of the same run."""
+    """Check that a folder is free, or belongs to the same run."""
     path = folder / ABOUT_FILE
     if folder.exists() and not folder.is_dir():
         raise InputError("not a folder", file=folder, field="output", cure="give a folder's name")
@@ -108,10 +112,10 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
 
 
 def refuse_another(folder: Path, before: Mapping[str, Any], about: Mapping[str, Any], cure: str) -> None:
-    """Refuse a folder that a run about something else has left.
+    """Refuse a folder that a different run has left.
 
     Raises:
-        InputError: says what differs.
+        InputError: there are differences. The message lists them.
     """
     if found := list(_differences(before, json.loads(json.dumps(about)))):
         names = [name for name, _, _ in found]
@@ -121,12 +125,12 @@ def refuse_another(folder: Path, before: Mapping[str, Any], about: Mapping[str, 
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file is empty, or says which process holds a lock."""
+    """Whether a file is empty, or tells which process holds a lock."""
     return path.stat().st_size == 0 or (path.name.endswith(ENDING) and path.read_bytes().startswith(b"process "))
 
 
 def _differences(was: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two plain values differ, and what is there in each."""
+    """Yield where two plain values differ, with both values."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*was, *now]):
             yield from _differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)

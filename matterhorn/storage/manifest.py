@@ -1,8 +1,8 @@
-"""Manifests: which files of a folder were written by this package, and what they were then.
+"""Manifests: which files of a folder this package wrote, and their checksums at that time.
 
-``manifest.json`` has the ``kind`` of the folder, the SHA-256 of every file (``files``), what else the folder is tied to
-(``about``: of a program its hash, that of what its tokenizer does, and that of embeddings it shares), and a ``seal``,
-the SHA-256 of all this.
+``manifest.json`` has the ``kind`` of the folder and the SHA-256 of every file (``files``). ``about`` has other hashes
+that the folder depends on; for a program these are its own hash, that of what its tokenizer does, and that of shared
+embeddings. ``seal`` is the SHA-256 of all this.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from ..reading import LARGEST_ARRAYS, parse_json, read_bytes
 MANIFEST_FILE = "manifest.json"
 
 FORMAT = 1
-"""Of manifests."""
+"""Version of manifests."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a folder. ``kind``: "program", "network" …; ``files`` by their names in it."""
+    """Contents of a manifest. ``kind`` is e.g. "program" or "network"; ``files`` has the hash of each file by name."""
 
     kind: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        """What the file holds, to the byte."""
+        """The exact text of the manifest file."""
         files, about = (dict(sorted(part.items())) for part in (self.files, self.about))
         plain = {"format": FORMAT, "kind": self.kind, "files": files, "about": about}
         seal = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
         return json.dumps(plain | {"seal": seal}, indent=1) + "\n"
 
     def sum_of(self, folder: Path, name: str) -> str:
-        """SHA-256 that a file of the folder must have.
+        """Return the SHA-256 that a file of the folder must have.
 
         Raises:
-            InputError: it is not in the manifest.
+            InputError: the file is not in the manifest.
         """
         if name not in self.files:
             cure = "delete it, or write the folder anew"
@@ -49,19 +49,19 @@ class Manifest:
         return self.files[name]
 
     def read(self, folder: Path, name: str) -> bytes:
-        """A file of the folder.
+        """Read a file of the folder.
 
         Raises:
-            InputError: it is not in the manifest, or missing, cut or altered.
+            InputError: it is not in the manifest, or is missing, truncated or altered.
         """
         return checked(folder / name, self.sum_of(folder, name))
 
 
 def checked(path: Path, expected: str) -> bytes:
-    """A file's content.
+    """Read a file and check its SHA-256.
 
     Raises:
-        InputError: it is missing, or its SHA-256 is another.
+        InputError: it is missing, or its SHA-256 differs.
     """
     if not path.is_file():
         raise InputError("missing", file=path, cure="copy the whole folder")
@@ -73,10 +73,10 @@ def checked(path: Path, expected: str) -> bytes:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None where there is none.
+    """Read the manifest of a folder. None: there is none.
 
     Raises:
-        InputError: it was altered.
+        InputError: the manifest was altered.
     """
     path = folder / MANIFEST_FILE
     if not path.is_file():
@@ -95,10 +95,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def manifest_of(folder: Path, kind: str) -> Manifest:
-    """The manifest of a folder that is read by it.
+    """Read the manifest of a folder that must have one.
 
     Raises:
-        InputError: there is none of that kind, or it was altered.
+        InputError: there is none of this kind, or it was altered.
     """
     found = read_manifest(folder)
     if found is None or found.kind != kind:

@@ -1,9 +1,9 @@
-"""Output: the one way in which files and folders are put in place.
+"""Write files and folders. All output goes through this module.
 
-All is written beside its place, brought to the disk, and put there by renaming: killed or out of space at any moment,
-the old stands there or the new, whole. In a folder that is there already, new files first become one folder
-(:data:`READY`); from then on they count, and whoever reads or writes next finishes what was begun (:func:`settle`).
-Only files that a manifest names as ours are replaced; all others stay where they are.
+Everything is written next to its destination, flushed to disk, and renamed. If the process is killed or the disk is
+full at any moment, either the old or the new version is there, complete. In an existing folder, new files first form
+one folder (:data:`READY`). From then on they are valid, and the next reader or writer completes the move
+(:func:`settle`). Only files that a manifest lists as ours are replaced. All others stay.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from .manifest import MANIFEST_FILE, Manifest, sha256
 from .settling import READY, bring_to_disk, is_file_of, manifest_at, settle
 
 ASIDE = ".matterhorn-"
-"""How names begin of what is being written: ``.matterhorn-<host>-<process>-…``."""
+"""Beginning of the names of files that are being written: ``.matterhorn-<host>-<process>-…``."""
 
 MARK = "matterhorn-snn"
-"""What files that people may keep beside theirs say of who wrote them: our name on the package index."""
+"""Text by which files that users may keep next to their own are recognized as ours: our name on the package index."""
 
 _LOOK, _FORMAT_FIRST = 4096, re.compile(rb'\s*\{\s*"format":\s*\d')
 
 
 def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
-    """Write a file, whole or not at all; a link is followed. ``content``: what is in it (a text as UTF-8), or what
-    writes it to the path that it is given.
+    """Write a file, completely or not at all. A link is followed.
+
+    ``content``: the content (text is encoded as UTF-8), or a function that writes it to a given path.
 
     Raises:
-        InputError: something lies there that is no regular file, or no file can be made there.
+        InputError: something other than a regular file is there, or no file can be created there.
     """
     _check_kind(path, stat.S_ISREG, "a regular file", "name a file")
     place = path.resolve()
@@ -64,16 +65,19 @@ def put_folder(
     *,
     keep: bool = False,
 ) -> None:
-    """Write files into a folder, all or none, with a manifest of them. ``write`` fills the folder that it is given.
+    """Write files into a folder, all or none, with a manifest. ``write`` fills the folder that it is given.
 
-    Files that were ours and are not written again go; other files stay.
+    Files of ours that are not written again are removed. Other files stay.
 
     Args:
-        kind: of what is written; of the same kind is what it may replace. about: what else the manifest ties the folder
-            to. keep: files that were ours stay, and so does what they were tied to.
+        folder: the destination.
+        kind: kind of the content. Only content of the same kind is replaced.
+        about: other values for the manifest.
+        keep: whether files that were ours stay, with their entries in the manifest.
 
     Raises:
-        InputError: a file of the same name is not ours, the folder holds another kind, or no folder can be made there.
+        InputError: a file of the same name is not ours, the folder holds another kind, or no folder can be created
+            there.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name")
     settle(folder)
@@ -101,15 +105,19 @@ def put_folder(
 def check_file(
     path: Path, field: str, *sources: Path | None, ends: tuple[str, ...] = (), makes_folder: bool = False
 ) -> None:
-    """Whether a file can be put in a place, before any work.
+    """Check that a file can be written to a place, before any work.
 
     Args:
-        field: the option that names it. sources: what is read meanwhile. ends: of its name, one of these.
-        makes_folder: its folder need not be there.
+        path: the file.
+        field: option that names it.
+        sources: files that will be read in the meantime.
+        ends: permitted endings of its name.
+        makes_folder: whether its folder will be created if needed.
 
     Raises:
-        InputError: its folder is missing or cannot be written to; it is no regular file, a part of a folder with a
-            manifest, one of the sources, or there already and not written by matterhorn; its name ends otherwise.
+        InputError: its folder is missing or not writable; it is not a regular file, belongs to a folder with a
+            manifest, is one of the sources, or exists and was not written by matterhorn; or its name has another
+            ending.
     """
     if ends and not (path.name.lower().endswith(ends) and path.resolve().name.lower().endswith(ends)):
         raise InputError("unknown kind of file", file=path, field=field, cure=f"let it end in {' or '.join(ends)}")
@@ -130,15 +138,17 @@ def check_file(
 def check_folder(
     folder: Path, kind: str, *sources: Path | None, overwrite: bool = False, field: str = "output"
 ) -> None:
-    """Whether a folder can be put in a place, before any work.
+    """Check that a folder can be written to a place, before any work.
 
     Args:
-        kind: of what is to be written. sources: what is read meanwhile. overwrite: other files may lie there, and files
-            of ours that were edited.
+        folder: the folder.
+        kind: kind of the content.
+        sources: paths that will be read in the meantime.
+        overwrite: whether it may contain other files, and files of ours that were edited.
 
     Raises:
-        InputError: it is no folder, a mount point, one of the sources, in one of them or around one, or it holds
-            another kind; without ``overwrite`` it holds files that are not ours.
+        InputError: it is not a folder, is a mount point, overlaps with one of the sources, or contains another kind;
+            or, without ``overwrite``, it contains files that are not ours.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name", field)
     if os.path.ismount(folder):
@@ -161,14 +171,14 @@ def check_folder(
 
 
 def _check_writable(folder: Path, field: str) -> None:
-    """Whether files can be made in a folder, or the folder itself can."""
+    """Check that files can be created in a folder, or that the folder can be created."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError("cannot be written to", file=above, field=field, cure="name another folder")
 
 
 def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str, field: str | None = None) -> None:
-    """Refuse to put something in the place of what is of another kind, or where a link leads nowhere."""
+    """Refuse to replace something of another kind, or to write to a dangling link."""
     try:
         kind = os.lstat(path)
         kind = path.stat()
@@ -185,7 +195,7 @@ def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str,
 
 
 def _of_kind(folder: Path, kind: str) -> Manifest:
-    """The manifest of a folder that may be replaced."""
+    """Return the manifest of a folder that may be replaced."""
     found = manifest_at(folder)
     if found.kind not in ("", kind):
         cure = "name another folder"
@@ -194,8 +204,11 @@ def _of_kind(folder: Path, kind: str) -> Manifest:
 
 
 def _bears_our_mark(path: Path) -> bool:
-    """Whether a file says near its beginning or end that it is ours, or is empty: has our :data:`MARK`, or is a JSON
-    document with the number of its format first."""
+    """Whether a file is ours or empty.
+
+    It is ours if our :data:`MARK` is near its beginning or end, or if it is a JSON document that starts with its format
+    number.
+    """
     with path.open("rb") as file:
         head = file.read(_LOOK)
         file.seek(max(0, path.stat().st_size - _LOOK))
@@ -208,7 +221,9 @@ def _bears_our_mark(path: Path) -> bool:
 
 @contextmanager
 def _aside(place: Path, suffix: str = "") -> Iterator[Path]:
-    """A new path beside a place, gone afterwards; what killed processes left of theirs goes too."""
+    """Context with a new path next to a place, which is removed at the end. Leftovers of killed processes are removed
+    too.
+    """
     with _possible(place):
         place.mkdir(parents=True, exist_ok=True)
     own = f"{ASIDE}{socket.gethostname()}-"
@@ -225,7 +240,7 @@ def _aside(place: Path, suffix: str = "") -> Iterator[Path]:
 
 @contextmanager
 def _possible(place: Path) -> Iterator[None]:
-    """Whether files can be made in a place: that the system says otherwise is the user's to mend."""
+    """Context in which errors of the operating system become an InputError, since the user can fix them."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
@@ -241,7 +256,7 @@ def _remove(path: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name != "posix":  # there signal 0 is none
+    if os.name != "posix":  # signal 0 has another meaning there
         return True
     try:
         os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""Finishing what was begun: files that are complete, and on their way to their places in a folder."""
+"""Complete an interrupted move: files that are complete but have not all reached their places in a folder."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..errors import InputError
 from .manifest import MANIFEST_FILE, Manifest, read_manifest, sha256
 
 READY = ".matterhorn-ready"
-"""In a folder: new files, complete, on their way to their places."""
+"""Name of the folder, inside a destination, for new files that are complete and are being moved to their places."""
 
 
 def settle(folder: Path) -> None:
-    """Finish what a process had begun to put in place when it was killed.
+    """Complete a move that was interrupted when a process was killed.
 
     Raises:
-        InputError: something lies there that was not written so; nothing is touched.
+        InputError: something is there that was not written in this way. Nothing is changed.
     """
     fresh = folder / READY
     if not fresh.is_dir():
         return
-    with suppress(FileNotFoundError):  # another process may be at it too
-        if any(fresh.iterdir()):  # the manifest goes last: without files nothing is left to do
+    with suppress(FileNotFoundError):  # another process may be doing the same
+        if any(fresh.iterdir()):  # the manifest is moved last: without files nothing is left to do
             ready, earlier = _complete(fresh), manifest_at(folder)
             if earlier.kind not in ("", ready.kind):
                 raise _unready(fresh, f"of kind {ready.kind!r} in a folder of kind {earlier.kind!r}")
@@ -39,11 +39,11 @@ def settle(folder: Path) -> None:
 
 
 def _complete(fresh: Path) -> Manifest:
-    """The manifest of a folder on its way; each of its files must be as it says.
+    """Return the manifest of a folder that is being moved. Each of its files must match it.
 
     Raises:
-        FileNotFoundError: another process has moved a file since.
-        InputError: there is none that holds, or a file is not in it or another.
+        FileNotFoundError: another process has moved a file in the meantime.
+        InputError: there is no valid manifest, or a file is not in it or differs.
     """
     try:
         found = read_manifest(fresh)
@@ -64,7 +64,7 @@ def _unready(fresh: Path, problem: str) -> InputError:
 
 
 def manifest_at(folder: Path) -> Manifest:
-    """The manifest of a folder; an empty one where there is none that holds."""
+    """Return the manifest of a folder; an empty one if there is no valid one."""
     try:
         return read_manifest(folder) or Manifest()
     except InputError:
@@ -77,8 +77,8 @@ def is_file_of(path: Path, content: str | None) -> bool:
 
 
 def bring_to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name != "posix":  # folders cannot be opened there
+    """Flush a file, or the names in a folder, to disk."""
+    if path.is_dir() and os.name != "posix":  # folders cannot be opened on other systems
         return
     handle = os.open(path, os.O_RDONLY)
     try:

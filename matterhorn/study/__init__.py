@@ -1,4 +1,4 @@
-"""What a program is worth on real chips: scores over chip instances, studies of one property at a time."""
+"""The value of a program on real chips: scores over chip instances, and studies of one property at a time."""
 
 from .journal import Journal
 from .points import Plan, Study, load_plan, set_to

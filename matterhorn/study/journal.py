@@ -1,4 +1,4 @@
-"""A study's scores as they come, on disk: an hour of chips is not lost to a kill."""
+"""Scores of a study, saved to disk as they are computed, so that an interrupted study can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..reading import Strict, read_mapping, validated
 from ..storage import held, put_file
 
 FORMAT = 2
-"""Of the file; 2: chips drawn by NumPy."""
+"""Version of the file. Since version 2, chips are drawn by NumPy."""
 
 
 class _Kept(Strict):
@@ -23,14 +23,14 @@ class _Kept(Strict):
 
 
 class Journal:
-    """A JSON file of scores by chip, and of what they depend on. In a ``with`` statement no other process has it too.
+    """A JSON file with scores by chip, and what they depend on. Use it in a ``with`` statement, which locks it.
 
     Args:
-        path: the file; written whole with every score.
-        about: whatever the scores depend on (the program's hash, rows, plan, seed …), as plain JSON.
+        path: the file. It is rewritten as a whole with every score.
+        about: everything that the scores depend on (the program's hash, rows, plan, seed, …), as plain JSON.
 
     Raises:
-        InputError: the file holds the scores of something else, or another process has it.
+        InputError: the file has scores of something else, or another process has locked it.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]):
@@ -62,11 +62,11 @@ class Journal:
         self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
     def note(self, chip: str, score: float) -> None:
-        """Keep one chip's score."""
+        """Save the score of one chip."""
         self.scores[chip] = score
         kept = {"format": FORMAT, "about": self.about, "scores": self.scores}
         put_file(self.path, json.dumps(kept, indent=1))
 
     def close(self) -> None:
-        """The answer is written: the journal is not needed any more."""
+        """Remove the journal, after the answer was written."""
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a study varies: data, and what a value makes of a device and a circuit."""
+"""What a study varies, as data, and how a value changes a device and a circuit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ SOURCE = "varied by a study"
 
 
 class Study(Strict):
-    """Values of one property, from the least harmful on.
+    """Values of one property to try, starting with the least harmful.
 
     Attributes:
-        scale: on what axis values are drawn and interpolated. keep: parts that stay on besides the one varied.
-        deviation: programming noise beside the property, in per cent. device: another one than the other studies'.
-        chips: at most so many, where a property makes all chips alike.
+        scale: axis on which values are drawn and interpolated.
+        keep: parts that stay on in addition to the one varied.
+        deviation: programming noise in addition to the property, in percent.
+        device: another device than that of the other studies.
+        chips: maximum number of chips, if a property makes all chips alike.
     """
 
     title: str
@@ -58,10 +60,10 @@ class Plan(Strict):
     studies: dict[Property, Study] = Field(min_length=1)
 
     def only(self, names: Sequence[str]) -> Plan:
-        """The plan with the studies of some properties alone.
+        """Return the plan with the studies of some properties only.
 
         Raises:
-            InputError: it has none of such a name.
+            InputError: there is no such property.
         """
         if unknown := [name for name in names if name not in self.studies]:
             cure = f"choose from {', '.join(self.studies)}"
@@ -70,7 +72,7 @@ class Plan(Strict):
 
 
 def load_plan(path: Path | None = None) -> Plan:
-    """The plan in a file; None takes the one that comes with the package."""
+    """Load the plan in a file. None: the plan that comes with the package."""
     path = path or Path(__file__).parent / "points.yaml"
     return validated(Plan, read_yaml(path), path)
 

@@ -1,4 +1,4 @@
-"""Scores of a program on several chips; a plan: every value of every property, and what device one needs."""
+"""Score a program on several chips. A plan covers every value of every property, and tells which device is needed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .journal import Journal
 from .points import Plan, Property, Study, set_to
 
 FORMAT = 2
-"""Of the answer; 2: chips drawn by NumPy."""
+"""Version of the answer. Since version 2, chips are drawn by NumPy."""
 
 POINT = 0.01
-"""One point of a metric: what a device may cost."""
+"""One percentage point of a metric: the loss that a device may cause."""
 
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -36,7 +36,10 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """A program and the rows it is scored on. ``sample``: κ that capacitors are sized for (None: the worst)."""
+    """A program and the rows on which it is scored.
+
+    ``sample``: κ for which capacitors are sized. None: the largest possible.
+    """
 
     program: Program
     tokens: Tokens
@@ -45,11 +48,11 @@ class Run:
 
     @classmethod
     def of(cls, program: Program, tokens: Tokens, task: Task) -> Run:
-        """Capacitors sized for the sentences that come with the package: no row of any benchmark sizes one."""
+        """Make a run with capacitors sized for the sentences that come with the package, never for benchmark rows."""
         return cls(program, tokens, task, sizing_sample(program))
 
     def score(self, engine: Engine | None = None) -> float:
-        """The task's main metric; without any chip if no engine is given."""
+        """Return the task's main metric, with the given engine or without a chip."""
         engine = engine or Engine(self.program, "events")
         logits = np.empty((len(self.tokens), len(self.program.labels)), np.float32)
         for rows in sorted_batches(self.tokens, 32):
@@ -57,7 +60,7 @@ class Run:
         return compute_metrics(self.task, logits, np.array(self.tokens.labels))[self.task.metrics[0]]
 
     def on_chip(self, bank: ArrayBank, seconds: float = 0.0, progress: Progress = iter) -> Engine:
-        """The program written to a chip; its reads are seeded by the chip's seed."""
+        """Return an engine with the program on a chip. The chip's seed also seeds its reads."""
         backend = AnalogBackend(
             self.program, bank, seconds=seconds, sample=self.sample, read_seed=bank.seed, progress=progress
         )
@@ -66,17 +69,17 @@ class Run:
     def scores(
         self, bank: ArrayBank, seeds: Iterable[int], seconds: float = 0.0, progress: Progress = iter
     ) -> list[float]:
-        """Scores of the bank's chips of these seeds."""
+        """Score the bank's chips with these seeds."""
         return [self.score(self.on_chip(replace(bank, seed=seed), seconds)) for seed in progress(seeds)]
 
 
 def spread(scores: list[float]) -> float:
-    """Standard deviation over chips; 0 for one."""
+    """Standard deviation over chips; 0 for a single one."""
     return statistics.stdev(scores) if len(scores) > 1 else 0.0
 
 
 def sizing_sample(program: Program) -> dict[str, NDArray[np.int16]]:
-    """κ by array, of the sentences that come with the package."""
+    """Return κ by array for the sentences that come with the package."""
     return sample_kappa(program, program.encode(sample()[0]))
 
 
@@ -138,15 +141,16 @@ def run_plan(
 def needed(
     values: list[float], losses: list[float], allowed: float, scale: Literal["linear", "log"] = "linear"
 ) -> dict[str, Any]:
-    """How far a property may go: where the loss first passes ``allowed``, on a straight line between tried values.
+    """Find how far a property may go, where the loss first exceeds ``allowed``, by interpolation between tried values.
 
     Args:
-        values: tried ones, from the least harmful on. losses: of each, in the unit of ``allowed``.
-        scale: whether the line is straight in the value or in its logarithm.
+        values: tried values, starting with the least harmful.
+        losses: loss at each value, in the unit of ``allowed``.
+        scale: whether to interpolate linearly in the value or in its logarithm.
 
     Returns:
-        ``value`` (None where even the first one costs too much) and ``how``: ``interpolated``, ``beyond`` (even the
-        last value costs less: the limit lies further) or ``none``.
+        ``value``, None if even the first one costs too much, and ``how``: ``interpolated``, ``beyond`` (even the last
+        value costs less, so the limit is further away) or ``none``.
     """
     if losses[0] >= allowed:
         return {"value": None, "how": "none"}

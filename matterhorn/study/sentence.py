@@ -1,4 +1,4 @@
-"""One array of a real connection and the pulses that a real token sends into it."""
+"""One array of a real connection, with the pulses that a real token sends into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks as data, rows of any source, tokens, metrics, evaluation with an engine, result files. Needs no torch."""
+"""Tasks as data, rows from any source, tokens, metrics, evaluation with an engine, and result files. Needs no torch."""
 
 from .describe import describe
 from .rows import Examples, load_examples, read_rows, stream_rows

@@ -1,4 +1,7 @@
-"""Files of answers: CSV, JSON lines, Parquet. Written in parts, which are then joined without being held in memory."""
+"""Answer files in CSV, JSON Lines or Parquet.
+
+They are written in parts, which are then joined without loading them into memory.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ from ..errors import InputError
 from .predictor import Columns
 
 TOGETHER = 32
-"""Parts that share a row group of a Parquet file."""
+"""Number of parts that form one row group of a Parquet file."""
 
 
 class Format(NamedTuple):
-    """``write``: columns → a part. ``join``: parts, and the columns' names → the file."""
+    """File format. ``write`` writes columns as a part; ``join`` joins parts, given the column names."""
 
     write: Callable[[Path, Columns], None]
     join: Callable[[Sequence[Path], Sequence[str], Path], None]
 
 
 def format_of(output: Path) -> Format:
-    """The format that a file's name says.
+    """Return the format for a file name.
 
     Raises:
-        InputError: it is none of these, or a package is missing for it.
+        InputError: the ending is unknown, or a package that is needed is missing.
     """
     if (suffix := output.suffix.lower()) not in FORMATS:
         raise InputError("unknown kind of file", file=output, field="output", cure=f"name it {', '.join(FORMATS)}")
@@ -43,7 +46,7 @@ def format_of(output: Path) -> Format:
 
 
 def _plain(columns: Columns) -> list[tuple[Any, ...]]:
-    """Rows of Python's own values; a float32 as the shortest number that is read as the same float32."""
+    """Convert rows to Python values. A float32 becomes the shortest number that reads back as the same float32."""
     return list(zip(*(_values(column) for column in columns.values()), strict=True))
 
 
@@ -87,7 +90,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     import pyarrow as arrow
     from pyarrow import parquet
 
-    names = arrow.list_(arrow.string())  # said here, as all lists of a part may be empty
+    names = arrow.list_(arrow.string())  # explicit, as all lists of a part may be empty
     arrays = {n: arrow.array(c, names if isinstance(c[0], list) else None) for n, c in columns.items()}
     parquet.write_table(arrow.table(arrays), path)
 

@@ -1,4 +1,4 @@
-"""A file of answers for a file of rows, however many: written in parts, so that a killed run goes on where it was."""
+"""Answer a file of rows of any size. Answers are written in parts, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .predictor import Columns, Predictor, Texts, texts_of
 from .tables import open_table
 
 PART_ROWS = 2048
-"""Rows that are read, answered and kept at a time: what a kill can lose."""
+"""Rows that are read, answered and saved at a time. At most this many are lost if the run is interrupted."""
 
 
 class Written(NamedTuple):
-    """How many rows were answered, and how many of them by their beginning, as they are longer than what is read."""
+    """Number of rows that were answered, and of those that were truncated."""
 
     rows: int
     cut: int
@@ -37,19 +37,20 @@ def write_answers(
     shard: tuple[int, int] = (0, 1),
     progress: Callable[[str], Progress] = lambda _: iter,
 ) -> Written:
-    """Write the answers to a file's rows, in their order, each with its row's number (from 0); memory does not grow.
+    """Write the answers to a file's rows, in order, each with its row number from 0. Memory does not grow.
 
-    All rows are read once before the first is answered, so that an empty text ends nothing half-way. Parts are kept in
-    ``<output>.parts`` until all are there, and the same call, after a kill, goes on from them.
+    All rows are read once before the first is answered, so that an empty text cannot stop the run halfway. Parts are
+    kept in ``<output>.parts`` until all are there. If interrupted, the same call resumes from them.
 
     Args:
-        source: as :func:`~matterhorn.tasks.tables.open_table` takes it. output: ``.csv``, ``.jsonl`` or ``.parquet``.
-        shard: (which, of how many) equal stretches of the rows; the shards' rows one after another are those of all.
-        progress: a progress bar for what is named.
+        source: see :func:`~matterhorn.tasks.tables.open_table`.
+        output: file ending in ``.csv``, ``.jsonl`` or ``.parquet``.
+        shard: (which, of how many) equal parts of the rows. The shards' rows, one shard after another, are all rows.
+        progress: returns a progress bar with the given title.
 
     Raises:
-        InputError: the output is there already or of an unknown kind, the parts are those of something else, a text is
-            missing, or there are more shards than rows.
+        InputError: the output exists or is of an unknown kind, the parts are of another run, a text is missing, or
+            there are more shards than rows.
     """
     form = format_of(output)
     _check_free(output)
@@ -81,10 +82,10 @@ def _write_part(form: Format, place: Path, columns: Columns) -> None:
 
 
 def survey(source: str | Path, columns: Sequence[str], progress: Progress = iter) -> tuple[int, str]:
-    """Number of rows, and a hash of their texts.
+    """Return the number of rows, and a hash of their texts.
 
     Raises:
-        InputError: the source cannot be read, a column is missing, or a text.
+        InputError: the source cannot be read, or a column or a text is missing.
     """
     digest, n = hashlib.sha256(), 0
     for n, texts in enumerate(progress(_texts(source, columns)), 1):  # noqa: B007
@@ -93,10 +94,10 @@ def survey(source: str | Path, columns: Sequence[str], progress: Progress = iter
 
 
 def stretch(n: int, which: int, shards: int) -> tuple[int, int]:
-    """Where a shard of ``n`` rows begins and ends.
+    """Return where a shard of ``n`` rows begins and ends.
 
     Raises:
-        InputError: there is no such shard, or more of them than rows.
+        InputError: there is no such shard, or there are more shards than rows.
     """
     if not 0 <= which < shards:
         cure = "number shards from 0, e.g. 0/2 and 1/2"

@@ -1,4 +1,4 @@
-"""What is in a label's cell: names, numbers, lists of them, or nothing."""
+"""The content of a label cell: a name, a number, a list of them, or nothing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from ..errors import InputError
 
 MISSING = ("", "nan")
-"""Texts that stand for no label."""
+"""Texts that mean no label."""
 
 
 def cell(value: Any) -> Any:
-    """A cell's value: a string without blanks around it, a number, a list of these, or None for nothing. Lists that are
-    written out (``["a", "b"]``, as spreadsheets keep them) and NumPy's numbers are made Python's.
+    """Return a cell's value: a stripped string, a number, a list of these, or None for nothing.
+
+    Lists that are written as text (``["a", "b"]``, as spreadsheets store them) and NumPy numbers become Python's.
 
     Raises:
-        InputError: it is binary.
+        InputError: the cell is binary.
     """
     if isinstance(value, bytes):
         raise InputError("binary", cure="store the column as text")
@@ -38,7 +39,10 @@ def _written_list(text: str) -> Any:
 
 
 def spelling(value: Any) -> str:
-    """How a label's name is written: of whole numbers, "2" for 2.0 too (as tables with gaps keep them)."""
+    """Return the text of a label. Whole numbers lose their decimals.
+
+    2.0 becomes "2", as tables with gaps store integers as floats.
+    """
     number = None if isinstance(value, (bool, int)) else as_number(value)
     if number is not None and number.is_integer() and (not isinstance(value, str) or "." in value):
         return str(int(number))
@@ -46,7 +50,7 @@ def spelling(value: Any) -> str:
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, also one that is written as text; else None."""
+    """Return a finite number, also from text; else None."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -55,6 +59,6 @@ def as_number(value: Any) -> float | None:
 
 
 def as_flag(value: Any) -> bool | None:
-    """0 or 1, false or true; else None."""
+    """Return 0 or 1 for 0, 1, false or true; else None."""
     number = as_number({"false": 0, "true": 1}.get(value.casefold(), value) if isinstance(value, str) else value)
     return bool(number) if number in (0, 1) else None

@@ -1,4 +1,4 @@
-"""From a label column to a task: its kind, its labels, and which of a model's outputs each of them is."""
+"""From a label column to a task: its kind, its labels, and the model output that each label belongs to."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ def describe(
     name: str | None = None,
     **fields: Any,
 ) -> Task:
-    """The task that rows are of, by a look at their labels.
+    """Infer the task of some rows from their labels.
 
     >>> describe([{"text": "Well kept.", "label": "good"}, {"text": "Cold.", "label": "bad"}]).labels
     ['bad', 'good']
 
     Args:
-        source: rows: a file, a set of ``datasets``, or mappings (an iterator is used up).
-        text: column of the text, or the two of a pair. label: column of the labels, or one column for each output.
-        kind: if it is not to follow from the labels: lists, or several columns of 0 and 1, are multi-label; numbers
-            that are not whole a regression; all else, whole numbers included, single-label.
-        labels: names of a model's outputs, in its order. The rows' labels are matched with them by name (upper and
-            lower case alike where no name is written so); numbers from 0 are the outputs' numbers.
-        fields: further ones of :class:`~matterhorn.tasks.task.Task`.
+        source: rows as a file, a ``datasets`` data set, or mappings. An iterator is consumed.
+        text: column of the text, or the two columns of a pair.
+        label: column of the labels, or one column per output.
+        kind: kind of the task. None: lists, or several columns of 0 and 1, are multi-label; numbers that are not all
+            whole are a regression; anything else is single-label, including whole numbers.
+        labels: names of a model's outputs, in its order. The labels of the rows are matched with them by name, ignoring
+            case if no name matches exactly. Numbers from 0 stand for the outputs' positions. None: the labels are those
+            in the rows.
+        name: name of the task. None: the file's name without its ending, or a name of the source.
+        fields: other fields of :class:`matterhorn.tasks.task.Task`.
 
     Raises:
-        InputError: a column or label is missing, or labels are not the model's: names the source, the row, the column.
+        InputError: a column or label is missing, or labels do not match the model. The message names the source, the
+            row and the column.
     """
     columns = [label] if isinstance(label, str) else list(label)
     texts = [text] if isinstance(text, str) else list(text)

@@ -1,4 +1,4 @@
-"""Running a program over the rows of a task: metrics, silence, trace. Memory does not grow with the rows' number."""
+"""Run a program on the rows of a task: metrics, silence, trace. Memory does not grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .task import Task, check_texts, tasks
 from .tokens import Tokens, sorted_batches
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-"""Follows the batches, e.g. with a bar."""
+"""Wraps an iterable of batches, e.g. to show a progress bar."""
 
 
 class Prediction(NamedTuple):
-    """Logits float32 ``[rows, labels]``, the trace of the run, and seconds in the engine."""
+    """Logits float32 ``[rows, labels]``, the trace of the run, and the seconds that the engine took."""
 
     logits: NDArray[np.float32]
     trace: Trace
@@ -32,8 +32,11 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics (the main one first), the trace they came with, the engine's time, the number of rows, and the 95 %
-    interval of the main metric (:func:`~matterhorn.tasks.metrics.interval`)."""
+    """Result of :func:`evaluate`.
+
+    It has the metrics (main one first), the trace, the engine's time in s, the number of rows, and the 95 % interval of
+    the main metric (:func:`~matterhorn.tasks.metrics.interval`).
+    """
 
     metrics: dict[str, float]
     trace: Trace
@@ -54,7 +57,7 @@ class Evaluation:
 
     @property
     def events_per_token(self) -> float:
-        """Spikes per token; one that feeds three connections counts once."""
+        """Spikes per token. A spike that feeds three connections counts once."""
         return self.trace.spikes / max(1, self.trace.tokens)
 
 
@@ -69,11 +72,12 @@ def evaluate(
     shard: tuple[int, int] = (0, 1),
     gather: Callable[[Prediction], Sequence[Prediction]] = lambda own: [own],
 ) -> Evaluation:
-    """Metrics and trace of a program on tokenized rows with labels.
+    """Compute metrics and trace of a program on tokenized rows with labels.
 
     Args:
         backend: name of a backend, or an engine that runs this program.
-        shard, gather: see :func:`predict`; ``gather`` brings the processes' predictions together.
+        shard: see :func:`predict`.
+        gather: collects the predictions of all processes.
 
     Raises:
         InputError: the program was trained for another task or has other outputs, or rows have no labels.
@@ -96,7 +100,10 @@ def predict(
     progress: Progress = iter,
     shard: tuple[int, int] = (0, 1),
 ) -> Prediction:
-    """Logits, trace and seconds. ``shard``: (which, of how many) parts of the batches; logits of others stay 0."""
+    """Run a program on tokenized rows and return logits, trace and seconds.
+
+    ``shard``: (which, of how many) part of the batches to run. Logits of the others are 0.
+    """
     engine = Engine(program, backend=backend) if isinstance(backend, str) else backend
     logits = np.zeros((len(tokens), len(program.labels)), dtype=np.float32)
     trace, seconds = Trace(program.shape, program.config.vocab_size, len(program.labels), program.hash), 0.0
@@ -112,11 +119,11 @@ def predict(
 
 
 def check_task(program: Program, task: Task) -> None:
-    """Whether a program can be asked a task's rows, labels and all.
+    """Check that a program can be evaluated on a task's rows and labels.
 
     Raises:
-        InputError: it was trained for another of the shipped tasks or another number of texts, or for none, or its
-            outputs are others or in another order.
+        InputError: the program was trained for another shipped task, for another number of texts, or for no task; or it
+            has other outputs, or the same in another order.
     """
     check_classifier(program.task, program.path)
     if task_for(program, task).classes != task.classes:
@@ -125,10 +132,10 @@ def check_task(program: Program, task: Task) -> None:
 
 
 def task_for(program: Program, task: Task) -> Task:
-    """A task with its labels in the order of a program's outputs (:meth:`.task.Task.for_labels`).
+    """Return a task with its labels in the order of a program's outputs (:meth:`.task.Task.for_labels`).
 
     Raises:
-        InputError: the program was trained for another of the shipped tasks, or answers another kind of question.
+        InputError: the program was trained for another shipped task, or has another kind of answers.
     """
     if task.name in tasks() and program.task in tasks() and program.task != task.name:
         problem = f"the model was trained for {program.task}, not for {task.name}"
@@ -145,7 +152,7 @@ def task_for(program: Program, task: Task) -> Task:
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
-    """Shards as one: logits and traces add up, time is that of the slowest."""
+    """Combine shards: logits and traces are added, the time is that of the slowest."""
     first, *others = parts
     for other in others:
         first.trace.merge(other.trace)

@@ -1,4 +1,4 @@
-"""Metrics, and how far one set of rows can vouch for them."""
+"""Metrics, and their confidence intervals for a given set of rows."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ Z = 1.959963984540054
 """Standard normal deviate of a two-sided 95 % interval."""
 
 SHARES = ("accuracy", "accuracy_mismatched", "exact_match")
-"""Metrics that are shares of the rows."""
+"""Metrics that are a share of the rows."""
 
 RESAMPLES = 1000
-"""Of the bootstrap."""
+"""Number of bootstrap samples."""
 
 
 def compute_metrics(task: Task, logits: Numbers, labels: Any) -> dict[str, float]:
-    """Metrics of a task, the main one first.
+    """Compute the metrics of a task, the main one first.
 
     Args:
-        logits: ``[n, outputs]``. labels: ``[n]`` classes or scores; ``[n, outputs]`` of several labels or scores.
+        logits: ``[n, outputs]``.
+        labels: classes or scores ``[n]``, or ``[n, outputs]`` for several labels or scores.
     """
     return _metrics(task, task.metrics, *_compared(task, logits, labels))
 
 
 def interval(task: Task, logits: Numbers, labels: Any, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the main metric, for rows like these: :func:`wilson` of a share of rows, else the percentiles of
-    a seeded bootstrap over the rows (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13)."""
+    """Compute a 95 % interval of the main metric, with regard to the choice of rows.
+
+    It is the :func:`wilson` interval for a share of rows, else the percentiles of a seeded bootstrap over the rows
+    (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+    """
     labels, guess = _compared(task, logits, labels)
     main = task.metrics[0]
     if main in SHARES:
@@ -55,7 +59,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _compared(task: Task, logits: Numbers, labels: Any) -> tuple[Numbers, Numbers]:
-    """Labels and guesses, of one shape; a single score and binary F1 in one dimension."""
+    """Return labels and guesses with the same shape."""
     labels, guess = np.asarray(labels), decide(task.problem_type, logits)
     return labels, guess[:, 0] if labels.ndim < guess.ndim else guess
 
@@ -70,29 +74,31 @@ def _metrics(task: Task, names: list[str], labels: Numbers, guess: Numbers) -> d
 
 
 def accuracy(labels: Numbers, guess: Numbers) -> float:
-    """Share of guesses that are right."""
+    """Share of correct guesses."""
     return float((guess == labels).mean())
 
 
 def exact_match(labels: Numbers, guess: Numbers) -> float:
-    """Share of rows ``[n, labels]`` on which every label is right."""
+    """Share of rows ``[n, labels]`` on which every label is correct."""
     return float((guess == labels).all(-1).mean())
 
 
 def f1(labels: Numbers, guess: Numbers) -> float:
-    """Harmonic mean of precision and recall of class 1; 0 where neither has it. Of labels ``[n, labels]`` all together
-    (micro)."""
+    """Harmonic mean of precision and recall of class 1; 0 if neither side has this class.
+
+    For ``[n, labels]``, over all labels together (micro F1).
+    """
     found, there = guess == 1, labels == 1
     return float(2 * (found & there).sum() / max(1, found.sum() + there.sum()))
 
 
 def macro_f1(labels: Numbers, guess: Numbers) -> float:
-    """Mean of the F1 of the classes that are in labels or guesses."""
+    """Mean F1 of all classes that occur in labels or guesses."""
     return float(np.mean([f1(labels == one, guess == one) for one in np.union1d(labels, guess)]))
 
 
 def matthews(labels: Numbers, guess: Numbers) -> float:
-    """Correlation of classes (Gorodkin, Comput. Biol. Chem. 28, 2004, 367), 0 where one side says the same of all."""
+    """Matthews correlation of classes (Gorodkin, Comput. Biol. Chem. 28, 2004, 367); 0 if one side is constant."""
     classes = np.union1d(labels, guess)
     there, found = (np.array([(side == one).sum() for one in classes], dtype=float) for side in (labels, guess))
     n, right = len(labels), float((labels == guess).sum())
@@ -101,7 +107,7 @@ def matthews(labels: Numbers, guess: Numbers) -> float:
 
 
 def pearson(labels: Numbers, guess: Numbers) -> float:
-    """Linear correlation of scores, 0 where one side is constant; of several scores ``[n, outputs]`` their mean."""
+    """Pearson correlation of scores; 0 if one side is constant. Of several scores ``[n, outputs]``, the mean."""
     if labels.ndim > 1:
         return float(np.mean([pearson(*own) for own in zip(labels.T, guess.T, strict=True)]))
     a, b = (x.astype(np.float64) - x.astype(np.float64).mean() for x in (labels, guess))
@@ -110,12 +116,12 @@ def pearson(labels: Numbers, guess: Numbers) -> float:
 
 
 def spearman(labels: Numbers, guess: Numbers) -> float:
-    """Linear correlation of ranks; of several scores ``[n, outputs]`` their mean."""
+    """Spearman correlation, i.e. of ranks. Of several scores ``[n, outputs]``, the mean."""
     return pearson(ranks(labels), ranks(guess))
 
 
 def ranks(values: Numbers) -> NDArray[np.float64]:
-    """Rank of each value, from 1, in each column; equal ones share the mean of theirs."""
+    """Rank of each value in its column, from 1. Equal values share their mean rank."""
     if values.ndim > 1:
         return np.stack([ranks(column) for column in values.T], axis=-1)
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""A program as a function from batches of rows to batches of answers: for files, and for the workers of others."""
+"""A program as a function from batches of rows to batches of answers, for files and for worker processes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..storage import manifest_of
 from .task import check_texts
 
 Texts = tuple[str, ...]
-"""One text, or the two of a pair."""
+"""One text, or the two texts of a pair."""
 IDS = ("id", "idx")
-"""Columns that say which row it is, in errors about rows of a batch."""
+"""Columns that identify a row in error messages."""
 Columns = dict[str, Any]
-"""Columns by name, each of one value per row: lists, or float32 arrays."""
+"""Columns by name, with one value per row: lists or float32 arrays."""
 
 
 class _Loaded(NamedTuple):
@@ -34,26 +34,27 @@ class _Loaded(NamedTuple):
 
 
 class Predictor:
-    """Answers batches of rows, here or in other processes.
+    """Answers batches of rows, in this process or in others, e.g. with ``datasets.Dataset.map``.
 
-    It is pickled as the path of the program, which every process reads once, when it answers its first batch. Answers
-    are the same to the bit, whatever batches and processes rows are in.
+    A predictor is pickled as the path of its program. Each process loads the program once, with its first batch. The
+    answers are bit-identical however rows are divided into batches and processes.
 
     >>> answers = Predictor("sst2", text="review")({"review": ["A quiet, patient film.", "Loud."]})
     >>> answers["prediction"]
     ['positive', 'negative']
 
     Args:
-        model: a program's folder (in other machines it must lie at the same place), or the name of a shipped one.
-        text: the column of the text, or the two of a pair.
-        max_length: rows are cut to so many tokens, and to what the network reads.
-        batch_size: rows that the engine is given at once.
-        backend: as of :class:`matterhorn.Engine`. threads: of each process; None: all processors.
-        logits: whether to give the logits as well.
+        model: folder of a program, or name of a shipped one. On other machines the folder must have the same path.
+        text: column of the text, or the two columns of a pair.
+        max_length: texts are truncated to this many tokens, or to the network's maximum if that is less.
+        batch_size: rows that are given to the engine at once.
+        backend: see :class:`matterhorn.Engine`.
+        threads: threads per process. None: ``OMP_NUM_THREADS`` if it is set, else all processors.
+        logits: whether answers include the logits.
 
     Raises:
-        InputError: there is no such program, it is a general encoder without a task, or it was made for another number
-            of texts than of columns.
+        InputError: there is no such program; it is a general encoder without a classifier; it takes another number of
+            texts than there are columns; or a number is less than 1.
     """
 
     def __init__(
@@ -81,11 +82,14 @@ class Predictor:
         check_texts(len(self.text), plain["task"], plain.get("texts"), self.folder)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
-        """A batch with its answers: the columns given (lists or arrays), and those of :meth:`answers`.
+        """Return a batch with its answers: the given columns, followed by those of :meth:`answers`.
+
+        Args:
+            batch: columns by name, as lists or arrays with one value per row.
 
         Raises:
-            InputError: a column is missing, or a text is, or cannot be read: names the row, by its place in the batch
-                and by its column ``id`` or ``idx``, if there is one.
+            InputError: a column is missing, or a text is missing or cannot be read. The message gives the row's
+                position in the batch, and its ``id`` or ``idx`` if there is such a column.
         """
         if missing := [column for column in self.text if column not in batch]:
             cure = f"choose from the columns {', '.join(map(repr, batch))}"
@@ -100,20 +104,23 @@ class Predictor:
         return {**batch, **self.answers(texts)}
 
     def answers(self, texts: Sequence[Texts]) -> Columns:
-        """Answers by column: ``prediction`` – the label's name, the list of those that hold (multi-label), or the score
-        (``prediction_<label>`` where there are several); ``probability`` of the label; ``probability_<label>`` of every
-        label; and, if they are wanted, ``logit_<label>``."""
+        """Answer texts. Returns columns by name.
+
+        ``prediction`` is the name of the label, a list of the labels that hold (multi-label), or the score (regression;
+        ``prediction_<label>`` if there are several). Classifiers also give ``probability_<label>`` for every label;
+        single-label ones also ``probability`` of the prediction. ``logit_<label>`` is included if it was requested.
+        """
         found = self._logits(texts)
         logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
         return _answers(self.program, found) | (logits if self.logits else {})
 
     def count_cut(self, texts: Sequence[Texts]) -> int:
-        """How many of the texts are longer than what is read of them."""
+        """Count the texts that are truncated."""
         return sum(bool(one.overflowing) for one in self._coded(texts))
 
     @property
     def program(self) -> Program:
-        """The program, read when it is first needed."""
+        """The program. It is loaded on first use."""
         return self._loaded.engine.program
 
     @cached_property
@@ -145,10 +152,10 @@ class Predictor:
 
 
 def texts_of(row: Mapping[str, Any], place: str) -> Texts:
-    """The texts in a row's columns.
+    """Return the texts in a row's columns.
 
     Raises:
-        InputError: one is missing, is no text, or too long; names the row and the column.
+        InputError: one is missing, is not a string, or is too long. The message names the row and the column.
     """
     for column, text in row.items():
         if not (isinstance(text, str) and text.strip()):

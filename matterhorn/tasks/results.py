@@ -1,6 +1,6 @@
-"""Result files: what one run of one task reached, one JSON file each (``results.json``), and how they are read.
+"""Result files: the results of one run on one task in one JSON file (``results.json``), and how they are read.
 
-Figures are shares of one, as ``matterhorn evaluate --json`` prints them; what is not known is null.
+Values are between 0 and 1, as ``matterhorn evaluate --json`` prints them. Unknown values are null.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..storage import Manifest, put_file, put_folder, read_manifest
 from .task import METRICS, tasks
 
 FORMAT: Literal[3] = 3
-"""Of result files; 3: intervals, tasks of one's own."""
+"""Version of result files. Version 3 added intervals and tasks of one's own."""
 
 PATTERN = "results*.json"
-"""Result files in a folder; further seeds lie beside the first, e.g. ``results-seed-2.json``."""
+"""Name pattern of result files. Further seeds are next to the first, e.g. ``results-seed-2.json``."""
 
 MISMATCHED = "accuracy_mismatched"
-"""MNLI's accuracy on its second dev file."""
+"""Name of MNLI's accuracy on its second dev file."""
 
 Score = Annotated[float, Field(ge=-1, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -38,7 +38,7 @@ class Scores(Strict):
 
 
 class Verification(Strict):
-    """What ``matterhorn verify`` found."""
+    """Result of ``matterhorn verify``."""
 
     n: int = Field(gt=0)
     levels_compared: int
@@ -49,9 +49,11 @@ class Verification(Strict):
 
 
 class SpikingScores(Scores):
-    """A spiking network: dead zone, neurons of a block's feed-forward layer, width of its weights (as
-    :class:`~matterhorn.program.Config` has it), metrics, shares of neuron-windows without an event and of synaptic
-    operations that never happen, spikes per token."""
+    """Scores of a spiking network.
+
+    It has the dead zone, neurons of a feed-forward layer, width of the weights (as in
+    :class:`~matterhorn.program.Config`), metrics, silent and quiet share, and spikes per token.
+    """
 
     k: int = Field(ge=0)
     silence_per: Literal["neuron", "tensor"] | None = None
@@ -65,7 +67,9 @@ class SpikingScores(Scores):
 
 
 class Result(Strict):
-    """One run (one seed) of one task: the teacher, the quantized network without a dead zone, spiking at each k."""
+    """One run (one seed) on one task: the teacher, the quantized network without a dead zone, and spiking networks at
+    each k.
+    """
 
     format: Literal[3] = FORMAT
     task: str
@@ -76,13 +80,13 @@ class Result(Strict):
     metric: str
     seed: int | None = None
     price: str | None = None
-    """The chip by whose prices the network spends its events, if it was trained so."""
+    """Chip by whose prices the network was trained to spend its events, if any."""
     quiet_target: Share | None = None
-    """The quiet share that it was trained to hold, if it was."""
+    """Quiet share that it was trained to hold, if any."""
     blocks: tuple[int, ...] | None = None
-    """Numbers of its teacher's blocks that it has, if not all."""
+    """Numbers of the teacher's blocks that it has, if not all."""
     program: str | None = None
-    """Hash of the program, where the figures are of one alone."""
+    """Hash of the program, if the figures are of a single one."""
     teacher: Scores | None = None
     quantized: Scores | None = None
     spiking: list[SpikingScores] = Field([])
@@ -92,11 +96,11 @@ class Result(Strict):
     machine: str | None = None
     note: str | None = None
     data: str | None = None
-    """Where the rows are from, if they are not the task's own."""
+    """Source of the rows, if they are not the task's own."""
 
     @property
     def title(self) -> str:
-        """What the figures are of: the task, and the rows if they are not its own. GLUE's names are of GLUE's rows."""
+        """The task, and the rows if they are not its own. A plain GLUE name always means GLUE's rows."""
         return self.task if self.data is None else f"{self.task} on {self.data}"
 
     @model_validator(mode="after")
@@ -120,10 +124,10 @@ class Result(Strict):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; the folder is made where there is none.
+        """Write the file, completely or not at all. The folder is created if needed.
 
         Raises:
-            InputError: another program lies there.
+            InputError: the folder has another program.
         """
         manifest = read_manifest(path.parent)
         if manifest is None:
@@ -134,10 +138,10 @@ class Result(Strict):
         put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_text(text), keep=True)
 
     def check_program(self, path: Path, manifest: Manifest) -> None:
-        """Whether figures are of the program that lies beside them.
+        """Check that the figures are of the program in the same folder.
 
         Raises:
-            InputError: they are of another.
+            InputError: they are of another program.
         """
         if self.program != manifest.about.get("program"):
             cure = "score the program anew with matterhorn glue score"
@@ -149,17 +153,17 @@ class Result(Strict):
 
 
 def metric_names(task: str) -> list[str]:
-    """All figures a task (:attr:`Result.title`) may have, of a shipped one the main one first."""
+    """Names of all figures that a task (:attr:`Result.title`) may have; of a shipped task, the main one first."""
     if task not in tasks():
         return [name for names in METRICS.values() for name in names]
     return [*tasks()[task].metrics, *([MISMATCHED] if task == "mnli" else [])]
 
 
 def read_result(path: Path) -> Result:
-    """Read one file. Beside a program it must be of that, and as it was written.
+    """Read one file. Next to a program, it must be of this program and unaltered.
 
     Raises:
-        InputError: names the file and the field.
+        InputError: the file is not valid. The message names the file and the field.
     """
     cure = "see docs/glue.md, or write it anew with matterhorn glue score"
     plain = read_mapping(path, cure)
@@ -174,10 +178,10 @@ def read_result(path: Path) -> Result:
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:
-    """Read files and all result files below folders.
+    """Read files, and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or the same task, backbone, blocks, k, widths, target and seed is there twice.
+        InputError: one cannot be read, or two have the same task, backbone, blocks, k, widths, target and seed.
     """
     files: list[Path] = []
     for path in paths:

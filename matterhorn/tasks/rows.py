@@ -1,4 +1,4 @@
-"""Reading a task's rows, from any source, and holding some of them out."""
+"""Read the rows of a task from any source, and hold out some of them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from .tables import Source, file_of, load_set, open_table
 from .task import Task, number_of
 
 WHOLE_SENTENCE, PIECE = 15, 3
-"""Words from which a row counts as a sentence, and as a telling piece of one."""
+"""Minimum number of words of a row that counts as a sentence, and as a significant piece of one."""
 
 Label = float | list[float]
-"""Number of a class or a score; of several labels 0 or 1 each, of several outputs their scores."""
+"""A class number or a score. For several labels, a 0 or 1 for each; for several outputs, their scores."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of a task: ``texts`` (one or two strings each) and ``labels`` (class numbers, in the order of
-    the task's labels, or scores; of a multi-label task, and of several scores, a list with one for each output).
-    Rows to predict have no labels."""
+    """Rows of a task.
+
+    Attributes:
+        texts: one or two strings per row.
+        labels: class numbers in the order of the task's labels, or scores. With several labels or scores, a list per
+            row with one value per output. Rows to predict have no labels.
+    """
 
     texts: list[tuple[str, ...]]
     labels: list[Any]
@@ -35,17 +39,18 @@ class Examples:
         return len(self.texts)
 
     def subset(self, rows: list[int]) -> Examples:
-        """The named rows, in that order."""
+        """Return the rows with these numbers, in this order."""
         return Examples([self.texts[i] for i in rows], [self.labels[i] for i in rows] if self.labels else [])
 
     def first(self, limit: int | None) -> Examples:
-        """The first rows; None: all."""
+        """Return the first rows. None: all rows."""
         return self if limit is None else Examples(self.texts[:limit], self.labels[:limit])
 
 
 def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examples:
-    """Rows of one split (``train``, ``dev``, …) of a task that knows its files: of GLUE from ``glue_dir`` if given,
-    else from the hub through ``datasets``.
+    """Load the rows of one split (``train``, ``dev``, …) of a task that knows its files.
+
+    GLUE's rows come from ``glue_dir`` if it is given, else from the hub through ``datasets``.
 
     Raises:
         InputError: there is no such split, or its rows cannot be read.
@@ -56,10 +61,10 @@ def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examp
 
 
 def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Path:
-    """Where the rows of one split of a task are, which knows its files: of GLUE in ``glue_dir``.
+    """Return the source of one split of a task that knows its files; GLUE's are in ``glue_dir``.
 
     Raises:
-        InputError: there is no such split, or no such file.
+        InputError: there is no such split or file.
     """
     if split not in task.files:
         cure = f"choose one of {list(task.files)}" if task.files else "give --data"
@@ -69,17 +74,22 @@ def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Pat
 
 
 def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
-    """All rows of a source. Those of GLUE to predict (not ``labelled``) may be empty, as some of QQP's are.
+    """Read all rows of a source.
+
+    Args:
+        source: a file, a ``datasets`` data set, or mappings.
+        task: columns and labels of the rows.
+        labelled: whether rows have labels. Without labels, texts of GLUE tasks may be empty, as some of QQP's are.
 
     Raises:
-        InputError: names the source, the row and the column.
+        InputError: a row is not valid. The message names the source, the row and the column.
     """
     rows = list(stream_rows(source, task, labelled))
     return Examples([texts for texts, _ in rows], [label for _, label in rows] if labelled else [])
 
 
 def stream_rows(source: Source, task: Task, labelled: bool = True) -> Iterator[tuple[tuple[str, ...], Label | None]]:
-    """Rows of a source one by one: texts, and the label (None of rows to predict). See :func:`read_rows`."""
+    """Read rows one by one. Yields the texts and the label (None if not ``labelled``). See :func:`read_rows`."""
     table = open_table(source, quotes=task.quotes, header=task.header)
     read = label_reader(task)
     for number, row in table.rows([*task.text, *(task.label if labelled else [])]):
@@ -105,7 +115,7 @@ def _text(value: Any, *, needed: bool) -> str:
 
 
 def label_reader(task: Task) -> Callable[[list[Any]], Label]:
-    """What makes a label of a row's cells, one a column (:func:`~matterhorn.tasks.cells.cell`)."""
+    """Return a function that makes a label from a row's label cells (:func:`~matterhorn.tasks.cells.cell`)."""
     spellings = task.spellings()
 
     def number(value: Any) -> int:
@@ -155,11 +165,11 @@ def _from_hub(task: Task, split: str) -> Examples:
 
 
 def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = False) -> tuple[Examples, Examples]:
-    """Split training rows into (train, selection): at most a fifth of them is kept to choose models by, and no row is
-    in both, if it is there twice.
+    """Split training rows into (train, selection). At most a fifth is held out for selecting models.
 
-    ``fragments``: rows are pieces of common sentences (SST-2). Then whole sentences are held out, and every longer
-    piece of them, or of what they are a piece of, is dropped, so that the selection rows are as unseen as dev rows.
+    Equal rows are never divided between the two. With ``fragments``, rows are pieces of common sentences (SST-2). Then
+    whole sentences are held out, and every longer piece of them, or of what they are a piece of, is dropped, so that
+    selection rows are as new as dev rows.
 
     Raises:
         InputError: rows are fragments, and none of them is a whole sentence.

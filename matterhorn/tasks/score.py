@@ -1,4 +1,4 @@
-"""Scoring a program on a task's dev rows, and the result file of a run."""
+"""Score a program on the dev rows of a task, and make the result file of a run."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .tokens import Tokens, tokens_for
 MISMATCHED_SPLIT = "dev_mismatched"
 
 Splits = Mapping[str, Tokens]
-"""``dev``, and MNLI's ``dev_mismatched`` where it is there."""
+"""Rows by split: ``dev``, and for MNLI also ``dev_mismatched``."""
 
 
 def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: int, limit: int | None = None) -> Splits:
-    """A task's dev rows as a program reads them; ``limit``: only the first."""
+    """Tokenize a task's dev rows for a program. ``limit``: use only this many."""
     splits = {}
     second = task.files.get(MISMATCHED_SPLIT)
     there = second and (glue_dir is None or (glue_dir / second).is_file())
@@ -39,7 +39,7 @@ def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: in
 
 
 def both(found: Mapping[str, dict[str, float]]) -> dict[str, float]:
-    """Metrics on dev, and the accuracy on MNLI's mismatched rows beside them, of metrics by split."""
+    """Return the metrics on dev, and with them MNLI's accuracy on mismatched rows, given metrics by split."""
     second = {MISMATCHED: found[MISMATCHED_SPLIT]["accuracy"]} if MISMATCHED_SPLIT in found else {}
     return found["dev"] | second
 
@@ -47,7 +47,7 @@ def both(found: Mapping[str, dict[str, float]]) -> dict[str, float]:
 def spiking_scores(
     program: Program, splits: Splits, run: Callable[[Tokens], Evaluation], backend: str
 ) -> SpikingScores:
-    """Metrics and silence of a program. ``run``: evaluates it on tokens, through the backend that is named."""
+    """Return metrics and silence of a program. ``run`` evaluates it on tokens with the named backend."""
     found = {split: run(tokens) for split, tokens in splits.items()}
     dev = found["dev"]
     return SpikingScores(
@@ -66,7 +66,7 @@ def spiking_scores(
 
 
 def recipe_beside(folder: Path) -> dict[str, Any]:
-    """What the recipe in the folder of a run or a program says; empty where there is none."""
+    """Return the recipe in the folder of a run or a program; empty if there is none."""
     path = folder / "recipe.yaml"
     return read_yaml(path) if path.is_file() else {}
 

@@ -1,4 +1,4 @@
-"""Text without labels: public sources as data, what their makers publish turned into rows, and rows crossed anew."""
+"""Unlabeled text: public sources as data, conversion of the published files to rows, and recombined rows."""
 
 from __future__ import annotations
 
@@ -29,33 +29,34 @@ Texts = tuple[str, ...]
 """One sentence, or the two of a pair."""
 
 WORDS = range(5, 41)
-"""Of a sentence that is cut out of running text."""
+"""Permitted numbers of words of a sentence that is taken from running text."""
 
 FOLDER = "MATTERHORN_TEXT_DIR"
-"""Variable of the environment that names the folder of prepared sources; else it is ``text``."""
+"""Environment variable for the folder of prepared sources. The default folder is ``text``."""
 
 FORMAT = 1
-"""Of the file that says what prepared rows are of."""
+"""Version of the file that describes prepared rows."""
 
 HASH = "^[0-9a-f]{64}$"
 ARCHIVE, BREAK = ".tar.gz", re.compile(r"<br ?/?>")
 MOST_UNPACKED = 2**31
-"""Bytes that are unpacked from a file."""
+"""Maximum number of bytes that are unpacked from a file."""
 
 TIMEOUT = 60.0
 """Seconds to wait for a server."""
 
 
 class Source(Strict):
-    """A public source.
+    """A public source of text.
 
     Attributes:
-        url: with ``{version}`` and ``{file}``. files: SHA-256 of each, as it is published.
-        reader: ``parallel``: texts of a line belong together, of two files each, or with ``each`` so many pairs drawn
-            of a line's texts; ``table``: ``columns`` of tab-separated files, by name, or by number where there is no
-            header; ``sentences``: of running text, where lines and breaks in HTML end one. members: of a file that is a
-            tar archive, those that are read, as ``fnmatch`` has patterns.
-        quotes: of a table, as in :class:`~matterhorn.tasks.task.Task`: in a ``plain`` one a quote is a letter.
+        url: address with ``{version}`` and ``{file}``.
+        files: SHA-256 of each published file.
+        reader: ``parallel``: texts in the same line of two files each belong together, or with ``each``, this many
+            pairs are drawn from the texts of a line. ``table``: ``columns`` of tab-separated files, by name, or by
+            number without a header. ``sentences``: sentences of running text, where lines and HTML breaks end one.
+        members: for a tar archive, ``fnmatch`` patterns of the members to read.
+        quotes: how a table is quoted, as in :class:`~matterhorn.tasks.task.Task`. In a ``plain`` one a quote is a letter.
     """
 
     about: str
@@ -76,7 +77,7 @@ class Source(Strict):
 
 
 class Use(Strict):
-    """A source as a recipe has it: at most ``rows`` of it, and ``crossed`` more pairs made of it (:func:`cross`)."""
+    """A source in a recipe: at most ``rows`` rows of it, and ``crossed`` pairs made from it (:func:`cross`)."""
 
     name: str
     version: str
@@ -92,16 +93,17 @@ def sources() -> dict[str, Source]:
 
 
 def prepare(name: str, source: Source, files: Path, output: Path) -> int:
-    """Write a source's rows to ``output``: ``<name>.tsv.gz``, the same bytes each time, and what they are of beside it.
+    """Write a source's rows to ``output``: ``<name>.tsv.gz``, always with the same bytes, and a description next to
+    it.
 
     Args:
-        files: folder of the files as they are published; what is not there is fetched, and kept there.
+        files: folder of the published files. Missing ones are downloaded and kept there.
 
     Returns:
-        How many rows.
+        The number of rows.
 
     Raises:
-        InputError: a file cannot be fetched, or is not the one that is known.
+        InputError: a file cannot be downloaded, or its SHA-256 is not the known one.
     """
     contents = {file: _published(source, file, files) for file in source.files}
     rows = list(dict.fromkeys(row for row in _rows(source, contents) if all(row)))
@@ -124,10 +126,10 @@ def prepare(name: str, source: Source, files: Path, output: Path) -> int:
 
 
 def load_source(use: Use) -> list[Texts]:
-    """The rows that a recipe asks of a prepared source.
+    """Load the rows that a recipe requests from a prepared source.
 
     Raises:
-        InputError: it is not there, is of another version, or was altered.
+        InputError: it is missing, of another version, or altered.
     """
     folder = Path(os.environ.get(FOLDER, "text"))
     place, cure = folder / f"{use.name}.json", f"matterhorn data prepare {use.name} --output {folder}"
@@ -146,8 +148,11 @@ def load_source(use: Use) -> list[Texts]:
 
 
 def cross(rows: list[Texts], count: int, seed: int) -> list[Texts]:
-    """Pairs that no row has: the first sentence of one with a second one that shares its rarest word, if any does, else
-    any. At most ``count``."""
+    """Make at most ``count`` pairs that are in no row.
+
+    Each consists of the first sentence of one row and a second sentence that shares its rarest word, or any if none
+    does.
+    """
     pairs, draw = [row for row in rows if len(row) == 2], random.Random(seed)
     holding: dict[str, list[str]] = defaultdict(list)
     for _, second in pairs:

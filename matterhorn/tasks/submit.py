@@ -1,4 +1,4 @@
-"""Predictions on the test rows as the zip that the GLUE server takes (``submit.yaml``)."""
+"""Predict the test rows and write the zip file for the GLUE server (``submit.yaml``)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Sheet(Strict):
     split: str
     rows: int
     files: list[str] = Field([])
-    """Where its rows are, if not where the task says."""
+    """Files of its rows, if not those of the task."""
     hub: str | None = None
 
 
 @cache
 def sheets() -> dict[str, Sheet]:
-    """All files of a submission by name, without ``.tsv``."""
+    """Return all files of a submission by name, without ``.tsv``."""
     return {name: Sheet(**fields) for name, fields in read_yaml(Path(__file__).with_name("submit.yaml")).items()}
 
 
 @dataclass(frozen=True)
 class Filled:
-    """One file as it was written. ``problem``: why the rows hold a constant, or differ in number from the official."""
+    """One file that was written. ``problem``: why its rows are constant, or differ in number from the official ones."""
 
     name: str
     rows: int
@@ -59,16 +59,17 @@ def submit(
     max_length: int = 128,
     progress: Callable[[str], Progress] = lambda _: iter,
 ) -> list[Filled]:
-    """Write the zip to ``output``, whole or not at all.
+    """Write the zip file to ``output``, completely or not at all.
 
-    The server wants every file, so one without a model or without rows holds a constant, and says so.
+    The server requires every file. One without a model or without rows has constant predictions; its ``problem`` says
+    why.
 
     Args:
         models: programs by the name of their task.
-        progress: a progress bar for the file named.
+        progress: returns a progress bar for the named file.
 
     Raises:
-        InputError: the output is no zip, a model is one of another task, or test rows are not the official ones.
+        InputError: the output is not a .zip, a model is of another task, or test rows are not the official ones.
     """
     if output.suffix != ".zip":
         raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
@@ -109,7 +110,7 @@ def _find_rows(task: Task, sheet: Sheet, glue_dir: Path | None) -> Examples | No
 
 
 def _check_indices(path: Path) -> None:
-    """The server counts rows from 0: a file whose own numbers say otherwise is not the official one."""
+    """Check that the row numbers in a file, if any, count from 0 as the server does."""
     header, *lines = read_text(path).split("\n")
     if header.split("\t")[0] not in ("index", "id"):
         return
@@ -122,7 +123,7 @@ def _check_indices(path: Path) -> None:
 
 
 def as_predictions(task: Task, logits: NDArray[Any]) -> list[str]:
-    """Labels as the server writes them: 0 and 1, names, or scores from 0 to 5. ``logits [n, outputs]``."""
+    """Return labels in the server's form: 0 and 1, names, or scores from 0 to 5. ``logits [n, outputs]``."""
     if task.range is not None:
         return [f"{score:.3f}" for score in logits[:, 0].clip(*task.range)]
     return [task.classes[number] for number in logits.argmax(-1)]

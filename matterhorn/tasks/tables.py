@@ -1,4 +1,4 @@
-"""Rows of any source: CSV, TSV, JSON and JSON lines, Parquet, a set of ``datasets``, or mappings in memory."""
+"""Rows from any source: CSV, TSV, JSON, JSON Lines or Parquet files, a ``datasets`` data set, or mappings in memory."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from ..program.text import MOST_LETTERS
 from ..reading import parse_json, read_json, whole
 
 Source = str | Path | Iterable[Mapping[str, Any]]
-"""A file, the name of a set of ``datasets`` (``name``, ``name:split`` or ``name:configuration:split``), or rows."""
+"""A file, the name of a ``datasets`` set (``name``, ``name:split`` or ``name:configuration:split``), or mappings."""
 
 Row = tuple[int, Mapping[str, Any]]
-"""A row's number, as its file counts: its first line (from 1, the header included), else its place (from 0)."""
+"""A row with its number: the line in its file where it starts (from 1, header included), or else its index (from 0)."""
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 OTHERS = (".xlsx", ".xls", ".ods", ".txt", ".xml", ".yaml", ".yml", ".arrow", ".feather", ".pkl", ".gz", ".zip", ".zst")
-"""Of files that are not read: a name that ends so is none of a set either."""
+"""Endings of files that cannot be read. A name with such an ending is not taken for a data set either."""
 
 SEPARATORS = (";", "\t", ",", "|")
-"""What may stand between columns in the place of what is read there."""
+"""Wrong separators that may be found between columns instead of the expected one."""
 
 LONGEST_CELL = 16 * MOST_LETTERS
-"""Letters of a cell of CSV: texts that are too long are named as such; what an open quote swallows ends here."""
+"""Maximum number of characters in a CSV cell. It bounds what an unclosed quote swallows; texts that are too long get
+their own error.
+"""
 
 SPLITS = ("validation", "test", "train")
-"""Of a set of ``datasets`` where none is named: the first that it has."""
+"""Splits of a data set to use if none is given: the first one that it has."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A source that is open: what it is called, its columns, how to read some of them, and names that it has for the
-    numbers in a column (``ClassLabel`` of ``datasets``)."""
+    """An open source: its name, its columns, a function that reads some of them, and names for the numbers in a column
+    (``ClassLabel`` of ``datasets``).
+    """
 
     name: str
     columns: list[str]
@@ -45,7 +48,7 @@ class Table:
     names: Mapping[str, list[str]] = field(default_factory=dict)
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        """Rows with these columns; numbers that have names are given by them, and None where they have none (−1).
+        """Read rows with these columns. Numbers that have names are replaced by them, and −1 by None.
 
         Raises:
             InputError: a column is missing, there are no rows, or a row cannot be read.
@@ -73,10 +76,10 @@ def _named(value: Any, names: list[str]) -> Any:
 
 
 def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | None = None) -> Table:
-    """Open a source; ``quotes`` and ``header`` as in :class:`~matterhorn.tasks.task.Task`, of CSV and TSV files.
+    """Open a source. ``quotes`` and ``header`` of CSV and TSV files are as in :class:`~matterhorn.tasks.task.Task`.
 
     Raises:
-        InputError: there is no such file or set, it cannot be read, or a package is missing for it.
+        InputError: there is no such file or data set, it cannot be read, or a package that is needed is missing.
     """
     if not isinstance(source, (str, Path)):
         return _set(source, "rows") if hasattr(source, "column_names") else _numbered(enumerate(source), "rows")
@@ -93,10 +96,10 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
 
 
 def file_of(source: str | Path) -> Path | None:
-    """The file that a source names; None: it names a set of ``datasets``.
+    """Return the file that a source names. None: it names a ``datasets`` data set.
 
     Raises:
-        InputError: it is not there, or of a kind that is not read.
+        InputError: the file does not exist, or is of an unsupported kind.
     """
     path = Path(source)
     if path.suffix.lower() not in SUFFIXES:
@@ -134,7 +137,7 @@ def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
 
 
 def _quoted(path: Path, file: TextIO, mark: str, _: str) -> Iterator[tuple[int, list[str]]]:
-    """Cells as spreadsheets quote them; a row may span several lines."""
+    """Read cells with quotes as spreadsheets write them. A row may span several lines."""
     csv.field_size_limit(max(LONGEST_CELL, csv.field_size_limit()))
     reader, start = csv.reader(file, delimiter=mark, strict=True), 1
     try:
@@ -148,7 +151,7 @@ def _quoted(path: Path, file: TextIO, mark: str, _: str) -> Iterator[tuple[int, 
 
 
 def _lines(_: Path, file: TextIO, mark: str, quotes: str) -> Iterator[tuple[int, list[str]]]:
-    """One row a line; quotes are letters, or count around a whole cell only."""
+    """Read one row per line. Quotes are ordinary characters, or only count around a whole cell."""
     for number, line in enumerate(file, 1):
         if line.strip():
             cells = line.rstrip("\n").rstrip("\r").split(mark)
@@ -174,7 +177,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _numbered(rows: Iterable[Row], name: str) -> Table:
-    """Rows that are mappings; the first says which columns there are."""
+    """Read rows that are mappings. The first row determines the columns."""
 
     def checked() -> Iterator[Row]:
         for number, row in rows:
@@ -191,7 +194,7 @@ def _numbered(rows: Iterable[Row], name: str) -> Table:
 
 
 def _set(rows: Any, name: str) -> Table:
-    """A set of ``datasets``."""
+    """Read a ``datasets`` data set."""
     if isinstance(rows, dict):
         cure = f"give one of them, e.g. the rows of {next(iter(rows), 'train')!r}"
         raise InputError(f"several splits: {', '.join(rows)}", file=name, cure=cure)
@@ -237,14 +240,15 @@ def _kept_names(feature: Any) -> list[str] | None:
 
 
 def load_set(name: str, instead: str = "a file") -> Any:
-    """A set of ``datasets``: from the hub, or a folder of files or one that ``save_to_disk`` wrote.
+    """Load a ``datasets`` data set from the hub, from a folder of files, or from a folder that ``save_to_disk`` wrote.
 
     Args:
-        name: ``name``, ``name:split`` or ``name:configuration:split``; of one without a split the first of
-            :data:`SPLITS` that it has. instead: what else could be given, for errors.
+        name: ``name``, ``name:split`` or ``name:configuration:split``. Without a split, it is the first of
+            :data:`SPLITS` that exists.
+        instead: an alternative to suggest in errors.
 
     Raises:
-        InputError: ``datasets`` is not installed, or there is no such set or split.
+        InputError: ``datasets`` is not installed, or there is no such data set or split.
     """
     own, *more = [name] if Path(name).is_dir() else name.split(":")
     configuration, split = more[0] if len(more) > 1 else None, more[-1] if more else None

@@ -1,4 +1,4 @@
-"""Tasks as data: columns, labels, metrics. GLUE's are shipped (``tasks.yaml``); a user's own is a small YAML."""
+"""Tasks as data: columns, labels, metrics. GLUE's tasks are shipped (``tasks.yaml``); yours is a small YAML file."""
 
 from __future__ import annotations
 
@@ -21,27 +21,36 @@ METRICS: dict[Kind, list[str]] = {
     "multi_label": ["micro_f1", "exact_match"],
     "regression": ["pearson", "spearman"],
 }
-"""Metrics that a kind of task may have; the first two are taken where a task names none."""
+"""Possible metrics of each kind of task. A task that names none uses the first two."""
 
 SCORE = "score"
-"""Name of the one output of a regression."""
+"""Name of the only output of a regression."""
 
 Columns = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 
 
 class Task(Strict):
-    """What rows are asked: columns, labels, metrics (the first is the one that models are chosen by).
+    """Definition of a task: columns, labels and metrics. The first metric is the one that models are selected by.
 
     Attributes:
-        text: column of the text, or the two of a pair. label: column of the label; several hold one output each.
-        labels: names of the outputs, in the model's order. aliases: other ways to write a label.
-        positive: the label that ``f1`` looks for (default: the last). range: that scores lie in.
-        flags: a multi-label cell is a list of 0 and 1, one for each label, not of the labels that hold.
-        separator: between the labels of a multi-label cell that is a text.
-        files: where the rows of each split are. hub, hub_splits, hub_text: the same on the hub, for GLUE.
-        header: columns of files without a header. quotes: "csv" – as spreadsheets quote; "plain" – a quote is a letter
-            like any other; "doubled" – only quotes around a whole cell count (and those inside it are doubled).
-        fragments: training rows are pieces of common sentences.
+        name: name of the task.
+        text: column of the text, or the two columns of a pair.
+        label: column of the label, or one column per output.
+        kind: "single_label", "multi_label" or "regression".
+        labels: names of the outputs, in the model's order.
+        aliases: other spellings of a label.
+        positive: the label that ``f1`` counts as positive. None: the last one.
+        range: lowest and highest score.
+        flags: whether a multi-label cell is a list of 0 and 1, one per label, rather than a list of the labels that
+            hold.
+        separator: separator between the labels of a multi-label cell that is a string.
+        metrics: metrics to compute; the possible ones are in :data:`METRICS`.
+        files: file of each split.
+        hub, hub_splits, hub_text: data set, splits and text columns on the hub, for GLUE.
+        header: column names, for files without a header.
+        quotes: "csv": as spreadsheets quote. "plain": a quote is an ordinary character. "doubled": only quotes around a
+            whole cell count, and quotes inside it are doubled.
+        fragments: whether training rows are fragments of common sentences.
     """
 
     name: str
@@ -108,12 +117,15 @@ class Task(Strict):
 
     @property
     def classes(self) -> list[str]:
-        """The labels as files write them: the first alias of each, else its name."""
+        """Labels as they are written in files: the first alias of each, or its name."""
         return [self.aliases.get(label, [label])[0] for label in self.labels]
 
     def spellings(self) -> dict[str, int]:
-        """Number of the output by any way to write its label, in lower case too where only one label reads so. An alias
-        comes before another label's name: outputs called "1" and "2" may be written 0 and 1."""
+        """Map each spelling of a label to the number of its output.
+
+        Spellings in lower case are included where they belong to only one label. An alias takes precedence over the
+        name of another label: outputs called "1" and "2" may be written 0 and 1.
+        """
         exact = {label: i for i, label in enumerate(self.labels)}
         exact |= {alias: i for i, label in enumerate(self.labels) for alias in self.aliases.get(label, [])}
         folded: dict[str, set[int]] = {}
@@ -122,23 +134,25 @@ class Task(Strict):
         return {alias: min(own) for alias, own in folded.items() if len(own) == 1} | exact
 
     def with_columns(self, text: str | Sequence[str] | None, label: str | Sequence[str] | None) -> Task:
-        """The same task of other columns, where any are named."""
+        """Return the task with other columns, if any are given."""
         named = {name: own for name, own in (("text", text), ("label", label)) if own}
         return validated(Task, self.model_dump() | named, None) if named else self
 
     @property
     def numbered(self) -> list[str] | None:
-        """The labels by their numbers, where each is written as a number from 0; else None."""
+        """Labels in the order of their numbers, if each of them is written as a number from 0; else None."""
         order = [self.spellings().get(str(i)) for i in range(self.outputs)]
         return [self.labels[i] for i in order if i is not None] if {*order} == {*range(self.outputs)} else None
 
     def for_labels(self, labels: Sequence[str]) -> Task:
-        """The same task for a model with these outputs: in their order and by their names, matched by name (upper and
-        lower case alike where no name is written so). Outputs that are numbered only (``LABEL_0`` …) are matched by
-        number where labels or aliases are numbers from 0, else taken to be this task's; so is a single score.
+        """Return the task for a model with these outputs, in their order and with their names.
+
+        Outputs are matched by name, ignoring case if no name matches exactly. Outputs with only numbers for names
+        (``LABEL_0`` …) are matched by number if the task's labels or aliases are numbers from 0. Otherwise they are
+        assumed to be in the task's order, as is a single score.
 
         Raises:
-            InputError: there are more or fewer, or other ones.
+            InputError: the model has another number of outputs, or outputs with other names.
         """
         if len(labels) != self.outputs:
             problem = f"the model has {len(labels)} outputs, {self.name} wants {self.outputs}"
@@ -194,7 +208,7 @@ class Task(Strict):
         own, cure = plain.get("label", []), "see docs/your-data.md"
         follow = "labels" not in plain and plain.get("kind") != "regression"
         stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if follow else {}
-        later = ("aliases", "positive", "metrics") if follow else ()  # are of labels that are not known yet
+        later = ("aliases", "positive", "metrics") if follow else ()  # they refer to labels that are not known yet
         task = validated(
             cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
         )

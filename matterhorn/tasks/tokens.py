@@ -1,4 +1,4 @@
-"""Rows as token numbers, and batches of them. All arrays are NumPy's."""
+"""Rows as token numbers, and batches of them. All arrays are NumPy arrays."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ from .rows import Examples
 from .task import Task
 
 LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512)
-"""To which rows are padded in :func:`even_batches`."""
+"""Lengths to which :func:`even_batches` pads rows."""
 
 PADS = ("[PAD]", "<pad>")
-"""Tokens that fill rows up; a tokenizer knows one of them or none."""
+"""Tokens used for padding. A tokenizer knows one of them or none."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenized rows: ``ids[i]`` and ``types[i]`` are lists of one length each; ``labels`` as in
-    :class:`~matterhorn.tasks.rows.Examples`; ``pad`` is the number of the token that fills rows up.
+    """Tokenized rows.
 
-    ``types[i]`` says which sentence each token belongs to: 0 for the first, 1 for the second. Networks are told so
-    (``token_type_ids``) only where their tokenizer marks sentences (``typed``): RoBERTa's and MPNet's do not.
-    ``cut`` counts the rows that were longer than what is read of them."""
+    Attributes:
+        ids: token numbers of each row.
+        types: the sentence each token belongs to, 0 or 1, in lists of the same lengths.
+        labels: as in :class:`~matterhorn.tasks.rows.Examples`.
+        pad: number of the padding token.
+        typed: whether networks are given the types as ``token_type_ids``. Tokenizers like RoBERTa's and MPNet's do
+            not mark sentences; then networks are given zeros.
+        cut: number of rows that were longer than what is read of them.
+    """
 
     ids: list[list[int]]
     types: list[list[int]]
@@ -54,19 +59,25 @@ class Tokens:
         return hashlib.sha256(json.dumps([self.ids, self.types, self.labels]).encode()).hexdigest()
 
     def subset(self, rows: list[int]) -> Tokens:
-        """The named rows, in that order."""
+        """Return the rows with these numbers, in this order."""
         ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
         return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
 
     def encoded(self, rows: list[int], length: int | None = None) -> Encoded:
-        """Padded int64 arrays of some rows, as an engine takes them: ``input_ids, attention_mask, token_type_ids``,
-        ``[n, L]``; L is ``length``, or that of the longest row."""
+        """Return some rows as padded int64 arrays ``input_ids``, ``attention_mask`` and ``token_type_ids``, ``[n,
+        L]``.
+
+        L is ``length``, or that of the longest row.
+        """
         types = [self.types[i] if self.typed else [0] * len(self.ids[i]) for i in rows]
         return pad([self.ids[i] for i in rows], types, self.pad, length)
 
     def batch(self, rows: list[int], length: int | None = None) -> dict[str, NDArray[Any]]:
-        """The same and, where there are any, ``labels``: int64 classes ``[n]``; float32 scores ``[n]``, or
-        ``[n, outputs]`` of several scores or labels."""
+        """Return some rows as :meth:`encoded` does, with their ``labels`` if there are any.
+
+        Labels are int64 classes ``[n]``, float32 scores ``[n]``, or float32 ``[n, outputs]`` for several scores or
+        labels.
+        """
         batch: dict[str, NDArray[Any]] = {**self.encoded(rows, length)}  # type: ignore[dict-item]
         if self.labels:
             labels = np.array([self.labels[i] for i in rows])
@@ -75,7 +86,7 @@ class Tokens:
 
 
 def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
-    """Tokenize rows, cut to ``max_length`` tokens, of a pair the longer sentence first."""
+    """Tokenize rows and truncate them to ``max_length`` tokens. In a pair, the longer sentence is shortened first."""
     own = reader(tokenizer, max_length, pairs=any(len(row) == 2 for row in examples.texts))
     coded = encodings(own, [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
@@ -96,10 +107,10 @@ def _sentences(pair: Encoding) -> list[int]:
 
 
 def tokens_for(program: Program, examples: Examples, max_length: int, *, task: Task) -> Tokens:
-    """Rows as a program reads them.
+    """Tokenize rows for a program.
 
     Raises:
-        InputError: it has no tokenizer.
+        InputError: the program has no tokenizer.
     """
     if program.tokenizer is None:
         raise InputError("no tokenizer", file=program.path, cure="give a program that was saved with its tokenizer")
@@ -107,13 +118,15 @@ def tokens_for(program: Program, examples: Examples, max_length: int, *, task: T
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:
-    """Rows in batches of like length, shortest first: for evaluation, the same on every machine."""
+    """Divide rows into batches of similar length, shortest first. For evaluation; the result is the same on every
+    machine.
+    """
     order = sorted(range(len(tokens)), key=lambda i: (len(tokens.ids[i]), i))
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
 def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50) -> Iterator[list[int]]:
-    """One epoch of batches of like length in random order: rows are sorted within random pools of 50 batches."""
+    """One epoch of batches of similar length in random order. Rows are sorted within random pools of 50 batches."""
     draw = random.Random(seed)
     order = list(range(len(tokens)))
     draw.shuffle(order)
@@ -126,10 +139,11 @@ def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50)
 
 
 def even_batches(tokens: Tokens, most: int, seed: int) -> list[tuple[list[int], int]]:
-    """One epoch of batches of few shapes, in random order: rows, and the one of :data:`LENGTHS` they are padded to.
+    """One epoch of batches of few shapes in random order: rows, and the one of :data:`LENGTHS` to which they are
+    padded.
 
-    All batches of a length have as many rows, ``most`` tokens in all. Rows that do not fill one go with those of the
-    next length; at the last, rows drawn anew fill it.
+    All batches of a length have the same number of rows, ``most`` tokens in total. Rows that do not fill a batch join
+    those of the next length. The last batch is filled with rows that are drawn again.
     """
     draw = random.Random(seed)
     order = list(range(len(tokens)))

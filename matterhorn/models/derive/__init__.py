@@ -1,2 +1,4 @@
-"""How models came in that were trained elsewhere: ``python -m matterhorn.models.derive.base``. No other code needs this
-room."""
+"""How models were imported that had been trained elsewhere: ``python -m matterhorn.models.derive.base``.
+
+No other code needs this package.
+"""

@@ -1,4 +1,4 @@
-"""Encoders that can be quantized: one small file each, that says where a model of Hugging Face has its parts."""
+"""Encoders that can be quantized. Each has a small file that tells where a Hugging Face model has its parts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .mpnet import MPNET
 from .roberta import ROBERTA
 
 ENCODERS = {name: encoder for encoder in (BERT, ROBERTA, DISTILBERT, ELECTRA, MPNET) for name in encoder.models}
-"""By the name of a class of Hugging Face."""
+"""Encoders by the names of Hugging Face classes."""
 
 
 def encoder_named(*classes: str) -> Encoder:
-    """What is known of a class of Hugging Face, by its name or that of one it is made of.
+    """Return the description of a Hugging Face class, by its name or the name of a base class.
 
     Raises:
-        InputError: it is none of :data:`ENCODERS`.
+        InputError: the class is not in :data:`ENCODERS`.
     """
     found = next((ENCODERS[name] for name in classes if name in ENCODERS), None)
     if found is None:
@@ -29,10 +29,10 @@ def encoder_named(*classes: str) -> Encoder:
 
 
 def encoder_of(model: PreTrainedModel) -> Encoder:
-    """What is known of a full-precision classifier.
+    """Return the description of a full-precision classifier.
 
     Raises:
-        InputError: it is none of :data:`ENCODERS`, or one with a causal mask or other positions.
+        InputError: its class is not in :data:`ENCODERS`, or it has a causal mask or other than absolute positions.
     """
     found = encoder_named(*(kind.__name__ for kind in type(model).__mro__))
     positions = getattr(model.config, "position_embedding_type", "absolute") or "absolute"

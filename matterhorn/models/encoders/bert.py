@@ -1,4 +1,4 @@
-"""BERT, and what is built like it."""
+"""BERT, and models with the same structure."""
 
 from .encoder import like_bert
 

@@ -1,4 +1,4 @@
-"""DistilBERT: no token types, names of its own."""
+"""DistilBERT: no token types, and names of its own."""
 
 from .encoder import Encoder
 

@@ -1,4 +1,4 @@
-"""What there is to know of a full-precision encoder: where its parts are."""
+"""Description of a full-precision encoder: where its parts are."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ SIZES = {
     for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act")
 }
 SAME = ("pad_token_id", "id2label", "label2id", "problem_type")
-"""Options that every config has under the same name."""
+"""Options that have the same name in every config."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Where a classifier of Hugging Face keeps what a quantized network has. All are our names → theirs.
+    """Where a Hugging Face classifier keeps the parts of a quantized network. All mappings are from our names to
+    theirs.
 
     Attributes:
-        models: names of its classes. about: which models are like this, for the documentation.
-        tables: embeddings; without ``segment`` there are no token types. modules: all else outside the blocks, with
-            ``projection`` where embeddings may be narrower. layers: where its blocks are; layer: parts of one.
-        head_activation: between pooler and classifier. config: sizes, as its config names them.
-        relative_bias: of a model, the bias of its scores for distances up to some D, ``[heads, 2 · D + 1]``.
+        models: names of its classes.
+        about: models with this structure, for the documentation.
+        tables: embedding tables. Without ``segment`` there are no token types.
+        modules: everything else outside the blocks, including ``projection`` if embeddings may be narrower.
+        layers: where its blocks are.
+        layer: parts of one block.
+        head_activation: activation between pooler and classifier.
+        config: names of sizes in its config.
+        relative_bias: function of a model that returns the bias of its scores for distances up to some D, ``[heads, 2 ·
+            D + 1]``.
     """
 
     models: tuple[str, ...]
@@ -43,7 +49,7 @@ class Encoder:
     relative_bias: Callable[[nn.Module], Tensor] | None = None
 
     def options(self, model: Any) -> dict[str, Any]:
-        """Options of a quantized network that follow from the model: its sizes, and what its outputs are called."""
+        """Options of a quantized network that follow from the model: its sizes, and the names of its outputs."""
         rows = {name: len(self.table(model, name)) if name in self.tables else 0 for name in TABLES}
         names = {**self.config, **{name: name for name in SAME}}
         given = {own: getattr(model.config, theirs) for own, theirs in names.items()}
@@ -60,29 +66,31 @@ class Encoder:
         }
 
     def table(self, model: nn.Module, name: str) -> Tensor:
-        """One embedding table, float32 ``[rows, width]``. Positions begin behind the row of the padding, if it has
-        one: RoBERTa's first token is at 2."""
+        """Return one embedding table, float32 ``[rows, width]``.
+
+        Positions start after the row for padding, if there is one: RoBERTa's first token has position 2.
+        """
         table = model.get_submodule(self.tables[name])
         assert isinstance(table, nn.Embedding)
         first = table.padding_idx + 1 if name == "position" and table.padding_idx is not None else 0
         return table.weight.detach()[first:].float()
 
     def outside(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Modules outside the blocks, by our names: norm of the embeddings, projection, pooler, classifier."""
+        """Return modules outside the blocks by our names: norm of the embeddings, projection, pooler, classifier."""
         found = {own: dict(model.named_modules()).get(theirs) for own, theirs in self.modules.items()}
         return {own: module for own, module in found.items() if module is not None}
 
     def parts(self, model: nn.Module, blocks: Sequence[int] | None = None) -> list[dict[str, nn.Module]]:
-        """Parts of every block, by our names; with ``blocks`` of these alone."""
+        """Return the parts of every block, or of some ``blocks``, by our names."""
         found = list(model.get_submodule(self.layers).children())
         kept = found if blocks is None else [found[number] for number in blocks]
         return [{own: block.get_submodule(theirs) for own, theirs in self.layer.items()} for block in kept]
 
     def chosen(self, model: nn.Module, blocks: Sequence[int]) -> list[int]:
-        """Numbers of some of a model's blocks, checked.
+        """Check the numbers of some of a model's blocks, and return them.
 
         Raises:
-            InputError: they are no numbers, do not ascend, there is no such block, or they are all there are.
+            InputError: they are not numbers, are not in ascending order, do not exist, or are all there are.
         """
         count, numbers = len(list(model.get_submodule(self.layers).children())), list(blocks)
         known = all(type(number) is int and 0 <= number < count for number in numbers)
@@ -97,7 +105,7 @@ class Encoder:
 def like_bert(
     models: tuple[str, ...], about: str, base: str, *, head: Mapping[str, str], activation: str, **more: Any
 ) -> Encoder:
-    """An encoder whose parts have BERT's names; ``base``: where they are, ``head``: pooler and classifier."""
+    """Describe an encoder whose parts have BERT's names. ``base``: where they are; ``head``: pooler and classifier."""
     norm = {"embeddings.norm": f"{base}.embeddings.LayerNorm"}
     return Encoder(
         models=models,
@@ -126,7 +134,7 @@ def like_bert(
 
 
 def copy_into(own: nn.Module, source: nn.Module, name: str) -> None:
-    """Take over weights, whatever their precision.
+    """Copy weights of any precision.
 
     Raises:
         InputError: the module has other parameters, e.g. those of an adapter.

@@ -1,4 +1,4 @@
-"""MPNet: no token types, positions start behind the padding's, scores have a relative position bias."""
+"""MPNet: no token types, positions start after the padding's number, and scores have a relative position bias."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""RoBERTa and what is built like it: positions start behind the padding's."""
+"""RoBERTa, and models with the same structure: positions start after the padding's number."""
 
 from .encoder import like_bert
 
