@@ -51,7 +51,7 @@ def publish(
     from ..distill.start import RECIPE_FILE
     from ..hf import model_card
     from ..models.convert import convert_folder
-    from ..models.latent import LATENTS_FILE, save_latents
+    from ..models.latent import LATENTS_FILE, pack_latents
     from ..models.quantized import read_network
     from ..program.saving import check_embeddings, save
     from ..storage import check_folder
@@ -62,15 +62,15 @@ def publish(
     recipe, folder = finished.recipe, finished.networks.converting[-1]
     rows.find(recipe.task)
     program = convert_folder(folder, task=recipe.task)
+    packed = {LATENTS_FILE: pack_latents(read_network(folder))} if latents else {}
     result = _scored(program, finished, rows, output.name, verify_rows)
-    beside = {
+    beside: dict[str, str | bytes] = {
+        **packed,
         RECIPE_FILE: as_yaml(recipe),
         "results.json": result.as_json(),
         "README.md": model_card(program, result, recipe, finished.phases, name=output.name),
     }
     save(program, output, embeddings=embeddings, beside=beside)
-    if latents:
-        save_latents(read_network(folder), output / LATENTS_FILE)
     if json:
         print_json(result.model_dump())
         return

@@ -37,7 +37,12 @@ MARGIN, TURNS = 1e-3, 4
 
 
 def save_latents(network: QuantizedForSequenceClassification, path: Path) -> None:
-    """Write latent weights of all connections to a file, completely or not at all.
+    """Write latent weights (:func:`pack_latents`) to a file, completely or not at all."""
+    put_file(path, pack_latents(network))
+
+
+def pack_latents(network: QuantizedForSequenceClassification) -> bytes:
+    """Return the latent weights of all connections as the contents of a file.
 
     Raises:
         InputError: weights have a width whose latent weights are not supported.
@@ -50,7 +55,7 @@ def save_latents(network: QuantizedForSequenceClassification, path: Path) -> Non
             )
         codes, numbers = encode(linear)
         arrays |= {f"{site}.codes": codes, f"{site}.rows": numbers}
-    put_file(path, save(arrays))
+    return save(arrays)
 
 
 @torch.no_grad()

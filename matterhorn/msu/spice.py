@@ -91,6 +91,7 @@ def netlist(array: ArrayCircuit, output: str) -> str:
     name = f"{visible(array.connection.name)}: {device} in {circuit}"
     lines = [f"* {MARK}: {name}, {rows} rows, {columns // 2} neurons"]
     for part in parts:
+        # The first line of each part's docstring is a comment of the netlist.
         lines += [f"* {(part.__doc__ or '').splitlines()[0]}", *part(array)]
     return "\n".join([*lines, *_commands(array, visible(output)), ".end", ""])
 

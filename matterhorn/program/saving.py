@@ -34,7 +34,7 @@ def save(
     folder: Path,
     *,
     embeddings: str = EMBEDDINGS_FILE,
-    beside: Mapping[str, str] | None = None,
+    beside: Mapping[str, str | bytes] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a program's folder, completely or not at all (:func:`~matterhorn.storage.put_folder`).
@@ -47,7 +47,7 @@ def save(
         folder: the folder.
         embeddings: file for the embeddings, relative to ``folder``. If another program's file is there already, only
             the rows that differ are written, into the program's own folder.
-        beside: other text files, by name.
+        beside: contents of other files, by name.
         about: other keys of ``config.json``.
 
     Raises:
@@ -70,9 +70,9 @@ def save(
             (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
         (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
         config = _config(program, embeddings) | dict(about or {})
-        texts = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {})}
-        for name, text in (texts | _words(program, folder)).items():
-            (fresh / name).write_text(text, encoding="utf-8")
+        files = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {}), **_words(program, folder)}
+        for name, content in files.items():
+            (fresh / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     put_folder(folder, KIND, write, ties(program, shelf if "/" in embeddings else None))
 

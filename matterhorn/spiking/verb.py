@@ -134,6 +134,8 @@ def spike(
     >>> done.program.labels, done.answer["verified"]
     (('LABEL_0', 'LABEL_1'), True)
     """
+    if verify_rows < 1:
+        raise InputError(f"{verify_rows} rows", field="verify_rows", cure="verify one at least")
     about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
     places: dict[str, Any] = {"output": output, "chip": chip, "overwrite": overwrite, "glue_dir": glue_dir}
     plan, hardware = prepare(model, train, eval, **places, **about, **settings)

@@ -56,7 +56,7 @@ class Source(Strict):
             pairs are drawn from the texts of a line. ``table``: ``columns`` of tab-separated files, by name, or by
             number without a header. ``sentences``: sentences of running text, where lines and HTML breaks end one.
         members: for a tar archive, ``fnmatch`` patterns of the members to read.
-        quotes: how a table is quoted, as in :class:`~matterhorn.tasks.task.Task`. In a ``plain`` one a quote is a letter.
+        quotes: as in :class:`~matterhorn.tasks.task.Task`. In a ``plain`` table a quote is a letter.
     """
 
     about: str

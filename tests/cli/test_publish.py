@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from matterhorn.cli import app
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.errors import InputError
+from matterhorn.models.latent import LATENTS_FILE
 from matterhorn.program import load
 from matterhorn.tasks.results import read_result
 
-from ..networks import small_program
+from ..networks import small_network, small_program
 from ..tiny import PHASE, lay_dev, lay_run
 
 
@@ -57,9 +58,19 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
 
 def test_verification_may_take_fewer_rows_and_says_so(tmp_path):
     run, rows, output = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
-    publish(run, output, "--glue-dir", rows, "--verify-rows", "6")
+    publish(run, output, "--glue-dir", rows, "--verify-rows", "6", "--latents")
     assert read_result(output / "results.json").spiking[0].verify.n == 6
     assert "6 of 20 rows" in (output / "README.md").read_text()
+    assert LATENTS_FILE in json.loads((output / "manifest.json").read_text())["files"]
+
+
+def test_latents_that_are_not_kept_are_refused_before_any_work(tmp_path, monkeypatch):
+    run, rows, output = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
+    four_bits = small_network(weights="int4")
+    monkeypatch.setattr("matterhorn.models.quantized.read_network", lambda _: four_bits)
+    with pytest.raises(InputError, match="weights: int4 weights; latents are kept of"):
+        publish(run, output, "--glue-dir", rows, "--latents")
+    assert not list(tmp_path.glob("mine*"))
 
 
 def test_what_is_a_program_already_is_not_published(tmp_path):

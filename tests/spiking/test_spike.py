@@ -218,6 +218,7 @@ def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, re
     [
         ({"weights": "int3"}, "weights"),
         ({"deadzone": 3}, "deadzone"),
+        ({"verify_rows": 0}, "verify_rows: 0 rows; verify one at least"),
         ({"chip": "none"}, "none"),
         ({"text": "body"}, "body"),
         ({"label": "rating"}, "rating"),
