@@ -37,8 +37,8 @@ STALLED = "{} evaluations gained nothing on rows held out while training still f
 ENDLESS = 2**31
 """Number of steps of a phase that only the clock ends."""
 
-MOST = 4
-"""As many times the usual rows a step may count as, where scales follow what it sent."""
+LARGEST_STEP = 4
+"""Times the usual rows that a step counts as at most, where scales follow what it sent."""
 
 BRIEFEST = 1e-5
 """Minimum seconds of a step. Processes agree on the time in float32, which may not advance within one step."""
@@ -216,13 +216,13 @@ def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
 def usual_rows(train: Tokens, phase: Phase, seed: int) -> float:
     """Rows of a step that scales follow at their usual rate: ``batch_size``.
 
-    Steps of many tokens have more. They count as :data:`MOST` times the usual at most, so that tens of thousands of
-    tokens a step do not make scales overshoot; steps of a few thousand tokens are not affected.
+    Steps of many tokens have more. They count as :data:`LARGEST_STEP` times the usual at most, so that tens of
+    thousands of tokens a step do not make scales overshoot. Steps of a few thousand tokens are not affected.
     """
     if not phase.tokens:
         return phase.batch_size
     batches = even_batches(train, phase.tokens, seed)
-    return max(phase.batch_size, sum(len(rows) for rows, _ in batches) / len(batches) / MOST)
+    return max(phase.batch_size, sum(len(rows) for rows, _ in batches) / len(batches) / LARGEST_STEP)
 
 
 def token_batches(

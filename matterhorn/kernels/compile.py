@@ -13,6 +13,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
+from numba.core.sigutils import normalize_signature
 
 
 @cache
@@ -45,8 +46,11 @@ class _Cache(FunctionCache):
         rtsys.initialize(target_context)
         try:
             found = self._load_overload(sig, target_context)
+            if found is not None and tuple(found.signature.args) != tuple(normalize_signature(sig)[0]):
+                raise ValueError("code of other types, as two processes may leave it that compile at once")
         except Exception:  # whatever unpickling makes of a damaged file
-            self.flush()
+            with suppress(OSError):
+                self.flush()
             found = None
         if found is None:
             announce()

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..coding import EIGHTHS
 from ..nn import ActivationQuantizer, Events, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
 from ..nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
+from ..nn.digital import LEAST_STEP
 from ..program import Config
 from ..topology import POPULATIONS, SOURCE, STATIC
 from .product import event_product
@@ -63,7 +65,13 @@ class Block(nn.Module):
 
     @property
     def score_scale(self) -> Tensor:
-        """Real score of one integer step of Q·Kᵀ: s_q · s_k / √size."""
+        """Real score of one integer step of Q·Kᵀ: s_q · s_k / √size, in training and evaluation alike at least what the
+        softmax's table resolves."""
+        return self.real_score_scale.clamp(min=EIGHTHS * LEAST_STEP)
+
+    @property
+    def real_score_scale(self) -> Tensor:
+        """s_q · s_k / √size."""
         return self.population("queries").positive_scale * self.keys.positive_scale / math.sqrt(self.shape.head_size)
 
     @property

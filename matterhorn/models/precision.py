@@ -100,4 +100,4 @@ def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]
 
 def _shares(block: Block, scores: Tensor, keys: Tensor) -> Tensor:
     bias = None if block.relative_bias is None else by_distance(block.relative_bias, scores)
-    return plain_shares(scores, keys, block.score_scale, bias)
+    return plain_shares(scores, keys, block.real_score_scale, bias)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..coding.fixed import FRACTION, LIMIT
+from ..coding.fixed import EXP_ONE, FRACTION, LIMIT
 from ..topology import TABLES
 
-EXP_ONE = 2.0**14
-"""exp(0) in the softmax's table."""
+LEAST_STEP = 1e-5
+"""Smallest exponent that a table's step may have: such a table has a million entries."""
 
 
 def fixed_point(x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def exp_table(scale: float, *, shift: bool = False) -> Tensor:
 
     ``shift``: powers of two, exponents rounded.
     """
-    scale = max(float(scale), 1e-4)
+    scale = max(float(scale), LEAST_STEP)
     steps = np.arange(2 + math.ceil(math.log(2 * EXP_ONE) / scale))
     values = np.exp2(-np.round(steps * scale * math.log2(math.e))) if shift else np.exp(-steps * scale)
     table = np.round(EXP_ONE * values)

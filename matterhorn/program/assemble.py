@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ..coding import EIGHTHS, Code, frozen
+from ..coding.fixed import EXP_ONE
 from ..errors import InputError
 from ..kernels.layout import Readout, SoftmaxLayout, Table
 from ..topology import POPULATIONS, SOURCE, STATIC, TABLES
 from ..topology import Population as Kind
 from .config import Config
 from .decision import ProblemType
+from .packing import LOWEST
 from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store
 from .program import Program
 
@@ -49,6 +51,20 @@ class _Taker:
             raise InputError(f"numbers that {own.dtype} does not hold", field=name, cure="convert again")
         self.taken[name] = frozen(own)
         return self.taken[name]
+
+    def positive(self, name: str, *shape: int | None) -> NDArray[Any]:
+        """Take an array of float32 numbers that must be above 0, e.g. scales."""
+        values = self(name, np.float32, *shape)
+        if not (values > 0).all():
+            raise InputError(f"{values.min():g}, not above 0", field=name, cure="convert again")
+        return values
+
+    def integers(self, name: str, kind: Any, low: int, high: int, *shape: int | None) -> NDArray[Any]:
+        """Take an array of integers from ``low`` to ``high``."""
+        values = self(name, kind, *shape)
+        if values.size and not (low <= int(values.min()) and int(values.max()) <= high):
+            raise InputError(f"not all from {low} to {high}", field=name, cure="convert again")
+        return values
 
     def check_all_taken(self) -> None:
         """Check that there are no other arrays than those of a program.
@@ -98,7 +114,7 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
         _check_reach(f"{name}.{own}", connection, populations[SOURCE[own]])
     keys, values = (_store(take, f"{name}.{own}", config) for own in ("keys", "values"))
     norms = {own: _norm(take, f"{name}.{own}", config.hidden_size) for own in ("attention_norm", "feed_forward_norm")}
-    table = take(f"{name}.table", np.float32, None)
+    table = _table(take, f"{name}.table")
     joined = (("query",), ("key", "value")) if shape.is_cut(index) else (("query", "key", "value"),)
     arrays = {
         "-".join(group): Array.of(f"block.{index}.{'-'.join(group)}", [connections[own] for own in group], source)
@@ -125,6 +141,16 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
         heads=config.num_attention_heads,
         cut=shape.is_cut(index),
     )
+
+
+def _table(take: _Taker, name: str) -> NDArray[np.float32]:
+    """Take the softmax's table: whole numbers that fall from at most :data:`EXP_ONE` to 0."""
+    table = take(name, np.float32, None)
+    whole = table.size and table[0] <= EXP_ONE and table[-1] == 0 and (table == np.rint(table)).all()
+    if not whole or (table[1:] > table[:-1]).any():
+        problem = f"no whole numbers that fall from at most {EXP_ONE} to 0"
+        raise InputError(problem, field=name, cure="convert again")
+    return table
 
 
 def _relative_bias(take: _Taker, name: str, config: Config, unit: int) -> NDArray[np.int32]:
@@ -155,10 +181,10 @@ def _population(take: _Taker, name: str, config: Config, kind: Kind) -> Populati
         name=kind.name,
         neurons=neurons,
         code=code,
-        scale=np.float32(take(f"{name}.scale", np.float32)),
-        gain=take(f"{name}.gain", np.float32, neurons) if config.gains(kind.name) else None,
+        scale=np.float32(take.positive(f"{name}.scale")),
+        gain=take.positive(f"{name}.gain", neurons) if config.gains(kind.name) else None,
         zeros=take(f"{name}.zeros", np.int16, neurons) if config.zeros(kind.name) else None,
-        thresholds=take(f"{name}.thresholds", np.int32, neurons, code.top) if kind.fires else None,
+        thresholds=_thresholds(take, name, neurons, code.top) if kind.fires else None,
     )
 
 
@@ -166,11 +192,20 @@ def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection
     fan_in, fan_out = config.shape.fans(own)
     return Connection(
         kind=config.weights,
-        weights=take(f"{name}.weights", np.int8, fan_out, fan_in),
+        weights=_weights(take, f"{name}.weights", config.weights, fan_out, fan_in),
         offset=take(f"{name}.offset", np.int32, fan_out),
         scale=take(f"{name}.scale", np.float32, fan_out),
         bias=take(f"{name}.bias", np.float32, fan_out),
     )
+
+
+def _weights(take: _Taker, name: str, kind: str, fan_out: int, fan_in: int) -> NDArray[np.int8]:
+    """Take weights, each of which must be one of its kind's."""
+    low = LOWEST[kind]
+    weights = take.integers(name, np.int8, low, -low if kind in ("int1", "ternary") else -1 - low, fan_out, fan_in)
+    if kind == "int1" and not weights.all():
+        raise InputError("zeros, which one bit does not hold", field=name, cure="convert again")
+    return weights
 
 
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
@@ -188,8 +223,17 @@ def _check_reach(name: str, connection: Connection, source: Population) -> None:
 
 def _store(take: _Taker, name: str, config: Config) -> Store:
     bits = config.kv_bits
-    thresholds = take(f"{name}.thresholds", np.int32, config.hidden_size, 2**bits - 1)
-    return Store(bits, np.float32(take(f"{name}.scale", np.float32)), thresholds)
+    thresholds = _thresholds(take, name, config.hidden_size, 2**bits - 1)
+    return Store(bits, np.float32(take.positive(f"{name}.scale")), thresholds)
+
+
+def _thresholds(take: _Taker, name: str, neurons: int, levels: int) -> NDArray[np.int32]:
+    """Take thresholds, which rise with the level."""
+    field = f"{name}.thresholds"
+    values = take.integers(field, np.int32, -REACH, REACH + 1, neurons, levels)
+    if (values[:, 1:] < values[:, :-1]).any():
+        raise InputError("thresholds that fall", field=field, cure="convert again")
+    return values
 
 
 def _norm(take: _Taker, name: str, width: int) -> Norm:

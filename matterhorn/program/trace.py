@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -216,14 +217,18 @@ class Trace:
         for length, count in other.lengths.items():
             self.lengths[length] = self.lengths.get(length, 0) + count
         for name, theirs in other.connections.items():
-            ours = self.connections.setdefault(name, theirs)
-            if ours is not theirs:
-                for counted in COUNTED:
-                    setattr(ours, counted, getattr(ours, counted) + getattr(theirs, counted))
+            if name not in self.connections:
+                self.connections[name] = deepcopy(theirs)
+                continue
+            ours = self.connections[name]
+            for counted in COUNTED:
+                setattr(ours, counted, getattr(ours, counted) + getattr(theirs, counted))
         for name, step in other.digital.items():
-            own = self.digital.setdefault(name, step)
-            if own is not step:
-                own.elements, own.vectors = own.elements + step.elements, own.vectors + step.vectors
+            if name not in self.digital:
+                self.digital[name] = deepcopy(step)
+                continue
+            own = self.digital[name]
+            own.elements, own.vectors = own.elements + step.elements, own.vectors + step.vectors
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, as gzipped JSON.

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..kernels.attention import scores_are_short
 from ..kernels.block import NO_NUMBER, enter, finish, room_for, run_block
 from ..kernels.bound import Bound
@@ -26,8 +27,8 @@ from .sequences import Sequences
 Sizes = tuple[int, int, int]
 """Tokens, sequences, and the tokens of the longest."""
 
-WORTHWHILE = 128
-"""Minimum number of tokens from which a single sequence is divided among threads."""
+WORTHWHILE, LEAST = 128, 16
+"""Minimum number of tokens from which a single sequence is divided among threads, and of each thread's part."""
 
 
 class Blocks:
@@ -65,11 +66,15 @@ class Blocks:
         return x[:count] if self.program.shape.first_only else x
 
     def _shared(self, x: Stream, sequences: Sequences, threads: int) -> None:
-        """Run one sequence, with a part of the tokens in each thread.
+        """Run one sequence, with a part of the tokens, at least :data:`LEAST`, in each thread.
 
         Threads wait for each other once per block, when all keys and values are there. Consecutive blocks have separate
         keys and values, since a fast thread writes the next ones while a slow one still reads.
+
+        Raises:
+            InputError: so many threads cannot be started.
         """
+        threads = max(1, min(threads, len(x) // LEAST))
         ends = np.linspace(0, len(x), threads + 1).astype(int).tolist()
         taken = [self._room((len(x), 1, len(x))) for _ in range(max(2, threads))]
         common = [{name: getattr(room.value, name) for name in ("keys", "values")} for _, room in taken[:2]]
@@ -77,6 +82,13 @@ class Blocks:
         barrier = Barrier(threads)
 
         def work(number: int) -> int:
+            try:
+                return run(number)
+            except BaseException:
+                barrier.abort()  # or the others would wait forever
+                raise
+
+        def run(number: int) -> int:
             first, last, failed = ends[number], ends[number + 1], 0
             places = (sequences.starts, sequences.ones, sequences.places)
             rooms = [Bound(taken[number][1].value._replace(**shared, **written)) for shared in common]
@@ -87,9 +99,8 @@ class Blocks:
                 failed = failed or end(x, first, last, np.array([0, last - first]), *places, layout, room)
             return failed
 
-        with ThreadPoolExecutor(threads) as pool:
-            for failed in pool.map(work, range(threads)):
-                self._check(failed)
+        for failed in _all_of(work, threads, barrier):
+            self._check(failed)
         self._rooms.extend(taken)
 
     def _check(self, failed: int) -> None:
@@ -140,3 +151,21 @@ class Blocks:
     def _examples(self) -> tuple[Any, Any, Bound]:
         """Arguments of the right types: a residual stream, places, a room."""
         return np.empty((0, self.program.shape.width), np.float32), np.zeros(1, np.int64), self._new((0, 0, 0))
+
+
+def _all_of(work: Callable[[int], int], threads: int, barrier: Barrier) -> list[int]:
+    """Results of ``work(0)``, ``work(1)``, …, which wait for each other at a barrier, in a thread each.
+
+    Raises:
+        InputError: a thread cannot be started.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            parts = [pool.submit(work, number) for number in range(threads)]
+        except RuntimeError as error:
+            barrier.abort()
+            raise InputError(f"{threads} threads ({error})", field="threads", cure="give fewer") from error
+    raised = [one for part in parts if (one := part.exception())]
+    for one in sorted(raised, key=lambda one: isinstance(one, BrokenBarrierError)):
+        raise one  # what broke the barrier, rather than that it is broken
+    return [part.result() for part in parts]

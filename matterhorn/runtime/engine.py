@@ -269,13 +269,19 @@ def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None 
 
 
 def threads_of(given: int | None) -> int:
-    """Number of threads: the number given, else ``OMP_NUM_THREADS``, else the number of processors."""
+    """Number of threads: the number given, else ``OMP_NUM_THREADS``, else the number of processors that this process
+    may use."""
     if given is None:
         named = os.environ.get("OMP_NUM_THREADS", "")
-        return int(named) if named.isdigit() and int(named) > 0 else os.cpu_count() or 1
+        return int(named) if named.isdigit() and int(named) > 0 else processors()
     if not isinstance(given, (int, np.integer)) or given < 1:
         raise InputError(f"{given!r} threads", field="threads", cure="give 1 or more")
     return given
+
+
+def processors() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:

@@ -104,6 +104,7 @@ def _probability_levels(scores: Potentials, softmax: SoftmaxLayout, population: 
     weights = softmax.table[distance]
     total = np.maximum(weights.sum(-1, keepdims=True, dtype=np.float64), 1).astype(np.float32)
     if softmax.by_shifts:
-        total = np.exp2(np.ceil(np.log2(total))).astype(np.float32)
+        mantissa, exponent = np.frexp(total)
+        total = np.ldexp(np.float32(1), exponent - (mantissa == 0.5))  # the power of two above, or itself
     levels: NDArray[np.float32] = np.rint((weights / total) / softmax.scale)
     return levels.clip(0, population.code.top).astype(np.uint8)

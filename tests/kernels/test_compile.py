@@ -50,6 +50,16 @@ def test_what_is_damaged_is_compiled_anew(tmp_path):
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own, check=True).stdout
 
     assert ran() == "3\n"
+    (index,) = (tmp_path / "cache").rglob("*.nbi")
+    whole = [path.read_bytes() for path in (tmp_path / "cache").rglob("*.nbc")]
+    assert subprocess.run(
+        [sys.executable, "-c", "from some_kernels import add; print(add(1.0, 2.0))"], capture_output=True, env=own
+    ).stdout
+    for path in (tmp_path / "cache").rglob("*.nbc"):  # as two processes may leave it that compile at once
+        path.write_bytes(whole[0])
+    other = "from some_kernels import add; print(add(1.0, 2.5))"
+    done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, env=own)
+    assert done.stdout == "3.5\n" and ran() == "3\n" and index.exists()
     for end, data in (("nbi", b""), ("nbi", b"0.0\njunk"), ("nbc", b"\x80\x04junk"), ("nbc", b"")):
         for path in (tmp_path / "cache").rglob(f"*.{end}"):
             path.write_bytes(data)

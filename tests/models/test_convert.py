@@ -144,7 +144,7 @@ BREAKAGES = {
     "a zero point": ("hidden.zeros", lambda a: a + 1),
     "a gain of the intermediate": ("intermediate.thresholds", lambda a: a[::-1]),
     "a gain": ("hidden.gain", lambda a: (a * 1.1).astype(np.float32)),
-    "the softmax table": ("table", lambda a: np.concatenate([a[:1], (a[1:] * 0.2).astype(np.float32)])),
+    "the softmax table": ("table", lambda a: np.concatenate([a[:1], np.floor(a[1:] * np.float32(0.2))])),
 }
 
 

@@ -104,6 +104,19 @@ def test_shares_that_are_shifts_are_so_in_training_too():
     assert bool(scores.grad.any())
 
 
+def test_scores_that_are_small_are_shared_in_evaluation_as_in_training():
+    """Many steps of an attention that is nearly even; below what a table can hold, both take its least step."""
+    network = small_network(k=1, mean=True, activation_bits=6, kv_bits=6)
+    block, draw = network.layers()[0], torch.Generator().manual_seed(0)
+    scores = torch.randint(-4000, 4000, (2, 4, 5, 7), generator=draw).float()
+    keys = torch.ones(2, 1, 1, 7, dtype=torch.bool)
+    for scale in (3e-4, 1e-5, 1e-7):
+        with torch.no_grad():
+            block.keys.scale.mul_(scale / float(block.real_score_scale))
+        trained, exact = (block.train(mode).shares(scores, keys).detach() for mode in (True, False))
+        torch.testing.assert_close(trained, exact, atol=1e-3, rtol=0)
+
+
 def test_the_loss_is_that_of_the_outputs():
     for labels, wanted in ((2, torch.tensor([0, 1, 1, 0, 1, 0])), (1, torch.rand(6))):
         network = small_network(labels=labels)

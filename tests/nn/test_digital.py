@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from matterhorn.coding.fixed import EXP_ONE
 from matterhorn.nn import DigitalLinear, QuantizedEmbeddings, quantize_int8
 from matterhorn.nn.digital import (
-    EXP_ONE,
     FixedDigitalLinear,
     FixedLayerNorm,
     digital_linear,

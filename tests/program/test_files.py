@@ -8,22 +8,25 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoTokenizer
 
 from matterhorn.errors import InputError
+from matterhorn.models import convert, quantize
 from matterhorn.program import Program, find, load, shipped
-from matterhorn.program.disk import from_disk, to_disk
+from matterhorn.program.disk import FAR, from_disk, to_disk
 from matterhorn.program.files import load_classifier
 from matterhorn.program.packing import pack, pack_ternary, unpack_ternary
 from matterhorn.program.saving import save
 from matterhorn.program.seal import seal
 from matterhorn.program.text import read_tokenizer
+from matterhorn.runtime import verify
 from matterhorn.storage import Manifest, put_folder, read_manifest, sha256
 
-from ..networks import small_program, small_tokenizer
+from ..networks import small_arrays, small_batch, small_bert, small_program, small_tokenizer
 
 SHARED = "../shared/tables.safetensors"
 
@@ -48,11 +51,8 @@ def with_arrays(program: Program, **changed: np.ndarray) -> Program:
 def assert_same(one: Program, other: Program) -> None:
     assert (one.config, one.labels, one.task) == (other.config, other.labels, other.task)
     for name, value in one.arrays().items():
-        own = other.arrays()[name]
-        if name.endswith("thresholds"):  # out of reach stays out of reach, whatever the number
-            within = np.abs(value) < 2**15 - 1
-            value, own = value[within], own[within]
-        assert np.array_equal(value, own), name
+        assert np.array_equal(value, other.arrays()[name]), name
+    assert one.hash == other.hash
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,34 @@ def test_a_program_survives_saving(options, tmp_path):
     again.save(tmp_path / "q")
     assert load(tmp_path / "q").hash == again.hash
     assert np.array_equal(again.encode(["abc"])["input_ids"], program.encode(["abc"])["input_ids"])
+
+
+@pytest.mark.parametrize("weights", ["int1", "ternary", "int4"])
+def test_thresholds_out_of_reach_survive_saving(weights, tmp_path):
+    """Pruned neurons reach some levels always and the others never, though potentials pass 16 bits."""
+    teacher = small_bert()
+    with torch.no_grad():
+        feed = teacher.bert.encoder.layer[0].intermediate.dense
+        feed.weight[:4], feed.bias[:4] = 0, torch.tensor([3.0, 0.3, 0.0, -1.0])
+    network = quantize(teacher, weights=weights, dead_zone=1, batches=[small_batch()]).eval()
+    program = convert(network, tokenizer=small_tokenizer())
+    far = {*FAR} & {*program.arrays()["blocks.0.intermediate.thresholds"].ravel().tolist()}
+    program.save(tmp_path / "p")
+    assert far and load(tmp_path / "p", hash=program.hash).hash == program.hash
+    assert verify(load(tmp_path / "p"), [small_arrays()], against=network).identical
+
+
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("largest", [9, 2**15 - 2, 2**15 - 1, 2**20])
+def test_thresholds_of_any_size_are_stored_as_they_are(program, largest, far, tmp_path):
+    name = "blocks.0.intermediate.thresholds"
+    rows = np.sort(np.random.default_rng(largest).integers(-largest, largest + 1, program.arrays()[name].shape), axis=1)
+    rows[3] = np.linspace(-largest, largest, rows.shape[1]).astype(int)
+    if far:
+        rows[0], rows[1, :2], rows[1, -1] = FAR[1], FAR[0], FAR[1]
+    changed = with_arrays(program, **{name.replace(".", "__"): rows.astype(np.int32)})
+    changed.save(tmp_path / "p")
+    assert_same(changed, load(tmp_path / "p"))
 
 
 def test_a_program_knows_how_many_texts_a_row_has(program, tmp_path):

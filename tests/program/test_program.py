@@ -106,7 +106,13 @@ def test_the_hash_knows_every_array_the_config_and_the_labels(program):
         changed = value.copy()
         if name.endswith(("silent", "silent_value")):
             continue  # (bound to each other: the next test)
-        changed.reshape(-1)[0] += 1
+        flat = changed.reshape(-1)
+        if name.startswith("blocks.") and name.endswith("weights"):
+            flat[0] *= -1  # one bit
+        elif name.endswith(".table"):
+            flat[flat > 0] -= 1  # still falling
+        else:
+            flat[-1 if name.endswith("thresholds") else 0] += 1  # still rising
         seen.add(Program.from_arrays(program.config, program.arrays() | {name: changed}, labels=program.labels).hash)
     config = dataclasses.replace(program.config, layer_norm_eps=1e-5)
     seen.add(Program.from_arrays(config, program.arrays(), labels=program.labels).hash)
@@ -137,6 +143,17 @@ SCALE = "embeddings.position_scale"
         (SCALE, lambda values: values.astype(object), "object instead of float32"),
         ("pooler.weights", lambda values: np.full(values.shape, 300), "numbers that int8 does not hold"),
         ("junk", lambda _: np.zeros(3), "no array of such a program"),
+        ("blocks.0.probabilities.scale", lambda values: -values, "-.*, not above 0"),
+        ("blocks.0.input.scale", lambda values: 0 * values, "0, not above 0"),
+        ("blocks.1.keys.scale", lambda values: -values, "-.*, not above 0"),
+        ("blocks.0.table", lambda values: values[:0], "no whole numbers that fall"),
+        ("blocks.0.table", lambda values: values[::-1].copy(), "no whole numbers that fall"),
+        ("blocks.0.table", lambda values: values[:1], "no whole numbers that fall"),
+        ("blocks.0.table", lambda values: 2 * values, "no whole numbers that fall"),
+        ("blocks.0.intermediate.thresholds", lambda values: values[:, ::-1].copy(), "thresholds that fall"),
+        ("blocks.0.values.thresholds", lambda values: values + np.int32(2**25), "not all from -16777215 to 16777216"),
+        ("blocks.0.query.weights", lambda values: 0 * values, "zeros, which one bit does not hold"),
+        ("blocks.0.query.weights", lambda values: 2 * values, "not all from -1 to 1"),
     ],
 )
 def test_arrays_that_no_folder_may_hold_are_named(program, name, change, said):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import matterhorn.runtime.blocks as blocks
+from matterhorn.errors import InputError
 from matterhorn.kernels.ticks import STAGES
 from matterhorn.runtime import Engine
 from matterhorn.runtime.events import EventsBackend
@@ -54,6 +56,7 @@ def test_blocks_give_the_bits_of_single_steps(options):
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_share_one_text(monkeypatch, threads):
     monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    monkeypatch.setattr(blocks, "LEAST", 1)
     program = small_program(1)
     engine = Engine(program, threads=threads)
     for length in (8, 33, 64, 9):
@@ -61,8 +64,46 @@ def test_threads_share_one_text(monkeypatch, threads):
         assert np.array_equal(engine(**batch).logits, stepwise(program, batch))
 
 
+def test_more_threads_than_tokens_change_no_bit(monkeypatch):
+    monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    monkeypatch.setattr(blocks, "LEAST", 1)
+    program = small_program(1)
+    batch = small_arrays(seed=3, rows=1, longest=64)
+    right = stepwise(program, batch)
+    engine = Engine(program, threads=300)
+    for _ in range(5):
+        assert np.array_equal(engine(**batch).logits, right)
+
+
+def test_a_thread_that_fails_ends_the_others(monkeypatch):
+    """One line instead of threads that wait for each other forever."""
+    monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    program, batch = small_program(1), small_arrays(seed=3, rows=1, longest=64)
+    start, started = threading.Thread.start, []
+
+    def refuse(self):
+        started.append(self)
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(InputError, match=r"threads: 4 threads \(can't start new thread\); give fewer"):
+            Engine(program, threads=4)(**batch)
+    engine = Engine(program, threads=4)
+    assert engine._blocks is not None
+    calls = iter([0, 1])
+    room = engine._blocks._room
+    engine._blocks._parts = [(lambda *_: 1 // next(calls, 1), lambda *_: 0)] * len(program.blocks)
+    with pytest.raises(ZeroDivisionError):
+        engine(**batch)
+    assert room((1, 1, 1))
+
+
 def test_calls_at_once_do_not_meet(monkeypatch):
     monkeypatch.setattr(blocks, "WORTHWHILE", 8)
+    monkeypatch.setattr(blocks, "LEAST", 1)
     program = small_program(1)
     engine = Engine(program, threads=2)
     batches = [small_arrays(seed=seed, rows=1, longest=5 + seed) for seed in range(12)]

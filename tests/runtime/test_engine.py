@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from matterhorn.errors import InputError
+from matterhorn.kernels.layout import SoftmaxLayout
 from matterhorn.models import convert
 from matterhorn.runtime import Engine, SlotRecorder, verify
+from matterhorn.runtime.blocks import Blocks
 from matterhorn.runtime.engine import cut
 from matterhorn.runtime.sequences import Sequences
+from matterhorn.runtime.stepped import _probability_levels
 
 from ..networks import small_arrays, small_bert, small_network, small_program, small_tokenizer
 
@@ -205,10 +208,30 @@ def test_backends_are_compared_with_one_another_where_there_is_no_network(progra
         verify(program, [])
 
 
+def test_a_sum_just_above_a_power_of_two_is_divided_by_the_next_one_in_every_backend():
+    """Of 128 weights of 2¹⁴ and one of 1, by shifts; the logarithm of such a sum is that of 2²¹ in float32."""
+    weights = np.array([[2.0**14] * 128 + [1.0]], np.float32)
+    table = np.sort(np.unique(np.concatenate([weights[0], [0]])))[::-1].astype(np.float32)
+    population = small_program(1).blocks[0].populations["probabilities"]
+    scores = np.array([[0] * 128 + [-1]], np.int32)
+    softmax = SoftmaxLayout(table, np.zeros((1, 0), np.int32), np.float32(1 / 400), True)
+    right = np.rint(weights / np.float32(2**22) * np.float32(400)).clip(0, population.code.top)
+    assert np.array_equal(_probability_levels(scores, softmax, population), right)
+
+
+def test_the_code_that_answers_is_verified_too(program, monkeypatch):
+    """Watched, ``events`` goes step by step; otherwise whole blocks are one call."""
+    right = Blocks.__call__
+    monkeypatch.setattr(Blocks, "__call__", lambda self, *given: right(self, *given) + np.float32(1))
+    report = verify(program, ["abc def", "a"])
+    assert not report.identical and report.logits_different == 4 and not report.levels_different
+    assert report.first_difference["where"] == "logits" and report.first_difference["backend"] == "events"
+
+
 def test_a_batch_alone_is_verified_as_a_batch_and_not_by_the_names_of_its_arrays(program):
     batch = program.encode(["abc def", "a"])
     report = verify(program, batch, backends=["exact", "events"])
-    assert report.n == 2 and report.logits_compared == 4
+    assert report.n == 2 and report.logits_compared == 2 * 4  # events: watched, and not
     labelled = {name: values.tolist() for name, values in batch.items()} | {"labels": [0, 1]}
     assert verify(program, [labelled], against=small_network(k=1), backends=["exact"]).n == 2
     with pytest.raises(InputError, match="batch 1: no input_ids"):

@@ -150,6 +150,17 @@ def test_a_trace_adds_up_over_batches(ran):
     assert parts[0].rows == trace.rows
 
 
+def test_merging_into_a_new_trace_leaves_the_others_as_they_are(ran):
+    program, *_ = ran
+    one, other = (Engine(program)(**small_arrays(seed), trace=True).trace for seed in (1, 2))
+    before = one.events, one.digital["block.0.softmax"].elements
+    total = Trace(one.shape, one.vocabulary, one.labels, one.program)
+    total.merge(one)
+    total.merge(other)
+    after = one.events, one.digital["block.0.softmax"].elements
+    assert total.events == one.events + other.events and after == before
+
+
 @pytest.mark.parametrize("backend", ["stepped", "events"])
 def test_backends_leave_the_same_trace(ran, backend):
     program, _, trace, _ = ran
