@@ -19,7 +19,7 @@ from ..topology import POPULATIONS, SOURCE, STATIC, TABLES
 from ..topology import Population as Kind
 from .config import Config
 from .decision import ProblemType
-from .packing import LOWEST
+from .packing import LEAST_WEIGHT
 from .parts import REACH, Array, Block, Connection, Embeddings, Head, Norm, Population, Store
 from .program import Program
 
@@ -201,7 +201,7 @@ def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection
 
 def _weights(take: _Taker, name: str, kind: str, fan_out: int, fan_in: int) -> NDArray[np.int8]:
     """Take weights, each of which must be one of its kind's."""
-    low = LOWEST[kind]
+    low = LEAST_WEIGHT[kind]
     weights = take.integers(name, np.int8, low, -low if kind in ("int1", "ternary") else -1 - low, fan_out, fan_in)
     if kind == "int1" and not weights.all():
         raise InputError("zeros, which one bit does not hold", field=name, cure="convert again")

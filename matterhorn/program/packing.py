@@ -19,7 +19,7 @@ from ..kernels.lookup import GROUP
 BITS = {"int1": 1, "ternary": 2, "int2": 2, "int4": 4}
 """Bits per weight in binary, as digital arrays store it."""
 
-LOWEST = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
+LEAST_WEIGHT = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
 """Smallest weight of each kind."""
 
 TRITS = 3 ** np.arange(5)
@@ -35,7 +35,7 @@ AT_ONCE = 2**22
 
 def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
     """Integers ``[rows, n]`` → uint8 ``[rows, ⌈n·bits/8⌉]``, high bits first. 1-bit weights are ±1, stored as 1, 0."""
-    codes = (weights > 0 if kind == "int1" else weights - LOWEST[kind]).astype(np.uint8)
+    codes = (weights > 0 if kind == "int1" else weights - LEAST_WEIGHT[kind]).astype(np.uint8)
     bits = (codes[..., None] >> np.arange(BITS[kind], dtype=np.uint8)[::-1]) & 1
     return np.packbits(bits.reshape(len(codes), -1), axis=1)
 
@@ -44,7 +44,7 @@ def unpack(packed: NDArray[np.uint8], kind: str, columns: int) -> NDArray[np.int
     """Undo :func:`pack`: uint8 → int8 ``[rows, columns]``."""
     bits = np.unpackbits(packed, axis=1, count=columns * BITS[kind]).reshape(len(packed), columns, BITS[kind])
     codes: NDArray[np.int8] = bits[..., 0].view(np.int8) if BITS[kind] == 1 else _whole(bits, BITS[kind])
-    return (2 * codes - 1 if kind == "int1" else codes + np.int8(LOWEST[kind])).astype(np.int8)
+    return (2 * codes - 1 if kind == "int1" else codes + np.int8(LEAST_WEIGHT[kind])).astype(np.int8)
 
 
 def pack_ternary(weights: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -77,7 +77,7 @@ def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.
         return None
     ends = rows[:, [0, -1]].astype(np.int64)
     off = rows - _evenly(ends, rows.shape[1])
-    if int(off.min()) < LOWEST["int2"] or int(off.max()) > -1 - LOWEST["int2"]:
+    if int(off.min()) < LEAST_WEIGHT["int2"] or int(off.max()) > -1 - LEAST_WEIGHT["int2"]:
         return None
     return ends.astype(np.int32), pack(off.astype(np.int8), "int2")
 
