@@ -93,8 +93,7 @@ def rematch(rows: Tokens, table: Tensor, count: int, seed: int) -> Tokens:
         InputError: the rows are single sentences.
     """
     if not any(map(any, rows.types)):
-        problem = "rows of one sentence, or of two that the tokenizer does not mark, have no partners"
-        raise InputError(problem, field="rematched", cure="leave it out of the recipe")
+        raise InputError("rows of one sentence have no partners", field="rematched", cure="leave it out of the recipe")
     seams = [types.index(1) for types in rows.types]
     firsts = [tuple(ids[:seam]) for ids, seam in zip(rows.ids, seams, strict=True)]
     seconds = [tuple(ids[seam:]) for ids, seam in zip(rows.ids, seams, strict=True)]

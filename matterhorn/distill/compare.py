@@ -56,16 +56,20 @@ def with_likeness(rows: Tokens, backbone: PreTrainedModel) -> Tokens:
     """
     pairs = [i for i, types in enumerate(rows.types) if is_pair(types)]
     if len(pairs) < 2:
-        problem, cure = f"{len(pairs)} pairs whose two texts the tokenizer marks", "a teacher that compares needs pairs"
-        raise InputError(problem, field="texts", cure=cure)
+        raise InputError(f"{len(pairs)} pairs", field="texts", cure="add pairs: a teacher that compares needs two")
     own = rows.subset(pairs)
     seams = [types.index(1) for types in own.types]
-    firsts = [ids[:seam] for ids, seam in zip(own.ids, seams, strict=True)]
+    firsts = [_ended_once(ids[:seam]) for ids, seam in zip(own.ids, seams, strict=True)]
     seconds = [[ids[0], *ids[seam:]] for ids, seam in zip(own.ids, seams, strict=True)]
     one, other = (embeddings(backbone, replace(own, ids=side)) for side in (firsts, seconds))
     found = F.cosine_similarity(one, other)
     scores = (found - found.mean()) / found.std().clamp(min=1e-6)
     return replace(own, labels=scores.tolist(), is_regression=True)
+
+
+def _ended_once(ids: list[int]) -> list[int]:
+    """A first sentence without the second of two separators, which RoBERTa puts between sentences."""
+    return ids[:-1] if len(ids) > 2 and ids[-1] == ids[-2] else ids
 
 
 @torch.no_grad()

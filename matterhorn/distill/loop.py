@@ -37,6 +37,9 @@ STALLED = "{} evaluations gained nothing on rows held out while training still f
 ENDLESS = 2**31
 """Steps of a phase that only the clock ends."""
 
+MOST = 4
+"""As many times the usual rows a step may count as, where scales follow what it sent."""
+
 BRIEFEST = 1e-5
 """Seconds of a step, at least: processes agree on the time in float32, which may stand still for one."""
 
@@ -201,6 +204,18 @@ def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
         return phase.steps or ENDLESS
     epoch = len(even_batches(train, phase.tokens, seed)) if phase.tokens else math.ceil(len(train) / phase.batch_size)
     return max(1, round(phase.epochs * epoch))
+
+
+def usual_rows(train: Tokens, phase: Phase, seed: int) -> float:
+    """Rows of a step that scales follow at their usual rate: ``batch_size``.
+
+    Steps of many tokens have more. They count as :data:`MOST` times the usual at most, so that tens of thousands of
+    tokens a step do not make scales overshoot; steps of a few thousand tokens are not affected.
+    """
+    if not phase.tokens:
+        return phase.batch_size
+    batches = even_batches(train, phase.tokens, seed)
+    return max(phase.batch_size, sum(len(rows) for rows, _ in batches) / len(batches) / MOST)
 
 
 def token_batches(

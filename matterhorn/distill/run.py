@@ -20,7 +20,7 @@ from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
 from ..tasks.tokens import Tokens, tokenize
 from .compare import TASK, with_likeness, with_strangers
-from .loop import Kept, check_tracker, run_phase
+from .loop import Kept, check_tracker, run_phase, usual_rows
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_majority, by_metric
 from .noise import Chips
@@ -205,7 +205,7 @@ def loss_of(
         loss.silence = Silence(
             student,
             mixture(learn, seed),
-            batch_size=phase.batch_size,
+            batch_size=usual_rows(learn, phase, seed),
             silent_share=phase.silent_share,
             quiet_share=phase.quiet_share,
             densities=phase.densities or None,

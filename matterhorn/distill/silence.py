@@ -75,7 +75,8 @@ class Silence:
 
     Args:
         student: the network at the start. Its scales are not learned from here on.
-        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training.
+        batch: training rows of all lengths, to count on. batch_size: rows of a pass in training, over all processes;
+            passes of more rows are followed faster.
         silent_share, quiet_share: over all connections; with both, the one that leaves fewer events decides.
     """
 
@@ -84,7 +85,7 @@ class Silence:
         student: QuantizedForSequenceClassification,
         batch: Batch,
         *,
-        batch_size: int,
+        batch_size: float,
         silent_share: float | None = None,
         quiet_share: float | None = None,
         densities: Mapping[str, float] | None = None,

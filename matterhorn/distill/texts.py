@@ -122,4 +122,4 @@ def vocabulary(tokenizer: Tokenizer) -> list[int]:
 def join(parts: list[Tokens]) -> Tokens:
     """All rows in one, without labels."""
     ids, types = ([row for part in parts for row in getattr(part, kind)] for kind in ("ids", "types"))
-    return replace(parts[0], ids=ids, types=types, labels=[])
+    return replace(parts[0], ids=ids, types=types, labels=[], typed=all(part.typed for part in parts))

@@ -70,7 +70,7 @@ class DistillationTrainer(Trainer):
             self.distillation.silence = Silence(
                 model,
                 self._sample(),
-                batch_size=args.per_device_train_batch_size,
+                batch_size=args.train_batch_size * args.world_size,
                 silent_share=silent_share,
                 quiet_share=quiet_share,
             )

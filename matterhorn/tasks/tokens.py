@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..program import Program
@@ -31,13 +31,17 @@ PADS = ("[PAD]", "<pad>")
 @dataclass(frozen=True)
 class Tokens:
     """Tokenized rows: ``ids[i]`` and ``types[i]`` are lists of one length each; ``labels`` as in
-    :class:`~matterhorn.tasks.rows.Examples`; ``pad`` is the number of the token that fills rows up."""
+    :class:`~matterhorn.tasks.rows.Examples`; ``pad`` is the number of the token that fills rows up.
+
+    ``types[i]`` says which sentence each token belongs to: 0 for the first, 1 for the second. Networks are told so
+    (``token_type_ids``) only where their tokenizer marks sentences (``typed``): RoBERTa's and MPNet's do not."""
 
     ids: list[list[int]]
     types: list[list[int]]
     labels: list[Any]
     pad: int = 0
     is_regression: bool = False
+    typed: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +59,8 @@ class Tokens:
     def encoded(self, rows: list[int], length: int | None = None) -> Encoded:
         """Padded int64 arrays of some rows, as an engine takes them: ``input_ids, attention_mask, token_type_ids``,
         ``[n, L]``; L is ``length``, or that of the longest row."""
-        return pad([self.ids[i] for i in rows], [self.types[i] for i in rows], self.pad, length)
+        types = [self.types[i] if self.typed else [0] * len(self.ids[i]) for i in rows]
+        return pad([self.ids[i] for i in rows], types, self.pad, length)
 
     def batch(self, rows: list[int], length: int | None = None) -> dict[str, NDArray[Any]]:
         """The same and, where there are any, ``labels``: int64 classes ``[n]``; float32 scores ``[n]``, or
@@ -72,8 +77,19 @@ def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: i
     own = reader(tokenizer, max_length, pairs=any(len(row) == 2 for row in examples.texts))
     coded = encodings(own, [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts])
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
+    pairs = [len(texts) == 2 for texts in examples.texts]
+    typed = any(map(any, types)) or not any(pairs)
+    if not typed:
+        types = [_sentences(row) if pair else row.type_ids for row, pair in zip(coded, pairs, strict=True)]
     pad = next((number for number in map(own.token_to_id, PADS) if number is not None), 0)
-    return Tokens(ids, types, examples.labels, pad, task.is_regression)
+    return Tokens(ids, types, examples.labels, pad, task.is_regression, typed)
+
+
+def _sentences(pair: Encoding) -> list[int]:
+    """Which sentence each token of a pair belongs to: separators to the first; of an empty second the last one."""
+    size = len(pair.ids)
+    second = pair.sequence_ids.index(1) if 1 in pair.sequence_ids else size - 1
+    return [0] * second + [1] * (size - second)
 
 
 def tokens_for(program: Program, examples: Examples, max_length: int, *, task: Task) -> Tokens:

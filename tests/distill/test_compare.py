@@ -52,6 +52,13 @@ def test_pairs_are_labelled_with_the_cosine_of_their_sides():
     torch.testing.assert_close(own, torch.cat(states), rtol=1e-4, atol=1e-5)
 
 
+def test_a_first_sentence_before_two_separators_ends_once():
+    """RoBERTa's way; alone it is read as anybody would give it."""
+    one = Tokens([[2, 7, 8, 3, 3, 9, 3], [2, 5, 3, 3, 6, 3]], [[0] * 5 + [1] * 2, [0] * 4 + [1] * 2], [], typed=False)
+    other = rows_of([([7, 8], [9]), ([5], [6])])
+    assert with_likeness(one, small_bert()).labels == pytest.approx(with_likeness(other, small_bert()).labels)
+
+
 def test_some_pairs_get_the_second_sentence_of_another():
     """Whole, with its types; first sentences and rows of one sentence stay."""
     rows = rows_of([([10 + i], [100 + i, 100 + i]) for i in range(50)])

@@ -376,7 +376,7 @@ def test_too_few_rows_are_said_before_any_step(laid, tmp_path):
     lines = [f"x\t1\t\t{words}" for words in ["a film and a film", *(f"a {w} film" for w in GOOD)]]
     (tmp_path / "glue" / "CoLA" / "train.tsv").write_text("\n".join(lines))
     alone = general(laid, texts=["cola"], teacher=PHASE, phases=[PHASE | {"dead_zone": 1}])
-    with pytest.raises(InputError, match="texts: 0 pairs whose two texts the tokenizer marks; a teacher that compares"):
+    with pytest.raises(InputError, match="texts: 0 pairs; add pairs: a teacher that compares needs two"):
         train(alone, tmp_path / "alone", tmp_path / "glue")
 
 

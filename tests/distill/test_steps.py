@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.loop import ENDLESS, Clock, begin, run_phase, stalls
+from matterhorn.distill.loop import ENDLESS, Clock, begin, run_phase, stalls, usual_rows
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling
@@ -114,6 +114,14 @@ def test_rows_that_are_learned_by_heart_are_said_once():
 def test_six_evaluations_of_a_phase_by_the_clock_can_tell_that_it_stalls():
     entries = [{"divergence": 0.5 + 0.1 * i, "learned": 1.0 - 0.1 * i} for i in range(6)]
     assert [number for number in range(1, 7) if stalls(entries[:number], 4)] == [5]
+
+
+def test_scales_do_not_follow_steps_of_many_tokens_in_full():
+    """2,560 rows of 8 tokens a step count as four times 64; steps of few tokens are as before."""
+    rows = Tokens([[2] * 8] * 5120, [[0] * 8] * 5120, [])
+    usual = [usual_rows(rows, Distilling(epochs=1, learning_rate=1e-3, tokens=n), 1) for n in (512, 2048, 8 * 2560)]
+    assert usual == [64, 64, 2560 / 4]
+    assert usual_rows(rows, Distilling(epochs=1, learning_rate=1e-3, batch_size=7), 1) == 7
 
 
 def test_a_first_step_that_compiles_takes_no_warm_up_away():

@@ -4,8 +4,12 @@ import random
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
+from matterhorn.distill.augment import rematch
+from matterhorn.distill.texts import join
 from matterhorn.errors import InputError
 from matterhorn.program import find, load
 from matterhorn.tasks.rows import Examples, load_examples
@@ -20,9 +24,23 @@ from matterhorn.tasks.tokens import (
     tokens_for,
 )
 
-from ..networks import small_program, small_tokenizer
+from ..networks import WORDS, small_program, small_tokenizer
 
 PAIRS = get_task("rte")
+
+
+def test_pairs_of_a_tokenizer_that_marks_none_are_known_but_not_told():
+    """RoBERTa's way, and MPNet's: two separators between sentences, and one type."""
+    tokenizer = Tokenizer.from_str(small_tokenizer().to_str())
+    tokenizer.post_processor = processors.RobertaProcessing(("[SEP]", 3), ("[CLS]", 2), add_prefix_space=False)
+    texts = [("a b", "c"), ("b", "d e"), ("a c", "")]
+    tokens = tokenize(Examples(texts, [1, 0, 0]), tokenizer, PAIRS, 9)
+    assert tokens.types == [[0] * 5 + [1] * 2, [0] * 4 + [1] * 3, [0] * 5 + [1]] and not tokens.typed
+    assert not tokens.batch([0, 1, 2])["token_type_ids"].any() and not join([tokens]).typed
+    made = rematch(tokens, torch.eye(len(WORDS)), 10, seed=1)
+    assert [row[4:] for row in made.ids if row[:4] == [*tokens.ids[1][:4]]] and not made.typed
+    single = tokenize(Examples([("a b",)], [1]), tokenizer, get_task("sst2"), 9)
+    assert single.types == [[0] * 4] and not join([single, tokens]).typed
 
 
 def test_pairs_have_types_and_the_longer_sentence_is_cut():
