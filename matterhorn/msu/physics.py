@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .cells import Cells, Neurons
 from .circuit import Circuit
 from .device import Device
+from .gains import trusted_gains
 from .mapping import Layout, difference, digits, from_arrays, from_tiles, place_values, unit_conductance
 from .wires import WireCache, effective_conductances
 
@@ -66,13 +67,12 @@ class Physics:
 
     @cached_property
     def column_gains(self) -> NDArray[np.float32]:
-        """What is left of each output, ``[fan_out]``: wires and drift shrink it, a digital scale can restore it.
+        """What is left of each output, ``[fan_out]``, all above 0: wires and drift shrink it, a digital scale restores it.
 
-        The factor that best turns the integer weights into the effective ones, Σ_i w·e / Σ_i w².
+        Drawn towards the gain of the whole connection where few cells tell (:func:`.gains.trusted_gains`).
         """
-        weights = self.weights.T.astype(np.float64)
         matrix = from_tiles(np.tensordot(place_values(self.layout), self.effective, axes=1), self.layout)
-        gains = (weights * matrix).sum(0) / np.maximum((weights * weights).sum(0), 1)
+        gains = trusted_gains(self.weights.T.astype(np.float64), matrix.astype(np.float64))
         return _still(gains.astype(np.float32))
 
     @property

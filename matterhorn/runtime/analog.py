@@ -23,9 +23,6 @@ from .engine import Engine
 from .exact import ExactBackend, checked_kappa
 from .record import SlotRecorder
 
-WEAKEST = 1 / 32
-"""A digital scale amplifies no output further than this share of its signal asks for."""
-
 
 class AnalogBackend(ExactBackend):
     """Runs one program on one chip.
@@ -66,7 +63,7 @@ class AnalogBackend(ExactBackend):
         for array, source in progress(static_arrays(program).values()):
             written = write(bank, array, source.code, None if sample is None else sample[array.name]).at(seconds)
             self.written[array] = written
-            self.scales[array] = np.reciprocal(np.maximum(written.column_gains, np.float32(WEAKEST)))
+            self.scales[array] = np.reciprocal(written.column_gains)
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
         """See :class:`.backend.Backend`."""
