@@ -99,8 +99,10 @@ class ProgrammedConnection(Physics):
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
         given, rows, rng = self.conditions, self._rows(kappa), rng or np.random.default_rng()
-        potentials = plain.potentials(self, given, rows, given.ramp_jitter * ramp.fall, rng)[0, 0]
-        return next_slots(potentials, ramp, given.droop).reshape(*kappa.shape[:-1], self.layout.fan_out)
+        charges, beside = plain.charges(self, given, rows, rng)[0, 0], plain.offsets(self, given)[0, 0]
+        if given.ramp_jitter:
+            beside = beside + given.ramp_jitter * ramp.fall * rng.standard_normal(charges.shape)
+        return next_slots(charges, ramp, given.droop, beside).reshape(*kappa.shape[:-1], self.layout.fan_out)
 
     @property
     def conditions(self) -> Conditions:

@@ -46,14 +46,20 @@ class Ramp:
         return fall / max(self.code.top - 1, 1)
 
 
-def next_slots(potentials: NDArray[np.float64], ramp: Ramp, droop: float) -> NDArray[np.uint8]:
+def next_slots(
+    charges: NDArray[np.float64], ramp: Ramp, droop: float, offset: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.uint8]:
     """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
-    What never meets the threshold fires in the last slot (level 0). ``droop`` is slot over leak time constant: the held
-    potential shrinks while the ramp falls.
+    What never meets the threshold fires in the last slot (level 0).
+
+    Args:
+        charges: potentials on the integrators when the ramp begins. droop: slot over leak time constant: charge shrinks
+            while the ramp falls.
+        offset: of the comparators, as a potential, ``[..., out]``; it lies behind the capacitor and does not shrink.
     """
     top = ramp.code.top
-    levels = np.full(potentials.shape, top, np.int16)
+    levels = np.full(charges.shape, top, np.int16)
     for slot in range(top):
-        levels -= potentials * math.exp(-droop * (slot + 1)) < ramp.thresholds[:, top - 1 - slot]
+        levels -= charges * math.exp(-droop * (slot + 1)) + offset < ramp.thresholds[:, top - 1 - slot]
     return encode(levels, ramp.code)
