@@ -45,21 +45,30 @@ class Ramp:
         fall: NDArray[np.float64] = self.thresholds[:, -1] - self.thresholds[:, 0]
         return fall / max(self.code.top - 1, 1)
 
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """The threshold at the beginning of the ramp and at the end of each slot but the last, ``[out or 1, T + 1]``:
+        straight between them. It begins one mean fall above the highest one."""
+        falling = self.thresholds[:, ::-1]
+        return np.hstack([falling[:, :1] + self.fall[:, None], falling])
+
 
 def next_slots(
     charges: NDArray[np.float64], ramp: Ramp, droop: float, offset: NDArray[np.float64] | float = 0.0
 ) -> NDArray[np.uint8]:
     """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
-    What never meets the threshold fires in the last slot (level 0).
+    A neuron fires in the first slot in which it meets the threshold, at the latest when that slot ends, even if it has
+    leaked below it later. What never does fires in the last slot (level 0). Between two corners of a ramp a leaking
+    charge meets none that it meets at neither of them: the way between them is convex.
 
     Args:
         charges: potentials on the integrators when the ramp begins. droop: slot over leak time constant: charge shrinks
             while the ramp falls.
         offset: of the comparators, as a potential, ``[..., out]``; it lies behind the capacitor and does not shrink.
     """
-    top = ramp.code.top
-    levels = np.full(charges.shape, top, np.int16)
-    for slot in range(top):
-        levels -= charges * math.exp(-droop * (slot + 1)) + offset < ramp.thresholds[:, top - 1 - slot]
-    return encode(levels, ramp.code)
+    corners = ramp.corners
+    moments = range(corners.shape[1])
+    met = np.stack([charges * math.exp(-droop * at) + offset >= corners[:, at] for at in moments])
+    slots = np.where(met.any(0), np.maximum(met.argmax(0) - 1, 0), ramp.code.top)
+    return encode(ramp.code.top - slots, ramp.code)

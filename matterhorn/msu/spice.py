@@ -157,8 +157,7 @@ def _integrators(array: ArrayCircuit) -> Iterator[str]:
 
 def _comparators(array: ArrayCircuit) -> Iterator[str]:
     """Comparators: potential plus offset minus a ramp that falls one level per slot."""
-    falling = array.ramp.thresholds[:, ::-1]
-    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) / array.volt
+    corners = array.ramp.corners / array.volt
     times = array.read_time + array.circuit.slot.si * np.arange(corners.shape[1])
     for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.offsets), len(times))).tolist()):
         points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))

@@ -7,7 +7,7 @@ import pytest
 
 from matterhorn.coding import SILENT, Code
 from matterhorn.errors import InputError
-from matterhorn.msu import load_circuit, load_device, only
+from matterhorn.msu import Ramp, load_circuit, load_device, only
 from matterhorn.msu.spice import array_circuit, check, interpret, netlist, simulate
 from matterhorn.msu.trial import choose_trial, drawn_kappa, make_trial
 
@@ -57,6 +57,24 @@ def test_offsets_do_not_leak_with_the_charge():
         one = make_trial(weights, kappa, load_device("ideal"), spec, Code.ttfs(4), seed)
         found = check(one.connection, one.kappa, one.ramp)
         assert found.max_error_full_scale < 1e-5 and found.slots_different == 0
+
+
+@needs_ngspice
+@pytest.mark.parametrize("nanoseconds", [1000, 10000])
+def test_a_neuron_fires_at_the_first_threshold_it_meets(nanoseconds):
+    """A ramp that stands still while the charge leaks: what is met at its beginning is no longer at its end."""
+    spec = only(load_circuit("array-128"), "leak")
+    spec = spec.model_copy(update={"leak": spec.leak.model_copy(update={"time_constant": quantity(nanoseconds, "ns")})})
+    code = Code.ttfs(4)
+    one = make_trial(np.ones((2, 1), np.int8), np.array([8], np.int16), load_device("ideal"), spec, code, 0)
+    kept = one.connection.integrate(one.kappa)[0] * np.exp(-2.5 * one.connection.conditions.droop)
+    for thresholds in (
+        np.concatenate([np.arange(-5, 1), np.full(9, kept)]),  # all plateau from its beginning on
+        np.concatenate([np.arange(-5, 1), np.full(5, kept), kept + np.arange(1, 5)]),  # met on the way, left again
+    ):
+        ramp = Ramp(thresholds[None].astype(float), code)
+        _, slots = simulate(array_circuit(one.connection, one.kappa, ramp))
+        assert np.array_equal(one.connection.fire(one.kappa, ramp), slots)
 
 
 @needs_ngspice
