@@ -20,6 +20,7 @@ from .circuit import Conditions
 from .mapping import place_values, to_tiles, unit_conductance
 from .nodal import Surroundings, pattern_currents
 from .physics import Physics
+from .readout import counted
 
 Real = NDArray[np.float64]
 
@@ -38,15 +39,15 @@ def integrate(
     Returns:
         ``[n, fan_out]``.
     """
-    place, count, half = place_values(physics.layout)[:, None, None], conditions.per_count, conditions.half
-    offset = offsets(physics, conditions)[:, :, None]
+    place, offset = place_values(physics.layout)[:, None, None], offsets(physics, conditions)[:, :, None]
     answers = []
     for start in range(0, max(len(kappa), 1), TOGETHER):
-        read = charges(physics, conditions, kappa[start : start + TOGETHER], rng) + offset
-        if conditions.late:
-            read = read + conditions.late * rng.standard_normal(read.shape)
-        if count:  # the time-to-digital converter rounds, and clips at full scale
-            read = np.clip(np.rint(read / count), -half, half - 1) * count
+        read = charges(physics, conditions, kappa[start : start + TOGETHER], rng)
+        beside = offset + conditions.late * rng.standard_normal(read.shape) if conditions.late else offset
+        if conditions.per_count:
+            read = counted(read, beside, conditions) * conditions.per_count
+        else:
+            read = read + beside
         answers.append((read.sum(1) * place).sum(0))
     return np.concatenate(answers)
 

@@ -1,4 +1,4 @@
-"""Read-out without a converter: potentials to the next spike by a falling threshold."""
+"""Read-out by a falling ramp: potentials to the counts of a converter, or straight to the next spike."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..coding import Code, encode
 from ..errors import InputError
+from .circuit import Conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +73,26 @@ def next_slots(
     met = np.stack([charges * math.exp(-droop * at) + offset >= corners[:, at] for at in moments])
     slots = np.where(met.any(0), np.maximum(met.argmax(0) - 1, 0), ramp.code.top)
     return encode(ramp.code.top - slots, ramp.code)
+
+
+def counted(charges: NDArray[np.float64], offset: NDArray[np.float64], given: Conditions) -> NDArray[np.float64]:
+    """What the time-to-digital converter makes of potentials: whole counts from −half to half − 1, like ``charges``.
+
+    Count m stands for half − m clocks. It is the first, that is the largest, at whose end the charge that is left, with
+    the comparator's ``offset``, reaches m − ½ counts. If the first count is not reached, a leaking charge meets the
+    ramp once: its way is convex if it is positive, and it falls more slowly than the ramp if it is not. Then halving
+    finds the count, from the most significant bit on.
+    """
+    held, beside = charges / given.per_count, offset / given.per_count
+    if given.count_droop == 0:
+        return np.clip(np.rint(held + beside), -given.half, given.half - 1)
+
+    def reached(count: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return held * np.exp((count - given.half) * given.count_droop) + beside >= count - 0.5
+
+    first = np.full(held.shape, given.half - 1.0)
+    count, bit = np.full(held.shape, -float(given.half)), given.half
+    while bit >= 1:
+        count += bit * reached(count + bit)
+        bit //= 2
+    return np.where(reached(first), first, count)
