@@ -77,11 +77,11 @@ def write(
         spread = device.programming.spread(target, device.high) * formed
         written = _once(target, spread, streams["programming"])
         limit = correction.tolerance * (device.high - device.low)
-        relative = device.read.relative.si if device.read is not None else 0.0
         for _ in range(correction.verify_writes):  # what a read, itself noisy, finds off is written again
             seen = written
-            if relative:
-                seen = written * (1 + relative * streams["programming"].standard_normal(target.shape, dtype=np.float32))
+            if device.read is not None:
+                noise = streams["programming"].standard_normal(target.shape, dtype=np.float32)
+                seen = written * (1 + device.read.spread(written / device.high, 0.0) * noise)
             off = np.abs(seen - target) > limit
             written[off] = _once(target[off], spread[off], streams["programming"])
     exponent = np.broadcast_to(np.float32(0), target.shape)

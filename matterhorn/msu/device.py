@@ -76,17 +76,20 @@ class Programming(Strict):
 
 class Flicker(Strict):
     """1/f noise: relative spread ``min(coefficient · (G/G_high)^-exponent, ceiling) · sqrt(ln((t + t_r) / (2 t_r)))``
-    at time t since programming for reads of length t_r (Nandakumar et al., ICECS 2019, as in aihwkit)."""
+    at time t since programming for reads of length t_r, with G as programmed (Nandakumar et al., ICECS 2019, as in
+    aihwkit). Nothing is known of reads before ``start``: they are as noisy as at that time."""
 
     coefficient: float = Field(ge=0)
     exponent: float = Field(ge=0, le=2)
     ceiling: Share
     read_time: Duration
+    start: Duration
     source: str = Field(min_length=3)
 
     def __call__(self, share: Cells, seconds: float) -> Cells:
-        """Relative spread at ``share = G / G_high``, ``seconds`` after programming."""
-        growth = math.sqrt(math.log(max((seconds + self.read_time.si) / (2 * self.read_time.si), 1)))
+        """Relative spread at ``share = G / G_high``, as programmed, ``seconds`` after programming."""
+        passed = max(seconds, self.start.si) + self.read_time.si
+        growth = math.sqrt(math.log(max(passed / (2 * self.read_time.si), 1)))
         return np.minimum(self.coefficient * np.maximum(share, 1e-7) ** -self.exponent, self.ceiling.si) * growth
 
 
@@ -97,7 +100,7 @@ class Read(Strict):
     flicker: Flicker | None = None
 
     def spread(self, share: Cells, seconds: float) -> Cells:
-        """Spread of one read as a share of a cell's conductance, at ``share = G / G_high``."""
+        """Spread of one read as a share of what a cell holds by now, at ``share = G / G_high`` as programmed."""
         white = np.full_like(share, self.relative.si)
         return white if self.flicker is None else np.hypot(white, self.flicker(share, seconds))
 

@@ -60,7 +60,7 @@ class Physics:
         layout, device, read = self.layout, self.device, self.device.read
         if read is None:
             return None
-        spread = read.spread(self.conductances / device.high, self.seconds) * self._seen
+        spread = read.spread(self.cells.written / device.high, self.seconds) * self._seen
         squared = (spread / unit_conductance(layout, device)) ** 2
         pairs = from_arrays(squared[..., 0::2] + squared[..., 1::2], layout)
         return _still((pairs * self.neurons.gain[:, :, None] ** 2).astype(np.float32))
