@@ -88,8 +88,9 @@ class Physics:
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:
-        """Conductances as seen through the wires, siemens."""
-        if self.circuit.wires is None or self.needs_patterns:
+        """Conductances as seen through the wires, siemens: with linear cells and undriven rows at 0 V, which is near
+        what each pattern sees where rows float or cells are not linear."""
+        if self.circuit.wires is None:
             return self.conductances
         solve = effective_conductances if self.cache is None else self.cache.effective
         return solve(self.conductances, self.circuit.wires)
