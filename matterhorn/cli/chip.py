@@ -19,7 +19,7 @@ Seconds = Annotated[float, typer.Option(min=0, help="Time since programming, s."
 Deviation = Annotated[
     float | None, typer.Option(min=0, max=1, help="Programming noise of all cells, as a share of their conductance.")
 ]
-Seed = Annotated[int, typer.Option(help="Which chip (the first of several), and what is drawn besides.")]
+Seed = Annotated[int, typer.Option(min=0, help="Which chip (the first of several), and what is drawn besides.")]
 Chips = Annotated[int, typer.Option(min=1, max=1000, help="How many chips.")]
 VerifyWrites = Annotated[int, typer.Option(min=0, max=1000, help="Write cells that are off again, so often at most.")]
 Tolerance = Annotated[float, typer.Option(help="What such a check leaves alone, as a share of the conductance range.")]

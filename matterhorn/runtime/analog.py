@@ -57,6 +57,8 @@ class AnalogBackend(ExactBackend):
         read_seed: int = 0,
         progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
     ) -> None:
+        if read_seed < 0:
+            raise InputError(f"{read_seed}", field="read_seed", cure="give a whole number of 0 or more")
         self.rng = np.random.Generator(np.random.PCG64(read_seed))
         self.written: dict[Array, ProgrammedConnection] = {}
         self.scales: dict[Array, NDArray[np.float32]] = {}
