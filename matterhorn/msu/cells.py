@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .circuit import Circuit
 from .correction import AS_WRITTEN, Correction
 from .device import Device
@@ -35,6 +37,12 @@ class Cells:
         if device.drift is None or seconds <= device.drift.start.si:
             return self.written
         return self.written * (seconds / device.drift.start.si) ** -self.exponent
+
+
+def check_time(seconds: float) -> None:
+    """Refuse what is no time since programming: infinity, NaN, less than 0."""
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"{seconds} s", field="seconds", cure="give a finite time of 0 s or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +133,7 @@ def weight_deviation(
     The same draw of programming noise, stuck cells and drift as in :class:`~matterhorn.msu.ArrayBank`, for integer
     weights ``[out, in]``, without arrays around them: for training with a new chip in every pass.
     """
+    check_time(seconds)
     slices, base = digit_base(weights, device)
     unit = (device.high - device.low) / (base - 1)
     target = pair_conductances(split_digits(weights, slices, base), unit, device)

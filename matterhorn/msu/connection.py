@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import plain
+from .cells import check_time
 from .circuit import Conditions
 from .events import EventReads, Kappa
 from .mapping import digits, from_arrays, to_tiles
@@ -38,8 +39,7 @@ class ProgrammedConnection(Physics):
 
     def at(self, seconds: float) -> ProgrammedConnection:
         """The same chip, so long after programming."""
-        if seconds < 0:
-            raise InputError(f"{seconds} s", field="seconds", cure="give a time of 0 s or more")
+        check_time(seconds)
         return replace(self, seconds=seconds)
 
     def sized_for(self, kappa: NDArray[np.integer]) -> ProgrammedConnection:

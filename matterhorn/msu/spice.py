@@ -25,6 +25,9 @@ from .readout import Ramp
 EDGE = 1e-4
 """Rise time of a pulse as a share of a step of κ; edges lie symmetrically about the ideal ones, so areas are kept."""
 
+NOTHING = 1e-6
+"""Potentials below this, in weight times step of κ, are rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayCircuit:
@@ -199,12 +202,17 @@ class Check(NamedTuple):
 
 
 def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> Check:
-    """Run the connection's one array for one window of κ ``[fan_in]`` in both."""
+    """Run the connection's one array for one window of κ ``[fan_in]`` in both.
+
+    Raises:
+        InputError: the pulses charge nothing, so that there is nothing to compare; or ngspice is missing or fails.
+    """
     array = array_circuit(connection, kappa, ramp)
-    potentials, slots = simulate(array)
     rows, rng = connection.placed(kappa)[None], np.random.default_rng()
-    mine = plain.integrate(connection, connection.conditions, rows, rng)[0]
-    mine -= array.offsets * array.volt
+    mine = plain.charges(connection, connection.conditions, rows, rng)[0, 0, 0]
+    if np.abs(mine).max() < NOTHING:
+        raise InputError("pulses that charge no integrator", field="kappa", cure="drive rows that have weights")
+    potentials, slots = simulate(array)
     same = connection.fire(kappa, ramp)
     return Check(
         rows=array.cells.shape[0],

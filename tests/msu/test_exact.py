@@ -8,7 +8,7 @@ import pytest
 
 from matterhorn.coding import SILENT, Code, encode, kappa
 from matterhorn.errors import InputError
-from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized
+from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized, weight_deviation
 
 from .drawn import integers, pulses, signed
 
@@ -123,8 +123,11 @@ def test_what_does_not_fit_is_refused():
         IDEAL.program(np.ones((3, 4)))
     with pytest.raises(InputError, match="all weights are 0"):
         IDEAL.program(np.zeros((3, 4), np.int8))
-    with pytest.raises(InputError, match="seconds"):
-        wide.at(-1)
+    for seconds in (-1, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="seconds"):
+            wide.at(seconds)
+        with pytest.raises(InputError, match="seconds"):
+            weight_deviation(ones, load_device("pcm"), np.random.default_rng(0), seconds)
     with pytest.raises(InputError, match="at most 1024"):
         resized(load_circuit("ideal-128"), 2000, 4)
 
