@@ -55,7 +55,8 @@ class ArrayBank:
 
         Args:
             name: which connection this is; part of the draw.
-            kappa_top: largest |κ| that will come, in steps of κ.
+            kappa_top: largest |κ| that is expected, in steps of κ; capacitors have room for it. Longer pulses are read
+                as exactly, in float64 where they must be.
             kappa_unit: steps of κ per level (``Code.unit``).
             full_scale: largest potential of one array, in digit times step of κ, that its capacitor is sized for; by
                 default the largest there can be. A smaller one uses offsets and converters better, and may saturate.

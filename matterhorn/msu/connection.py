@@ -26,7 +26,7 @@ class ProgrammedConnection(Physics):
     connection ever changes: threads may share it.
 
     Attributes:
-        kappa_top: longest pulse, in steps of κ. step: duration of such a step, s.
+        kappa_top: longest pulse that is expected, in steps of κ. step: duration of such a step, s.
         full_scale: potential of one array (in digit times step of κ) that charges its capacitor to the swing.
         order: input of each row, int64 ``[fan_in]``; None: as given.
     """
@@ -62,8 +62,8 @@ class ProgrammedConnection(Physics):
         """
         rows, rng = self._rows(kappa), rng or np.random.default_rng()
         potentials: NDArray[np.floating]
-        if self._by_events:
-            potentials = self._events.read(_narrow(rows), rng)
+        if self._by_events(top := _longest(rows)):
+            potentials = self._events.read(_narrow(rows, top), rng)
         else:
             potentials = plain.integrate(self, self.conditions, rows, rng)
         return potentials.reshape(*kappa.shape[:-1], self.layout.fan_out)
@@ -83,8 +83,9 @@ class ProgrammedConnection(Physics):
         Returns:
             int32 ``[..., fan_out]``.
         """
-        if self._by_events:
-            steps = self._events.read(_narrow(self._rows(kappa)), rng or np.random.default_rng(), scale, shift)
+        rows = self._rows(kappa)
+        if self._by_events(top := _longest(rows)):
+            steps = self._events.read(_narrow(rows, top), rng or np.random.default_rng(), scale, shift)
             return steps.reshape(*kappa.shape[:-1], self.layout.fan_out)
         return np.rint(shift + scale * self.integrate(kappa, rng)).astype(np.int32)
 
@@ -109,11 +110,15 @@ class ProgrammedConnection(Physics):
         """The circuit in steps of κ and potentials."""
         return Conditions.of(self.circuit, self.step, self.full_scale)
 
+    def _by_events(self, top: int) -> bool:
+        """Whether compiled reads serve pulses of up to ``top`` steps, or as many as were announced: one matrix
+        describes an array, and float32 holds the largest sum exactly."""
+        return max(self.kappa_top, top) * self._heaviest < 2**24 and not self.needs_patterns
+
     @cached_property
-    def _by_events(self) -> bool:
-        """Whether compiled reads serve: one matrix describes an array, and float32 holds the largest sum exactly."""
-        largest = self.kappa_top * int(np.abs(self.weights.astype(np.int64)).sum(1).max())
-        return largest < 2**24 and not self.needs_patterns
+    def _heaviest(self) -> int:
+        """Largest Σ |weight| of an output."""
+        return int(np.abs(self.weights.astype(np.int64)).sum(1).max())
 
     @cached_property
     def _events(self) -> EventReads:
@@ -132,11 +137,15 @@ class ProgrammedConnection(Physics):
         return self.placed(kappa).reshape(-1, self.layout.fan_in)
 
 
-def _narrow(kappa: NDArray[np.integer]) -> Kappa:
-    """κ as the compiled reads take it."""
+def _longest(kappa: NDArray[np.integer]) -> int:
+    """Largest |κ|."""
+    return max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
+
+
+def _narrow(kappa: NDArray[np.integer], top: int) -> Kappa:
+    """κ, none of it longer than ``top``, as the compiled reads take it."""
     if kappa.dtype in (np.int8, np.int16):
         return kappa
-    top = max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
     if top >= 2**15:
         raise InputError(f"|κ| = {top}", field="kappa", cure=f"give pulses shorter than {2**15} steps")
     return kappa.astype(np.int8 if top < 2**7 else np.int16)

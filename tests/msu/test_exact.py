@@ -63,6 +63,17 @@ def test_sums_beyond_float32_are_kept_exact():
     assert (found == sums(weights, drawn)).all()
 
 
+def test_pulses_longer_than_announced_lose_no_bits():
+    """Their sum lies beyond 2^24; with the 15 steps expected it would not."""
+    weights, drawn = np.full((1, 3072), 127, np.int8), np.full((1, 3072), 120, np.int16)
+    drawn[0, 0] = 119
+    connection = IDEAL.program(weights)
+    assert (connection.integrate(drawn) == sums(weights, drawn)).all()
+    steps = connection.in_steps(drawn, np.ones(1, np.float32), np.zeros(1, np.float32))
+    assert (steps == sums(weights, drawn)).all()
+    assert connection.integrate(drawn // 10).dtype == np.float32
+
+
 @pytest.mark.parametrize("name", ["rram-ye-28nm", "rram-wan", "rram-milo", "pcm"])
 def test_every_device_is_exact_without_its_noise(name):
     weights, drawn = integers(90, 200, top=7).astype(np.int8), integers(11, 200, top=15, seed=3)
