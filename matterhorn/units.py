@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from .reading import Strict
 
@@ -41,14 +41,19 @@ def si_factor(unit: str) -> tuple[float, str]:
     return factor, "/".join([first[1], *(base for _, base in below)])
 
 
-def _no_flag(given: Any) -> Any:
+def _no_other(given: Any) -> Any:
     if isinstance(given, bool):
         raise ValueError(f"{str(given).lower()} is no number")
+    if isinstance(given, str):
+        raise ValueError(f"the text {given!r} is no number")
     return given
 
 
-Number = Annotated[float, BeforeValidator(_no_flag)]
-"""A number of a data file: ``true`` is none."""
+Number = Annotated[float, BeforeValidator(_no_other)]
+"""A number of a data file: ``true`` is none, and no text is."""
+
+Source = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
+"""Where a number of a data file comes from: blanks say nothing."""
 
 
 class Quantity(Strict):
@@ -57,7 +62,7 @@ class Quantity(Strict):
 
     value: Number = Field(allow_inf_nan=False)
     unit: str
-    source: str = Field(min_length=3)
+    source: Source
     low: Number | None = None
     high: Number | None = None
 

@@ -97,6 +97,8 @@ class Circuit(Strict):
             raise ValueError("rows and columns: at most 1024 each")
         if self.conversion is not None and self.conversion.bits.value > 16:
             raise ValueError("conversion.bits: at most 16")
+        if self.saturation is not None and self.swing.si > self.saturation.voltage.si:
+            raise ValueError(f"swing: {self.swing.text} lies beyond the rail, {self.saturation.voltage.text}")
         return self
 
 

@@ -75,6 +75,51 @@ def test_bad_device_files_are_refused_with_the_field(tmp_path, changes, field):
     assert field in str(caught.value)
 
 
+def changed(part, name, value):
+    """A shipped file with one value, by its path, in place of another."""
+    plain = yaml.safe_load((HERE / part / f"{name[0]}.yaml").read_text())
+    node = plain
+    for key in name[1:-1]:
+        node = node[key]
+    node[name[-1]] = value
+    return plain
+
+
+SPREAD = ("rram-wan", "programming", "spread", "coefficients")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        (SPREAD, [True, False], "programming.spread.coefficients.0: true is no number"),
+        (SPREAD, ["1.5"], "programming.spread.coefficients.0: the text '1.5' is no number"),
+        (SPREAD, [1e12], "programming.spread.coefficients: its largest value"),
+        (SPREAD, [-5.0], "programming.spread.coefficients: its largest value"),
+        (("rram-wan", "drift", "exponent", "slope"), True, "drift.exponent.slope: true is no number"),
+        (("rram-wan", "drift", "exponent", "low"), 0.5, "drift.exponent: its low, 0.5, is above its high, 0.03"),
+        (("pcm", "read", "flicker", "coefficient"), True, "read.flicker.coefficient: true is no number"),
+        (("pcm", "read", "flicker", "exponent"), "0.65", "read.flicker.exponent: the text '0.65' is no number"),
+        (("rram-wan", "conductance_low", "source"), "   ", "conductance_low.source"),
+        (SPREAD[:-1] + ("source",), "   ", "programming.spread.source"),
+        (("rram-wan", "conductance_high", "value"), "40", "conductance_high.value: the text '40' is no number"),
+    ],
+)
+def test_what_is_no_number_or_makes_none_is_refused(tmp_path, place, value, problem):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(changed("devices", place, value)))
+    with pytest.raises(InputError) as caught:
+        load_device(path)
+    said = str(caught.value)
+    assert "mine.yaml" in said and problem in said and "mend the value" in said and "\n" not in said
+
+
+def test_a_swing_beyond_the_rail_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(changed("circuits", ("array-128", "swing", "value"), 0.5)))
+    with pytest.raises(InputError, match=r"mine\.yaml.*swing: 0\.5 V lies beyond the rail, 0\.4 V"):
+        load_circuit(path)
+
+
 def test_files_that_are_no_device_are_refused(tmp_path):
     with pytest.raises(InputError, match="rram-wan"):
         load_device("rram-wam")
