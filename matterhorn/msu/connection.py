@@ -101,9 +101,8 @@ class ProgrammedConnection(Physics):
             )
         given, rows, rng = self.conditions, self._rows(kappa), rng or np.random.default_rng()
         charges, beside = plain.charges(self, given, rows, rng)[0, 0], plain.offsets(self, given)[0, 0]
-        if given.ramp_jitter:
-            beside = beside + given.ramp_jitter * ramp.fall * rng.standard_normal(charges.shape)
-        return next_slots(charges, ramp, given.droop, beside).reshape(*kappa.shape[:-1], self.layout.fan_out)
+        late = given.ramp_jitter * rng.standard_normal(charges.shape) if given.ramp_jitter else None
+        return next_slots(charges, ramp, given.droop, beside, late).reshape(*kappa.shape[:-1], self.layout.fan_out)
 
     @property
     def conditions(self) -> Conditions:

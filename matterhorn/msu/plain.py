@@ -68,9 +68,14 @@ def offsets(physics: Physics, conditions: Conditions) -> Real:
 
 
 def pulse_lengths(kappa: NDArray[np.integer], spread: float, rng: np.random.Generator) -> Real:
-    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``."""
+    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``.
+
+    A pulse that would end before it began is none.
+    """
     lengths = kappa.astype(np.float64)
-    return lengths + spread * rng.standard_normal(lengths.shape) * (lengths != 0) if spread else lengths
+    if not spread:
+        return lengths
+    return np.sign(lengths) * np.maximum(np.abs(lengths) + spread * rng.standard_normal(lengths.shape), 0)
 
 
 def remembered(lengths: Real, rate: float) -> Real:

@@ -55,7 +55,11 @@ class Ramp:
 
 
 def next_slots(
-    charges: NDArray[np.float64], ramp: Ramp, droop: float, offset: NDArray[np.float64] | float = 0.0
+    charges: NDArray[np.float64],
+    ramp: Ramp,
+    droop: float,
+    offset: NDArray[np.float64] | float = 0.0,
+    late: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
     """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
@@ -67,12 +71,19 @@ def next_slots(
         charges: potentials on the integrators when the ramp begins. droop: slot over leak time constant: charge shrinks
             while the ramp falls.
         offset: of the comparators, as a potential, ``[..., out]``; it lies behind the capacitor and does not shrink.
+        late: by how many slots each answer is noted too late, ``[..., out]``; how much potential that is depends on
+            how steep the ramp is just there.
     """
-    corners = ramp.corners
-    moments = range(corners.shape[1])
-    met = np.stack([charges * math.exp(-droop * at) + offset >= corners[:, at] for at in moments])
-    slots = np.where(met.any(0), np.maximum(met.argmax(0) - 1, 0), ramp.code.top)
-    return encode(ramp.code.top - slots, ramp.code)
+    corners, top = ramp.corners, ramp.code.top
+    margins = np.stack([charges * math.exp(-droop * at) + offset - corners[:, at] for at in range(top + 1)])
+    met = margins >= 0
+    first, ever = met.argmax(0), met.any(0)
+    slots = first - 1
+    if late is not None:
+        before, then = (np.take_along_axis(margins, at[None], 0)[0] for at in (np.maximum(first - 1, 0), first))
+        share = np.divide(then, then - before, out=np.zeros_like(then), where=first > 0)
+        slots = np.ceil(first - share + late).astype(np.int64) - 1
+    return encode(top - np.where(ever, slots.clip(0, top), top), ramp.code)
 
 
 def counted(charges: NDArray[np.float64], offset: NDArray[np.float64], given: Conditions) -> NDArray[np.float64]:

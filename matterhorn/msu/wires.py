@@ -89,8 +89,9 @@ class WireCache:
         if path.is_file():
             with suppress(OSError, InputError), whole(path), path.open("rb") as file:
                 known: NDArray[np.float32] = np.load(file, allow_pickle=False)["solved"]
-                path.touch()  # (damaged, which its checksum tells, it is solved anew)
-                return known
+                with suppress(OSError):  # a folder that may only be read serves too
+                    path.touch()
+                return known  # (damaged, which its checksum tells, it is solved anew)
         solved = effective_conductances(arrays, wires)
         with suppress(OSError, InputError):  # a cache that cannot be written to is none
             self._store(path, solved)

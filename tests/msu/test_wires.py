@@ -220,6 +220,18 @@ def test_a_damaged_cache_is_solved_anew(tmp_path):
     assert np.array_equal(WireCache(tmp_path / "file" / "none").effective(arrays, WIRES), solved)
 
 
+def test_a_cache_that_may_only_be_read_is_used(tmp_path, monkeypatch):
+    cache, arrays = WireCache(tmp_path), drawn_cells(6, 8, 0)
+    solved = cache.effective(arrays, WIRES)
+
+    def read_only(*_, **__):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.touch", read_only)
+    monkeypatch.setattr("matterhorn.msu.wires.effective_conductances", None)
+    assert np.array_equal(cache.effective(arrays, WIRES), solved)
+
+
 def test_connections_use_the_cache(tmp_path):
     bank = ArrayBank(only(load_device("rram-wan"), "programming"), resized(load_circuit("array-128"), 8, 6), 1)
     cached = ArrayBank(bank.device, bank.circuit, bank.seed, WireCache(tmp_path))
