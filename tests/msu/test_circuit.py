@@ -296,9 +296,10 @@ def test_thresholds_need_not_be_even():
     assert (connection.fire(KAPPA[0], Ramp(thresholds, Code.ttfs(4))) == slots[0]).all()
 
 
-def test_the_energy_bill_reads_the_same_array():
-    """Voltage, pulse and conductances of the chip with NeuRRAM's cell are those that compute here. The cell of the
-    default chip, 1 MOhm, is in no device file (docs/energy.md says so)."""
+def test_the_energy_bill_has_cells_and_drive_of_the_same_values():
+    """Voltage, pulse, conductances and size of the chip with NeuRRAM's cell are those that compute here, and no more:
+    its capacitors are not those of :func:`sized_for`, but 1 pF behind a current mirror. The cell of the default chip,
+    1 MOhm, is in no device file (docs/energy.md says so)."""
     from matterhorn.energy.library import load as load_chip
 
     unit = load_chip("neurram-22nm").msu
@@ -308,6 +309,7 @@ def test_the_energy_bill_reads_the_same_array():
     assert (unit.g_off.si, unit.g_on.si) == pytest.approx((device.low, device.high))
     assert unit.rows.si == circuit.rows.si
     assert unit.columns.si == circuit.pairs
+    assert unit.attenuation.si == 64
 
 
 def test_the_bill_has_room_for_the_potentials_that_arrays_reach():

@@ -46,7 +46,9 @@ READERS = {"compiled": lambda one, kappa: one.integrate(kappa, np.random.default
 def test_a_count_is_the_first_that_the_leaking_charge_meets(how, tau, clock, bits):
     """Charges of both signs from nothing to beyond full scale, large offsets, leaks from slight to senseless."""
     circuit = leaking("comparator", tau=tau, clock=clock, bits=bits)
-    circuit = circuit.model_copy(update={"comparator": SPEC.comparator.model_copy(update={"offset": quantity(20, "mV")})})
+    circuit = circuit.model_copy(
+        update={"comparator": SPEC.comparator.model_copy(update={"offset": quantity(20, "mV")})}
+    )
     connection = ArrayBank(load_device("ideal"), circuit, 3).program(signed(70, 128), full_scale=60.0)
     kappa = pulses(40, 128, share=0.3)
     given = connection.conditions
@@ -76,5 +78,7 @@ def test_jitter_of_a_comparator_does_not_leak(how):
         np.ones((64, 1), np.int8), full_scale=64.0
     )
     found = READERS[how](connection, np.full((400, 1), -40, np.int8)) / connection.conditions.per_count
-    slope = 1 + 80 * np.exp(-(128 - found.mean()) / 250) / 250  # a falling ramp meets a charge that leaks upwards sooner
+    slope = (
+        1 + 80 * np.exp(-(128 - found.mean()) / 250) / 250
+    )  # a falling ramp meets a charge that leaks upwards sooner
     assert found.std() == pytest.approx(np.hypot(2 / slope, np.sqrt(1 / 12)), rel=0.04)

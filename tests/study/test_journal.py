@@ -33,7 +33,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
 
 
 def test_times_a_second_apart_are_two_entries(tmp_path):
-    studies = 'drift: {title: time, unit: s, values: [31536000, 31536001], scale: log, device: pcm}'
+    studies = "drift: {title: time, unit: s, values: [31536000, 31536001], scale: log, device: pcm}"
     plan = plan_in(tmp_path, PLAN.replace('deviation: {title: noise, unit: "%", values: [0, 10, 20]}', studies))
     journal = Journal(tmp_path / "study.json.part", {"n": 8})
     run_plan(Scored(), plan, 1, journal=journal)
