@@ -67,7 +67,7 @@ class Physics:
 
     @cached_property
     def column_gains(self) -> NDArray[np.float32]:
-        """What is left of each output, ``[fan_out]``, all above 0: wires and drift shrink it, a digital scale restores it.
+        """What is left of each output, ``[fan_out]``, above 0: wires and drift shrink it, a digital scale restores it.
 
         Drawn towards the gain of the whole connection where few cells tell (:func:`.gains.trusted_gains`).
         """

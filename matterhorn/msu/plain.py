@@ -44,16 +44,13 @@ def integrate(
     for start in range(0, max(len(kappa), 1), TOGETHER):
         read = charges(physics, conditions, kappa[start : start + TOGETHER], rng)
         beside = offset + conditions.late * rng.standard_normal(read.shape) if conditions.late else offset
-        if conditions.per_count:
-            read = counted(read, beside, conditions) * conditions.per_count
-        else:
-            read = read + beside
+        read = counted(read, beside, conditions) * conditions.per_count if conditions.per_count else read + beside
         answers.append((read.sum(1) * place).sum(0))
     return np.concatenate(answers)
 
 
 def charges(physics: Physics, conditions: Conditions, kappa: NDArray[np.integer], rng: np.random.Generator) -> Real:
-    """Potentials on the integrators of each array, read noise included: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
+    """Potentials on all integrators, read noise included: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
     lengths = to_tiles(pulse_lengths(kappa, conditions.pulse_jitter, rng), physics.layout)
     total = _driven(physics, conditions, lengths)
     if physics.variance is None:

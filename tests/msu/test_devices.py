@@ -109,7 +109,7 @@ SPREAD = ("rram-wan", "programming", "spread", "coefficients")
         (("pcm", "read", "flicker", "coefficient"), True, "read.flicker.coefficient: true is no number"),
         (("pcm", "read", "flicker", "exponent"), "0.65", "read.flicker.exponent: the text '0.65' is no number"),
         (("rram-wan", "conductance_low", "source"), "   ", "conductance_low.source"),
-        (SPREAD[:-1] + ("source",), "   ", "programming.spread.source"),
+        ((*SPREAD[:-1], "source"), "   ", "programming.spread.source"),
         (("rram-wan", "conductance_high", "value"), "40", "conductance_high.value: the text '40' is no number"),
     ],
 )
