@@ -25,7 +25,7 @@ ONE, HALF, FLAT = np.float32(1), np.float32(0.5), np.float32(1e-6)
 LOG2_E, LEAST = np.float32(1.4426950408889634), np.float32(-126)
 E1, E2, E3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.0555041086648216)
 E4, E5, E6 = np.float32(0.0096181291076285), np.float32(0.0013333558146428), np.float32(0.0001540353039338)
-BIAS, EXPONENT = np.int32(127), np.int32(23)
+EXCESS, EXPONENT = np.int32(127), np.int32(23)
 """2^x for |x| ≤ ½ as a series, and the exponent of a float32."""
 SIXTH, TWENTY_FOURTH = np.float32(1 / 6), np.float32(1 / 24)
 
@@ -182,7 +182,7 @@ def add_leaking_counts(sums, beside, read, place, total):
                 whole = np.rint(x)
                 x -= whole
                 power = ONE + x * (E1 + x * (E2 + x * (E3 + x * (E4 + x * (E5 + x * E6)))))
-                kept = v * (power * np.int32((np.int32(whole) + BIAS) << EXPONENT).view(np.float32))
+                kept = v * (power * np.int32((np.int32(whole) + EXCESS) << EXPONENT).view(np.float32))
                 y += (kept + o - y) / max(ONE - droop * kept, FLAT)
                 y = low if y < low else y
                 met[j] = half if y > half else y
