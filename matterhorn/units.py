@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from .reading import Strict
 
@@ -44,14 +44,19 @@ def si_factor(unit: str) -> tuple[float, str]:
     return factor, "/".join([first[1], *(base for _, base in below)])
 
 
-def _no_flag(given: Any) -> Any:
+def _no_other(given: Any) -> Any:
     if isinstance(given, bool):
         raise ValueError(f"{str(given).lower()} is no number")
+    if isinstance(given, str):
+        raise ValueError(f"the text {given!r} is no number")
     return given
 
 
-Number = Annotated[float, BeforeValidator(_no_flag)]
-"""A number in a data file. Booleans are refused."""
+Number = Annotated[float, BeforeValidator(_no_other)]
+"""A number in a data file. Booleans and texts are refused."""
+
+Source = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
+"""Where a number in a data file comes from. Blanks are no source."""
 
 
 class Quantity(Strict):
@@ -62,7 +67,7 @@ class Quantity(Strict):
 
     value: Number = Field(allow_inf_nan=False)
     unit: str
-    source: str = Field(min_length=3)
+    source: Source
     low: Number | None = None
     high: Number | None = None
 

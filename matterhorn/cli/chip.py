@@ -22,7 +22,7 @@ Deviation = Annotated[
         min=0, max=1, help="Programming noise of all cells: relative standard deviation of their conductance."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the chip (of the first of several) and of other random draws.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the chip (of the first of several) and of other random draws.")]
 Chips = Annotated[int, typer.Option(min=1, max=1000, help="Number of chips, with consecutive seeds.")]
 VerifyWrites = Annotated[
     int, typer.Option(min=0, max=1000, help="Check cells and rewrite inaccurate ones, up to this many times.")

@@ -51,18 +51,20 @@ class Code:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
             raise InputError(f"{self.bits} bits", field="bits", cure=f"give 1 … {MAX_BITS}")
-        object.__setattr__(self, "silent", frozen(np.asarray(self.silent, np.int16)))
-        low, high = int(self.silent.min()), int(self.silent.max())
+        silent = _whole(self.silent, "silent")
+        low, high = int(silent.min()), int(silent.max())
         if low < 0 or high > self.top:
             raise InputError(f"level {low if low < 0 else high}", field="silent", cure=f"give levels in 0 … {self.top}")
+        object.__setattr__(self, "silent", frozen(silent.astype(np.int16, copy=False)))
         if not 0 <= self.dead_zone <= self.top // 2:
             raise InputError(f"k = {self.dead_zone}", field="dead_zone", cure=f"give k in 0 … {self.top // 2}")
         if self.silent_value is not None:
-            object.__setattr__(self, "silent_value", frozen(np.asarray(self.silent_value, np.int16)))
-            distance = np.abs(self.silent_value - EIGHTHS * self.silent)
+            value = _whole(self.silent_value, "silent_value")
+            distance = np.abs(value.astype(np.int64) - EIGHTHS * self.silent)
             if bool((distance >= EIGHTHS * (self.dead_zone + 1)).any()):
                 cure = "keep it less than a level from m ± k"
                 raise InputError("a value outside the dead zone", field="silent_value", cure=cure)
+            object.__setattr__(self, "silent_value", frozen(value.astype(np.int16, copy=False)))
 
     @classmethod
     def ttfs(cls, bits: int) -> Code:
@@ -93,6 +95,13 @@ class Code:
     def reach(self) -> int:
         """Upper bound of |κ|, in steps of κ."""
         return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))
+
+
+def _whole(values: Any, field: str) -> NDArray[np.integer]:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu" or found.size == 0:
+        raise InputError(f"{found.size} numbers of type {found.dtype}", field=field, cure="give integers")
+    return found
 
 
 def frozen(values: Array_) -> Array_:

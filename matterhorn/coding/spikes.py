@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .code import SILENT, Code
 
 
@@ -18,7 +19,14 @@ def is_silent(levels: NDArray[np.integer], code: Code) -> NDArray[np.bool_]:
 
 
 def encode(levels: NDArray[np.integer], code: Code) -> NDArray[np.uint8]:
-    """Slot of each neuron's spike, T − q, or :data:`SILENT` for none. ``[..., neurons] → uint8 [..., neurons]``."""
+    """Slot of each neuron's spike, T − q, or :data:`SILENT` for none. ``[..., neurons] → uint8 [..., neurons]``.
+
+    Raises:
+        InputError: a level outside 0 … T.
+    """
+    if levels.size and not 0 <= (low := int(levels.min())) <= (high := int(levels.max())) <= code.top:
+        wrong = low if low < 0 else high
+        raise InputError(f"level {wrong}", field="levels", cure=f"give levels in 0 … {code.top}")
     return np.where(is_silent(levels, code), SILENT, code.top - levels.astype(np.int16)).astype(np.uint8)
 
 

@@ -99,12 +99,14 @@ def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
 
 @contracted_kernel
 def disturb(lengths, variance, key):
-    """Jitter: pulses that are sent come out longer or shorter."""
+    """Jitter: pulses that are sent come out longer or shorter, at the least not at all."""
     noise = np.zeros((len(lengths) // LANES + 1, LANES), np.float32)
     add_noise(noise, np.full(len(noise), variance), np.ones(LANES, np.float32), np.float32(0), key, 0, 1)
     drawn = noise.reshape(-1)
     for e in range(len(lengths)):
-        lengths[e] += drawn[e] * np.float32(lengths[e] != 0)
+        sent = lengths[e]
+        moved = sent + drawn[e]
+        lengths[e] = moved if moved * sent > 0 else np.float32(0)
 
 
 @contracted_kernel

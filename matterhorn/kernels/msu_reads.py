@@ -15,6 +15,20 @@ from .msu_noise import add_noise
 READS = 32
 """Tokens whose sums lie in the first-level cache between one step and the next."""
 
+SLIGHT = 0.05
+"""Up to this share of charge that leaks over a whole ramp, one step of Newton's, with its factor as a series, finds the
+place on the ramp to 1e-6 of its half; and a comparator's jitter may leak with the charge."""
+LATE = np.uint64(0xD1B54A32D192ED03)
+"""Tells jitter of converters from the noise of reads in the key."""
+
+ONE, HALF, FLAT = np.float32(1), np.float32(0.5), np.float32(1e-6)
+LOG2_E, LEAST = np.float32(1.4426950408889634), np.float32(-126)
+E1, E2, E3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.0555041086648216)
+E4, E5, E6 = np.float32(0.0096181291076285), np.float32(0.0013333558146428), np.float32(0.0001540353039338)
+EXCESS, EXPONENT = np.int32(127), np.int32(23)
+"""2^x for |x| ≤ ½ as a series, and the exponent of a float32."""
+SIXTH, TWENTY_FOURTH = np.float32(1 / 6), np.float32(1 / 24)
+
 
 class Arrays(NamedTuple):
     """Arrays of a connection, 64 neurons to a block.
@@ -59,7 +73,8 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
     slices, count, blocks, rows, _ = matrix.shape
     sums, sorted_events = np.empty((READS, LANES), np.float32), np.empty(rows + EVENTS_AT_ONCE, np.int64)
     nothing, total = np.zeros(LANES, np.float32), np.empty((n, LANES), np.float32)
-    more = np.float32(read.late * read.late)
+    beside, still, alike = np.empty_like(sums), np.zeros(READS, np.float32), np.ones(LANES, np.float32)
+    more, over = np.float32(read.late * read.late), 2 * read.half * read.count_droop
     for b in range(blocks):
         own = slice(b * LANES, (b + 1) * LANES)
         total[:] = 0
@@ -74,8 +89,17 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
                     if noisy and not merged:
                         where = ((group * slices + s) * count + a) * blocks + b
                         factor = arrays.by_neuron[s, a, own]
-                        add_noise(sums, power[s, a, group:end], factor, more, key, where, slices * count * blocks)
-                    if read.per_count > 0:
+                        within = np.float32(0) if over > SLIGHT else more
+                        add_noise(sums, power[s, a, group:end], factor, within, key, where, slices * count * blocks)
+                    if over > SLIGHT:
+                        beside[:] = offset
+                        if more > 0:
+                            stride = slices * count * blocks
+                            add_noise(beside, still[: end - group], alike, more, key ^ LATE, where, stride)
+                        add_leaking_counts(sums, beside, read, place, total[group:end])
+                    elif over > 0:
+                        add_drooping_counts(sums, offset, read, place, total[group:end])
+                    elif read.per_count > 0:
                         add_counts(sums, offset, read, place, total[group:end])
                     else:
                         add_sums(sums, offset, place, total[group:end])
@@ -109,6 +133,63 @@ def add_counts(sums, offset, read, place, total):
             value = np.rint((sums[i, j] + offset[j]) * counts)
             value = low if value < low else value
             value = high if value > high else value
+            total[i, j] += worth * value
+
+
+@contracted_kernel
+def add_drooping_counts(sums, offset, read, place, total):
+    """As :func:`add_counts` where charge leaks slightly while the ramp falls, and the offset does not.
+
+    The ramp meets count y where v·exp((y − half)·droop) + o + ½ = y.
+    """
+    counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
+    half, droop = np.float32(read.half), np.float32(read.count_droop)
+    low, high = -half, half - ONE
+    for i in range(total.shape[0]):
+        for j in range(LANES):
+            v, o = sums[i, j] * counts, offset[j] * counts + HALF
+            y = v + o
+            x = (y - half) * droop
+            kept = v * (ONE + x * (ONE + x * (HALF + x * (SIXTH + x * TWENTY_FOURTH))))
+            slope = droop * kept
+            value = np.floor(y + (kept + o - y) * (ONE + slope * (ONE + slope)))
+            value = low if value < low else value
+            value = high if value > high else value
+            total[i, j] += worth * value
+
+
+@contracted_kernel
+def add_leaking_counts(sums, beside, read, place, total):
+    """As :func:`add_drooping_counts` for any leak, and what lies ``beside`` the charge ``[n, 64]``.
+
+    Newton's steps from that end of the ramp from which they all lead one way: the curve is convex where v > 0, concave
+    elsewhere.
+    """
+    counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
+    half, droop = np.float32(read.half), np.float32(read.count_droop)
+    low, high, rate = -half, half - ONE, droop * LOG2_E
+    over = 2 * read.half * read.count_droop
+    steps = 3 + int(math.log2(over / SLIGHT))
+    left = np.float32(math.exp(-read.count_droop))
+    met = np.empty(LANES, np.float32)
+    for i in range(total.shape[0]):
+        for j in range(LANES):
+            met[j] = low if sums[i, j] > 0 else half
+        for _ in range(steps):
+            for j in range(LANES):
+                v, o, y = sums[i, j] * counts, beside[i, j] * counts + HALF, met[j]
+                x = max((y - half) * rate, LEAST)
+                whole = np.rint(x)
+                x -= whole
+                power = ONE + x * (E1 + x * (E2 + x * (E3 + x * (E4 + x * (E5 + x * E6)))))
+                kept = v * (power * np.int32((np.int32(whole) + EXCESS) << EXPONENT).view(np.float32))
+                y += (kept + o - y) / max(ONE - droop * kept, FLAT)
+                y = low if y < low else y
+                met[j] = half if y > half else y
+        for j in range(LANES):
+            at_once = sums[i, j] * counts * left + beside[i, j] * counts + HALF >= high
+            value = np.floor(met[j])
+            value = high if at_once or value > high else value
             total[i, j] += worth * value
 
 

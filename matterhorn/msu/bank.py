@@ -65,7 +65,8 @@ class ArrayBank:
         Args:
             weights: integers ``[out, in]``.
             name: name of the connection. It is part of the seed of the draw.
-            kappa_top: largest |κ| that will occur, in steps of κ.
+            kappa_top: largest |κ| that is expected, in steps of κ; capacitors have room for it. Longer pulses are read
+                just as exactly, in float64 where needed.
             kappa_unit: steps of κ per level (``Code.unit``).
             full_scale: largest potential of one array that its capacitor is sized for, in digits times steps of κ.
                 None: the largest possible potential. A smaller value reduces the effect of offsets and of the

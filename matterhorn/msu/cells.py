@@ -6,11 +6,13 @@ Writing, stuck cells and drift are drawn once per chip. From then on, cells are 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .circuit import Circuit
 from .correction import AS_WRITTEN, Correction
 from .device import Device
@@ -39,6 +41,12 @@ class Cells:
         if device.drift is None or seconds <= device.drift.start.si:
             return self.written
         return self.written * (seconds / device.drift.start.si) ** -self.exponent
+
+
+def check_time(seconds: float) -> None:
+    """Refuse what is no time since programming: infinity, NaN, less than 0."""
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"{seconds} s", field="seconds", cure="give a finite time of 0 s or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +90,11 @@ def write(
         spread = device.programming.spread(target, device.high) * formed
         written = _once(target, spread, streams["programming"])
         limit = correction.tolerance * (device.high - device.low)
-        relative = device.read.relative.si if device.read is not None else 0.0
         for _ in range(correction.verify_writes):  # cells that a (noisy) read finds off target are rewritten
             seen = written
-            if relative:
-                seen = written * (1 + relative * streams["programming"].standard_normal(target.shape, dtype=np.float32))
+            if device.read is not None:
+                noise = streams["programming"].standard_normal(target.shape, dtype=np.float32)
+                seen = written * (1 + device.read.spread(written / device.high, 0.0) * noise)
             off = np.abs(seen - target) > limit
             written[off] = _once(target[off], spread[off], streams["programming"])
     exponent = np.broadcast_to(np.float32(0), target.shape)
@@ -132,6 +140,7 @@ def weight_deviation(
     Programming noise, stuck cells and drift are drawn as in :class:`~matterhorn.msu.ArrayBank`, for integer weights
     ``[out, in]``, but without arrays around them. For training with a new chip in every pass.
     """
+    check_time(seconds)
     slices, base = digit_base(weights, device)
     unit = (device.high - device.low) / (base - 1)
     target = pair_conductances(split_digits(weights, slices, base), unit, device)

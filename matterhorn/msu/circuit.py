@@ -99,6 +99,8 @@ class Circuit(Strict):
             raise ValueError("rows and columns: at most 1024 each")
         if self.conversion is not None and self.conversion.bits.value > 16:
             raise ValueError("conversion.bits: at most 16")
+        if self.saturation is not None and self.swing.si > self.saturation.voltage.si:
+            raise ValueError(f"swing: {self.swing.text} lies beyond the rail, {self.saturation.voltage.text}")
         return self
 
 
@@ -124,7 +126,7 @@ class Conditions(NamedTuple):
         pulse_jitter: spread of the length of a pulse. ramp_jitter: spread of the moment at which a comparator's answer
             is noted, in slots.
         per_count: potential per count of the time-to-digital converter, 0 for none. half: half of its counts.
-        late: spread of its answer, as a potential.
+        late: spread of its answer, as a potential. count_droop: its clock over leak time constant.
     """
 
     potential_per_volt: float
@@ -136,6 +138,7 @@ class Conditions(NamedTuple):
     per_count: float
     half: int
     late: float
+    count_droop: float
 
     @classmethod
     def of(cls, circuit: Circuit, step: float, full_scale: float) -> Conditions:
@@ -149,7 +152,7 @@ class Conditions(NamedTuple):
         )
         per_count = full_scale / half if half else 0.0
         times = step / forgets, slot / forgets, pulse / step, ramp / slot
-        return cls(per_volt, rail, *times, per_count, half, ramp / clock * per_count)
+        return cls(per_volt, rail, *times, per_count, half, ramp / clock * per_count, clock / forgets)
 
 
 DEVICE_PARTS = ("programming", "read", "drift", "stuck", "nonlinearity")

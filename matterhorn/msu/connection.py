@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import plain
+from .cells import check_time
 from .circuit import Conditions
 from .events import EventReads, Kappa
 from .mapping import digits, from_arrays, to_tiles
@@ -25,7 +26,7 @@ class ProgrammedConnection(Physics):
     changes, so threads may share it.
 
     Attributes:
-        kappa_top: longest pulse, in steps of κ.
+        kappa_top: longest pulse that is expected, in steps of κ.
         step: duration of a step of κ, in s.
         full_scale: potential of one array (in digit times step of κ) that charges its capacitor to the full swing.
         order: input of each row, int64 ``[fan_in]``. None: as given.
@@ -39,8 +40,7 @@ class ProgrammedConnection(Physics):
 
     def at(self, seconds: float) -> ProgrammedConnection:
         """Return the same connection this many seconds after programming."""
-        if seconds < 0:
-            raise InputError(f"{seconds} s", field="seconds", cure="give a time of 0 s or more")
+        check_time(seconds)
         return replace(self, seconds=seconds)
 
     def sized_for(self, kappa: NDArray[np.integer]) -> ProgrammedConnection:
@@ -65,8 +65,8 @@ class ProgrammedConnection(Physics):
         """
         rows, rng = self._rows(kappa), rng or np.random.default_rng()
         potentials: NDArray[np.floating]
-        if self._by_events:
-            potentials = self._events.read(_narrow(rows), rng)
+        if self._by_events(top := _longest(rows)):
+            potentials = self._events.read(_narrow(rows, top), rng)
         else:
             potentials = plain.integrate(self, self.conditions, rows, rng)
         return potentials.reshape(*kappa.shape[:-1], self.layout.fan_out)
@@ -86,8 +86,9 @@ class ProgrammedConnection(Physics):
         Returns:
             int32 ``[..., fan_out]``.
         """
-        if self._by_events:
-            steps = self._events.read(_narrow(self._rows(kappa)), rng or np.random.default_rng(), scale, shift)
+        rows = self._rows(kappa)
+        if self._by_events(top := _longest(rows)):
+            steps = self._events.read(_narrow(rows, top), rng or np.random.default_rng(), scale, shift)
             return steps.reshape(*kappa.shape[:-1], self.layout.fan_out)
         return np.rint(shift + scale * self.integrate(kappa, rng)).astype(np.int32)
 
@@ -103,19 +104,24 @@ class ProgrammedConnection(Physics):
                 cure="use integrate(), or a circuit with more rows and a device with more levels",
             )
         given, rows, rng = self.conditions, self._rows(kappa), rng or np.random.default_rng()
-        potentials = plain.potentials(self, given, rows, given.ramp_jitter * ramp.fall, rng)[0, 0]
-        return next_slots(potentials, ramp, given.droop).reshape(*kappa.shape[:-1], self.layout.fan_out)
+        charges, beside = plain.charges(self, given, rows, rng)[0, 0], plain.offsets(self, given)[0, 0]
+        late = given.ramp_jitter * rng.standard_normal(charges.shape) if given.ramp_jitter else None
+        return next_slots(charges, ramp, given.droop, beside, late).reshape(*kappa.shape[:-1], self.layout.fan_out)
 
     @property
     def conditions(self) -> Conditions:
         """The circuit in steps of κ and potentials."""
         return Conditions.of(self.circuit, self.step, self.full_scale)
 
+    def _by_events(self, top: int) -> bool:
+        """Whether compiled reads serve pulses of up to ``top`` steps, or as many as were announced: one matrix
+        describes an array, and float32 holds the largest sum exactly."""
+        return max(self.kappa_top, top) * self._heaviest < 2**24 and not self.needs_patterns
+
     @cached_property
-    def _by_events(self) -> bool:
-        """Whether compiled reads serve: one matrix describes an array, and float32 holds the largest sum exactly."""
-        largest = self.kappa_top * int(np.abs(self.weights.astype(np.int64)).sum(1).max())
-        return largest < 2**24 and not self.needs_patterns
+    def _heaviest(self) -> int:
+        """Largest Σ |weight| of an output."""
+        return int(np.abs(self.weights.astype(np.int64)).sum(1).max())
 
     @cached_property
     def _events(self) -> EventReads:
@@ -134,11 +140,15 @@ class ProgrammedConnection(Physics):
         return self.placed(kappa).reshape(-1, self.layout.fan_in)
 
 
-def _narrow(kappa: NDArray[np.integer]) -> Kappa:
-    """κ as the compiled reads take it."""
+def _longest(kappa: NDArray[np.integer]) -> int:
+    """Largest |κ|."""
+    return max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
+
+
+def _narrow(kappa: NDArray[np.integer], top: int) -> Kappa:
+    """κ, none of it longer than ``top``, as the compiled reads take it."""
     if kappa.dtype in (np.int8, np.int16):
         return kappa
-    top = max(int(kappa.max(initial=0)), -int(kappa.min(initial=0)))
     if top >= 2**15:
         raise InputError(f"|κ| = {top}", field="kappa", cure=f"give pulses shorter than {2**15} steps")
     return kappa.astype(np.int8 if top < 2**7 else np.int16)

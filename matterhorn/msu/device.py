@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from ..reading import Strict
-from ..units import Quantity, si_factor, within
+from ..units import Number, Quantity, Source, si_factor, within
 
 Conductance = Annotated[Quantity, within("S", 0.0, 1e-2)]
 Resistance = Annotated[Quantity, within("ohm", 1e-3, 1e5)]
@@ -40,10 +40,10 @@ class Polynomial(Strict):
     the conductance relative to the device's highest one. ``unit`` is the unit of the result.
     """
 
-    coefficients: list[float] = Field(min_length=1, max_length=8)
+    coefficients: list[Number] = Field(min_length=1, max_length=8)
     argument: Literal["S", "mS", "uS", "nS", "1"]
     unit: Literal["S", "mS", "uS", "nS"]
-    source: str = Field(min_length=3)
+    source: Source
 
     def __call__(self, conductance: Cells, high: float) -> Cells:
         """Return the value in siemens, at least 0. ``conductance`` and ``high`` are in siemens."""
@@ -57,11 +57,17 @@ class Polynomial(Strict):
 class LogLine(Strict):
     """``clamp(slope · ln(G / G_high) + intercept, low, high)``: dependence of drift exponents on conductance."""
 
-    slope: float
-    intercept: float
-    low: float = Field(ge=0)
-    high: float = Field(ge=0, le=1)
-    source: str = Field(min_length=3)
+    slope: Number
+    intercept: Number
+    low: Number = Field(ge=0)
+    high: Number = Field(ge=0, le=1)
+    source: Source
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LogLine:
+        if self.low > self.high:
+            raise ValueError(f"its low, {self.low:g}, is above its high, {self.high:g}")
+        return self
 
     def __call__(self, share: Cells) -> Cells:
         """Return the value at ``share = G / G_high``."""
@@ -76,17 +82,20 @@ class Programming(Strict):
 
 class Flicker(Strict):
     """1/f noise: relative spread ``min(coefficient · (G/G_high)^-exponent, ceiling) · sqrt(ln((t + t_r) / (2 t_r)))``
-    at time t since programming for reads of length t_r (Nandakumar et al., ICECS 2019, as in aihwkit)."""
+    at time t since programming for reads of length t_r, with G as programmed (Nandakumar et al., ICECS 2019, as in
+    aihwkit). Nothing is known of reads before ``start``: they are as noisy as at that time."""
 
-    coefficient: float = Field(ge=0)
-    exponent: float = Field(ge=0, le=2)
+    coefficient: Number = Field(ge=0)
+    exponent: Number = Field(ge=0, le=2)
     ceiling: Share
     read_time: Duration
-    source: str = Field(min_length=3)
+    start: Duration
+    source: Source
 
     def __call__(self, share: Cells, seconds: float) -> Cells:
-        """Return the relative spread at ``share = G / G_high``, ``seconds`` after programming."""
-        growth = math.sqrt(math.log(max((seconds + self.read_time.si) / (2 * self.read_time.si), 1)))
+        """Return the relative spread at ``share = G / G_high``, as programmed, ``seconds`` after programming."""
+        passed = max(seconds, self.start.si) + self.read_time.si
+        growth = math.sqrt(math.log(max(passed / (2 * self.read_time.si), 1)))
         return np.minimum(self.coefficient * np.maximum(share, 1e-7) ** -self.exponent, self.ceiling.si) * growth
 
 
@@ -97,7 +106,7 @@ class Read(Strict):
     flicker: Flicker | None = None
 
     def spread(self, share: Cells, seconds: float) -> Cells:
-        """Spread of one read, relative to the cell's conductance, at ``share = G / G_high``."""
+        """Spread of one read relative to the cell's present conductance, at ``share = G / G_high`` as programmed."""
         white = np.full_like(share, self.relative.si)
         return white if self.flicker is None else np.hypot(white, self.flicker(share, seconds))
 
@@ -159,6 +168,11 @@ class Device(Strict):
             raise ValueError("levels: a cell needs at least two")
         if self.stuck is not None and self.stuck.low.si + self.stuck.high.si > 1:
             raise ValueError("stuck: low and high together exceed all cells")
+        if self.programming is not None and any(self.programming.spread.coefficients):
+            largest = float(self.programming.spread(np.linspace(self.low, self.high, 257), self.high).max())
+            if not 0 < largest <= self.high:
+                span = f"its largest value over the range of conductances is {largest * 1e6:.3g} uS"
+                raise ValueError(f"programming.spread.coefficients: {span}, give one up to {self.high * 1e6:.3g} uS")
         return self
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .cells import Cells, Neurons
 from .circuit import Circuit
 from .device import Device
+from .gains import trusted_gains
 from .mapping import Layout, difference, digits, from_arrays, from_tiles, place_values, unit_conductance
 from .wires import WireCache, effective_conductances
 
@@ -60,20 +61,20 @@ class Physics:
         layout, device, read = self.layout, self.device, self.device.read
         if read is None:
             return None
-        spread = read.spread(self.conductances / device.high, self.seconds) * self._seen
+        spread = read.spread(self.cells.written / device.high, self.seconds) * self._seen
         squared = (spread / unit_conductance(layout, device)) ** 2
         pairs = from_arrays(squared[..., 0::2] + squared[..., 1::2], layout)
         return _still((pairs * self.neurons.gain[:, :, None] ** 2).astype(np.float32))
 
     @cached_property
     def column_gains(self) -> NDArray[np.float32]:
-        """Share of each output that remains, ``[fan_out]``. Wires and drift reduce it; a digital scale can restore it.
+        """Share of each output that remains, ``[fan_out]``, above 0. Wires and drift reduce it; a digital scale can
+        restore it.
 
-        It is the factor that best maps the integer weights to the effective ones, Σ_i w·e / Σ_i w².
+        It is drawn towards the gain of the whole connection where few cells tell (:func:`.gains.trusted_gains`).
         """
-        weights = self.weights.T.astype(np.float64)
         matrix = from_tiles(np.tensordot(place_values(self.layout), self.effective, axes=1), self.layout)
-        gains = (weights * matrix).sum(0) / np.maximum((weights * weights).sum(0), 1)
+        gains = trusted_gains(self.weights.T.astype(np.float64), matrix.astype(np.float64))
         return _still(gains.astype(np.float32))
 
     @property
@@ -89,8 +90,9 @@ class Physics:
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:
-        """Conductances as seen through the wires, siemens."""
-        if self.circuit.wires is None or self.needs_patterns:
+        """Conductances as seen through the wires, siemens: with linear cells and undriven rows at 0 V, which is near
+        what each pattern sees where rows float or cells are not linear."""
+        if self.circuit.wires is None:
             return self.conductances
         solve = effective_conductances if self.cache is None else self.cache.effective
         return solve(self.conductances, self.circuit.wires)

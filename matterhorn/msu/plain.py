@@ -20,6 +20,7 @@ from .circuit import Conditions
 from .mapping import place_values, to_tiles, unit_conductance
 from .nodal import Surroundings, pattern_currents
 from .physics import Physics
+from .readout import counted
 
 Real = NDArray[np.float64]
 
@@ -38,43 +39,40 @@ def integrate(
     Returns:
         ``[n, fan_out]``.
     """
-    place, count, half = place_values(physics.layout)[:, None, None], conditions.per_count, conditions.half
+    place, offset = place_values(physics.layout)[:, None, None], offsets(physics, conditions)[:, :, None]
     answers = []
     for start in range(0, max(len(kappa), 1), TOGETHER):
-        read = potentials(physics, conditions, kappa[start : start + TOGETHER], conditions.late, rng)
-        if count:  # the time-to-digital converter rounds, and clips at full scale
-            read = np.clip(np.rint(read / count), -half, half - 1) * count
+        read = charges(physics, conditions, kappa[start : start + TOGETHER], rng)
+        beside = offset + conditions.late * rng.standard_normal(read.shape) if conditions.late else offset
+        read = counted(read, beside, conditions) * conditions.per_count if conditions.per_count else read + beside
         answers.append((read.sum(1) * place).sum(0))
     return np.concatenate(answers)
 
 
-def potentials(
-    physics: Physics,
-    conditions: Conditions,
-    kappa: NDArray[np.integer],
-    late: float | Real,
-    rng: np.random.Generator,
-) -> Real:
-    """What the comparators of each array see: ``[n, fan_in] → [slices, tiles, n, fan_out]``.
-
-    Args:
-        late: what the jitter of their ramp makes of it, a spread of potentials; for all or ``[fan_out]``.
-    """
+def charges(physics: Physics, conditions: Conditions, kappa: NDArray[np.integer], rng: np.random.Generator) -> Real:
+    """Potentials on all integrators, read noise included: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
     lengths = to_tiles(pulse_lengths(kappa, conditions.pulse_jitter, rng), physics.layout)
-    offset = physics.neurons.offset * conditions.potential_per_volt
-    total = _charges(physics, conditions, lengths) + offset[:, :, None]
-    if physics.variance is None and not np.any(late):
+    total = _driven(physics, conditions, lengths)
+    if physics.variance is None:
         return total
-    variance = np.square(late)
-    if physics.variance is not None:
-        variance = variance + remembered(lengths, conditions.leak_rate) ** 2 @ physics.variance.astype(np.float64)
+    variance = remembered(lengths, conditions.leak_rate) ** 2 @ physics.variance.astype(np.float64)
     return total + np.sqrt(variance) * rng.standard_normal(total.shape)
 
 
+def offsets(physics: Physics, conditions: Conditions) -> Real:
+    """What comparators add to each integrator's potential: ``[slices, tiles, fan_out]``."""
+    return physics.neurons.offset * conditions.potential_per_volt
+
+
 def pulse_lengths(kappa: NDArray[np.integer], spread: float, rng: np.random.Generator) -> Real:
-    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``."""
+    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``.
+
+    A pulse that would end before it began is none.
+    """
     lengths = kappa.astype(np.float64)
-    return lengths + spread * rng.standard_normal(lengths.shape) * (lengths != 0) if spread else lengths
+    if not spread:
+        return lengths
+    return np.sign(lengths) * np.maximum(np.abs(lengths) + spread * rng.standard_normal(lengths.shape), 0)
 
 
 def remembered(lengths: Real, rate: float) -> Real:
@@ -85,8 +83,8 @@ def remembered(lengths: Real, rate: float) -> Real:
     return np.copysign(-np.expm1(-rate * np.abs(lengths)) / rate, lengths) if rate else lengths
 
 
-def _charges(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
-    """Potentials on the integrators, without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
+def _driven(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
+    """The same without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
     rate, rail = conditions.leak_rate, conditions.rail
     if physics.needs_patterns:
         return _by_patterns(physics, rate, rail, lengths)

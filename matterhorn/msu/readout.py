@@ -1,4 +1,4 @@
-"""Read-out without a converter: a falling threshold turns potentials into the next spikes."""
+"""Read-out by a falling ramp: potentials become the counts of a converter, or directly the next spikes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..coding import Code, encode
 from ..errors import InputError
+from .circuit import Conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +46,64 @@ class Ramp:
         fall: NDArray[np.float64] = self.thresholds[:, -1] - self.thresholds[:, 0]
         return fall / max(self.code.top - 1, 1)
 
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """The threshold at the beginning of the ramp and at the end of each slot but the last, ``[out or 1, T + 1]``:
+        straight between them. It begins one mean fall above the highest one."""
+        falling = self.thresholds[:, ::-1]
+        return np.hstack([falling[:, :1] + self.fall[:, None], falling])
 
-def next_slots(potentials: NDArray[np.float64], ramp: Ramp, droop: float) -> NDArray[np.uint8]:
+
+def next_slots(
+    charges: NDArray[np.float64],
+    ramp: Ramp,
+    droop: float,
+    offset: NDArray[np.float64] | float = 0.0,
+    late: NDArray[np.float64] | None = None,
+) -> NDArray[np.uint8]:
     """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
-    What never meets the threshold fires in the last slot (level 0). ``droop`` is slot over leak time constant: the held
-    potential shrinks while the ramp falls.
+    A neuron fires in the first slot in which it meets the threshold, at the latest when that slot ends, even if it has
+    leaked below it later. What never does fires in the last slot (level 0). Between two corners of a ramp a leaking
+    charge meets none that it meets at neither of them: the way between them is convex.
+
+    Args:
+        charges: potentials on the integrators when the ramp begins. droop: slot over leak time constant: charge shrinks
+            while the ramp falls.
+        offset: of the comparators, as a potential, ``[..., out]``; it lies behind the capacitor and does not shrink.
+        late: by how many slots each answer is noted too late, ``[..., out]``; how much potential that is depends on
+            how steep the ramp is just there.
     """
-    top = ramp.code.top
-    levels = np.full(potentials.shape, top, np.int16)
-    for slot in range(top):
-        levels -= potentials * math.exp(-droop * (slot + 1)) < ramp.thresholds[:, top - 1 - slot]
-    return encode(levels, ramp.code)
+    corners, top = ramp.corners, ramp.code.top
+    margins = np.stack([charges * math.exp(-droop * at) + offset - corners[:, at] for at in range(top + 1)])
+    met = margins >= 0
+    first, ever = met.argmax(0), met.any(0)
+    slots = first - 1
+    if late is not None:
+        before, then = (np.take_along_axis(margins, at[None], 0)[0] for at in (np.maximum(first - 1, 0), first))
+        share = np.divide(then, then - before, out=np.zeros_like(then), where=first > 0)
+        slots = np.ceil(first - share + late).astype(np.int64) - 1
+    return encode(top - np.where(ever, slots.clip(0, top), top), ramp.code)
+
+
+def counted(charges: NDArray[np.float64], offset: NDArray[np.float64], given: Conditions) -> NDArray[np.float64]:
+    """What the time-to-digital converter makes of potentials: whole counts from −half to half − 1, like ``charges``.
+
+    Count m stands for half − m clocks. It is the first, that is the largest, at whose end the charge that is left, with
+    the comparator's ``offset``, reaches m − ½ counts. If the first count is not reached, a leaking charge meets the
+    ramp once: its way is convex if it is positive, and it falls more slowly than the ramp if it is not. Then halving
+    finds the count, from the most significant bit on.
+    """
+    held, beside = charges / given.per_count, offset / given.per_count
+    if given.count_droop == 0:
+        return np.clip(np.rint(held + beside), -given.half, given.half - 1)
+
+    def reached(count: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return held * np.exp((count - given.half) * given.count_droop) + beside >= count - 0.5
+
+    first = np.full(held.shape, given.half - 1.0)
+    count, bit = np.full(held.shape, -float(given.half)), given.half
+    while bit >= 1:
+        count += bit * reached(count + bit)
+        bit //= 2
+    return np.where(reached(first), first, count)

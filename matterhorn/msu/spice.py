@@ -25,6 +25,9 @@ from .readout import Ramp
 EDGE = 1e-4
 """Rise time of a pulse as a share of a step of κ; edges lie symmetrically about the ideal ones, so areas are kept."""
 
+NOTHING = 1e-6
+"""Potentials below this, in weight times step of κ, are rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayCircuit:
@@ -158,8 +161,7 @@ def _integrators(array: ArrayCircuit) -> Iterator[str]:
 
 def _comparators(array: ArrayCircuit) -> Iterator[str]:
     """Comparators: potential plus offset minus a ramp that falls one level per slot."""
-    falling = array.ramp.thresholds[:, ::-1]
-    corners = np.hstack([falling[:, :1] + array.ramp.fall[:, None], falling]) / array.volt
+    corners = array.ramp.corners / array.volt
     times = array.read_time + array.circuit.slot.si * np.arange(corners.shape[1])
     for neuron, volts in enumerate(np.broadcast_to(corners, (len(array.offsets), len(times))).tolist()):
         points = " ".join(f"{time:.12e} {level:.15e}" for time, level in zip(times, volts, strict=True))
@@ -201,12 +203,17 @@ class Check(NamedTuple):
 
 
 def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> Check:
-    """Run the connection's one array for one window of κ ``[fan_in]`` in both."""
+    """Run the connection's one array for one window of κ ``[fan_in]`` in both.
+
+    Raises:
+        InputError: the pulses charge nothing, so that there is nothing to compare; or ngspice is missing or fails.
+    """
     array = array_circuit(connection, kappa, ramp)
-    potentials, slots = simulate(array)
     rows, rng = connection.placed(kappa)[None], np.random.default_rng()
-    mine = plain.integrate(connection, connection.conditions, rows, rng)[0]
-    mine -= array.offsets * array.volt
+    mine = plain.charges(connection, connection.conditions, rows, rng)[0, 0, 0]
+    if np.abs(mine).max() < NOTHING:
+        raise InputError("pulses that charge no integrator", field="kappa", cure="drive rows that have weights")
+    potentials, slots = simulate(array)
     same = connection.fire(kappa, ramp)
     return Check(
         rows=array.cells.shape[0],

@@ -24,9 +24,6 @@ from .engine import Engine
 from .exact import ExactBackend, checked_kappa
 from .record import SlotRecorder
 
-WEAKEST = 1 / 32
-"""Limit of the digital scale: an output is amplified at most as if this share of its signal were left."""
-
 
 class AnalogBackend(ExactBackend):
     """Runs one program on one simulated chip.
@@ -61,13 +58,15 @@ class AnalogBackend(ExactBackend):
         read_seed: int = 0,
         progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
     ) -> None:
+        if read_seed < 0:
+            raise InputError(f"{read_seed}", field="read_seed", cure="give a whole number of 0 or more")
         self.rng = np.random.Generator(np.random.PCG64(read_seed))
         self.written: dict[Array, ProgrammedConnection] = {}
         self.scales: dict[Array, NDArray[np.float32]] = {}
         for array, source in progress(static_arrays(program).values()):
             written = write(bank, array, source.code, None if sample is None else sample[array.name]).at(seconds)
             self.written[array] = written
-            self.scales[array] = np.reciprocal(np.maximum(written.column_gains, np.float32(WEAKEST)))
+            self.scales[array] = np.reciprocal(written.column_gains)
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
         """See :class:`.backend.Backend`."""

@@ -12,8 +12,9 @@ from ..errors import InputError
 from ..reading import Strict, read_mapping, validated
 from ..storage import held, put_file
 
-FORMAT = 2
-"""Version of the file. Since version 2, chips are drawn by NumPy."""
+FORMAT = 3
+"""Version of the file. Version 2: chips are drawn by NumPy. Version 3: values in full, and digital scales that do not
+trust the gains of few cells."""
 
 
 class _Kept(Strict):

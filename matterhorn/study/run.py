@@ -107,7 +107,7 @@ def run_plan(
     clean = run.score()
     scores: dict[tuple[str, float], list[float]] = {}
     for name, study, value, one in progress(list(_jobs(plan, chips))):
-        chip = f"{name} {value:g} {seed + one}"
+        chip = f"{name} {value!r} {seed + one}"
         score = journal.scores.get(chip) if journal else None
         known = scores.setdefault((name, value), [])
         if score is None:

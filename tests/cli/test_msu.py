@@ -45,6 +45,20 @@ def test_model_and_ngspice_are_compared(size, options, wires):
     assert answer["slots_different"] == 0
 
 
+@pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice missing: apt-get install ngspice")
+def test_nothing_to_compare_is_said(tmp_path):
+    kappa, weights = tmp_path / "kappa.npy", tmp_path / "weights.npy"
+    small = ["check", "--rows", "2", "--cols", "2", "--kappa", str(kappa), "--weights", str(weights), "--no-wires"]
+    np.save(weights, np.array([[1, 1]]))
+    np.save(kappa, np.array([0, 0]))
+    assert "charge no integrator" in refused(*small)
+    np.save(kappa, np.array([3, -3]))
+    assert "charge no integrator" in refused(*small, "--device", "ideal")
+    for seconds in ("inf", "nan"):
+        result = CliRunner().invoke(app, ["msu", "check", "--seconds", seconds])
+        assert result.exit_code and "seconds" in str(result.exception) + result.output
+
+
 def test_pulses_and_weights_come_from_files(tmp_path):
     kappa, weights, out = tmp_path / "kappa.npy", tmp_path / "weights.npy", tmp_path / "mine.cir"
     np.save(kappa, np.array([3, 0, -5]))

@@ -96,3 +96,9 @@ def test_evaluate_on_chips(glue):
 )
 def test_options_that_make_no_sense_are_refused(options, problem):
     assert problem in str(CliRunner().invoke(app, ["evaluate", *options]).exception)
+
+
+@pytest.mark.parametrize("command", [["evaluate", "--backend", "analog"], ["msu", "netlist"], ["msu", "study"]])
+def test_seeds_below_zero_are_refused(command):
+    result = CliRunner().invoke(app, [*command, "--seed", "-1"])
+    assert result.exit_code == 2 and "--seed" in str(result.exception) + result.output

@@ -49,6 +49,14 @@ def test_the_higher_the_earlier():
     assert encode(np.array([15, 14, 1, 0]), code).tolist() == [0, 1, 14, SILENT]
 
 
+@pytest.mark.parametrize("level", [16, -1, 255])
+def test_levels_outside_a_window_are_refused(level):
+    """255 would be slot 16, or silence."""
+    with pytest.raises(InputError, match=rf"levels: level {level}; .*0 … 15"):
+        encode(np.array([3, level]), Code(4, np.int16(7)))
+    assert encode(np.zeros((0, 3), np.uint8), Code(4, np.int16(7))).shape == (0, 3)
+
+
 @given(codes_and_levels())
 def test_dead_zone_errs_by_at_most_k(case):
     code, levels = case
@@ -129,6 +137,12 @@ def test_a_code_cannot_be_written_to():
         ({"bits": 7, "silent": np.array(0)}, "bits"),
         ({"bits": 4, "silent": np.array([3, 16])}, "silent"),
         ({"bits": 4, "silent": np.array(-1)}, "silent"),
+        ({"bits": 4, "silent": 3.9}, "silent: 1 numbers of type float64"),
+        ({"bits": 4, "silent": np.array([70000])}, "level 70000"),
+        ({"bits": 4, "silent": np.array([2, 65539])}, "level 65539"),
+        ({"bits": 4, "silent": np.array([])}, "silent: 0 numbers"),
+        ({"bits": 4, "silent": np.array([8]), "dead_zone": 1, "silent_value": np.array([65600])}, "silent_value"),
+        ({"bits": 4, "silent": np.array([8]), "dead_zone": 1, "silent_value": np.array([64.5])}, "silent_value"),
         ({"bits": 4, "silent": np.array(8), "dead_zone": 8}, "dead_zone"),
         ({"bits": 4, "silent": np.array([8]), "dead_zone": 1, "silent_value": np.array([80])}, "silent_value"),
     ],

@@ -5,7 +5,16 @@ import pytest
 import yaml
 
 from matterhorn.errors import InputError
-from matterhorn.msu import circuit_names, deviating, device_names, load_circuit, load_device
+from matterhorn.msu import (
+    ArrayBank,
+    circuit_names,
+    deviating,
+    device_names,
+    load_circuit,
+    load_device,
+    only,
+    weight_deviation,
+)
 from matterhorn.msu.files import HERE
 from matterhorn.units import Quantity, engineering
 
@@ -75,6 +84,51 @@ def test_bad_device_files_are_refused_with_the_field(tmp_path, changes, field):
     assert field in str(caught.value)
 
 
+def changed(part, name, value):
+    """A shipped file with one value, by its path, in place of another."""
+    plain = yaml.safe_load((HERE / part / f"{name[0]}.yaml").read_text())
+    node = plain
+    for key in name[1:-1]:
+        node = node[key]
+    node[name[-1]] = value
+    return plain
+
+
+SPREAD = ("rram-wan", "programming", "spread", "coefficients")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        (SPREAD, [True, False], "programming.spread.coefficients.0: true is no number"),
+        (SPREAD, ["1.5"], "programming.spread.coefficients.0: the text '1.5' is no number"),
+        (SPREAD, [1e12], "programming.spread.coefficients: its largest value"),
+        (SPREAD, [-5.0], "programming.spread.coefficients: its largest value"),
+        (("rram-wan", "drift", "exponent", "slope"), True, "drift.exponent.slope: true is no number"),
+        (("rram-wan", "drift", "exponent", "low"), 0.5, "drift.exponent: its low, 0.5, is above its high, 0.03"),
+        (("pcm", "read", "flicker", "coefficient"), True, "read.flicker.coefficient: true is no number"),
+        (("pcm", "read", "flicker", "exponent"), "0.65", "read.flicker.exponent: the text '0.65' is no number"),
+        (("rram-wan", "conductance_low", "source"), "   ", "conductance_low.source"),
+        ((*SPREAD[:-1], "source"), "   ", "programming.spread.source"),
+        (("rram-wan", "conductance_high", "value"), "40", "conductance_high.value: the text '40' is no number"),
+    ],
+)
+def test_what_is_no_number_or_makes_none_is_refused(tmp_path, place, value, problem):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(changed("devices", place, value)))
+    with pytest.raises(InputError) as caught:
+        load_device(path)
+    said = str(caught.value)
+    assert "mine.yaml" in said and problem in said and "mend the value" in said and "\n" not in said
+
+
+def test_a_swing_beyond_the_rail_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(changed("circuits", ("array-128", "swing", "value"), 0.5)))
+    with pytest.raises(InputError, match=r"mine\.yaml.*swing: 0\.5 V lies beyond the rail, 0\.4 V"):
+        load_circuit(path)
+
+
 def test_files_that_are_no_device_are_refused(tmp_path):
     with pytest.raises(InputError, match="rram-wan"):
         load_device("rram-wam")
@@ -103,6 +157,10 @@ def test_odd_columns_are_refused(tmp_path):
             "rram-wan-low",
             lambda g: sum(c * (g / 40) ** n for n, c in enumerate((0.348, 16.03, -43.853, 45.393, -16.815))),
         ),
+        (
+            "rram-wan-day",
+            lambda g: sum(c * (g / 40) ** n for n, c in enumerate((0.701, 22.086, -50.773, 47.095, -16.458))),
+        ),
         ("pcm", lambda g: 0.26348 + 1.965 * (g / 25) - 1.1731 * (g / 25) ** 2),
         ("rram-ye-28nm", lambda g: 0.1 * g),
     ],
@@ -115,11 +173,32 @@ def test_programming_noise_is_the_published_polynomial(name, published):
     assert (found > 0).all()
 
 
-def test_the_two_fits_of_one_device_bracket_it():
+def test_the_two_fits_of_one_device_are_as_far_apart_as_the_docs_say():
     high, low = load_device("rram-wan"), load_device("rram-wan-low")
-    siemens = np.linspace(2e-6, 39e-6, 40)
+    siemens = np.linspace(low.low, low.high, 391)
     ratio = low.programming.spread(siemens, low.high) / high.programming.spread(siemens, high.high)
-    assert ratio.min() > 0.65 and ratio.max() < 1.1
+    assert (high.low, high.high) == (low.low, low.high)
+    assert (ratio[0], ratio[-1]) == pytest.approx((1 - 0.44, 1 - 0.35), abs=0.005)
+    assert (ratio.min(), ratio.max()) == pytest.approx((1 - 0.44, 1 - 0.06), abs=0.005)
+    weights = np.ones((500, 500), np.int8)
+    pairs = [
+        weight_deviation(weights, only(load_device(name), "programming"), np.random.default_rng(1)).std()
+        for name in ("rram-wan-low", "rram-wan", "rram-wan-day")
+    ]
+    assert pairs[0] / pairs[1] == pytest.approx(1 - 0.36, abs=0.01)
+    assert (pairs[0], pairs[2]) == pytest.approx((0.034, 0.073), abs=0.001)
+
+
+def test_time_does_nothing_to_resistive_memory_but_to_stuck_cells():
+    """As the docs say: the digital scale undoes a drift that all cells share."""
+    weights = np.random.default_rng(0).choice([-1, 1], (64, 384)).astype(np.int8)
+    circuit, left = load_circuit("ideal-128"), []
+    for parts in (("drift",), ("drift", "stuck")):
+        connection = ArrayBank(only(load_device("rram-wan"), *parts), circuit).program(weights).at(3e7)
+        matrix = connection.effective.reshape(-1, 64) / connection.column_gains
+        left.append(np.abs(matrix - weights.T).max())
+    assert left[0] < 1e-5 and left[1] > 0.5
+    assert load_device("rram-wan-day").drift is None
 
 
 def test_asked_for_deviation_is_relative():

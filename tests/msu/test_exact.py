@@ -8,7 +8,7 @@ import pytest
 
 from matterhorn.coding import SILENT, Code, encode, kappa
 from matterhorn.errors import InputError
-from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized
+from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized, weight_deviation
 
 from .drawn import integers, pulses, signed
 
@@ -61,6 +61,17 @@ def test_sums_beyond_float32_are_kept_exact():
     found = IDEAL.program(weights, kappa_top=255).integrate(drawn)
     assert found.dtype == np.float64
     assert (found == sums(weights, drawn)).all()
+
+
+def test_pulses_longer_than_announced_lose_no_bits():
+    """Their sum lies beyond 2^24; with the 15 steps expected it would not."""
+    weights, drawn = np.full((1, 3072), 127, np.int8), np.full((1, 3072), 120, np.int16)
+    drawn[0, 0] = 119
+    connection = IDEAL.program(weights)
+    assert (connection.integrate(drawn) == sums(weights, drawn)).all()
+    steps = connection.in_steps(drawn, np.ones(1, np.float32), np.zeros(1, np.float32))
+    assert (steps == sums(weights, drawn)).all()
+    assert connection.integrate(drawn // 10).dtype == np.float32
 
 
 @pytest.mark.parametrize("name", ["rram-ye-28nm", "rram-wan", "rram-milo", "pcm"])
@@ -123,8 +134,11 @@ def test_what_does_not_fit_is_refused():
         IDEAL.program(np.ones((3, 4)))
     with pytest.raises(InputError, match="all weights are 0"):
         IDEAL.program(np.zeros((3, 4), np.int8))
-    with pytest.raises(InputError, match="seconds"):
-        wide.at(-1)
+    for seconds in (-1, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="seconds"):
+            wide.at(seconds)
+        with pytest.raises(InputError, match="seconds"):
+            weight_deviation(ones, load_device("pcm"), np.random.default_rng(0), seconds)
     with pytest.raises(InputError, match="at most 1024"):
         resized(load_circuit("ideal-128"), 2000, 4)
 

@@ -131,6 +131,36 @@ def test_read_noise_has_the_spread_of_cells_that_each_fluctuate(name, top, how):
 
 
 @pytest.mark.parametrize("how", READERS)
+@pytest.mark.parametrize("seconds", [0, 31536000])
+def test_phase_change_memory_that_drifts_fluctuates_as_published(seconds, how):
+    """aihwkit's PCMLikeNoiseModel by its own names; t_inference counts from the first read, t_0 after programming."""
+    weights, kappa, device = matrix(60, 200, 7), pulses(600, 200, 0.5), only(load_device("pcm"), "read", "drift")
+    connection = ArrayBank(device, CIRCUIT, 2).program(weights).at(seconds)
+    g_prog, nu = (connection.cells.target.astype(float), connection.cells.exponent.astype(float))
+    t_0, t_read, g_max = 20.0, 250e-9, 25e-6
+    t = max(seconds - t_0, 0.0) + t_0
+    g_drift = g_prog * (t / t_0) ** -nu
+    q_s = np.minimum(0.0088 / np.maximum((g_prog / g_max) ** 0.65, 1e-3), 0.2)
+    noise = g_drift * q_s * math.sqrt(math.log((t + t_read) / (2 * t_read)))
+
+    def pairs(cells):
+        plus, minus = (np.concatenate(list(cells[0].swapaxes(1, 2)))[:, :, side::2] for side in (0, 1))
+        return plus.reshape(256, -1)[56:, :60], minus.reshape(256, -1)[56:, :60]
+
+    unit = g_max / 7
+    variance = sum(side**2 for side in pairs(noise)) / unit**2
+    drifted = np.subtract(*pairs(g_drift)) / unit
+    share = (read(connection, kappa, how) - kappa @ drifted) / np.sqrt(kappa.astype(float) ** 2 @ variance)
+    assert share.std() == pytest.approx(1, rel=0.03 if how == "compiled" else 0.015)
+    assert share.mean() == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize(("seconds", "spread"), [(0, 0.0368), (20, 0.0368), (31536000, 0.0496)])
+def test_noise_of_a_full_cell_of_phase_change_memory(seconds, spread):
+    assert load_device("pcm").read.spread(np.array([1.0]), seconds)[0] == pytest.approx(spread, abs=5e-5)
+
+
+@pytest.mark.parametrize("how", READERS)
 @pytest.mark.parametrize("part", [None, "saturation"])
 def test_read_noise_counts_with_the_place_value_of_its_digit(part, how):
     """Binary cells in three slices; merged into one product, and read out array by array."""

@@ -7,9 +7,9 @@ import pytest
 
 from matterhorn.coding import SILENT, Code
 from matterhorn.errors import InputError
-from matterhorn.msu import load_circuit, load_device
+from matterhorn.msu import Ramp, load_circuit, load_device, only
 from matterhorn.msu.spice import array_circuit, check, interpret, netlist, simulate
-from matterhorn.msu.trial import choose_trial, drawn_kappa
+from matterhorn.msu.trial import choose_trial, drawn_kappa, make_trial
 
 from .drawn import quantity
 
@@ -42,6 +42,39 @@ def test_leak_and_wires_far_beyond_reason():
     assert found.slots_different == 0
     plain_answer = trial().connection.integrate(one.kappa)
     assert np.abs(one.connection.integrate(one.kappa) - plain_answer).max() > 0.05 * np.abs(plain_answer).max()
+
+
+@needs_ngspice
+def test_offsets_do_not_leak_with_the_charge():
+    """Comparators that are off by a tenth of the swing, and a time constant of three windows."""
+    spec, one_bit = load_circuit("array-128"), np.random.default_rng(0)
+    leak = spec.leak.model_copy(update={"time_constant": quantity(100, "ns")})
+    comparator = spec.comparator.model_copy(update={"offset": quantity(20, "mV")})
+    spec = only(spec, "leak", "comparator").model_copy(update={"leak": leak, "comparator": comparator})
+    for seed in range(2):
+        weights = one_bit.choice([-1, 1], (40, 16)).astype(np.int8)
+        kappa = one_bit.integers(-7, 8, 16).astype(np.int16)
+        one = make_trial(weights, kappa, load_device("ideal"), spec, Code.ttfs(4), seed)
+        found = check(one.connection, one.kappa, one.ramp)
+        assert found.max_error_full_scale < 1e-5 and found.slots_different == 0
+
+
+@needs_ngspice
+@pytest.mark.parametrize("nanoseconds", [1000, 10000])
+def test_a_neuron_fires_at_the_first_threshold_it_meets(nanoseconds):
+    """A ramp that stands still while the charge leaks: what is met at its beginning is no longer at its end."""
+    spec = only(load_circuit("array-128"), "leak")
+    spec = spec.model_copy(update={"leak": spec.leak.model_copy(update={"time_constant": quantity(nanoseconds, "ns")})})
+    code = Code.ttfs(4)
+    one = make_trial(np.ones((2, 1), np.int8), np.array([8], np.int16), load_device("ideal"), spec, code, 0)
+    kept = one.connection.integrate(one.kappa)[0] * np.exp(-2.5 * one.connection.conditions.droop)
+    for thresholds in (
+        np.concatenate([np.arange(-5, 1), np.full(9, kept)]),  # all plateau from its beginning on
+        np.concatenate([np.arange(-5, 1), np.full(5, kept), kept + np.arange(1, 5)]),  # met on the way, left again
+    ):
+        ramp = Ramp(thresholds[None].astype(float), code)
+        _, slots = simulate(array_circuit(one.connection, one.kappa, ramp))
+        assert np.array_equal(one.connection.fire(one.kappa, ramp), slots)
 
 
 @needs_ngspice

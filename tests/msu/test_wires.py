@@ -150,6 +150,25 @@ def test_floating_rows_and_nonlinear_cells_are_noticed():
     assert not np.allclose(connection_with(alpha=5.0).integrate(KAPPA), reference, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("how", [{"undriven": "float"}, {"alpha": 2.0}])
+def test_gains_of_rows_that_float_are_near_those_of_grounded_ones(how):
+    thick = WIRES.model_copy(update={"word_line": ohms(20), "bit_line": ohms(20)})
+    weights = np.random.default_rng(0).choice([-1, 1], (8, 32)).astype(np.int8)
+    kappa = np.random.default_rng(1).integers(-7, 8, (6, 32))
+    exact, gains = kappa @ weights.T.astype(int), []
+    for alpha, undriven in ((None, "ground"), (how.get("alpha"), how.get("undriven", "ground"))):
+        wires = thick.model_copy(update={"undriven": undriven})
+        circuit = resized(only(load_circuit("array-128")), 32, 16).model_copy(update={"wires": wires})
+        device = only(load_device("rram-wan"))
+        if alpha is not None:
+            device = device.model_copy(update={"nonlinearity": quantity(alpha, "1/V")})
+        connection = ArrayBank(device, circuit).program(weights)
+        gains.append(connection.column_gains)
+        left = (connection.integrate(kappa) * exact).sum() / (exact * exact).sum()
+        assert left == pytest.approx(connection.column_gains.mean(), abs=0.04) and left < 0.9
+    assert np.allclose(*gains)
+
+
 @pytest.mark.parametrize("how", [{"undriven": "float"}, {"alpha": 5.0}])
 def test_patterns_are_integrated_as_each_by_itself(how):
     """One pulse of each length on its own array: the currents of the network times what a leak leaves of the time."""
@@ -199,6 +218,18 @@ def test_a_damaged_cache_is_solved_anew(tmp_path):
         assert np.array_equal(cache.effective(arrays, WIRES), solved)
     (tmp_path / "file").write_text("")
     assert np.array_equal(WireCache(tmp_path / "file" / "none").effective(arrays, WIRES), solved)
+
+
+def test_a_cache_that_may_only_be_read_is_used(tmp_path, monkeypatch):
+    cache, arrays = WireCache(tmp_path), drawn_cells(6, 8, 0)
+    solved = cache.effective(arrays, WIRES)
+
+    def read_only(*_, **__):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.touch", read_only)
+    monkeypatch.setattr("matterhorn.msu.wires.effective_conductances", None)
+    assert np.array_equal(cache.effective(arrays, WIRES), solved)
 
 
 def test_connections_use_the_cache(tmp_path):

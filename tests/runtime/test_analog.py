@@ -171,6 +171,8 @@ def test_what_is_not_on_the_chip_is_refused(program):
         Engine(program, "analog")
     with pytest.raises(InputError, match="seconds"):
         AnalogBackend(program, ArrayBank(IDEAL, PLAIN), seconds=-1)
+    with pytest.raises(InputError, match="read_seed"):
+        AnalogBackend(program, ArrayBank(IDEAL, PLAIN), read_seed=-1)
 
 
 def test_a_spike_outside_its_window_is_noticed(program):

@@ -32,15 +32,23 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     assert len(rest.chips) == 2 * 3 - 4  # without deviation a chip is what exact is: none is built
 
 
+def test_times_a_second_apart_are_two_entries(tmp_path):
+    studies = "drift: {title: time, unit: s, values: [31536000, 31536001], scale: log, device: pcm}"
+    plan = plan_in(tmp_path, PLAN.replace('deviation: {title: noise, unit: "%", values: [0, 10, 20]}', studies))
+    journal = Journal(tmp_path / "study.json.part", {"n": 8})
+    run_plan(Scored(), plan, 1, journal=journal)
+    assert len(journal.scores) == 2
+
+
 def test_scores_of_something_else_are_refused(tmp_path):
     path = tmp_path / "study.json.part"
     Journal(path, {"n": 8, "model": "sst2"}).note("deviation 0 0", 0.9)
     with pytest.raises(InputError, match="another study"):
         Journal(path, {"n": 9, "model": "sst2"})
     kept = json.loads(path.read_text())
-    assert kept["format"] == 2 and Journal(path, {"n": 8, "model": "sst2"}).scores == {"deviation 0 0": 0.9}
+    assert kept["format"] == 3 and Journal(path, {"n": 8, "model": "sst2"}).scores == {"deviation 0 0": 0.9}
     path.write_text(json.dumps(kept | {"format": 1}))
-    with pytest.raises(InputError, match="format 1, not 2"):
+    with pytest.raises(InputError, match="format 1, not 3"):
         Journal(path, {"n": 8, "model": "sst2"})
     for text in (json.dumps([1]), json.dumps({"about": {}, "scores": {}}), "{"):
         path.write_text(text)
