@@ -112,9 +112,8 @@ def score(
         recipe=recipe,
         teacher=_scores(others[0], chosen, splits, accelerator),
         quantized=_scores(others[1], chosen, splits, accelerator),
-        limit=rows.limit,
-        data=rows.data,
         rows=rows.written(chosen),
+        **rows.about,
     )
     if accelerator and not accelerator.is_main_process:
         return

@@ -152,7 +152,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         for key in sorted(keys, key=Key.order):
             alike = [r for r in own if _target(r) == key[:4]]
             runs = [r for r in alike if key.k is None or _spiking(r, key)]
-            names = dict.fromkeys([runs[0].metric, *metric_names(task)])
+            names = dict.fromkeys([runs[0].metric, *runs[0].metric_names])
             main, *others = (_row(task, name, key, runs) for name in names)
             main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
             rows.append(main)

@@ -76,7 +76,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
     return Result(
         task=task.name,
         model=name,
-        split="eval",
+        split="dev" if answer["data"] is None else "eval",
         n=answer["n"],
         metric=task.metrics[0],
         seed=answer["settings"]["seed"],

@@ -73,6 +73,8 @@ class Result(Strict):
     backbone: str | None = None
     split: str = "dev"
     n: int = Field(gt=0)
+    limit: int | None = Field(default=None, gt=0)
+    """So many of the split's first rows alone, if not all."""
     metric: str
     seed: int | None = None
     price: str | None = None
@@ -96,13 +98,21 @@ class Result(Strict):
 
     @property
     def title(self) -> str:
-        """What the figures are of: the task, and the rows if they are not its own. GLUE's names are of GLUE's rows."""
-        return self.task if self.data is None else f"{self.task} on {self.data}"
+        """What the figures are of: the task, and the rows if they are not all of its own dev rows. GLUE's names are of
+        GLUE's dev rows."""
+        rows = self.data or (self.split if self.split != "dev" else None)
+        name = self.task if rows is None else f"{self.task} on {rows}"
+        return name if self.limit is None else f"{name}, first {self.limit} rows"
+
+    @property
+    def metric_names(self) -> list[str]:
+        """All figures that it may have: those of the task where the rows are the task's, whichever of them."""
+        return metric_names(self.task if self.data is None else self.title)
 
     @model_validator(mode="after")
     def _check(self) -> Result:
-        allowed = metric_names(self.title)
-        if self.metric != allowed[0] and self.title in tasks():
+        allowed = self.metric_names
+        if self.metric != allowed[0] and self.data is None and self.task in tasks():
             raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {allowed[0]}")
         places: dict[str, Scores | None] = {"teacher": self.teacher, "quantized": self.quantized}
         places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
@@ -149,7 +159,7 @@ class Result(Strict):
 
 
 def metric_names(task: str) -> list[str]:
-    """All figures a task (:attr:`Result.title`) may have, of a shipped one the main one first."""
+    """All figures a task may have, of a shipped one the main one first."""
     if task not in tasks():
         return [name for names in METRICS.values() for name in names]
     return [*tasks()[task].metrics, *([MISMATCHED] if task == "mnli" else [])]
