@@ -98,7 +98,7 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
 
 
 def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
-    """Points of a network that has a result file, and of those that ship for its task with a trace beside them."""
+    """Points of a network that has a result file, and of those that ship with a trace and figures of the same rows."""
     from ..program import files
     from ..report.front import front
 
@@ -106,7 +106,7 @@ def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
     own = Path(model).name
     networks = {own: (trace, rows[own][0])}
     for name, (result, *_) in rows.items():
-        if name != own and result.task == rows[own][0].task and (files.find(name) / TRACE_FILE).is_file():
+        if name != own and result.title == rows[own][0].title and (files.find(name) / TRACE_FILE).is_file():
             networks[name] = obtain_trace(name, Rows(), None), result
     return front(networks, chip)
 

@@ -9,11 +9,14 @@ from typer.testing import CliRunner
 
 from matterhorn import Engine, load
 from matterhorn.cli.app import app
-from matterhorn.cli.energy import CHIPS_FORMAT, known_scores
+from matterhorn.cli.energy import CHIPS_FORMAT, front_of, known_scores
+from matterhorn.energy import load as load_chip
 from matterhorn.energy.answer import ENERGY_FORMAT
 from matterhorn.energy.study import COMPARISON_FORMAT
 from matterhorn.errors import InputError
+from matterhorn.program import find
 from matterhorn.program.trace import Trace
+from matterhorn.tasks.results import read_result
 
 from ..energy import synthetic
 from ..energy.synthetic import near
@@ -111,6 +114,19 @@ def test_losses_are_against_the_best_teacher_of_the_same_backbone():
     )
     assert quiet.shipped["sst2-base"] == base.lost < 0.011
     assert known_scores("embed-mini") is None
+
+
+def test_scores_on_other_rows_stand_beside_no_score_of_glue(own, tmp_path):
+    """Neither those of the networks that ship nor published ones, on the energy page."""
+    folder, chip = tmp_path / "mine", load_chip("rram-22nm")
+    load("sst2").save(folder)
+    result, trace = read_result(find("sst2") / "results.json"), Trace.load(own)
+    result.save(folder / "results.json")
+    assert {"sst2-base, k = 3", "Sorbet"} <= {point.name for point in front_of(str(folder), trace, chip)}
+    result.model_copy(update={"data": "own.csv"}).save(folder / "results.json")
+    points = front_of(str(folder), trace, chip)
+    assert {point.kind for point in points} == {"spiking", "dense"}
+    assert all(point.name.startswith("mine, ") for point in points)
 
 
 def test_compare_and_chips(saved):
