@@ -143,6 +143,26 @@ def test_compare_and_chips(saved):
     assert chips["format"] == CHIPS_FORMAT and chips["chips"]["loihi"]["logic"]["compare"]["value"] == 51.2
 
 
+def test_traces_that_are_called_the_same_have_rows_of_their_own(saved, own, tmp_path):
+    """So has a model that is called like a trace."""
+    first, second, like_a_model = (tmp_path / name for name in ("a/trace.json.gz", "b/trace.json.gz", "sst2.json.gz"))
+    for path, source in ((first, saved), (second, own), (like_a_model, saved)):
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(source, path)
+
+    def shares(*arguments: object) -> dict[str, float]:
+        answer = json.loads(run("compare", *map(str, arguments), "--chip", "loihi", "--json").stdout)
+        return {row["network"]: row["silent_share"] for row in answer["rows"]}
+
+    made, ran = Trace.load(first).silent_share, Trace.load(second).silent_share
+    assert shares("--trace", first, "--trace", second) == {str(first): made, str(second): ran}
+    assert shares("--trace", first, "--trace", like_a_model) == {"trace": made, "sst2": made}
+    shipped = shares("--model", "sst2")["sst2"]
+    assert shares("--model", "sst2", "--trace", like_a_model) == {"sst2": shipped, str(like_a_model): made}
+    twice = run("compare", "--trace", str(first), "--trace", str(first))
+    assert isinstance(twice.exception, InputError) and "the same trace twice; give each once" in str(twice.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
