@@ -124,6 +124,11 @@ class Row:
     also: dict[str, Row] = field(default_factory=dict)
     """The task's other metrics."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is: a figure of 0 is one."""
+        return not (self.teacher is None and self.quantized is None and self.spiking is None)
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -154,7 +159,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
             runs = [r for r in alike if key.k is None or _spiking(r, key)]
             names = dict.fromkeys([runs[0].metric, *runs[0].metric_names])
             main, *others = (_row(task, name, key, runs) for name in names)
-            main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
+            main.also.update({row.metric: row for row in others if row.is_known})
             rows.append(main)
         if not own:
             rows.append(Row(task, metric_names(task)[0]))

@@ -181,6 +181,14 @@ def test_a_second_metric_has_its_own_line(tmp_path):
     assert "f1" in invoke(str(tmp_path), "--markdown")
 
 
+def test_a_second_metric_of_nought_has_its_line_too(tmp_path):
+    fallen = {"metrics": {"accuracy": 0.3, "f1": 0.0}, "k": 3}
+    write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=None, quantized=None, spiking=[fallen])
+    row = next(row for row in rows_of(read_results([tmp_path])) if row.task == "mrpc")
+    assert row.also["f1"].spiking == 0
+    assert "f1" in invoke(str(tmp_path), "--markdown")
+
+
 def test_the_shipped_zoo_is_the_default():
     told = json.loads(invoke("--json"))
     for path in MODELS.glob("*/results*.json"):
