@@ -98,7 +98,8 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Row:
     """One task, metric, dead zone, widths, blocks and target: means over seeds; ``spread``: sample standard deviations,
-    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
+    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed. The drop is known where
+    it is of all seeds."""
 
     task: str
     metric: str
@@ -228,6 +229,8 @@ def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     known = {name: [value for value in column if value is not None] for name, column in columns.items()}
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
+    if None in columns["drop"]:  # of some runs alone it would not be the difference of the figures beside it
+        means["drop"] = spread["drop"] = None
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
     only = _spiking(runs[0], key) if len(runs) == 1 and metric == runs[0].metric else None
     ends = {name: getattr(only, name, None) for name in ("low", "high")}

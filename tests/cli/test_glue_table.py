@@ -74,6 +74,18 @@ def test_seeds_are_brought_together(folder):
     assert empty["spiking"] is None and empty["seeds"] == [] and empty["metric"] == "accuracy"
 
 
+def test_a_drop_is_the_difference_of_the_figures_beside_it_or_not_known(folder):
+    """Not of the seeds alone that have a teacher; such a row stands for its task in no mean."""
+    write(folder, "rte", "accuracy", 4, (0, 0, 0.5), teacher=None)
+    write(folder, "sst2", "accuracy", 2, (0.92, 0.9, 0.85))
+    told = json.loads(invoke(str(folder), "--json"))
+    rows = {row["task"]: row for row in told["tasks"]}
+    assert rows["rte"]["seeds"] == [1, 2, 3, 4] and rows["rte"]["teacher"] == pytest.approx(0.71)
+    assert rows["rte"]["drop"] is None is rows["rte"]["spread"]["drop"]
+    assert rows["sst2"]["drop"] == pytest.approx(rows["sst2"]["teacher"] - rows["sst2"]["spiking"])
+    assert all("rte" not in mean["tasks"] for mean in told["means"])
+
+
 def test_every_task_and_model_has_a_row_of_its_own(folder):
     write(folder, "mnli", "accuracy", 1, (0, 0, 0.7), teacher=None)
     rows = json.loads(invoke(str(folder), "--json"))["rows"]
