@@ -147,12 +147,12 @@ def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -
 
 
 def print_result(result: Result) -> None:
-    """Print one result's line of the table."""
+    """Print one result's lines of the table."""
     from ..report import glue_table
     from ..report.tables import print_table
 
     title, columns, rows = glue_table.tables([result])[0]
-    print_table(title, columns, [row for row in rows if row[0] == result.title])
+    print_table(title, columns, [row for row in rows if f"{row[0]}, ".startswith(f"{result.title}, ")])
 
 
 @glue.command()

@@ -32,8 +32,9 @@ def write(
     task: Task,
     run: dict[str, Any],
 ) -> None:
-    """Write the folder, whole or not at all. ``run``: all that the result depends on."""
-    result = result_of(folder.name, program, answer, report, task)
+    """Write the folder, whole or not at all. ``run``: all that the result depends on, ``model`` the teacher's hash."""
+    backbone = f"{answer['model']}@{run['model'][:12]}"
+    result = result_of(folder.name, program, answer, report, task, backbone)
     beside = {
         ANSWER_FILE: json.dumps(answer | {"run": run}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
@@ -57,8 +58,10 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
     return {name: value for name, value in answer.items() if name != "run"}
 
 
-def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:
-    """The result file."""
+def result_of(
+    name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task, backbone: str
+) -> Result:
+    """The result file. ``backbone``: the teacher by name and hash, so that no two pass for seeds of one network."""
     scores = SpikingScores(
         metrics=answer["metrics"],
         low=answer["low"],
@@ -76,6 +79,7 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
     return Result(
         task=task.name,
         model=name,
+        backbone=backbone,
         split="dev" if answer["data"] is None else "eval",
         n=answer["n"],
         metric=task.metrics[0],

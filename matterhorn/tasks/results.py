@@ -16,6 +16,9 @@ from ..reading import Strict, read_mapping, validated
 from ..storage import Manifest, put_file, put_folder, read_manifest
 from .task import METRICS, tasks
 
+Lineage = tuple[str | None, str | None, str | None, float | None, tuple[int, ...] | None]
+"""See :attr:`Result.lineage`."""
+
 FORMAT: Literal[3] = 3
 """Of result files; 3: intervals, tasks of one's own."""
 
@@ -105,6 +108,13 @@ class Result(Strict):
         return name if self.limit is None else f"{name}, first {self.limit} rows"
 
     @property
+    def lineage(self) -> Lineage:
+        """What runs that differ in their seed alone share: backbone, or where that is not known the model's name in its
+        place; then price, quiet target, blocks."""
+        model = self.model if self.backbone is None else None
+        return self.backbone, model, self.price, self.quiet_target, self.blocks
+
+    @property
     def metric_names(self) -> list[str]:
         """All figures that it may have: those of the task where the rows are the task's, whichever of them."""
         return metric_names(self.task if self.data is None else self.title)
@@ -187,7 +197,8 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """Read files and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or the same task, backbone, blocks, k, widths, target and seed is there twice.
+        InputError: one cannot be read, or the same task, backbone (or model), blocks, k, widths, target and seed is
+            there twice.
     """
     files: list[Path] = []
     for path in paths:
@@ -205,8 +216,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            target, widths = (result.price, result.quiet_target, result.blocks), (scores.intermediate, scores.weights)
-            key = (result.title, result.backbone, scores.k, *widths, *target, result.seed)
+            key = (result.title, *result.lineage, scores.k, scores.intermediate, scores.weights, result.seed)
             if key in seen:
                 problem = f"{result.title} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

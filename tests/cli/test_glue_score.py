@@ -65,6 +65,16 @@ def test_the_command_in_the_file_gives_the_same_figures(tmp_path):
     assert told["events_per_token"] == spiking.events_per_token
 
 
+def test_the_line_of_a_model_is_shown_whatever_it_is_called(tmp_path):
+    """A target, or the name of a model whose backbone is not known, stands behind its task."""
+    rows, output = lay_dev(tmp_path / "glue", "rte"), tmp_path / "results.json"
+    model = program_for("rte", tmp_path / "rte")
+    told = glue("score", model, "--glue-dir", rows, "--output", output, "--name", "mine", "--seed", "7")[0]
+    assert "rte, mine" in " ".join(told.split())
+    (model / "recipe.yaml").write_text("{backbone: tiny, phases: [{quiet_share: 0.9}]}")
+    assert "rte, quiet" in " ".join(glue("score", model, "--glue-dir", rows, "--output", output)[0].split())
+
+
 @pytest.mark.parametrize(
     ("options", "title"),
     [

@@ -144,6 +144,22 @@ def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
             spiking=[{"metrics": {"accuracy": 0.6}, "k": 3, "weights": "int1"}])])  # fmt: skip
 
 
+def test_different_models_of_unknown_backbones_are_no_seeds_of_each_other(tmp_path):
+    """Each has a row, and may have the same seed; runs of one model are seeds."""
+    for model, seed, score in (("north", 1, 0.6), ("south", 1, 0.7), ("south", 2, 0.8)):
+        values = (0.9, 0.8, score)
+        write(tmp_path / model, "rte", "accuracy", seed, values, backbone=None, model=model)
+    results = read_results([tmp_path])
+    told = [
+        (row["model"], row["seeds"], row["spiking"]) for row in glue_table.as_json(results)["tasks"] if row["seeds"]
+    ]
+    assert told == [("north", [1], 0.6), ("south", [1, 2], 0.75)]
+    names = [line[0] for line in glue_table.tables(results)[0][2] if line[0].startswith("rte")]
+    assert names == ["rte, north", "rte, south"]
+    named = read_results([write(tmp_path / "named", "rte", "accuracy", 1, (0.9, 0.8, 0.7))])
+    assert all("model" not in row for row in glue_table.as_json(named)["tasks"])
+
+
 def test_means_name_the_tasks_they_are_over(folder):
     means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
     small = means["small tasks"]

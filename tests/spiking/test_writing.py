@@ -24,7 +24,7 @@ def result(**changes: Any) -> Result:
     }  # fmt: skip
     told = Verification(n=8, levels_compared=8, levels_different=0, events_different=0, logits_different=0, backends=[])
     report: Any = SimpleNamespace(**told.model_dump())
-    return result_of("own", small_program(), answer | changes, report, get_task("sst2"))
+    return result_of("own", small_program(), answer | changes, report, get_task("sst2"), "my-bert@0123456789ab")
 
 
 @pytest.mark.parametrize(("data", "split", "title"), [(None, "dev", "sst2"), ("dev.csv", "eval", "sst2 on dev.csv")])
