@@ -14,8 +14,9 @@ Rows = Sequence[dict[str, Any]]
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, cells."""
 
-COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "events ×"]
-"""The last says how many times as fast as a contestant ``events`` is."""
+COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "n", "events ×", "best ×"]
+"""``n``: calls that the median is of. The next says how many times as fast as a contestant ``events`` is; the last the
+same of a network that ran on several numbers of threads, where each takes the one that is best for it."""
 
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",
@@ -31,6 +32,7 @@ FORMS = {
 
 def tables(rows: Rows) -> Iterator[Table]:
     """A table for each kind of task, a line for each contestant; what the line above has too is left out."""
+    best = _best(rows)
     for what in dict.fromkeys(row["what"] for row in rows):
         lines, above = [], [""]
         for row in (row for row in rows if row["what"] == what):
@@ -38,9 +40,30 @@ def tables(rows: Rows) -> Iterator[Table]:
             task = [_task(row), str(row["threads"]), *shares]
             other = row["ratio_to"].get("events")
             ratio = "" if not other else f"{1 / other:.2f}"
-            lines.append([*(task if task != above else [""] * 4), row["contestant"], _figure(row), ratio])
+            count = str(row["calls"]) if row["calls"] else ""
+            name = row["contestant"]
+            lines.append(
+                [*(task if task != above else [""] * 4), name, _figure(row), count, ratio, _at_best(row, best)]
+            )
             above = task
         yield what, COLUMNS, lines
+
+
+def _best(rows: Rows) -> dict[tuple[str, str], float]:
+    """Least median of a contestant at a network's task, s, where that was measured on several numbers of threads."""
+    found = defaultdict[tuple[str, str], dict[int, float]](dict)
+    for row in rows:
+        if row["what"] == "network":
+            found[_task(row), row["contestant"]][row["threads"]] = row["median_s"]
+    return {key: min(medians.values()) for key, medians in found.items() if len(medians) > 1}
+
+
+def _at_best(row: dict[str, Any], best: dict[tuple[str, str], float]) -> str:
+    """How many times as fast as a row's contestant ``events`` is, each at its best."""
+    own, events = (best.get((_task(row), name)) for name in (row["contestant"], "events"))
+    if row["what"] != "network" or row["contestant"] == "events" or own is None or events is None:
+        return ""
+    return f"{own / events:.2f}"
 
 
 def _task(row: dict[str, Any]) -> str:
