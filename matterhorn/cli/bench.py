@@ -21,7 +21,7 @@ def bench(
     model: ModelName = "sst2",
     quick: Annotated[bool, typer.Option("--quick", help="The whole model and one layer, within a minute.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this part (network, layer, start-up …).")] = None,
-    threads: Annotated[list[int] | None, typer.Option(help="Thread counts (default: 1 and all).")] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Thread counts (default: 1 and all).")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the rows here (.json), as they come.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw time against silent share into this picture.")] = None,
     tables: Annotated[Path | None, typer.Option(help="Measure nothing: show what --output wrote.")] = None,

@@ -123,6 +123,11 @@ def test_no_such_part():
         invoke("--only", "walk")
 
 
+def test_no_threads_is_a_wrong_call():
+    done = CliRunner().invoke(app, ["bench", "--only", "network", "--threads", "0"])
+    assert done.exit_code == 2 and "--threads" in done.stderr and "equal to 1" in done.stderr
+
+
 def test_without_torch_it_says_so_before_any_work(monkeypatch, tmp_path):
     monkeypatch.setattr(extras, "find_spec", lambda package: None)
     with pytest.raises(InputError, match=r'torch, which is not installed; pip install "matterhorn-snn\[bench\]"'):
