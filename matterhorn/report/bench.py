@@ -86,7 +86,7 @@ def _figure(row: dict[str, Any]) -> str:
 
 def plot_silence(rows: Rows, path: Path) -> None:
     """Time of a connection against silent share, which is its quiet share too (its spikes all reach as many synapses):
-    a line for each contestant, a panel for each shape."""
+    a line for each contestant, a panel for each shape. ``rows`` must have some of connections."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -94,7 +94,7 @@ def plot_silence(rows: Rows, path: Path) -> None:
 
     own = [row for row in rows if row["what"] == "connection"]
     shapes = list(dict.fromkeys(map(_task, own)))
-    figure, panels = pyplot.subplots(1, max(1, len(shapes)), figsize=(3 * max(1, len(shapes)), 3), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(shapes), figsize=(3 * len(shapes), 3), squeeze=False)
     for panel, shape in zip(panels[0], shapes, strict=False):
         for name in dict.fromkeys(row["contestant"] for row in own):
             here = [row for row in own if (_task(row), row["contestant"]) == (shape, name)]

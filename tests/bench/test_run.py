@@ -66,6 +66,20 @@ def test_a_run_from_plan_to_table(ran, tmp_path):
     assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_of_nothing_is_refused(ran, tmp_path, monkeypatch):
+    """Where nothing is measured: in the file; else before any work."""
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib (extra: plot)")
+    answer, picture = ran[0], tmp_path / "time.png"
+    rows = tmp_path / "networks.json"
+    rows.write_text(json.dumps(answer | {"rows": [row for row in answer["rows"] if row["what"] == "network"]}))
+    with pytest.raises(InputError, match=r"networks\.json: --plot: no rows of the part 'connection'"):
+        invoke("--tables", str(rows), "--plot", str(picture))
+    monkeypatch.setattr(bench, "run_plan", None)
+    with pytest.raises(InputError, match="--plot: only the part 'connection' is drawn"):
+        invoke("--only", "network", "--plot", str(picture))
+    assert not picture.exists()
+
+
 @pytest.mark.slow
 def test_processes_of_their_own(monkeypatch):
     monkeypatch.setattr(bench, "FULL", bench.Plan(0, ("memory", "start-up")))
