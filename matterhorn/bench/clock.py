@@ -23,8 +23,14 @@ Run = Callable[[], object]
 Contestant = Callable[[Input], Run]
 """Takes an input in a form of its own; what it gives back is timed."""
 
-LEAST = 3
-"""Rounds that are measured, however long they take."""
+LEAST, FEWEST = 9, 3
+"""Rounds that are measured where they take no longer than :data:`PATIENCE` times what was to be spent, and in any
+case."""
+
+PATIENCE = 40
+
+PERCENTILE_CALLS = 100
+"""From so many calls on there is a 99th percentile."""
 
 
 def interleave(
@@ -32,22 +38,22 @@ def interleave(
     inputs: Iterable[Input],
     *,
     seconds: float,
-    most: int = 25,
+    most: int = PERCENTILE_CALLS,
     pause: float = 0.0,
 ) -> dict[str, list[float]]:
     """Seconds of each call of contestants that run in turn, forwards and backwards, after a round that warms up.
 
     Args:
         inputs: one for each call; where all differ, nobody profits from having seen its own.
-        seconds: to spend, about; at least :data:`LEAST` rounds, no more than ``most``.
+        seconds: to spend, about; :data:`LEAST` rounds may take longer (see there). No more than ``most`` rounds.
         pause: seconds before each call, in which another's idle threads come to rest.
     """
     given, taken = iter(inputs), {name: list[float]() for name in contestants}
-    deadline = float("inf")
+    began = 0.0
     for turn in range(-1, most):
         if turn == 0:
-            deadline = time.perf_counter() + seconds
-        if turn >= LEAST and time.perf_counter() > deadline:
+            began = time.perf_counter()
+        if turn >= FEWEST and time.perf_counter() - began > seconds * (1 if turn >= LEAST else PATIENCE):
             break
         for name in list(contestants)[:: 1 if turn % 2 == 0 else -1]:
             run = contestants[name](next(given))
@@ -69,7 +75,8 @@ class Row:
     Attributes:
         what: the task (:data:`.suite.PARTS`). contestant: who ran it, one of our backends by its name.
         shape: sizes by name. threads: that it ran on.
-        median_s, iqr_s, p99_s: seconds of one call, over so many ``calls``.
+        median_s, iqr_s, p99_s: seconds of one call, over so many ``calls``; the 99th percentile from
+            :data:`PERCENTILE_CALLS` on.
         silent_share, quiet_share: of what came in (None where there are no events).
         ratio_to: for each other contestant, how many times as fast this one is (the other's median / own).
         extra: other figures, by name with unit.
@@ -94,7 +101,7 @@ def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Seque
     rows, medians = [], {name: float(np.median(own)) for name, own in times.items()}
     for name, own in times.items():
         more |= {"median_s": medians[name], "iqr_s": float(np.subtract(*np.percentile(own, [75, 25])))}
-        more |= {"p99_s": float(np.percentile(own, 99))}
+        more |= {"p99_s": float(np.percentile(own, 99)) if len(own) >= PERCENTILE_CALLS else None}
         more |= {"ratio_to": {other: medians[other] / medians[name] for other in times if other != name}}
         rows.append(Row(what, name, shape, calls=len(own), **more))
     return rows

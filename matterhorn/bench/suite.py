@@ -68,11 +68,11 @@ class Plan:
 
 
 FULL = Plan()
-"""Everything that docs/performance.md shows, in about an hour."""
+"""Everything that docs/performance.md shows, in an hour or two."""
 
 _BRIEF = ("network", "connection", "layer", "start-up")
 QUICK = Plan(1.0, _BRIEF, {"sentences": (1, 32), "pairs": (16,)}, (768,), (256,), (0.5, 0.9, 0.95, 0.99))
-"""The whole model at its own silence and one layer, within a minute."""
+"""The whole model at its own silence and one layer, in some minutes."""
 
 
 def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str], None]) -> Iterator[Row]:

@@ -15,18 +15,21 @@ from ..extras import need
 from ..reading import read_mapping, validated
 from .app import PICTURES, Json, ModelName, app, print_json
 
+DRAWN = "connection"
+"""The part whose rows ``--plot`` draws."""
+
 
 @app.command()
 def bench(
     model: ModelName = "sst2",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure only the whole model and one layer, within a minute.")
+        bool, typer.Option("--quick", help="Measure only the whole model and one layer, in a few minutes.")
     ] = False,
     only: Annotated[
         list[str] | None, typer.Option(help="Measure only this part (network, layer, start-up, …); repeatable.")
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(help="Number of threads; repeatable (default: 1 and all).")
+        list[int] | None, typer.Option(min=1, help="Number of threads; repeatable (default: 1 and all).")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the results to this file (.json), row by row.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Plot time against silent share to this image file.")] = None,
@@ -46,9 +49,14 @@ def bench(
         check_file(output, "--output", tables, ends=(".json",))
     if tables is None:
         need("bench", "torch", "transformers")
+        if plot and DRAWN not in (only or (DRAWN,)):
+            raise InputError(f"only the part {DRAWN!r} is drawn", field="--plot", cure="measure it, or drop --plot")
         answer = _measured(quick, only, model, threads or sorted({1, os.cpu_count() or 1}), output)
     else:
         answer = _read(tables)
+        if plot and not any(row["what"] == DRAWN for row in answer["rows"]):
+            cure = "give a file that has some, or drop --plot"
+            raise InputError(f"no rows of the part {DRAWN!r}, which is drawn", file=tables, field="--plot", cure=cure)
     if plot:
         from ..report.bench import plot_silence
 

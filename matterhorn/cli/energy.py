@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from ..report.front import Point
     from ..tasks.results import Result
 
-DEFAULT_MODEL, TRACE_FILE = "sst2", "trace.json.gz"
+DEFAULT_MODEL, TRACE_ENDING = "sst2", ".json.gz"
+TRACE_FILE = f"trace{TRACE_ENDING}"
 CHIPS_FORMAT = 2
 """Version of the document that ``matterhorn chips --json`` prints. Version 2 moved chips under a key of their own."""
 
@@ -103,7 +106,7 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
 
 
 def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
-    """Return the points of a network with a result file, and of the shipped networks for its task that have a trace."""
+    """Return the points of a network with a result file, and of the shipped networks with figures on the same rows."""
     from ..program import files
     from ..report.front import front
 
@@ -111,7 +114,7 @@ def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
     own = Path(model).name
     networks = {own: (trace, rows[own][0])}
     for name, (result, *_) in rows.items():
-        if name != own and result.task == rows[own][0].task and (files.find(name) / TRACE_FILE).is_file():
+        if name != own and result.title == rows[own][0].title and (files.find(name) / TRACE_FILE).is_file():
             networks[name] = obtain_trace(name, Rows(), None), result
     return front(networks, chip)
 
@@ -174,7 +177,7 @@ def energy(
     if measure:
         need("measure", "zeus", "torch", "transformers")
     hardware = load(chip, overrides or ())
-    name, own, scores = model or (trace.name.removesuffix(".json.gz") if trace else DEFAULT_MODEL), None, None
+    name, own, scores = model or (trace.name.removesuffix(TRACE_ENDING) if trace else DEFAULT_MODEL), None, None
     if model or trace is None:
         own, scores = files.read_config(files.find(name))["task"], known_scores(name)
     ran = obtain_trace(model, rows, trace)
@@ -228,8 +231,8 @@ def compare(
     from ..report.energy_table import print_comparison
 
     hardware = [load(name) for name in chips or shipped()]
-    kept = {path.name.removesuffix(".json.gz"): obtain_trace(None, Rows(), path) for path in traces or []}
     names = models or ([] if traces else [DEFAULT_MODEL])
+    kept = {name: obtain_trace(None, Rows(), path) for name, path in _named(traces or [], names).items()}
     for name in names:
         files.read_config(files.find(name))
     ran = {name: obtain_trace(name, rows, None) for name in names} | kept
@@ -238,6 +241,19 @@ def compare(
         print_json({"format": COMPARISON_FORMAT, "rows": found})
     else:
         print_comparison(found)
+
+
+def _named(traces: Sequence[Path], models: Sequence[str]) -> dict[str, Path]:
+    """Traces by the names of their files, without endings; by their whole paths where two, or a model, are called so.
+
+    Raises:
+        InputError: one is given twice.
+    """
+    if twice := next((path for path in traces if traces.count(path) > 1), None):
+        raise InputError("the same trace twice", file=twice, field="--trace", cure="give each once")
+    stems = [path.name.removesuffix(TRACE_ENDING) for path in traces]
+    taken = Counter([*stems, *models])
+    return {stem if taken[stem] == 1 else str(path): path for stem, path in zip(stems, traces, strict=True)}
 
 
 @app.command("chips")

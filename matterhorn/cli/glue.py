@@ -120,9 +120,8 @@ def score(
         recipe=recipe,
         teacher=_scores(others[0], chosen, splits, accelerator),
         quantized=_scores(others[1], chosen, splits, accelerator),
-        limit=rows.limit,
-        data=rows.data,
         rows=rows.written(chosen),
+        **rows.about,
     )
     if accelerator and not accelerator.is_main_process:
         return
@@ -156,12 +155,12 @@ def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -
 
 
 def print_result(result: Result) -> None:
-    """Print the table's line for one result."""
+    """Print the table's lines for one result."""
     from ..report import glue_table
     from ..report.tables import print_table
 
     title, columns, rows = glue_table.tables([result])[0]
-    print_table(title, columns, [row for row in rows if row[0] == result.title])
+    print_table(title, columns, [row for row in rows if f"{row[0]}, ".startswith(f"{result.title}, ")])
 
 
 @glue.command()

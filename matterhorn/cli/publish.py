@@ -109,9 +109,8 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         recipe=recipe.model_dump(mode="json"),
         teacher=teacher,
         quantized=quantized,
-        limit=rows.limit,
-        data=rows.data,
         rows=rows.written(task),
+        **rows.about,
     )
 
 

@@ -168,6 +168,11 @@ class Rows:
         assert self.data is not None
         return self.data if self.split is None else f"{self.data}:{self.split}"
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of its rows: data in place of the task's, the split, and the limit."""
+        return {"data": self.source if self.data else None, "split": self.split or "dev", "limit": self.limit}
+
     def task_for(self, program: Program, labelled: bool = True) -> Task:
         """Return the task for a program, with labels in the program's order.
 

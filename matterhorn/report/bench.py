@@ -14,8 +14,9 @@ Rows = Sequence[dict[str, Any]]
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, cells."""
 
-COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "events ×"]
-"""Column titles. The last column tells how many times as fast as a contestant ``events`` is."""
+COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "n", "events ×", "best ×"]
+"""Column titles. ``n``: number of calls behind the median. ``events ×``: how many times as fast as a contestant ``events``
+is. ``best ×``: the same for networks that ran with several numbers of threads, each with its best one."""
 
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",
@@ -31,6 +32,7 @@ FORMS = {
 
 def tables(rows: Rows) -> Iterator[Table]:
     """Make a table for each kind of task, with a line for each contestant. Repeated cells are left out."""
+    best = _best(rows)
     for what in dict.fromkeys(row["what"] for row in rows):
         lines, above = [], [""]
         for row in (row for row in rows if row["what"] == what):
@@ -38,9 +40,30 @@ def tables(rows: Rows) -> Iterator[Table]:
             task = [_task(row), str(row["threads"]), *shares]
             other = row["ratio_to"].get("events")
             ratio = "" if not other else f"{1 / other:.2f}"
-            lines.append([*(task if task != above else [""] * 4), row["contestant"], _figure(row), ratio])
+            count = str(row["calls"]) if row["calls"] else ""
+            name = row["contestant"]
+            lines.append(
+                [*(task if task != above else [""] * 4), name, _figure(row), count, ratio, _at_best(row, best)]
+            )
             above = task
         yield what, COLUMNS, lines
+
+
+def _best(rows: Rows) -> dict[tuple[str, str], float]:
+    """Least median of a contestant at a network's task, s, where that was measured on several numbers of threads."""
+    found = defaultdict[tuple[str, str], dict[int, float]](dict)
+    for row in rows:
+        if row["what"] == "network":
+            found[_task(row), row["contestant"]][row["threads"]] = row["median_s"]
+    return {key: min(medians.values()) for key, medians in found.items() if len(medians) > 1}
+
+
+def _at_best(row: dict[str, Any], best: dict[tuple[str, str], float]) -> str:
+    """How many times as fast as a row's contestant ``events`` is, each at its best."""
+    own, events = (best.get((_task(row), name)) for name in (row["contestant"], "events"))
+    if row["what"] != "network" or row["contestant"] == "events" or own is None or events is None:
+        return ""
+    return f"{own / events:.2f}"
 
 
 def _task(row: dict[str, Any]) -> str:
@@ -64,7 +87,8 @@ def _figure(row: dict[str, Any]) -> str:
 def plot_silence(rows: Rows, path: Path) -> None:
     """Plot the time of a connection against its silent share: a line per contestant, a panel per shape.
 
-    The quiet share is the same here, since all spikes reach the same number of synapses.
+    The quiet share is the same here, since all spikes reach the same number of synapses. ``rows`` must contain some of
+    connections.
     """
     import matplotlib
 
@@ -73,7 +97,7 @@ def plot_silence(rows: Rows, path: Path) -> None:
 
     own = [row for row in rows if row["what"] == "connection"]
     shapes = list(dict.fromkeys(map(_task, own)))
-    figure, panels = pyplot.subplots(1, max(1, len(shapes)), figsize=(3 * max(1, len(shapes)), 3), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(shapes), figsize=(3 * len(shapes), 3), squeeze=False)
     for panel, shape in zip(panels[0], shapes, strict=False):
         for name in dict.fromkeys(row["contestant"] for row in own):
             here = [row for row in own if (_task(row), row["contestant"]) == (shape, name)]

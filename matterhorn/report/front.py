@@ -62,16 +62,15 @@ class Point:
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
     """Return the points of networks of one task, of dense versions of the same models, and of rivals with this task.
 
-    Each is billed on its cheaper arrays of the chip. Rivals are compared with the first network. Points are sorted by
-    joules, with the front marked.
+    Each is billed on its cheaper arrays of the chip. Rivals are compared with the first network, and are of its task
+    (:attr:`~matterhorn.tasks.results.Result.title`). Points are sorted by joules, with the front marked.
     """
-    points, first, task = list[Point](), None, ""
+    points = list[Point]()
     for name, (trace, result) in networks.items():
-        comparison, task = Comparison.of(trace, chip, PAPER_LENGTH), result.title
-        first = first or comparison
+        comparison = Comparison.of(trace, chip, PAPER_LENGTH)
+        beside = [] if points else _published(comparison, chip, result.title)
         points += [_own(name, trace, result, comparison, chip), *_dense(name, trace, result, comparison, chip)]
-    if first is not None:
-        points += _published(first, chip, task)
+        points += beside
     points.sort(key=lambda point: (point.joules, -(point.drawn_at or 0.0)))
     best, marked = float("-inf"), []
     for point in points:

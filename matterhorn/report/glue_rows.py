@@ -76,9 +76,10 @@ GROUPS = {
 
 
 class Key(NamedTuple):
-    """What runs that differ in their seed alone share."""
+    """What runs that differ in their seed alone share (:attr:`.Result.lineage`), and a network of theirs."""
 
     backbone: str | None
+    model: str | None
     price: str | None
     quiet_target: float | None
     blocks: tuple[int, ...] | None = None
@@ -86,23 +87,27 @@ class Key(NamedTuple):
     intermediate: int | None = None
     weights: str | None = None
 
-    def order(self) -> tuple[str, bool, float, int, int, int, str]:
+    def order(self) -> tuple[str, str, bool, float, int, int, int, str]:
         """Networks that were trained neither for a price nor for a quiet share come last; those of all blocks behind
         those of fewer."""
         k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
         quiet = 0.0 if self.quiet_target is None else -self.quiet_target
         blocks = len(self.blocks) if self.blocks else sys.maxsize
-        return self.backbone or "", self.price is None, quiet, blocks, k, intermediate, self.weights or ""
+        names = self.backbone or "", self.model or ""
+        return *names, self.price is None, quiet, blocks, k, intermediate, self.weights or ""
 
 
 @dataclass(frozen=True)
 class Row:
     """One task, metric, dead zone, widths, blocks and target: means over seeds; ``spread``: sample standard deviations,
-    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed."""
+    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed. The drop is known where
+    it is of all seeds."""
 
     task: str
     metric: str
     backbone: str | None = None
+    model: str | None = None
+    """Where the backbone is not known."""
     price: str | None = None
     quiet_target: float | None = None
     blocks: tuple[int, ...] | None = None
@@ -123,6 +128,11 @@ class Row:
     spread: dict[str, float | None] = field(default_factory=dict)
     also: dict[str, Row] = field(default_factory=dict)
     """The task's other metrics."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is: a figure of 0 is one."""
+        return not (self.teacher is None and self.quantized is None and self.spiking is None)
 
 
 @dataclass(frozen=True)
@@ -147,14 +157,14 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     rows = []
     for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
         own = [result for result in results if result.title == task]
-        keys = {Key(*_target(r), s.k, s.intermediate, s.weights) for r in own for s in r.spiking}
-        keys |= {Key(*_target(r)) for r in own if not r.spiking}
+        keys = {Key(*r.lineage, s.k, s.intermediate, s.weights) for r in own for s in r.spiking}
+        keys |= {Key(*r.lineage) for r in own if not r.spiking}
         for key in sorted(keys, key=Key.order):
-            alike = [r for r in own if _target(r) == key[:4]]
+            alike = [r for r in own if r.lineage == key[:5]]
             runs = [r for r in alike if key.k is None or _spiking(r, key)]
-            names = dict.fromkeys([runs[0].metric, *metric_names(task)])
+            names = dict.fromkeys([runs[0].metric, *runs[0].metric_names])
             main, *others = (_row(task, name, key, runs) for name in names)
-            main.also.update({row.metric: row for row in others if row.teacher or row.quantized or row.spiking})
+            main.also.update({row.metric: row for row in others if row.is_known})
             rows.append(main)
         if not own:
             rows.append(Row(task, metric_names(task)[0]))
@@ -201,12 +211,8 @@ def lines_of(results: Sequence[Result]) -> list[Line]:
     return lines
 
 
-def _target(run: Result) -> tuple[str | None, str | None, float | None, tuple[int, ...] | None]:
-    return run.backbone, run.price, run.quiet_target, run.blocks
-
-
 def _spiking(run: Result, key: Key) -> SpikingScores | None:
-    return next((scores for scores in run.spiking if (scores.k, scores.intermediate, scores.weights) == key[4:]), None)
+    return next((scores for scores in run.spiking if (scores.k, scores.intermediate, scores.weights) == key[5:]), None)
 
 
 def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
@@ -223,6 +229,8 @@ def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     known = {name: [value for value in column if value is not None] for name, column in columns.items()}
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
+    if None in columns["drop"]:  # of some runs alone it would not be the difference of the figures beside it
+        means["drop"] = spread["drop"] = None
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
     only = _spiking(runs[0], key) if len(runs) == 1 and metric == runs[0].metric else None
     ends = {name: getattr(only, name, None) for name in ("low", "high")}

@@ -47,10 +47,15 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "rows": [line.as_json() for line in lines_of(results)],
-        "tasks": [asdict(row) for row in rows],
+        "tasks": [asdict(row, dict_factory=_plain) for row in rows],
         "means": [asdict(mean) for mean in means_of(rows)],
         "rivals": [rival.as_json() for rival in published()],
     }
+
+
+def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A row's fields; a model only where it is named."""
+    return {name: value for name, value in fields if name != "model" or value is not None}
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -106,7 +111,7 @@ def _line(row: Row) -> list[str]:
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
     target = "by price" if row.price else "quiet" if row.quiet_target else None
     blocks = f"{len(row.blocks)} blocks" if row.blocks else None
-    task = ", ".join(filter(None, [row.task, target, blocks, row.weights if row.weights != USUAL else None]))
+    task = ", ".join(filter(None, [row.task, row.model, target, blocks, row.weights if row.weights != USUAL else None]))
     return [task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
             spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 

@@ -32,8 +32,11 @@ def write(
     task: Task,
     run: dict[str, Any],
 ) -> None:
-    """Write the folder, completely or not at all. ``run``: everything that the result depends on."""
-    result = result_of(folder.name, program, answer, report, task)
+    """Write the folder, completely or not at all. ``run``: everything that the result depends on; ``model`` is the
+    teacher's hash.
+    """
+    backbone = f"{answer['model']}@{run['model'][:12]}"
+    result = result_of(folder.name, program, answer, report, task, backbone)
     beside = {
         ANSWER_FILE: json.dumps(answer | {"run": run}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
@@ -57,8 +60,10 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
     return {name: value for name, value in answer.items() if name != "run"}
 
 
-def result_of(name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task) -> Result:
-    """Make the result file."""
+def result_of(
+    name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task, backbone: str
+) -> Result:
+    """Make the result file. ``backbone``: the teacher by name and hash, so that no two count as seeds of one network."""
     scores = SpikingScores(
         metrics=answer["metrics"],
         low=answer["low"],
@@ -76,7 +81,8 @@ def result_of(name: str, program: Program, answer: dict[str, Any], report: Verif
     return Result(
         task=task.name,
         model=name,
-        split="eval",
+        backbone=backbone,
+        split="dev" if answer["data"] is None else "eval",
         n=answer["n"],
         metric=task.metrics[0],
         seed=answer["settings"]["seed"],

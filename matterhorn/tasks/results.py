@@ -16,6 +16,9 @@ from ..reading import Strict, read_mapping, validated
 from ..storage import Manifest, put_file, put_folder, read_manifest
 from .task import METRICS, tasks
 
+Lineage = tuple[str | None, str | None, str | None, float | None, tuple[int, ...] | None]
+"""See :attr:`Result.lineage`."""
+
 FORMAT: Literal[3] = 3
 """Version of result files. Version 3 added intervals and tasks of one's own."""
 
@@ -77,6 +80,8 @@ class Result(Strict):
     backbone: str | None = None
     split: str = "dev"
     n: int = Field(gt=0)
+    limit: int | None = Field(default=None, gt=0)
+    """So many of the split's first rows alone, if not all."""
     metric: str
     seed: int | None = None
     price: str | None = None
@@ -100,13 +105,28 @@ class Result(Strict):
 
     @property
     def title(self) -> str:
-        """The task, and the rows if they are not its own. A plain GLUE name always means GLUE's rows."""
-        return self.task if self.data is None else f"{self.task} on {self.data}"
+        """What the figures are of: the task, and the rows if they are not all of its own dev rows. A plain GLUE name
+        always means GLUE's dev rows."""
+        rows = self.data or (self.split if self.split != "dev" else None)
+        name = self.task if rows is None else f"{self.task} on {rows}"
+        return name if self.limit is None else f"{name}, first {self.limit} rows"
+
+    @property
+    def lineage(self) -> Lineage:
+        """What runs share that differ only in their seed: the backbone, or the model's name if it is not known; price,
+        quiet target, and blocks."""
+        model = self.model if self.backbone is None else None
+        return self.backbone, model, self.price, self.quiet_target, self.blocks
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of all figures that it may have: those of the task if the rows are the task's, of any split."""
+        return metric_names(self.task if self.data is None else self.title)
 
     @model_validator(mode="after")
     def _check(self) -> Result:
-        allowed = metric_names(self.title)
-        if self.metric != allowed[0] and self.title in tasks():
+        allowed = self.metric_names
+        if self.metric != allowed[0] and self.data is None and self.task in tasks():
             raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {allowed[0]}")
         places: dict[str, Scores | None] = {"teacher": self.teacher, "quantized": self.quantized}
         places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
@@ -153,7 +173,7 @@ class Result(Strict):
 
 
 def metric_names(task: str) -> list[str]:
-    """Names of all figures that a task (:attr:`Result.title`) may have; of a shipped task, the main one first."""
+    """Names of all figures that a task may have; of a shipped task, the main one first."""
     if task not in tasks():
         return [name for names in METRICS.values() for name in names]
     return [*tasks()[task].metrics, *([MISMATCHED] if task == "mnli" else [])]
@@ -181,7 +201,8 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """Read files, and all result files below folders.
 
     Raises:
-        InputError: one cannot be read, or two have the same task, backbone, blocks, k, widths, target and seed.
+        InputError: one cannot be read, or two have the same task, backbone (or model), blocks, k, widths, target and
+            seed.
     """
     files: list[Path] = []
     for path in paths:
@@ -199,8 +220,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     for file in dict.fromkeys(file.resolve() for file in files):
         result = read_result(file)
         for scores in result.spiking:
-            target, widths = (result.price, result.quiet_target, result.blocks), (scores.intermediate, scores.weights)
-            key = (result.title, result.backbone, scores.k, *widths, *target, result.seed)
+            key = (result.title, *result.lineage, scores.k, scores.intermediate, scores.weights, result.seed)
             if key in seen:
                 problem = f"{result.title} at k = {scores.k} with seed {result.seed} is in {seen[key]} too"
                 raise InputError(problem, file=file, field="seed", cure="give each run once")

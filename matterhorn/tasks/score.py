@@ -81,6 +81,7 @@ def result_of(
     recipe: Mapping[str, Any],
     teacher: Scores | None = None,
     quantized: Scores | None = None,
+    split: str = "dev",
     limit: int | None = None,
     data: str | None = None,
     rows: str | None = None,
@@ -88,18 +89,21 @@ def result_of(
     """The result file of a model.
 
     Args:
-        name: what the model is called. program: its hash, if it is one alone. n: its dev rows; ``limit``: only the
-            first of them (then it is no dev score).
+        name: what the model is called. program: its hash, if it is one alone. n: rows that were scored, of ``split``;
+            ``limit``: no more than so many of its first.
         recipe: as plain values, empty if it is not known: its backbone, seed and blocks, and targets of its last phase.
         data: where the rows are from, if they are not the task's.
         rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
     *_, last = recipe.get("phases") or [{}]
+    cut = limit if limit == n else None  # with fewer rows than the limit, they are all there are
     return Result(
         task=task.name,
         model=name,
         backbone=recipe.get("backbone"),
+        split=split,
         n=n,
+        limit=cut,
         metric=task.metrics[0],
         seed=recipe.get("seed"),
         price=last.get("price"),
@@ -113,7 +117,7 @@ def result_of(
         commit=_commit(),
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}",
-        note=None if limit is None else f"only the first {limit} rows",
+        note=None if cut is None else f"only the first {cut} rows",
         data=data,
     )
 

@@ -52,10 +52,17 @@ def test_the_first_round_is_not_counted(time):
     }
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0, 3), (350, 4), (1e9, 7)])
-def test_it_ends_in_time_but_not_before_three_rounds(time, seconds, rounds):
-    times = interleave({"a": time.contestant("a", [1.0])}, itertools.count(), seconds=seconds, most=7)
+@pytest.mark.parametrize(("seconds", "rounds"), [(0, 3), (10, 4), (25, 9), (1050, 11), (1e9, 12)])
+def test_it_ends_in_time_but_not_before_nine_rounds_nor_ever_before_three(time, seconds, rounds):
+    """A round takes 101 seconds; for nine of them there are 40 times as many as are to be spent."""
+    times = interleave({"a": time.contestant("a", [1.0])}, itertools.count(), seconds=seconds, most=12)
     assert len(times["a"]) == rounds
+
+
+def test_there_is_a_99th_percentile_of_a_hundred_calls_alone():
+    times = {"few": [1.0] * 99, "many": list(map(float, range(1, 101)))}
+    few, many = rows_of("connection", {}, times)
+    assert (few.calls, few.p99_s) == (99, None) and many.calls == 100 and many.p99_s == pytest.approx(99.01)
 
 
 def test_rows_hold_medians_spread_and_ratios_of_medians():

@@ -9,11 +9,14 @@ from typer.testing import CliRunner
 
 from matterhorn import Engine, load
 from matterhorn.cli.app import app
-from matterhorn.cli.energy import CHIPS_FORMAT, known_scores
+from matterhorn.cli.energy import CHIPS_FORMAT, front_of, known_scores
+from matterhorn.energy import load as load_chip
 from matterhorn.energy.answer import ENERGY_FORMAT
 from matterhorn.energy.study import COMPARISON_FORMAT
 from matterhorn.errors import InputError
+from matterhorn.program import find
 from matterhorn.program.trace import Trace
+from matterhorn.tasks.results import read_result
 
 from ..energy import synthetic
 from ..energy.synthetic import near
@@ -113,6 +116,19 @@ def test_losses_are_against_the_best_teacher_of_the_same_backbone():
     assert known_scores("embed-mini") is None
 
 
+def test_scores_on_other_rows_stand_beside_no_score_of_glue(own, tmp_path):
+    """Neither those of the networks that ship nor published ones, on the energy page."""
+    folder, chip = tmp_path / "mine", load_chip("rram-22nm")
+    load("sst2").save(folder)
+    result, trace = read_result(find("sst2") / "results.json"), Trace.load(own)
+    result.save(folder / "results.json")
+    assert {"sst2-base, k = 3", "Sorbet"} <= {point.name for point in front_of(str(folder), trace, chip)}
+    result.model_copy(update={"data": "own.csv"}).save(folder / "results.json")
+    points = front_of(str(folder), trace, chip)
+    assert {point.kind for point in points} == {"spiking", "dense"}
+    assert all(point.name.startswith("mine, ") for point in points)
+
+
 def test_compare_and_chips(saved):
     answer = json.loads(run("compare", "--trace", saved, "--chip", "rram-22nm", "--chip", "loihi", "--json").stdout)
     rows = answer["rows"]
@@ -125,6 +141,26 @@ def test_compare_and_chips(saved):
     assert "noc.hop.energy" in run("chips", "rram-22nm").stdout
     chips = json.loads(run("chips", "loihi", "--json").stdout)
     assert chips["format"] == CHIPS_FORMAT and chips["chips"]["loihi"]["logic"]["compare"]["value"] == 51.2
+
+
+def test_traces_that_are_called_the_same_have_rows_of_their_own(saved, own, tmp_path):
+    """So has a model that is called like a trace."""
+    first, second, like_a_model = (tmp_path / name for name in ("a/trace.json.gz", "b/trace.json.gz", "sst2.json.gz"))
+    for path, source in ((first, saved), (second, own), (like_a_model, saved)):
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(source, path)
+
+    def shares(*arguments: object) -> dict[str, float]:
+        answer = json.loads(run("compare", *map(str, arguments), "--chip", "loihi", "--json").stdout)
+        return {row["network"]: row["silent_share"] for row in answer["rows"]}
+
+    made, ran = Trace.load(first).silent_share, Trace.load(second).silent_share
+    assert shares("--trace", first, "--trace", second) == {str(first): made, str(second): ran}
+    assert shares("--trace", first, "--trace", like_a_model) == {"trace": made, "sst2": made}
+    shipped = shares("--model", "sst2")["sst2"]
+    assert shares("--model", "sst2", "--trace", like_a_model) == {"sst2": shipped, str(like_a_model): made}
+    twice = run("compare", "--trace", str(first), "--trace", str(first))
+    assert isinstance(twice.exception, InputError) and "the same trace twice; give each once" in str(twice.exception)
 
 
 @pytest.mark.parametrize(

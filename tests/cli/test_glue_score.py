@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 
 from matterhorn.cli import app
 from matterhorn.errors import InputError
+from matterhorn.hf import model_card
 from matterhorn.models.convert import convert_folder
+from matterhorn.program import load
 from matterhorn.tasks.results import read_result
 from matterhorn.tasks.task import get_task
 
@@ -60,6 +63,51 @@ def test_the_command_in_the_file_gives_the_same_figures(tmp_path):
     assert (told["metrics"], told["silent_share"], told["n"]) == (spiking.metrics, spiking.silent_share, result.n)
     assert (told["quiet_share"], told["format"]) == (spiking.quiet_share, 3)
     assert told["events_per_token"] == spiking.events_per_token
+
+
+def test_the_line_of_a_model_is_shown_whatever_it_is_called(tmp_path):
+    """A target, or the name of a model whose backbone is not known, stands behind its task."""
+    rows, output = lay_dev(tmp_path / "glue", "rte"), tmp_path / "results.json"
+    model = program_for("rte", tmp_path / "rte")
+    told = glue("score", model, "--glue-dir", rows, "--output", output, "--name", "mine", "--seed", "7")[0]
+    assert "rte, mine" in " ".join(told.split())
+    (model / "recipe.yaml").write_text("{backbone: tiny, phases: [{quiet_share: 0.9}]}")
+    assert "rte, quiet" in " ".join(glue("score", model, "--glue-dir", rows, "--output", output)[0].split())
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        (["--split", "train"], "rte on train"),
+        (["--limit", "12"], "rte, first 12 rows"),
+        (["--split", "train", "--limit", "12"], "rte on train, first 12 rows"),
+        (["--limit", "21"], "rte"),
+    ],
+)
+def test_rows_that_are_not_all_dev_rows_are_named(tmp_path, options, title):
+    """In the file, in the table and in its means, which they are not part of."""
+    rows, output = lay_dev(tmp_path / "glue", "rte"), tmp_path / "results.json"
+    shutil.copy(rows / "RTE" / "dev.tsv", rows / "RTE" / "train.tsv")
+    more = ["--teacher", lay_run(tmp_path / "run", "rte") / "teacher" / "best"]
+    model = program_for("rte", tmp_path / "rte")
+    glue("score", model, "--task", "rte", "--glue-dir", rows, "--output", output, *options, *more)
+    result = read_result(output)
+    assert (result.title, result.task, result.split) == (title, "rte", "train" if "train" in options else "dev")
+    told = json.loads(glue("table", output, "--json")[0])
+    scored = {row["task"] for row in told["tasks"] if row["spiking"] is not None}
+    assert scored == {title} == {row["task"] for row in told["rows"] if row["value"] is not None}
+    assert [mean["tasks"] for mean in told["means"] if mean["name"] == "all present"] == [["rte"]] * (title == "rte")
+    card = model_card(load(model), result, name="mine")
+    assert f"{title} dev (" in card if title == "rte" else f"{title} (" in card and "GLUE" not in card
+    assert ("split: validation" in card) == (title == "rte")
+
+
+def test_the_first_rows_of_mnli_have_its_second_accuracy(tmp_path):
+    rows, output = lay_dev(tmp_path / "glue", "mnli"), tmp_path / "results.json"
+    model = program_for("mnli", tmp_path / "mnli")
+    glue("score", model, "--task", "mnli", "--glue-dir", rows, "--output", output, "--limit", "6")
+    assert {*read_result(output).spiking[0].metrics} == {"accuracy", "accuracy_mismatched"}
+    assert "accuracy mismatched" in glue("table", output, "--markdown")[0]
 
 
 def test_a_teacher_and_a_network_without_a_dead_zone_can_be_given(tmp_path):

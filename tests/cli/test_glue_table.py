@@ -74,6 +74,18 @@ def test_seeds_are_brought_together(folder):
     assert empty["spiking"] is None and empty["seeds"] == [] and empty["metric"] == "accuracy"
 
 
+def test_a_drop_is_the_difference_of_the_figures_beside_it_or_not_known(folder):
+    """Not of the seeds alone that have a teacher; such a row stands for its task in no mean."""
+    write(folder, "rte", "accuracy", 4, (0, 0, 0.5), teacher=None)
+    write(folder, "sst2", "accuracy", 2, (0.92, 0.9, 0.85))
+    told = json.loads(invoke(str(folder), "--json"))
+    rows = {row["task"]: row for row in told["tasks"]}
+    assert rows["rte"]["seeds"] == [1, 2, 3, 4] and rows["rte"]["teacher"] == pytest.approx(0.71)
+    assert rows["rte"]["drop"] is None is rows["rte"]["spread"]["drop"]
+    assert rows["sst2"]["drop"] == pytest.approx(rows["sst2"]["teacher"] - rows["sst2"]["spiking"])
+    assert all("rte" not in mean["tasks"] for mean in told["means"])
+
+
 def test_every_task_and_model_has_a_row_of_its_own(folder):
     write(folder, "mnli", "accuracy", 1, (0, 0, 0.7), teacher=None)
     rows = json.loads(invoke(str(folder), "--json"))["rows"]
@@ -132,6 +144,22 @@ def test_runs_of_other_widths_or_targets_are_no_seeds_of_each_other(tmp_path):
             spiking=[{"metrics": {"accuracy": 0.6}, "k": 3, "weights": "int1"}])])  # fmt: skip
 
 
+def test_different_models_of_unknown_backbones_are_no_seeds_of_each_other(tmp_path):
+    """Each has a row, and may have the same seed; runs of one model are seeds."""
+    for model, seed, score in (("north", 1, 0.6), ("south", 1, 0.7), ("south", 2, 0.8)):
+        values = (0.9, 0.8, score)
+        write(tmp_path / model, "rte", "accuracy", seed, values, backbone=None, model=model)
+    results = read_results([tmp_path])
+    told = [
+        (row["model"], row["seeds"], row["spiking"]) for row in glue_table.as_json(results)["tasks"] if row["seeds"]
+    ]
+    assert told == [("north", [1], 0.6), ("south", [1, 2], 0.75)]
+    names = [line[0] for line in glue_table.tables(results)[0][2] if line[0].startswith("rte")]
+    assert names == ["rte, north", "rte, south"]
+    named = read_results([write(tmp_path / "named", "rte", "accuracy", 1, (0.9, 0.8, 0.7))])
+    assert all("model" not in row for row in glue_table.as_json(named)["tasks"])
+
+
 def test_means_name_the_tasks_they_are_over(folder):
     means = {mean.name: mean for mean in means_of(rows_of(read_results([folder])))}
     small = means["small tasks"]
@@ -178,6 +206,14 @@ def test_a_second_metric_has_its_own_line(tmp_path):
     write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=both, quantized=None, spiking=[both | {"k": 3}])
     row = next(row for row in rows_of(read_results([tmp_path])) if row.task == "mrpc")
     assert row.also["f1"].teacher == 0.85 and row.also["f1"].drop == 0 and row.quantized is None
+    assert "f1" in invoke(str(tmp_path), "--markdown")
+
+
+def test_a_second_metric_of_nought_has_its_line_too(tmp_path):
+    fallen = {"metrics": {"accuracy": 0.3, "f1": 0.0}, "k": 3}
+    write(tmp_path, "mrpc", "accuracy", 1, (0, 0, 0), teacher=None, quantized=None, spiking=[fallen])
+    row = next(row for row in rows_of(read_results([tmp_path])) if row.task == "mrpc")
+    assert row.also["f1"].spiking == 0
     assert "f1" in invoke(str(tmp_path), "--markdown")
 
 

@@ -56,6 +56,15 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
     assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.tmp"))
 
 
+def test_other_rows_than_dev_rows_are_named_in_figures_and_card(tmp_path):
+    run, rows, output = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
+    (rows / "RTE" / "dev.tsv").rename(rows / "RTE" / "train.tsv")
+    publish(run, output, "--glue-dir", rows, "--split", "train")
+    assert read_result(output / "results.json").title == "rte on train"
+    card = (output / "README.md").read_text()
+    assert "| Accuracy, rte on train (20) |" in card and "split: train" in card and "validation" not in card
+
+
 def test_verification_may_take_fewer_rows_and_says_so(tmp_path):
     run, rows, output = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
     publish(run, output, "--glue-dir", rows, "--verify-rows", "6", "--latents")

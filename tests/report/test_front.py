@@ -63,6 +63,15 @@ def test_what_was_not_measured_is_not_known_and_hollow(networks, points, tmp_pat
     assert found["sst2, dense int8"].drawn_at is None
 
 
+def test_rivals_are_those_of_the_first_networks_rows(networks):
+    """A network of other rows has no rivals; whichever comes after it."""
+    trace, result = networks["sst2"]
+    both = {"sst2": (trace, result), "own": (trace, result.model_copy(update={"data": "own.csv"}))}
+    for names, rivals in ((["sst2", "own"], True), (["own", "sst2"], False)):
+        found = front({name: both[name] for name in names}, load("rram-22nm"))
+        assert ("rival" in {point.kind for point in found}) == rivals
+
+
 def test_the_front_is_what_nothing_cheaper_is_known_to_reach(points):
     assert [p.joules for p in points] == sorted(p.joules for p in points)
     known = [p for p in points if p.value is not None]

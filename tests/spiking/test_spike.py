@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 import matterhorn as mh
 from matterhorn.cli import app
 from matterhorn.distill.measure import predict
+from matterhorn.distill.provenance import hash_of_model
 from matterhorn.energy import load as load_chip
 from matterhorn.errors import InputError
 from matterhorn.spiking import Spiked, forecast, make_plan, spike
 from matterhorn.spiking.course import SCORE_WEIGHT, logit_weight
 from matterhorn.spiking.verb import billed
+from matterhorn.tasks.results import read_result
 
 from ..networks import small_arrays, small_bert, small_program
 from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
@@ -90,6 +92,8 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
     assert len(answer["diagnosis"]["by_part"]) == 2 * 14
     assert answer["data"] == str(tmp_path / "dev.csv") and f", verdict on {answer['data']} (30) |" in card
     assert program.hash == answer["hash"] == done.program.hash and list(program.labels) == NAMES[kind]
+    teacher = hash_of_model(BertForSequenceClassification.from_pretrained(tmp_path / "model").float())
+    assert read_result(done.path / "results.json").backbone == f"{tmp_path / 'model'}@{teacher[:12]}"
     mh.Engine(program, threads=1).classify(["a film, fine and warm"])
     assert not list(tmp_path.glob("*.training"))
 
