@@ -15,8 +15,11 @@ Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, cells."""
 
 COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "n", "events ×", "best ×"]
-"""Column titles. ``n``: number of calls behind the median. ``events ×``: how many times as fast as a contestant ``events``
-is. ``best ×``: the same for networks that ran with several numbers of threads, each with its best one."""
+"""Column titles.
+
+``n`` is the number of calls behind the median. ``events ×`` says how many times as fast as a contestant ``events`` is, and
+``best ×`` the same for networks that ran with several numbers of threads, each with its best one.
+"""
 
 FORMS = {
     "network": "{layers} × {width}, {rows} {of}",

@@ -63,7 +63,7 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
 def result_of(
     name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task, backbone: str
 ) -> Result:
-    """Make the result file. ``backbone``: the teacher by name and hash, so that no two count as seeds of one network."""
+    """Make the result file. ``backbone``: the teacher by name and hash, which keeps them apart in tables."""
     scores = SpikingScores(
         metrics=answer["metrics"],
         low=answer["low"],
