@@ -17,8 +17,8 @@ Table = tuple[str, list[str], list[list[str]]]
 COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "n", "events ×", "best ×"]
 """Column titles.
 
-``n`` is the number of calls behind the median. ``events ×`` says how many times as fast as a contestant ``events`` is, and
-``best ×`` the same for networks that ran with several numbers of threads, each with its best one.
+``n`` is the number of calls behind the median. ``events ×`` says how many times as fast as a contestant ``events`` is.
+``best ×`` says the same for networks that ran with several numbers of threads, each with its best one.
 """
 
 FORMS = {
