@@ -23,7 +23,7 @@ Run = Callable[[], object]
 Contestant = Callable[[Input], Run]
 """Takes an input in a form of its own; what it gives back is timed."""
 
-LEAST, FEWEST = 9, 3
+LEAST, FEWEST_ROUNDS = 9, 3
 """Rounds that are measured where they take no longer than :data:`PATIENCE` times what was to be spent, and in any
 case."""
 
@@ -53,7 +53,7 @@ def interleave(
     for turn in range(-1, most):
         if turn == 0:
             began = time.perf_counter()
-        if turn >= FEWEST and time.perf_counter() - began > seconds * (1 if turn >= LEAST else PATIENCE):
+        if turn >= FEWEST_ROUNDS and time.perf_counter() - began > seconds * (1 if turn >= LEAST else PATIENCE):
             break
         for name in list(contestants)[:: 1 if turn % 2 == 0 else -1]:
             run = contestants[name](next(given))

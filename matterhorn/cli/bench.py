@@ -15,7 +15,7 @@ from ..extras import need
 from ..reading import read_mapping, validated
 from .app import PICTURES, Json, ModelName, app, print_json
 
-DRAWN = "connection"
+PLOTTED = "connection"
 """The part whose rows ``--plot`` draws."""
 
 
@@ -49,14 +49,14 @@ def bench(
         check_file(output, "--output", tables, ends=(".json",))
     if tables is None:
         need("bench", "torch", "transformers")
-        if plot and DRAWN not in (only or (DRAWN,)):
-            raise InputError(f"only the part {DRAWN!r} is drawn", field="--plot", cure="measure it, or drop --plot")
+        if plot and PLOTTED not in (only or (PLOTTED,)):
+            raise InputError(f"only the part {PLOTTED!r} is drawn", field="--plot", cure="measure it, or drop --plot")
         answer = _measured(quick, only, model, threads or sorted({1, os.cpu_count() or 1}), output)
     else:
         answer = _read(tables)
-        if plot and not any(row["what"] == DRAWN for row in answer["rows"]):
+        if plot and not any(row["what"] == PLOTTED for row in answer["rows"]):
             cure = "give a file that has some, or drop --plot"
-            raise InputError(f"no rows of the part {DRAWN!r}, which is drawn", file=tables, field="--plot", cure=cure)
+            raise InputError(f"no rows of the part {PLOTTED!r}, which is drawn", file=tables, field="--plot", cure=cure)
     if plot:
         from ..report.bench import plot_silence
 

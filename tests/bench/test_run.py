@@ -83,7 +83,7 @@ def test_a_picture_of_nothing_is_refused(ran, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_processes_of_their_own(monkeypatch):
     monkeypatch.setattr(bench, "FULL", bench.Plan(0, ("memory", "start-up")))
-    monkeypatch.setattr(bench.clock, "FEWEST", 1)
+    monkeypatch.setattr(bench.clock, "FEWEST_ROUNDS", 1)
     rows = json.loads(invoke("--json").stdout)["rows"]
     assert [row["contestant"] for row in rows[:3]] == ["hf-fp32", "exact", "events"]
     peaks = [row["extra"] for row in rows[:3] if row["extra"]]  # Linux alone knows them
