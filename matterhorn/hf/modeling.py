@@ -109,7 +109,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """Load a program from a folder, by its shipped name, or from the hub (``owner/name``).
 
         Args:
-            source: path of the folder, or name of the program.
+            source: path of the folder, or name of the program. As everywhere in Hugging Face, and unlike
+                :func:`matterhorn.load`, a folder takes precedence over the name of a shipped program.
             config: configuration from ``AutoConfig``, possibly changed.
             device_map: "cpu" or "auto", which mean the same here.
             subfolder, revision, cache_dir, token, local_files_only, force_download: see Hugging Face's hub.
@@ -134,7 +135,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
                 local_files_only=local_files_only,
                 force_download=force_download,
             )
-        folder = find(source) / subfolder
+        folder = (Path(source) if Path(source).is_dir() else find(source)) / subfolder
         given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
         _check_dtype(given.pop("dtype", None), given.pop("torch_dtype", None), getattr(config, "dtype", None))
         program = load_classifier(folder)

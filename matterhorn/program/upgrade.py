@@ -22,17 +22,8 @@ from ..storage.manifest import checked
 from .config import Config
 from .decision import ProblemType
 from .disk import from_disk
-from .files import (
-    CONFIG_FILE,
-    EMBEDDINGS_FILE,
-    MODEL_FILE,
-    MODEL_TYPE,
-    ROWS_FILE,
-    assembled,
-    find_embeddings,
-    replace_rows,
-    tokenizer_in,
-)
+from .embeddings import EMBEDDINGS_FILE, MODEL_FILE, ROWS_FILE, place_of, replace_rows
+from .files import CONFIG_FILE, MODEL_TYPE, assembled, find_embeddings, tokenizer_in
 from .hub import TOKENIZER_FILE
 from .program import Program
 from .saving import save
@@ -96,6 +87,8 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
     check_folder(new, "program", old)
     plain = read_mapping(path)
     validated(_Old, plain, path, CURE)
+    if embeddings is not None:
+        place_of(embeddings, new)
     with whole(old, CURE):
         return _upgrade(old, plain, new, embeddings)
 

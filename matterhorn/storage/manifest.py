@@ -94,13 +94,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not whole:
         cure = "restore the file; it was cut, altered, or written by another version"
         raise InputError("not as it was written", file=path, field="seal", cure=cure)
-    if strange := [name for name in found.files if not _is_plain(name)]:
+    if strange := [name for name in found.files if not is_plain(name)]:
         cure = "do not use this folder; it was made to reach files of others"
         raise InputError(f"{strange[0]!r} is no file of the folder", file=path, field="files", cure=cure)
     return found
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Whether a name can only be that of a file in the folder itself: one component, not the manifest's, and none of
     the names that are reserved for writing.
     """

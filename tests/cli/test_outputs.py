@@ -96,6 +96,11 @@ def test_a_command_to_copy_names_the_folder_as_a_shell_reads_it(place):
     assert said.endswith(f"matterhorn verify --model '{place / 'my program'}'\n")
 
 
+def test_a_command_to_copy_names_the_folder_and_not_a_shipped_model(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert run("convert", place / "vic" / "best", "sst2").endswith("matterhorn verify --model ./sst2\n")
+
+
 def test_what_is_ours_is_replaced_unless_it_was_edited(place):
     best, other = place / "vic" / "best", place / "run" / "phase-1-k1" / "best"
     run("convert", other, place / "program")

@@ -192,3 +192,12 @@ def test_a_hub_name_is_fetched(monkeypatch, program, tmp_path):
         "someone/something", revision="v1", token="secret", subfolder="inner"
     )
     assert asked == [("someone/something", "v1", "secret")] and found.program.hash == program.hash
+
+
+def test_a_folder_comes_before_a_shipped_name(program, tmp_path, monkeypatch):
+    """As everywhere in Hugging Face: config, tokenizer and program are all the folder's."""
+    monkeypatch.chdir(tmp_path)
+    program.save("sst2")
+    assert pipeline("text-classification", model="sst2").model.program.hash == program.hash
+    model = ProgramForSequenceClassification.from_pretrained("sst2")
+    assert model.program.hash == program.hash and model.config.labels == ["down", "up"]
