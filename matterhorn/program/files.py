@@ -33,6 +33,7 @@ from .embeddings import MODEL_FILE, ROWS_FILE, replace_rows
 from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
 from .program import Program
 from .remote import fetch, is_remote
+from .sizes import check_packed
 from .text import read_tokenizer
 
 PROGRAM_FORMAT = 4
@@ -189,6 +190,7 @@ def assembled(
     with whole(folder / MODEL_FILE):
         for own in rows:
             replace_rows(tables, own)
+        check_packed(stored, config, folder / MODEL_FILE)
         arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
     about: dict[str, Any] = {name: plain.get(name) for name in ("labels", "task", "problem_type", "texts")}
     try:
