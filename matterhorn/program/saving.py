@@ -58,7 +58,7 @@ def save(
             (fresh / embeddings).write_bytes(as_bytes(tables))
         elif rows:
             (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
-        (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
+        (fresh / CODE_FILE).write_bytes(CODE.encode())
         config = _config(program, embeddings) | dict(about or {})
         files = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {}), **_words(program, folder)}
         for name, content in files.items():
