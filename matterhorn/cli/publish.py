@@ -56,8 +56,9 @@ def publish(
     from ..program.embeddings import place_of
     from ..program.files import spelled
     from ..program.saving import save
-    from ..storage import check_folder
+    from ..storage import check_folder, without_dots
 
+    output = without_dots(output)
     check_folder(output, "program", run, overwrite=overwrite)
     place_of(embeddings, output)
     finished = finished_run(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .claim import claim, finish, held, refuse_another
 from .manifest import MANIFEST_FILE, Manifest, is_plain, manifest_of, read_manifest, sha256
-from .output import MARK, check_file, check_folder, put_file, put_folder
+from .output import MARK, check_file, check_folder, put_file, put_folder, without_dots
 from .settling import settle
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "refuse_another",
     "settle",
     "sha256",
+    "without_dots",
 ]

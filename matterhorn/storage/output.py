@@ -76,6 +76,7 @@ def put_folder(
             folder can be created there; or another process has written it in the meantime.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name")
+    folder = without_dots(folder)
     settle(folder)
     _of_kind(folder, kind)
     is_new = not folder.is_dir()
@@ -101,6 +102,11 @@ def put_folder(
                 raise InputError(problem, file=folder, field="output", cure=cure) from error
             bring_to_disk(folder.parent if is_new else folder)
             complete_move(folder)
+
+
+def without_dots(folder: Path) -> Path:
+    """Return a folder's path without ``..``, and ending in its name, which ``.`` does not."""
+    return folder.resolve() if not folder.name or ".." in folder.parts else folder
 
 
 def check_file(
