@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
-        cure = "restore the file; it was cut, altered, or written by another version"
+        cure = "restore the file; it was cut, altered, or written by another version or program"
         raise InputError("not as it was written", file=path, field="seal", cure=cure)
     if strange := [name for name in found.files if not is_plain(name)]:
         cure = "do not use this folder; it was made to reach files of others"
