@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ def pinned_file(start: Frozen) -> Path:
     Raises:
         InputError: it is missing, or has another hash.
     """
-    place, name = os.path.split(start.file)  # as text, which may be a model's name
+    place, _, name = start.file.rpartition("/")  # the place as text, which may be a model's name
     path = (locate_general(Path(place)) if name == ARRAYS_FILE else find(place)) / name
     if not path.is_file() or sha256(path) != start.sha256:
         cure = "give the file that the recipe was made for"

@@ -39,7 +39,7 @@ def check_packed(stored: Arrays, config: Config, file: Path) -> None:
             raise InputError("no array of such a program", file=file, field=name, cure="leave it out")
         if value.dtype.kind not in ("u" if not name.endswith(".ends") else "i") or value.shape not in shapes[name]:
             wanted = " or ".join(map(str, map(list, shapes[name])))
-            problem = f"{value.dtype} {list(value.shape)} instead of {wanted}"
+            problem = f"{value.dtype} of shape {list(value.shape)} instead of {wanted}"
             raise InputError(problem, file=file, field=name, cure="restore the file")
 
 
