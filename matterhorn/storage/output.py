@@ -80,10 +80,11 @@ def put_folder(
     settle(folder)
     _of_kind(folder, kind)
     is_new = not folder.is_dir()
+    is_ours_alone = is_new or folder.name.startswith(ASIDE)  # which the caller is writing, and has locked already
     with aside(folder.parent if is_new else folder, folder, is_folder=True) as fresh:
         write(fresh)
         written = {path.name: sha256(path) for path in fresh.iterdir() if path.name != MANIFEST_FILE}
-        with nullcontext() if is_new else locked(folder):
+        with nullcontext() if is_ours_alone else locked(folder):
             complete_move(folder)  # of another process that was killed in the meantime
             earlier = _of_kind(folder, kind)
             if (name := in_the_way(folder, sorted(written), written, earlier)) is not None:

@@ -130,6 +130,20 @@ def test_what_another_container_writes_is_not_swept(tmp_path, monkeypatch):
     assert not half.exists() and (tmp_path / "file").read_text() == "still here"
 
 
+def save_within(folder: Path) -> None:
+    put_folder(folder, "network", lambda fresh: lay(fresh, NEW, "network"))
+
+
+def test_a_folder_may_be_written_within_another(tmp_path):
+    """As training saves its best network; it must not wait for its own lock."""
+    for _ in range(2):
+        process = multiprocessing.get_context("spawn").Process(target=save_within, args=(tmp_path / "best",))
+        process.start()
+        process.join(60)
+        process.kill()
+        assert process.exitcode == 0 and content(tmp_path / "best") == NEW
+
+
 def save_often(folder: Path, text: str) -> None:
     for number in range(30):
         try:
