@@ -11,10 +11,12 @@ The base install loads, runs, verifies and bills programs. ``spike``, ``quantize
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .extras import present
 
 if TYPE_CHECKING:
     from .distill import distill
@@ -63,10 +65,23 @@ _ROOMS = {
 """Package of each public name. It is imported when the name is first used."""
 
 
+if not present("torch", "transformers", "accelerate"):
+    __all__ = [name for name in __all__ if _ROOMS.get(name, "").split(".")[0] not in ("distill", "models", "spiking")]
+
+
+class _MissingExtraError(InputError, AttributeError):
+    """A name that needs an extra which is not installed. ``hasattr`` is then False."""
+
+
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    try:
+        found = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    except InputError as error:
+        if sys._getframe(1).f_code.co_name == "_handle_fromlist":  # an import statement, which hides AttributeErrors
+            raise
+        raise _MissingExtraError(error.problem, cure=error.cure, field=error.field) from None
     globals()[name] = found
     return found
 

@@ -9,7 +9,13 @@ from .errors import InputError
 
 def present(*packages: str) -> bool:
     """Whether all these packages are installed."""
-    return all(find_spec(package) is not None for package in packages)
+    return all(map(_is_installed, packages))
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is installed. A folder of its name in the working directory, without code, is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def need(extra: str, *packages: str, instead: str | None = None) -> None:
@@ -18,7 +24,7 @@ def need(extra: str, *packages: str, instead: str | None = None) -> None:
     Raises:
         InputError: one of its packages is not installed.
     """
-    missing = [package for package in packages if find_spec(package) is None]
+    missing = [package for package in packages if not _is_installed(package)]
     if missing:
         cure = f'pip install "matterhorn-snn[{extra}]"' + (f", or {instead}" if instead else "")
         raise InputError(f"this needs {missing[0]}, which is not installed", field=extra, cure=cure)

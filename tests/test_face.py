@@ -64,6 +64,25 @@ def test_running_a_program_imports_no_torch():
     assert done.stdout.strip() == "[]"
 
 
+def test_without_an_extra_its_names_are_missing_and_imports_name_it():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import inspect, pydoc, matterhorn\n"
+        "assert not hasattr(matterhorn, 'convert') and hasattr(matterhorn, 'load')\n"
+        "assert 'load' in dict(inspect.getmembers(matterhorn)) and pydoc.render_doc(matterhorn)\n"
+        "from matterhorn import *\n"
+        "assert 'load' in globals() and 'convert' not in [*globals(), *dir(matterhorn)]\n"
+        "for attempt in ('matterhorn.convert', 'from matterhorn import convert'):\n"
+        "    try:\n"
+        "        exec(attempt)\n"
+        "    except matterhorn.InputError as error:\n"
+        "        assert 'this needs torch, which is not installed; pip install' in str(error)\n"
+        "    else:\n"
+        "        raise AssertionError(attempt)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="spikes"):
         _ = matterhorn.spikes

@@ -54,7 +54,7 @@ def devices(json: Json = False) -> None:
 
 @msu.command()
 def netlist(
-    out: Annotated[Path, typer.Option(help="File for the netlist.")] = Path("array.cir"),
+    out: Annotated[Path, typer.Option(help="File for the netlist (.cir, .sp, .spice or .net).")] = Path("array.cir"),
     device: DeviceName = "rram-wan",
     circuit: CircuitName = "array-128",
     rows: Lines = 64,
@@ -75,7 +75,7 @@ def netlist(
     from ..msu.trial import choose_trial
     from ..storage import check_file, put_file
 
-    check_file(out, "--out", kappa, weights)
+    check_file(out, "--out", kappa, weights, ends=(".cir", ".sp", ".spice", ".net"))
     if text is not None and not kappa is weights is None:
         raise InputError("a sentence brings its own", field="--kappa, --weights", cure="drop --text or these")
     specs = _specs(device, circuit, wires)

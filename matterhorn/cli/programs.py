@@ -33,18 +33,20 @@ def convert(
     """Convert a quantized network to a program: packed weights, integer thresholds, silent levels."""
     from ..extras import need
     from ..program.decision import GENERAL
-    from ..program.saving import check_embeddings, save
+    from ..program.embeddings import place_of
+    from ..program.files import spelled
+    from ..program.saving import save
     from ..storage import check_folder
     from ..tasks import get_task
 
     need("train", "torch", "transformers")
     check_folder(output, "program", source, overwrite=overwrite)
-    check_embeddings(embeddings)
+    place_of(embeddings, output)
     from ..models.convert import convert_folder
 
     name = task if task in (None, GENERAL) else get_task(task).name
     save(convert_folder(source, task=name), output, embeddings=embeddings)
-    say(f"{output}: a program; check it with: matterhorn verify --model {quote(str(output))}")
+    say(f"{output}: a program; check it with: matterhorn verify --model {quote(spelled(output))}")
 
 
 @app.command()
@@ -130,7 +132,8 @@ def info(
 
 
 def _line(name: str) -> dict[str, Any]:
-    from ..program.files import CONFIG_FILE, KIND, MODEL_FILE, config_of, find, read_config
+    from ..program.embeddings import MODEL_FILE
+    from ..program.files import CONFIG_FILE, KIND, config_of, find, read_config
     from ..storage import manifest_of
     from ..tasks.results import read_result
 

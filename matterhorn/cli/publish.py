@@ -53,11 +53,14 @@ def publish(
     from ..models.convert import convert_folder
     from ..models.latent import LATENTS_FILE, pack_latents
     from ..models.quantized import read_network
-    from ..program.saving import check_embeddings, save
-    from ..storage import check_folder
+    from ..program.embeddings import place_of
+    from ..program.files import spelled
+    from ..program.saving import save
+    from ..storage import check_folder, without_dots
 
+    output = without_dots(output)
     check_folder(output, "program", run, overwrite=overwrite)
-    check_embeddings(embeddings)
+    place_of(embeddings, output)
     finished = finished_run(run)
     recipe, folder = finished.recipe, finished.networks.converting[-1]
     rows.find(recipe.task)
@@ -77,7 +80,7 @@ def publish(
     from .glue import print_result
 
     print_result(result)
-    say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {quote(str(output))}")
+    say(f"{output}: model card, recipe and figures; try it: matterhorn evaluate --model {quote(spelled(output))}")
 
 
 def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_rows: int | None) -> Result:

@@ -126,8 +126,10 @@ def spike(
         return print_json(answer)
     _print(f"{model} → {output}", answer)
     if not dry_run:
+        from ..program.files import spelled
+
         example = {2: r"$'a text\tand another'"}.get(done.program.texts or 1, "'a text'")
-        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {quote(str(output))} {example}")
+        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {quote(spelled(output))} {example}")
 
 
 def _numbers(text: str) -> list[int]:

@@ -97,8 +97,8 @@ def pinned_file(start: Frozen) -> Path:
     Raises:
         InputError: it is missing, or has another hash.
     """
-    place, name = Path(start.file).parent, Path(start.file).name
-    path = (locate_general(place) if name == ARRAYS_FILE else find(place)) / name
+    place, _, name = start.file.rpartition("/")  # the place as text, which may be a model's name
+    path = (locate_general(Path(place)) if name == ARRAYS_FILE else find(place)) / name
     if not path.is_file() or sha256(path) != start.sha256:
         cure = "give the file that the recipe was made for"
         raise InputError("not the file that was pinned", file=path, field="start", cure=cure)

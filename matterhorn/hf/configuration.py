@@ -12,12 +12,35 @@ from ..models.config import NAMES, CarriesItsCode, inverse
 from ..program import Config, Program
 from ..program.files import MODEL_TYPE
 
-OPTIONS = {"id2label", "label2id", "num_labels", "problem_type", "dtype", "torch_dtype", "name_or_path"}
+OPTIONS = {
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "dtype",
+    "torch_dtype",
+    "name_or_path",
+    "return_dict",
+}
 """Options that can be given together with a program's name."""
+
+IDLE = {
+    "attn_implementation": "eager",
+    "ignore_mismatched_sizes": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "output_loading_info": False,
+}
+"""Options of Hugging Face that a program does not have, with the value that asks for nothing."""
 
 
 UNSEEN = {"_from_auto", "_from_pipeline", "_commit_hash", "trust_remote_code"}
 """Options that Hugging Face's loaders pass to one another."""
+
+
+def asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether an option has no effect with this value."""
+    return value is None or (name in IDLE and value == IDLE[name])
 
 
 def refused(name: str) -> InputError:
@@ -68,7 +91,8 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
         Raises:
             InputError: an option would change the program itself, or is unknown.
         """
-        wanted, given = options.pop("return_unused_kwargs", False), {k for k, v in options.items() if v is not None}
+        wanted = options.pop("return_unused_kwargs", False)
+        given = {name for name, value in options.items() if not asks_for_nothing(name, value)}
         config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **options)
         for name in sorted(given - OPTIONS - UNSEEN - set(unused)):
             raise refused(name)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -21,10 +21,11 @@ from ..models.loss import loss_of
 from ..program import Program, find
 from ..program.decision import check_classifier
 from ..program.files import load_classifier
+from ..program.remote import download, is_remote
 from ..program.saving import save
 from ..runtime import Engine
 from .card import texts_beside
-from .configuration import OPTIONS, UNSEEN, ProgramConfig, refused
+from .configuration import OPTIONS, UNSEEN, ProgramConfig, asks_for_nothing, refused
 
 NEEDLESS = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
 """Options of Hugging Face's loaders about files that a program does not have. They are ignored."""
@@ -94,7 +95,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls,
-        source: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
         config: ProgramConfig | None = None,
         subfolder: str = "",
@@ -109,39 +110,41 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """Load a program from a folder, by its shipped name, or from the hub (``owner/name``).
 
         Args:
-            source: path of the folder, or name of the program.
+            pretrained_model_name_or_path: path of the folder, or name of the program. Unlike in
+                :func:`matterhorn.load`, a folder comes before a shipped program, as elsewhere in Hugging Face.
             config: configuration from ``AutoConfig``, possibly changed.
             device_map: "cpu" or "auto", which mean the same here.
             subfolder, revision, cache_dir, token, local_files_only, force_download: see Hugging Face's hub.
-            options: ``id2label`` renames the outputs; ``problem_type`` tells what ``labels`` are. ``num_labels`` and
-                ``dtype`` must be the program's own.
+            options: ``id2label`` renames the outputs; ``problem_type`` tells what ``labels`` are; ``return_dict`` is
+                the default of :meth:`forward`. ``num_labels`` and ``dtype`` must be the program's own. Options that
+                ask for nothing are possible, e.g. ``output_attentions=False``.
 
         Raises:
             InputError: there is no program, it is truncated or altered, or an option is not possible.
         """
-        if device_map not in (None, "auto", "cpu", torch.device("cpu"), {"": "cpu"}):
+        whole = device_map.get("") if isinstance(device_map, dict) and len(device_map) == 1 else device_map
+        if whole not in (None, "auto", "cpu", torch.device("cpu")):
             cure = 'give "cpu"; its input may be on another device'
             raise InputError(f"{device_map!r}: a program runs on the CPU", field="device_map", cure=cure)
         for name, value in options.items():
-            if name not in OPTIONS | NEEDLESS and value is not None:
+            if name not in OPTIONS | NEEDLESS and not asks_for_nothing(name, value):
                 raise refused(name)
-        if not Path(source).is_dir() and str(source).count("/") == 1:
-            source = snapshot_download(
-                str(source),
-                revision=revision,
-                cache_dir=cache_dir,
-                token=token,
-                local_files_only=local_files_only,
-                force_download=force_download,
-            )
-        folder = find(source) / subfolder
+        source = pretrained_model_name_or_path
+        if Path(source).is_dir():
+            folder = Path(source) / subfolder
+        elif isinstance(source, str) and is_remote(source):
+            places = {"cache_dir": cache_dir, "token": token}
+            ways = {"local_files_only": local_files_only, "force_download": force_download}
+            folder = download(source, revision, **places, **ways) / subfolder
+        else:
+            folder = find(source) / subfolder
         given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
         _check_dtype(given.pop("dtype", None), given.pop("torch_dtype", None), getattr(config, "dtype", None))
         program = load_classifier(folder)
         return cls.of(program, config or ProgramConfig.from_pretrained(folder, **given))
 
     def save_pretrained(  # type: ignore[override]
-        self, folder: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **options: Any
+        self, save_directory: str | Path, is_main_process: bool = True, push_to_hub: bool = False, **options: Any
     ) -> None:
         """Write a folder that contains the whole program, its tokenizer and a model card.
 
@@ -154,7 +157,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """
         if not is_main_process:
             return
-        folder, names = Path(folder), self.config.names(len(self.program.labels))
+        folder, names = Path(save_directory), self.config.names(len(self.program.labels))
         program = self.program if names == self.program.labels else replace(self.program, labels=names)
         save(program, folder, beside=texts_beside(program, folder), about={"problem_type": self.config.problem_type})
         if push_to_hub:
@@ -232,6 +235,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
             warnings.warn(f"a program stays on the CPU; answers come back to {sent.device}", stacklevel=3)
         return self
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # there is nothing to compile: the kernels are
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -248,7 +252,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
                 NumPy arrays.
             labels: targets to compute a loss for, in the form that ``config.problem_type`` requires
                 (:func:`matterhorn.models.loss.loss_of`).
-            return_dict: whether to return a ``SequenceClassifierOutput`` instead of a tuple. None: yes.
+            return_dict: whether to return a ``SequenceClassifierOutput`` instead of a tuple. None: as the
+                configuration says, by default yes.
 
         Raises:
             InputError: ``input_ids`` are missing, too long or outside the tables; labels have the wrong shape; or an
@@ -265,7 +270,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         logits = torch.from_numpy(answer.logits).to(tokens.device)
         loss = None if labels is None else loss_of(logits, labels, self.config.problem_type)
         given = SequenceClassifierOutput(loss=loss, logits=logits)
-        return given.to_tuple() if return_dict is False else given
+        wanted = self.config.return_dict if return_dict is None else return_dict
+        return given.to_tuple() if wanted is False else given
 
 
 def padded_right(

@@ -49,6 +49,18 @@ def whole_model(
     return (model, info) if wants_info else model
 
 
+def check_dtype(*given: Any) -> None:
+    """Refuse data types in which a quantized network would be another one.
+
+    Raises:
+        InputError: one is neither float32 nor left open.
+    """
+    for dtype in given:
+        if dtype not in (None, "auto", "float32", torch.float32):
+            cure = "leave it in float32; torch.autocast computes products in bfloat16"
+            raise InputError(f"{dtype}: a quantized network is exact in float32", field="dtype", cure=cure)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Context without Hugging Face's long report of what it loaded. What matters in it is checked here."""

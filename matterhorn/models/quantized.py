@@ -30,7 +30,7 @@ from ..storage import put_folder, settle
 from ..topology import POPULATIONS, STATIC, Site
 from .block import Block
 from .config import CarriesItsCode, MatterhornConfig
-from .loading import whole_model
+from .loading import check_dtype, whole_model
 from .loss import loss_of
 from .watching import Batch, evaluating, tensors, watching
 
@@ -134,9 +134,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedForSequenceClassification:
         """Handle ``to``, ``double``, ``half`` and similar calls. Another data type would change the answers."""
-        if (dtype := fn(torch.zeros(1)).dtype) != torch.float32:
-            cure = "leave it in float32; torch.autocast computes products in bfloat16"
-            raise InputError(f"{dtype}: a quantized network is exact in float32", field="dtype", cure=cure)
+        check_dtype(fn(torch.zeros(1)).dtype)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
@@ -229,13 +227,11 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         return Pass(logits, tuple(states), events)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """Save as any Hugging Face model, completely or not at all, with the module for Auto classes. Other files
-        stay.
-        """
-        sends, name = options.pop("push_to_hub", False), options.pop("repo_id", Path(save_directory).name)
+        """Save as any Hugging Face model, completely or not at all, with its module for Auto classes. Others stay."""
+        sends, name = options.pop("push_to_hub", False), options.pop("repo_id", Path(save_directory).resolve().name)
 
         def write(fresh: Path) -> None:
-            (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
+            (fresh / CODE_FILE).write_bytes(CODE.encode())
             super(QuantizedForSequenceClassification, self).save_pretrained(fresh, **options)
 
         if options.get("is_main_process", True):
@@ -244,10 +240,20 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
             self.push_to_hub(name, **{key: value for key, value in options.items() if key in SENDING})
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Load as any Hugging Face model, and check that it is complete (:func:`~.loading.whole_model`)."""
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | Path, *arguments: Any, **options: Any
+    ) -> Any:
+        """Load as any Hugging Face model, and check that it is complete (:func:`~.loading.whole_model`) and in float32.
+
+        Raises:
+            InputError: it is not.
+        """
+        source = pretrained_model_name_or_path
+        check_dtype(options.get("dtype"), options.get("torch_dtype"), getattr(options.get("config"), "dtype", None))
         settle(Path(source))
-        return whole_model(super().from_pretrained, source, *arguments, **options)
+        found = whole_model(super().from_pretrained, source, *arguments, **options)
+        check_dtype((found[0] if isinstance(found, tuple) else found).dtype)  # that of its configuration
+        return found
 
     def activate(self, x: Tensor) -> Tensor:
         """Apply the activation of the head. In evaluation it is bit-identical to that of a program."""

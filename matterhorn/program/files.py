@@ -13,25 +13,27 @@ embeddings. It also has a checksum of what the tokenizer does, so that the token
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer
 
 from ..errors import InputError
-from ..reading import Arrays, Strict, parse_arrays, read_mapping, validated, whole
+from ..reading import Strict, parse_arrays, read_mapping, validated, whole
 from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
 from ..storage.manifest import checked
 from .config import Config
 from .decision import ProblemType, check_classifier
 from .disk import from_disk
+from .embeddings import MODEL_FILE, ROWS_FILE, replace_rows
 from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
 from .program import Program
 from .remote import fetch, is_remote
+from .sizes import check_packed
 from .text import read_tokenizer
 
 PROGRAM_FORMAT = 4
@@ -46,8 +48,7 @@ MODEL_TYPE = "matterhorn-program"
 EARLIER_TYPE = "matterhorn-spiking"
 """Model type in formats 1 and 2."""
 
-MODEL_FILE, EMBEDDINGS_FILE, CONFIG_FILE = "model.safetensors", "embeddings.safetensors", "config.json"
-ROWS_FILE = "own-rows.safetensors"
+CONFIG_FILE = "config.json"
 
 SHORTEST = 8
 """Minimum number of digits of a hash by which a program is identified."""
@@ -67,7 +68,8 @@ def folders() -> list[Path]:
         if not folder.is_dir():
             raise InputError("no such folder", file=folder, field="MATTERHORN_MODELS", cure="name folders of models")
     package = Path(__file__).parents[1]
-    return [*named, package / "shipped", package.parent / "models"]
+    is_checkout = (package.parent / "pyproject.toml").is_file()
+    return [*named, package / "shipped", *([package.parent / "models"] if is_checkout else [])]
 
 
 def shipped() -> list[str]:
@@ -88,22 +90,37 @@ def find(name: str | Path) -> Path:
     """Find the folder of a model.
 
     Args:
-        name: name of a model in one of :func:`folders`, path of a folder, or ``owner/name`` or ``owner/name@revision``
-            on the hub. They are tried in this order. A hub model is downloaded if it is not in the local cache.
+        name: a string may be the name of a model in one of :func:`folders`, the path of a folder, or ``owner/name`` or
+            ``owner/name@revision`` on the hub. They are tried in this order. A hub model is downloaded if it is not in
+            the local cache. A ``Path``, and a string with a slash such as ``./sst2``, is never the name of a model in
+            :func:`folders`; a ``Path`` is none on the hub either.
 
     Raises:
         InputError: there is no such model.
     """
-    named = [folder / str(name) for folder in folders()] if Path(name).name == str(name) else []
-    for place in named:
-        if (place / CONFIG_FILE).is_file():
-            return place
+    if isinstance(name, str) and (place := named(name)):
+        if (Path(name) / CONFIG_FILE).is_file() and not Path(name).samefile(place):
+            text = f"{name!r} is the model in {place}; the folder of this name is './{name}'"
+            warnings.warn(text, stacklevel=2)
+        return place
     if Path(name).is_dir():
         return Path(name)
-    if is_remote(str(name)):
-        return fetch(str(name))
+    if isinstance(name, str) and is_remote(name):
+        return fetch(name)
     cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
     raise InputError(f"no model {str(name)!r}", field="model", cure=cure)
+
+
+def named(name: str) -> Path | None:
+    """Return the folder of a model that is known by its name. None: there is none."""
+    if name in ("", ".", "..") or set(name) & {"/", "\0", os.sep}:
+        return None
+    return next((place for folder in folders() if ((place := folder / name) / CONFIG_FILE).is_file()), None)
+
+
+def spelled(folder: Path) -> str:
+    """Return the path of a folder such that :func:`find` does not take it for the name of another model."""
+    return f".{os.sep}{folder}" if named(str(folder)) else str(folder)
 
 
 def load(name: str | Path, *, hash: str | None = None) -> Program:
@@ -116,7 +133,7 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
         name: path of a program's folder, name of a shipped program such as ``"sst2"``, or ``owner/name`` or
             ``owner/name@revision`` on the hub. Names are looked up in ``$MATTERHORN_MODELS``, in the package, and in
             the ``models`` folder of a source checkout, in this order. A name that is found there takes precedence over
-            a folder of the same name.
+            a folder of the same name, with a warning; ``"./sst2"`` and ``Path("sst2")`` are always the folder.
         hash: expected hash of the program (``matterhorn info`` prints it), or at least its first eight hexadecimal
             digits. None: the hash is not checked.
 
@@ -173,6 +190,7 @@ def assembled(
     with whole(folder / MODEL_FILE):
         for own in rows:
             replace_rows(tables, own)
+        check_packed(stored, config, folder / MODEL_FILE)
         arrays = from_disk(stored, config) | {f"embeddings.{name}": table for name, table in tables.items()}
     about: dict[str, Any] = {name: plain.get(name) for name in ("labels", "task", "problem_type", "texts")}
     try:
@@ -263,27 +281,3 @@ def find_embeddings(folder: Path, name: str, expected: str) -> Path:
     same = (path for path in known if path.is_file() and sha256(path) == expected)
     own = folder / named
     return own if own.is_file() else next(same, own)
-
-
-def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
-    """Return numbers (``<table>.rows``, int32) and contents (``<table>.values``) of the rows that differ from
-    ``shared``.
-    """
-    found: Arrays = {}
-    for name, own in tables.items():
-        other = shared.get(name)
-        if other is None or other.shape != own.shape or other.dtype != own.dtype:
-            cure = "give --embeddings another name"
-            raise InputError("holds embeddings of another kind", file=shelf, field=name, cure=cure)
-        rows = np.flatnonzero((own != other).any(tuple(range(1, own.ndim))))
-        if len(rows):
-            found |= {f"{name}.rows": rows.astype(np.int32), f"{name}.values": np.ascontiguousarray(own[rows])}
-    return found
-
-
-def replace_rows(tables: Arrays, rows: Arrays) -> None:
-    """Replace the rows that :func:`differing_rows` found."""
-    for key in rows:
-        name, kind = key.rsplit(".", 1)
-        if kind == "rows":
-            tables[name][rows[key]] = rows[f"{name}.values"]

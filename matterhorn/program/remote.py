@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
+from ..storage.manifest import ASIDE
 
 NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 
@@ -22,21 +24,40 @@ def is_remote(name: str) -> bool:
 
 @cache
 def fetch(name: str) -> Path:
-    """Return the folder in the hub's cache that has a model's files.
+    """Return the folder in the hub's cache that has a model's files (:func:`download`).
 
-    A repository is requested only once per process, so that all files are of one commit. Without a connection, the
-    cached files are used.
+    A repository is requested only once per process, so that all files are of one commit.
+    """
+    return download(name)
+
+
+def download(name: str, revision: str | None = None, **options: Any) -> Path:
+    """Download a model's files, or find them in the cache. Without a connection, the cached files are used.
+
+    Args:
+        name: ``owner/name`` or ``owner/name@revision`` (:func:`is_remote`).
+        revision: branch, tag or commit, if ``name`` has none.
+        options: other options of ``huggingface_hub.snapshot_download``.
 
     Raises:
-        InputError: there is no such repository or revision, or it can neither be downloaded nor is cached.
+        InputError: no repository can have this name, there is no such repository or revision, or it can neither be
+            downloaded nor is cached.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     found = NAME.fullmatch(name)
     assert found is not None
+    options |= {"allow_patterns": list(FILES), "ignore_patterns": [f"{ASIDE}*", f"*/{ASIDE}*"]}
     try:
-        return Path(snapshot_download(found["repository"], revision=found["revision"], allow_patterns=list(FILES)))
+        return Path(snapshot_download(found["repository"], revision=found["revision"] or revision, **options))
+    except HFValidationError:
+        problem, cure = "no folder, and no name that the hub allows", "check the spelling"
     except RevisionNotFoundError:
         problem, cure = "the hub has no such revision of it", "give a branch, a tag or a commit behind the @"
     except LocalEntryNotFoundError:

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import save as as_bytes
 
-from ..errors import InputError
 from ..reading import read_arrays, read_text
 from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
 from .disk import to_disk
-from .files import (
-    CONFIG_FILE,
-    EMBEDDINGS_FILE,
-    KIND,
-    MODEL_FILE,
-    MODEL_TYPE,
-    PROGRAM_FORMAT,
-    ROWS_FILE,
-    differing_rows,
-    tokenizer_in,
-)
+from .embeddings import EMBEDDINGS_FILE, MODEL_FILE, ROWS_FILE, differing_rows, place_of
+from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, tokenizer_in
 from .hub import CODE, CODE_FILE, auto_map, tokenizer_files, what_it_does
 from .program import Program
 
@@ -51,11 +40,12 @@ def save(
         about: other keys of ``config.json``.
 
     Raises:
-        InputError: the folder holds another kind of model, or other files where the program's would go.
+        InputError: the folder holds another kind of model, or other files where the program's would go; or
+            ``embeddings`` is not possible.
     """
-    check_embeddings(embeddings)
+    embeddings, shelf = place_of(embeddings, folder)
     tables = {k.removeprefix("embeddings."): v for k, v in program.arrays().items() if k.startswith("embeddings.")}
-    shelf, rows = Path(os.path.normpath(folder / embeddings)), dict[str, Any]()
+    rows: dict[str, Any] = {}
     if "/" in embeddings:
         if shelf.exists():
             rows = differing_rows(tables, read_arrays(shelf), shelf)
@@ -68,7 +58,7 @@ def save(
             (fresh / embeddings).write_bytes(as_bytes(tables))
         elif rows:
             (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
-        (fresh / CODE_FILE).write_text(CODE, encoding="utf-8")
+        (fresh / CODE_FILE).write_bytes(CODE.encode())
         config = _config(program, embeddings) | dict(about or {})
         files = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {}), **_words(program, folder)}
         for name, content in files.items():
@@ -83,16 +73,6 @@ def ties(program: Program, shelf: Path | None) -> dict[str, str]:
     """
     words = {"tokenizer": what_it_does(program.tokenizer)} if program.tokenizer else {}
     return {"program": program.hash} | words | ({"embeddings": sha256(shelf)} if shelf else {})
-
-
-def check_embeddings(name: str) -> None:
-    """Check that embeddings may be stored in a file of this name.
-
-    Raises:
-        InputError: it is the name of another file of a program, or does not end in ``.safetensors``.
-    """
-    if Path(name).name in (MODEL_FILE, ROWS_FILE) or not name.endswith(".safetensors"):
-        raise InputError(f"{name!r} is not possible", field="embeddings", cure=f"name it {EMBEDDINGS_FILE}")
 
 
 def _config(program: Program, embeddings: str) -> dict[str, Any]:

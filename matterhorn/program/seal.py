@@ -13,7 +13,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..reading import LARGEST_ARRAYS, read_bytes, read_mapping
 from ..storage import MANIFEST_FILE, Manifest, put_file, sha256
-from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, ROWS_FILE, assembled, tokenizer_in
+from .embeddings import ROWS_FILE
+from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, assembled, tokenizer_in
 from .program import Program
 from .saving import ties
 

@@ -22,20 +22,12 @@ from ..storage.manifest import checked
 from .config import Config
 from .decision import ProblemType
 from .disk import from_disk
-from .files import (
-    CONFIG_FILE,
-    EMBEDDINGS_FILE,
-    MODEL_FILE,
-    MODEL_TYPE,
-    ROWS_FILE,
-    assembled,
-    find_embeddings,
-    replace_rows,
-    tokenizer_in,
-)
+from .embeddings import EMBEDDINGS_FILE, MODEL_FILE, ROWS_FILE, place_of, replace_rows
+from .files import CONFIG_FILE, MODEL_TYPE, assembled, find_embeddings, tokenizer_in
 from .hub import TOKENIZER_FILE
 from .program import Program
 from .saving import save
+from .sizes import check_packed
 from .text import read_tokenizer
 
 WORDS = (
@@ -96,6 +88,8 @@ def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
     check_folder(new, "program", old)
     plain = read_mapping(path)
     validated(_Old, plain, path, CURE)
+    if embeddings is not None:
+        place_of(embeddings, new)
     with whole(old, CURE):
         return _upgrade(old, plain, new, embeddings)
 
@@ -139,7 +133,9 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
     with whole(folder / MODEL_FILE):
         if (folder / ROWS_FILE).is_file():
             replace_rows(tables, read_arrays(folder / ROWS_FILE))
-        arrays = from_disk({renamed(name): value for name, value in stored.items()}, config)
+        stored = {renamed(name): value for name, value in stored.items()}
+        check_packed(stored, config, folder / MODEL_FILE)
+        arrays = from_disk(stored, config)
     places = (folder / TOKENIZER_FILE, Path(os.path.normpath(tables_file)).with_name(TOKENIZER_FILE))
     tokenizer = next((read_tokenizer(place) for place in places if place.is_file()), None)
     names = plain.get("id2label") or {str(i): f"LABEL_{i}" for i in range(len(arrays["classifier.bias"]))}

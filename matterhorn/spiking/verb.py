@@ -25,7 +25,7 @@ from ..program import Program, Trace, load
 from ..program.files import KIND
 from ..runtime import verify
 from ..runtime.verify import Verification
-from ..storage import check_folder, claim, finish
+from ..storage import check_folder, claim, finish, without_dots
 from ..tasks import Task
 from ..tasks.evaluate import predict as run_program
 from ..tasks.metrics import compute_metrics, interval
@@ -139,7 +139,7 @@ def spike(
     about: dict[str, Any] = {"text": text, "label": label, "kind": kind, "task": task, "tokenizer": tokenizer}
     places: dict[str, Any] = {"output": output, "chip": chip, "overwrite": overwrite, "glue_dir": glue_dir}
     plan, hardware = prepare(model, train, eval, **places, **about, **settings)
-    folder = Path(output)
+    folder = without_dots(Path(output))
     training = folder.with_name(folder.name + ".training")
     numbers = hashlib.sha256(hardware.model_dump_json().encode()).hexdigest()
     run = plan.identity | {"chip": {"name": hardware.name, "numbers": numbers}, "verify_rows": verify_rows}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .claim import claim, finish, held, refuse_another
-from .manifest import MANIFEST_FILE, Manifest, manifest_of, read_manifest, sha256
-from .output import MARK, check_file, check_folder, put_file, put_folder
+from .manifest import MANIFEST_FILE, Manifest, is_plain, manifest_of, read_manifest, sha256
+from .output import MARK, check_file, check_folder, put_file, put_folder, without_dots
 from .settling import settle
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "claim",
     "finish",
     "held",
+    "is_plain",
     "manifest_of",
     "put_file",
     "put_folder",
@@ -23,4 +24,5 @@ __all__ = [
     "refuse_another",
     "settle",
     "sha256",
+    "without_dots",
 ]

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from ..errors import InputError
 from ..reading import read_mapping
-from .output import ASIDE, put_file
+from .manifest import ASIDE
+from .output import put_file
 
 ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
 

@@ -18,6 +18,9 @@ from ..reading import LARGEST_ARRAYS, parse_json, read_bytes
 
 MANIFEST_FILE = "manifest.json"
 
+ASIDE = ".matterhorn-"
+"""Beginning of the names of files that are being written or moved. No file of a manifest has such a name."""
+
 FORMAT = 1
 """Version of manifests."""
 
@@ -76,7 +79,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Read the manifest of a folder. None: there is none.
 
     Raises:
-        InputError: the manifest was altered.
+        InputError: the manifest was altered, or lists something that cannot be a file of the folder.
     """
     path = folder / MANIFEST_FILE
     if not path.is_file():
@@ -89,9 +92,20 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
-        cure = "restore the file; it was cut, altered, or written by another version"
+        cure = "restore the file; it was cut, altered, or written by another version or program"
         raise InputError("not as it was written", file=path, field="seal", cure=cure)
+    if strange := [name for name in found.files if not is_plain(name)]:
+        cure = "do not use this folder; it was made to reach files of others"
+        raise InputError(f"{strange[0]!r} is no file of the folder", file=path, field="files", cure=cure)
     return found
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can only be that of a file in the folder itself: one component, not the manifest's, and none of
+    the names that are reserved for writing.
+    """
+    is_component = name not in ("", ".", "..") and not set(name) & set("/\\:\0")
+    return is_component and name.casefold() != MANIFEST_FILE and not name.casefold().startswith(ASIDE)
 
 
 def manifest_of(folder: Path, kind: str) -> Manifest:

@@ -8,24 +8,22 @@ one folder (:data:`READY`). From then on they are valid, and the next reader or 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import secrets
 import shutil
-import socket
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import InputError
-from .manifest import MANIFEST_FILE, Manifest, sha256
-from .settling import READY, bring_to_disk, is_file_of, manifest_at, settle
-
-ASIDE = ".matterhorn-"
-"""Beginning of the names of files that are being written: ``.matterhorn-<host>-<process>-…``."""
+from .aside import aside
+from .locks import locked
+from .manifest import ASIDE, MANIFEST_FILE, Manifest, sha256
+from .settling import READY, bring_to_disk, complete_move, in_the_way, is_file_of, manifest_at, settle
 
 MARK = "matterhorn-snn"
 """Text by which files that users may keep next to their own are recognized as ours: our name on the package index."""
@@ -43,9 +41,7 @@ def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> Non
     """
     _check_kind(path, stat.S_ISREG, "a regular file", "name a file")
     place = path.resolve()
-    with _aside(place.parent, place.suffix) as fresh:
-        with _possible(path):
-            fresh.touch()
+    with aside(place.parent, path, suffix=place.suffix) as fresh:
         if callable(content):
             content(fresh)
         else:
@@ -76,30 +72,42 @@ def put_folder(
         keep: whether files that were ours stay, with their entries in the manifest.
 
     Raises:
-        InputError: a file of the same name is not ours, the folder holds another kind, or no folder can be created
-            there.
+        InputError: a file of the same name is not ours, ``manifest.json`` included; the folder holds another kind; no
+            folder can be created there; or another process has written it in the meantime.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name")
+    folder = without_dots(folder)
     settle(folder)
+    _of_kind(folder, kind)
     is_new = not folder.is_dir()
-    with _aside(folder.parent if is_new else folder) as fresh:
-        with _possible(folder):
-            fresh.mkdir()
+    is_ours_alone = is_new or folder.name.startswith(ASIDE)  # which the caller is writing, and has locked already
+    with aside(folder.parent if is_new else folder, folder, is_folder=True) as fresh:
         write(fresh)
-        earlier = _of_kind(folder, kind)
         written = {path.name: sha256(path) for path in fresh.iterdir() if path.name != MANIFEST_FILE}
-        for name in written.keys() - earlier.files.keys():
-            if os.path.lexists(folder / name) and not is_file_of(folder / name, written[name]):
-                cure = "move it away, or name another folder"
-                raise InputError("was not written by matterhorn", file=folder / name, field="output", cure=cure)
-        kept = earlier if keep else Manifest()
-        manifest = Manifest(kind, {**kept.files, **written}, {**kept.about, **about})
-        (fresh / MANIFEST_FILE).write_bytes(manifest.text().encode())
-        for path in (*fresh.iterdir(), fresh):
-            bring_to_disk(path)
-        os.rename(fresh, folder if is_new else folder / READY)
-    bring_to_disk(folder.parent if is_new else folder)
-    settle(folder)
+        with nullcontext() if is_ours_alone else locked(folder):
+            complete_move(folder)  # of another process that was killed in the meantime
+            earlier = _of_kind(folder, kind)
+            if (name := in_the_way(folder, sorted(written), written, earlier)) is not None:
+                raise _foreign(folder / name, "output", "move it away, or name another folder")
+            kept = earlier if keep else Manifest()
+            manifest = Manifest(kind, {**kept.files, **written}, {**kept.about, **about})
+            (fresh / MANIFEST_FILE).write_bytes(manifest.text().encode())
+            for path in (*fresh.iterdir(), fresh):
+                bring_to_disk(path)
+            try:
+                os.rename(fresh, folder if is_new else folder / READY)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                problem, cure = "another process has written it in the meantime", "look at it, and try again"
+                raise InputError(problem, file=folder, field="output", cure=cure) from error
+            bring_to_disk(folder.parent if is_new else folder)
+            complete_move(folder)
+
+
+def without_dots(folder: Path) -> Path:
+    """Return a folder's path without ``..``, and ending in its name, which ``.`` does not."""
+    return folder.resolve() if not folder.name or ".." in folder.parts else folder
 
 
 def check_file(
@@ -131,8 +139,7 @@ def check_file(
     if path.name in {*manifest_at(folder).files, MANIFEST_FILE}:
         raise InputError("is part of what the folder holds", file=path, field=field, cure="name another file")
     if path.exists() and not _bears_our_mark(path):
-        cure = "move it away, or name another file"
-        raise InputError("was not written by matterhorn", file=path, field=field, cure=cure)
+        raise _foreign(path, field, "move it away, or name another file")
 
 
 def check_folder(
@@ -147,8 +154,8 @@ def check_folder(
         overwrite: whether it may contain other files, and files of ours that were edited.
 
     Raises:
-        InputError: it is not a folder, is a mount point, overlaps with one of the sources, or contains another kind;
-            or, without ``overwrite``, it contains files that are not ours.
+        InputError: it is not a folder, is a mount point, overlaps with one of the sources, or contains another kind or
+            a ``manifest.json`` that is not ours; or, without ``overwrite``, it contains files that are not ours.
     """
     _check_kind(folder, stat.S_ISDIR, "a folder", "give a folder's name", field)
     if os.path.ismount(folder):
@@ -195,12 +202,18 @@ def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str,
 
 
 def _of_kind(folder: Path, kind: str) -> Manifest:
-    """Return the manifest of a folder that may be replaced."""
-    found = manifest_at(folder)
+    """Return the manifest of a folder that may be replaced; an empty one if there is none."""
+    found, path = manifest_at(folder), folder / MANIFEST_FILE
+    if not found.kind and os.path.lexists(path):
+        raise _foreign(path, "output", "move it away, or name another folder")
     if found.kind not in ("", kind):
         cure = "name another folder"
         raise InputError(f"of kind {found.kind!r}, not {kind!r}", file=folder, field="output", cure=cure)
     return found
+
+
+def _foreign(path: Path, field: str, cure: str) -> InputError:
+    return InputError("was not written by matterhorn", file=path, field=field, cure=cure)
 
 
 def _bears_our_mark(path: Path) -> bool:
@@ -217,51 +230,3 @@ def _bears_our_mark(path: Path) -> bool:
         with suppress(zlib.error):
             head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _LOOK)
     return not head or MARK.encode() in head + tail or _FORMAT_FIRST.match(head) is not None
-
-
-@contextmanager
-def _aside(place: Path, suffix: str = "") -> Iterator[Path]:
-    """Context with a new path next to a place, which is removed at the end. Leftovers of killed processes are removed
-    too.
-    """
-    with _possible(place):
-        place.mkdir(parents=True, exist_ok=True)
-    own = f"{ASIDE}{socket.gethostname()}-"
-    for left in place.glob(f"{own}*"):
-        process = left.name.removeprefix(own).split("-")[0]
-        if process.isdigit() and not _is_alive(int(process)):
-            _remove(left)
-    path = place / f"{own}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
-    try:
-        yield path
-    finally:
-        _remove(path)
-
-
-@contextmanager
-def _possible(place: Path) -> Iterator[None]:
-    """Context in which errors of the operating system become an InputError, since the user can fix them."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        cure = "name another place"
-        raise InputError(f"cannot be made ({error.strerror})", file=place, field="output", cure=cure) from error
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    if os.name != "posix":  # signal 0 has another meaning there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

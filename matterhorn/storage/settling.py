@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
-from .manifest import MANIFEST_FILE, Manifest, read_manifest, sha256
+from .locks import locked
+from .manifest import ASIDE, MANIFEST_FILE, Manifest, read_manifest, sha256
 
-READY = ".matterhorn-ready"
+READY = f"{ASIDE}ready"
 """Name of the folder, inside a destination, for new files that are complete and are being moved to their places."""
 
 
@@ -19,23 +22,52 @@ def settle(folder: Path) -> None:
     Raises:
         InputError: something is there that was not written in this way. Nothing is changed.
     """
+    if os.path.lexists(folder / READY):
+        try:
+            with suppress(FileNotFoundError), locked(folder):  # another process may have removed the folder
+                complete_move(folder)
+        except PermissionError as error:
+            raise _unready(folder / READY, f"cannot be moved to its place ({error.strerror})") from error
+
+
+def complete_move(folder: Path) -> None:
+    """As :func:`settle`, in a folder that is locked already."""
     fresh = folder / READY
-    if not fresh.is_dir():
-        return
-    with suppress(FileNotFoundError):  # another process may be doing the same
+    with suppress(FileNotFoundError):  # where folders cannot be locked, another process may be doing the same
+        if not stat.S_ISDIR(os.lstat(fresh).st_mode):
+            raise _unready(fresh, "not a folder")
         if any(fresh.iterdir()):  # the manifest is moved last: without files nothing is left to do
             ready, earlier = _complete(fresh), manifest_at(folder)
             if earlier.kind not in ("", ready.kind):
                 raise _unready(fresh, f"of kind {ready.kind!r} in a folder of kind {earlier.kind!r}")
-            for path in sorted(fresh.iterdir()):
-                if path.name != MANIFEST_FILE:
-                    os.replace(path, folder / path.name)
+            names = sorted(path.name for path in fresh.iterdir() if path.name != MANIFEST_FILE)
+            if (name := in_the_way(folder, names, ready.files, earlier)) is not None:
+                raise _unready(fresh, f"{name} beside it was not written by matterhorn")
+            for name in names:
+                os.replace(fresh / name, folder / name)
             for name in earlier.files.keys() - ready.files.keys():
-                if is_file_of(folder / name, earlier.files[name]):
+                if is_file_of(folder / name, earlier.files[name]) and _is_regular(folder / name):
                     (folder / name).unlink()
             os.replace(fresh / MANIFEST_FILE, folder / MANIFEST_FILE)
         bring_to_disk(folder)
         fresh.rmdir()
+
+
+def in_the_way(folder: Path, names: Iterable[str], contents: Mapping[str, str], earlier: Manifest) -> str | None:
+    """Return what cannot be replaced in a folder by files of these names, if anything.
+
+    That is what ``earlier`` does not list and that is not the same file (``contents``: SHA-256 by name) either, a
+    folder, and a manifest that is not ours.
+    """
+    if os.path.lexists(folder / MANIFEST_FILE) and not earlier.kind:
+        return MANIFEST_FILE
+    for name in names:
+        place = folder / name
+        if place.is_dir() or (
+            os.path.lexists(place) and name not in earlier.files and not is_file_of(place, contents.get(name))
+        ):
+            return name
+    return None
 
 
 def _complete(fresh: Path) -> Manifest:
@@ -43,17 +75,21 @@ def _complete(fresh: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: another process has moved a file in the meantime.
-        InputError: there is no valid manifest, or a file is not in it or differs.
+        InputError: there is no valid manifest, or a file is not in it or differs, or something is not a regular file.
     """
+    paths = sorted(fresh.iterdir())
+    for path in paths:
+        if not _is_regular(path):
+            raise _unready(fresh, f"{path.name} is not a regular file")
     try:
         found = read_manifest(fresh)
     except InputError as error:
-        raise _unready(fresh, f"its {MANIFEST_FILE} is {error.problem}") from None
-    paths = [path for path in sorted(fresh.iterdir()) if path.name != MANIFEST_FILE]
+        raise _unready(fresh, f"its {MANIFEST_FILE}: {error.problem}") from None
+    paths = [path for path in paths if path.name != MANIFEST_FILE]
     if found is None:
         raise _unready(fresh, f"without a {MANIFEST_FILE}") if paths else FileNotFoundError(fresh)
     for path in paths:
-        if (not path.is_file() and path.exists()) or sha256(path) != found.files.get(path.name):
+        if sha256(path) != found.files.get(path.name):
             raise _unready(fresh, f"{path.name} is not as its {MANIFEST_FILE} says")
     return found
 
@@ -74,6 +110,15 @@ def manifest_at(folder: Path) -> Manifest:
 def is_file_of(path: Path, content: str | None) -> bool:
     """Whether a path is a file with this SHA-256."""
     return content is not None and path.is_file() and sha256(path) == content
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a path is a regular file, and not a link to one.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    return stat.S_ISREG(os.lstat(path).st_mode)
 
 
 def bring_to_disk(path: Path) -> None:

@@ -9,8 +9,9 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -64,9 +65,11 @@ def _write_csv(path: Path, columns: Columns) -> None:
 
 
 def _join_csv(parts: Sequence[Path], names: Sequence[str], output: Path) -> None:
-    with output.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(names)
-    _append(parts, output)
+    with output.open("wb") as file:
+        header = TextIOWrapper(file, encoding="utf-8", newline="")
+        csv.writer(header, lineterminator="\n").writerow(names)
+        header.detach()  # writes what it holds; the file stays open, as it could be another one when opened again
+        _append(parts, file)
 
 
 def _write_lines(path: Path, columns: Columns) -> None:
@@ -75,15 +78,14 @@ def _write_lines(path: Path, columns: Columns) -> None:
 
 
 def _join_lines(parts: Sequence[Path], _: Sequence[str], output: Path) -> None:
-    output.write_bytes(b"")
-    _append(parts, output)
+    with output.open("wb") as file:
+        _append(parts, file)
 
 
-def _append(parts: Sequence[Path], output: Path) -> None:
-    with output.open("ab") as file:
-        for part in parts:
-            with part.open("rb") as own:
-                shutil.copyfileobj(own, file)
+def _append(parts: Sequence[Path], file: BinaryIO) -> None:
+    for part in parts:
+        with part.open("rb") as own:
+            shutil.copyfileobj(own, file)
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:

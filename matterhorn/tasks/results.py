@@ -155,7 +155,7 @@ class Result(Strict):
             return
         self.check_program(path, manifest)
         text = self.as_json()
-        put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_text(text), keep=True)
+        put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_bytes(text.encode()), keep=True)
 
     def check_program(self, path: Path, manifest: Manifest) -> None:
         """Check that the figures are of the program in the same folder.

@@ -36,6 +36,14 @@ def test_a_missing_extra_is_said_first(monkeypatch, command, package, extra):
     assert f'{package}, which is not installed; pip install "matterhorn-snn[{extra}]"' in str(found.exception)
 
 
+def test_a_folder_of_the_name_of_a_package_is_none(tmp_path, monkeypatch):
+    (tmp_path / "no_such_package").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not extras.present("no_such_package") and extras.present("json", "numpy")
+    with pytest.raises(InputError, match="no_such_package, which is not installed"):
+        extras.need("data", "no_such_package")
+
+
 def test_rows_of_the_hub_need_datasets(monkeypatch):
     monkeypatch.delenv("MATTERHORN_GLUE_DIR", raising=False)
     monkeypatch.setattr(extras, "find_spec", lambda name: None)

@@ -83,6 +83,8 @@ def test_bad_input_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     assert "not a folder" in refused("export", str(tmp_path / "file"))
     assert "query-key-value" in refused("export", str(tmp_path / "maps"), "--connection", "block.0.query")
+    (tmp_path / "requirements.txt").write_text("matterhorn-snn\n")
+    assert "let it end in" in refused("netlist", "--out", str(tmp_path / "requirements.txt"))
     assert "no such folder" in refused("netlist", "--out", str(tmp_path / "none" / "array.cir"))
 
 

@@ -58,8 +58,8 @@ REFUSED = {
     ("msu", "export", "docs", "--model", "program"): "was not written by matterhorn",
     ("msu", "export", "program", "--model", "program", "--overwrite"): "overlaps",
     ("msu", "export", "vic/best", "--model", "program", "--overwrite"): "of kind 'network', not 'maps'",
-    ("msu", "netlist", "--out", "docs"): "not a regular file",
-    ("msu", "netlist", "--out", "w.npy", "--weights", "w.npy"): "is read too",
+    ("msu", "netlist", "--out", "docs"): r"let it end in \.cir",
+    ("msu", "netlist", "--out", "w.npy", "--weights", "w.npy"): r"let it end in \.cir",
     ("bench", "--output", "program/config.json"): "part of what the folder holds",
     ("bench", "--output", "docs/README.md"): r"let it end in \.json",
     ("run", "a film", "--model", "program", "--trace", "program/model.safetensors"): r"let it end in \.gz",
@@ -94,6 +94,11 @@ def test_others_stay_where_overwriting_is_asked_for(place):
 def test_a_command_to_copy_names_the_folder_as_a_shell_reads_it(place):
     said = run("convert", place / "vic" / "best", place / "my program")
     assert said.endswith(f"matterhorn verify --model '{place / 'my program'}'\n")
+
+
+def test_a_command_to_copy_names_the_folder_and_not_a_shipped_model(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert run("convert", place / "vic" / "best", "sst2").endswith("matterhorn verify --model ./sst2\n")
 
 
 def test_what_is_ours_is_replaced_unless_it_was_edited(place):

@@ -65,6 +65,17 @@ def test_other_rows_than_dev_rows_are_named_in_figures_and_card(tmp_path):
     assert "| Accuracy, rte on train (20) |" in card and "split: train" in card and "validation" not in card
 
 
+@pytest.mark.parametrize("output", [".", "other/.."])
+def test_a_model_is_called_like_its_folder_however_that_is_written(tmp_path, monkeypatch, output):
+    run, rows = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    publish(run, output, "--glue-dir", rows, "--verify-rows", "1")
+    assert read_result(tmp_path / "mine" / "results.json").model == "mine"
+    assert (tmp_path / "mine" / "README.md").read_text().count("# mine")
+    assert not (tmp_path / "mine" / "other").exists()
+
+
 def test_verification_may_take_fewer_rows_and_says_so(tmp_path):
     run, rows, output = finished(tmp_path / "run"), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
     publish(run, output, "--glue-dir", rows, "--verify-rows", "6", "--latents")

@@ -184,11 +184,29 @@ def test_a_hub_name_is_fetched(monkeypatch, program, tmp_path):
 
     def fetch(name, **options):
         asked.append((name, options["revision"], options["token"]))
+        assert "*.bin" not in options["allow_patterns"] and "*.safetensors" in options["allow_patterns"]
         return str(tmp_path)
 
-    monkeypatch.setattr("matterhorn.hf.modeling.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     program.save(tmp_path / "inner")
     found = ProgramForSequenceClassification.from_pretrained(
         "someone/something", revision="v1", token="secret", subfolder="inner"
     )
     assert asked == [("someone/something", "v1", "secret")] and found.program.hash == program.hash
+    ProgramForSequenceClassification.from_pretrained("someone/something@v2", subfolder="inner")
+    assert asked[1:] == [("someone/something", "v2", None)]
+
+
+@pytest.mark.parametrize("name", ["me/my--model", "me/my-snn@main", "me/none"])
+def test_a_name_that_is_not_there_is_one_line(name):
+    with pytest.raises(InputError, match=f"no model '{name}': no folder, "):
+        ProgramForSequenceClassification.from_pretrained(name)
+
+
+def test_a_folder_comes_before_a_shipped_name(program, tmp_path, monkeypatch):
+    """As everywhere in Hugging Face: config, tokenizer and program are all the folder's."""
+    monkeypatch.chdir(tmp_path)
+    program.save("sst2")
+    assert pipeline("text-classification", model="sst2").model.program.hash == program.hash
+    model = ProgramForSequenceClassification.from_pretrained("sst2")
+    assert model.program.hash == program.hash and model.config.labels == ["down", "up"]

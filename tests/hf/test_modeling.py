@@ -104,6 +104,53 @@ def test_a_config_is_what_the_program_says(program):
         ProgramConfig(network={"kv_bits": 7})
 
 
+IDLE = {
+    "attn_implementation": "eager",
+    "device_map": {"": torch.device("cpu")},
+    "ignore_mismatched_sizes": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "output_loading_info": False,
+    "return_dict": True,
+}
+
+
+@pytest.mark.parametrize("load_model", [AutoModelForSequenceClassification, ProgramForSequenceClassification])
+def test_options_that_ask_for_nothing_are_taken(folder, load_model):
+    for name, value in IDLE.items():
+        model = load_model.from_pretrained(folder, **{name: value})
+        assert model(**small_batch()).logits.shape == (len(small_batch()["input_ids"]), 2), name
+
+
+@pytest.mark.parametrize("load_model", [AutoModelForSequenceClassification, ProgramForSequenceClassification])
+def test_tuples_may_be_what_a_configuration_asks_for(folder, load_model):
+    model = load_model.from_pretrained(folder, return_dict=False)
+    assert isinstance(model(**small_batch()), tuple)
+    assert model(**small_batch(), return_dict=True).logits.shape[1] == 2
+
+
+def test_the_names_of_hugging_faces_arguments(program, tmp_path):
+    ProgramForSequenceClassification.of(program).save_pretrained(save_directory=tmp_path / "own")
+    for kind in (AutoModelForSequenceClassification, ProgramForSequenceClassification):
+        assert kind.from_pretrained(pretrained_model_name_or_path=tmp_path / "own").program.hash == program.hash
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own modules
+def test_a_compiled_model_runs_as_it_is(program):
+    model = ProgramForSequenceClassification.of(program)
+    assert torch.equal(torch.compile(model)(**small_batch()).logits, model(**small_batch()).logits)
+
+
+@pytest.mark.parametrize("load_model", [AutoModelForSequenceClassification, QuantizedForSequenceClassification])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, "float16"])
+def test_a_quantized_network_is_loaded_in_float32_only(tmp_path, load_model, dtype):
+    """In another type it would be another network, and cannot be converted."""
+    small_network().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"dtype: .*float16: a quantized network is exact in float32"):
+        load_model.from_pretrained(tmp_path, dtype=dtype)
+    assert load_model.from_pretrained(tmp_path, dtype="auto").dtype == torch.float32
+
+
 @pytest.mark.parametrize("load_model", [AutoModelForSequenceClassification, ProgramForSequenceClassification])
 def test_options_are_honoured_or_refused(folder, load_model):
     harmless = {"dtype": torch.float32, "device_map": "auto", "num_labels": 2, "trust_remote_code": True}

@@ -34,6 +34,12 @@ def test_offline_is_one_line():
         load("nobody/nothing")
 
 
+@pytest.mark.parametrize("name", ["me/my--model", "me/my..model", "me/model.git", "me/y.", f"me/{'y' * 97}"])
+def test_a_name_that_no_hub_allows_is_one_line(name):
+    with pytest.raises(InputError, match="no folder, and no name that the hub allows; check the spelling"):
+        load(name)
+
+
 @pytest.mark.parametrize("given", ["0" * 64, "0" * 12, "", "f"])
 def test_another_program_than_was_meant_is_refused(given):
     with pytest.raises(InputError, match="the program here is"):

@@ -98,6 +98,28 @@ def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
     assert not list(tmp_path.glob("*.training"))
 
 
+@pytest.mark.parametrize("output", [".", "sst2", "new/../sst2"])
+def test_the_output_may_be_this_folder_and_be_named_like_a_model(tmp_path: Path, monkeypatch: Any, output: str) -> None:
+    """A second call answers from the folder, not from the shipped model of its name."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for _ in range(2):
+        done = run(tmp_path, output=output, minutes=0, silent_share=0.9)
+        assert done.program.hash == done.answer["hash"] == mh.load(done.path).hash
+    name = "here" if output == "." else output[-4:]
+    assert not done.is_new and f"# {name}: a spiking network" in (done.path / "README.md").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "model", "train.csv", "dev.csv"}
+    assert not (tmp_path / "here" / "new").exists()
+
+
+def test_a_manifest_of_others_is_found_before_any_work(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text('{"name": "my web app"}')
+    monkeypatch.setattr("matterhorn.spiking.verb.make_plan", lambda *_, **__: pytest.fail("work was done"))
+    with pytest.raises(InputError, match=r"manifest\.json: output: was not written by matterhorn"):
+        run(tmp_path, minutes=0, overwrite=True)
+
+
 def test_agreement_and_flips_are_those_of_the_answers(tmp_path: Path) -> None:
     """Recounted from the classifier and the program themselves."""
     done = run(tmp_path)

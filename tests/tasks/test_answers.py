@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from pyarrow import parquet
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from matterhorn import Predictor
 from matterhorn.cli import app
 from matterhorn.errors import InputError
-from matterhorn.tasks import answers
+from matterhorn.tasks import answer_files, answers
 from matterhorn.tasks.answers import write_answers
 
 from ..networks import small_program
@@ -204,3 +205,15 @@ def test_memory_does_not_grow_with_the_rows(folder, tmp_path):
         done = subprocess.run([sys.executable, "-c", MEMORY, *arguments], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 32, peaks  # MiB
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_an_output_is_opened_once(tmp_path, monkeypatch, ending):
+    """Opened again after the header, a file that was removed in between would come back without it."""
+    opened, real = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *more, **how: (opened.append(path), real(path, *more, **how))[1])
+    part, output = tmp_path / "part", tmp_path / f"out.{ending}"
+    part.write_bytes(b"1,a\n")
+    answer_files.FORMATS[f".{ending}"].join([part, part], ["row", "prediction"], output)
+    assert opened.count(output) == 1
+    assert output.read_bytes() == (b"row,prediction\n" if ending == "csv" else b"") + b"1,a\n" * 2

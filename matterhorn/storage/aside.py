@@ -1,0 +1,77 @@
+"""Places next to a destination for files and folders that are being written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import InputError
+from .locks import is_locked, locked
+from .manifest import ASIDE
+
+
+@contextmanager
+def aside(place: Path, destination: Path, *, suffix: str = "", is_folder: bool = False) -> Iterator[Path]:
+    """Context with a new file or folder in a place, ``.matterhorn-<host>-<process>-…``, which is removed at the end.
+
+    It is locked, so that other processes can tell it from what killed ones have left, which is removed too.
+
+    Args:
+        place: folder to make it in, which is created if needed.
+        destination: what errors name.
+        suffix: ending of its name.
+        is_folder: whether to make a folder.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    with _possible(place):
+        place.mkdir(parents=True, exist_ok=True)
+    own = f"{ASIDE}{socket.gethostname()}-"
+    for left in place.glob(f"{own}*"):
+        process = left.name.removeprefix(own).split("-")[0]
+        if process.isdigit() and not _is_alive(int(process)) and not is_locked(left):
+            _remove(left)
+    path = place / f"{own}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+    try:
+        with _possible(destination):
+            path.mkdir() if is_folder else path.touch()
+        with locked(path):
+            yield path
+    finally:
+        _remove(path)
+
+
+@contextmanager
+def _possible(place: Path) -> Iterator[None]:
+    """Context in which errors of the operating system become an InputError, since the user can fix them."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        cure = "name another place"
+        raise InputError(f"cannot be made ({error.strerror})", file=place, field="output", cure=cure) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this number is there, as far as this process can see: containers have their own numbers."""
+    if os.name != "posix":  # signal 0 has another meaning there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
