@@ -5,7 +5,6 @@ Times follow from a measured step, losses from earlier runs.
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -166,6 +165,12 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 def peak_gigabytes() -> float:
     """Peak resident memory of this process so far."""
+    if sys.platform == "win32":
+        import psutil  # comes with accelerate
+
+        return psutil.Process().memory_info().peak_wset / 1e9
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 

@@ -91,6 +91,12 @@ def test_outputs_whose_names_are_numbers_are_still_counted_from_0():
     assert read_rows(rows, task.for_labels(["2", "1"])).labels == [1, 0]
 
 
+@pytest.mark.parametrize("line", ["", "name: sst2\n"])
+def test_a_task_of_ones_own_does_not_pass_for_a_shipped_one(tmp_path, line):
+    (tmp_path / "sst2.yaml").write_text(f"{line}text: t\nlabel: l\nlabels: [a, b]\n")
+    assert Task.from_yaml(tmp_path / "sst2.yaml").name == "own sst2"
+
+
 @pytest.mark.parametrize("aliases", [{"low": ["1"], "mid": ["1"]}, {"low": ["mid"]}])
 def test_a_spelling_of_two_labels_is_refused(aliases):
     with pytest.raises(ValueError, match="is both"):
