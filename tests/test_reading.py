@@ -174,6 +174,7 @@ ALLOWED = {
     "program/hub.py": "what the library of tokenizers writes",
     "models/general.py": "written, not read",
     "storage/claim.py": "a copy in memory; who holds a lock",
+    "storage/locks.py": "opened to be locked, not read",
     "storage/manifest.py": "hashes of files of any size",
     "storage/output.py": "the mark at a file's ends",
     "storage/settling.py": "files on their way to the disk",
