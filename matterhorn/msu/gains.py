@@ -22,7 +22,7 @@ def trusted_gains(weights: Real, matrix: Real) -> Real:
         weights, matrix: integers and what the chip makes of them, ``[fan_in, fan_out]``.
     """
     held, met = (weights * weights).sum(0), (weights * matrix).sum(0)
-    common = float(met.sum() / held.sum())
+    common = float(met.sum() / held.sum()) if held.any() else 0.0
     if common <= 0:
         return np.ones(len(held))
     away = np.divide(met, held, out=np.full(len(held), common), where=held > 0) - common

@@ -80,3 +80,7 @@ def test_a_network_with_an_empty_output_runs_at_the_scale_of_its_connection():
     backend = AnalogBackend(program, ArrayBank(only(load_device("rram-wan"), "programming"), PLAIN))
     scales = next(scale for array, scale in backend.scales.items() if array.name == "block.0.ffn1")
     assert scales[3] == pytest.approx(np.median(scales), rel=0.1) and scales[3] < 1.5
+
+
+def test_a_connection_without_weights_has_nothing_to_restore():
+    assert trusted_gains(np.zeros((5, 3)), np.zeros((5, 3))).tolist() == [1, 1, 1]
