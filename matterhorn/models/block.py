@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..coding import EIGHTHS
 from ..nn import ActivationQuantizer, Events, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
 from ..nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
 from ..nn.digital import LEAST_STEP
@@ -67,7 +66,7 @@ class Block(nn.Module):
     def score_scale(self) -> Tensor:
         """Real score of one integer step of Q·Kᵀ: s_q · s_k / √size, in training and evaluation alike at least what the
         softmax's table resolves."""
-        return self.real_score_scale.clamp(min=EIGHTHS * LEAST_STEP)
+        return self.real_score_scale.clamp(min=self.population("queries").unit * LEAST_STEP)
 
     @property
     def real_score_scale(self) -> Tensor:

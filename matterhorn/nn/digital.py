@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from ..coding.fixed import EXP_ONE, FRACTION, LIMIT
 from ..topology import TABLES
 
-LEAST_STEP = 1e-5
-"""Smallest exponent that a table's step may have: such a table has a million entries."""
+LEAST_STEP = 1e-4
+"""Smallest exponent that a table's step may have: such a table has a hundred thousand entries."""
 
 
 def fixed_point(x: Tensor) -> Tensor:
