@@ -32,6 +32,9 @@ FORMS = {
 }
 """Format of the sizes of a task."""
 
+PANELS = 4
+"""Panels of a plot side by side."""
+
 
 def tables(rows: Rows) -> Iterator[Table]:
     """Make a table for each kind of task, with a line for each contestant. Repeated cells are left out."""
@@ -100,16 +103,24 @@ def plot_silence(rows: Rows, path: Path) -> None:
 
     own = [row for row in rows if row["what"] == "connection"]
     shapes = list(dict.fromkeys(map(_task, own)))
-    figure, panels = pyplot.subplots(1, len(shapes), figsize=(3 * len(shapes), 3), squeeze=False)
-    for panel, shape in zip(panels[0], shapes, strict=False):
+    down, across = -(-len(shapes) // PANELS), min(PANELS, len(shapes))
+    figure, panels = pyplot.subplots(
+        down, across, figsize=(3 * across, 2.4 * down), squeeze=False, sharex=True, layout="constrained"
+    )
+    for panel in panels.flat[len(shapes) :]:
+        panel.set_axis_off()
+    for panel, shape in zip(panels.flat, shapes, strict=False):
         for name in dict.fromkeys(row["contestant"] for row in own):
             here = [row for row in own if (_task(row), row["contestant"]) == (shape, name)]
             shares, times = (
                 [scale * row[key] for row in here] for key, scale in (("silent_share", 100), ("median_s", 1e3))
             )
-            panel.plot(shares, times, marker="o", label=name)
-        panel.set(xlabel="silent and quiet share, %", ylabel="ms", yscale="log")
-        panel.set_title(shape, fontsize=8)
-        panel.legend()
-    figure.tight_layout()
+            panel.plot(shares, times, marker="o", markersize=4, label=name)
+        panel.set(yscale="log")
+        panel.grid(alpha=0.3)
+        panel.set_title(shape, fontsize=9)
+    lines, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper center", ncols=len(names))
+    figure.supxlabel("silent and quiet share, %", fontsize=10)
+    figure.supylabel("milliseconds of one call", fontsize=10)
     save_picture(figure, path, dpi=120)

@@ -45,6 +45,12 @@ def medians(rows: list[dict[str, Any]], threads: tuple[int, ...]) -> dict[str, d
     return found
 
 
+def named(task: str) -> str:
+    """A task of the page as :func:`medians` names it."""
+    network, _, batch = task.partition(", ")
+    return f"{network}, {KINDS.get(batch, batch)}"
+
+
 def fastest(own: dict[tuple[str, int], float], contestants: list[str]) -> tuple[str, int]:
     return min((key for key in own if key[0] in contestants), key=lambda key: own[key])
 
@@ -56,10 +62,8 @@ def ms(figure: float) -> str:
 def test_the_main_table(rows):
     found, table = medians(rows, (1,)), cells("## Main table")
     assert len(table) == len(found) == 15
-    for task, _, _, fp32, int8, events, *_, ratio in table:
-        kind = task.rpartition(", ")[0]
-        network, _, batch = kind.partition(", ")
-        own = found[f"{network}, {KINDS.get(batch, batch)}"]
+    for task, _, _, fp32, int8, events, _, _, ratio, _ in table:
+        own = found[named(task.rpartition(", ")[0])]
         key = fastest(own, [name for name, _ in own if "int8" in name])
         assert int8.startswith(f"{ms(own[key])} (") and key[0] in int8
         assert fp32.startswith(f"{ms(own[fastest(own, list(FP32))])} (")
@@ -68,16 +72,15 @@ def test_the_main_table(rows):
 
 def test_how_many_calls(rows):
     ours = [row for row in rows if row["what"] == "network" and row["contestant"] == "events" and row["threads"] == 1]
-    assert [row["calls"] for row in ours].count(3) == 12 and len(ours) == 15
-    assert "**Twelve of the fifteen rows are medians of three calls.**" in PAGE
+    assert [str(row["calls"]) for row in ours] == [line[-1] for line in cells("## Main table")]
     assert all(row["p99_s"] is None for row in rows if row["calls"] < PERCENTILE_CALLS)
 
 
 def test_best_against_best(rows):
     found, table = medians(rows, (1, 2)), cells("### Two threads")
-    assert len(table) == 10
+    assert len(table) == len(found) == 15
     for task, fp32, int8, events, fp32_ratio, int8_ratio in table:
-        own = found[f"6 × 384, {KINDS.get(task, task)}"]
+        own = found[named(task)]
         keys = [
             fastest(own, list(FP32)),
             fastest(own, [name for name, _ in own if "int8" in name]),
@@ -96,7 +99,7 @@ def test_roofline_stages_and_start_up(rows):
     assert told["sums to look up"] == f"{extra['look-ups'] / 1e9:.2f} · 10⁹"
     assert told["least time"] == f"{1e3 * extra['least s']:.0f} ms"
     assert told["time of the call"] == f"{1e3 * own['median_s']:.0f} ms"
-    assert told["times the least"].startswith(f"{extra['times the least']:.1f}**")
+    assert told["times the least"] == f"{extra['times the least']:.1f}"
     (eight,) = (row for row in rows if row["what"] == "stages" and row["shape"]["rows"] == 8)
     stages = PAGE.partition("| stage |")[2].splitlines()[2:]
     names = ("sums", "events", "scores", "thresholds", "weights", "norms", "contexts", "levels")
