@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matterhorn.coding import SILENT, Code
-from matterhorn.kernels.attention import attend, attention_room, lay_keys, scores_are_short
+from matterhorn.kernels.attention import attend, attention_room, transpose_keys, scores_are_short
 from matterhorn.kernels.layout import AttentionLayout, SoftmaxLayout
 from matterhorn.kernels.softmax import NO_KEY, NO_SHORT_KEY
 
@@ -88,7 +88,7 @@ def test_keys_are_turned_and_padded(size, short):
     constant = own.integers(-2, 3, size).astype(np.int32)
     for length in (1, 15, 16, 17, 32, 90):  # the last text ends where the array does
         room = attention_room(size, length, 0, short=short)
-        lay_keys(keys, begin, left, length, constant, room.keys, room.offsets)
+        transpose_keys(keys, begin, left, length, constant, room.keys, room.offsets)
         right = keys[begin : begin + length, left : left + size].T
         turned = room.keys.reshape(size, -1)
         assert np.array_equal(turned[:, :length], right) and not turned[:, length:].any()
