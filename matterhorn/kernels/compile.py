@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime.nrt import rtsys
-from numba.core.sigutils import normalize_signature
+
+ROOMS = ("coding", "kernels")
+"""Rooms that compiled code depends on: kernels call each other across files, and contain constants of ``coding``."""
 
 
 @cache
 def sources() -> str:
-    """Return a hash of all source files of this room, since kernels call each other across files."""
+    """Return a hash of all source files that compiled code depends on."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for room in ROOMS:
+        for path in sorted(Path(__file__).parent.with_name(room).glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -32,8 +35,44 @@ def announce() -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class _Files(IndexDataCacheFile):
+    """A kernel's files of compiled code, each with a hash of its key.
+
+    Numba numbers these files and names them in an index, which it writes first. Code for other types, for another
+    processor or of another version may therefore have the number that the index names, if processes compile at the same
+    time or one is interrupted.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep compiled code under a key."""
+        super().save(key, (_named(key), data))
+
+    def load(self, key: Any) -> Any:
+        """Return the code that is kept under a key, or None.
+
+        Raises:
+            ValueError: the file holds the code of another key.
+        """
+        found = super().load(key)
+        if found is None:
+            return None
+        name, data = found
+        if name != _named(key):
+            raise ValueError("code of another key")
+        return data
+
+
+def _named(key: Any) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
 class _Cache(FunctionCache):
     """Numba's cache on disk. Its keys include :func:`sources`, while numba's own depend on a single source file."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        own = self._impl.locator
+        self._cache_file = _Files(own.get_cache_path(), self._impl.filename_base, own.get_source_stamp())
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (*super()._index_key(sig, codegen), sources())
@@ -47,8 +86,6 @@ class _Cache(FunctionCache):
         rtsys.initialize(target_context)
         try:
             found = self._load_overload(sig, target_context)
-            if found is not None and tuple(found.signature.args) != tuple(normalize_signature(sig)[0]):
-                raise ValueError("code of other types, as two processes may leave it that compile at once")
         except Exception:  # whatever unpickling makes of a damaged file
             with suppress(OSError):
                 self.flush()
@@ -87,7 +124,7 @@ def part(function: Callable[..., Any]) -> Any:
 
 
 def contracted_kernel(function: Callable[..., Any]) -> Any:
-    """Decorator of kernels for physics, which promise no exact bits. They may make arrays and may round a · b + c once."""
+    """Decorator of kernels for physics, which promise no exact bits. They may make arrays, and round a · b + c once."""
     return _compiled(function, fastmath={"contract"})
 
 
