@@ -10,15 +10,19 @@ import numpy as np
 from .compile import kernel
 from .connections import SILENT
 
-NO_KEY, NO_SHORT_KEY = np.int32(-(2**29)), np.int16(-(2**15))
-"""Score of the places after the last key, as int32 and int16. It is below that of any key, and so never the highest."""
+NO_KEY, NO_SHORT_KEY = np.int32(-(2**31)), np.int16(-(2**15))
+"""Score of the places after the last key, as int32 and int16. It is below that of any key, and so never the highest.
+
+Scores of 6-bit queries and keys stay within ± 1.1e9 for heads of up to 2¹⁶ neurons; for int16 see
+:func:`.attention.scores_are_short`.
+"""
 
 
 @kernel
 def weigh(scores, rows, places, length, table, weights):
     """Look up exp(score − highest score of the row) in a table: integer scores → float32 weights.
 
-    There are ``rows`` rows of ``places`` scores each, of which the first ``length`` are keys. Weights after these are 0.
+    There are ``rows`` rows of ``places`` scores each, of which the first ``length`` are keys. Later weights are 0.
     """
     last = np.int32(table.shape[0] - 1)
     for i in range(rows):
