@@ -1,6 +1,6 @@
-"""Speed measurements. Contestants take turns in one process.
+"""Speed measurements against other implementations. Contestants take turns in one process.
 
-Results are medians with their spread, and ratios of times of the same run.
+Results are medians with their spread, and ratios of times from the same run.
 """
 
 from .clock import BENCH_FORMAT, Row, as_json, interleave

@@ -21,16 +21,16 @@ Input = TypeVar("Input")
 Run = Callable[[], object]
 
 Contestant = Callable[[Input], Run]
-"""Takes an input in a form of its own; what it gives back is timed."""
+"""Prepares an input in its own form, which is not timed, and returns the call to time."""
 
-LEAST, FEWEST_ROUNDS = 9, 3
-"""Rounds that are measured where they take no longer than :data:`PATIENCE` times what was to be spent, and in any
-case."""
+FEWEST_ROUNDS = 3
+"""Rounds that are always measured."""
 
-PATIENCE = 40
+LEAST, PATIENCE = 9, 40
+"""Rounds that are measured unless they take more than PATIENCE times the planned time."""
 
 PERCENTILE_CALLS = 100
-"""From so many calls on there is a 99th percentile."""
+"""Minimum number of calls for a 99th percentile."""
 
 
 def interleave(
@@ -41,12 +41,17 @@ def interleave(
     most: int = PERCENTILE_CALLS,
     pause: float = 0.0,
 ) -> dict[str, list[float]]:
-    """Seconds of each call of contestants that run in turn, forwards and backwards, after a round that warms up.
+    """Run contestants in turn, and return the seconds of each call by contestant.
+
+    In each round, every contestant runs once; the order is reversed from round to round. A first round warms up and is
+    not counted.
 
     Args:
-        inputs: one for each call; where all differ, nobody profits from having seen its own.
-        seconds: to spend, about; :data:`LEAST` rounds may take longer (see there). No more than ``most`` rounds.
-        pause: seconds before each call, in which another's idle threads come to rest.
+        contestants: by name.
+        inputs: one for each call. If all differ, no contestant profits from having seen its input before.
+        seconds: approximate time to spend. :data:`LEAST` rounds may take longer.
+        most: maximum number of rounds.
+        pause: seconds to wait before each call, so that idle threads of the contestant before come to rest.
     """
     given, taken = iter(inputs), {name: list[float]() for name in contestants}
     began = 0.0
@@ -65,20 +70,24 @@ def interleave(
 
 
 BENCH_FORMAT = 3
-"""Of the JSON document; 2: contestants, quiet shares, no input twice. 3: 99th percentiles, settings of contestants."""
+"""Version of the JSON document. Version 2 added contestants and quiet shares, and uses no input twice. Version 3 added
+99th percentiles and the contestants' settings."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant at one task.
+    """Result of one contestant in one task.
 
     Attributes:
-        what: the task (:data:`.suite.PARTS`). contestant: who ran it, one of our backends by its name.
-        shape: sizes by name. threads: that it ran on.
-        median_s, iqr_s, p99_s: seconds of one call, over so many ``calls``; the 99th percentile from
-            :data:`PERCENTILE_CALLS` on.
-        silent_share, quiet_share: of what came in (None where there are no events).
-        ratio_to: for each other contestant, how many times as fast this one is (the other's median / own).
+        what: the task, one of :data:`.suite.PARTS`, or ``stages``.
+        contestant: name of the contestant; our backends have their own names.
+        shape: sizes by name.
+        threads: number of threads.
+        median_s, iqr_s, p99_s: seconds of one call: median, interquartile range and 99th percentile. The last is None
+            below :data:`PERCENTILE_CALLS` calls.
+        calls: number of calls that were measured.
+        silent_share, quiet_share: shares of the input; None if it has no events.
+        ratio_to: for each other contestant, its median divided by this one's, i.e. how many times as fast this one is.
         extra: other figures, by name with unit.
     """
 
@@ -97,7 +106,12 @@ class Row:
 
 
 def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Sequence[float]], **more: Any) -> list[Row]:
-    """A row for each contestant of a task, of the seconds of its calls. ``more``: fields that are the same in all."""
+    """Make a row for each contestant of a task.
+
+    Args:
+        times: seconds of each call, by contestant.
+        more: fields that are the same in all rows.
+    """
     rows, medians = [], {name: float(np.median(own)) for name, own in times.items()}
     for name, own in times.items():
         more |= {"median_s": medians[name], "iqr_s": float(np.subtract(*np.percentile(own, [75, 25])))}
@@ -110,7 +124,12 @@ def rows_of(what: str, shape: Mapping[str, int | str], times: Mapping[str, Seque
 def as_json(
     program: str, threads: Sequence[int], rows: Sequence[Row], settings: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The document of a run. ``program``: hash of the one that was measured. ``settings``: of contestants, by name."""
+    """Make the JSON document of a run.
+
+    Args:
+        program: hash of the program that was measured.
+        settings: how each contestant was made, by name.
+    """
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

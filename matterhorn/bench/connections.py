@@ -1,4 +1,4 @@
-"""Measure one connection with events drawn at a given silence, and one whole layer of spiking neurons."""
+"""Contestants for one connection with random events, and for one whole layer of spiking neurons."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..runtime.engine import BACKENDS
 from .clock import Contestant
 
 Contestants = dict[str, Contestant[NDArray[np.uint8]]]
-"""They take slots ``[rows, in]``."""
+"""Contestants by name, which take slots ``[rows, in]``."""
 
 LAYER_TOP = 15
-"""T of a layer."""
+"""Highest level T of a layer."""
 
 
 def random_array(fan_in: int, fan_out: int) -> Array:
-    """±1 weights."""
+    """Make an array with random weights ±1."""
     weights = 2 * np.random.Generator(np.random.PCG64(0)).integers(0, 2, (fan_out, fan_in), np.int8) - 1
     ones = np.ones(fan_out, np.float32)
     return Array.of("random", [Connection("int1", weights, np.zeros(fan_out, np.int32), ones, ones)], "input")
 
 
 def population(name: str, neurons: int) -> Population:
-    """The silent level in the middle, a dead zone of three; thresholds evenly spaced."""
+    """Make a population with silent level 8, dead zone 3 and evenly spaced thresholds."""
     thresholds = np.tile(np.linspace(-150, 150, LAYER_TOP).round().astype(np.int32), (neurons, 1))
     return Population(name, neurons, Code(4, np.array(8, np.int16), 3), np.float32(1), thresholds=thresholds)
 
 
 def connection_contestants(fan_in: int, fan_out: int) -> Contestants:
-    """Slots to potentials: dense products of others, ours in closed form and by events."""
+    """From slots to potentials: dense products by PyTorch, and ours in closed form and by events."""
     from .opponents import products
 
     array, source = random_array(fan_in, fan_out), population("input", fan_in)
@@ -48,7 +48,7 @@ def connection_contestants(fan_in: int, fan_out: int) -> Contestants:
 
 
 def layer_contestants(width: int) -> Contestants:
-    """Slots to slots, connection and neurons: SpikingJelly step by step, ours on all backends."""
+    """From slots to slots, through a connection and neurons: SpikingJelly step by step, and our backends."""
     from .opponents import spikingjelly
 
     array, source, target = random_array(width, width), population("input", width), population("queries", width)

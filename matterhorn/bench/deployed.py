@@ -1,4 +1,4 @@
-"""What users would deploy instead: ONNX Runtime and OpenVINO, in floating point and in int8. Needs torch."""
+"""What users might deploy instead: ONNX Runtime and OpenVINO, in floating point and in int8. Needs torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..program.text import INPUTS, Encoded
 from .clock import Contestant, Run
 
 NEEDED = ("onnx", "onnxruntime", "openvino", "nncf")
-"""Packages of both; the extra ``bench`` has them."""
+"""Packages that this needs. They come with the extra ``bench``."""
 
 SETTINGS = {
     "ort-fp32": "graph optimization ORT_ENABLE_ALL after onnxruntime.transformers' fusions",
@@ -35,7 +35,7 @@ SETTINGS = {
 
 
 class _Plain(nn.Module):
-    """A classifier whose inputs are positional, as the exporter needs them."""
+    """A classifier with positional inputs, which the exporter requires."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -47,17 +47,23 @@ class _Plain(nn.Module):
 
 
 def missing() -> list[str]:
-    """Packages that are not installed."""
+    """List the needed packages that are not installed."""
     return [name for name in NEEDED if find_spec(name) is None]
 
 
 def deployed(
     config: BertConfig, batches: Iterable[Encoded], threads: int, folder: Path
 ) -> dict[str, Contestant[Encoded]]:
-    """A BERT with random weights (time does not depend on them) as each would run it.
+    """Prepare a BERT for ONNX Runtime and OpenVINO. Its weights are random, since time does not depend on them.
 
     Args:
-        batches: some to calibrate on. folder: for the models that they read.
+        config: sizes of the BERT.
+        batches: batches for calibration to int8.
+        threads: number of threads.
+        folder: where models are written.
+
+    Returns:
+        Contestants by name, see :data:`SETTINGS`.
     """
     torch.manual_seed(0)
     model = BertForSequenceClassification(config)
@@ -70,7 +76,7 @@ def deployed(
 
 
 def _export(model: nn.Module, folder: Path) -> Path:
-    """The network as ONNX; the exporter's graph of separate steps is the one whose parts all others know to fuse."""
+    """Export the network to ONNX. This exporter writes separate steps, in the form that all runtimes know to fuse."""
     path, one = folder / "network.onnx", torch.ones(2, 8, dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in INPUTS}
     with warnings.catch_warnings():
@@ -89,7 +95,7 @@ def _export(model: nn.Module, folder: Path) -> Path:
 
 
 def _onnx_models(exported: Path, config: BertConfig, batches: list[Encoded], folder: Path) -> dict[str, Path]:
-    """Files for ONNX Runtime, by contestant."""
+    """Write the files for ONNX Runtime. Returns their paths by contestant."""
     fusing, quantizing = import_module("onnxruntime.transformers.optimizer"), import_module("onnxruntime.quantization")
     logging.getLogger().setLevel(logging.ERROR)
     names = ("ort-fp32", "ort-int8-dynamic", "ort-int8-fused", "ort-int8-static")

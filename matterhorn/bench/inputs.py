@@ -1,4 +1,4 @@
-"""Endless inputs without repetition: batches of text, and slots at a given silence."""
+"""Endless inputs without repetition: batches of text, and slots with a given silent share."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ LENGTHS = {
     "128 tokens": (128,),
     "512 tokens": (512,),
 }
-"""Tokens of a row. Of sentences as in SST-2 and of pairs as in RTE: from the 5th to the 95th percentile of its
-development rows, in tenths."""
+"""Numbers of tokens of a row, by kind of rows. Sentences are as in SST-2 and pairs as in RTE: the 5th, 15th, …, 95th
+percentile of their development rows."""
 
 
 MIXED = "mixed "
-"""Before a kind of rows whose batches hold all its lengths, so that others pad; else they come from rows sorted by
-length, as those who care batch them."""
+"""Prefix for kinds of rows whose batches contain all lengths, so that other implementations must pad. Without it,
+batches are cut from rows that are sorted by length, as is usual where speed matters."""
 
 
 def lengths_of(kind: str, rows: int) -> list[int]:
-    """Lengths of a batch of a kind of rows; those of sorted ones lie within the middle tenth."""
+    """Return the lengths of a batch of a kind of rows. Those of sorted rows lie within the middle tenth of lengths."""
     if kind.startswith(MIXED):
         return spread(LENGTHS[kind.removeprefix(MIXED)], rows)
     own = LENGTHS[kind]
@@ -37,12 +37,17 @@ def lengths_of(kind: str, rows: int) -> list[int]:
 
 
 def spread(lengths: Sequence[int], rows: int) -> list[int]:
-    """``rows`` lengths spread evenly over the given ones, shortest first; one alone is of middle length."""
+    """Choose ``rows`` lengths, spread evenly over the given ones, shortest first. A single one is the middle length."""
     return [lengths[(2 * i + 1) * len(lengths) // (2 * rows)] for i in range(rows)]
 
 
 class Texts:
-    """The sample's sentences, strung together in changing order and cut: rows of any length, none twice."""
+    """Rows of any length without repetition: the sample's sentences, joined in random order and cut.
+
+    Args:
+        program: program whose tokenizer is used.
+        draw: random generator for the order.
+    """
 
     def __init__(self, program: Program, draw: np.random.Generator):
         most, self.filler = program.config.max_position_embeddings, program.config.pad_token_id
@@ -52,7 +57,7 @@ class Texts:
         self.draw, self.seen = draw, set[tuple[int, ...]]()
 
     def batches(self, lengths: Sequence[int]) -> Iterator[Encoded]:
-        """Batches with a row of each length."""
+        """Yield batches with one row of each length, without end."""
         while True:
             rows = [self._row(length) for length in lengths]
             yield pad(rows, [[0] * length for length in lengths], self.filler)
@@ -70,7 +75,7 @@ class Texts:
 
 
 def spikes(draw: np.random.Generator, rows: int, neurons: int, silent_share: float) -> Iterator[NDArray[np.uint8]]:
-    """Slots ``[rows, neurons]`` of levels four to six away from the silent level 8, where they are not silent."""
+    """Yield slots uint8 ``[rows, neurons]`` without end: silence, or levels 4 to 6 away from the silent level 8."""
     while True:
         side = 2 * draw.integers(0, 2, (rows, neurons), np.int8) - 1
         slots = 7 - side * draw.integers(4, 7, (rows, neurons), np.int8)

@@ -1,4 +1,4 @@
-"""Measure the joules that this machine takes for the dense network: the processor by RAPL, a GPU by NVML.
+"""Measure the energy that this machine takes for the dense network: of the processor by RAPL, of a GPU by NVML.
 
 What cannot be measured is left out, with a reason. Nothing is estimated.
 """
@@ -12,11 +12,11 @@ from ..topology import Shape
 from .clock import Run
 
 SECONDS, IDLE = 5.0, 1.0
-"""How long the network runs at least, and the machine is idle before it."""
+"""Seconds that the network runs at least, and seconds for which the machine is idle before."""
 
 
 class Measured(Protocol):
-    """Seconds of a window, and what RAPL's packages and NVML's GPUs took in it, J by index."""
+    """Seconds of a window, and the energy in J that each of RAPL's packages and NVML's GPUs took in it, by index."""
 
     time: float
     cpu_energy: dict[int, float] | None
@@ -24,19 +24,26 @@ class Measured(Protocol):
 
 
 class Monitor(Protocol):
-    """What is needed of ``zeus.monitor.ZeusMonitor``."""
+    """The part of ``zeus.monitor.ZeusMonitor`` that is used."""
 
     def begin_window(self, key: str) -> None:
-        """Begin to count."""
+        """Begin a window."""
 
     def end_window(self, key: str) -> Measured:
-        """What was counted since."""
+        """End a window and return what was measured in it."""
 
 
 def measure_dense(shape: Shape, vocabulary: int, tokens: int) -> dict[str, Any]:
-    """J of a sentence on this machine: a BERT of that shape in fp32 by PyTorch, weights and tokens at random.
+    """Measure the energy of a sentence on this machine: a BERT in fp32 by PyTorch, with random weights and tokens.
 
-    Returns: ``processor`` and ``gpu`` as :func:`joules` gives them, None where they cannot be read; ``absent``: why.
+    Args:
+        shape: sizes of the BERT.
+        vocabulary: number of tokens in its vocabulary.
+        tokens: number of tokens of the sentence.
+
+    Returns:
+        ``tokens``; ``processor`` and ``gpu``, each the result of :func:`joules`, or None if it cannot be measured;
+        ``absent``: the reason for each of these that is None.
     """
     import torch
     from zeus.device import get_cpus, get_gpus
@@ -64,9 +71,12 @@ def measure_dense(shape: Shape, vocabulary: int, tokens: int) -> dict[str, Any]:
 
 
 def joules(run: Run, monitor: Monitor, seconds: float, idle: float = IDLE) -> dict[str, float] | None:
-    """J of one call of ``run``, of many that follow each other after one that warms up; None if nothing was counted.
+    """Measure the mean energy of a call of ``run``, over many calls in a row, after one that warms up.
 
-    ``per_sentence_j`` is all that the counter saw, whoever drew it; ``idle_w`` what it saw while nothing ran.
+    Returns:
+        ``per_sentence_j``: energy per call in J, all that the counter saw, whatever used it; ``seconds`` per call;
+        ``calls``; ``watts``: mean power; ``idle_w``: mean power in W while nothing ran. None if the counter did not
+        move.
     """
     run()
     monitor.begin_window("idle")

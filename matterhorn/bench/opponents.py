@@ -1,4 +1,4 @@
-"""Other implementations of the same: Hugging Face, PyTorch's products, SpikingJelly. Needs torch."""
+"""Other implementations of the same tasks: Hugging Face, PyTorch's products, SpikingJelly. Needs torch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .clock import Contestant, Run
 
 
 def bert_config(config: Config, attention: str = "sdpa") -> BertConfig:
-    """A BERT of a program's shape."""
+    """Configure a BERT of a program's shape."""
     sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     options = {name: getattr(config, name) for name in sizes} | {"attn_implementation": attention}
     return BertConfig(**options)
 
 
 def bert(config: Config) -> BertForSequenceClassification:
-    """A BERT of a program's shape with random weights (time does not depend on them), attention by sdpa."""
+    """Make a BERT of a program's shape. Its weights are random, since time does not depend on them."""
     return _random(bert_config(config))
 
 
 def bert_of(shape: Shape, vocabulary: int, tokens: int) -> BertForSequenceClassification:
-    """The same of any shape, for sentences of up to so many tokens."""
+    """Make a BERT of any shape with random weights, for sentences of up to ``tokens`` tokens."""
     options: dict[str, Any] = {
         "vocab_size": vocabulary, "hidden_size": shape.width, "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads, "intermediate_size": shape.intermediate,
@@ -49,7 +49,7 @@ def _random(config: BertConfig) -> BertForSequenceClassification:
 
 
 def classifiers(config: Config) -> dict[str, Contestant[Encoded]]:
-    """Hugging Face in fp32 and, where the processor has it, bf16, and PyTorch's dynamic int8 of it."""
+    """Hugging Face's classifier in fp32, in PyTorch's dynamic int8, and in bf16 if the processor supports it."""
     model = bert(config)
     models: dict[str, nn.Module] = {"hf-fp32": model, "hf-int8-dynamic": _dynamic(model)}
     models |= {"hf-bf16": bert(config).bfloat16()} if _has_bf16() else {}
@@ -57,7 +57,7 @@ def classifiers(config: Config) -> dict[str, Contestant[Encoded]]:
 
 
 def classifier(model: nn.Module) -> Contestant[Encoded]:
-    """A model of Hugging Face on batches."""
+    """Make a contestant that runs a model of Hugging Face on batches."""
 
     def given(batch: Encoded) -> Run:
         own = {name: torch.from_numpy(array) for name, array in batch.items()}
@@ -67,7 +67,7 @@ def classifier(model: nn.Module) -> Contestant[Encoded]:
 
 
 def products(weights: NDArray[np.int8]) -> dict[str, Contestant[NDArray[np.int16]]]:
-    """A dense product of κ ``[rows, in]`` with weights ``[out, in]`` in fp32, bf16 and dynamic int8."""
+    """Dense products of κ ``[rows, in]`` with weights ``[out, in]``, in fp32, dynamic int8, and bf16 if supported."""
 
     def linear(kind: torch.dtype) -> nn.Module:
         made = nn.Linear(weights.shape[1], weights.shape[0], bias=False, dtype=kind)
@@ -80,8 +80,10 @@ def products(weights: NDArray[np.int8]) -> dict[str, Contestant[NDArray[np.int16
 
 
 def spikingjelly(width: int) -> Contestant[NDArray[np.bool_]]:
-    """A linear map and integrate-and-fire neurons on spikes ``[steps, rows, width]``, as SpikingJelly's multi-step mode
-    runs them. It was the fastest when we measured it beside snnTorch, norse and sinabs."""
+    """SpikingJelly's linear map and integrate-and-fire neurons on spikes ``[steps, rows, width]``, in multi-step mode.
+
+    SpikingJelly was the fastest when we compared it with snnTorch, norse and sinabs.
+    """
     parts = [import_module(f"spikingjelly.activation_based.{name}") for name in ("layer", "neuron", "functional")]
     layer, neuron, functional = parts
     net = nn.Sequential(layer.Linear(width, width, step_mode="m"), neuron.IFNode(step_mode="m")).eval()

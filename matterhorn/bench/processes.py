@@ -17,18 +17,18 @@ from ..runtime import Engine
 from .clock import Contestant, Row, Run, interleave, rows_of
 
 SEQUENCES, LENGTH = 32, 128
-"""Of the batch whose memory is measured: how many, and their tokens."""
+"""Number of sequences in the batch whose memory is measured, and tokens of each."""
 
 
 def memory_rows(model: str) -> Iterator[Row]:
-    """Peaks of a process that loads a network and runs one batch, MB, and what of it its libraries took before."""
+    """Measure the peak memory of a process that loads a network and runs one batch, and of its libraries alone, MB."""
     for name in ("hf-fp32", "exact", "events"):
         figures = json.loads(_alone("-m", __name__, model, name))
         yield Row("memory", name, {"batch": SEQUENCES, "tokens": SEQUENCES * LENGTH}, extra=figures)
 
 
 def start_up_rows(model: str, seconds: float) -> Iterator[Row]:
-    """A text's way from shell to answer; and what torch and transformers take to be imported."""
+    """Measure the time from the shell to the answer for one text, and the time to import torch and transformers."""
 
     def started(*command: str) -> Run:
         return lambda: _alone(*command)
@@ -47,7 +47,7 @@ def _alone(*command: str) -> str:
 
 
 def _peak(model: str, contestant: str) -> dict[str, float]:
-    """Run one batch in this process and read its high-water mark."""
+    """Run one batch in this process, and return its peak memory and that before the network was loaded."""
     config = Config(**read_config(find(model))["network"])
     batch = pad([[number % config.vocab_size for number in range(LENGTH)]] * SEQUENCES, [[0] * LENGTH] * SEQUENCES, 0)
     if contestant == "hf-fp32":
@@ -62,7 +62,7 @@ def _peak(model: str, contestant: str) -> dict[str, float]:
 
 
 def _high_water() -> float:
-    """Most memory that this process ever held, MB; 0 where that is not known (``getrusage`` counts the parent too)."""
+    """Peak resident memory of this process in MB, or 0 if unknown. (``getrusage`` would include the parent's.)"""
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.is_file() else None
     return int(found[1]) / 1024 if found else 0.0

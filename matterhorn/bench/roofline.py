@@ -1,6 +1,6 @@
 """How close a run is to the limits of this machine, and where its time goes.
 
-Sums looked up and bytes read are compared with measured peaks.
+The sums that it looks up and the bytes that it reads are compared with measured peak rates.
 """
 
 from __future__ import annotations
@@ -29,17 +29,26 @@ from ..topology import Site
 from .clock import Row
 from .connections import random_array
 
-COPIED, TRIES, CALLS = 2**25, 9, 60
-"""Bytes that are copied to measure how fast memory is. Of so many tries the fastest counts for a peak, the median for a
-run. Calls whose stages are added up."""
+COPIED = 2**25
+"""Bytes that are copied to measure the speed of memory."""
 
-FED = {"input": ("query", "key-value", "query-key-value"), "context": ("output",), "hidden": ("ffn1",)}
-FED |= {"intermediate": ("ffn2",)}
-"""What each population drives."""
+TRIES = 9
+"""Number of measurements. The fastest counts for a peak rate, the median for a run."""
+
+CALLS = 60
+"""Number of calls whose stages are added up."""
+
+FED = {
+    "input": ("query", "key-value", "query-key-value"),
+    "context": ("output",),
+    "hidden": ("ffn1",),
+    "intermediate": ("ffn2",),
+}
+"""Arrays that each population drives, by name in :attr:`matterhorn.program.parts.Block.arrays`."""
 
 
 class Counter:
-    """Counts the sums that a run looks up: one for each group of inputs with a spike and each column."""
+    """A watcher that counts look-ups: one for each group of inputs with a spike, each bit plane and each column."""
 
     def __init__(self, program: Program):
         self.program, self.count = program, 0
@@ -60,7 +69,10 @@ class Counter:
 
 
 def roofline_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, int | str]) -> Iterator[Row]:
-    """One thread's time for a batch, and the least that look-ups and reading each weight once a tile would take."""
+    """Measure one thread's time for a batch, and the least time that its look-ups and reading its weights would take.
+
+    Each weight is read once per tile of tokens.
+    """
     counter, engine = Counter(program), Engine(program, threads=1)
     engine(**next(batches), watcher=counter)
     taken = [_seconds(partial(engine, **next(batches))) for _ in range(TRIES)]
@@ -80,7 +92,7 @@ def roofline_rows(program: Program, batches: Iterator[Encoded], shape: dict[str,
 
 
 def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, int | str]) -> Iterator[Row]:
-    """One thread's time for a batch of one tile, and the share of it inside each stage of the blocks' leaf loops."""
+    """Measure one thread's time for a batch of one tile, and its share by stage of a block (:mod:`.ticks`)."""
     spent, engine = np.zeros(len(STAGES), np.int64), Engine(program, threads=1)
     blocks, ticks = Blocks(program, spent), 0
     taken: list[float] = []
@@ -90,7 +102,7 @@ def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, in
         began = ticks_now(spent)
         taken.append(_seconds(partial(run, program, engine.backend, tokens, types, sequences, blocks=blocks)))
         ticks += ticks_now(spent) - began
-        if number == 0:  # the first call compiles and fills the caches
+        if number == 0:  # the first call compiles and fills the caches, and does not count
             spent[:], ticks, taken = 0, 0, []
     extra = {f"{name} %": 100 * float(own) / ticks for name, own in zip(STAGES, spent, strict=True)}
     inside = {"inside kernels %": 100 * float(spent.sum()) / ticks}
@@ -98,14 +110,17 @@ def stage_rows(program: Program, batches: Iterator[Encoded], shape: dict[str, in
 
 
 def bytes_per_second() -> float:
-    """Bytes read (as many are written) by one thread's copy that no cache holds."""
+    """Bytes per second that one thread reads while it copies (and writes as many) more than the caches hold."""
     source, target = np.ones(COPIED // 8), np.empty(COPIED // 8)
     return COPIED / _fastest(lambda: np.copyto(target, source))
 
 
 def look_ups_per_second() -> float:
-    """Sums looked up and added by one thread where all that it reads lies in the first cache: the same 32 groups and
-    192 columns many times, in one call."""
+    """Sums per second that one thread looks up and adds if everything that it reads is in the first-level cache.
+
+    It handles the same 32 groups and 192 columns many times, in one call. The time of the same call without events is
+    subtracted.
+    """
     events, columns, times = 128, 192, 1024
     planes = random_array(GROUP * 32, columns).planes
     lists, out = lists_for(events, times), np.empty((times, columns), np.int32)

@@ -1,4 +1,4 @@
-"""The plans of what to measure, and how a plan is run."""
+"""Plans of what to measure, and how a plan is run."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ from .connections import LAYER_TOP, connection_contestants, layer_contestants
 from .inputs import Texts, lengths_of, spikes
 
 THREADED = ("network", "base", "training")
-"""Parts that run on each number of threads, the others on one."""
+"""Parts that are measured with each number of threads. The others are measured with one."""
 
 PARTS = (*THREADED, "roofline", "connection", "layer", "memory", "start-up")
-"""What a plan may hold."""
+"""All possible parts of a plan."""
 
 BASE, BASE_BATCHES = "sst2-base", {"sentences": (1, 32), "pairs": (1, 16), "128 tokens": (1,)}
-"""A network of BERT-base's size, and what makes a batch."""
+"""A network of BERT-base's size, and its numbers of rows per batch by kind of rows."""
 
 BERT_BASE = Config(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, dead_zone=3)
 
 SILENCE = 0.95
-"""Silent share of what comes into a layer."""
+"""Silent share of the input of a layer."""
 
 CALIBRATION = 8
-"""Rows that int8 opponents are calibrated on."""
+"""Number of rows on which int8 opponents are calibrated."""
 
 REST = 0.01
-"""Seconds before a call where several threads are at work: torch's spin for a while."""
+"""Seconds to wait before a call if there are several threads, since torch's threads spin for a while."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes to measure and seconds to spend on each task.
+    """What to measure.
 
     Attributes:
-        parts: of :data:`PARTS`. batches: for kinds of rows (:func:`.inputs.lengths_of`) how many make a batch.
-        widths, rows, silences: of single connections.
+        seconds: approximate time to spend on each task.
+        parts: some of :data:`PARTS`.
+        batches: numbers of rows per batch, by kind of rows (:func:`.inputs.lengths_of`).
+        widths, rows, silences: widths, rows per call and silent shares of single connections.
     """
 
     seconds: float = 2.5
@@ -72,11 +74,18 @@ FULL = Plan()
 
 _BRIEF = ("network", "connection", "layer", "start-up")
 QUICK = Plan(1.0, _BRIEF, {"sentences": (1, 32), "pairs": (16,)}, (768,), (256,), (0.5, 0.9, 0.95, 0.99))
-"""The whole model at its own silence and one layer, in some minutes."""
+"""The whole model at its own silence and one layer, in a few minutes."""
 
 
 def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str], None]) -> Iterator[Row]:
-    """The rows of a plan for a model, by name or folder, as they come. Sets torch's threads."""
+    """Measure a plan, and yield its rows one by one. Sets torch's number of threads.
+
+    Args:
+        plan: what to measure.
+        model: name or folder of a program.
+        threads: numbers of threads.
+        say: called with progress and remarks, one line each.
+    """
     import torch
 
     from .deployed import missing
@@ -107,7 +116,7 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
 
 
 def _base(texts: Texts, draw: np.random.Generator) -> tuple[Program, Texts]:
-    """The shipped network of BERT-base's size, or one that no training has made, calibrated on random tokens."""
+    """Load the shipped network of BERT-base's size, or make an untrained one that is calibrated on random tokens."""
     with suppress(InputError):
         program = load(BASE)
         return program, Texts(program, draw)
@@ -122,6 +131,7 @@ def _base(texts: Texts, draw: np.random.Generator) -> tuple[Program, Texts]:
 def _races(
     seconds: float, program: Program, texts: Texts, kinds: Mapping[str, Sequence[int]], threads: int
 ) -> Iterator[Row]:
+    """Whole networks against each other. ``kinds``: numbers of rows per batch, by kind of rows."""
     from .deployed import deployed, missing
     from .opponents import bert_config, classifiers
 
@@ -147,6 +157,7 @@ def _races(
 
 
 def _roofline(program: Program, texts: Texts) -> Iterator[Row]:
+    """Our network against the limits of the machine, and the share of each stage of its blocks."""
     from .roofline import roofline_rows, stage_rows
 
     for count, measure in ((32, roofline_rows), (1, stage_rows), (8, stage_rows)):
@@ -156,6 +167,7 @@ def _roofline(program: Program, texts: Texts) -> Iterator[Row]:
 
 
 def _connections(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:
+    """Single connections."""
     for width in plan.widths:
         for fan_in, fan_out in ((width, width), (width, 4 * width), (4 * width, width)):
             contestants = connection_contestants(fan_in, fan_out)
@@ -166,6 +178,7 @@ def _connections(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:
 
 
 def _training(plan: Plan, draw: np.random.Generator, threads: int) -> Iterator[Row]:
+    """The products of single connections in a training step."""
     from .training import training_contestants
 
     rows, pause = max(plan.rows), REST if threads > 1 else 0.0
@@ -179,6 +192,7 @@ def _training(plan: Plan, draw: np.random.Generator, threads: int) -> Iterator[R
 
 
 def _layers(plan: Plan, draw: np.random.Generator) -> Iterator[Row]:
+    """Single layers of spiking neurons."""
     for width in plan.widths:
         rows = max(plan.rows)
         slots = spikes(draw, rows, width, SILENCE)

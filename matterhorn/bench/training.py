@@ -1,4 +1,4 @@
-"""Measure the products of one connection in a training step: forward, and the gradients of its levels and weights."""
+"""Contestants for the products of a connection in a training step: forward, and the gradients of levels and weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from .connections import Contestants, population
 
 
 def training_contestants(fan_in: int, fan_out: int) -> Contestants:
-    """Dense products, PyTorch's own sparse ones (silence is read as 0 here, so that only the other levels need to be
-    stored), and ours by events. Each is given levels as they come out of a quantizer."""
+    """Dense products by PyTorch, its own sparse products, and ours by events.
+
+    Each is given the levels that a quantizer produces. Silence is read as 0 here, so sparse matrices need to store only
+    the other levels.
+    """
     draw, source = torch.Generator().manual_seed(0), population("input", fan_in)
     weights = 2.0 * torch.randint(0, 2, (fan_out, fan_in), generator=draw) - 1
 

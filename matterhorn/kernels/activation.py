@@ -1,4 +1,4 @@
-"""Activations of the head, between pooler and classifier, computed only with sums, products and quotients.
+"""Activations of the head, between pooler and classifier, computed with additions, multiplications and divisions only.
 
 IEEE 754 rounds these the same everywhere, whereas the last bit of a library's tanh or erf depends on the machine. A
 program and the network that it was converted from therefore give bit-identical results.
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 ACTIVATIONS = ("hardtanh", "tanh", "relu", "gelu")
 TABLED = ("tanh", "gelu")
-"""Those that hardware reads from a table; the others are comparisons."""
+"""Activations that hardware reads from a table. The others are comparisons."""
 
 Floats = NDArray[np.float64]
 
 
 def activate(x: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
-    """One of :data:`ACTIVATIONS`. float32 of any shape → the same."""
+    """Apply one of :data:`ACTIVATIONS`. float32 of any shape → the same."""
     if kind == "hardtanh":
         return np.minimum(np.maximum(x, np.float32(-1)), np.float32(1))  # np.clip takes five times as long for a row
     if kind == "relu":
@@ -28,7 +28,7 @@ def activate(x: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
 
 
 def _tanh(x: Floats) -> Floats:
-    """Lambert's continued fraction x / (1 + x² / (3 + x² / (5 + …))); in float32 it is ±1 from 10 on."""
+    """Lambert's continued fraction x / (1 + x² / (3 + x² / (5 + …))). In float32, tanh is ±1 from 10 on."""
     x = x.clip(-10, 10)
     below = np.full_like(x, 61)
     for odd in range(59, 0, -2):
@@ -37,7 +37,7 @@ def _tanh(x: Floats) -> Floats:
 
 
 def _gelu(x: Floats) -> Floats:
-    """x · Φ(x), Φ from the Taylor series of erf; beyond ±5.5 it is x or 0 to 1e-7."""
+    """x · Φ(x), with Φ from the Taylor series of erf. Beyond ±5.5 it equals x or 0 to within 1e-7."""
     near = x.clip(-5.5, 5.5)
     power, total = np.ones_like(x), np.ones_like(x)
     for n in range(1, 80):

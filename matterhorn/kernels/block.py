@@ -1,7 +1,7 @@
 """A whole block in one call.
 
-It runs the kernels of its parts on a few tokens at a time, so that intermediate results stay in the caches. Buffers for
-them are passed in and reused.
+The kernels of its parts run on a few tokens at a time, so that intermediate results stay in the caches. Buffers for
+these results are passed in and reused.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ from .lanes import rows_of
 from .ticks import LEVELS, NORMS, THRESHOLDS, note, now
 
 NO_NUMBER, OUTSIDE = 1, 2
-"""What :func:`run_block` returns if a digital step met a value that is no number, or a spike lay outside."""
+"""Results of :func:`run_block` if a digital step met a NaN, or if a spike lay outside its window."""
 
 
 class Room(NamedTuple):
-    """What a block writes on its way, for so many tokens and sequences.
+    """Buffers of a block, for a maximum number of tokens and sequences. All arrays are flat.
 
     Attributes:
-        potentials: int32, for :data:`.connections.ROWS` rows of the widest connection.
-        levels, slots: uint8, for as many rows of the widest population. hidden: float32, of the residual stream.
-        queries: slots, uint8. keys, values: int8. context: potentials, int32. These are of all tokens.
-        first: float32, the residual stream of each sequence's first token. integers: int32, of one row of that stream.
-        lists, attention: rooms of its parts. All other arrays are flat.
+        potentials: int32, :data:`.connections.ROWS` rows of the widest connection.
+        levels, slots: uint8, ROWS rows of the widest population.
+        hidden: float32, ROWS rows of the residual stream.
+        queries: slots of all tokens, uint8.
+        keys, values: of all tokens, int8.
+        context: potentials of all tokens, int32.
+        first: residual stream of the first token of each sequence, float32.
+        integers: one row of the residual stream in fixed point, int32.
+        lists, attention: buffers of connections and of attention.
     """
 
     potentials: NDArray[np.int32]
@@ -59,8 +63,15 @@ def room_for(
     short: bool,
     spent: NDArray[np.int64] | None,
 ) -> Room:
-    """Room for batches of up to so many tokens and sequences, none longer than ``longest``; ``short`` as in
-    :func:`.attention.attention_room`, ``spent`` as in :class:`.connections.Lists`."""
+    """Make the buffers of :func:`run_block`.
+
+    Args:
+        width, intermediate, heads: sizes of the block.
+        tokens, sequences: number of tokens and sequences in the largest batch.
+        longest: number of tokens of the longest sequence.
+        short: see :func:`.attention.attention_room`.
+        spent: see :class:`.connections.Lists`.
+    """
     widest = max(3 * width, intermediate) + 64
     return Room(
         np.empty(ROWS * widest, np.int32),
@@ -80,14 +91,17 @@ def room_for(
 
 @kernel
 def pass_array(slots, code, planes, room):
-    """Slots ``[rows, in]`` through a connection → potentials ``[rows, 64 · words]`` and whether none lay outside."""
+    """Send slots ``[rows, in]`` through a connection.
+
+    Returns potentials ``[rows, 64 · words]``, and whether all slots lie within the window.
+    """
     out = rows_of(room.potentials, 0, slots.shape[0], planes.offset.shape[0])
     return out, integrate(slots, code, planes, room.lists, out)
 
 
 @kernel
 def fire_into(potentials, left, fired, room, slots):
-    """Potentials, the columns from ``left`` on → ``slots uint8 [rows, n]``."""
+    """Turn potentials, from column ``left`` on, into ``slots uint8 [rows, n]``."""
     levels, began = rows_of(room.levels, 0, slots.shape[0], slots.shape[1]), now(room.lists.spent)
     fire(potentials, left, fired.limits, fired.code, levels, slots)
     note(room.lists.spent, THRESHOLDS, began)
@@ -95,7 +109,7 @@ def fire_into(potentials, left, fired, room, slots):
 
 @kernel
 def code_into(x, coded, room, slots):
-    """Real values ``[rows, n]`` → ``slots uint8 [rows, n]``. Returns False where one is no number."""
+    """Turn real values ``[rows, n]`` into ``slots uint8 [rows, n]``. Returns False if there is a NaN."""
     levels, began = rows_of(room.levels, 0, slots.shape[0], slots.shape[1]), now(room.lists.spent)
     real = code_values(x, coded.pitch, coded.code, levels, slots)
     note(room.lists.spent, LEVELS, began)
@@ -113,10 +127,12 @@ def settle_into(potentials, readout, residual, room, out):
 
 @kernel
 def enter(x, first, last, starts, bound_layout, bound_room):
-    """The residual stream, tokens ``first … last − 1`` of ``x``, → their queries, stored keys and values in the room.
+    """First half of a block: compute queries, keys and values of the tokens ``first … last − 1`` of the batch.
 
-    In a cut block, queries are those of the first tokens of all sequences, made with the first token of the batch.
-    Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.
+    They are written to the room. In a cut block, the call that includes the batch's first token computes the queries of
+    the first tokens of all sequences, and other calls compute none.
+
+    Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`. Arguments are those of :func:`run_block`.
     """
     own, room = opened(bound_layout), opened(bound_room)
     width, count, inside, real = x.shape[1], starts.shape[0] - 1, True, True
@@ -151,9 +167,17 @@ def enter(x, first, last, starts, bound_layout, bound_room):
 
 
 @kernel
-def leave(context, x, own, room, out):
-    """Potentials of the context ``[rows, width]`` and the residual stream before it → the residual stream behind the
-    block, ``out float32 [rows, width]`` (may be ``x``)."""
+def after_attention(context, x, own, room, out):
+    """Compute the residual stream after the block from the context: output connection, norm, feed-forward, norm.
+
+    Args:
+        context: potentials of the context, int32 ``[rows, width]``.
+        x: residual stream before the block, float32 ``[rows, width]``.
+        own, room: :class:`.layout.BlockLayout`, :class:`Room`.
+        out: float32 ``[rows, width]``; may be ``x``.
+
+    Returns whether there was no NaN, and whether all slots lay within their windows.
+    """
     width, real, inside = x.shape[1], True, True
     for begin in range(0, x.shape[0], ROWS):
         rows = min(ROWS, x.shape[0] - begin)
@@ -176,10 +200,16 @@ def leave(context, x, own, room, out):
 
 @kernel
 def finish(x, first, last, asking, starts, firsts, places, bound_layout, bound_room):
-    """What :func:`enter` made of all tokens → the residual stream behind the block of tokens ``first … last − 1``, in
-    place; either all, or a part of a single sequence. In a cut block, its first rows are the answer for all sequences,
-    made with the first token. ``asking``: where each sequence begins among the tokens from ``first`` on; the rest as in
-    :func:`run_block`, which is also what it returns.
+    """Second half of a block: attention and feed-forward for the tokens ``first … last − 1``, in place.
+
+    :func:`enter` must have run for all tokens. The tokens are all of the batch, or a part of a single sequence. In a
+    cut block, the call that includes the batch's first token computes the results of all sequences, which are the first
+    rows of ``x``; other calls do nothing.
+
+    Args:
+        asking: int64 ``[sequences + 1]``, where each sequence begins among the tokens from ``first`` on.
+
+    Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`. Other arguments are those of :func:`run_block`.
     """
     own, room = opened(bound_layout), opened(bound_room)
     width, tokens, count = x.shape[1], x.shape[0], starts.shape[0] - 1
@@ -192,20 +222,21 @@ def finish(x, first, last, asking, starts, firsts, places, bound_layout, bound_r
     queries = rows_of(room.queries, first, stream.shape[0], width)
     context = rows_of(room.context, first, stream.shape[0], width)
     inside = attend(queries, keys, values, rows, starts, places, own.attention, room.attention, context, first)
-    real, left = leave(context, stream, own, room, x[first : first + stream.shape[0]])
-    if not (inside and left):
+    real, later_inside = after_attention(context, stream, own, room, x[first : first + stream.shape[0]])
+    if not (inside and later_inside):
         return OUTSIDE
     return 0 if real else NO_NUMBER
 
 
 @kernel
 def run_block(x, starts, firsts, places, bound_layout, bound_room):
-    """The residual stream through a block, in place.
+    """Run the residual stream through a block, in place.
 
     Args:
-        x: float32 ``[N, width]``. In a block that is cut to the first tokens, the first rows are the answer.
-        starts, firsts: int64 ``[sequences + 1]``, where each sequence begins, and 0, 1, 2 …. places: int64 ``[N]``,
-            positions in the text.
+        x: float32 ``[N, width]``. After a cut block, the first rows hold the results, one for each sequence.
+        starts: int64 ``[sequences + 1]``, where each sequence begins among the tokens.
+        firsts: the same if each sequence had one token: 0, 1, 2, …
+        places: int64 ``[N]``, position of each token in its text.
         bound_layout, bound_room: :class:`.bound.Bound` of a :class:`.layout.BlockLayout` and of a :class:`Room`.
 
     Returns 0, :data:`NO_NUMBER` or :data:`OUTSIDE`.

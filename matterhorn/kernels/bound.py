@@ -1,7 +1,7 @@
 """Arguments that many calls share, unpacked only once.
 
-A call with a hundred arrays inspects each of them. For a short sentence, that takes as long as the smaller stages of
-the work.
+Numba inspects every array that a call receives. With a hundred arrays and a short sentence, this takes as long as the
+smaller stages of the computation. A :class:`Bound` is unpacked once, and each call passes only its address.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from .lanes import I64, instruction
 
 
 class Bound:
-    """A nested tuple of contiguous arrays and numbers, as words of 64 bits that a kernel reads; see :func:`opened`.
+    """A nested tuple of contiguous arrays and numbers, flattened to 64-bit words that kernels read (:func:`opened`).
 
     Attributes:
-        value: the tuple, kept alive. address: where its words lie.
+        value: the tuple, which stays alive as long as this object.
+        address: memory address of the first word.
 
     Raises:
         ValueError: an array is not contiguous.
@@ -40,7 +41,7 @@ class Bound:
 
 
 def _words(value: Any) -> Iterator[int]:
-    """An array's data and sizes, a number's bits."""
+    """Yield the words of a value: of an array, its data pointer and sizes; of a number, its bits."""
     if isinstance(value, tuple):
         for part in value:
             yield from _words(part)
@@ -56,7 +57,7 @@ def _words(value: Any) -> Iterator[int]:
 
 
 class BoundType(types.Type):
-    """Of a :class:`Bound` for the compiler: ``held`` is the tuple's type."""
+    """Numba's type of a :class:`Bound`. ``held`` is the type of its tuple."""
 
     def __init__(self, held: Any):
         self.held = held
@@ -84,7 +85,7 @@ def _address(kind: Any, source: Any, tools: Any) -> NativeValue:
 
 @instruction
 def opened(typingctx: Any, bound: Any) -> Any:
-    """The tuple that a :class:`Bound` holds."""
+    """Return the tuple that a :class:`Bound` holds."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = builder.inttoptr(args[0], I64.as_pointer())
@@ -111,6 +112,7 @@ def opened(typingctx: Any, bound: Any) -> Any:
 
 
 def _array(context: Any, builder: Any, kind: Any, word: Any) -> Any:
+    """Build a contiguous array from the next words, its data pointer and sizes. It does not own its data."""
     view = make_array(kind)(context, builder)
     data = builder.inttoptr(word(), context.get_data_type(kind.dtype).as_pointer())
     shape = [word() for _ in range(kind.ndim)]

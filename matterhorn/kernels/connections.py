@@ -1,8 +1,12 @@
-"""Connections: by events, with sums over packed weights that are looked up, and as an integer product.
+"""Connections: by events, with sums that are looked up by packed weights, and as a plain integer product.
 
-Events are handled in groups of four inputs. A row of silent groups costs nothing. For a group with spikes, the sums of
-its κ over each of the 16 subsets of its inputs are computed once, one byte each. In a column of one-bit weights, the
-group's bits select one of these sums. A byte shuffle looks up 16 to 64 columns at once.
+Events are handled in groups of four inputs. A silent group costs nothing. For a group with spikes, the sums of its κ
+over each of the 16 subsets of its inputs are computed once, one byte each. In a column of one-bit weights, the group's
+four bits select one of these sums. A byte shuffle looks up 16 to 64 columns at once.
+
+Why nothing overflows: a table is made of κ with Σ |κ| ≤ :data:`MOST`, so its sums fit a byte; larger κ are split into
+parts. At most :data:`.lookup.PASS` such bytes are added in 16 bits, and potentials in 32 bits. A program is refused
+when it is loaded if its weights and codes could take a potential out of ± 2²⁴ (:data:`matterhorn.program.parts.REACH`).
 """
 
 from __future__ import annotations
@@ -20,24 +24,28 @@ from .ticks import EVENTS, SUMS, note, now
 
 SILENT = np.uint8(SILENT_SLOT)
 MOST = BIAS - 1
-"""Largest Σ |κ| of a group whose sums are looked up at once; larger κ are cut into parts."""
+"""Largest Σ |κ| of a group that takes one table of sums. The κ of other groups are split into parts."""
 PARTS = 4
-"""Parts of an input's κ that there is room for: κ is at most ``PARTS * MOST`` in size."""
+"""Number of parts of an input's κ that there is room for, so |κ| is at most ``PARTS * MOST``."""
 _GROUPS, _LARGE = np.uint64(2**16 - 1), np.uint64(16)
-"""What :func:`.lookup.group_events` finds."""
+"""Mask and shift for the word that :func:`.lookup.group_events` returns."""
 ROWS = 32
-"""Rows that are listed before weights are added for them: weights of three words of columns stay in the first cache."""
+"""Rows that are listed before weights are added for them. The weights of three words of columns then stay in the
+first-level cache."""
 
 
 class Lists(NamedTuple):
-    """What rows with spikes are turned into, and room for it.
+    """Buffers for the groups with spikes of some rows. Each group has a table of sums.
 
     Attributes:
-        padded: a row of slots, uint8 ``[1, n]``, n a multiple of 64.
-        parts: int16 ``[groups + 1, 4]``, see :func:`.lookup.group_events`; the last is spare.
-        order: numbers of groups, int32 ``[most]``. tables: uint8 ``[most, 16]``. starts: where each row's begin, int64
-            ``[ROWS + 1]``. totals: Σ κ of each row, int64 ``[ROWS]``.
-        spent: ticks by stage, int64 (see :mod:`.ticks`), or None.
+        padded: one row of slots, padded with silence, uint8 ``[1, n]``, n a multiple of 64.
+        parts: κ by group, int16 ``[groups + 1, 4]``, see :func:`.lookup.group_events`. The last row is for groups that
+            are split into parts.
+        order: number of each listed group, int32 ``[most]``.
+        tables: its sums, uint8 ``[most, 16]``, see :func:`.lookup.tabulate`.
+        starts: where the groups of each row begin, int64 ``[rows + 1]``.
+        totals: Σ κ of each row, int64 ``[rows]``.
+        spent: int64, ticks by stage (:mod:`.ticks`), or None.
     """
 
     padded: NDArray[np.uint8]
@@ -50,7 +58,7 @@ class Lists(NamedTuple):
 
 
 def lists_for(neurons: int, rows: int, spent: NDArray[np.int64] | None = None) -> Lists:
-    """Room for ``rows`` rows of so many neurons."""
+    """Make room for ``rows`` rows of ``neurons`` neurons."""
     groups = -(-neurons // LANES) * (LANES // GROUP)
     most = rows * groups * GROUP * PARTS
     return Lists(
@@ -66,14 +74,17 @@ def lists_for(neurons: int, rows: int, spent: NDArray[np.int64] | None = None) -
 
 @kernel
 def copy(source, target):
-    """All of ``source [n]`` to the beginning of ``target``."""
+    """Copy ``source [n]`` to the beginning of ``target``."""
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
 @kernel
 def list_parts(lists, group, events):
-    """A group whose κ are too large for one table: once for each part of each of them. Returns how many are listed."""
+    """List a group whose κ are too large for one table, once for each part of each κ.
+
+    ``events``: how many are listed already. Returns how many are listed then.
+    """
     spare = lists.parts.shape[0] - 1
     lists.parts[spare] = 0
     for i in range(GROUP):
@@ -91,8 +102,10 @@ def list_parts(lists, group, events):
 
 @kernel
 def list_rows(slots, first, rows, code, lists):
-    """List, for ``rows`` rows of ``slots uint8 [all, n]`` from ``first`` on, the groups of inputs with spikes. False
-    where a slot is outside the window."""
+    """List the groups with spikes of ``rows`` rows of ``slots uint8 [all, n]``, from row ``first`` on.
+
+    Returns False if a slot is outside the window.
+    """
     neurons, padded, late, events = slots.shape[1], code.silence.shape[0], np.uint64(0), 0
     parts, order, tables, totals = lists.parts, lists.order, lists.tables, lists.totals
     for row in range(rows):
@@ -122,8 +135,11 @@ def list_rows(slots, first, rows, code, lists):
 
 @kernel
 def add_rows(planes, plane, word, three, lists, out, first, rows):
-    """Add what the lists say for three words of columns, or one, to rows of ``out int32 [all, 64 · words]`` from
-    ``first`` on; the first plane begins with the offset."""
+    """Add the looked-up sums of listed rows to ``out int32 [all, 64 · words]``, from row ``first`` on.
+
+    This covers one plane, and the columns of three words (or, if not ``three``, one) from ``word`` on. The first plane
+    begins with the offset and the weights' floor, and overwrites ``out``.
+    """
     choices, factor, order, tables = planes.choices, planes.factors[plane], lists.order, lists.tables
     for row in range(rows):
         begin, last, fresh = lists.starts[row], lists.starts[row + 1], plane == 0
@@ -142,10 +158,15 @@ def add_rows(planes, plane, word, three, lists, out, first, rows):
 
 @kernel
 def integrate(slots, code, planes, lists, out):
-    """Events through packed weights.
+    """Send events through packed weights.
 
-    ``slots uint8 [rows, in]``, ``code`` and ``planes`` as in :mod:`.layout`, room as :func:`lists_for` makes it →
-    potentials ``out int32 [rows, 64 · words]``. Returns False where a slot is outside the window.
+    Args:
+        slots: uint8 ``[rows, in]``.
+        code, planes: :class:`.layout.CodeLayout` of the neurons that send, :class:`.layout.Planes`.
+        lists: buffers, from :func:`lists_for`.
+        out: int32 ``[rows, 64 · words]``, set to the potentials.
+
+    Returns False if a slot is outside the window.
     """
     words, together = planes.choices.shape[1], lists.totals.shape[0]
     for begin in range(0, slots.shape[0], together):
@@ -165,7 +186,7 @@ def integrate(slots, code, planes, lists, out):
 
 @kernel
 def product(kappa, rows, offset, out):
-    """The closed form: out[i, j] = offset[j] + Σ_k κ[i, k] · w[k, j], in integers.
+    """Compute potentials in closed form: out[i, j] = offset[j] + Σ_k κ[i, k] · rows[k, j].
 
     ``kappa int16 [n, in]``, ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
     """
@@ -179,5 +200,5 @@ def product(kappa, rows, offset, out):
 
 
 def words_for(columns: int) -> int:
-    """Words that hold a bit for each column."""
+    """Number of 64-bit words that hold one bit for each column."""
     return -(-columns // LANES)

@@ -1,4 +1,4 @@
-"""Count what populations do, for the trace."""
+"""Count levels and spikes of populations, for the trace."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from .connections import SILENT
 
 @kernel
 def count_rows(levels, slots, code, histogram, events):
-    """Counts of ``levels``, ``slots uint8 [rows, n]``: adds to ``histogram int64 [n, T + 1]``, writes spikes of each
-    row ``events int64 [rows]``; returns Σ|κ| in steps of κ."""
+    """Count the levels and spikes of a population.
+
+    Args:
+        levels, slots: uint8 ``[rows, n]``.
+        code: :class:`.layout.CodeLayout`.
+        histogram: int64 ``[n, T + 1]``, to which the number of times that each neuron had each level is added.
+        events: int64 ``[rows]``, set to the number of spikes of each row.
+
+    Returns Σ |κ| over all spikes, in steps of κ.
+    """
     total = np.int64(0)
     for i in range(slots.shape[0]):
         own = np.int64(0)
@@ -26,9 +34,17 @@ def count_rows(levels, slots, code, histogram, events):
 
 @kernel
 def count_squares(levels, slots, code, rows, starts, histogram, events):
-    """The same of attention probabilities, flat: heads · queries · keys of each sequence end to end. ``rows``,
-    ``starts``: int64 ``[sequences + 1]``, where it begins among queries and keys; ``histogram [heads, T + 1]``,
-    ``events [sequences]``."""
+    """Count the levels and spikes of attention probabilities.
+
+    Args:
+        levels, slots: uint8, flat: heads · queries · keys of each sequence, end to end.
+        code: :class:`.layout.CodeLayout`, the same for all probabilities.
+        rows, starts: int64 ``[sequences + 1]``, where each sequence begins among the queries and among the keys.
+        histogram: int64 ``[heads, T + 1]``, to which counts are added.
+        events: int64 ``[sequences]``, set to the number of spikes of each sequence.
+
+    Returns Σ |κ| over all spikes, in steps of κ.
+    """
     total, place = np.int64(0), 0
     for s in range(starts.shape[0] - 1):
         size, own = (rows[s + 1] - rows[s]) * (starts[s + 1] - starts[s]), np.int64(0)

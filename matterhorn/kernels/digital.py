@@ -2,6 +2,8 @@
 
 They are bit-identical to the torch definitions in :mod:`matterhorn.nn.digital`. Sums are over integers, so their order
 does not matter. Floating-point operations are single IEEE operations in the order of the definition.
+
+Several kernels return whether all values that they met were numbers. If not, their output means nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ FRACTION, LIMIT = np.float32(fixed.FRACTION), np.float32(fixed.LIMIT)
 
 @kernel
 def quantize(x, pitch, zero, top, levels):
-    """clamp(round(x / p) + z). ``x float32 [rows, n]``, ``pitch float32 [n]``, ``zero int16 [n]`` → ``levels uint8
-    [rows, n]``.
+    """Quantize real values: clamp(round(x / pitch) + zero).
 
-    Returns False where x is no number.
+    ``x float32 [rows, n]``, ``pitch float32 [n]``, ``zero int16 [n]`` → ``levels uint8 [rows, n]``. Returns False if
+    there is a NaN in x.
     """
     real, low, high = True, np.float32(0), np.float32(top)
     for i in range(x.shape[0]):
@@ -38,9 +40,10 @@ def quantize(x, pitch, zero, top, levels):
 
 @kernel
 def reach(potentials, left, limits, levels):
-    """The level that each potential reaches, for the columns from ``left`` on.
+    """Compute the level that each potential reaches.
 
-    ``potentials int32 [rows, all]``, ``limits`` as in :mod:`.layout` → ``levels uint8 [rows, n]``, all contiguous.
+    Columns ``left`` to ``left + n − 1`` of ``potentials int32 [rows, all]`` → ``levels uint8 [rows, n]``; ``limits`` is
+    :class:`.layout.Limits`. All arrays are contiguous.
     """
     rows, columns = levels.shape
     table, lines, top = limits.table, limits.lines, np.float32(limits.table.shape[0])
@@ -63,7 +66,10 @@ def reach(potentials, left, limits, levels):
 
 @kernel
 def encode(levels, code, slots):
-    """Slots of levels: T − q, or SILENT within the dead zone. ``uint8 [rows, n] → uint8 [rows, n]``."""
+    """Turn levels into slots: T − q, or SILENT within the dead zone. ``uint8 [rows, n] → uint8 [rows, n]``.
+
+    A level lies within the dead zone if it is at most 2k above ``code.low``, modulo 256.
+    """
     low, width, high = code.low, np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for i in range(levels.shape[0]):
         for j in range(levels.shape[1]):
@@ -73,7 +79,7 @@ def encode(levels, code, slots):
 
 @kernel
 def code_values(x, pitch, code, levels, slots):
-    """Real values → levels and slots, :func:`quantize` and :func:`encode` in one call."""
+    """Turn real values into levels and slots: :func:`quantize`, then :func:`encode`."""
     real = quantize(x, pitch, code.zero, code.top, levels)
     encode(levels, code, slots)
     return real
@@ -81,16 +87,17 @@ def code_values(x, pitch, code, levels, slots):
 
 @kernel
 def fire(potentials, left, limits, code, levels, slots):
-    """Potentials → levels and slots, :func:`reach` and :func:`encode` in one call."""
+    """Turn potentials into levels and slots: :func:`reach`, then :func:`encode`."""
     reach(potentials, left, limits, levels)
     encode(levels, code, slots)
 
 
 @kernel
 def store(potentials, left, limits, bits, operand):
-    """Potentials, the columns from ``left`` on → stored keys or values: ±1 for one bit, else a signed integer.
+    """Turn potentials into stored keys or values: ±1 for one bit, else the level minus 2^(bits − 1).
 
-    ``potentials int32 [rows, all]``, ``limits`` of 2^bits − 1 levels → ``operand int8 [rows, n]``, contiguous.
+    Columns ``left`` to ``left + n − 1`` of ``potentials int32 [rows, all]`` → ``operand int8 [rows, n]``, contiguous;
+    ``limits`` has 2^bits − 1 thresholds for each neuron.
     """
     reach(potentials, left, limits, operand.view(np.uint8))
     middle = np.int8(1 << (bits - 1))
@@ -101,10 +108,11 @@ def store(potentials, left, limits, bits, operand):
 
 @kernel
 def head(x, weights, scale, bias, parts, out):
-    """8-bit weights on fixed-point inputs: (Σ w · x) / 2¹² · scale + bias, the sum in integers.
+    """Apply a linear map with 8-bit weights to fixed-point inputs: (Σ w · x) / 2¹² · scale + bias, summed in integers.
 
     ``x float32 [rows, in]``, ``weights int8 [out, in]`` → ``out float32 [rows, out]``. The fixed-point inputs are split
-    at their tenth bit into ``parts int32 [2, in]``, so that both sums stay in int32 up to 2¹⁴ inputs.
+    at their tenth bit into ``parts int32 [2, in]`` (a buffer), so that the sums of both parts stay in int32 up to 2¹⁴
+    inputs. Returns False if there is a NaN in x.
     """
     high, low, real = parts[0], parts[1], True
     for i in range(x.shape[0]):
@@ -129,15 +137,18 @@ def head(x, weights, scale, bias, parts, out):
 
 @kernel
 def power_of_two(x):
-    """The power of two next to x > 0: above √2·2ⁿ the larger one."""
+    """Return the power of two nearest to x > 0 by ratio: from √2 · 2ⁿ on, 2ⁿ⁺¹."""
     mantissa, exponent = math.frexp(x)
     return math.ldexp(1.0, exponent - 1 if mantissa < math.sqrt(0.5) else exponent)
 
 
 @kernel
 def norm_row(values, integers, weight, bias, eps, shift):
-    """LayerNorm of one row, float32 ``[n]``, in place, from exact integer moments; False where a value is no number.
-    Room: ``integers int32 [n]``."""
+    """Apply LayerNorm to one row, float32 ``[n]``, in place, with exact integer sums of x and x².
+
+    ``integers int32 [n]`` is a buffer. ``shift``: multiply by a power of two instead of the inverse deviation. Returns
+    False if there is a NaN among the values.
+    """
     real, total, squares, count = True, np.int64(0), np.int64(0), values.shape[0]
     for j in range(count):
         value = values[j]
@@ -161,10 +172,10 @@ def norm_row(values, integers, weight, bias, eps, shift):
 
 @kernel
 def settle(potentials, readout, residual, integers, out):
-    """Read-out, residual and LayerNorm: norm(a · scale + bias + residual).
+    """Add potentials a to the residual stream, and normalize: norm(a · scale + bias + residual).
 
-    ``potentials int32 [rows, n or more]``, ``residual``, ``out float32 [rows, n]``; room: ``integers int32 [n]``.
-    Returns False where a value is no number.
+    ``potentials int32 [rows, n or more]``, ``residual float32 [rows, n]`` → ``out float32 [rows, n]``; ``integers int32
+    [n]`` is a buffer. Returns False if there is a NaN.
     """
     columns, real = residual.shape[1], True
     scale, bias = readout.scale, readout.bias
@@ -178,10 +189,16 @@ def settle(potentials, readout, residual, integers, out):
 
 @kernel
 def embed(word, position, segment, tokens, places, types, weight, shift, eps, integers, out):
-    """Embeddings and their norm.
+    """Add up the word, position and segment embeddings of each token, and normalize them.
 
-    ``word``, ``position``, ``segment``: :class:`.layout.Table`; numbers int64 ``[N]``; the norm's weight and shift
-    float32 ``[n]``; room: ``integers int32 [n]`` → ``out float32 [N, n]``. Returns False where a value is no number.
+    Args:
+        word, position, segment: :class:`.layout.Table`.
+        tokens, places, types: row of each table for each token, int64 ``[N]``.
+        weight, shift, eps: weight and bias of the norm, float32 ``[n]``, and its epsilon.
+        integers: int32 ``[n]``, a buffer.
+        out: float32 ``[N, n]``.
+
+    Returns False if there is a NaN.
     """
     columns, real = out.shape[1], True
     for i in range(out.shape[0]):

@@ -1,6 +1,6 @@
-"""Vector instructions that compiled loops do not produce.
+"""Vector instructions that numba does not produce from loops.
 
-They are built in LLVM IR, so that any processor can run them.
+They are built in LLVM IR, so they run on any processor. In all of them, arrays must be contiguous.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ LANES = 64
 """Neurons in a word of packed weights."""
 
 SCAN = 32
-"""Neurons that :func:`spiking` looks at in one go."""
+"""Neurons that :func:`spiking` examines at once."""
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 def vector(kind: ir.Type, lanes: int = LANES) -> ir.Type:
-    """So many numbers of a kind."""
+    """Return the type of a vector of ``lanes`` numbers."""
     return ir.VectorType(kind, lanes)
 
 
 def splat(builder: Any, value: Any, kind: ir.Type, lanes: int = LANES) -> Any:
-    """One number in every lane."""
+    """Return a vector with the same number in every lane."""
     first = builder.insert_element(ir.Constant(vector(kind, lanes), ir.Undefined), value, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, first, ir.Constant(vector(I32, lanes), [0] * lanes))
 
 
 @instruction
 def lowest_bit(typingctx: Any, word: Any) -> Any:
-    """Place of the lowest bit that is set; 64 for none. ``uint64 → int64``."""
+    """Return the index of the lowest bit that is set, or 64 if none is. ``uint64 → int64``."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -45,12 +45,12 @@ def lowest_bit(typingctx: Any, word: Any) -> Any:
 
 
 def at(builder: Any, data: Any, place: Any, kind: ir.Type) -> Any:
-    """Where a vector begins."""
+    """Return a pointer to the vector of type ``kind`` that begins at ``data[place]``."""
     return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
 
 
 def rows_from(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
-    """The data of a contiguous array from its ``row`` on (a view would be counted by every call)."""
+    """Return a pointer to row ``row`` of a contiguous array. (A view would cost a reference count in every call.)"""
     own = make_array(kind)(context, builder, array)
     length = ir.Constant(I64, 1)
     for size in cgutils.unpack_tuple(builder, own.shape)[1:]:
@@ -60,7 +60,7 @@ def rows_from(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> An
 
 @instruction
 def rows_of(typingctx: Any, flat: Any, first: Any, rows: Any, columns: Any) -> Any:
-    """``rows`` rows of so many columns in a flat, contiguous array, from row ``first`` on."""
+    """Return a view ``[rows, columns]`` of a flat, contiguous array, from row ``first`` on."""
     kind = types.Array(flat.dtype, 2, "C", readonly=not flat.mutable)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -74,7 +74,7 @@ def rows_of(typingctx: Any, flat: Any, first: Any, rows: Any, columns: Any) -> A
 
 
 def _scanner(lanes: int, quiet: int) -> Any:
-    """A look at ``lanes`` integers at once, of 8 or 16 bits and contiguous: which of them are not ``quiet``."""
+    """Make an instruction that finds which of ``lanes`` integers of 8 or 16 bits differ from ``quiet``."""
 
     @instruction
     def scan(typingctx: Any, values: Any, start: Any) -> Any:
@@ -92,17 +92,17 @@ def _scanner(lanes: int, quiet: int) -> Any:
 
 
 spiking = _scanner(SCAN, -1)
-"""``spiking(slots, start)``: which of the 32 slots (uint8) from place ``start`` of a contiguous array on are spikes:
-a word with a bit for each."""
+"""``spiking(slots, start)``: bit i of the returned word says whether ``slots[start + i]`` (uint8) is a spike, for 32 i.
+"""
 
-driven = _scanner(LANES, 0)
-"""``driven(kappa, start)``: which of the 64 κ (int8 or int16) from ``start`` are not 0: a word with a bit for each."""
+nonzero = _scanner(LANES, 0)
+"""``nonzero(kappa, start)``: bit i of the returned word says whether ``kappa[start + i]`` (int8 or int16) is not 0, for
+64 i."""
 
 
 @instruction
-def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
-    """Which of the 32 values (float32, contiguous) from ``start`` on are at least ``least``: a word with a bit for
-    each."""
+def at_least(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
+    """Return a word whose bit i says whether ``values[start + i]`` (float32) is at least ``least``, for 32 i."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(ir.FloatType(), SCAN)
@@ -115,9 +115,11 @@ def reaching(typingctx: Any, values: Any, start: Any, least: Any) -> Any:
 
 
 @instruction
-def unlike(typingctx: Any, values: Any, start: Any, others: Any, place: Any) -> Any:
-    """Which of the 32 values from ``start`` on differ from ``others`` from ``place`` on (both float32, contiguous): a
-    word with a bit for each."""
+def differing(typingctx: Any, values: Any, start: Any, others: Any, place: Any) -> Any:
+    """Return a word whose bit i says whether ``values[start + i]`` differs from ``others[place + i]``, for 32 i.
+
+    Both are float32. NaN differs from everything.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(ir.FloatType(), SCAN)
@@ -132,17 +134,20 @@ def unlike(typingctx: Any, values: Any, start: Any, others: Any, place: Any) -> 
 
 
 SIDE = 16
-"""Rows and columns that :func:`turn` turns in one go."""
+"""Rows and columns of the square that :func:`transpose` transposes."""
 
 
 @instruction
-def turn(
+def transpose(
     typingctx: Any, rows: Any, first: Any, last: Any, left: Any, kept: Any, out: Any, start: Any, stride: Any
 ) -> Any:
-    """A square of bytes, transposed and widened: ``out[start + i · stride + j] = rows[first + j, left + i]`` for i and
-    j below :data:`SIDE`, and 0 from j = ``kept`` on.
+    """Transpose a square of bytes and widen them: ``out[start + i · stride + j] = rows[first + j, left + i]``.
 
-    ``rows int8 [n, width]``; none is read behind row ``last``. ``out``: integers, flat. Both contiguous.
+    i and j run from 0 to :data:`SIDE` − 1. From j = ``kept`` on, 0 is written instead.
+
+    Args:
+        rows: int8 ``[n, width]``. No row after ``last`` is read.
+        out: integers, flat.
     """
     place = types.intp
     own: Any = out.dtype
@@ -161,7 +166,7 @@ def turn(
             ir.Constant(vector(I32, SIDE), [k for i in range(begin, begin + half) for k in (i, i + SIDE)])
             for begin in (0, half)
         )
-        for _ in range(4):  # each line is woven with that half a square away; 2⁴ = SIDE
+        for _ in range(4):  # in each of log2(SIDE) rounds, lines half a square apart are interleaved
             pairs = list(zip(lines[:half], lines[half:], strict=True))
             lines = [builder.shuffle_vector(*pair, order) for pair in pairs for order in (low, high)]
         numbers = ir.Constant(vector(I64, SIDE), list(range(SIDE)))
@@ -190,11 +195,11 @@ def add_events(
     out: Any,
     start: Any,
 ) -> Any:
-    """``out[start + i] = base[own + i] + Σ_e factors[e] · table[order[e] · stride + column + i]`` over the first
-    ``count`` events, for i below :data:`SCAN`.
+    """Add up rows of integers.
 
-    ``order`` and ``factors int32``; ``table``, ``base`` and ``out`` are integers, sums as wide as ``out``; all
-    contiguous.
+    ``out[start + i] = base[own + i] + Σ_e factors[e] · table[order[e] · stride + column + i]``, over the events 0 to
+    ``count − 1``, for i from 0 to :data:`SCAN` − 1. ``order`` and ``factors`` are int32. ``table``, ``base`` and
+    ``out`` are integers; sums have the width of ``out``.
     """
     place = types.intp
     lane = ir.IntType(out.dtype.bitwidth)
@@ -228,19 +233,22 @@ def add_events(
 
 
 EVENTS_AT_ONCE = 4
-"""Events that :func:`add_rows` takes at a time."""
+"""Events that :func:`add_real_rows` takes at a time."""
 
 _SUMS = ir.VectorType(ir.FloatType(), LANES)
 _ONCE = ("contract",)
-"""A product and the sum after it may be rounded once."""
+"""LLVM's flag that allows a product and the addition after it to be rounded only once."""
 
 
 @instruction
-def add_rows(typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, last: Any, out: Any, start: Any) -> Any:
-    """``out[start + j] = Σ_e kept[e] · matrix[order[e], j]`` over events ``first … last − 1``, for 64 columns j.
+def add_real_rows(
+    typingctx: Any, matrix: Any, order: Any, kept: Any, first: Any, last: Any, out: Any, start: Any
+) -> Any:
+    """Add up rows of real numbers: ``out[start + j] = Σ_e kept[e] · matrix[order[e], j]``, for 64 columns j.
 
-    Their number is a multiple of :data:`EVENTS_AT_ONCE`. ``matrix float32 [rows, 64]``, ``order uint16``, ``kept`` and
-    ``out float32``, all contiguous. Two sums run side by side, so that additions need not wait for each other.
+    e runs over the events ``first … last − 1``, whose number is a multiple of :data:`EVENTS_AT_ONCE`. ``matrix`` is
+    float32 ``[rows, 64]``, ``order`` uint16, ``kept`` and ``out`` float32. There are two partial sums, so that an
+    addition does not have to wait for the one before it.
     """
     place = types.intp
 

@@ -1,4 +1,4 @@
-"""Arrays in the form that kernels take: named tuples of arrays that belong together."""
+"""The arguments of kernels: named tuples of arrays that belong together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 
 
 class CodeLayout(NamedTuple):
-    """A population's code, spread over its ``n`` neurons.
+    """A population's code (:class:`matterhorn.coding.Code`), with one entry for each of its ``n`` neurons.
 
     Attributes:
-        silent: silent levels, int16 ``[n]``. low: the first level of the dead zone, uint8 ``[n]`` (of one below 0, its
-            byte). reference: silent values in steps of κ, int16 ``[n]``.
-        unit: steps of κ per level. top: T. dead_zone: k.
-        zero: zero points, int16 ``[n]``. constant: what silence stands for, reference − unit · zero, int32 ``[n]``.
-        silence: the reference again, n rounded up to a multiple of 64.
+        silent: silent level m of each neuron, int16 ``[n]``.
+        low: lowest level of the dead zone, m − k modulo 256, uint8 ``[n]``.
+        reference: silent value r of each neuron in steps of κ, int16 ``[n]``.
+        unit: steps of κ per level.
+        top: highest level T.
+        dead_zone: k.
+        zero: zero point of each neuron, int16 ``[n]``.
+        constant: what silence stands for, reference − unit · zero, in steps of κ, int32 ``[n]``.
+        silence: ``reference``, padded with zeros to a multiple of 64 neurons.
     """
 
     silent: NDArray[np.int16]
@@ -31,12 +35,12 @@ class CodeLayout(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """When a neuron reaches its levels.
+    """Thresholds, which turn the potentials of ``n`` neurons into levels.
 
     Attributes:
-        table: thresholds, int32 ``[T, n]``: level ≥ l where the potential reaches number l.
-        lines: the same as ⌊slope · potential + shift⌋ within 0 … T, float32 ``[2, n]``, slopes first; without columns
-            where that does not give the same level for every potential.
+        table: int32 ``[T, n]``. A neuron has level l or more if its potential is at least ``table[l - 1]``.
+        lines: slopes and shifts, float32 ``[2, n]``, with which the level is ⌊slope · potential + shift⌋, limited to
+            0 … T. It has no columns (``[2, 0]``) unless this gives the level of the table for every integer potential.
     """
 
     table: NDArray[np.int32]
@@ -44,12 +48,15 @@ class Limits(NamedTuple):
 
 
 class Planes(NamedTuple):
-    """Weights as bit planes: w = floor + Σ_p factors[p] · bit_p, a bit per synapse and plane.
+    """Integer weights as bit planes: w = floor + Σ_p factors[p] · bit_p, with one bit per synapse and plane.
 
     Attributes:
-        choices: the bits of four inputs together, a number 0 … 15: uint8 ``[planes, words, groups, 64]``, 64 columns to
-            a word and four inputs to a group; the first input is the lowest bit. factors: int32 ``[planes]``.
-        offset: what the silent state adds, int32 ``[64 · words]``.
+        choices: uint8 ``[planes, words, groups, 64]``, numbers 0 … 15. Columns are divided into words of 64 and inputs
+            into groups of four. A number holds a column's bits of the four inputs of a group, the first input in the
+            lowest bit.
+        factors: int32 ``[planes]``.
+        floor: smallest weight.
+        offset: contribution of the silent state, int32 ``[64 · words]``.
     """
 
     choices: NDArray[np.uint8]
@@ -59,8 +66,14 @@ class Planes(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """From potentials to the residual stream: real value a · scale + bias, then a norm's weight and shift; all float32
-    ``[n]``. ``by_shifts``: divisions are shifts."""
+    """How integer potentials are added to the residual stream, and the LayerNorm that follows.
+
+    Attributes:
+        scale, bias: a potential a stands for the real value a · scale + bias, float32 ``[n]``.
+        weight, shift: weight and bias of the norm, float32 ``[n]``.
+        eps: epsilon of the norm.
+        by_shifts: whether the norm divides by a power of two.
+    """
 
     scale: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -71,17 +84,21 @@ class Readout(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows in bytes with a scale each: int8 ``[rows, n]``, float32 ``[rows]``."""
+    """A table of embeddings: ``rows`` int8 ``[rows, n]``, and a ``scale`` for each row, float32 ``[rows]``."""
 
     rows: NDArray[np.int8]
     scale: NDArray[np.float32]
 
 
 class SoftmaxLayout(NamedTuple):
-    """``table``: exp in steps of the score's scale, float32. ``scale``: of the probabilities' levels, float32.
+    """How integer scores become attention probabilities.
 
-    ``bias``: what is added to a score, in the same steps, for every distance of a key from the token that asks, int32
-    ``[heads, 2 · longest − 1]``; without columns where nothing is.
+    Attributes:
+        table: float32; entry i stands for exp(−i steps of the score), as a whole number up to 2¹⁴. The last one is 0.
+        bias: relative position bias in steps of the score, int32 ``[heads, 2 · longest − 1]``, by the position of the
+            key minus that of the query, plus longest − 1. It has no columns if there is no bias.
+        scale: real value of a level of the probabilities.
+        by_shifts: whether divisions are by powers of two.
     """
 
     table: NDArray[np.float32]
@@ -91,7 +108,10 @@ class SoftmaxLayout(NamedTuple):
 
 
 class AttentionLayout(NamedTuple):
-    """``queries``, ``probabilities``: their codes; silence of probabilities is the same for all."""
+    """Attention: the number of heads, the codes of queries and probabilities, and the softmax.
+
+    All probabilities have the same silent level, so their code has a single neuron.
+    """
 
     heads: int
     queries: CodeLayout
@@ -100,32 +120,33 @@ class AttentionLayout(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """A population that is made of real values. ``pitch``: distance of two levels, float32 ``[n]``."""
+    """A population whose levels are quantized real values. ``pitch``: real distance of two levels, float32 ``[n]``."""
 
     pitch: NDArray[np.float32]
     code: CodeLayout
 
 
 class Fired(NamedTuple):
-    """A population that fires from potentials."""
+    """A population whose levels follow from potentials."""
 
     limits: Limits
     code: CodeLayout
 
 
 class Stored(NamedTuple):
-    """Keys or values of so many bits."""
+    """Keys or values, stored with ``bits`` bits per element."""
 
     limits: Limits
     bits: int
 
 
 class BlockLayout(NamedTuple):
-    """A block, for :func:`.block.run_block`.
+    """All parts of a block, for :func:`.block.run_block`.
 
     Attributes:
-        cut: whether only the first token of a sequence leaves it. entry: query, key and value; in a cut block key and
-            value, and ``query`` alone (else the same as ``entry``).
+        cut: whether the block computes only the first token of each sequence.
+        entry: weights of query, key and value side by side; in a cut block, those of key and value.
+        query: weights of the query in a cut block; else the same as ``entry``.
     """
 
     cut: bool

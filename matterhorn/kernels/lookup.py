@@ -1,4 +1,4 @@
-"""Look up sums: what four inputs with spikes add to a column is one of 16 sums, selected by the column's weights.
+"""Look up sums: four inputs with spikes add one of 16 sums to a column, which the column's four bits select.
 
 The vector instructions are built in LLVM IR. Only the look-up itself, a byte shuffle, is specific to the processor.
 """
@@ -15,16 +15,16 @@ from numba.np.arrayobj import make_array
 from .lanes import I8, I16, I32, I64, LANES, at, instruction, rows_from, splat, vector
 
 GROUP = 4
-"""Inputs whose spikes are looked up together."""
+"""Inputs that form a group."""
 
 ENTRIES = 2**GROUP
-"""Sums that a group has: one for each choice of its inputs."""
+"""Number of sums of a group: one for each subset of its inputs."""
 
 BIAS = 128
-"""What is added to a sum of at most 127 in size, so that it is a byte without a sign."""
+"""Added to each sum, which lies within ± 127, so that it becomes an unsigned byte."""
 
 PASS = 2**16 // 2**8
-"""Events whose entries, bytes without a sign, are added up in 16 bits."""
+"""Number of unsigned bytes whose sum certainly fits into 16 bits."""
 
 _GROUPS = LANES // GROUP
 
@@ -43,11 +43,20 @@ def group_events(
     totals: Any,
     place: Any,
 ) -> Any:
-    """κ of 64 slots of a row from ``start`` on, unit · (T − slot) − ``silence``; 0 in silence, and beyond slot T.
+    """Compute κ of 64 neurons and find their groups with spikes.
 
-    ``slots uint8 [rows, n]``, ``silence int16 [n]``, contiguous → κ, ``parts int16 [groups, GROUP]``; Σ κ, which must
-    fit 16 bits, is added to ``totals int64`` at ``place``. Returns which of the 16 groups hold a spike, bits 0 to 15 of
-    a word; in which of them Σ |κ| > ``most``, bits 16 to 31; and, from bit 32 on, which hold a spike beyond slot T.
+    κ is unit · (T − slot) − silence, and 0 for silence and for slots after T.
+
+    Args:
+        slots: uint8 ``[rows, n]``. Neurons ``start`` to ``start + 63`` of a ``row`` are read.
+        top, unit: T, and steps of κ per level.
+        silence: int16 ``[n]``, silent values in steps of κ.
+        most: largest Σ |κ| of a group that takes one table.
+        parts: int16 ``[groups, GROUP]``, set to κ.
+        totals: int64; Σ κ of the 64 neurons, which must fit into 16 bits, is added at ``place``.
+
+    Returns a word with three bits for each of the 16 groups: bit g says whether group g has a spike, bit 16 + g whether
+    its Σ |κ| exceeds ``most``, and bit 32 + g whether it has a spike after slot T.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -89,7 +98,7 @@ def group_events(
 
 
 def _pairs(builder: Any, numbers: Any, bits: int, kind: Any = None) -> Any:
-    """Of numbers of twice so many ``bits`` (of ``kind``) the sums of both halves."""
+    """Add the lower and upper half of each number; a half has ``bits`` bits. ``kind``: type to read the numbers as."""
     numbers = numbers if kind is None else builder.bitcast(numbers, kind)
     kind = numbers.type
     low = builder.and_(numbers, ir.Constant(kind, [2**bits - 1] * kind.count))
@@ -98,10 +107,10 @@ def _pairs(builder: Any, numbers: Any, bits: int, kind: Any = None) -> Any:
 
 @instruction
 def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, event: Any) -> Any:
-    """The 16 sums of a group's κ over each choice of its inputs, and :data:`BIAS`.
+    """Make a group's table: the sums of its κ over each subset of its inputs, plus :data:`BIAS`.
 
-    ``parts int16 [groups, GROUP]`` of sizes that together are at most 127 → ``tables uint8 [events, ENTRIES]``; entry c
-    is over the inputs whose bit is set in c.
+    ``parts int16 [groups, GROUP]``, whose Σ |κ| is at most 127 → ``tables uint8 [events, ENTRIES]``. Entry c is the sum
+    over the inputs whose bit is set in c.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -121,7 +130,9 @@ def tabulate(typingctx: Any, parts: Any, group: Any, tables: Any, event: Any) ->
 
 
 def byte_shuffle(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, Any], Any]]:
-    """This processor's look-up of bytes: how many at a time, and how ``(builder, table, choices)`` is said."""
+    """Return how many bytes this processor looks up at once, and a function ``(builder, table, choices)`` that builds
+    the look-up.
+    """
     triple, _, features = context.codegen().magic_tuple()
     known = set(features.split(","))
     for needed, lanes, name in (
@@ -142,7 +153,7 @@ def byte_shuffle(context: Any, module: Any) -> tuple[int, Callable[[Any, Any, An
 
 
 def _chosen(builder: Any, table: Any, choices: Any) -> Any:
-    """The same on any processor: of all entries the one that is asked for."""
+    """Build the look-up for any processor, which compares the choices with each entry's number."""
     found = ir.Constant(table.type, None)
     for c in range(ENTRIES):
         hit = builder.icmp_unsigned("==", choices, ir.Constant(choices.type, [c] * ENTRIES))
@@ -152,13 +163,16 @@ def _chosen(builder: Any, table: Any, choices: Any) -> Any:
 
 
 def _adder(words: int) -> Any:
-    """The inner loop of an event-driven connection over ``words`` words of columns, sums held in registers.
+    """Make the inner loop of an event-driven connection, for ``words`` words of columns. Sums are held in registers.
 
-    ``add(choices, plane, word, order, tables, first, last, factor, base, fresh, start, out, target)``: for events
-    ``first … last − 1``, at most :data:`PASS`, each a group ``order`` of inputs with a table of sums
-    (:func:`tabulate`): out[target, j] = base + start + factor · Σ entry, for the columns j from 64·``word`` on. The
-    entry is the one that ``choices uint8 [planes, words, groups, 64]`` names, the base base[j] if it is ``fresh``, else
-    out[target, j].
+    It is ``add(choices, plane, word, order, tables, first, last, factor, base, fresh, start, out, target)``, and sets
+    out[target, j] = begin + start + factor · Σ_e tables[e, choices[plane, word, order[e], j]] for all columns j of its
+    words, which begin with ``word``.
+
+    - e runs over the events ``first … last − 1``, at most :data:`PASS`.
+    - ``begin`` is base[j] if ``fresh``, else out[target, j].
+    - ``choices`` is uint8 ``[planes, words, groups, 64]`` (:class:`.layout.Planes`), ``tables`` is made by
+      :func:`tabulate`, ``out`` is int32.
     """
 
     @instruction
@@ -213,10 +227,11 @@ def _adder(words: int) -> Any:
 def _add_looked_up(
     context: Any, builder: Any, columns: list[Any], order: Any, tables: Any, first: Any, last: Any
 ) -> tuple[list[Any], list[Any]]:
-    """Sums of bytes, two in each number of 16 bits: of the numbers as they are, and of their higher bytes alone.
+    """Look up bytes for all events, and add them up in 16 bits.
 
-    The sum of the lower bytes is what the first, less 256 times the second, leaves: all is counted modulo 2¹⁶, and
-    neither sum of bytes reaches it.
+    Two neighboring bytes are read as one number of 16 bits. Returns the sums of these numbers (modulo 2¹⁶), and the
+    sums of their upper bytes. The sum of the lower bytes is the first minus 256 times the second, modulo 2¹⁶. This is
+    exact, since a sum of :data:`PASS` bytes is less than 2¹⁶.
     """
     lanes, look_up = byte_shuffle(context, builder.module)
     bytes_, numbers = vector(I8, lanes), vector(I16, lanes // 2)

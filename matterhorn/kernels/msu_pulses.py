@@ -1,7 +1,4 @@
-"""The pulses of all tokens that drive the rows of each array, with jitter.
-
-Also computes how much of them the integrators retain.
-"""
+"""The pulses that drive the rows of each array for each token, with jitter, and how much of them integrators retain."""
 
 from __future__ import annotations
 
@@ -12,21 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import EVENTS_AT_ONCE, LANES, driven, lowest_bit
+from .lanes import EVENTS_AT_ONCE, LANES, lowest_bit, nonzero
 from .msu_noise import add_noise
 
 SHORT = 0.05
-"""Pulses shorter than this share of the leak's time constant: a series up to x³ is as good as float32."""
+"""If all pulses are shorter than this share of the leak's time constant, a series up to x³ is as exact as float32."""
 HALF, SIXTH, TWENTY_FOURTH = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
 
 
 class Pulses(NamedTuple):
-    """Pulses by token and array, each array's filled up with empty ones to a multiple of :data:`.lanes.EVENTS_AT_ONCE`.
+    """Pulses by token and array. The pulses of each are filled up with empty ones to a multiple of
+    :data:`.lanes.EVENTS_AT_ONCE`.
 
     Attributes:
-        order: row within the array, uint16. lengths: signed, in steps of κ, float32. kept: what is left of them when
-            they end, float32.
-        bounds: int64 ``[n, arrays + 1]``: array a of token i has pulses bounds[i, a] … bounds[i, a + 1] − 1.
+        order: row within the array, uint16.
+        lengths: signed lengths in steps of κ, float32.
+        kept: what is left of the lengths when the pulses end, after leakage, float32.
+        bounds: int64 ``[n, arrays + 1]``. Array a of token i has the pulses bounds[i, a] … bounds[i, a + 1] − 1.
     """
 
     order: NDArray[np.uint16]
@@ -36,7 +35,7 @@ class Pulses(NamedTuple):
 
     @classmethod
     def room_for(cls, kappa: NDArray[np.integer], arrays: int) -> Pulses:
-        """Room for what :func:`list_pulses` makes of ``kappa [n, in]``."""
+        """Make room for what :func:`list_pulses` makes of ``kappa [n, in]``."""
         places = int(np.count_nonzero(kappa)) + len(kappa) * arrays * (EVENTS_AT_ONCE - 1)
         bounds = np.empty((len(kappa), arrays + 1), np.int64)
         return cls(np.empty(places, np.uint16), np.empty(places, np.float32), np.empty(places, np.float32), bounds)
@@ -47,10 +46,14 @@ def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
     """List the pulses of each token and array.
 
     Args:
-        kappa: int8 or int16 ``[n, in]``, contiguous. top: no |κ| is larger.
-        rows: word lines of an array, the first ``spare`` of the first one unused.
-        jitter: spread of every pulse's length, in steps of κ. rate: step of κ over leak time constant.
-        key: uint64, of the jitter.
+        kappa: int8 or int16 ``[n, in]``, contiguous.
+        top: upper bound of |κ|.
+        rows: word lines of an array.
+        spare: number of word lines of the first array that come before those of the first input.
+        jitter: standard deviation of a pulse's length, in steps of κ.
+        rate: step of κ over leak time constant; 0 for no leak.
+        key: uint64, seed of the jitter.
+        pulses: :class:`Pulses`, filled.
 
     Returns the number of places filled.
     """
@@ -65,7 +68,7 @@ def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
             while start < last:
                 place = i * columns + start
                 if start + LANES <= last:
-                    mask = driven(flat, place)
+                    mask = nonzero(flat, place)
                 else:
                     mask = np.uint64(0)
                     for j in range(last - start):
@@ -99,7 +102,7 @@ def list_pulses(kappa, top, rows, spare, jitter, rate, key, pulses):
 
 @contracted_kernel
 def disturb(lengths, variance, key):
-    """Jitter: pulses that are sent come out longer or shorter, at the least not at all."""
+    """Add jitter to pulses, in place. Empty pulses stay empty, and a pulse that would end before it begins vanishes."""
     noise = np.zeros((len(lengths) // LANES + 1, LANES), np.float32)
     add_noise(noise, np.full(len(noise), variance), np.ones(LANES, np.float32), np.float32(0), key, 0, 1)
     drawn = noise.reshape(-1)
@@ -111,13 +114,14 @@ def disturb(lengths, variance, key):
 
 @contracted_kernel
 def measure(pulses, by_row, merged, power, size):
-    """How strongly every token drives every array.
+    """Measure how strongly each token drives each array.
 
     Args:
-        by_row: float32 ``[slices, arrays, rows]``, what a row adds to the power of read noise.
-        merged: whether the power of all arrays is wanted as one.
-        power: float32 ``[slices, arrays, n]``, or ``[slices, 1, n]`` for all as one; Σ kept² · by_row is added.
-        size: float32 ``[n, arrays]``: Σ |kept|.
+        pulses: :class:`Pulses`.
+        by_row: what each row contributes to the power of read noise, float32 ``[slices, arrays, rows]``.
+        merged: whether the power of all arrays is added up.
+        power: float32 ``[slices, arrays, n]``, or ``[slices, 1, n]`` if merged. Σ kept² · by_row is added.
+        size: float32 ``[n, arrays]``, set to Σ |kept|.
     """
     order, _, kept, bounds = pulses
     for i in range(size.shape[0]):

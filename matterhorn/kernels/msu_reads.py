@@ -1,4 +1,4 @@
-"""Reads of all arrays of a connection for many tokens: products, rails, noise, offsets, converters, sum."""
+"""Read all arrays of a connection for many tokens: products, rails, noise, offsets, converters, and their sum."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel
-from .lanes import EVENTS_AT_ONCE, LANES, add_rows
+from .lanes import EVENTS_AT_ONCE, LANES, add_real_rows
 from .msu_noise import add_noise
 
 READS = 32
-"""Tokens whose sums lie in the first-level cache between one step and the next."""
+"""Tokens that are read together. Their sums stay in the first-level cache between one step and the next."""
 
 SLIGHT = 0.05
-"""Up to this share of charge that leaks over a whole ramp, one step of Newton's, with its factor as a series, finds the
-place on the ramp to 1e-6 of its half; and a comparator's jitter may leak with the charge."""
+"""Share of charge that may leak over a whole ramp for leakage to count as slight.
+
+One Newton step, with its factor as a series, then finds the crossing of the ramp to within 1e-6 of half the range. And
+the jitter of comparators may be treated as if it leaked like the charge.
+"""
 LATE = np.uint64(0xD1B54A32D192ED03)
-"""Tells jitter of converters from the noise of reads in the key."""
+"""Makes the key of the converters' jitter differ from that of read noise."""
 
 ONE, HALF, FLAT = np.float32(1), np.float32(0.5), np.float32(1e-6)
 LOG2_E, LEAST = np.float32(1.4426950408889634), np.float32(-126)
 E1, E2, E3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.0555041086648216)
 E4, E5, E6 = np.float32(0.0096181291076285), np.float32(0.0013333558146428), np.float32(0.0001540353039338)
+"""Coefficients (ln 2)ⁿ / n! of 2^x as a series, for |x| ≤ ½."""
 EXCESS, EXPONENT = np.int32(127), np.int32(23)
-"""2^x for |x| ≤ ½ as a series, and the exponent of a float32."""
+"""Bias and position of a float32's exponent."""
 SIXTH, TWENTY_FOURTH = np.float32(1 / 6), np.float32(1 / 24)
 
 
 class Arrays(NamedTuple):
-    """Arrays of a connection, 64 neurons to a block.
+    """The arrays of a connection. Neurons are divided into blocks of 64.
 
     Attributes:
-        matrix: float32 ``[slices, arrays, blocks, rows, 64]``, in weights.
-        strongest: float32 ``[slices, arrays, blocks]``, the largest |weight|.
-        offset: of comparators, as potentials, float32 ``[slices, arrays, 64 · blocks]``.
-        by_neuron: float32 like ``offset``: variance of a read of unit power.
-        merged: nothing but the sum lies behind the products: offset and by_neuron are ``[1, 1, …]`` and come once.
-        noisy: whether reads draw anything. base: what slices count in.
+        matrix: what each array multiplies by, in weights, float32 ``[slices, arrays, blocks, rows, 64]``.
+        strongest: largest magnitude in each block, float32 ``[slices, arrays, blocks]``.
+        offset: comparator offsets as potentials, float32 ``[slices, arrays, 64 · blocks]``.
+        by_neuron: variance of a read of unit power, float32, shaped like ``offset``.
+        merged: whether products are only added up, so that the sum needs one offset and one noise term. ``offset`` and
+            ``by_neuron`` are then ``[1, 1, 64 · blocks]``.
+        noisy: whether reads are random.
+        base: place value of a slice relative to the one before.
     """
 
     matrix: NDArray[np.float32]
@@ -52,7 +58,7 @@ class Arrays(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """``shift + factor · potential``, float32 ``[64 · blocks]``; ``whole``: rounded to int32."""
+    """Digital scale, shift + factor · potential, float32 ``[64 · blocks]``. ``whole``: results are rounded to int32."""
 
     factor: NDArray[np.float32]
     shift: NDArray[np.float32]
@@ -61,13 +67,14 @@ class Scale(NamedTuple):
 
 @contracted_kernel
 def read_arrays(arrays, pulses, power, size, read, scale, key, out):
-    """What all arrays answer, summed: ``out[i, j] = shift[j] + factor[j] · Σ arrays``.
+    """Read all arrays, and add up and scale their results: ``out[i, j] = shift[j] + factor[j] · Σ arrays``.
 
     Args:
         arrays, pulses, scale: :class:`Arrays`, :class:`.msu_pulses.Pulses`, :class:`Scale`.
-        read: the circuit in steps of κ and potentials, as ``matterhorn.msu.circuit.Conditions`` describes it.
-        power, size: of :func:`.msu_pulses.measure`. key: uint64, of the noise.
-        out: int32 ``[n, 64 · blocks]``; if not whole, the bits of float32.
+        power, size: results of :func:`.msu_pulses.measure`.
+        read: the circuit in steps of κ and potentials, ``matterhorn.msu.circuit.Conditions``.
+        key: uint64, seed of the noise.
+        out: int32 ``[n, 64 · blocks]``. If the scale is not whole, these are the bits of float32.
     """
     matrix, merged, noisy, n = arrays.matrix, arrays.merged, arrays.noisy, out.shape[0]
     slices, count, blocks, rows, _ = matrix.shape
@@ -113,19 +120,25 @@ def read_arrays(arrays, pulses, power, size, read, scale, key, out):
 
 @contracted_kernel
 def add_pulses(matrix, pulses, array, begin, end, size, reachable, read, sorted_events, sums):
-    """Potentials of 64 neurons of one array for the tokens ``begin … end − 1``; walked where a rail may be met."""
+    """Compute the potentials of 64 neurons of one array for the tokens ``begin … end − 1``.
+
+    Tokens with Σ |kept| above ``reachable``, which may meet a rail, are followed from pulse to pulse (:func:`walk`).
+    """
     for i in range(begin, end):
         first, last = pulses.bounds[i, array], pulses.bounds[i, array + 1]
         if size[i, array] > reachable:
             own = sums[i - begin]
             walk(matrix, pulses.order, pulses.lengths, first, last, read.leak_rate, read.rail, sorted_events, own)
         else:
-            add_rows(matrix, pulses.order, pulses.kept, first, last, sums, (i - begin) * LANES)
+            add_real_rows(matrix, pulses.order, pulses.kept, first, last, sums, (i - begin) * LANES)
 
 
 @contracted_kernel
 def add_counts(sums, offset, read, place, total):
-    """Add what the converter counts of ``sums + offset``, in potentials, times the place value. ``total [n, 64]``."""
+    """Convert ``sums + offset`` to counts and back to potentials, and add them times ``place`` to ``total [n, 64]``.
+
+    ``place`` is the place value of the slice.
+    """
     counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
     low, high = np.float32(-read.half), np.float32(read.half - 1)
     for i in range(total.shape[0]):
@@ -138,9 +151,10 @@ def add_counts(sums, offset, read, place, total):
 
 @contracted_kernel
 def add_drooping_counts(sums, offset, read, place, total):
-    """As :func:`add_counts` where charge leaks slightly while the ramp falls, and the offset does not.
+    """Do the same as :func:`add_counts` if charge leaks slightly while the ramp falls (:data:`SLIGHT`).
 
-    The ramp meets count y where v·exp((y − half)·droop) + o + ½ = y.
+    The offset does not leak. For charge v and offset o, in counts, the ramp is met at the solution of
+    y = v · exp((y − half) · droop) + o + ½.
     """
     counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
     half, droop = np.float32(read.half), np.float32(read.count_droop)
@@ -160,10 +174,12 @@ def add_drooping_counts(sums, offset, read, place, total):
 
 @contracted_kernel
 def add_leaking_counts(sums, beside, read, place, total):
-    """As :func:`add_drooping_counts` for any leak, and what lies ``beside`` the charge ``[n, 64]``.
+    """Do the same as :func:`add_drooping_counts` for any leak.
 
-    Newton's steps from that end of the ramp from which they all lead one way: the curve is convex where v > 0, concave
-    elsewhere.
+    ``beside [n, 64]`` is offset and jitter, which do not leak.
+
+    Newton's method begins at the end of the ramp from which all its steps go in one direction. The curve is convex if
+    v > 0, else concave.
     """
     counts, worth = np.float32(1 / read.per_count), np.float32(read.per_count) * place
     half, droop = np.float32(read.half), np.float32(read.count_droop)
@@ -195,7 +211,7 @@ def add_leaking_counts(sums, beside, read, place, total):
 
 @contracted_kernel
 def add_sums(sums, offset, place, total):
-    """Add ``sums + offset``, times the place value. ``total [n, 64]``."""
+    """Add ``sums + offset``, times the place value, to ``total [n, 64]``."""
     for i in range(total.shape[0]):
         for j in range(LANES):
             total[i, j] += place * (sums[i, j] + offset[j])
@@ -203,7 +219,7 @@ def add_sums(sums, offset, place, total):
 
 @contracted_kernel
 def write(total, factor, shift, whole, out):
-    """Write potentials ``total [n, 64]``, scaled."""
+    """Scale potentials ``total [n, 64]`` and write them to ``out``, see :func:`read_arrays`."""
     for i in range(total.shape[0]):
         if whole:
             for j in range(LANES):
@@ -215,15 +231,18 @@ def write(total, factor, shift, whole, out):
 
 @contracted_kernel
 def walk(matrix, order, lengths, first, last, rate, limit, sorted_events, out):
-    """Potentials that stop at ± ``limit`` and stay there until charge of the other sign comes.
+    """Compute potentials that stop at ± ``limit`` and stay there until charge of the other sign comes.
 
-    Pulses end together, so they begin in the order of their lengths, and between two beginnings the currents are
-    constant: a potential moves one way, and clipping at the end of each such stretch is exact.
+    All pulses end together, so they begin in the order of their lengths. Between two beginnings, currents are constant
+    and a potential moves in one direction, so it is exact to clip it at the end of each such interval.
 
     Args:
-        matrix: float32 ``[rows, 64]``, in weights. order, lengths: see :class:`.msu_pulses.Pulses`.
-        rate: kernel step over leak time constant. limit: potential at the rail. sorted_events: int64, room to sort.
-        out: float32 ``[64]``.
+        matrix: in weights, float32 ``[rows, 64]``.
+        order, lengths: see :class:`.msu_pulses.Pulses`. Those of this array are ``first … last − 1``.
+        rate: step of κ over leak time constant; 0 for no leak.
+        limit: potential at the rail.
+        sorted_events: int64, a buffer for sorting.
+        out: float32 ``[64]``, set to the potentials.
     """
     current = np.zeros(LANES, np.float32)
     out[:] = 0

@@ -1,4 +1,7 @@
-"""Softmax of rows of scores: weights from a table, their sums, and the levels of the probabilities."""
+"""Softmax of rows of scores: weights by table, their sums, and the levels of the probabilities.
+
+Rows are flat, one after another, and padded to the same number of places.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,20 @@ import numpy as np
 from .compile import kernel
 from .connections import SILENT
 
-NO_KEY, NO_SHORT_KEY = np.int32(-(2**29)), np.int16(-(2**15))
-"""Score of a place that pads a row of scores, int32 and int16: lower than any key's, so never the highest."""
+NO_KEY, NO_SHORT_KEY = np.int32(-(2**31)), np.int16(-(2**15))
+"""Score of the places after the last key, as int32 and int16. It is below that of any key, and so never the highest.
+
+Scores of 6-bit queries and keys stay within ± 1.1e9 for heads of up to 2¹⁶ neurons; for int16 see
+:func:`.attention.scores_are_short`.
+"""
 
 
 @kernel
 def weigh(scores, rows, places, length, table, weights):
-    """``rows`` rows of scores, integers, ``places`` to a row → e^(score − highest) by table, float32, both flat; 0
-    beyond ``length``."""
+    """Look up exp(score − highest score of the row) in a table: integer scores → float32 weights.
+
+    There are ``rows`` rows of ``places`` scores each, of which the first ``length`` are keys. Later weights are 0.
+    """
     last = np.int32(table.shape[0] - 1)
     for i in range(rows):
         own, out = scores[i * places : (i + 1) * places], weights[i * places : (i + 1) * places]
@@ -29,7 +38,7 @@ def weigh(scores, rows, places, length, table, weights):
 
 @kernel
 def divisor(weights, by_shifts):
-    """What a row of weights is divided by: their sum, or the power of two above it."""
+    """Return what a row of weights is divided by: their sum, or the smallest power of two that is not below it."""
     sums = np.int64(0)
     for j in range(weights.shape[0]):
         sums += np.int64(np.int32(weights[j]))
@@ -43,8 +52,8 @@ def divisor(weights, by_shifts):
 
 
 @kernel
-def share(weights, rows, places, softmax, top, levels):
-    """The same weights, over their sums and quantized: levels of probabilities, uint8, flat."""
+def share_levels(weights, rows, places, softmax, top, levels):
+    """Divide the weights of each row by their sum, and quantize them: float32 → levels of the probabilities, uint8."""
     high, scale = np.float32(top), softmax.scale
     for i in range(rows):
         own, out = weights[i * places : (i + 1) * places], levels[i * places : (i + 1) * places]
@@ -56,8 +65,8 @@ def share(weights, rows, places, softmax, top, levels):
 
 
 @kernel
-def silence(levels, rows, places, length, code, slots):
-    """Slots of rows of levels (see ``digital.encode``), uint8, flat; silent beyond ``length``."""
+def mask_levels(levels, rows, places, length, code, slots):
+    """Turn levels into slots, as :func:`.digital.encode` does: uint8 → uint8. Places after ``length`` are silent."""
     low, width, high = code.low[0], np.uint8(2 * code.dead_zone), np.uint8(code.top)
     for j in range(rows * places):
         above = np.uint8(levels[j] - low)

@@ -1,4 +1,4 @@
-"""Products of real levels with weights, for training, whose work is proportional to the events."""
+"""Products of real levels with weights, for training. Their work is proportional to the events."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import contracted_kernel, kernel
-from .lanes import EVENTS_AT_ONCE, LANES, SCAN, add_rows, lowest_bit, rows_of, unlike
+from .lanes import EVENTS_AT_ONCE, LANES, SCAN, add_real_rows, differing, lowest_bit, rows_of
 
 MOST_LISTED = 2**16 - 1
-"""Rows, and neurons, that lists of events can name."""
+"""Lists of events can name fewer rows, and fewer neurons, than this."""
 
 
 class EventLists(NamedTuple):
-    """What is to be summed up for each row (or for each neuron): its events, and behind them silence, which counts as
-    one more; filled up with empty ones to a multiple of :data:`.lanes.EVENTS_AT_ONCE`.
+    """For each row, the list of terms to add up: its events, and silence as one more term.
+
+    The same class holds lists by neuron instead of by row. Each list is filled up with empty terms to a multiple of
+    :data:`.lanes.EVENTS_AT_ONCE`.
 
     Attributes:
-        order: their neurons (or rows), uint16; of silence the number behind the last. sizes: float32.
-        bounds: int64 ``[n + 1]``: row i has the events bounds[i] … bounds[i + 1] − 1.
+        order: neuron (or row) of each term, uint16. Silence has the number after the last neuron (or row).
+        sizes: factor of each term, float32; 0 for empty ones.
+        bounds: int64 ``[n + 1]``. Row i has the terms bounds[i] … bounds[i + 1] − 1.
     """
 
     order: NDArray[np.uint16]
@@ -29,7 +32,7 @@ class EventLists(NamedTuple):
 
     @classmethod
     def room_for(cls, counts: NDArray[np.int64]) -> EventLists:
-        """Room for rows of so many events, ``[n]``."""
+        """Make room for lists of ``counts`` events, ``[n]``."""
         bounds = np.zeros(len(counts) + 1, np.int64)
         np.cumsum((counts + EVENTS_AT_ONCE) // EVENTS_AT_ONCE * EVENTS_AT_ONCE, out=bounds[1:])
         return cls(np.zeros(bounds[-1], np.uint16), np.zeros(bounds[-1], np.float32), bounds)
@@ -37,17 +40,18 @@ class EventLists(NamedTuple):
 
 @kernel
 def count_events(levels, silent, counts, begin, end):
-    """How many levels of rows ``begin … end − 1`` differ from those of silence.
+    """Count the events of rows ``begin … end − 1``, i.e. levels that differ from the silent ones.
 
     Args:
-        levels: float32 ``[n, neurons]``, a multiple of :data:`.lanes.SCAN` of them. silent: float32 ``[neurons]``.
-        counts: int64 ``[n]``, is filled.
+        levels: float32 ``[n, neurons]``; the number of neurons is a multiple of :data:`.lanes.SCAN`.
+        silent: what silence is read as, float32 ``[neurons]``.
+        counts: int64 ``[n]``, set for these rows.
     """
     flat, neurons = levels.reshape(-1), levels.shape[1]
     for i in range(begin, end):
         count = 0
         for start in range(0, neurons, SCAN):
-            mask = unlike(flat, i * neurons + start, silent, start)
+            mask = differing(flat, i * neurons + start, silent, start)
             while mask != 0:
                 mask &= mask - np.uint64(1)
                 count += 1
@@ -56,14 +60,16 @@ def count_events(levels, silent, counts, begin, end):
 
 @kernel
 def list_events(levels, silent, lists, begin, end):
-    """Fill the lists of rows ``begin … end − 1``, whose events :func:`count_events` counted: of each event its neuron,
-    and its level less that of silence; of silence 1."""
+    """Fill the lists of rows ``begin … end − 1``, whose events :func:`count_events` has counted.
+
+    An event has the size level − silent; silence has size 1.
+    """
     order, sizes, bounds = lists
     flat, neurons = levels.reshape(-1), levels.shape[1]
     for i in range(begin, end):
         event = bounds[i]
         for start in range(0, neurons, SCAN):
-            mask = unlike(flat, i * neurons + start, silent, start)
+            mask = differing(flat, i * neurons + start, silent, start)
             while mask != 0:
                 j = start + lowest_bit(mask)
                 mask &= mask - np.uint64(1)
@@ -76,7 +82,7 @@ def list_events(levels, silent, lists, begin, end):
 
 @kernel
 def count_by_neuron(lists, counts):
-    """How many events each neuron sent: adds to int64 ``[neurons]``."""
+    """Add the number of events of each neuron to ``counts int64 [neurons]``."""
     order, sizes, _ = lists
     for e in range(len(order)):
         if order[e] < len(counts):
@@ -85,10 +91,15 @@ def count_by_neuron(lists, counts):
 
 @kernel
 def turn_lists(lists, silent, turned, places):
-    """Fill the lists of neurons whose events :func:`count_by_neuron` counted: of each event its row and its size; of
-    silence what it is read as.
+    """Turn lists by row into lists by neuron, whose events :func:`count_by_neuron` has counted.
 
-    ``places``: int64 ``[neurons]``, where each neuron's begin; they move behind the last.
+    An event keeps its size; silence has the size that it is read as.
+
+    Args:
+        lists: by row.
+        silent: what silence is read as, float32 ``[neurons]``.
+        turned: by neuron, filled.
+        places: int64 ``[neurons]``, where each neuron's list begins. Afterward, each points to the end of its events.
     """
     order, sizes, bounds = lists
     for i in range(len(bounds) - 1):
@@ -105,11 +116,11 @@ def turn_lists(lists, silent, turned, places):
 
 @contracted_kernel
 def add_up(panels, lists, out, begin, end):
-    """``out[i, j] = Σ_e sizes[e] · matrix[order[e], j]`` over the events of rows ``begin … end − 1``, silence among
-    them.
+    """Add up the terms of rows ``begin … end − 1``: ``out[i, j] = Σ_e sizes[e] · matrix[order[e], j]``.
 
     Args:
-        panels: the matrix, whose last row is that of silence, in columns of 64: float32 ``[columns / 64, rows, 64]``.
+        panels: the matrix, cut into panels of 64 columns, float32 ``[columns / 64, rows, 64]``. Its last row belongs to
+            silence.
         out: float32 ``[n, columns]``.
     """
     order, sizes, bounds = lists
@@ -117,4 +128,4 @@ def add_up(panels, lists, out, begin, end):
     for panel in range(panels.shape[0]):
         matrix = rows_of(matrices, panel * panels.shape[1], panels.shape[1], LANES)
         for i in range(begin, end):
-            add_rows(matrix, order, sizes, bounds[i], bounds[i + 1], flat, i * columns + panel * LANES)
+            add_real_rows(matrix, order, sizes, bounds[i], bounds[i + 1], flat, i * columns + panel * LANES)

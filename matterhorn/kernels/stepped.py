@@ -1,4 +1,4 @@
-"""The simulation slot by slot, written as plainly as possible. All faster implementations are compared with it."""
+"""The simulation slot by slot, as plain as possible. All faster implementations are compared with it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .connections import SILENT, copy
 
 @kernel
 def integrate_steps(slots, code, rows, offset, out):
-    """Membranes integrate slot by slot: a spike in slot t adds its row of weights times the ramp at t.
+    """Integrate slot by slot: a spike in slot t adds its row of weights times the ramp at t to all membranes.
 
-    The ramp that all synapses of a row see is κ(t) = unit · (T − t) − reference. ``slots uint8 [n, in]``,
-    ``rows int8 [in, out]``, ``offset int32 [out]`` → ``out int32 [n, out]``.
+    The ramp of a row is κ(t) = unit · (T − t) − reference. ``slots uint8 [n, in]``, ``rows int8 [in, out]``, ``offset
+    int32 [out]`` → ``out int32 [n, out]``.
     """
     for i in range(slots.shape[0]):
         copy(offset, out[i])
@@ -27,11 +27,11 @@ def integrate_steps(slots, code, rows, offset, out):
 
 @kernel
 def fire_steps(potentials, thresholds, code, slots):
-    """A threshold falls level by level, slot by slot, and fires each neuron once; in masked slots a neuron that
-    crosses stays quiet, and is done.
+    """Let a threshold fall by one level per slot. Each neuron that it meets fires once.
 
-    ``potentials int32 [rows, n or more]``, ``thresholds int16`` or ``int32 [T, n]``, rising → ``slots uint8 [rows,
-    n]``.
+    In slots of the dead zone, a neuron that meets the threshold stays quiet and does not fire later.
+
+    ``potentials int32 [rows, n or more]``, ``thresholds int32 [T, n]``, rising → ``slots uint8 [rows, n]``.
     """
     for i in range(potentials.shape[0]):
         for j in range(slots.shape[1]):

@@ -1,6 +1,6 @@
-"""Time that each stage of a block takes, in ticks of the processor's counter.
+"""The time that each stage of a block takes, in ticks of the processor's counter.
 
-The code that counts is compiled only on request.
+Kernels contain the code that counts only if they are compiled for a buffer of counts; it is absent for None.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from .compile import kernel
 from .lanes import I64, instruction
 
 STAGES = ("levels", "events", "sums", "thresholds", "scores", "weights", "contexts", "norms")
-"""Real values → levels; slots → groups of events; their sums over weights; potentials → levels; queries · keys; scores
-→ weights; weights → contexts; potentials → the residual stream."""
+"""Stages of a block.
+
+- ``levels``: real values → levels and slots.
+- ``events``: slots → groups with spikes, and their tables of sums.
+- ``sums``: look-ups by weight → potentials.
+- ``thresholds``: potentials → levels and slots, or keys and values.
+- ``scores``: queries · keys.
+- ``weights``: scores → weights of the softmax.
+- ``contexts``: weights → levels of the probabilities → contexts.
+- ``norms``: potentials → the residual stream.
+"""
 
 LEVELS, EVENTS, SUMS, THRESHOLDS, SCORES, WEIGHTS, CONTEXTS, NORMS = range(len(STAGES))
 
@@ -28,7 +37,7 @@ def _ticks(builder: Any) -> Any:
 
 @instruction
 def now(typingctx: Any, spent: Any) -> Any:
-    """Ticks so far; 0 where ``spent`` is None."""
+    """Return the processor's counter, or 0 if ``spent`` is None."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.Constant(I64, 0) if isinstance(spent, types.NoneType) else _ticks(builder)
@@ -38,8 +47,10 @@ def now(typingctx: Any, spent: Any) -> Any:
 
 @instruction
 def note(typingctx: Any, spent: Any, stage: Any, began: Any) -> Any:
-    """Add the ticks since ``began`` to ``spent[stage]``, int64 ``[stages]``, and return :func:`now`; nothing where
-    ``spent`` is None."""
+    """Add the ticks since ``began`` to ``spent[stage]`` (int64 ``[stages]``), and return :func:`now`.
+
+    If ``spent`` is None, do nothing.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if isinstance(spent, types.NoneType):
@@ -54,5 +65,5 @@ def note(typingctx: Any, spent: Any, stage: Any, began: Any) -> Any:
 
 @kernel
 def ticks_now(spent):
-    """:func:`now`, for callers that are not compiled."""
+    """Return :func:`now` to callers that are not compiled."""
     return now(spent)

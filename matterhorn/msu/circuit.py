@@ -121,12 +121,16 @@ class Conditions(NamedTuple):
     """A circuit in the units of a connection: steps of κ for times, weight times step of κ for potentials.
 
     Attributes:
-        potential_per_volt: what one volt of an integrator stands for. rail: where integrators stop; infinite for none.
-        leak_rate: step of κ over leak time constant; 0 for no leak. droop: slot over leak time constant.
-        pulse_jitter: spread of the length of a pulse. ramp_jitter: spread of the moment at which a comparator's answer
-            is noted, in slots.
-        per_count: potential per count of the time-to-digital converter, 0 for none. half: half of its counts.
-        late: spread of its answer, as a potential. count_droop: its clock over leak time constant.
+        potential_per_volt: potential that one volt on an integrator stands for.
+        rail: potential at which integrators stop; infinite if there is no rail.
+        leak_rate: step of κ over leak time constant; 0 if there is no leak.
+        droop: slot over leak time constant.
+        pulse_jitter: standard deviation of the length of a pulse.
+        ramp_jitter: standard deviation of the time at which a comparator's output is recorded, in slots.
+        per_count: potential per count of the time-to-digital converter; 0 if there is none.
+        half: half of the converter's counts.
+        late: standard deviation of the converter's result due to jitter, as a potential.
+        count_droop: the converter's clock over leak time constant.
     """
 
     potential_per_volt: float
@@ -142,7 +146,9 @@ class Conditions(NamedTuple):
 
     @classmethod
     def of(cls, circuit: Circuit, step: float, full_scale: float) -> Conditions:
-        """With steps of κ of ``step`` seconds, and arrays whose potential ``full_scale`` charges capacitors fully."""
+        """Convert a circuit whose steps of κ last ``step`` seconds, and whose capacitors reach the full swing at the
+        potential ``full_scale`` of an array.
+        """
         per_volt, slot, conversion = full_scale / circuit.swing.si, circuit.slot.si, circuit.conversion
         rail = circuit.saturation.voltage.si * per_volt if circuit.saturation is not None else float("inf")
         forgets = circuit.leak.time_constant.si if circuit.leak is not None else float("inf")

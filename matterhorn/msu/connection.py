@@ -114,8 +114,10 @@ class ProgrammedConnection(Physics):
         return Conditions.of(self.circuit, self.step, self.full_scale)
 
     def _by_events(self, top: int) -> bool:
-        """Whether compiled reads serve pulses of up to ``top`` steps, or as many as were announced: one matrix
-        describes an array, and float32 holds the largest sum exactly."""
+        """Whether the compiled reads can take pulses of up to ``top`` steps, and of up to ``kappa_top``.
+
+        They can if one matrix describes each array, and float32 holds the largest sum exactly.
+        """
         return max(self.kappa_top, top) * self._heaviest < 2**24 and not self.needs_patterns
 
     @cached_property
@@ -128,7 +130,7 @@ class ProgrammedConnection(Physics):
         return EventReads.of(self, self.conditions)
 
     def placed(self, kappa: NDArray[np.integer]) -> NDArray[np.integer]:
-        """κ ``[..., fan_in]`` in the order of the rows they drive."""
+        """Return κ ``[..., fan_in]`` in the order of the rows that they drive."""
         return kappa if self.order is None else kappa[..., self.order]
 
     def _rows(self, kappa: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -146,7 +148,7 @@ def _longest(kappa: NDArray[np.integer]) -> int:
 
 
 def _narrow(kappa: NDArray[np.integer], top: int) -> Kappa:
-    """κ, none of it longer than ``top``, as the compiled reads take it."""
+    """Return κ, of magnitude up to ``top``, as int8 or int16, which the compiled reads take."""
     if kappa.dtype in (np.int8, np.int16):
         return kappa
     if top >= 2**15:

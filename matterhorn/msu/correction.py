@@ -43,14 +43,21 @@ AS_WRITTEN = Correction()
 
 
 def row_order(target: Real, low: Real, high: Real, span: tuple[float, float], importance: Real) -> NDArray[np.int64]:
-    """Which row of weights each word line of one array takes: int64 ``[rows]``, the cheapest assignment of all.
+    """Assign rows of weights to the word lines of one array at the lowest total cost.
 
-    Row i on word line p is off by the stuck cells of p; that costs ``importance[i] · Σ (target[i, c] − stuck[p, c])²``.
+    Row i on word line p is wrong where cells of p are stuck. This costs ``importance[i] · Σ_c (target[i, c] − stuck[p,
+    c])²`` over the stuck cells c.
 
     Args:
-        target: conductances ``[rows, cells]``, S.
-        low, high: how much it counts that a cell ``[rows, cells]`` is stuck at either end of ``span``; 0: it is not.
-        importance: ``[rows]``; the mean square of what drives a row makes the cost that of its neurons' error.
+        target: conductances ``[rows, cells]``, in siemens.
+        low, high: weight of each cell ``[rows, cells]`` in the cost if it is stuck at the lower or upper end of
+            ``span``; 0 if it is not stuck.
+        span: lowest and highest conductance, in siemens.
+        importance: weight of each row in the cost, ``[rows]``. With the mean square of what drives a row, the cost is
+            the expected squared error of the neurons.
+
+    Returns:
+        For each word line the row that it takes, int64 ``[rows]``.
     """
     try:
         from scipy.optimize import linear_sum_assignment
@@ -68,11 +75,16 @@ def row_order(target: Real, low: Real, high: Real, span: tuple[float, float], im
 def input_order(
     target: Real, stuck: tuple[Real, Real], span: tuple[float, float], layout: Layout, importance: Real
 ) -> NDArray[np.int64]:
-    """Inputs in the order in which their rows lie in the arrays, int64 ``[fan_in]``; each keeps to its array.
+    """Choose the order of the rows of all arrays. Each row stays in its array.
 
     Args:
-        target: siemens ``[slices, tiles, banks, rows, columns]``; stuck: low and high, bool of the same shape.
-        importance: ``[fan_in]``.
+        target: conductances in siemens, ``[slices, tiles, banks, rows, columns]``.
+        stuck: which cells are stuck at the lowest and at the highest conductance, bool, shaped like ``target``.
+        span, importance: see :func:`row_order`; importance is ``[fan_in]``.
+        layout: where the weights are.
+
+    Returns:
+        The input of each row, int64 ``[fan_in]``.
     """
     heavy = np.repeat(place_values(layout) ** 2, layout.banks * 2 * layout.pairs)
     parts: list[NDArray[np.int64]] = []

@@ -30,7 +30,7 @@ def _whole(quantity: Quantity) -> Quantity:
 Count = Annotated[Quantity, AfterValidator(_whole)]
 
 Cells = NDArray[np.floating]
-"""One number for each cell, in an array of any shape."""
+"""One number per cell, in an array of any shape."""
 
 
 class Polynomial(Strict):
@@ -81,9 +81,12 @@ class Programming(Strict):
 
 
 class Flicker(Strict):
-    """1/f noise: relative spread ``min(coefficient · (G/G_high)^-exponent, ceiling) · sqrt(ln((t + t_r) / (2 t_r)))``
-    at time t since programming for reads of length t_r, with G as programmed (Nandakumar et al., ICECS 2019, as in
-    aihwkit). Nothing is known of reads before ``start``: they are as noisy as at that time."""
+    """1/f noise (Nandakumar et al., ICECS 2019, as in aihwkit).
+
+    Its relative spread is ``min(coefficient · (G/G_high)^-exponent, ceiling) · sqrt(ln((t + t_r) / (2 t_r)))``, with
+    the conductance G as programmed, the time t since programming, and the length t_r of a read. Nothing is known of
+    reads before ``start``; they are taken to be as noisy as at that time.
+    """
 
     coefficient: Number = Field(ge=0)
     exponent: Number = Field(ge=0, le=2)
@@ -106,7 +109,9 @@ class Read(Strict):
     flicker: Flicker | None = None
 
     def spread(self, share: Cells, seconds: float) -> Cells:
-        """Spread of one read relative to the cell's present conductance, at ``share = G / G_high`` as programmed."""
+        """Return the spread of one read, relative to the cell's present conductance, at ``share = G / G_high`` as
+        programmed.
+        """
         white = np.full_like(share, self.relative.si)
         return white if self.flicker is None else np.hypot(white, self.flicker(share, seconds))
 

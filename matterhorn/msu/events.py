@@ -22,10 +22,10 @@ Kappa = NDArray[np.integer]
 """int8 or int16."""
 
 READ_TOGETHER = 1024
-"""Tokens that pass through the arrays together: their sums stay in a core's second-level cache."""
+"""Tokens that pass through the arrays together. Their sums stay in a core's second-level cache."""
 
 JITTER = 0x5DEECE66D
-"""Told apart from the noise of reads by this in its key."""
+"""Makes the key of the pulses' jitter differ from that of read noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class EventReads:
     """A connection laid out for the kernels.
 
     Attributes:
-        by_row: what a row adds to the power of read noise, float32 ``[slices, tiles, rows]``; ``arrays.by_neuron`` is
-            the other factor, and the variance of a read Σ κ² · by_row · by_neuron.
-        noisy: whether cells fluctuate.
+        by_row: row factor of the variance of read noise, float32 ``[slices, tiles, rows]``. ``arrays.by_neuron`` is the
+            other factor: a read has the variance Σ_rows κ² · by_row · by_neuron.
+        noisy: whether cells have read noise.
     """
 
     layout: Layout
@@ -46,7 +46,7 @@ class EventReads:
 
     @classmethod
     def of(cls, physics: Physics, conditions: Conditions) -> EventReads:
-        """Lay a connection out; where nothing lies between products and their sum, its arrays are one."""
+        """Lay out a connection. If products are only added up, its arrays are merged (:attr:`.Physics.mergeable`)."""
         layout, matrix, merged = physics.layout, physics.effective, physics.mergeable
         offset = physics.neurons.offset * conditions.potential_per_volt
         noisy, place = physics.variance is not None, place_values(layout)
@@ -76,8 +76,10 @@ class EventReads:
         scale: NDArray[np.float32] | None = None,
         shift: NDArray[np.float32] | None = None,
     ) -> NDArray[Any]:
-        """Potentials ``[n, fan_in] → float32 [n, fan_out]``; with ``scale`` and ``shift`` ``[fan_out]`` whole numbers
-        ``shift + scale · potential``, int32."""
+        """Read the arrays: κ ``[n, fan_in]`` → potentials, float32 ``[n, fan_out]``.
+
+        With ``scale`` and ``shift``, both ``[fan_out]``, the result is ``shift + scale · potential``, rounded to int32.
+        """
         kappa, width = np.ascontiguousarray(kappa), self.arrays.offset.shape[-1]
         if scale is None or shift is None:
             how = Scale(np.ones(width, np.float32), np.zeros(width, np.float32), False)
@@ -104,16 +106,17 @@ class EventReads:
 
 
 def outer_factors(variance: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Row and column factors of the outer product with the same margins. ``[..., n, m] → [..., n], [..., m]``.
+    """Approximate a matrix by an outer product of the same row and column means: ``[..., n, m] → [..., n], [..., m]``.
 
-    The noise of a sum over many rows needs Σ_i κ_i² s_ij; the outer product spares that second matrix product. It is
-    exact where all pairs are equally noisy (1-bit weights), and else right on average over rows and over columns.
+    The variance of a sum over many rows is Σ_i κ_i² s_ij. With an outer product for s, this needs no second matrix
+    product. It is exact if all pairs are equally noisy (1-bit weights), and otherwise right on average over rows and
+    over columns.
     """
     total = np.maximum(variance.mean((-2, -1)), np.finfo(np.float32).tiny)
     return variance.mean(-1), variance.mean(-2) / total[..., None]
 
 
 def _wide(x: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Float32, with zeros at the end up to whole blocks of 64 neurons."""
+    """Convert to float32 and pad the last dimension with zeros to a multiple of 64 neurons."""
     spare = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % LANES)]
     return np.pad(x, spare).astype(np.float32)

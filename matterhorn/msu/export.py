@@ -13,18 +13,19 @@ from .connection import ProgrammedConnection
 from .mapping import unit_conductance
 
 FORMAT = 2
-"""Of the index of conductance maps."""
+"""Version of the index of conductance maps."""
 
 INDEX_FILE = "index.json"
 
 
 def export_maps(connections: Iterable[ProgrammedConnection], folder: str | Path) -> Path:
-    """Write all arrays of some connections; returns the index.
+    """Write all arrays of some connections to a folder. Returns the path of the index.
 
-    An npz holds ``target`` and ``held`` (what the simulated chip holds), siemens float32 ``[rows, columns]``; bit lines
-    2j and 2j + 1 are the plus and minus cells of neuron j. The index says which inputs and outputs an array serves:
-    input ``first_input`` sits in row ``first_row`` and so on downwards, output ``first_output`` in pair 0 and so on.
-    Where rows were chosen, ``first_input`` counts places in ``input_order``.
+    Each npz file holds the conductances ``target`` and ``held`` (by the simulated chip) of one array, in siemens,
+    float32 ``[rows, columns]``. Bit lines 2j and 2j + 1 are the plus and minus cells of neuron j. The index says which
+    inputs and outputs an array serves: input ``first_input`` is in row ``first_row``, the next input in the next row,
+    and so on; output ``first_output`` is in pair 0, and so on. If rows were placed (:class:`.Correction`),
+    ``first_input`` is a position in ``input_order``.
     """
     folder = Path(folder)
 

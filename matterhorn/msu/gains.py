@@ -1,4 +1,4 @@
-"""What a chip leaves of each output, as far as its cells tell it: what a digital scale restores."""
+"""Estimate what fraction of each output a chip retains, so that a digital scale can restore it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ Real = NDArray[np.float64]
 
 
 def trusted_gains(weights: Real, matrix: Real) -> Real:
-    """The factor by which a chip shrinks each output: ``float64 [fan_out]``, all above 0.
+    """Estimate the factor by which a chip shrinks each output: float64 ``[fan_out]``, all above 0.
 
-    A column alone says Σ w·e / Σ w², the factor that best turns its weights w into what the chip multiplies by, e. The
-    errors of single cells make that uncertain by the variance s² / Σ w²: little where hundreds of weights are, all of
-    it where there are none. How much gains really differ, τ², follows from all columns together (the method of moments
-    of DerSimonian and Laird, Controlled Clinical Trials 7, 1986), and each gain is drawn towards what they have in
-    common by the share τ² / (τ² + s² / Σ w²). An output without weights has the common gain, and so has one whose
-    gain would be 0 or less: amplified, it would be noise.
+    For a single column, the least-squares factor from its weights w to the values e that the chip multiplies by is
+    Σ w·e / Σ w². Errors of single cells make this estimate uncertain, with the variance s² / Σ w², which is small for
+    hundreds of weights and infinite for none. How much gains really differ between columns, τ², follows from all
+    columns together (the method of moments of DerSimonian and Laird, Controlled Clinical Trials 7, 1986). Of a column's
+    difference from the common gain, the share τ² / (τ² + s² / Σ w²) is kept. An output without weights has the common
+    gain. So does one whose gain would be 0 or less, since amplifying it would only amplify noise.
 
     Args:
-        weights, matrix: integers and what the chip makes of them, ``[fan_in, fan_out]``.
+        weights: integers ``[fan_in, fan_out]``.
+        matrix: what the chip multiplies by instead, ``[fan_in, fan_out]``.
     """
     held, met = (weights * weights).sum(0), (weights * matrix).sum(0)
     common = float(met.sum() / held.sum()) if held.any() else 0.0

@@ -91,10 +91,10 @@ def split_digits(weights: NDArray[np.integer], slices: int, base: int) -> NDArra
 
 
 def to_arrays(maps: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """Cut maps into arrays, zeros where an array has cells to spare.
+    """Cut maps into arrays, with zeros in spare cells.
 
-    ``[slices, fan_in, fan_out] → [slices, tiles, banks, rows, pairs]``. Spare rows come first, away from the neurons,
-    spare pairs last, away from the drivers.
+    ``[slices, fan_in, fan_out] → [slices, tiles, banks, rows, pairs]``. Spare rows come first, far from the neurons.
+    Spare pairs come last, far from the drivers.
     """
     wide = layout.banks * layout.pairs - layout.fan_out
     padded = np.pad(maps, ((0, 0), (layout.spare, 0), (0, wide)))
@@ -102,24 +102,24 @@ def to_arrays(maps: NDArray[Any], layout: Layout) -> NDArray[Any]:
 
 
 def from_arrays(arrays: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """Inverse for outputs: ``[slices, tiles, banks, rows, pairs] → [slices, tiles, rows, fan_out]``."""
+    """Join the outputs of all banks: ``[slices, tiles, banks, rows, pairs] → [slices, tiles, rows, fan_out]``."""
     joined = arrays.swapaxes(2, 3).reshape(-1, layout.tiles, layout.rows, layout.banks * layout.pairs)
     return joined[..., : layout.fan_out]
 
 
 def to_tiles(lengths: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """Pulses to the arrays whose rows they drive: ``[n, fan_in] → [tiles, n, rows]``."""
+    """Distribute pulses to the arrays whose rows they drive: ``[n, fan_in] → [tiles, n, rows]``."""
     padded = np.pad(lengths, ((0, 0), (layout.spare, 0)))
     return padded.reshape(-1, layout.tiles, layout.rows).swapaxes(0, 1)
 
 
 def from_tiles(matrix: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """Rows of all tiles in one matrix: ``[tiles, rows, fan_out] → [fan_in, fan_out]``."""
+    """Join the rows of all tiles into one matrix: ``[tiles, rows, fan_out] → [fan_in, fan_out]``."""
     return matrix.reshape(-1, matrix.shape[-1])[layout.spare :]
 
 
 def place_values(layout: Layout) -> NDArray[np.float32]:
-    """Value of a digit of each slice, ``[slices]``."""
+    """Place value of the digits of each slice, ``[slices]``."""
     return np.float32(layout.base) ** np.arange(layout.slices, dtype=np.float32)
 
 

@@ -20,15 +20,17 @@ from .circuit import Wires
 Real = NDArray[np.float64]
 
 TOLERANCE = 1e-13
-"""Newton stops when no node moves by more than this share of the read voltage."""
+"""Newton's method stops when no node moves by more than this share of the read voltage."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What surrounds the cells of an array, and how they conduct.
+    """What surrounds the cells of an array, and how the cells conduct.
 
     Attributes:
-        read_voltage: volts. alpha: steepness of the cells, 1/V; 0 for linear ones.
+        wires: resistances of the lines, and what undriven rows do.
+        read_voltage: in volts.
+        alpha: steepness of the cells' nonlinearity, in 1/V; 0 for linear cells.
     """
 
     wires: Wires
@@ -37,7 +39,11 @@ class Surroundings:
 
 
 def pattern_currents(cells: NDArray[np.floating], around: Surroundings, unit: Real) -> Callable[[NDArray[Any]], Real]:
-    """Current of plus less current of minus cells by pattern, in ``unit`` amperes ``[pairs]``; none is solved twice."""
+    """Return a function from a pattern of driven rows to the currents of all pairs, plus minus minus cells.
+
+    Patterns are −1, 0 or 1 ``[rows]``, currents are in units of ``unit`` amperes ``[pairs]``. No pattern is solved
+    twice.
+    """
     known: dict[bytes, Real] = {}
 
     def current(signs: NDArray[Any]) -> Real:
@@ -51,11 +57,10 @@ def pattern_currents(cells: NDArray[np.floating], around: Surroundings, unit: Re
 
 
 def column_currents(cells: NDArray[np.floating], around: Surroundings, signs: NDArray[Any]) -> Real:
-    """Currents into the neurons, amperes ``[columns]``, with rows driven at ``signs[i] · read_voltage``.
+    """Compute the currents into the neurons, in amperes ``[columns]``, with rows driven at ``signs[i] · read_voltage``.
 
-    ``cells`` are conductances at the read voltage, siemens ``[rows, columns]``.
-
-    Rows with sign 0 are held at 0 V or float, as the wires say; rows without cells are always held.
+    ``cells`` are conductances at the read voltage, in siemens ``[rows, columns]``. Rows with sign 0 are held at 0 V or
+    float, as the wires say. Rows without cells are always held.
     """
     rows, columns = cells.shape
     held = (signs != 0) | (cells.sum(1) == 0) | (around.wires.undriven == "ground")
@@ -80,7 +85,7 @@ def column_currents(cells: NDArray[np.floating], around: Surroundings, signs: ND
 
 
 def _cell_law(around: Surroundings, conductance: Real, across: Real) -> tuple[Real, Real]:
-    """Current and slope of I(v) = G · V_r · sinh(α v) / sinh(α V_r)."""
+    """Current and slope of cells with I(v) = G · V_r · sinh(α v) / sinh(α V_r), at the voltages ``across`` them."""
     if around.alpha == 0:
         return conductance * across, conductance
     scale = conductance * around.read_voltage / np.sinh(around.alpha * around.read_voltage)
@@ -88,7 +93,10 @@ def _cell_law(around: Surroundings, conductance: Real, across: Real) -> tuple[Re
 
 
 def _fixed_part(shape: tuple[int, ...], around: Surroundings, held: NDArray[np.bool_], volts: Real) -> tuple[Any, Real]:
-    """Matrix of wires and terminals, and the current that the drivers inject."""
+    """Return the nodal matrix of wires and terminals, and the currents that the drivers inject.
+
+    The first half of the nodes are on word lines, the second half on bit lines, each in the order of the cells.
+    """
     rows, columns = shape
     word = np.arange(rows * columns).reshape(rows, columns)
     bit = word + rows * columns
@@ -104,7 +112,7 @@ def _fixed_part(shape: tuple[int, ...], around: Surroundings, held: NDArray[np.b
 
 
 def _branch_matrix(first: NDArray[np.int64], second: NDArray[np.int64], conductance: Real | float, nodes: int) -> Any:
-    """Sparse nodal matrix of branches between nodes ``first`` and ``second``."""
+    """Return the sparse nodal matrix of branches between nodes ``first`` and ``second``."""
     g = np.broadcast_to(conductance, first.shape)
     row, column = np.concatenate([first, second, first, second]), np.concatenate([first, second, second, first])
     return _sparse().coo_matrix((np.concatenate([g, g, -g, -g]), (row, column)), shape=(nodes, nodes)).tocsc()

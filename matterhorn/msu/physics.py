@@ -19,7 +19,7 @@ from .wires import WireCache, effective_conductances
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Physics:
-    """The state of a chip ``seconds`` after it was written. It never changes; results are computed once, on request.
+    """The state of a connection ``seconds`` after it was written. It never changes. Results are computed on request.
 
     Attributes:
         weights: integers ``[fan_out, fan_in]``, with inputs in the order of their rows in the arrays.
@@ -53,10 +53,10 @@ class Physics:
 
     @cached_property
     def variance(self) -> NDArray[np.float32] | None:
-        """Variance of one read of each pair, in weights squared, ``[slices, tiles, rows, fan_out]``; None for no noise.
+        """Variance of one read of each pair, in weights squared, ``[slices, tiles, rows, fan_out]``. None: no noise.
 
-        Every cell fluctuates anew in each read. Its noise reaches its neuron with the attenuation that its signal
-        suffers in the wires (first order in their loss).
+        Every cell fluctuates anew in each read. The wires attenuate its noise as they do its signal (to first order in
+        their loss).
         """
         layout, device, read = self.layout, self.device, self.device.read
         if read is None:
@@ -68,10 +68,10 @@ class Physics:
 
     @cached_property
     def column_gains(self) -> NDArray[np.float32]:
-        """Share of each output that remains, ``[fan_out]``, above 0. Wires and drift reduce it; a digital scale can
-        restore it.
+        """Fraction of each output that remains, ``[fan_out]``, above 0.
 
-        It is drawn towards the gain of the whole connection where few cells tell (:func:`.gains.trusted_gains`).
+        Wires and drift reduce it, and a digital scale can restore it. Outputs with few weights have nearly the gain of
+        the whole connection (:func:`.gains.trusted_gains`).
         """
         matrix = from_tiles(np.tensordot(place_values(self.layout), self.effective, axes=1), self.layout)
         gains = trusted_gains(self.weights.T.astype(np.float64), matrix.astype(np.float64))
@@ -85,13 +85,18 @@ class Physics:
 
     @property
     def mergeable(self) -> bool:
-        """Whether arrays may be read as one, because everything between their products and the sum is linear."""
+        """Whether arrays may be read as one, because everything between their products and the sum is linear.
+
+        This is so without saturation and without converters.
+        """
         return self.circuit.saturation is None and self.circuit.conversion is None and not self.needs_patterns
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:
-        """Conductances as seen through the wires, siemens: with linear cells and undriven rows at 0 V, which is near
-        what each pattern sees where rows float or cells are not linear."""
+        """Conductances as seen through the wires, in siemens, if cells are linear and undriven rows are at 0 V.
+
+        If rows float or cells are nonlinear, this is close to what each pattern sees.
+        """
         if self.circuit.wires is None:
             return self.conductances
         solve = effective_conductances if self.cache is None else self.cache.effective
@@ -99,10 +104,10 @@ class Physics:
 
 
 COMPUTED = tuple(name for name, member in vars(Physics).items() if isinstance(member, cached_property))
-"""What follows from the cells alone, whatever the capacitors are."""
+"""Names of the cached results, which depend on the cells only and not on the size of the capacitors."""
 
 
 def _still(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, no longer to be written to."""
+    """Make an array read-only, and return it."""
     array.flags.writeable = False
     return array

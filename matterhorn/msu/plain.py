@@ -1,10 +1,10 @@
-"""Reads by definition: the physics of arrays and neurons, step by step in float64. Slow but obvious.
+"""The definition of reads: the physics of arrays and neurons, step by step in float64. Slow but obvious.
 
 A row stores its spike and applies ±V_read for |κ| steps. All pulses of a window end together, and the integrators are
-read at that time. A plain first spike (m = 0) is thus a row that rises at its spike and falls at the end of the window.
+read at that time. With plain first spikes (m = 0), a row thus rises at its spike and falls at the end of the window.
 
-The compiled reads in :mod:`.events` model the same physics for what networks send. Tests compare the two. The reads
-here also cover what those cannot: sums beyond float32, floating rows and nonlinear cells.
+The compiled reads in :mod:`.events` model the same physics, faster. Tests compare the two. Only the reads here cover
+sums beyond float32, floating rows and nonlinear cells.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOGETHER = 2048
 def integrate(
     physics: Physics, conditions: Conditions, kappa: NDArray[np.integer], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Potentials after read-out and after summing over arrays and digits.
+    """Compute potentials after read-out, summed over arrays and digits.
 
     Args:
         kappa: ``[n, fan_in]``, in the order of the rows.
@@ -50,7 +50,7 @@ def integrate(
 
 
 def charges(physics: Physics, conditions: Conditions, kappa: NDArray[np.integer], rng: np.random.Generator) -> Real:
-    """Potentials on all integrators, read noise included: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
+    """Compute the potentials on all integrators, with read noise: ``[n, fan_in] → [slices, tiles, n, fan_out]``."""
     lengths = to_tiles(pulse_lengths(kappa, conditions.pulse_jitter, rng), physics.layout)
     total = _driven(physics, conditions, lengths)
     if physics.variance is None:
@@ -60,14 +60,14 @@ def charges(physics: Physics, conditions: Conditions, kappa: NDArray[np.integer]
 
 
 def offsets(physics: Physics, conditions: Conditions) -> Real:
-    """What comparators add to each integrator's potential: ``[slices, tiles, fan_out]``."""
+    """Offsets of the comparators as potentials, ``[slices, tiles, fan_out]``."""
     return physics.neurons.offset * conditions.potential_per_volt
 
 
 def pulse_lengths(kappa: NDArray[np.integer], spread: float, rng: np.random.Generator) -> Real:
-    """Signed lengths, in steps of κ, with a jitter of ``spread`` steps on every pulse sent. ``[...] → [...]``.
+    """Draw the signed lengths of pulses in steps of κ, with a jitter of ``spread`` steps. ``[...] → [...]``.
 
-    A pulse that would end before it began is none.
+    Rows without a pulse get none. A pulse that would end before it begins has length 0.
     """
     lengths = kappa.astype(np.float64)
     if not spread:
@@ -76,15 +76,15 @@ def pulse_lengths(kappa: NDArray[np.integer], spread: float, rng: np.random.Gene
 
 
 def remembered(lengths: Real, rate: float) -> Real:
-    """Length that is left of a pulse that ends when it is read: ∫_0^|l| e^(−rate·s) ds = (1 − e^(−rate·|l|)) / rate.
+    """Return what leakage leaves of a pulse's length l: ∫_0^|l| e^(−rate·s) ds = (1 − e^(−rate·|l|)) / rate, signed.
 
-    ``rate`` is step of κ over leak time constant; 0 forgets nothing.
+    Pulses end when they are read. ``rate`` is step of κ over leak time constant; 0 for no leak.
     """
     return np.copysign(-np.expm1(-rate * np.abs(lengths)) / rate, lengths) if rate else lengths
 
 
 def _driven(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
-    """The same without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
+    """Compute the potentials on all integrators, without noise: ``[tiles, n, rows] → [slices, tiles, n, fan_out]``."""
     rate, rail = conditions.leak_rate, conditions.rail
     if physics.needs_patterns:
         return _by_patterns(physics, rate, rail, lengths)
@@ -98,7 +98,7 @@ def _driven(physics: Physics, conditions: Conditions, lengths: Real) -> Real:
 
 
 def _by_patterns(physics: Physics, rate: float, rail: float, lengths: Real) -> Real:
-    """Each pattern of driven rows through the network of its array, as :mod:`.nodal` solves it."""
+    """Do the same by solving the network of the array for each pattern of driven rows (:mod:`.nodal`)."""
     layout, circuit, device = physics.layout, physics.circuit, physics.device
     assert circuit.wires is not None
     around = Surroundings(circuit.wires, circuit.read_voltage.si, device.steepness)
@@ -115,16 +115,17 @@ def _by_patterns(physics: Physics, rate: float, rail: float, lengths: Real) -> R
 
 
 def walk(lengths: Real, current: Callable[[Real], Real], rate: float, rail: float) -> Real:
-    """Potentials of an array's neurons, which stop at ± ``rail`` and stay there until charge of the other sign comes.
+    """Compute the potentials of an array's neurons, which stop at ± ``rail`` until charge of the other sign comes.
 
-    Between two edges of pulses the drive does not change, so that a potential moves one way.
+    Between two edges of pulses the drive is constant, so a potential moves in one direction.
 
     Args:
-        lengths: signed pulses of one token ``[rows]``, ending together.
-        current: what a drive of −1, 0 or 1 ``[rows]`` brings in one step ``[neurons]``.
+        lengths: signed pulses of one token, ``[rows]``, which end together.
+        current: from a drive of −1, 0 or 1 ``[rows]`` to what it adds in one step of κ ``[neurons]``.
+        rate: step of κ over leak time constant; 0 for no leak.
 
     Returns:
-        ``[neurons]``; one 0 for all where there is no pulse.
+        ``[neurons]``, or a single 0 if there is no pulse.
     """
     size = np.abs(lengths)
     edges = np.unique(np.concatenate([[0.0], size]))[::-1]

@@ -18,9 +18,9 @@ class Ramp:
     """A threshold that falls by one level of the next code per slot.
 
     Attributes:
-        thresholds: potentials ``[out or 1, T]``, rising: a neuron that reaches ``thresholds[:, l - 1]`` has level l or
-            more. The ramp passes that one at the end of slot T − l.
-        code: of the population that fires.
+        thresholds: potentials ``[out or 1, T]``, rising. A neuron that reaches ``thresholds[:, l - 1]`` has level l or
+            more. The ramp passes this threshold at the end of slot T − l.
+        code: code of the population that fires.
     """
 
     thresholds: NDArray[np.float64]
@@ -36,20 +36,25 @@ class Ramp:
 
     @classmethod
     def linear(cls, scale: ArrayLike, shift: ArrayLike, code: Code) -> Ramp:
-        """Thresholds halfway between levels of ``scale · potential + shift``; scalars or ``[out]``, scale > 0."""
+        """Make a ramp with thresholds halfway between the levels ``scale · potential + shift``.
+
+        ``scale`` > 0 and ``shift`` are scalars or ``[out]``.
+        """
         levels = np.arange(1, code.top + 1) - 0.5
         return cls((levels - np.reshape(shift, (-1, 1))) / np.reshape(scale, (-1, 1)), code)
 
     @property
     def fall(self) -> NDArray[np.float64]:
-        """Mean fall per slot, as a potential ``[out or 1]``; 0 where there is but one threshold."""
+        """Mean fall per slot, as a potential, ``[out or 1]``; 0 if there is only one threshold."""
         fall: NDArray[np.float64] = self.thresholds[:, -1] - self.thresholds[:, 0]
         return fall / max(self.code.top - 1, 1)
 
     @property
     def corners(self) -> NDArray[np.float64]:
-        """The threshold at the beginning of the ramp and at the end of each slot but the last, ``[out or 1, T + 1]``:
-        straight between them. It begins one mean fall above the highest one."""
+        """The ramp at its beginning and at the end of each slot except the last, ``[out or 1, T + 1]``.
+
+        It is straight in between. It begins one mean fall above the highest threshold.
+        """
         falling = self.thresholds[:, ::-1]
         return np.hstack([falling[:, :1] + self.fall[:, None], falling])
 
@@ -61,18 +66,21 @@ def next_slots(
     offset: NDArray[np.float64] | float = 0.0,
     late: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
-    """Slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
+    """Compute the slots in which neurons fire, or ``SILENT``. ``[..., out] → uint8 [..., out]``.
 
-    A neuron fires in the first slot in which it meets the threshold, at the latest when that slot ends, even if it has
-    leaked below it later. What never does fires in the last slot (level 0). Between two corners of a ramp a leaking
-    charge meets none that it meets at neither of them: the way between them is convex.
+    A neuron fires in the first slot by whose end it has met the threshold, even if it leaks below it later. A neuron
+    that never meets it fires in the last slot (level 0). It is enough to compare at the corners of the ramp. Between
+    two corners, a leaking charge cannot meet a ramp that it meets at neither of them: the curve of a positive charge is
+    convex, and a negative charge rises while the ramp falls.
 
     Args:
-        charges: potentials on the integrators when the ramp begins. droop: slot over leak time constant: charge shrinks
-            while the ramp falls.
-        offset: of the comparators, as a potential, ``[..., out]``; it lies behind the capacitor and does not shrink.
-        late: by how many slots each answer is noted too late, ``[..., out]``; how much potential that is depends on
-            how steep the ramp is just there.
+        charges: potentials on the integrators when the ramp begins.
+        ramp: the threshold.
+        droop: slot over leak time constant. Charge decays while the ramp falls.
+        offset: offset of the comparators as a potential, ``[..., out]``. It lies behind the capacitor and does not
+            decay.
+        late: delay with which each output is recorded, in slots, ``[..., out]``. What this means as a potential depends
+            on the slope of the ramp at that point.
     """
     corners, top = ramp.corners, ramp.code.top
     margins = np.stack([charges * math.exp(-droop * at) + offset - corners[:, at] for at in range(top + 1)])
@@ -87,12 +95,12 @@ def next_slots(
 
 
 def counted(charges: NDArray[np.float64], offset: NDArray[np.float64], given: Conditions) -> NDArray[np.float64]:
-    """What the time-to-digital converter makes of potentials: whole counts from −half to half − 1, like ``charges``.
+    """Convert potentials to counts of the time-to-digital converter: whole numbers −half … half − 1, like ``charges``.
 
-    Count m stands for half − m clocks. It is the first, that is the largest, at whose end the charge that is left, with
-    the comparator's ``offset``, reaches m − ½ counts. If the first count is not reached, a leaking charge meets the
-    ramp once: its way is convex if it is positive, and it falls more slowly than the ramp if it is not. Then halving
-    finds the count, from the most significant bit on.
+    Count m means half − m clocks. The result is the first count, i.e. the largest one, at whose end the remaining
+    charge plus the comparator's ``offset`` reaches m − ½ counts. If it is not the largest of all counts, a leaking
+    charge meets the ramp exactly once: the curve of a positive charge is convex, and a negative charge rises while the
+    ramp falls. Bisection then finds the count, beginning with the most significant bit.
     """
     held, beside = charges / given.per_count, offset / given.per_count
     if given.count_droop == 0:

@@ -31,11 +31,13 @@ NOTHING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class ArrayCircuit:
-    """What the netlist describes: a connection that sits in one array, and one window of pulses.
+    """What a netlist describes: a connection that fits one array, and one window of pulses.
 
     Attributes:
-        cells: siemens ``[rows, columns]``; bit lines 2j and 2j + 1 feed neuron j.
-        lengths: signed pulses ``[rows]``, in steps of κ.
+        connection: the connection.
+        cells: conductances in siemens, ``[rows, columns]``. Bit lines 2j and 2j + 1 feed neuron j.
+        lengths: signed lengths of the pulses ``[rows]``, in steps of κ.
+        ramp: the threshold that reads the neurons.
     """
 
     connection: ProgrammedConnection
@@ -50,7 +52,7 @@ class ArrayCircuit:
 
     @property
     def offsets(self) -> NDArray[np.float64]:
-        """Of the comparators, volts ``[neurons]``."""
+        """Offsets of the comparators, in volts, ``[neurons]``."""
         offsets: NDArray[np.float64] = self.connection.neurons.offset[0, 0]
         return offsets
 
@@ -67,12 +69,16 @@ class ArrayCircuit:
 
     @property
     def end_time(self) -> float:
-        """End of the ramp."""
+        """End of the ramp, in seconds from the start of the netlist."""
         return self.read_time + (self.ramp.code.top + 1) * self.circuit.slot.si
 
 
 def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> ArrayCircuit:
-    """Circuit of a connection that sits in one array, driven by one window of κ ``[fan_in]``."""
+    """Describe the circuit of a connection that fits one array, driven by one window of κ ``[fan_in]``.
+
+    Raises:
+        InputError: the connection takes several arrays, or the circuit leaves undriven rows floating.
+    """
     layout, wires = connection.layout, connection.circuit.wires
     if layout.arrays > 1:
         cure = "give weights that fit, or a circuit with more rows and columns"
@@ -87,7 +93,11 @@ def array_circuit(connection: ProgrammedConnection, kappa: NDArray[np.integer], 
 
 
 def netlist(array: ArrayCircuit, output: str) -> str:
-    """The netlist; run by ``ngspice -b``, it writes time, ramp margin and potential of each neuron to ``output``."""
+    """Return the netlist. Run by ``ngspice -b``, it writes a table to the file ``output``.
+
+    The table holds the time, and the potential and margin of each neuron. The margin is potential plus offset minus
+    threshold.
+    """
     parts = (_drivers, _word_lines, _cells, _bit_lines, _integrators, _comparators)
     rows, columns = array.cells.shape
     device, circuit = array.connection.device.name, array.circuit.name
@@ -203,7 +213,7 @@ class Check(NamedTuple):
 
 
 def check(connection: ProgrammedConnection, kappa: NDArray[np.integer], ramp: Ramp) -> Check:
-    """Run the connection's one array for one window of κ ``[fan_in]`` in both.
+    """Run the single array of a connection for one window of κ ``[fan_in]``, in our model and in ngspice.
 
     Raises:
         InputError: the pulses charge nothing, so that there is nothing to compare; or ngspice is missing or fails.
@@ -237,7 +247,11 @@ def find_ngspice() -> str:
 
 
 def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Potentials at read-out and slots, by ngspice: float64 and uint8, ``[neurons]``."""
+    """Return potentials at read-out and slots as ngspice finds them, float64 and uint8, ``[neurons]``.
+
+    Raises:
+        InputError: ngspice is missing or fails.
+    """
     program = find_ngspice()
     with tempfile.TemporaryDirectory(prefix="matterhorn-msu-") as folder:
         source, output = Path(folder) / "array.cir", Path(folder) / "array.data"
@@ -253,7 +267,9 @@ def simulate(array: ArrayCircuit) -> tuple[NDArray[np.float64], NDArray[np.uint8
 
 
 def interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Potentials at read-out and slots from a table: time, then potential and margin of each neuron in volts."""
+    """Read potentials at read-out and slots from ngspice's table: time, then potential and margin of each neuron in
+    volts.
+    """
     time, volts, margins = table[:, 0], table[:, 1::2], table[:, 2::2]
     read = array.read_time * (1 + 1e-9) + array.connection.step * 1e-4
     potentials = np.array([np.interp(read, time, v) for v in volts.T]) * array.volt
@@ -264,7 +280,7 @@ def interpret(array: ArrayCircuit, table: NDArray[np.float64]) -> tuple[NDArray[
 
 
 def _first_rise(time: NDArray[np.float64], margin: NDArray[np.float64], start: float) -> float:
-    """When the margin first is 0 or more after ``start``; the last time if never."""
+    """Return the first time from ``start`` on at which the margin is 0 or more, or the last time if it never is."""
     after = np.flatnonzero((time >= start) & (margin >= 0))
     if len(after) == 0:
         return float(time[-1])

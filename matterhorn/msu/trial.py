@@ -23,29 +23,29 @@ from .device import Device
 from .readout import Ramp
 
 DRAWN_ONCE = ("programming", "stuck", "drift", "nonlinearity", "wires", "mismatch", "leak", "comparator")
-"""What a netlist can hold: all that is drawn once per chip. Noise of each read, rails and converters stay out."""
+"""The parts that a netlist can hold: those that do not change from read to read, without rails and converters."""
 
 LARGEST = 512
-"""Largest weight or κ that files may hold."""
+"""Largest magnitude of a weight or κ in a file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A programmed array, the κ that drive it and the ramp that reads it."""
+    """A programmed array, the κ ``[fan_in]`` that drive it, and the ramp that reads it."""
 
     connection: ProgrammedConnection
     kappa: NDArray[np.integer]
     ramp: Ramp
 
     def at(self, seconds: float) -> Trial:
-        """The same, so long after programming."""
+        """Return the same trial this many seconds after programming."""
         return replace(self, connection=self.connection.at(seconds))
 
 
 def make_trial(
     weights: NDArray[np.integer], kappa: NDArray[np.integer], device: Device, circuit: Circuit, code: Code, seed: int
 ) -> Trial:
-    """An array just large enough for ``weights [out, in]``, its ramp spanning the potentials of ``kappa [in]``."""
+    """Program an array that just fits ``weights [out, in]``, with a ramp over the potentials of ``kappa [in]``."""
     fan_out, fan_in = weights.shape
     circuit = resized(only(circuit, *DRAWN_ONCE), fan_in, 2 * fan_out)
     bank = ArrayBank(only(device, *DRAWN_ONCE), circuit, seed)
@@ -63,7 +63,17 @@ def choose_trial(
     kappa_file: Path | None = None,
     weights_file: Path | None = None,
 ) -> Trial:
-    """A trial from npy files where given, else with drawn 1-bit weights for ``size`` (word lines, bit lines)."""
+    """Make a trial with weights and κ from npy files, or else with random ones.
+
+    Args:
+        device, circuit, seed: as for :class:`.ArrayBank`. Parts that a netlist cannot hold are left out.
+        size: number of word lines and of bit lines of an array with random 1-bit weights.
+        kappa_file: integers ``[in]``. None: drawn (:func:`drawn_kappa`).
+        weights_file: integers ``[out, in]``. None: drawn for ``size``.
+
+    Raises:
+        InputError: a file is not valid, or the numbers of κ and of rows differ.
+    """
     rows, neurons = size[0], neurons_of(size[1])
     weights: NDArray[np.integer] = 2 * stream(f"{seed}:weights").integers(2, size=(neurons, rows), dtype=np.int8) - 1
     if weights_file is not None:
@@ -78,7 +88,7 @@ def choose_trial(
 
 
 def neurons_of(columns: int) -> int:
-    """Neurons of an array with so many bit lines."""
+    """Number of neurons of an array with this many bit lines."""
     if columns % 2:
         raise InputError(f"{columns} bit lines", field="cols", cure="a neuron takes two, give an even number")
     return columns // 2
@@ -94,7 +104,7 @@ def _integers(file: Path, dimensions: int) -> NDArray[np.int16]:
 
 
 def drawn_kappa(rows: int, seed: int) -> tuple[NDArray[np.int16], Code]:
-    """κ of rows whose levels are Laplace distributed, as a transformer's are: 4-bit M-TTFS, no dead zone."""
+    """Draw κ of rows whose levels have a Laplace distribution, as in transformers: 4-bit M-TTFS without a dead zone."""
     levels = np.clip(np.rint(stream(f"{seed}:levels").laplace(7, 2.5, rows)), 0, 15).astype(np.uint8)
     code = Code(4, most_frequent(level_histogram(levels[:, None], 4))[0])
     return kappa_of(encode(levels, code), code), code

@@ -1,9 +1,9 @@
-"""Exact wire resistance: one effective-conductance matrix per array.
+"""Exact wire resistance: one matrix of effective conductances per array.
 
 If every undriven row is held at 0 V and cells are linear, the network of wires is linear. The current out of column c
 is then Σ_i E[i, c] · V_i for any pulses, so E serves every pattern and every spike time. E is found by block
 elimination of the nodal equations, row by row from the far end of the bit lines to the neurons. This is as exact as a
-sparse LU and several times faster, since every step is a dense product.
+sparse LU factorization and several times faster, since every step is a dense product.
 
 Geometry: rows are driven at column 0. Columns are read (at virtual ground) after the last row. There is one wire
 segment between neighbors, between the driver and the first cell, and between the last cell and the neuron.
@@ -27,7 +27,7 @@ from .circuit import Wires
 
 
 def effective_conductances(arrays: NDArray[np.float32], wires: Wires) -> NDArray[np.float32]:
-    """Effective conductances of many arrays: ``[..., rows, columns]``, siemens in and out, solved in float64."""
+    """Compute effective conductances of many arrays ``[..., rows, columns]``, siemens in and out, in float64."""
     ohms = wires.word_line.si, wires.bit_line.si
     solved = np.empty_like(arrays)
     for place in np.ndindex(arrays.shape[:-2]):
@@ -36,12 +36,20 @@ def effective_conductances(arrays: NDArray[np.float32], wires: Wires) -> NDArray
 
 
 def effective_conductance(cells: NDArray[np.float64], word_line: float, bit_line: float) -> NDArray[np.float64]:
-    """Effective conductances of one array: ``float64 [rows, columns]``, siemens in and out; wire segments in ohm.
+    """Compute the effective conductances of one array.
 
-    Nodes of row i: word nodes w, bit nodes b, cells D_i = diag(G_i). Kirchhoff on the word line gives
-    w = T_i⁻¹ (D_i b + g_w V_i e_0) with T_i = L_w + D_i (L_w: Laplacian of the line, tied to its driver); put into the
-    bit nodes' equations that leaves b alone: M_i = D_i − D_i T_i⁻¹ D_i, injection D_i T_i⁻¹ e_0 g_w V_i, and ± g_b
-    between neighboring rows, a block-tridiagonal system that is eliminated downwards.
+    Row i has word nodes w, bit nodes b and cells D_i = diag(G_i). Kirchhoff's law on the word line gives
+    w = T_i⁻¹ (D_i b + g_w V_i e_0), with T_i = L_w + D_i and L_w the Laplacian of the line, tied to its driver. Put
+    into the equations of the bit nodes, this leaves only b: the cells contribute M_i = D_i − D_i T_i⁻¹ D_i, the driver
+    injects D_i T_i⁻¹ e_0 g_w V_i, and neighboring rows are coupled by ± g_b. This block-tridiagonal system is
+    eliminated downwards, towards the neurons.
+
+    Args:
+        cells: conductances in siemens, float64 ``[rows, columns]``.
+        word_line, bit_line: resistance of a segment, in ohm.
+
+    Returns:
+        Effective conductances in siemens, float64 ``[rows, columns]``.
     """
     rows, columns = cells.shape
     g_bit = 1 / bit_line
@@ -66,6 +74,7 @@ def _line_laplacian(nodes: int, conductance: float) -> NDArray[np.float64]:
 
 
 MOST_BYTES = 4 * 2**30
+"""Default size limit of a cache."""
 
 
 def default_folder() -> Path:
@@ -75,8 +84,9 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class WireCache:
-    """A folder of solved arrays, named by a hash of their inputs. Beyond ``limit`` bytes, the least recently used are
-    removed.
+    """A folder of solved arrays, named by a hash of their inputs.
+
+    If the files exceed ``limit`` bytes in total, the least recently used are removed.
     """
 
     folder: Path

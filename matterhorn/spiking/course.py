@@ -32,9 +32,8 @@ from ..tasks.tokens import Tokens
 from .settings import Settings
 
 REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
-"""Numbers of rows that are made from the given ones for distillation: with words replaced, and with pairs crossed.
-
-The teacher labels them. The given rows are repeated until they are a share ``GIVEN_SHARE`` of all rows.
+"""Rows for distillation: how many are made from the given ones by replacing words, and how many by crossing pairs; and
+the share of given rows among all, up to which they are repeated. The teacher labels all rows.
 """
 
 MARGIN = 0.08
@@ -43,13 +42,17 @@ MARGIN = 0.08
 FIRST_SHARE = 0.3
 """Share of the time in which few-bit weights are learned without a dead zone, unless a task-free encoder has them."""
 
-RATE, GENERAL_RATE, AVERAGE = 4e-4, 3e-4, 0.98
+RATE, GENERAL_RATE = 4e-4, 3e-4
+"""Learning rates from a teacher, and from a task-free encoder."""
+
+AVERAGE = 0.98
+"""Decay of the exponential average of the weights."""
 
 READINGS = 6
 """Maximum number of times that the given rows are read, if the start is an encoder that has learned to compare.
 
-Its knowledge of pairs is worth more on new rows than the errors of a classifier that memorized a few rows. After 575
-instead of 300 steps on 500 rows, it agreed with the classifier on 0.94 instead of 0.96 of the labels of 1,498 other
+What the encoder knows about pairs is worth more on new rows than what a classifier has memorized of a few rows. After
+575 instead of 300 steps on 500 rows, it agreed with the classifier on 0.94 instead of 0.96 of the labels of 1,498 other
 rows (docs/trials.md).
 """
 
@@ -63,7 +66,7 @@ On a pair task with 500 rows, 200 steps left 10 % less divergence on 1,500 other
 SCORE_WEIGHT = 7.0
 """The same for scores, whose squared errors are divided by the variance of the teacher's scores.
 
-On scores of pairs, more was kept with it than with 4 (docs/trials.md).
+On scores of pairs, this kept more of the teacher's metric than a weight of 4 (docs/trials.md).
 """
 
 SELECTION_ROWS = 100
@@ -173,8 +176,8 @@ def latest(measure: Measure) -> Measure:
     """Make a measure that always selects the latest network.
 
     Its learning rate has gone to zero and its weights are averaged. A student that has learned little and is uncertain
-    may have less divergence on a few held-out rows, which would be misleading. Of no
-    rows nothing is measured.
+    may have less divergence on a few held-out rows, which would be misleading. If there are no rows, nothing is
+    measured.
     """
 
     def judge(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:

@@ -62,7 +62,7 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         (``measured.yaml``, few so far); None if none was measured. ``notes``: remarks on the estimate.
     """
     student, found = _of_training(plan) if plan.is_trained else _of_calibration(plan)
-    minutes = found["minutes"] + seconds_behind(plan, student, verify_rows) / 60
+    minutes = found["minutes"] + seconds_after_training(plan, student, verify_rows) / 60
     answer = {
         "format": FORMAT,
         **found,
@@ -98,7 +98,7 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
     learn = distillation_rows(plan.tokens(plan.train), teacher, plan.teacher.tokenizer, settings.seed)
     given = len(plan.train) - held_out(len(plan.train))
     phase = phases_of(settings, general, given)[-1]
-    student, seconds = step(plan, plan.tokens(plan.train), phase, general)
+    student, seconds = try_steps(plan, plan.tokens(plan.train), phase, general)
     affordable = int(60 * settings.minutes / seconds)
     steps = min(affordable, phase.steps or ENDLESS)
     return student, {
@@ -120,7 +120,7 @@ def advice(encoder: GeneralEncoder | None) -> str | None:
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())
 
 
-def step(
+def try_steps(
     plan: Plan, learn: Tokens, phase: Distilling, general: GeneralEncoder | None
 ) -> tuple[QuantizedForSequenceClassification, float]:
     """Return a student after :data:`TRIED_STEPS` training steps, and their median time in seconds."""
@@ -137,7 +137,7 @@ def step(
     return student, float(np.median(times[TRIED_STEPS // 2 :]))
 
 
-def seconds_behind(plan: Plan, student: QuantizedForSequenceClassification, verify_rows: int) -> float:
+def seconds_after_training(plan: Plan, student: QuantizedForSequenceClassification, verify_rows: int) -> float:
     """Estimate the seconds for conversion, verification, evaluation and diagnosis from a few rows."""
     program, converting = timed(lambda: convert(student, labels=plan.task.labels))
     rows = plan.tokens(plan.eval)

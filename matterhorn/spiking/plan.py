@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..distill.options import formats_of
 from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
 from ..models.encoders import encoder_of
@@ -23,7 +24,10 @@ from .course import comparing, find_general
 from .settings import Settings
 from .source import Classifier, load_classifier
 
-TRAINED = ("dead_zone", "silent_share", "quiet_share", "minutes")
+SHARES = ("silent_share", "quiet_share")
+"""Settings that only matter with a dead zone."""
+
+TRAINED = ("dead_zone", *SHARES, "minutes")
 """Settings that only matter in training."""
 
 FORMATS = ("weights", "kv_bits")
@@ -53,6 +57,11 @@ class Plan:
     def is_trained(self) -> bool:
         """Whether there are rows to train on, and time."""
         return self.train is not None and self.settings.minutes > 0
+
+    @property
+    def used(self) -> Settings:
+        """The settings as they are used: without training or a dead zone, no share of silence is held."""
+        return self.settings if self.is_trained and self.settings.dead_zone else self.settings.untrained
 
     def batches(self) -> list[Batch]:
         """Batches to calibrate on: texts of the training rows, or if there are none, of the rows for the report."""
@@ -119,7 +128,11 @@ def make_plan(
         chosen = chosen.model_copy(update=suited or {"kv_bits": STORED[chosen.weights]})
     plan = Plan(teacher, found, own, held, chosen, data)
     if not plan.is_trained:
-        refuse_training(chosen)
+        cure = "give rows to train on, and minutes, or leave it out"
+        refuse(chosen, TRAINED, "calibration alone has no dead zone and takes no such setting", cure)
+    elif not chosen.dead_zone:
+        refuse(chosen, SHARES, "no silence is held without a dead zone", "give a dead zone, or leave it out")
+    formats_of(plan.used.options, plan.used.dead_zone)
     return plan
 
 
@@ -161,13 +174,12 @@ def rows_of(task: Task, split: str, given: Source | None, glue_dir: Path | None)
     return read_rows(given, task.model_copy(update={"quotes": "csv"}) if is_usual else task)
 
 
-def refuse_training(settings: Settings) -> None:
-    """Refuse settings that need training if there are no rows to train on.
+def refuse(settings: Settings, names: Sequence[str], problem: str, cure: str) -> None:
+    """Refuse settings that would have no effect, if they differ from their defaults and from 0.
 
     Raises:
-        InputError: a dead zone, a share of silence or a training time was set.
+        InputError: one of ``names`` was set.
     """
-    for name in TRAINED:
+    for name in names:
         if getattr(settings, name) not in (Settings.model_fields[name].default, 0):
-            problem = "calibration alone has no dead zone and takes no such setting"
-            raise InputError(problem, field=name, cure="give rows to train on, and minutes, or leave it out")
+            raise InputError(problem, field=name, cure=cure)

@@ -214,7 +214,7 @@ def _spiked(
         "hardware": bill.hardware,
         "start": start,
         "seconds": time.monotonic() - began,
-        "settings": (plan.settings if plan.is_trained else plan.settings.untrained).model_dump(),
+        "settings": plan.used.model_dump(),
         "hash": program.hash,
         "diagnosis": asdict(found),
     }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matterhorn.coding import SILENT, Code
-from matterhorn.kernels.attention import attend, attention_room, lay_keys, scores_are_short
+from matterhorn.kernels.attention import attend, attention_room, scores_are_short, transpose_keys
 from matterhorn.kernels.layout import AttentionLayout, SoftmaxLayout
 from matterhorn.kernels.softmax import NO_KEY, NO_SHORT_KEY
 
@@ -80,6 +80,20 @@ def test_attention_is_that_of_plain_sums(seed, size, length, biased, k):
             assert not record or np.array_equal(seen, levels)
 
 
+def test_a_padded_place_never_has_the_highest_score():
+    """However low all keys score: here below −2²⁹, with 6-bit codes and keys."""
+    size, length = 36000, 3
+    code = Code(6, np.full(size, 63, np.int16), 31, np.full(size, 8 * 63 + 8 * 31 + 7, np.int16))
+    codes = (population(own, n, "queries").layout for own, n in ((code, size), (Code(4, np.int16(0)), 1)))
+    own = AttentionLayout(1, *codes, SoftmaxLayout(TABLE, np.zeros((1, 0), np.int32), np.float32(0.05), False))
+    queries, keys = np.full((length, size), SILENT, np.uint8), np.full((length, size), -32, np.int8)
+    keys[1] = -31
+    contexts, levels = plain(queries, keys, keys, own)
+    assert (values_of(queries, own.queries) @ keys.T.astype(np.int64)).max() < -(2**29) and levels.any()
+    found, seen = run(queries, keys, keys, own, short=False, record=True)
+    assert np.array_equal(found, contexts) and np.array_equal(seen, levels)
+
+
 @pytest.mark.parametrize("short", [True, False])
 @pytest.mark.parametrize("size", [7, 16, 40, 64])
 def test_keys_are_turned_and_padded(size, short):
@@ -88,7 +102,7 @@ def test_keys_are_turned_and_padded(size, short):
     constant = own.integers(-2, 3, size).astype(np.int32)
     for length in (1, 15, 16, 17, 32, 90):  # the last text ends where the array does
         room = attention_room(size, length, 0, short=short)
-        lay_keys(keys, begin, left, length, constant, room.keys, room.offsets)
+        transpose_keys(keys, begin, left, length, constant, room.keys, room.offsets)
         right = keys[begin : begin + length, left : left + size].T
         turned = room.keys.reshape(size, -1)
         assert np.array_equal(turned[:, :length], right) and not turned[:, length:].any()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matterhorn.coding import Code, encode
 from matterhorn.kernels import digital
 from matterhorn.kernels.layout import Readout, SoftmaxLayout, Table
-from matterhorn.kernels.softmax import NO_KEY, share, weigh
+from matterhorn.kernels.softmax import NO_KEY, share_levels, weigh
 from matterhorn.nn.digital import digital_linear, exp_table, layer_norm, normalize, softmax_weights
 from matterhorn.program.parts import Population, Store
 
@@ -95,7 +95,7 @@ def test_softmax(seed, length, by_shifts, scale):
     softmax = SoftmaxLayout(table.numpy(), none, np.float32(0.031), by_shifts)
     weights = np.empty(room, np.float32)
     weigh(padded, 1, room, length, softmax.table, weights)
-    share(weights, 1, room, softmax, 15, levels)
+    share_levels(weights, 1, room, softmax, 15, levels)
     assert np.array_equal(levels[:length], right) and not levels[length:].any()
 
 

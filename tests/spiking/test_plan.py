@@ -115,3 +115,18 @@ def test_glue_by_name(tmp_path: Path) -> None:
     asked = ["--task", "sst2", "--glue-dir", str(tmp_path), "--dry-run", "--output", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["spike", str(tmp_path / "numbered"), *asked], catch_exceptions=False)
     assert done.exit_code == 0 and "total_minutes" in done.stdout and "12 given" in done.stdout
+
+
+def test_a_setting_that_cannot_be_or_has_no_effect_is_refused_before_training(folder: Path) -> None:
+    rows = (folder / "train.csv", folder / "dev.csv")
+    about = {"text": "review", "label": "verdict"}
+    for settings, problem in (
+        ({"dead_zone": 8}, r"dead_zone: 8 is not possible; give 0 … 7"),
+        ({"activation_bits": 2}, r"dead_zone: 3 is not possible; give 0 … 1"),
+        ({"dead_zone": 0, "silent_share": 0.5}, "silent_share: no silence is held without a dead zone"),
+        ({"dead_zone": 0, "quiet_share": 0.5}, "quiet_share: no silence is held without a dead zone"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            make_plan(folder / "model", *rows, **about, **settings)
+    assert make_plan(folder / "model", *rows, **about, dead_zone=0).used.silent_share is None
+    assert make_plan(folder / "model", *rows, **about).used.silent_share == 0.9
