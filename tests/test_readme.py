@@ -89,7 +89,7 @@ def marked(words: list[str]) -> Any:
     return pytest.param(words, marks=[pytest.mark.slow] if words[1:3] == ["msu", "check"] else [], id=" ".join(words))
 
 
-@pytest.mark.parametrize("words", map(marked, quick()))
+@pytest.mark.parametrize("words", [marked(words) for words in quick()])
 def test_commands_run(folder, words):
     if words[1:3] == ["msu", "check"] and shutil.which("ngspice") is None:
         pytest.skip("no ngspice")
