@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 
 from matterhorn.energy import bill, bill_encoder, load
@@ -113,8 +112,10 @@ def test_what_is_committed_is_what_the_command_prints(points):
 
 
 def test_a_picture_has_every_point_by_its_name(points, tmp_path: Path, monkeypatch):
+    from matplotlib import pyplot
+
     kept = []
-    monkeypatch.setattr(plt, "close", kept.append)
+    monkeypatch.setattr(pyplot, "close", kept.append)
     plot_front(points, "sst2", tmp_path / "front.svg")
     assert (tmp_path / "front.svg").read_text().startswith("<?xml")
     (axis,) = kept[0].axes

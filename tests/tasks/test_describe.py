@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.tasks import Task, describe, read_rows
+from matterhorn.tasks import Task, describe, get_task, read_rows
 
 OWN = {"name": "own", "text": ["text"], "label": ["label"], "labels": ["x", "y"]}
 
@@ -289,3 +289,15 @@ def test_a_split_of_a_folder_is_named_behind_it(tmp_path):
     assert len(read_rows(f"{tmp_path}:train", task)) == 3
     with pytest.raises(InputError, match="no split 'dev'; choose from "):
         read_rows(f"{tmp_path}:dev", task)
+
+
+def test_glues_labels_follow_a_models():
+    task = get_task("mnli").for_labels(["contradiction", "ENTAILMENT", "neutral"])
+    assert task.labels == ["contradiction", "ENTAILMENT", "neutral"]
+    assert task.classes == ["contradiction", "entailment", "neutral"]
+    task = get_task("mrpc").for_labels(["equivalent", "not_equivalent"])
+    assert task.classes == ["1", "0"] and task.positive == "equivalent"
+    assert get_task("rte").for_labels(["LABEL_0", "LABEL_1"]) is get_task("rte")
+    for labels, problem in ((["a", "b"], "the model's outputs are a, b"), (["a"] * 3, "3 outputs, rte wants 2")):
+        with pytest.raises(InputError, match=problem):
+            get_task("rte").for_labels(labels)

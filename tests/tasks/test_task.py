@@ -1,4 +1,4 @@
-"""Tasks as data: small YAML files of one's own, and outputs matched with the labels of a task."""
+"""Tasks as data: small YAML files of one's own, and spellings of labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.tasks import Task, get_task, read_rows
+from matterhorn.tasks import Task, read_rows
 
 from .test_describe import ROWS, write
 
@@ -52,18 +52,6 @@ def test_faulty_yamls_name_file_and_field(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=YAMLS[text]):
         Task.from_yaml(path)
-
-
-def test_glues_labels_follow_a_models():
-    task = get_task("mnli").for_labels(["contradiction", "ENTAILMENT", "neutral"])
-    assert task.labels == ["contradiction", "ENTAILMENT", "neutral"]
-    assert task.classes == ["contradiction", "entailment", "neutral"]
-    task = get_task("mrpc").for_labels(["equivalent", "not_equivalent"])
-    assert task.classes == ["1", "0"] and task.positive == "equivalent"
-    assert get_task("rte").for_labels(["LABEL_0", "LABEL_1"]) is get_task("rte")
-    for labels, problem in ((["a", "b"], "the model's outputs are a, b"), (["a"] * 3, "3 outputs, rte wants 2")):
-        with pytest.raises(InputError, match=problem):
-            get_task("rte").for_labels(labels)
 
 
 @pytest.mark.parametrize("line", ["", "name: sst2\n"])
