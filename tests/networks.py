@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import copy
+import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,18 +62,36 @@ def small_network(
     k: int = 0, *, mean: bool = False, seed: int = 0, labels: int = 2, **options: Any
 ) -> QuantizedForSequenceClassification:
     """A calibrated quantized network with a dead zone of ``k``; ``options`` go to :func:`matterhorn.quantize`."""
-    network = quantize(small_bert(labels, seed), dead_zone=k, **options).eval()
-    calibrate(network, [small_batch()], mean_silence=mean)
-    return network
+    network, drawn = _network(json.dumps([k, mean, seed, labels, options]))
+    torch.set_rng_state(drawn)
+    return copy.deepcopy(network)
 
 
 def small_program(k: int = 0, *, mean: bool = False, seed: int = 0, labels: int = 2, **options: Any) -> Program:
-    """The program of :func:`small_network`, with :func:`small_tokenizer`."""
-    network = small_network(k, mean=mean, seed=seed, labels=labels, **options)
-    return convert(network, task=None, tokenizer=small_tokenizer())
+    """The program of :func:`small_network`, with :func:`small_tokenizer`. Tests share it: it is frozen."""
+    program, drawn = _program(json.dumps([k, mean, seed, labels, options]))
+    torch.set_rng_state(drawn)
+    return program
 
 
-@lru_cache
+@cache
+def _network(told: str) -> tuple[QuantizedForSequenceClassification, torch.Tensor]:
+    """The network that was asked for, and how making it leaves torch's random numbers."""
+    k, mean, seed, labels, options = json.loads(told)
+    network = quantize(small_bert(labels, seed), dead_zone=k, **options).eval()
+    calibrate(network, [small_batch()], mean_silence=mean)
+    return network, torch.get_rng_state()
+
+
+@cache
+def _program(told: str) -> tuple[Program, torch.Tensor]:
+    """The same of its program."""
+    network, drawn = _network(told)
+    torch.set_rng_state(drawn)
+    return convert(network, task=None, tokenizer=small_tokenizer()), torch.get_rng_state()
+
+
+@cache
 def small_tokenizer() -> Tokenizer:
     """Letters as tokens, BERT's way."""
     from tokenizers import models, normalizers, pre_tokenizers, processors

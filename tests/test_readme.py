@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -83,7 +84,12 @@ def quick() -> list[list[str]]:
     return [words for words in LINES if words[0] == "matterhorn" and not ELSEWHERE & set(words[1:3])]
 
 
-@pytest.mark.parametrize("words", quick(), ids=" ".join)
+def marked(words: list[str]) -> Any:
+    """``msu check`` takes twenty seconds; smaller arrays are checked each time (``tests/cli/test_msu.py``)."""
+    return pytest.param(words, marks=[pytest.mark.slow] if words[1:3] == ["msu", "check"] else [], id=" ".join(words))
+
+
+@pytest.mark.parametrize("words", [marked(words) for words in quick()])
 def test_commands_run(folder, words):
     if words[1:3] == ["msu", "check"] and shutil.which("ngspice") is None:
         pytest.skip("no ngspice")

@@ -33,13 +33,14 @@ def invoke(*arguments: str):
     return result
 
 
-@pytest.fixture
-def ran(folder, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def ran(folder, tmp_path_factory):
     """A run of a tiny plan: its document and the file it wrote."""
-    monkeypatch.setattr(bench, "FULL", TINY)
-    file = tmp_path / "rows.json"
-    answer = json.loads(invoke("--model", folder, "--threads", "1", "--output", str(file), "--json").stdout)
-    assert list(tmp_path.iterdir()) == [file]
+    file = tmp_path_factory.mktemp("ran") / "rows.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "FULL", TINY)
+        answer = json.loads(invoke("--model", folder, "--threads", "1", "--output", str(file), "--json").stdout)
+    assert list(file.parent.iterdir()) == [file]
     return answer, file
 
 

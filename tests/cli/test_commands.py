@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib import import_module
@@ -21,17 +20,13 @@ from matterhorn.program.seal import seal
 from matterhorn.tasks.results import Result
 
 from ..networks import small_program
+from .entry import answer, run
 
 
-def matterhorn(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def matterhorn(*arguments: str) -> subprocess.CompletedProcess:
+    """In a process of its own; most commands are told the same by ``answer`` and ``run`` in this one."""
     program = [sys.executable, "-c", "from matterhorn.cli import main; main()", *arguments]
-    return subprocess.run(program, capture_output=True, text=True, env=os.environ | environment, timeout=300)
-
-
-def answer(*arguments: str, **environment: str) -> dict:
-    done = matterhorn(*arguments, "--json", **environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return subprocess.run(program, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,9 @@ def sample_dir(tmp_path_factory) -> Path:
 
 
 def test_run_with_nothing_given():
-    found = answer("run")
+    done = matterhorn("run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert found["n"] == 24 and found["correct"] >= 18 and found["format"] == 3
     assert 0.5 < found["silent_share"] < 1 and 0.5 < found["quiet_share"] < 1
     assert len(found["connections"]) == 6 * 8
@@ -76,8 +73,9 @@ def test_verify_finds_no_difference(sample_dir):
     assert set(found["backends"]) == {"exact", "events", "stepped"} and found["against"] == "the quantized network"
 
 
-def test_evaluate_and_info(sample_dir):
-    found = answer("evaluate", "--task", "sst2", "--model", "sst2", MATTERHORN_GLUE_DIR=str(sample_dir))
+def test_evaluate_and_info(sample_dir, monkeypatch):
+    monkeypatch.setenv("MATTERHORN_GLUE_DIR", str(sample_dir))
+    found = answer("evaluate", "--task", "sst2", "--model", "sst2")
     keys = {"format", "task", "model", "backend", "n", "metric", "value", "silent_share", "quiet_share", "seconds"}
     assert keys <= set(found) and found["value"] >= 0.75
     info = answer("info", "sst2")
@@ -115,8 +113,8 @@ def test_shipped_models_are_small_and_have_cards():
 
 
 def test_old_checkpoints_are_upgraded_by_one_command(tmp_path):
-    done = matterhorn("upgrade", str(find("sst2")), str(tmp_path / "new"))
-    assert done.returncode == 2 and "of today" in done.stderr
+    code, _, err = run("upgrade", str(find("sst2")), str(tmp_path / "new"))
+    assert code == 2 and "of today" in err
 
 
 BAD = {
@@ -137,21 +135,25 @@ BAD = {
 @pytest.mark.parametrize("fault", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(fault):
     arguments, message = BAD[fault]
-    done = matterhorn(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    code, _, err = run(*arguments)
+    assert code == 2 and message in err and len(err.strip().splitlines()) == 1
+
+
+def test_bad_input_is_the_exit_code_of_its_process():
+    done = matterhorn("run", "--model", "nothing")
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
 def test_bad_lines_are_named(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("fine\n\nbad\n")
-    done = matterhorn("run", "--file", str(path))
-    assert done.returncode == 2 and "line 2" in done.stderr
+    code, _, err = run("run", "--file", str(path))
+    assert code == 2 and "line 2" in err
     dev = tmp_path / "SST-2" / "dev.tsv"
     dev.parent.mkdir()
     dev.write_text("sentence\tlabel\nfine\t7\n")
-    done = matterhorn("evaluate", "--task", "sst2", "--glue-dir", str(tmp_path))
-    assert done.returncode == 2 and "row 2" in done.stderr
+    code, _, err = run("evaluate", "--task", "sst2", "--glue-dir", str(tmp_path))
+    assert code == 2 and "row 2" in err
 
 
 def test_shipped_numbers_hold(glue_dir):

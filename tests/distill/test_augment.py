@@ -53,16 +53,22 @@ def test_recombining_needs_pieces():
         recombine(rows_of([2, *range(10, 30), 3], [2, 5, 3]), 5, seed=1)
 
 
+def less_one(row: list[int]) -> list[list[int]]:
+    """A row without one of its tokens, whichever."""
+    return [row[:i] + row[i + 1 :] for i in range(len(row))]
+
+
 def test_an_edit_is_one_token_and_leaves_the_frame():
     pair = Tokens([[2, 4, 5, 6, 3, 7, 8, 3]], [[0] * 5 + [1] * 3], [1.0])
     assert {len(row) for row in edit(pair, {0, 2, 3}, 200, seed=1, longest=8).ids} == {7, 8}
-    new = edit(pair, {0, 2, 3}, 200, seed=1, longest=9)
+    new, given = edit(pair, {0, 2, 3}, 200, seed=1, longest=9), pair.ids[0]
     lengths = {len(row) for row in new.ids}
     assert lengths == {7, 8, 9} and not new.labels
     for row, types in zip(new.ids, new.types, strict=True):
         assert row[0] == 2 and row[-1] == 3 and row.count(3) == 2 and len(types) == len(row)
         assert types == sorted(types) and types.index(1) == row.index(3) + 1
-        assert row != pair.ids[0] or len(row) != 7
+        moved = sum(a != b for a, b in zip(row, given, strict=False)) == 2
+        assert {7: row in less_one(given), 8: moved, 9: given in less_one(row)}[len(row)]
     assert edit(rows_of([2, 5, 3]), {2, 3}, 4, seed=1, longest=9).ids == [[2, 5, 3]] * 4  # nothing to trade places with
 
 

@@ -19,6 +19,7 @@ from matterhorn.errors import InputError
 from ..tiny import PHASE, environment, lay_course
 from .test_launch import LAUNCH
 
+pytestmark = pytest.mark.xdist_group("course")  # one course to look at, not one for each worker
 PLACES = ("general/phase-0-k1", "first/teacher", "first/phase-0-k1", "second/teacher", "second/phase-0-k1")
 
 

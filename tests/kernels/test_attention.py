@@ -124,3 +124,13 @@ def test_scores_are_short_only_where_none_can_leave_16_bits(seed, size, bits, bi
         assert worst < 2**15
     elif size <= 32 and bits == 1:
         raise AssertionError("a head of 32 neurons and one-bit keys always fits")
+
+
+def test_scores_that_silence_takes_out_of_16_bits_are_long():
+    """No query is further than 60 eighths of a level from silence, but at the lowest level all of them say −64."""
+    code = Code(4, np.full(66, 7, np.int16), 1, np.full(66, 60, np.int16))
+    codes = (population(own, n).layout for own, n in ((code, 66), (Code(4, np.int16(0)), 1)))
+    own = AttentionLayout(1, *codes, SoftmaxLayout(TABLE, np.zeros((1, 0), np.int32), np.float32(0.05), False))
+    lowest = values_of(np.full((1, 66), 15, np.uint8), own.queries)
+    assert 8 * abs(lowest).sum() >= 2**15 > 8 * 66 * 60
+    assert not scores_are_short(own, 4) and scores_are_short(own, 3)

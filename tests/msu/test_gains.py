@@ -84,3 +84,11 @@ def test_a_network_with_an_empty_output_runs_at_the_scale_of_its_connection():
 
 def test_a_connection_without_weights_has_nothing_to_restore():
     assert trusted_gains(np.zeros((5, 3)), np.zeros((5, 3))).tolist() == [1, 1, 1]
+
+
+def test_an_output_of_which_less_than_nothing_is_left_is_scaled_as_the_others_are():
+    """Hundreds of its weights read as their opposites. That is believed, and no reason to turn its sign."""
+    weights, true = ternary(384, 64, seed=1).astype(float), np.full(64, 0.8)
+    true[7] = -0.5
+    gains = trusted_gains(weights, true * weights)
+    assert gains[7] == pytest.approx(0.8, abs=0.03) and np.delete(gains, 7) == pytest.approx(0.8, abs=0.01)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from matterhorn.coding import Code
+from matterhorn.coding import SILENT, Code
 from matterhorn.errors import InputError
 from matterhorn.kernels.msu_pulses import Pulses, list_pulses
 from matterhorn.msu import ArrayBank, Ramp, load_circuit, load_device, only, plain, resized
@@ -73,3 +73,19 @@ def test_a_ramp_must_fall():
         Ramp.linear(-1.0, 0.0, Code.ttfs(4))
     with pytest.raises(InputError, match="15"):
         Ramp(np.zeros((3, 7)), Code.ttfs(4))
+
+
+@pytest.mark.parametrize("droop", [0.0, 0.02, 0.3])
+def test_a_neuron_fires_in_the_first_slot_in_which_it_meets_the_threshold(droop):
+    """Ramps that stand still for slots, looked at two hundred times a slot; what leaks may be below them again."""
+    rng, code = np.random.default_rng(0), Code.ttfs(4)
+    steps = np.hstack([rng.uniform(-20, 0, (300, 1)), rng.choice([0.0, 0.0, 1.0, 6.0], (300, 14))])
+    ramp = Ramp(np.cumsum(steps, axis=1), code)
+    charges, offset = rng.uniform(-10, 40, (8, 300)), rng.normal(0, 3, 300)
+    time = np.arange(15 * 200 + 1) / 200
+    corners = np.hstack([ramp.thresholds[:, -1:] + ramp.fall[:, None], ramp.thresholds[:, ::-1]])
+    falling = np.stack([np.interp(time, np.arange(16), own) for own in corners])
+    met = charges[..., None] * np.exp(-droop * time) + offset[:, None] >= falling
+    slots = np.where(met.any(-1), np.maximum(np.ceil(time[met.argmax(-1)]) - 1, 0), SILENT)
+    assert np.array_equal(next_slots(charges, ramp, droop, offset), slots)
+    assert (droop > 0) == (met.any(-1) & ~met[..., -1]).any()

@@ -150,9 +150,14 @@ SCALE = "embeddings.position_scale"
         ("blocks.0.table", lambda values: values[::-1].copy(), "no whole numbers that fall"),
         ("blocks.0.table", lambda values: values[:1], "no whole numbers that fall"),
         ("blocks.0.table", lambda values: 2 * values, "no whole numbers that fall"),
-        ("blocks.0.intermediate.thresholds", lambda values: values[:, ::-1].copy(), "thresholds that fall"),
+        ("blocks.0.table", lambda values: np.append(values[:1] - 1, values), "no whole numbers that fall"),
+        (
+            "blocks.0.intermediate.thresholds",
+            lambda values: np.vstack([values[:1, ::-1], values[1:]]),
+            "thresholds that fall",
+        ),
         ("blocks.0.values.thresholds", lambda values: values + np.int32(2**25), "not all from -16777215 to 16777216"),
-        ("blocks.0.query.weights", lambda values: 0 * values, "zeros, which one bit does not hold"),
+        ("blocks.0.query.weights", lambda values: np.vstack([0 * values[:1], values[1:]]), "zeros, which one bit"),
         ("blocks.0.query.weights", lambda values: 2 * values, "not all from -1 to 1"),
     ],
 )

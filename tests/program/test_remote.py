@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from matterhorn.errors import InputError
 from matterhorn.program import load
-from matterhorn.program.remote import is_remote
+from matterhorn.program.remote import download, is_remote
 
 
 @pytest.mark.parametrize("name", ["me/mine", "me-2/my.snn_1", "me/mine@v1", "me/mine@refs/pr/1", "me/mine@0f1e2d"])
@@ -49,3 +50,19 @@ def test_another_program_than_was_meant_is_refused(given):
 def test_the_program_that_was_meant_is_loaded():
     program = load("sst2")
     assert load("sst2", hash=program.hash[:8].upper()).hash == load("sst2", hash=program.hash).hash == program.hash
+
+
+def test_of_a_repository_only_what_a_program_is_made_of_is_fetched(monkeypatch, tmp_path):
+    """No pickles, and nothing that would be moved to its place when the folder is read."""
+    wanted = ["config.json", "trace.json.gz", "model.safetensors", "modeling_matterhorn.py", "README.md"]
+    others = ["pytorch_model.bin", "weights.npz", ".matterhorn-ready/config.json", "deep/.matterhorn-ready/config.json"]
+    found = []
+
+    def fetch(_, *, allow_patterns, ignore_patterns, **__):
+        found.extend(
+            filter_repo_objects(wanted + others, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
+        )
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert download("me/mine") == tmp_path and found == wanted

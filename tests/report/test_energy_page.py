@@ -15,6 +15,7 @@ from ..energy import synthetic
 from .browser import CHROMIUM, DRIVER, Browser
 
 pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
+pytestmark = pytest.mark.xdist_group("page")  # one page to look at, not one for each worker
 skips = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
 )

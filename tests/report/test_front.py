@@ -111,6 +111,19 @@ def test_what_is_committed_is_what_the_command_prints(points):
         )
 
 
-def test_a_picture(points, tmp_path: Path):
+def test_a_picture_has_every_point_by_its_name(points, tmp_path: Path, monkeypatch):
+    from matplotlib import pyplot
+
+    kept = []
+    monkeypatch.setattr(pyplot, "close", kept.append)
     plot_front(points, "sst2", tmp_path / "front.svg")
-    assert "Sorbet" in (tmp_path / "front.svg").read_text() or (tmp_path / "front.svg").stat().st_size > 10_000
+    assert (tmp_path / "front.svg").read_text().startswith("<?xml")
+    (axis,) = kept[0].axes
+    shown = [point for point in points if point.drawn_at is not None]
+    named = [point.name if point.value is not None else f"{point.name} ?" for point in shown]
+    assert [(text.get_text(), text.xy) for text in axis.texts] == [
+        (name, (1e6 * point.joules, point.drawn_at)) for name, point in zip(named, shown, strict=True)
+    ]
+    *marks, line = axis.get_lines()
+    assert [mark.get_fillstyle() == "full" for mark in marks] == [point.trained for point in shown]
+    assert list(line.get_ydata()) == [point.drawn_at for point in points if point.on_front]

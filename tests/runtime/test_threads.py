@@ -40,3 +40,14 @@ def test_a_program_is_shared_by_threads_and_memory_is_flat():
         after = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
     assert after - before < 2**20
+
+
+def test_of_processors_only_those_count_that_the_process_may_use(monkeypatch):
+    """Of a container or ``taskset``, unless a number is asked for."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5}, raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    program = small_program()
+    assert Engine(program).threads == 2 and Engine(program, threads=3).threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert Engine(program).threads == 5

@@ -15,7 +15,7 @@ from matterhorn.spiking import make_plan
 from matterhorn.spiking.plan import Plan
 from matterhorn.tasks import Task
 
-from .test_spike import lay_classifier, lay_rows
+from .laid import lay_classifier, lay_rows
 
 YAML = "text: review\nlabel: verdict\nfiles: {train: train.csv, dev: dev.csv}\n"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,71 +13,38 @@ import numpy as np
 import pytest
 import torch
 from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
-from typer.testing import CliRunner
 
 import matterhorn as mh
-from matterhorn.cli import app
-from matterhorn.distill.measure import predict
 from matterhorn.distill.provenance import hash_of_model
 from matterhorn.energy import load as load_chip
 from matterhorn.errors import InputError
 from matterhorn.spiking import Spiked, forecast, make_plan, spike
-from matterhorn.spiking.course import SCORE_WEIGHT, logit_weight
 from matterhorn.spiking.verb import billed
 from matterhorn.tasks.results import read_result
 
-from ..networks import small_arrays, small_bert, small_program
-from ..tiny import BAD, GOOD, WORDS, lay_tokenizer
+from ..networks import small_arrays, small_program
+from ..tiny import WORDS, lay_tokenizer
+from .laid import NAMES, lay_classifier, lay_rows, run
 
-NAMES = {"two": ["bad", "good"], "three": ["mixed", "bad", "good"], "score": ["score"], "many": ["bad", "good"]}
-
-PROBLEMS = {"score": "regression", "many": "multi_label_classification"}
-
-
-def lay_classifier(folder: Path, kind: str = "two") -> Path:
-    """A small classifier that was trained to tell good words from bad ones, with its tokenizer."""
-    names = dict(enumerate(NAMES[kind]))
-    labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
-    model = small_bert(len(names), vocabulary=len(WORDS), **labels)
-    if kind in PROBLEMS:
-        model.config.problem_type = PROBLEMS[kind]
-    model.save_pretrained(folder)
-    lay_tokenizer(folder)
-    return folder
+pytestmark = pytest.mark.xdist_group("spike")  # a run of each kind, not one for each worker
 
 
-def lay_rows(path: Path, kind: str = "two", count: int = 60, seed: int = 0) -> Path:
-    """Rows of films that are good, bad or both."""
-    draw = np.random.default_rng(seed)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["review", "verdict"])
-        for number in range(count):
-            label = NAMES[kind][number % len(NAMES[kind])]
-            words = {"good": GOOD, "bad": BAD}.get(label, GOOD + BAD)
-            chosen = draw.choice(words, size=int(draw.integers(1, 6))).tolist()
-            good = sum(word in GOOD for word in chosen)
-            said: Any = round(4 * good / len(chosen) + 0.5, 1) if kind == "score" else label
-            if kind == "many":
-                chosen += [str(draw.choice(GOOD + BAD))]
-                said = ",".join(name for name, own in zip(NAMES[kind], (BAD, GOOD), strict=True) if {*own} & {*chosen})
-            writer.writerow(["a film, " + " and ".join(chosen), said])
-    return path
+@pytest.fixture(scope="module")
+def spiked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Spiked]]:
+    """A run of a kind, once for all that only look at it, and the folder that it is in."""
 
+    @cache
+    def made(kind: str) -> tuple[Path, Spiked]:
+        folder = tmp_path_factory.mktemp(kind)
+        return folder, run(folder, kind)
 
-def run(tmp_path: Path, kind: str = "two", **options: Any) -> Spiked:
-    """``spike`` for a second."""
-    train = options.pop("train", None) or lay_rows(tmp_path / "train.csv", kind)
-    rows = train, lay_rows(tmp_path / "dev.csv", kind, 30, seed=1)
-    settings: dict[str, Any] = {"minutes": 0.02, "verify_rows": 8, "silent_share": 0.8, "output": tmp_path / "out"}
-    model = lay_classifier(tmp_path / "model", kind)
-    return spike(model, *rows, text="review", label="verdict", **(settings | options))
+    return made
 
 
 @pytest.mark.parametrize("kind", list(NAMES))
-def test_what_a_user_gets(tmp_path: Path, kind: str) -> None:
+def test_what_a_user_gets(spiked: Any, kind: str) -> None:
     """Own labels kept, verified, billed; the program in the folder gives the figures that are told."""
-    done = run(tmp_path, kind)
+    tmp_path, done = spiked(kind)
     answer = done.answer
     assert answer["verified"] is True and answer["labels"] == NAMES[kind]
     assert answer["n"] == 30 and answer["low"] <= answer["value"] <= answer["high"]
@@ -120,9 +89,9 @@ def test_a_manifest_of_others_is_found_before_any_work(tmp_path: Path, monkeypat
         run(tmp_path, minutes=0, overwrite=True)
 
 
-def test_agreement_and_flips_are_those_of_the_answers(tmp_path: Path) -> None:
+def test_agreement_and_flips_are_those_of_the_answers(spiked: Any) -> None:
     """Recounted from the classifier and the program themselves."""
-    done = run(tmp_path)
+    tmp_path, done = spiked("two")
     told = json.loads((done.path / "spike.json").read_text())
     model = BertForSequenceClassification.from_pretrained(tmp_path / "model").eval()
     with (tmp_path / "dev.csv").open(encoding="utf-8") as file:
@@ -135,9 +104,9 @@ def test_agreement_and_flips_are_those_of_the_answers(tmp_path: Path) -> None:
     assert [row["row"] for row in told["diagnosis"]["flipped"]] == np.flatnonzero(own != taught).tolist()
 
 
-def test_scores_correlate_and_do_not_agree(tmp_path: Path) -> None:
+def test_scores_correlate_and_do_not_agree(spiked: Any) -> None:
     """Recounted: the rows furthest apart come first; nothing is called flipped."""
-    done = run(tmp_path, "score")
+    _, done = spiked("score")
     told = json.loads((done.path / "spike.json").read_text())
     found, page = told["diagnosis"], (done.path / "index.html").read_text()
     assert told["agreement"] is None and found["flipped"] == [] and len(found["furthest"]) == 20
@@ -239,79 +208,6 @@ def test_a_folder_that_only_looks_like_training_is_left_alone(tmp_path: Path, re
     assert (tmp_path / "out.training" / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"weights": "int3"}, "weights"),
-        ({"deadzone": 3}, "deadzone"),
-        ({"verify_rows": 0}, "verify_rows: 0 rows; verify one at least"),
-        ({"chip": "none"}, "none"),
-        ({"text": "body"}, "body"),
-        ({"label": "rating"}, "rating"),
-        ({"task": "sst2", "kind": "single_label"}, "kind"),
-        ({"eval": None}, "eval"),
-        ({"model": Path("nowhere")}, "nowhere: no such folder"),
-        ({"model": "/nowhere/model"}, "/nowhere/model: no such folder"),
-        ({"train": None, "minutes": 0, "silent_share": 0.7}, "silent_share"),
-        ({"train": None, "dead_zone": 2}, "dead_zone"),
-        ({"train": None, "silent_share": 0.7}, "silent_share"),
-        ({"blocks": [1, 5]}, r"blocks: \[1, 5\] of 2 blocks; give ascending numbers from 0 to 1"),
-    ],
-)
-def test_refused_before_any_work(
-    tmp_path: Path, options: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One line that names the setting or the column."""
-    monkeypatch.setattr("matterhorn.spiking.verb.trained", _stop)
-    rows = {"train": lay_rows(tmp_path / "train.csv"), "eval": lay_rows(tmp_path / "dev.csv", seed=1)}
-    given = rows | {"text": "review", "label": "verdict", "output": tmp_path / "out"}
-    given |= {"model": lay_classifier(tmp_path / "model")} | options
-    with pytest.raises(InputError, match=problem):
-        spike(**given)
-
-
-@pytest.mark.parametrize(
-    ("option", "problem"),
-    [
-        (["--chip", "none"], "none"),
-        (["--output", "{}"], "overlaps with .*dev.csv"),
-        (["--task", "gone.yaml"], "gone.yaml: --task: no such file"),
-        (["--train", "gone.csv"], "gone.csv: no such file"),
-        (["--blocks", "1;2"], "blocks: '1;2'; give numbers between commas"),
-    ],
-)
-def test_a_dry_run_refuses_as_the_run_would(tmp_path: Path, option: list[str], problem: str) -> None:
-    """Chip, folder and files before the model is looked for."""
-    rows = lay_rows(tmp_path / "dev.csv")
-    told = ["spike", "./nowhere", "--dry-run", "--output", "out", "--eval", str(rows), *option]
-    with pytest.raises(InputError, match=problem):
-        CliRunner().invoke(app, [one.format(tmp_path) for one in told], catch_exceptions=False)
-
-
-@pytest.mark.parametrize("kind", ["BertForTokenClassification", "AlbertForSequenceClassification"])
-def test_a_model_of_another_kind_is_not_even_loaded(tmp_path: Path, kind: str) -> None:
-    """By what its configuration says: its weights need not be there."""
-    config = {"architectures": [kind], "model_type": kind.split("For")[0].lower()}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        InputError, match=f"{tmp_path}: teacher: {kind} is not supported; give one of: BertForSequenceClassification, "
-    ) as said:
-        make_plan(tmp_path, None, lay_rows(tmp_path / "dev.csv"), text="review", label="verdict")
-    assert "\n" not in str(said.value)
-
-
-@pytest.mark.parametrize("factor", [1.0, 100.0])
-def test_the_range_of_scores_makes_no_difference(tmp_path: Path, factor: float) -> None:
-    """Squared errors are weighed by the variance of the teacher's scores."""
-    rows = lay_rows(tmp_path / "train.csv", "score"), lay_rows(tmp_path / "dev.csv", "score", 30)
-    plan = make_plan(lay_classifier(tmp_path / "model", "score"), *rows, text="review", label="verdict")
-    teacher, tokens = plan.teacher.model.eval(), plan.tokens(plan.eval)
-    with torch.no_grad():
-        teacher.get_submodule("classifier").weight *= factor
-    spread = float(predict(teacher, tokens).var(unbiased=False))
-    assert logit_weight(teacher, tokens, plan.task) * spread == pytest.approx(SCORE_WEIGHT)
-
-
 @pytest.mark.parametrize("minutes", [0, 0.02])
 def test_with_fewer_blocks(tmp_path: Path, minutes: float) -> None:
     """Trained or calibrated alone, it has those that were asked for; what that keeps was not measured."""
@@ -323,25 +219,6 @@ def test_with_fewer_blocks(tmp_path: Path, minutes: float) -> None:
     assert done.answer["settings"]["blocks"] == [1]
     told = forecast(make_plan(model, *rows, **settings))
     assert told["kept_low"] is None and "with fewer blocks" in told["notes"][-1]
-
-
-def test_what_it_will_take(tmp_path: Path) -> None:
-    """Twice the minutes are twice the steps."""
-    rows = lay_rows(tmp_path / "train.csv"), lay_rows(tmp_path / "dev.csv", seed=1)
-    columns = {"text": "review", "label": "verdict"}
-    found = forecast(make_plan(lay_classifier(tmp_path / "model"), *rows, minutes=1, **columns))
-    assert found["steps"] == int(60 / found["seconds_per_step"]) and found["gigabytes"] > 0
-    assert found["total_minutes"] > found["minutes"] == 1 and found["made_rows"] > 60
-    assert "60 given" in found["notes"][0] and found["notes"][1] == "kept: not measured for this start (teacher)."
-
-
-def test_what_calibration_alone_will_take(tmp_path: Path) -> None:
-    """Its time is measured too; more rows take longer."""
-    model, columns = lay_classifier(tmp_path / "model"), {"text": "review", "label": "verdict"}
-    few, many = (lay_rows(tmp_path / f"{n}.csv", count=n) for n in (30, 3000))
-    short, long = (forecast(make_plan(model, None, rows, **columns)) for rows in (few, many))
-    assert short["start"] == "calibration" and 0 < short["minutes"] < short["total_minutes"] < long["total_minutes"]
-    assert short["gigabytes"] > 0 and short["notes"] == ["kept: not measured for this start (calibration)."]
 
 
 def test_an_encoder_of_another_family(tmp_path: Path) -> None:
