@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..nn import ActivationQuantizer
+from ..nn import ActivationQuantizer, QuantizedLinear
+from ..nn.quantizers import GAIN_MIN
 from ..topology import TARGETS, Site
 from .block import Block
 from .calibrate import mask_of
@@ -48,7 +49,7 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
     """Move each column's mean magnitude over all receivers, ``weights [out, in]``, to the gain of its sender."""
     assert population.gain is not None
     size = torch.cat(weights).abs().mean(0).clamp(min=1e-8)
-    size = size / size.log().mean().exp()
+    size = (size / size.log().mean().exp()).clamp(min=GAIN_MIN / population.gain)
     population.gain.mul_(size)
     for weight in weights:
         weight.div_(size)
@@ -56,10 +57,11 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
 
 def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
     """Center keys around 0, which softmax does not notice, and move their sizes to the queries. ``[width]`` each."""
-    key, query = block.connection("key"), block.connection("query")
+    key, query, own = block.connection("key"), block.connection("query"), size / size.mean()
     key.bias.sub_(mean)
-    query.weight.mul_((size / size.mean())[:, None])
-    query.bias.mul_(size / size.mean())
+    take_size(key, own, block.keys.bits)
+    query.weight.mul_(own[:, None])
+    query.bias.mul_(own)
 
 
 def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
@@ -68,11 +70,20 @@ def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
     This is exact since probabilities add up to one.
     """
     value, output, context = block.connection("value"), block.connection("output"), block.population("context")
+    own = (size / size.mean()).clamp(min=GAIN_MIN)
     value.bias.sub_(mean)
+    take_size(value, own, block.values.bits)
     output.bias.add_(output.weight @ mean)
     assert context.gain is not None
-    context.gain.copy_(size / size.mean())
+    context.gain.copy_(own)
     even_columns(context, [output.weight])
+
+
+def take_size(stored: QuantizedLinear, size: Tensor, bits: int) -> None:
+    """Divide keys or values by the sizes of their channels, ``[width]``. One bit has none that it could lose."""
+    if bits > 1:
+        stored.weight.div_(size[:, None])
+        stored.bias.div_(size)
 
 
 @torch.no_grad()
