@@ -124,8 +124,8 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         if not start.network.is_of(teacher):
             problem = f"{start.network.name} is not of the backbone"
             raise InputError(problem, field="start", cure="give an encoder that was distilled from it")
-        theirs_by_name = {name: start.network.options[name] for name in ("activation_bits", "kv_bits")}
-        return _check_levels(options, theirs_by_name, start.network.name)
+        given = formats_of(start.network.options)
+        return _check_levels(options, {name: getattr(given, name) for name in LEVEL_FORMATS}, start.network.name)
     if isinstance(start.network, Program):
         theirs, kept = start.network.config, None
     else:

@@ -262,6 +262,9 @@ def test_an_encoder_that_does_not_fit_is_refused_before_any_work(encoder):
         check_fits(start, small_bert(seed=1), {"kv_bits": 2})
     with pytest.raises(InputError, match=r"network\.kv_bits: 1, where mine has 2; give 2, or another start"):
         check_fits(start, small_bert(), {})
+    for field, value in (("silence_per", "tensor"), ("levels_per", "neuron"), ("activation", "gelu")):
+        with pytest.raises(InputError, match=rf"network\.{field}: {value}, where mine has"):
+            check_fits(start, small_bert(), {"kv_bits": 2, field: value})
     with pytest.raises(InputError, match=r"none/encoder\.npz: start: not the file that was pinned"):
         find_start(encoder[1].parent, Frozen(file="none/encoder.npz", sha256="0" * 64), 2)
 
