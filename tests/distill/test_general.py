@@ -24,6 +24,7 @@ from matterhorn.distill.start import (
     check_fits,
     find_start,
     finished_phases,
+    mixture,
     start_student,
     take_over,
 )
@@ -398,3 +399,10 @@ def test_what_lies_between_embeddings_and_blocks_is_taken_over():
         source.projection.weight.add_(1)
     take_over(student, source, head=False)
     assert torch.equal(student.projection.weight, source.projection.weight)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(8, 192), (256, 192), (512, 48), (8192, 1)])
+def test_densities_are_counted_on_fewer_rows_if_they_are_long(length, rows):
+    """Of 192 rows of 512 tokens, each copy of the scores of twelve heads would take 2.4 GB."""
+    learn = Tokens([[2] * length] * 200, [[0] * length] * 200, [])
+    assert mixture(learn, 1)["input_ids"].shape == (rows, length)
