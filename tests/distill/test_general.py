@@ -126,6 +126,9 @@ def test_a_run_learns_on_rows_made_of_its_own(laid):
     learned = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue")
     assert len(learned) == 4 + 7 + 5 + 6 and "labels" not in learned.batch([0, 4]) and learned.ids[:4] == rows.ids
     assert all(row not in rows.ids for row in learned.ids[11:16])
+    judging = {tuple(row) for row in learned.ids[11:13]}
+    left = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue", judging=judging)
+    assert judging.isdisjoint(map(tuple, left.ids)) and left.ids[:4] == rows.ids and len(left) >= 4 + 5 + 3 + 6 - 2
 
 
 def test_sources_are_read_beside_texts_and_crossed(laid, monkeypatch):
