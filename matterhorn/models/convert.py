@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def convert(
     ((16, 16), ('no', 'yes'))
     """
     network.check_calibrated()
-    outputs = network.classifier.out_features
+    outputs, words = network.classifier.out_features, cast(Any, tokenizer)
     if labels is not None and len(labels) != outputs:
         raise InputError(f"{len(labels)} names of {outputs} outputs", field="labels", cure="give one for each output")
     if network.device.type != "cpu":  # other devices round differently
@@ -96,7 +96,7 @@ def convert(
         task=task,
         texts=texts,
         problem_type=network.config.problem_type,
-        tokenizer=getattr(tokenizer, "backend_tokenizer", tokenizer),
+        tokenizer=getattr(words, "backend_tokenizer", words),
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..nn import ActivationQuantizer, QuantizedLinear
+from ..nn import ActivationQuantizer
 from ..nn.quantizers import GAIN_MIN
 from ..topology import TARGETS, Site
 from .block import Block
@@ -56,34 +56,30 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
 
 
 def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center keys around 0, which softmax does not notice, and move their sizes to the queries. ``[width]`` each."""
-    key, query, own = block.connection("key"), block.connection("query"), size / size.mean()
+    """Center keys around 0, which softmax does not notice. If one bit loses their sizes, move these to the queries.
+
+    ``mean``, ``size``: ``[width]``.
+    """
+    key, query = block.connection("key"), block.connection("query")
     key.bias.sub_(mean)
-    take_size(key, own, block.keys.bits)
-    query.weight.mul_(own[:, None])
-    query.bias.mul_(own)
+    if block.keys.bits == 1:
+        query.weight.mul_((size / size.mean())[:, None])
+        query.bias.mul_(size / size.mean())
 
 
 def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center values around 0, and move their means to the output's bias and their sizes to the gains.
+    """Center values around 0, and move their means to the output's bias. If one bit loses their sizes, move these to
+    the gains.
 
     This is exact since probabilities add up to one.
     """
     value, output, context = block.connection("value"), block.connection("output"), block.population("context")
-    own = (size / size.mean()).clamp(min=GAIN_MIN)
     value.bias.sub_(mean)
-    take_size(value, own, block.values.bits)
     output.bias.add_(output.weight @ mean)
     assert context.gain is not None
-    context.gain.copy_(own)
+    if block.values.bits == 1:
+        context.gain.copy_((size / size.mean()).clamp(min=GAIN_MIN))
     even_columns(context, [output.weight])
-
-
-def take_size(stored: QuantizedLinear, size: Tensor, bits: int) -> None:
-    """Divide keys or values by the sizes of their channels, ``[width]``. One bit has none that it could lose."""
-    if bits > 1:
-        stored.weight.div_(size[:, None])
-        stored.bias.div_(size)
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ def test_an_equalized_network_starts_nearer_to_its_teacher():
 
 @pytest.mark.parametrize("kv_bits", [2, 4])
 def test_keys_and_values_of_several_bits_keep_their_sizes(kv_bits):
-    """These were moved to queries and gains as those of one bit are, and so counted twice."""
+    """Queries and gains took these too, as they do those that one bit loses, so that they counted twice."""
     teacher, batch = small_bert(), small_batch()
     for layer in teacher.bert.encoder.layer:
         for part in (layer.attention.self.key, layer.attention.self.value):
