@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ def _recipe(value: Any, common: dict[str, Any], path: Path, name: str) -> Recipe
             raise InputError(error.problem, file=path, field=field, cure=error.cure) from error
     if not isinstance(value, str):
         raise InputError("not a recipe", file=path, field=f"recipes.{name}", cure="give settings, or a recipe's name")
-    beside = path.with_name(value)
+    beside = path.parent / value
     return load_recipe(beside if beside.is_file() else value)
 
 
@@ -115,10 +115,11 @@ def run_course(
     check_course(course, folder)
     for recipe in course.values():
         about_run(recipe, None, glue_dir)
-    outcomes = []
+    outcomes = list[Outcome]()
     for number, (name, recipe) in enumerate(course.items(), 1):
         say(f"{number} of {len(course)}: {name}")
         try:
+            _check_start(recipe, folder, outcomes)
             best = train(recipe, folder / name, glue_dir, tracker=tracker, restart=restart)
             outcomes.append(Outcome(name, best, None))
         except InputError as error:
@@ -128,3 +129,15 @@ def run_course(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return outcomes
+
+
+def _check_start(recipe: Recipe, folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Check that a recipe does not start from what an earlier course left in the place of its start.
+
+    Raises:
+        InputError: its start belongs to this course and was not done, but there is a finished run in its folder.
+    """
+    start = Path(recipe.start).name if isinstance(recipe.start, str) else None
+    if any(one.name == start and one.best is None for one in outcomes) and finished_phases(folder / str(start)):
+        problem = f"{start} was not done, and the finished run there is of other settings"
+        raise InputError(problem, file=folder / str(start), field="start", cure="mend that first")

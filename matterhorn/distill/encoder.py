@@ -18,11 +18,11 @@ from .state import read_progress
 from .teacher import load_classifier, locate
 
 TOLD = ("silent", "quiet", "hidden_error", "cosine", "pearson")
-"""Figures of the run's last evaluation that are stored, if there are any."""
+"""Figures of the network's evaluation that are stored, if there are any."""
 
 
 def write_encoder(run: Path, folder: Path) -> None:
-    """Write the blocks of a finished run's last network.
+    """Write the blocks of the network that a finished run's last phase kept.
 
     Raises:
         InputError: the run has a task, or has not finished.
@@ -30,8 +30,9 @@ def write_encoder(run: Path, folder: Path) -> None:
     recipe, phases = read_recipe(run / RECIPE_FILE), finished_phases(run)
     if recipe.task is not None or not phases:
         raise InputError("not a finished run without a task", file=run, cure="train a recipe without one first")
-    last = read_progress(phases[-1] / "last").history[-1]
-    figures = {name: round(last[name], 4) for name in TOLD if name in last}
+    progress = read_progress(phases[-1] / "last")
+    told = next(entry for entry in progress.history if entry["step"] == progress.best_step)
+    figures = {name: round(told[name], 4) for name in TOLD if name in told}
     about = {"backbone": recipe.backbone, "compares": recipe.teacher is not None, "figures": figures}
     write_general(read_network(phases[-1] / "best"), load_classifier(locate(recipe.backbone)), folder, about)
 

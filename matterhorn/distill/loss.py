@@ -57,6 +57,9 @@ class Distillation:
         Args:
             model: the student as it is wrapped for training.
             batch: rows of this process.
+
+        Raises:
+            InputError: the teacher has other outputs, or hidden states of other sizes, than the student.
         """
         if self.chips is not None:
             self.chips.draw()
@@ -65,6 +68,10 @@ class Distillation:
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
         if answer.logits.shape[-1] != taught.shape[-1]:
             problem = f"{taught.shape[-1]} outputs, where the student has {answer.logits.shape[-1]}"
+            raise InputError(problem, field="teacher", cure="give the classifier that the student was made of")
+        sizes, wanted = ((len(found), found[0].shape[-1]) for found in (states, answer.hidden_states[1:]))
+        if sizes != wanted:
+            problem = "{} blocks of {}".format(*sizes) + ", where the student has {} of {}".format(*wanted)
             raise InputError(problem, field="teacher", cure="give the classifier that the student was made of")
         present = batch["attention_mask"]
         own = torch.stack([present[:, 0].sum(), present.sum()]).float()

@@ -138,7 +138,11 @@ def _task_lesson(
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
     _check_rows(learn, select, folder)
     kept = judged_by(task, chosen, glue_dir) if recipe.texts or recipe.sources else frozenset[str]()
-    given = distillation_rows(recipe, learn, fast, glue_dir, kept=kept)
+    judging = {tuple(ids) for ids in select.ids}
+    if recipe.reworded or recipe.recombined or recipe.edited or recipe.rematched:
+        dev = tokenize(load_examples(task, "dev", glue_dir), fast, task, recipe.max_length)
+        judging |= {tuple(ids) for ids in dev.ids}
+    given = distillation_rows(recipe, learn, fast, glue_dir, kept=kept, judging=judging)
     set_seed(recipe.seed)
     model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
     check_fits(start, model, recipe.network)

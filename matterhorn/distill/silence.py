@@ -13,11 +13,14 @@ from accelerate.utils import reduce
 from torch import Tensor
 
 from ..coding import EIGHTHS
+from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.calibrate import existing, mask_of, run_batches
+from ..models.placement import densest, scaled
 from ..models.watching import Batch, watching
 from ..nn import ActivationQuantizer, Events
 from ..nn.quantizers import SCALE_MIN
+from ..program import Config
 from ..topology import TARGETS, Shape, Site
 
 RATE = 0.1
@@ -90,6 +93,9 @@ class Silence:
         silent_share, quiet_share: shares to hold over all connections. If both are given, the one that leaves fewer
             events is decisive.
         densities: relative densities of events by population. None: those at the start.
+
+    Raises:
+        InputError: the network is not calibrated, no share is given, or one is not between 0 and 1.
     """
 
     def __init__(
@@ -102,13 +108,15 @@ class Silence:
         quiet_share: float | None = None,
         densities: Mapping[str, float] | None = None,
     ):
+        student.check_calibrated()
+        _check_shares(silent_share=silent_share, quiet_share=quiet_share)
         self.populations, self.asked = student.populations(), (silent_share, quiet_share)
         self.seen = torch.full((2,), math.nan)
         """Silent and quiet share of late; NaN before the first pass."""
         windows, events = _count(student, batch)
         lengths = mask_of(batch).sum(1)
         length = round(float(lengths.float().mean()))
-        self.targets = self._targets(student.config.formats.shape, windows, events, length, densities)
+        self.targets = self._targets(student.config.formats, windows, events, length, densities)
         passes = len(lengths) / batch_size
         self.usual = {site: count / passes for site, count in windows.items()}
         """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
@@ -122,7 +130,7 @@ class Silence:
 
     def _targets(
         self,
-        shape: Shape,
+        formats: Config,
         windows: dict[Site, int],
         events: dict[Site, int],
         length: int,
@@ -133,14 +141,23 @@ class Silence:
         for site in windows:
             sent[site.part] += events[site]
             all_sent[site.part] += windows[site]
-        density = densities or {name: sent[name] / all_sent[name] for name in sent}
-        factors = []
+        present = {name: sent[name] / all_sent[name] for name in sent}
+        most = {name: max(share, present[name]) for name, share in densest(formats).items()}
+        found = []
         for which, share in enumerate(self.asked):
             if share is not None:
-                loads = {site: load(shape, site, length)[which] * count for site, count in windows.items()}
-                present = sum(own * density[site.part] for site, own in loads.items())
-                factors.append((1 - share) * sum(loads.values()) / max(1.0, present))
-        return {name: 1 - max(FEWEST, min(factors) * density[name]) for name in density}
+                loads: dict[str, float] = defaultdict(float)
+                for site, count in windows.items():
+                    loads[site.part] += load(formats.shape, site, length)[which] * count
+                found.append(scaled(densities or present, loads, 1 - share, most))
+        fewest = min(found, key=lambda densities: sum(densities.values()))
+        return {name: 1 - max(FEWEST, density) for name, density in fewest.items()}
+
+    def release(self) -> None:
+        """Let the scales be learned again."""
+        for population in self.populations.values():
+            population.scale.requires_grad_(True)
+            population.follows = False
 
     @property
     def missing(self) -> float:
@@ -188,6 +205,15 @@ class Silence:
         for site in self.centers:
             self.centers[site] = state[f"centers.{site}"][0], state[f"centers.{site}"][1]
             self.usual[site], self.floors[site] = state[f"limits.{site}"].tolist()
+
+
+def _check_shares(**asked: float | None) -> None:
+    given = {name: share for name, share in asked.items() if share is not None}
+    for name, share in given.items():
+        if not 0 < share < 1:
+            raise InputError(f"{share}", field=name, cure="give a share between 0 and 1, e.g. 0.9")
+    if not given:
+        raise InputError("no share to hold", field="silent_share", cure="give it, or quiet_share")
 
 
 def _count(student: QuantizedForSequenceClassification, batch: Batch) -> tuple[dict[Site, int], dict[Site, int]]:

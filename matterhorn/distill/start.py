@@ -26,7 +26,7 @@ from ..models.quantized import read_network
 from ..models.restore import spread
 from ..models.rounding import Moments, least_squares
 from ..models.watching import watching
-from ..program import Program, find, load
+from ..program import Config, Program, find, load
 from ..reading import whole
 from ..storage import sha256
 from ..tasks.tokens import Tokens, shuffled_batches, sorted_batches
@@ -38,7 +38,7 @@ from .price import priced
 from .recipe import Distilling, Frozen, read_recipe
 from .state import is_done
 
-CALIBRATION_BATCHES, MIXTURE_ROWS = 32, 192
+CALIBRATION_BATCHES, MIXTURE_ROWS, MIXTURE_LENGTH = 32, 192, 256
 
 FITTED, STIFFNESS = 768, 1.0
 """Rows on which a classifier is fitted after an encoder that compares, and how strongly its weights are drawn to 0."""
@@ -124,8 +124,7 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         if not start.network.is_of(teacher):
             problem = f"{start.network.name} is not of the backbone"
             raise InputError(problem, field="start", cure="give an encoder that was distilled from it")
-        theirs_by_name = {name: start.network.options[name] for name in ("activation_bits", "kv_bits")}
-        return _check_levels(options, theirs_by_name, start.network.name)
+        return _check_levels(options, formats_of(start.network.options), start.network.name)
     if isinstance(start.network, Program):
         theirs, kept = start.network.config, None
     else:
@@ -134,15 +133,15 @@ def check_fits(start: Start | None, teacher: PreTrainedModel, options: Mapping[s
         theirs, kept = config.formats, config.teacher_blocks
     ours = MatterhornConfig(**encoder_of(teacher).options(teacher)).formats
     check_sizes(ours, theirs)
-    _check_levels(options, {name: getattr(theirs, name) for name in LEVEL_FORMATS}, "the start")
+    _check_levels(options, theirs, "the start")
     places_of(blocks, ours.num_hidden_layers, theirs.num_hidden_layers, kept)
 
 
-def _check_levels(options: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
+def _check_levels(options: Mapping[str, Any], theirs: Config, name: str) -> None:
     """Check that a student has the same formats of levels as the network ``name`` whose scales it takes over."""
     ours = formats_of(options)
-    for field, wanted in theirs.items():
-        if (own := getattr(ours, field)) != wanted:
+    for field in LEVEL_FORMATS:
+        if (own := getattr(ours, field)) != (wanted := getattr(theirs, field)):
             cure = f"give {wanted}, or another start"
             raise InputError(f"{own}, where {name} has {wanted}", field=f"network.{field}", cure=cure)
 
@@ -242,9 +241,10 @@ def give_dead_zone(
 
 
 def mixture(learn: Tokens, seed: int) -> dict[str, Tensor]:
-    """Return training rows of all lengths in one batch."""
+    """Return training rows of all lengths in one batch; fewer if they are long, as attention grows with the square."""
     rows = random.Random(seed).sample(range(len(learn)), min(MIXTURE_ROWS, len(learn)))
-    return on_device(learn.batch(rows), "cpu")
+    room = MIXTURE_ROWS * MIXTURE_LENGTH**2 // max(len(learn.ids[row]) for row in rows) ** 2
+    return on_device(learn.batch(rows[: max(1, room)]), "cpu")
 
 
 def _calibration_batches(learn: Tokens, batch_size: int, seed: int) -> list[dict[str, Tensor]]:

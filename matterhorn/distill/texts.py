@@ -20,13 +20,21 @@ from .teacher import embedding_table
 
 
 def distillation_rows(
-    recipe: Recipe, rows: Tokens, tokenizer: Tokenizer, glue_dir: Path | None, *, kept: Set[str] = frozenset()
+    recipe: Recipe,
+    rows: Tokens,
+    tokenizer: Tokenizer,
+    glue_dir: Path | None,
+    *,
+    kept: Set[str] = frozenset(),
+    judging: Set[tuple[int, ...]] = frozenset(),
 ) -> Tokens:
     """Return what the student of a task learns on: the task's rows, texts of other tasks, and rows made from them.
 
     Args:
         kept: sentences that are used to evaluate it. No text that contains one is used. (Some pairs of MRPC are also in
             STS-B.)
+        judging: token numbers of the rows that are used to evaluate it, which no row that is made may have. (Rematching
+            STS-B's sentences restores some of its pairs.)
     """
     assert recipe.task is not None
     more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1, kept=kept)
@@ -36,11 +44,16 @@ def distillation_rows(
         more.append(edit(rows, special_tokens(tokenizer), recipe.edited, recipe.seed, recipe.max_length))
     if recipe.rematched:
         more.append(rematch(rows, embedding_table(recipe.backbone), recipe.rematched, recipe.seed))
-    given = join([rows, *more]) if more else rows
+    given = join([rows, *(unlike(part, judging) for part in more)]) if more else rows
     if not recipe.reworded:
         return given
     table, words = embedding_table(recipe.backbone), vocabulary(tokenizer)
-    return join([given, reword(given, table, words, recipe.reworded, recipe.seed)])
+    return join([given, unlike(reword(given, table, words, recipe.reworded, recipe.seed), judging)])
+
+
+def unlike(rows: Tokens, judging: Set[tuple[int, ...]]) -> Tokens:
+    """Return the rows whose token numbers are not among those given."""
+    return rows.subset([i for i, ids in enumerate(rows.ids) if tuple(ids) not in judging])
 
 
 def judged_by(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:

@@ -85,8 +85,8 @@ def distill(
         The student, ready to convert.
 
     Raises:
-        InputError: the student is not calibrated; there are no rows, or they are not batches; or a setting is not
-            possible.
+        InputError: the student is not calibrated, or its weights are fixed; there are no rows, or they are not batches;
+            the teacher has other sizes; or a setting is not possible.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -98,6 +98,9 @@ def distill(
     2
     """
     student.check_calibrated()
+    if not any(value.requires_grad for value in student.parameters()):
+        cure = "give one that quantize made, or restore_trainable"
+        raise InputError("a network whose weights are fixed", field="student", cure=cure)
     is_new = dead_zone != student.config.dead_zone and (silent_share or quiet_share) and not price
     settings = {
         "epochs": epochs,
@@ -132,10 +135,14 @@ def _train(
     total = steps_of(learn, phase, seed)
     descent = begin(student, phase, total, accelerator)
     batches = token_batches(learn, phase, seed, 0, total, accelerator)
-    with evaluating(teacher), bar(descent, "distill") as shown:
-        for taken in descend(descent, loss, batches, phase):
-            if shown.update() or descent.step == total:
-                show(shown, taken)
+    try:
+        with evaluating(teacher), bar(descent, "distill") as shown:
+            for taken in descend(descent, loss, batches, phase):
+                if shown.update() or descent.step == total:
+                    show(shown, taken)
+    finally:
+        if loss.silence is not None:
+            loss.silence.release()
     if descent.average:
         student.load_state_dict(descent.kept.state_dict())
     student.train(False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_int8
 from ..nn.digital import exp_table
 from ..program import Program
@@ -62,7 +63,8 @@ def convert(
         The program. :func:`matterhorn.verify` checks it against the network.
 
     Raises:
-        InputError: the network is not calibrated, or its potentials could exceed their range.
+        InputError: the network is not calibrated, its potentials could exceed their range, or the number of labels is
+            not that of its outputs.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -74,6 +76,9 @@ def convert(
     ((16, 16), ('no', 'yes'))
     """
     network.check_calibrated()
+    outputs, words = network.classifier.out_features, cast(Any, tokenizer)
+    if labels is not None and len(labels) != outputs:
+        raise InputError(f"{len(labels)} names of {outputs} outputs", field="labels", cure="give one for each output")
     if network.device.type != "cpu":  # other devices round differently
         network = deepcopy(network).cpu()
     tables = network.embeddings.state_dict()
@@ -91,7 +96,7 @@ def convert(
         task=task,
         texts=texts,
         problem_type=network.config.problem_type,
-        tokenizer=tokenizer if isinstance(tokenizer, Tokenizer | None) else tokenizer.backend_tokenizer,
+        tokenizer=getattr(words, "backend_tokenizer", words),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..nn import ActivationQuantizer
+from ..nn.quantizers import GAIN_MIN
 from ..topology import TARGETS, Site
 from .block import Block
 from .calibrate import mask_of
@@ -48,22 +49,27 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
     """Move each column's mean magnitude over all receivers, ``weights [out, in]``, to the gain of its sender."""
     assert population.gain is not None
     size = torch.cat(weights).abs().mean(0).clamp(min=1e-8)
-    size = size / size.log().mean().exp()
+    size = (size / size.log().mean().exp()).clamp(min=GAIN_MIN / population.gain)
     population.gain.mul_(size)
     for weight in weights:
         weight.div_(size)
 
 
 def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center keys around 0, which softmax does not notice, and move their sizes to the queries. ``[width]`` each."""
+    """Center keys around 0, which softmax does not notice. If one bit loses their sizes, move these to the queries.
+
+    ``mean``, ``size``: ``[width]``.
+    """
     key, query = block.connection("key"), block.connection("query")
     key.bias.sub_(mean)
-    query.weight.mul_((size / size.mean())[:, None])
-    query.bias.mul_(size / size.mean())
+    if block.keys.bits == 1:
+        query.weight.mul_((size / size.mean())[:, None])
+        query.bias.mul_(size / size.mean())
 
 
 def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center values around 0, and move their means to the output's bias and their sizes to the gains.
+    """Center values around 0, and move their means to the output's bias. If one bit loses their sizes, move these to
+    the gains.
 
     This is exact since probabilities add up to one.
     """
@@ -71,7 +77,8 @@ def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
     value.bias.sub_(mean)
     output.bias.add_(output.weight @ mean)
     assert context.gain is not None
-    context.gain.copy_(size / size.mean())
+    if block.values.bits == 1:
+        context.gain.copy_((size / size.mean()).clamp(min=GAIN_MIN))
     even_columns(context, [output.weight])
 
 

@@ -29,6 +29,8 @@ from transformers import PreTrainedModel
 from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn import QuantizedLinear
+from ..nn.linear import around
+from ..program import Config
 from ..program.files import folders
 from ..reading import read_mapping, whole
 from ..storage import Manifest, manifest_of, put_folder
@@ -46,6 +48,9 @@ FORMAT = 2
 """Version of ``encoder.json``."""
 
 OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zone", "dead_zones")
+USUAL = ("levels_per", "activation", "digital")
+"""Formats in which all encoders have the default."""
+
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 
 POOLER = ("weight", "bias")
@@ -141,7 +146,14 @@ def write_general(
 
     Args:
         about: what is known of it besides, for ``encoder.json``; with ``compares`` its pooler is kept too.
+
+    Raises:
+        InputError: its levels are of a format that an encoder does not hold.
     """
+    for name in USUAL:
+        if (own := getattr(network.config, name)) != (usual := getattr(Config(), name)):
+            problem = f"{own}, where encoders have {usual}"
+            raise InputError(problem, field=name, cure=f"train it with {usual}, or start from the run itself")
     pooler = network.pooler.state_dict() if about.get("compares") else {}
     arrays = {f"pooler.{part}": _array(value) for part, value in pooler.items()}
     for number, block in enumerate(network.layers()):
@@ -243,6 +255,4 @@ def _codes(linear: QuantizedLinear) -> dict[str, Tensor]:
 
 def _latent(code: Tensor, alpha: Tensor) -> Tensor:
     """Latent weights ``[out, in]`` whose signs and scales, taken around the mean of a row, are those of the encoder."""
-    sizes, positive = torch.exp2((code & 127).float() / 8), code >= 128
-    above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (positive, ~positive))
-    return (above - below) * alpha[:, None] * code.shape[1] / 2
+    return around(torch.exp2((code & 127).float() / 8), code >= 128, alpha)

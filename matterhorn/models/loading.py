@@ -42,11 +42,20 @@ def whole_model(
     if wrong:
         problem = "tensors missing, or of other sizes"
         raise InputError(f"{problem} ({len(wrong)} of them)", file=source, field=wrong[0], cure=WHOLE_MODEL)
+    check_finite(model, source)
+    return (model, info) if wants_info else model
+
+
+def check_finite(model: PreTrainedModel, source: str | Path | None = None) -> None:
+    """Check the tensors of a model, which was loaded from ``source``. Scales may be NaN: they are not calibrated yet.
+
+    Raises:
+        InputError: one has NaN or infinity.
+    """
     for name, values in model.state_dict().items():
-        unset = values.isnan() if name.endswith("scale") else torch.zeros((), dtype=torch.bool)  # not calibrated yet
+        unset = values.isnan() if name.endswith("scale") else torch.zeros((), dtype=torch.bool)
         if values.is_floating_point() and not bool((values.isfinite() | unset).all()):
             raise InputError("NaN or infinity", file=source, field=name, cure="train anew, or restore the file")
-    return (model, info) if wants_info else model
 
 
 def check_dtype(*given: Any) -> None:

@@ -64,7 +64,7 @@ def match(
     batch = gather(batches, TOKENS)
     fit = _Fit(network, teacher, batch)
     if silent_share is not None and densities:
-        fit.densities = absolute(network.config.formats.shape, fit.present, silent_share, densities)
+        fit.densities = absolute(network.config.formats, fit.present, silent_share, densities)
     parts: dict[Site, nn.Module] = {**network.populations(), **network.stores(), **network.connections()}
     head = {Site(len(network.blocks), "classifier"): network.classifier}
     with watching(parts, fit.part), watching(head, fit.head), evaluating(network):

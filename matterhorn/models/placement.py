@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..coding import level_histogram, silent_share
 from ..nn import ActivationQuantizer
-from ..topology import TARGETS, Shape, Site
+from ..program import Config
+from ..topology import POPULATION, TARGETS, Site
 from .calibrate import as_levels, existing, mask_of, run_batches, silence
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
@@ -31,7 +32,7 @@ def place_densities(
     population alone: an event of ``context``, with one receiver, turned out to be worth more than one of ``input``,
     with three.
     """
-    density = absolute(network.config.formats.shape, mask_of(batch), target, relative)
+    density = absolute(network.config.formats, mask_of(batch), target, relative)
     present = mask_of(batch).to(network.device)
 
     def settle(site: Site, module: ActivationQuantizer, x: Tensor) -> None:
@@ -41,16 +42,41 @@ def place_densities(
         run_batches(network, [batch])
 
 
-def absolute(shape: Shape, present: Tensor, target: float, relative: Mapping[str, float]) -> dict[str, float]:
+def absolute(formats: Config, present: Tensor, target: float, relative: Mapping[str, float]) -> dict[str, float]:
     """Scale relative densities of events so that a share ``target`` of all windows is silent.
 
     ``present``: which tokens exist, bool ``[batch, L]``.
     """
+    shape = formats.shape
     tokens, couples = int(present.sum()), int(present.sum(1).square().sum())
     windows = {name: len(TARGETS[name]) * shape.neurons(name) * tokens for name in relative}
     windows["probabilities"] = shape.heads * couples
-    factor = (1 - target) * sum(windows.values()) / sum(relative[name] * windows[name] for name in relative)
-    return {name: factor * share for name, share in relative.items()}
+    return scaled(relative, windows, 1 - target, densest(formats))
+
+
+def densest(formats: Config) -> dict[str, float]:
+    """Largest density of events that each population can be asked for: the share of its levels that are events."""
+    return {name: 1 - (2 * formats.zone(name) + 1) / 2**formats.activation_bits for name in POPULATION}
+
+
+def scaled(
+    relative: Mapping[str, float], loads: Mapping[str, float], share: float, most: Mapping[str, float]
+) -> dict[str, float]:
+    """Scale relative densities of events by one factor, so that they are a ``share`` of all loads.
+
+    A density that would exceed ``most`` (or the share, if that is larger) stays there, and the others get more. A scale
+    that has to meet an impossible density would shrink until all values lie at the ends of the range.
+    """
+    found = dict[str, float]()
+    limits = {name: max(limit, share) for name, limit in most.items()}
+    while True:
+        free = [name for name in relative if name not in found]
+        left = share * sum(loads.values()) - sum(found[name] * loads[name] for name in found)
+        factor = left / max(1e-12, sum(relative[name] * loads[name] for name in free))
+        over = {name: limits[name] for name in free if factor * relative[name] > limits[name] * (1 + 1e-9)}
+        if not over:
+            return {name: found[name] if name in found else factor * relative[name] for name in relative}
+        found |= over
 
 
 @torch.no_grad()

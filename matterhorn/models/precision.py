@@ -89,8 +89,8 @@ def _put(stack: ExitStack, module: nn.Module, name: str, function: Callable[...,
 
 def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
     if isinstance(module, ActivationQuantizer):
-        before = activation if site.part == "intermediate" and module.activation != "gelu" else lambda x: x
-        return lambda x, present=None: Sent(module.amplify(before(x)) / module.positive_scale, None)
+        before = activation if site.part == "intermediate" else lambda x: x
+        return lambda x, present=None: Sent(before(x) / module.pitch, None)
     if isinstance(module, StoredQuantizer):
         return lambda x: x / module.positive_scale
     if isinstance(module, QuantizedLinear):

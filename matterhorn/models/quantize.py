@@ -14,6 +14,7 @@ from .calibrate import calibrate
 from .config import MatterhornConfig
 from .encoders import encoder_of
 from .encoders.encoder import copy_into
+from .loading import check_finite
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch
 
@@ -58,7 +59,7 @@ def quantize(
         The network in float32. It computes levels as the converted program will, and can be trained.
 
     Raises:
-        InputError: the encoder, an option or its value is not supported.
+        InputError: the encoder, an option or its value is not supported, or a weight is NaN or infinite.
 
     >>> import torch
     >>> from transformers import BertConfig, BertForSequenceClassification
@@ -88,6 +89,7 @@ def quantize(
         near = [f"did you mean {own}? " for own in get_close_matches(name, [*options, "blocks"], 1)]
         raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(options)}, blocks")
     encoder = encoder_of(teacher)
+    check_finite(teacher)
     options |= encoder.options(teacher)
     if blocks is not None:
         kept = encoder.chosen(teacher, blocks)

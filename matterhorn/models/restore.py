@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..nn.digital import FixedDigitalLinear
-from ..nn.linear import FixedLinear
+from ..nn.linear import FixedLinear, around
 from ..program import Program
 from ..topology import SOURCE, STATIC
 from .config import MatterhornConfig
@@ -71,8 +71,7 @@ def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceC
         if linear.kind == "int1":
             signs, scale = linear.integers()
             sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
-            above, below = (sizes * side / (sizes * side).sum(1, keepdim=True) for side in (signs > 0, signs < 0))
-            linear.weight.copy_((above - below) * scale[:, None] * signs.shape[1] / 2)
+            linear.weight.copy_(around(sizes, signs > 0, scale))
     return network
 
 

@@ -69,6 +69,14 @@ def near(integers: Tensor, real: Tensor, kind: str) -> Tensor:
     return torch.where(kept, integers * (edge + above), real.sign() * below * edge)
 
 
+def around(sizes: Tensor, positive: Tensor, scale: Tensor) -> Tensor:
+    """One-bit latent weights ``[out, in]`` around a mean of 0, with these sizes > 0 in relation to the others of their
+    sign, that are quantized to these signs and scales ``[out]``. A row of one sign alone has no scale but 0."""
+    sides = (sizes * positive, sizes * ~positive)
+    above, below = (side / side.sum(1, keepdim=True).clamp(min=1e-12) for side in sides)
+    return (above - below) * scale[:, None] * sizes.shape[1] / 2
+
+
 @fused
 def _integers_in(weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     integers, scale = quantize_weights(weight, kind, ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from matterhorn.cli import app
 from matterhorn.distill.course import check_course, load_course, run_course
-from matterhorn.distill.recipe import load_recipe
+from matterhorn.distill.recipe import load_recipe, shelf
 from matterhorn.errors import InputError
 
 from ..tiny import PHASE, environment, lay_course
@@ -161,3 +162,26 @@ def test_the_command_tells_what_came_of_each_recipe(laid, tmp_path):
 def test_a_shipped_recipe_is_the_course_that_leads_to_it():
     assert list(load_course("rte")) == ["pairs", "mnli", "rte"]
     assert load_course("rte")["mnli"] == load_recipe("minilm/mnli")
+
+
+def test_recipes_of_a_course_are_named_as_everywhere(tmp_path):
+    """By family and task, and by a path from the course's file."""
+    (tmp_path / "mine").mkdir()
+    path = lay_course(tmp_path, lean="mini/sst2-lean", own="mine/own.yaml")
+    shutil.copy(shelf() / "minilm" / "rte.yaml", tmp_path / "mine" / "own.yaml")
+    course = load_course(path)
+    assert (course["lean"], course["own"]) == (load_recipe("mini/sst2-lean"), load_recipe("rte"))
+    with pytest.raises(InputError, match="no such recipe"):
+        load_course(lay_course(tmp_path, lean=""))
+
+
+def test_a_recipe_does_not_start_from_what_an_earlier_course_left(laid):
+    """Its start was changed since, and is refused."""
+    path, whole = laid
+    course = load_course(path)
+    changed = course["general"].model_copy(update={"seed": 7})
+    given = {"general": changed, "third": course["first"]}
+    general, third = run_course(given, whole, path.parent / "glue", say=len)
+    assert "general" in given["third"].start and "seed" in general.problem
+    assert third.best is None and "start: general was not done, and the finished run there is of" in third.problem
+    assert not (whole / "third").exists()

@@ -24,6 +24,7 @@ from matterhorn.distill.start import (
     check_fits,
     find_start,
     finished_phases,
+    mixture,
     start_student,
     take_over,
 )
@@ -125,6 +126,9 @@ def test_a_run_learns_on_rows_made_of_its_own(laid):
     learned = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue")
     assert len(learned) == 4 + 7 + 5 + 6 and "labels" not in learned.batch([0, 4]) and learned.ids[:4] == rows.ids
     assert all(row not in rows.ids for row in learned.ids[11:16])
+    judging = {tuple(row) for row in learned.ids[11:13]}
+    left = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue", judging=judging)
+    assert judging.isdisjoint(map(tuple, left.ids)) and left.ids[:4] == rows.ids and len(left) >= 4 + 5 + 3 + 6 - 2
 
 
 def test_sources_are_read_beside_texts_and_crossed(laid, monkeypatch):
@@ -262,6 +266,9 @@ def test_an_encoder_that_does_not_fit_is_refused_before_any_work(encoder):
         check_fits(start, small_bert(seed=1), {"kv_bits": 2})
     with pytest.raises(InputError, match=r"network\.kv_bits: 1, where mine has 2; give 2, or another start"):
         check_fits(start, small_bert(), {})
+    for field, value in (("silence_per", "tensor"), ("levels_per", "neuron"), ("activation", "gelu")):
+        with pytest.raises(InputError, match=rf"network\.{field}: {value}, where mine has"):
+            check_fits(start, small_bert(), {"kv_bits": 2, field: value})
     with pytest.raises(InputError, match=r"none/encoder\.npz: start: not the file that was pinned"):
         find_start(encoder[1].parent, Frozen(file="none/encoder.npz", sha256="0" * 64), 2)
 
@@ -395,3 +402,10 @@ def test_what_lies_between_embeddings_and_blocks_is_taken_over():
         source.projection.weight.add_(1)
     take_over(student, source, head=False)
     assert torch.equal(student.projection.weight, source.projection.weight)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(8, 192), (256, 192), (512, 48), (8192, 1)])
+def test_densities_are_counted_on_fewer_rows_if_they_are_long(length, rows):
+    """Of 192 rows of 512 tokens, each copy of the scores of twelve heads would take 2.4 GB."""
+    learn = Tokens([[2] * length] * 200, [[0] * length] * 200, [])
+    assert mixture(learn, 1)["input_ids"].shape == (rows, length)

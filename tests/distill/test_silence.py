@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from matterhorn.distill.silence import Silence, load, shares
+from matterhorn.errors import InputError
 from matterhorn.models import convert
 from matterhorn.runtime import Engine
-from matterhorn.topology import TARGETS, Shape, Site
+from matterhorn.topology import POPULATION, TARGETS, Shape, Site
 
 from ..networks import small_arrays, small_batch, small_network
 
@@ -175,3 +176,24 @@ def test_what_is_missing_of_late():
 
 def test_every_population_has_a_target():
     assert held(small_network(k=2), silent_share=0.9).targets.keys() == TARGETS.keys()
+
+
+@pytest.mark.parametrize("which", ["silent_share", "quiet_share"])
+@pytest.mark.parametrize("share", [0.6, 0.4])
+def test_no_population_is_asked_for_more_events_than_it_can_send(which, share):
+    """A quarter of the windows of one and three hundredths of another, in relation, is over all of the first here."""
+    network, densities = small_network(k=1), dict.fromkeys(POPULATION, 0.03) | {"hidden": 0.25}
+    silence = held(network, densities=densities, **{which: share})
+    asked = {name: 1 - target for name, target in silence.targets.items()}
+    assert max(asked.values()) == asked["hidden"] == pytest.approx(13 / 16)  # three levels of sixteen are silent
+    assert min(asked.values()) > 2 * (1 - share) * 0.03 / 0.25  # the others make up for it
+
+
+def test_shares_that_cannot_be_held_are_refused():
+    for asked, problem in (
+        ({}, "silent_share: no share to hold"),
+        ({"silent_share": 90}, "silent_share: 90; give a share between 0 and 1"),
+        ({"silent_share": 0.9, "quiet_share": 1.0}, "quiet_share: 1.0"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            held(small_network(k=1), **asked)

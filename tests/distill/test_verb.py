@@ -9,7 +9,7 @@ import matterhorn as mh
 from matterhorn.distill import distill
 from matterhorn.distill.verb import as_tokens
 from matterhorn.errors import InputError
-from matterhorn.models import convert, quantize
+from matterhorn.models import convert, quantize, restore
 from matterhorn.runtime import Engine
 from matterhorn.tasks.tokens import Tokens
 
@@ -96,3 +96,22 @@ def test_the_verb_is_there_whatever_of_its_room_was_imported_before():
     assert callable(mh.distill) and "Raises:" in str(mh.distill.__doc__)
     with pytest.raises(mh.InputError, match="no rows"):
         mh.distill(student(), small_bert(), [], dead_zone=1)
+
+
+def test_scales_that_were_held_are_learned_again_afterwards():
+    own = distill(student(), small_bert(), ROWS, dead_zone=2, silent_share=0.8, batch_size=16, steps=1)
+    for population in own.populations().values():
+        assert population.scale.requires_grad and not population.follows
+
+
+@pytest.mark.parametrize("sizes", [{"num_hidden_layers": 1}, {"num_hidden_layers": 3}, {"hidden_size": 16}])
+def test_a_teacher_of_other_sizes_is_refused(sizes):
+    with pytest.raises(
+        InputError, match=r"teacher: \d blocks of \d+, where the student has 2 of 32; give the classifier"
+    ):
+        distill(student(), small_bert(**sizes), ROWS, dead_zone=0, batch_size=16, steps=1)
+
+
+def test_a_network_that_cannot_be_trained_is_refused():
+    with pytest.raises(InputError, match="student: a network whose weights are fixed; give one that quantize made"):
+        distill(restore(convert(student())), small_bert(), ROWS, dead_zone=0, steps=1)

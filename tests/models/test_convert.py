@@ -251,3 +251,14 @@ def test_other_folders_are_refused(tmp_path):
     small_program().save(tmp_path / "program")
     with pytest.raises(InputError, match="a 'matterhorn-program' checkpoint"):
         convert_folder(tmp_path / "program")
+
+
+def test_labels_are_as_many_as_outputs():
+    with pytest.raises(InputError, match="labels: 1 names of 2 outputs; give one for each output"):
+        convert(small_network(), labels=["good"])
+
+
+def test_a_tokenizer_of_another_kind_is_named():
+    """As slow ones of Hugging Face are, which have no tokenizer of this library behind them."""
+    with pytest.raises(InputError, match=r"tokenizer: a object; give a tokenizers\.Tokenizer"):
+        convert(small_network(), tokenizer=object())

@@ -107,3 +107,11 @@ def test_a_student_of_other_sizes_is_refused() -> None:
     with pytest.raises(InputError, match="num_hidden_layers: the student has 2, the encoder 6"):
         take_general(student, encoder)
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "value"), [("levels_per", "neuron"), ("activation", "gelu"), ("digital", "shift")])
+def test_an_encoder_of_formats_that_it_does_not_hold_is_not_written(tmp_path: Path, name: str, value: str) -> None:
+    """It would be taken over as another network."""
+    with pytest.raises(InputError, match=f"{name}: {value}, where encoders have .*; train it with"):
+        write_general(small_network(**{name: value}), small_bert(), tmp_path / "own", {})
+    assert not (tmp_path / "own").exists()

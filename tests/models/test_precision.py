@@ -39,3 +39,13 @@ def test_sites_are_switched_off_one_by_one_and_on_again():
         pass
     with pytest.raises(InputError, match="weights that are fixed"), full_precision(restore(convert(network))):
         pass
+
+
+@pytest.mark.parametrize("own", ["relu", "gelu"])
+@pytest.mark.parametrize("taught", ["relu", "gelu", "silu"])
+def test_without_quantizers_the_activation_is_the_teachers(own, taught):
+    teacher = small_teacher("Bert", hidden_act=taught)
+    batch = batch_for(teacher)
+    network = quantize(teacher, activation=own, levels_per="neuron", batches=[batch])
+    with full_precision(network, teacher=teacher):
+        assert torch.allclose(network(**batch).logits, teacher(**batch).logits, atol=1e-5)

@@ -164,3 +164,11 @@ def test_a_checkpoint_from_before_scales_had_a_ratio_reads_as_it_was(tmp_path):
     network.connections()[Site(0, "ffn1")].ratio.fill_(0.5)
     network.save_pretrained(tmp_path)
     assert convert(read_network(tmp_path)).hash == convert(network).hash
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_teacher_that_has_diverged_is_refused(value):
+    teacher, name = small_bert(), "bert.encoder.layer.0.intermediate.dense.bias"
+    teacher.get_parameter(name).data[3] = value
+    with pytest.raises(InputError, match=f"{name}: NaN or infinity; train anew"):
+        quantize(teacher)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from matterhorn.models import convert, restore, restore_trainable
+from matterhorn.models import convert, quantize, restore, restore_trainable
 from matterhorn.models.restore import spread
 from matterhorn.program.config import WEIGHTS
 
-from ..networks import small_arrays, small_batch, small_network, small_program
+from ..networks import small_arrays, small_batch, small_bert, small_network, small_program
 
 
 def test_a_restored_network_gives_what_the_first_one_gave():
@@ -76,3 +76,15 @@ def test_only_one_bit_weights_are_spread():
     before = {site: linear.weight.clone() for site, linear in network.connections().items()}
     spread(network)
     assert all(torch.equal(linear.weight, before[site]) for site, linear in network.connections().items())
+
+
+def test_neurons_that_were_pruned_stay_so():
+    """Rows of weights that are all 0 have one sign; sizes of the other were divided by none of them."""
+    teacher = small_bert()
+    for layer in teacher.bert.encoder.layer:
+        layer.intermediate.dense.weight.data[:8] = 0
+    program = convert(quantize(teacher, batches=[small_batch()]))
+    network = spread(restore_trainable(program))
+    for site, linear in network.connections().items():
+        assert linear.weight.isfinite().all()
+        assert np.array_equal(linear.integers()[0].detach().numpy(), program.connections()[site].weights)
