@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, end a line, change the writing direction, or are invalid (lone surrogates)."""
 
 MARKDOWN = re.compile(r"[|\\`\[\]]")
