@@ -298,5 +298,6 @@ def test_only_files_are_read(tmp_path):
 @given(st.text())
 def test_text_of_any_origin_is_one_line_that_steers_no_terminal(text):
     assert one_line(visible(text)) and one_line(in_markdown(text)) and "<" not in in_markdown(text)
+    assert visible("a\u061cb") == r"a\u061cb" and in_markdown("*a* _b_ c_d ~~e~~") == r"\*a\* \_b\_ c_d \~\~e\~\~"
     assert visible("µ é 中 😀 [/good]") == "µ é 中 😀 [/good]"
     assert one_line(str(InputError(text, file=text, cure=text)))

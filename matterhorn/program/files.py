@@ -103,7 +103,7 @@ def find(name: str | Path) -> Path:
             text = f"{name!r} is the model in {place}; the folder of this name is './{name}'"
             warnings.warn(text, stacklevel=2)
         return place
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return Path(name)
     if isinstance(name, str) and is_remote(name):
         return fetch(name)
@@ -115,7 +115,7 @@ def named(name: str) -> Path | None:
     """Return the folder of a model that is known by its name. None: there is none."""
     if name in ("", ".", "..") or set(name) & {"/", "\0", os.sep}:
         return None
-    return next((place for folder in folders() if ((place := folder / name) / CONFIG_FILE).is_file()), None)
+    return next((place for folder in folders() if os.path.isfile((place := folder / name) / CONFIG_FILE)), None)
 
 
 def spelled(folder: Path) -> str:
