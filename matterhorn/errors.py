@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, end a line, change the writing direction, or are invalid (lone surrogates)."""
 
-MARKDOWN = re.compile(r"[|\\`\[\]]")
-"""Characters with a meaning in Markdown that may occur in names."""
+MARKDOWN = re.compile(r"[|\\`\[\]*~]|(?<![^\W_])_|_(?![^\W_])")
+"""Characters with a meaning in Markdown that may occur in names. An underscore within a word has none."""
 
 LONGEST = 1000
 """Maximum number of characters in an error message."""

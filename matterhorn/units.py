@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from .reading import Strict
 
 PREFIXES = {"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6}
+PRINTED = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15), ("a", 1e-18))
+"""Prefixes of printed values, largest first."""
 BASES = ("bit", "ohm", "J", "s", "m2", "m", "W", "V", "S", "F", "K", "1")
 _TEXT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
 
@@ -136,7 +138,6 @@ def engineering(value: float, unit: str = "J") -> str:
     """Format an SI value with three digits and a prefix: ``3.2e-5, "J"`` → ``32.0 µJ``."""
     if value == 0:
         return f"0 {unit}"
-    for prefix, scale in (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15)):
-        if abs(value) >= scale:
-            return f"{value / scale:#.3g}".rstrip(".") + f" {prefix}{unit}"
-    return f"{value / 1e-18:.3g} a{unit}"
+    rounded = abs(float(f"{value:.2e}"))  # 999.6 pJ are 1.00 nJ
+    prefix, scale = next((own for own in PRINTED if rounded >= own[1]), PRINTED[-1])
+    return f"{value / scale:#.3g}".rstrip(".") + f" {prefix}{unit}"

@@ -16,7 +16,7 @@ PLANTED = {
     "study.run": "matterhorn.distill.recipe",
     "topology": "torch",
     "program.config": "datasets",
-    "reading": "huggingface_hub",
+    "reading.documents": "huggingface_hub",
 }
 """What must not be imported, by who does."""
 

@@ -12,7 +12,6 @@ teacher is recognized. ``manifest.json`` seals both.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from ..nn import QuantizedLinear
 from ..nn.linear import around
 from ..program import Config
 from ..program.files import folders
-from ..reading import read_mapping, whole
+from ..reading import parse_npz, read_mapping
 from ..storage import Manifest, manifest_of, put_folder
 from ..topology import POPULATIONS, STATIC
 from .block import Block
@@ -96,9 +95,7 @@ class GeneralEncoder:
         Raises:
             InputError: the file is missing or altered.
         """
-        content = io.BytesIO(self.manifest.read(self.folder, ARRAYS_FILE))
-        with whole(self.folder / ARRAYS_FILE), np.load(content, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return parse_npz(self.manifest.read(self.folder, ARRAYS_FILE), self.folder / ARRAYS_FILE)
 
 
 def word_embeddings(model: PreTrainedModel) -> Tensor:

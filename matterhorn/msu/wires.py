@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ..errors import InputError
-from ..reading import whole
+from ..reading import LARGEST_ARRAYS, parse_npz, read_bytes
 from ..storage import put_file
 from .circuit import Wires
 
@@ -98,8 +98,8 @@ class WireCache:
         content = hashlib.sha256(about + np.ascontiguousarray(arrays).tobytes()).hexdigest()
         path = self.folder / f"{content}.npz"
         if path.is_file():
-            with suppress(OSError, InputError), whole(path), path.open("rb") as file:
-                known: NDArray[np.float32] = np.load(file, allow_pickle=False)["solved"]
+            with suppress(OSError, InputError, KeyError):
+                known: NDArray[np.float32] = parse_npz(read_bytes(path, most=LARGEST_ARRAYS), path)["solved"]
                 with suppress(OSError):  # a read-only folder serves too
                     path.touch()
                 return known  # (a damaged file fails its checksum and is solved again)

@@ -25,11 +25,11 @@ SIZES: dict[str, tuple[float, float]] = {
     "max_position_embeddings": (1, 2**20),
     "type_vocab_size": (0, 2**16),
     "pad_token_id": (0, 2**24),
-    "layer_norm_eps": (0, 1),
+    "layer_norm_eps": (1e-30, 1),
     "embedding_size": (0, 2**16),
     "relative_distance": (0, 2**16),
 }
-"""Smallest and largest permitted value of each size."""
+"""Smallest and largest permitted value of each size. An ``eps`` of 0 would divide rows of equal values by 0."""
 
 NAMES = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
 

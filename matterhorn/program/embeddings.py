@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ def place_of(name: str, folder: Path) -> tuple[str, Path]:
     """Decide where a program's embeddings are stored.
 
     Args:
-        name: file, relative to the program's folder.
+        name: file, relative to the program's folder. An absolute path becomes a relative one, so that file and folder
+            can be moved together.
         folder: the program's folder.
 
     Returns:
@@ -45,7 +47,7 @@ def place_of(name: str, folder: Path) -> tuple[str, Path]:
     if own in place.parents:
         cure += ", or name a file outside of the program's folder"
         raise InputError(f"{name!r} is in a folder inside the program's", field="embeddings", cure=cure)
-    return name, place
+    return (os.path.relpath(place, own) if Path(name).is_absolute() else name), place
 
 
 def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:

@@ -23,8 +23,8 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from ..errors import InputError
-from ..reading import Strict, parse_arrays, read_mapping, validated, whole
-from ..storage import MANIFEST_FILE, manifest_of, settle, sha256
+from ..reading import Strict, parse_arrays, parse_mapping, read_mapping, validated, whole
+from ..storage import MANIFEST_FILE, Manifest, manifest_of, sha256, unmixed
 from ..storage.manifest import checked
 from .config import Config
 from .decision import ProblemType, check_classifier
@@ -103,7 +103,7 @@ def find(name: str | Path) -> Path:
             text = f"{name!r} is the model in {place}; the folder of this name is './{name}'"
             warnings.warn(text, stacklevel=2)
         return place
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return Path(name)
     if isinstance(name, str) and is_remote(name):
         return fetch(name)
@@ -115,7 +115,7 @@ def named(name: str) -> Path | None:
     """Return the folder of a model that is known by its name. None: there is none."""
     if name in ("", ".", "..") or set(name) & {"/", "\0", os.sep}:
         return None
-    return next((place for folder in folders() if ((place := folder / name) / CONFIG_FILE).is_file()), None)
+    return next((place for folder in folders() if os.path.isfile((place := folder / name) / CONFIG_FILE)), None)
 
 
 def spelled(folder: Path) -> str:
@@ -146,7 +146,15 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
             listed in the manifest, or of another format version.
     """
     folder = find(name)
-    plain, manifest = read_config(folder), manifest_of(folder, KIND)
+    program = unmixed(folder, lambda: _load(folder))
+    if hash is not None and (len(hash) < SHORTEST or not program.hash.startswith(hash.lower())):
+        problem = f"the program here is {program.hash[:12]}…, not {hash}"
+        raise InputError(problem, file=folder, field="hash", cure="name the revision that was meant, or leave it out")
+    return program
+
+
+def _load(folder: Path) -> Program:
+    plain, manifest = _opened(folder)
     if CODE_FILE in manifest.files or (folder / CODE_FILE).exists():
         manifest.read(folder, CODE_FILE)
 
@@ -162,11 +170,7 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
     if does != manifest.about.get("tokenizer"):
         problem = "missing" if does is None else f"makes other tokens than {MANIFEST_FILE} says"
         raise InputError(problem, file=folder / TOKENIZER_FILE, field="tokenizer", cure="restore the file")
-    program = assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
-    if hash is not None and (len(hash) < SHORTEST or not program.hash.startswith(hash.lower())):
-        problem = f"the program here is {program.hash[:12]}…, not {hash}"
-        raise InputError(problem, file=folder, field="hash", cure="name the revision that was meant, or leave it out")
-    return program
+    return assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
 
 
 def assembled(
@@ -196,7 +200,7 @@ def assembled(
     try:
         return Program.from_arrays(config, arrays, tokenizer=tokenizer, path=folder, **about)
     except InputError as error:
-        raise InputError(str(error), file=folder / MODEL_FILE) from error
+        raise InputError(str(error), file=folder / (CONFIG_FILE if error.field in about else MODEL_FILE)) from error
 
 
 def tokenizer_in(folder: Path) -> Tokenizer | None:
@@ -222,7 +226,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, it was altered, or it is of another format.
     """
-    settle(folder)
+    return unmixed(folder, lambda: _opened(folder)[0])
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], Manifest]:
+    """Return a program's ``config.json``, and the manifest that it was checked by."""
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise InputError("no program here", file=path, cure="give a shipped model's name or a program's folder")
@@ -236,12 +244,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"a {kind!r} checkpoint, not a program", file=path, field="model_type", cure=cure)
     if plain.get("format") != PROGRAM_FORMAT:
         raise InputError(f"format {plain.get('format')}", file=path, field="format", cure="update matterhorn-snn")
-    manifest_of(folder, KIND).read(folder, CONFIG_FILE)
+    manifest = manifest_of(folder, KIND)
+    plain = parse_mapping(manifest.read(folder, CONFIG_FILE), path)
     missing = [key for key in ("network", "labels", "task", "embeddings") if key not in plain]
     if missing:
         raise InputError("missing", file=path, field=missing[0], cure="convert again")
     validated(_Saved, {name: plain[name] for name in _Saved.model_fields if name in plain}, path, "restore the file")
-    return plain
+    return plain, manifest
 
 
 class _Saved(Strict):

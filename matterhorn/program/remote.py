@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ FILES = ("*.json", "*.json.gz", "*.safetensors", "*.py", "*.md")
 def is_remote(name: str) -> bool:
     """Whether a name may be one on the hub: two words with a slash between, the first not a local folder."""
     found = NAME.fullmatch(name)
-    return found is not None and not Path(name.split("/")[0]).exists()
+    return found is not None and not os.path.exists(name.split("/")[0])
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 from safetensors.numpy import save as as_bytes
 
-from ..reading import read_arrays, read_text
-from ..storage import Manifest, put_file, put_folder, read_manifest, sha256
+from ..reading import LARGEST_ARRAYS, Arrays, parse_arrays, read_bytes, read_text
+from ..storage import Manifest, put_first, put_folder, read_manifest
 from .disk import to_disk
 from .embeddings import EMBEDDINGS_FILE, MODEL_FILE, ROWS_FILE, differing_rows, place_of
 from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, tokenizer_in
@@ -45,12 +46,11 @@ def save(
     """
     embeddings, shelf = place_of(embeddings, folder)
     tables = {k.removeprefix("embeddings."): v for k, v in program.arrays().items() if k.startswith("embeddings.")}
-    rows: dict[str, Any] = {}
+    rows: Arrays = {}
+    shared = None
     if "/" in embeddings:
-        if shelf.exists():
-            rows = differing_rows(tables, read_arrays(shelf), shelf)
-        else:
-            put_file(shelf, as_bytes(tables))
+        content = _shelved(tables, shelf)
+        rows, shared = differing_rows(tables, parse_arrays(content, shelf), shelf), hashlib.sha256(content).hexdigest()
 
     def write(fresh: Path) -> None:
         (fresh / MODEL_FILE).write_bytes(as_bytes(to_disk(dict(program.arrays()), program.config)))
@@ -64,15 +64,22 @@ def save(
         for name, content in files.items():
             (fresh / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    put_folder(folder, KIND, write, ties(program, shelf if "/" in embeddings else None))
+    put_folder(folder, KIND, write, ties(program, shared))
 
 
-def ties(program: Program, shelf: Path | None) -> dict[str, str]:
-    """Return the hashes for the manifest that a program's folder depends on. ``shelf``: file of shared embeddings, if
-    any.
+def _shelved(tables: Arrays, shelf: Path) -> bytes:
+    """Return the content of the file of shared embeddings, which becomes ``tables`` if there is none."""
+    if not shelf.exists():
+        put_first(shelf, as_bytes(tables))
+    return read_bytes(shelf, most=LARGEST_ARRAYS)
+
+
+def ties(program: Program, embeddings: str | None) -> dict[str, str]:
+    """Return the hashes for the manifest that a program's folder depends on. ``embeddings``: that of the file of shared
+    ones, if any.
     """
     words = {"tokenizer": what_it_does(program.tokenizer)} if program.tokenizer else {}
-    return {"program": program.hash} | words | ({"embeddings": sha256(shelf)} if shelf else {})
+    return {"program": program.hash} | words | ({"embeddings": embeddings} if embeddings else {})
 
 
 def _config(program: Program, embeddings: str) -> dict[str, Any]:
@@ -103,4 +110,5 @@ def _words(program: Program, folder: Path) -> dict[str, str]:
     there, ours = tokenizer_in(folder), (read_manifest(folder) or Manifest()).files
     if there is None or what_it_does(there) != what_it_does(program.tokenizer):
         return words
-    return {name: read_text(folder / name) for name in words if name in ours}
+    kept = {name: folder / name for name in words if name in ours}
+    return {name: read_text(path) if path.is_file() else words[name] for name, path in kept.items()}

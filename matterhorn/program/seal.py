@@ -39,7 +39,8 @@ def seal(folder: Path) -> Program:
         result = read_mapping(path)
         put_file(path, json.dumps(result | {"program": program.hash}, indent=1) + "\n")
     own = (path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE and path.name[0] != ".")
-    files, about = {path.name: sha256(path) for path in own}, ties(program, folder / named if "/" in named else None)
+    files = {path.name: sha256(path) for path in own}
+    about = ties(program, sha256(folder / named) if "/" in named else None)
     put_file(folder / MANIFEST_FILE, Manifest(KIND, files, about).text())
     return program
 

@@ -12,7 +12,7 @@ from .config import Config
 from .packing import BITS, TRITS
 
 MOST_BIASES = 2**26
-"""Maximum number of position biases of a block, over all heads and distances."""
+"""Maximum number of position biases, over all blocks, heads and distances."""
 
 _PACKED = (*(f".{name}.weights" for name in STATIC), ".thresholds.ends", ".thresholds.off")
 """Endings of the names of packed arrays."""
@@ -27,9 +27,9 @@ def check_packed(stored: Arrays, config: Config, file: Path) -> None:
         InputError: a packed array has another type or shape than the config says, or belongs to no such program; or
             position biases would be too many.
     """
-    biases = config.num_attention_heads * (2 * config.max_position_embeddings - 1)
+    biases = config.num_hidden_layers * config.num_attention_heads * (2 * config.max_position_embeddings - 1)
     if config.relative_distance and biases > MOST_BIASES:
-        problem = f"{biases} position biases in a block, at most {MOST_BIASES}"
+        problem = f"{biases} position biases, at most {MOST_BIASES}"
         raise InputError(problem, file=file, field="network.max_position_embeddings", cure="convert again")
     shapes = dict(_shapes(config))
     for name, value in stored.items():

@@ -209,9 +209,9 @@ class Trace:
         """Add the counts of another trace of the same program, e.g. one from another process. Changes this trace.
 
         Raises:
-            InputError: the other trace is of another program or shape.
+            InputError: the other trace is of another program or shape, or of no known one.
         """
-        if (self.program, self.shape) != (other.program, other.shape):
+        if self.program is None or (self.program, self.shape) != (other.program, other.shape):
             raise InputError("traces of different programs", field="trace", cure="merge traces of one program")
         self.rows, self.parts = (self.rows + other.rows) % MODULUS, ()
         for length, count in other.lengths.items():

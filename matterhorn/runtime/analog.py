@@ -41,7 +41,7 @@ class AnalogBackend(ExactBackend):
         progress: wraps the arrays while they are written.
 
     Attributes:
-        written: arrays on the chip.
+        program, written: the program, and its arrays on the chip.
         scales: factors of the outputs, float32 ``[out]``.
     """
 
@@ -60,13 +60,23 @@ class AnalogBackend(ExactBackend):
     ) -> None:
         if read_seed < 0:
             raise InputError(f"{read_seed}", field="read_seed", cure="give a whole number of 0 or more")
-        self.rng = np.random.Generator(np.random.PCG64(read_seed))
+        self.program, self.rng = program, np.random.Generator(np.random.PCG64(read_seed))
         self.written: dict[Array, ProgrammedConnection] = {}
         self.scales: dict[Array, NDArray[np.float32]] = {}
         for array, source in progress(static_arrays(program).values()):
             written = write(bank, array, source.code, None if sample is None else sample[array.name]).at(seconds)
             self.written[array] = written
             self.scales[array] = np.reciprocal(written.column_gains)
+
+    def __getstate__(self) -> dict[str, Any]:
+        held = {name: {array.name: one for array, one in getattr(self, name).items()} for name in ("written", "scales")}
+        return vars(self) | held
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrays are told apart by identity, and those of an unpickled program are others."""
+        arrays = {name: array for name, (array, _) in static_arrays(state["program"]).items()}
+        held = {name: {arrays[own]: one for own, one in state[name].items()} for name in ("written", "scales")}
+        vars(self).update(state | held)
 
     def integrate(self, slots: Slots, array: Array, source: Population) -> Potentials:
         """See :class:`.backend.Backend`."""

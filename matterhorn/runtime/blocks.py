@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..kernels.attention import scores_are_short
 from ..kernels.block import NO_NUMBER, enter, finish, room_for, run_block
 from ..kernels.bound import Bound
@@ -23,6 +22,7 @@ from ..kernels.compile import compiled
 from ..program.program import Program
 from .backend import Stream, not_real, window_error
 from .sequences import Sequences
+from .threads import too_many
 
 Sizes = tuple[int, int, int]
 """Tokens, sequences, and the tokens of the longest."""
@@ -164,7 +164,7 @@ def _all_of(work: Callable[[int], int], threads: int, barrier: Barrier) -> list[
             parts = [pool.submit(work, number) for number in range(threads)]
         except RuntimeError as error:
             barrier.abort()
-            raise InputError(f"{threads} threads ({error})", field="threads", cure="give fewer") from error
+            raise too_many(threads, error) from error
     raised = [one for part in parts if (one := part.exception())]
     for one in sorted(raised, key=lambda one: isinstance(one, BrokenBarrierError)):
         raise one  # what broke the barrier, rather than that it is broken

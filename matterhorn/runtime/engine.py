@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from .forward import embed, run
 from .record import TraceRecorder
 from .sequences import Sequences
 from .stepped import SteppedBackend
+from .threads import threads_of, too_many
 
 if TYPE_CHECKING:
     from ..msu import ArrayBank
@@ -135,9 +136,11 @@ class Engine:
         if recorder:
             recorder.rows(tokens, types, sequences)
         watching = [one for one in (recorder, watcher) if one is not None]
-        if not watching:
-            return Output(self._in_tiles(tokens, types, mask, sequences))
-        logits = run(self.program, self.backend, tokens, types, sequences, watching)
+        if watcher is not None or (trace and self.backend.draws):  # (noise is drawn in the order of the reads)
+            logits = run(self.program, self.backend, tokens, types, sequences, watching)
+        else:
+            read = partial(run, watchers=watching)
+            logits = self._in_tiles(tokens, types, mask, sequences, read, 1 if trace else self.threads)
         return Output(logits, recorder.trace if recorder else None)
 
     def classify(
@@ -177,7 +180,7 @@ class Engine:
             cure = "take embed-mini, or convert(…, every_token=True)"
             raise InputError("a classifier, which has one token's last state only", file=self.program.path, cure=cure)
         encoded = self.program.encode(checked_texts(texts), max_length=max_length)
-        return self._in_tiles(*self._checked(**encoded), read=embed)
+        return self._in_tiles(*self._checked(**encoded), embed, self.threads)
 
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
         names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
@@ -221,10 +224,11 @@ class Engine:
         types: NDArray[np.int64],
         mask: NDArray[Any],
         sequences: Sequences,
-        read: Callable[..., NDArray[np.float32]] = run,
+        read: Callable[..., NDArray[np.float32]],
+        threads: int,
     ) -> NDArray[np.float32]:
         """Run a batch in tiles that fit the caches, on several threads (on one if the backend draws noise)."""
-        threads = 1 if self.backend.draws else self.threads
+        threads = 1 if self.backend.draws else threads
         most = LONG_TILE if self.backend.draws else TILE
         tiles = cut(sequences.lengths.tolist(), threads, most)
         if len(tiles) == 1:
@@ -237,14 +241,18 @@ class Engine:
         if threads == 1:
             return np.concatenate([one(tile) for tile in tiles])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(one, tiles)))
+            try:
+                parts = pool.map(one, tiles)
+            except RuntimeError as error:
+                raise too_many(threads, error) from error
+            return np.concatenate(list(parts))
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:
     """Convert values to an array; an InputError says why that is not possible."""
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:  # rows of different lengths, or a tensor on a GPU
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, or a tensor on a GPU
         raise InputError(f"no array ({error})", field=name, cure="give rows of one length, in memory") from error
 
 
@@ -266,22 +274,6 @@ def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None 
         cure = f"choose one of {', '.join(BACKENDS)}, analog"
         raise InputError(f"no backend {backend!r}", field="backend", cure=cure)
     return backend
-
-
-def threads_of(given: int | None) -> int:
-    """Number of threads: the number given, else ``OMP_NUM_THREADS``, else the number of processors that this process
-    may use."""
-    if given is None:
-        named = os.environ.get("OMP_NUM_THREADS", "")
-        return int(named) if named.isdigit() and int(named) > 0 else processors()
-    if not isinstance(given, (int, np.integer)) or given < 1:
-        raise InputError(f"{given!r} threads", field="threads", cure="give 1 or more")
-    return given
-
-
-def processors() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:

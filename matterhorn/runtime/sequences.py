@@ -31,10 +31,12 @@ class Sequences:
         """Make it from a mask ``[batch, L]``, which is not 0 where a token exists.
 
         Raises:
-            InputError: a row starts with padding, or has no token.
+            InputError: there is no row, or a row starts with padding or has no token.
         """
         present = np.asarray(mask) != 0
-        if present.size == 0 or not bool(present[:, 0].all()):
+        if present.size == 0:
+            raise InputError("no tokens", field="input_ids", cure="give at least one row of at least one token")
+        if not bool(present[:, 0].all()):
             cure = "pad behind the text (padding_side = 'right') and leave out empty rows"
             raise InputError("a row begins with padding", field="attention_mask", cure=cure)
         starts = np.zeros(len(present) + 1, np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .claim import claim, finish, held, refuse_another
 from .manifest import MANIFEST_FILE, Manifest, is_plain, manifest_of, read_manifest, sha256
-from .output import MARK, check_file, check_folder, put_file, put_folder, without_dots
-from .settling import settle
+from .output import MARK, check_file, check_folder, put_file, put_first, put_folder, without_dots
+from .settling import settle, unmixed
 
 __all__ = [
     "MANIFEST_FILE",
@@ -19,10 +19,12 @@ __all__ = [
     "is_plain",
     "manifest_of",
     "put_file",
+    "put_first",
     "put_folder",
     "read_manifest",
     "refuse_another",
     "settle",
     "sha256",
+    "unmixed",
     "without_dots",
 ]

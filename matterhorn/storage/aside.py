@@ -30,16 +30,16 @@ def aside(place: Path, destination: Path, *, suffix: str = "", is_folder: bool =
     Raises:
         InputError: it cannot be made.
     """
-    with _possible(place):
+    with possible(place):
         place.mkdir(parents=True, exist_ok=True)
     own = f"{ASIDE}{socket.gethostname()}-"
     for left in place.glob(f"{own}*"):
         process = left.name.removeprefix(own).split("-")[0]
-        if process.isdigit() and not _is_alive(int(process)) and not is_locked(left):
+        if process.isdecimal() and not _is_alive(int(process)) and not is_locked(left):
             _remove(left)
     path = place / f"{own}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
     try:
-        with _possible(destination):
+        with possible(destination):
             path.mkdir() if is_folder else path.touch()
         with locked(path):
             yield path
@@ -48,7 +48,7 @@ def aside(place: Path, destination: Path, *, suffix: str = "", is_folder: bool =
 
 
 @contextmanager
-def _possible(place: Path) -> Iterator[None]:
+def possible(place: Path) -> Iterator[None]:
     """Context in which errors of the operating system become an InputError, since the user can fix them."""
     try:
         yield
@@ -72,6 +72,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):  # a number that no process of ours has had
         return True
     return True

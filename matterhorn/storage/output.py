@@ -15,12 +15,12 @@ import shutil
 import stat
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import InputError
-from .aside import aside
+from .aside import aside, possible
 from .locks import locked
 from .manifest import ASIDE, MANIFEST_FILE, Manifest, sha256
 from .settling import READY, bring_to_disk, complete_move, in_the_way, is_file_of, manifest_at, settle
@@ -53,6 +53,20 @@ def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> Non
     bring_to_disk(place.parent)
 
 
+def put_first(path: Path, content: bytes) -> None:
+    """Write a file unless there is one. Of several processes that do so at once, one writes it.
+
+    Raises:
+        InputError: as in :func:`put_file`.
+    """
+    place = path.resolve().parent
+    with possible(place):
+        place.mkdir(parents=True, exist_ok=True)
+    with _turns(place):
+        if not path.exists():
+            put_file(path, content)
+
+
 def put_folder(
     folder: Path,
     kind: str,
@@ -80,11 +94,10 @@ def put_folder(
     settle(folder)
     _of_kind(folder, kind)
     is_new = not folder.is_dir()
-    is_ours_alone = is_new or folder.name.startswith(ASIDE)  # which the caller is writing, and has locked already
     with aside(folder.parent if is_new else folder, folder, is_folder=True) as fresh:
         write(fresh)
         written = {path.name: sha256(path) for path in fresh.iterdir() if path.name != MANIFEST_FILE}
-        with nullcontext() if is_ours_alone else locked(folder):
+        with nullcontext() if is_new else _turns(folder):
             complete_move(folder)  # of another process that was killed in the meantime
             earlier = _of_kind(folder, kind)
             if (name := in_the_way(folder, sorted(written), written, earlier)) is not None:
@@ -103,6 +116,13 @@ def put_folder(
                 raise InputError(problem, file=folder, field="output", cure=cure) from error
             bring_to_disk(folder.parent if is_new else folder)
             complete_move(folder)
+
+
+def _turns(folder: Path) -> AbstractContextManager[None]:
+    """Context in which processes that write to a folder take turns. One that is being written has one writer, who has
+    locked it already.
+    """
+    return nullcontext() if folder.name.startswith(ASIDE) else locked(folder)
 
 
 def without_dots(folder: Path) -> Path:

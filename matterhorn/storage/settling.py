@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import InputError
 from .locks import locked
@@ -26,8 +27,42 @@ def settle(folder: Path) -> None:
         try:
             with suppress(FileNotFoundError), locked(folder):  # another process may have removed the folder
                 complete_move(folder)
-        except PermissionError as error:
+        except OSError as error:
             raise _unready(folder / READY, f"cannot be moved to its place ({error.strerror})") from error
+
+
+TRIES = 20
+"""How often a folder is read that is being replaced again and again."""
+
+Found = TypeVar("Found")
+
+
+def unmixed(folder: Path, read: Callable[[], Found]) -> Found:
+    """Read several files of a folder that another process may be replacing: all as they were, or all as they are then.
+
+    ``read`` must check every file by one manifest. If it fails while the folder is being replaced, it is called again.
+
+    Raises:
+        InputError: from ``read``, or as in :func:`settle`.
+    """
+    for _ in range(TRIES):
+        settle(folder)
+        before = _state(folder)
+        try:
+            return read()
+        except (InputError, OSError):
+            if before == _state(folder) and not os.path.lexists(folder / READY):
+                raise
+    return read()
+
+
+def _state(folder: Path) -> tuple[int, int] | None:
+    """Return what tells one file of a folder's manifest from the next."""
+    try:
+        found = os.stat(folder / MANIFEST_FILE)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def complete_move(folder: Path) -> None:

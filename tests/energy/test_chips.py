@@ -137,3 +137,8 @@ def test_units():
     assert si_factor("µS") == (1e-6, "S")
     assert engineering(3.2e-5) == "32.0 µJ"
     assert engineering(0.0) == "0 J"
+    assert (
+        engineering(0.9999) == "1.00 J"
+        and engineering(-9.996e-10, "s") == "-1.00 ns"
+        and engineering(5e-20) == "0.0500 aJ"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.program import find, load
+from matterhorn.program import find, load, shipped
 from matterhorn.program.files import folders, spelled
 from matterhorn.program.saving import save
 from matterhorn.tasks.predictor import Predictor
@@ -97,3 +97,35 @@ def test_shared_embeddings_lie_where_they_are_read_behind_a_link_too(program, tm
     save(program, tmp_path / "link", embeddings="../tables.safetensors")
     assert load(tmp_path / "link").hash == program.hash
     assert (tmp_path / "far" / "tables.safetensors").is_file()
+
+
+def test_models_are_found_by_name(program, tmp_path, monkeypatch):
+    folder = tmp_path / "own"
+    program.save(folder)
+    assert {"sst2", "stsb", "embed-mini"} <= set(shipped())
+    with pytest.raises(InputError, match="no model 'own'"):
+        find("own")
+    monkeypatch.setenv("MATTERHORN_MODELS", str(folder.parent))
+    assert find("own") == folder and "own" in shipped()
+    assert load("own").path == folder
+
+
+def test_folders_of_other_models_are_none_of_ours(tmp_path, monkeypatch):
+    for name, text in {
+        "bert": '{"model_type": "bert"}',
+        "other": "{}",
+        "earlier": '{"model_type": "matterhorn-spiking", "format": 2}',
+        "cut": '{"model_type": "matterh',
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    monkeypatch.setenv("MATTERHORN_MODELS", str(tmp_path))
+    assert {"bert", "other", "earlier", "cut"} & {*shipped()} == {"earlier", "cut"}
+
+
+def test_embeddings_at_an_absolute_path_are_found_where_both_were_moved(program, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    save(program, here / "own", embeddings=str(here / "shared" / "tables.safetensors"))
+    assert '"embeddings": "../shared/tables.safetensors"' in (here / "own" / "config.json").read_text()
+    here.rename(there)
+    assert load(there / "own").hash == program.hash

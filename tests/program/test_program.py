@@ -207,6 +207,8 @@ def test_potentials_beyond_float32_are_refused(program):
         {"dead_zones": {"nothing": 1}},
         {"dead_zones": {"input": -1}},
         {"hidden_size": 385},
+        {"layer_norm_eps": 0},
+        {"layer_norm_eps": float("nan")},
     ],
 )
 def test_impossible_configs_name_their_field(wrong):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -180,3 +182,9 @@ def test_a_spike_outside_its_window_is_noticed(program):
     slots = np.full((2, array.weights.shape[1]), 16, np.uint8)
     with pytest.raises(ValueError, match="outside its window"):
         AnalogBackend(program, ArrayBank(IDEAL, PLAIN)).integrate(slots, array, source)
+
+
+def test_a_pickled_engine_with_a_chip_runs_the_same(program):
+    engine = Engine(program, "analog", chip=ArrayBank.of("ideal", "ideal-128"))
+    again = pickle.loads(pickle.dumps(engine))
+    assert np.array_equal(again(**small_arrays()).logits, engine(**small_arrays()).logits)

@@ -84,6 +84,12 @@ def test_rows_that_begin_with_padding_are_refused(program, spoil):
 
 BAD = {
     "shapes": ({"attention_mask": np.ones((6, 3))}, "shapes"),
+    "no row": (
+        {name: np.zeros((0, 11), int) for name in ("input_ids", "attention_mask", "token_type_ids")},
+        "no tokens",
+    ),
+    "no column": ({"input_ids": np.zeros((6, 0), int), "attention_mask": None, "token_type_ids": None}, "no tokens"),
+    "a tensor with a gradient": ({"input_ids": torch.ones(6, 11, requires_grad=True)}, "input_ids: no array"),
     "one row": ({"input_ids": np.ones(11, int)}, "shapes"),
     "too long": ({"input_ids": np.ones((1, 65), int), "attention_mask": None, "token_type_ids": None}, "65 tokens"),
     "no such token": ({"input_ids": np.full((6, 11), 200)}, "table of 200"),
@@ -137,6 +143,15 @@ def test_threads_and_tiles_change_nothing(monkeypatch, program):
     assert np.array_equal(Engine(program, threads=1)(**batch).logits, alone)
     assert np.array_equal(Engine(program, threads=3)(**batch).logits, alone)
     assert np.array_equal(Engine(program, threads=1)(**batch, trace=True).logits, alone)
+
+
+def test_threads_that_cannot_be_started_are_one_line(monkeypatch, program):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(InputError, match=r"threads: 3 threads \(can't start new thread\); give fewer"):
+        Engine(program, threads=3)(**small_arrays(rows=9))
 
 
 def test_tiles_hold_every_sequence_once():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -150,6 +151,33 @@ def test_a_trace_adds_up_over_batches(ran):
     assert parts[0].rows == trace.rows
 
 
+@pytest.mark.parametrize("options", [{}, {"mean": True, "kv_bits": 2}])
+def test_a_batch_is_traced_in_tiles_that_change_nothing(monkeypatch, options):
+    program, batch = small_program(k=1, **options), small_arrays(rows=9)
+    recorder = TraceRecorder(program)
+    logits = Engine(program)(**batch, watcher=recorder).logits  # all at once
+    monkeypatch.setattr("matterhorn.runtime.engine.TILE", 8)
+    out = Engine(program, threads=3)(**batch, trace=True)
+    assert np.array_equal(out.logits, logits)
+    whole, tiled = recorder.trace, out.trace
+    assert (whole.lengths, whole.digital) == (tiled.lengths, tiled.digital)
+    for name, row in whole.connections.items():
+        for one in dataclasses.fields(row):
+            assert np.array_equal(getattr(row, one.name), getattr(tiled.connections[name], one.name)), (name, one.name)
+
+
+def test_memory_of_a_trace_does_not_grow_with_the_batch():
+    engine, most = Engine(small_program(k=1), threads=1), []
+    for rows in (300, 3000):
+        batch = small_arrays(rows=rows)
+        engine(**batch, trace=True)
+        tracemalloc.start()
+        engine(**batch, trace=True)
+        most.append(tracemalloc.get_traced_memory()[1] / rows)
+        tracemalloc.stop()
+    assert most[1] < most[0] / 2
+
+
 def test_merging_into_a_new_trace_leaves_the_others_as_they_are(ran):
     program, *_ = ran
     one, other = (Engine(program)(**small_arrays(seed), trace=True).trace for seed in (1, 2))
@@ -197,6 +225,8 @@ def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
         Trace.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="different programs"):
         trace.merge(dataclasses.replace(trace, program="another"))
+    with pytest.raises(InputError, match="different programs"):
+        dataclasses.replace(trace, program=None).merge(dataclasses.replace(trace, program=None))
 
 
 def test_rows_are_known_whatever_the_padding_and_told_from_others():

@@ -118,6 +118,14 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     assert not dead.exists() and alive.is_dir() and far.is_dir()
 
 
+@pytest.mark.parametrize("number", ["9" * 30, "²", "0"])
+def test_what_is_named_like_ours_but_of_no_process_is_left(tmp_path, number):
+    planted = tmp_path / f".matterhorn-{socket.gethostname()}-{number}-0"
+    planted.write_text("theirs")
+    put_file(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text" and planted.read_text() == "theirs"
+
+
 def test_files_of_others_are_left_alone_and_in_the_way(tmp_path):
     (tmp_path / "b").write_text("theirs")
     with pytest.raises(InputError, match="b: output: was not written by matterhorn"):
@@ -263,6 +271,18 @@ def test_what_was_begun_is_finished(tmp_path):
     interrupted(tmp_path / "maps")
     settle(tmp_path / "maps")
     assert content(tmp_path / "maps") == NEW and not (tmp_path / "maps" / ".matterhorn-ready").exists()
+
+
+def test_what_cannot_be_finished_is_one_line(tmp_path, monkeypatch):
+    """As on a disk that was mounted to be read only."""
+    interrupted(tmp_path / "maps")
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(InputError, match=r"cannot be moved to its place \(Read-only file system\)"):
+        settle(tmp_path / "maps")
 
 
 def test_nothing_is_touched_where_what_is_ready_was_spoiled(tmp_path):

@@ -1,7 +1,7 @@
-"""Read files. All input goes through this module, with limits on size and depth and a one-line error for any problem.
+"""Read documents: bytes, text, JSON and YAML, with limits on size and depth and a one-line error for any problem.
 
-Errors name the file and the field. Numbers are finite, keys unique, texts UTF-8, and arrays free of pickle. The
-required content of a document is defined by a :class:`Strict` model (:func:`validated`).
+Errors name the file and the field. Numbers are finite, keys unique, and texts UTF-8. The required content of a document
+is defined by a :class:`Strict` model (:func:`validated`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
-from safetensors.numpy import load
 
-from .errors import InputError, visible
+from ..errors import InputError, visible
 
 LARGEST = 2**28
 """Maximum size of a file that is read at once, in bytes."""
@@ -35,17 +32,12 @@ VALUES, CONTAINERS = 2**23, 2**20
 """Values of a JSON document; lists and objects among them, which take ten times the memory. Both are counted by what
 comes before each (``[``, ``{`` or a comma), in texts too, before any value is made."""
 
-LARGEST_ARRAYS = 2**34
-"""Maximum size of a file of arrays, in bytes."""
-
 LARGEST_YAML, NODES, DEPTH = 2**20, 100_000, 50
 """Bytes of a YAML file; values in it, those that an alias repeats counted each time (and before any is made, by what
 can come before one); how deep they lie."""
 
 REASON = 2**63
 """Upper bound of all numbers that are read."""
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class Strict(BaseModel):
@@ -129,7 +121,14 @@ def read_json(path: Path, cure: str = "restore the file") -> Any:
 
 def read_mapping(path: Path, cure: str = "restore the file") -> dict[str, Any]:
     """Read a JSON object."""
-    return _mapping(read_json(path, cure), path, cure)
+    return parse_mapping(read_bytes(path, cure=cure), path, cure)
+
+
+def parse_mapping(data: bytes, path: Path, cure: str = "restore the file") -> dict[str, Any]:
+    """As :func:`read_mapping`, for the content of ``path``."""
+    with whole(path, cure):
+        plain = parse_json(data.decode("utf-8-sig"), path, cure=cure)
+    return _mapping(plain, path, cure)
 
 
 def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: str = "restore the file") -> Any:
@@ -142,11 +141,24 @@ def parse_json(text: str, file: str | Path, *, field: str | None = None, cure: s
     if containers > CONTAINERS or containers + text.count(",") > VALUES:
         raise InputError("too many values", file=file, field=field, cure=cure)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+        plain = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+        if _too_deep(plain):
+            raise RecursionError
+        return plain
     except RecursionError as error:
         raise InputError("nested too deeply", file=file, field=field, cure=cure) from error
     except ValueError as error:
         raise InputError(f"not JSON ({error})", file=file, field=field, cure=cure) from error
+
+
+def _too_deep(plain: Any) -> bool:
+    """Whether a list or object lies :data:`DEPTH` deep."""
+    level: list[Any] = [[plain]]
+    for _ in range(DEPTH + 1):
+        insides = (one.values() if isinstance(one, dict) else one for one in level)
+        if not (level := [own for inside in insides for own in inside if isinstance(own, (list, dict))]):
+            return False
+    return True
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -268,31 +280,4 @@ def unpacked(packed: bytes, path: Path, *, most: int, cure: str) -> bytes:
 
 def read_packed_json(path: Path, cure: str) -> dict[str, Any]:
     """Read a gzipped JSON object."""
-    content = unpacked(read_bytes(path, cure=cure), path, most=LARGEST_PACKED, cure=cure)
-    with whole(path, cure):
-        return _mapping(parse_json(content.decode("utf-8"), path, cure=cure), path, cure)
-
-
-def read_arrays(path: Path, cure: str = "restore the file") -> Arrays:
-    """Read the arrays of a safetensors file. All numbers must be finite.
-
-    Raises:
-        InputError: the file is not valid, or an array has NaN or infinity.
-    """
-    return parse_arrays(read_bytes(path, most=LARGEST_ARRAYS, cure=cure), path, cure)
-
-
-def parse_arrays(data: bytes, path: Path, cure: str = "restore the file") -> Arrays:
-    """As :func:`read_arrays`, for the content of ``path``."""
-    with whole(path, cure):
-        arrays: Arrays = load(data)
-    for name, values in arrays.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError("NaN or infinity", file=path, field=name, cure=cure)
-    return arrays
-
-
-def read_npy(path: Path, cure: str = "write it with numpy.save") -> NDArray[Any]:
-    """Read the array of an npy file. It cannot be larger than the file states."""
-    with whole(path, cure):
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    return parse_mapping(unpacked(read_bytes(path, cure=cure), path, most=LARGEST_PACKED, cure=cure), path, cure)
