@@ -11,6 +11,7 @@ import codecs
 import gc
 import io
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -25,10 +26,12 @@ SPELLED = {"µ": "u", "²": "2", "×": "x", "±": "+-", "–": "-", "…": "..."
 def main() -> None:
     """Entry point of the command line.
 
-    Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2.
+    Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2. Warnings
+    are one line each, without the line of code that gives them.
     """
     atexit.register(gc.freeze)  # without a last garbage collection, exit is half a second faster
     codecs.register_error("spelled", _spelled)
+    warnings.showwarning = lambda message, *_, **__: _say(str(message), "warning", "yellow")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="spelled")
@@ -55,12 +58,12 @@ Some versions of typer include their own copy of click, so the class is looked u
 """
 
 
-def _say(problem: str) -> None:
-    """Print an error in one line, in red if the terminal has colors."""
+def _say(problem: str, kind: str = "error", color: str = "red") -> None:
+    """Print an error or a warning in one line. Its kind has a color if the terminal has colors."""
     from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble(("error:", "red"), " ", visible(" ".join(problem.split())))
+    line = Text.assemble((f"{kind}:", color), " ", visible(" ".join(problem.split())))
     Console(stderr=True, soft_wrap=True).print(line, highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -122,3 +123,11 @@ def given(context: typer.Context, *options: str) -> list[str]:
     """Return those of some options that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in options}
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
+def plain_when_piped() -> None:
+    """Turn off the progress bars of other libraries if stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .app import Json, app, print_json, say
+from .rows import tracked
 
 data = typer.Typer(name="data", help="Public text without labels, on which recipes distill.", no_args_is_help=True)
 app.add_typer(data)
@@ -51,5 +52,5 @@ def prepare(
     known = sources()
     if name not in known:
         raise InputError(f"no source {name!r}", field="name", cure=f"give one of {', '.join(known)}")
-    count = write(name, known[name], files or output / "published" / name, output)
+    count = write(name, known[name], files or output / "published" / name, output, progress=tracked)
     say(f"{output / name}.tsv.gz: {count:,} rows; {known[name].license}")

@@ -232,6 +232,8 @@ def compare(
 
     hardware = [load(name) for name in chips or shipped()]
     names = models or ([] if traces else [DEFAULT_MODEL])
+    if rows != Rows() and not names:
+        raise InputError("traces have rows of their own", field="--trace", cure="give --model too, or no rows")
     kept = {name: obtain_trace(None, Rows(), path) for name, path in _named(traces or [], names).items()}
     for name in names:
         files.read_config(files.find(name))

@@ -23,7 +23,7 @@ from .chip import (
     refuse_chip_options,
 )
 from .processes import launched, shared
-from .rows import MAX_LENGTH, Rows, load_rows, tracked, with_rows
+from .rows import MAX_LENGTH, Rows, load_rows, model_name, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..tasks.evaluate import Evaluation
@@ -74,7 +74,7 @@ def evaluate(
         engine = chips_run.on_chip(bank, seconds, progress=tracked(f"chip {seed}"))
     else:
         engine = Engine(program, backend)
-    result = run(program, tokens, chosen, backend=engine, progress=tracked("evaluate"), **shared(accelerator))
+    result = run(program, tokens, chosen, backend=engine, progress=tracked, **shared(accelerator))
     if accelerator and not accelerator.is_main_process:
         return
     if trace:
@@ -82,7 +82,7 @@ def evaluate(
     answer: dict[str, Any] = {
         "format": FORMAT,
         "task": chosen.name,
-        "model": model or chosen.name,
+        "model": model_name(model, rows),
         "backend": backend,
         "split": rows.split or (None if rows.data else "dev"),
         "data": rows.data,

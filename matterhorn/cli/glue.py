@@ -109,7 +109,7 @@ def score(
     splits = rows.splits(programs[0], chosen)
     spiking = []
     for program in programs:
-        run = partial(evaluate, program, task=chosen, backend=backend, progress=tracked("score"), **shared(accelerator))
+        run = partial(evaluate, program, task=chosen, backend=backend, progress=tracked, **shared(accelerator))
         spiking.append(spiking_scores(program, splits, run, backend))
     result = result_of(
         chosen,

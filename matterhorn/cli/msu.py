@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..extras import need
 from .app import PAGES, Json, ModelName, Overwrite, TaskModel, app, print_json, say
 from .chip import CircuitName, Deviation, DeviceName, PlaceRows, Seconds, Seed, Tolerance, VerifyWrites, chip
-from .rows import Rows, load_rows, tracked, with_rows
+from .rows import Rows, load_rows, model_name, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..msu import Circuit, Device
@@ -217,7 +217,7 @@ def study(
         check_file(html, "--html", points, ends=PAGES)
     correction = Correction(verify_writes, tolerance, place_rows)
     program, tokens, chosen = load_rows(model, rows)
-    about = {"task": chosen.name, "model": model or chosen.name, "n": len(tokens), "metric": chosen.metrics[0]}
+    about = {"task": chosen.name, "model": model_name(model, rows), "n": len(tokens), "metric": chosen.metrics[0]}
     settings = {"verify_writes": verify_writes, "tolerance": tolerance, "place_rows": place_rows}
     sources = {"program": program.hash, "rows": tokens.hash, **sources_of(plan), **about, **settings}
     with Journal(output.with_name(output.name + ".part"), sources) if output else nullcontext() as journal:

@@ -45,7 +45,7 @@ def predict(
     from ..tasks.predictor import Predictor
 
     which, slash, shards = shard.partition("/")
-    if not (slash and which.isdigit() and shards.isdigit()):
+    if not (slash and which.isdecimal() and shards.isdecimal()):
         raise InputError(f"{shard!r} is not i/n", field="--shard", cure="write e.g. 0/4")
     seek(data)
     predictor = Predictor(

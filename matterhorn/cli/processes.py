@@ -18,7 +18,7 @@ WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD
 def launched() -> Accelerator | None:
     """Return an accelerator for the processes that ``accelerate launch`` started; None if there is only one process."""
     for name in WORLD_SIZES:
-        if not os.environ.get(name, "1").isdigit():
+        if not os.environ.get(name, "1").isdecimal():
             raise InputError(f"{os.environ[name]!r} is no number", field=f"${name}", cure="unset it")
     if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
         return None

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from .app import A_MODEL, Json, ModelName, Overwrite, TaskModel, app, print_json, say
-from .rows import Rows, load_rows, tracked, with_rows
+from .rows import Rows, load_rows, model_name, tracked, with_rows
 
 if TYPE_CHECKING:
     from ..program.parts import Connection, Population
@@ -92,7 +92,7 @@ def verify(
 
         reference = reference_for(program, against)
     report = compare(program, batches, against=reference, progress=tracked("verify"))
-    asked = {"model": model or program.task, "program": program.hash, "task": task.name, "data": rows.data}
+    asked = {"model": model_name(model, rows), "program": program.hash, "task": task.name, "data": rows.data}
     answer = {"format": FORMAT, **asked, "identical": report.identical, **vars(report)}
     if json:
         print_json(answer)

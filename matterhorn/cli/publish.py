@@ -95,7 +95,7 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         check_outputs(place, task)
     rows = replace(rows, max_length=rows.max_length or recipe.max_length)
     splits = rows.splits(program, task)
-    run_it = partial(evaluate, program, task=task, progress=tracked("publish"))
+    run_it = partial(evaluate, program, task=task, progress=tracked)
     spiking = spiking_scores(program, splits, run_it, "events")
     spiking = spiking.model_copy(
         update={"verify": _verified(program, splits["dev"], networks.converting[-1], verify_rows)}

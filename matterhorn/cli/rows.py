@@ -200,7 +200,7 @@ class Rows:
             if program.task in tasks():
                 own = task_for(program, tasks()[program.task])
                 about |= {"metrics": own.metrics, "positive": own.positive}
-            return describe(self.source, **about) if labelled else Task(**about)
+            return describe(self.source, **about, progress=tracked("labels")) if labelled else Task(**about)
         name = self.task or program.task
         if name is None or (self.task is None and name not in tasks()):
             cure = "give --data FILE --text COLUMN --label COLUMN"
@@ -219,14 +219,16 @@ class Rows:
         from ..tasks import load_examples, read_rows
 
         if self.data is not None:
-            return read_rows(self.source, task, labelled).first(self.limit)
-        return load_examples(task, self.split or "dev", glue_folder(self.glue_dir)).first(self.limit)
+            return read_rows(self.source, task, labelled, progress=tracked("read")).first(self.limit)
+        folder, split = glue_folder(self.glue_dir), self.split or "dev"
+        return load_examples(task, split, folder, progress=tracked("read")).first(self.limit)
 
     def tokens(self, program: Program, task: Task, labelled: bool = True) -> Tokens:
         """Read and tokenize the rows for a program."""
         from ..tasks.tokens import tokens_for
 
-        return tokens_for(program, self.examples(task, labelled), self.max_length or MAX_LENGTH, task=task)
+        examples = self.examples(task, labelled)
+        return tokens_for(program, examples, self.max_length or MAX_LENGTH, task=task, progress=tracked("tokens"))
 
     def splits(self, program: Program, task: Task) -> Splits:
         """Tokenize the rows of a result by split. MNLI also has a split of mismatched rows."""
@@ -261,13 +263,20 @@ def with_rows(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Program, Tokens, Task]:
-    """Return a program, its tokenized rows and their task."""
-    from ..program.files import load_classifier
+def model_name(given: str | None, rows: Rows) -> str:
+    """Return the name of the model to run: the given one, else that of the rows' shipped task, else ``sst2``."""
     from ..tasks import get_task
 
-    own = rows.task is not None and Path(rows.task).suffix not in YAML
-    program = load_classifier(model or (get_task(str(rows.task)).name if own else "sst2"))
+    if given is None and rows.task is not None and Path(rows.task).suffix not in YAML:
+        return get_task(rows.task).name
+    return given or "sst2"
+
+
+def load_rows(model: str | None, rows: Rows, labelled: bool = True) -> tuple[Program, Tokens, Task]:
+    """Return a program (:func:`model_name`), its tokenized rows and their task."""
+    from ..program.files import load_classifier
+
+    program = load_classifier(model_name(model, rows))
     task = rows.task_for(program, labelled)
     return program, rows.tokens(program, task, labelled), task
 
@@ -284,11 +293,3 @@ def tracked(title: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
         return track(items, title, console=Console(stderr=True))
 
     return follow
-
-
-def plain_when_piped() -> None:
-    """Turn off the progress bars of other libraries if stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]

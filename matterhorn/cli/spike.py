@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Json, app, print_json, say, say_cut
-from .rows import YAML, GlueDir, glue_folder, plain_when_piped, seek, tracked
+from .app import Json, app, plain_when_piped, print_json, say, say_cut
+from .rows import YAML, GlueDir, glue_folder, seek, tracked
 
 HIDDEN = ("settings", "notes", "diagnosis")
 """Keys of an answer that are left out of the table."""

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from .app import app, say
+from .app import app, plain_when_piped, say
 from .hub import notice_offline
-from .rows import GlueDir, glue_folder, plain_when_piped
+from .rows import GlueDir, glue_folder
 
 Price = Annotated[str | None, typer.Option(help="Chip: spend events by their energy on it, and report joules.")]
-Threads = Annotated[int, typer.Option(help="Number of threads (0: PyTorch's default).")]
+Threads = Annotated[int, typer.Option(min=0, help="Number of threads (0: PyTorch's default).")]
 Restart = Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")]
 Tracker = Annotated[str | None, typer.Option(help="Report to this tracker: tensorboard, wandb, … (default: none).")]
 

@@ -256,9 +256,13 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
                 configuration says, by default yes.
 
         Raises:
-            InputError: ``input_ids`` are missing, too long or outside the tables; labels have the wrong shape; or an
-                input or output was requested that programs do not have (embeddings, attentions, hidden states).
+            InputError: ``input_ids`` are missing, too long or outside the tables; labels have the wrong shape; an input
+                or output was requested that programs do not have (embeddings, attentions, hidden states); or this is a
+                step of training.
         """
+        if labels is not None and self.training and torch.is_grad_enabled():
+            cure = "distill the quantized network that it was made of, then convert that"
+            raise InputError("a program cannot be trained", field="labels", cure=cure)
         for name, value in others.items():
             if value is not None and value is not False:
                 raise InputError("a program has no such input or output", field=name, cure="leave it out")

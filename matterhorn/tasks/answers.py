@@ -14,9 +14,8 @@ import numpy as np
 from ..errors import InputError
 from ..storage import check_file, claim, finish, put_file
 from .answer_files import Format, format_of
-from .evaluate import Progress
 from .predictor import Columns, Predictor, Texts, texts_of
-from .tables import open_table
+from .tables import Progress, open_table
 
 PART_ROWS = 2048
 """Rows that are read, answered and saved at a time. At most this many are lost if the run is interrupted."""

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError
 from ..reading import validated
 from .cells import as_flag, as_number, cell, spelling
-from .tables import Source, open_table
+from .tables import Progress, Source, open_table
 from .task import SCORE, Kind, Task, number_of, unnamed
 
 
@@ -21,6 +21,7 @@ def describe(
     kind: Kind | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
+    progress: Progress = iter,
     **fields: Any,
 ) -> Task:
     """Infer the task of some rows from their labels.
@@ -38,6 +39,7 @@ def describe(
             case if no name matches exactly. Numbers from 0 stand for the outputs' positions. None: the labels are those
             in the rows.
         name: name of the task. None: the file's name without its ending, or a name of the source.
+        progress: wraps the rows.
         fields: other fields of :class:`matterhorn.tasks.task.Task`.
 
     Raises:
@@ -48,7 +50,7 @@ def describe(
     texts = [text] if isinstance(text, str) else list(text)
     table = open_table(source, quotes=fields.get("quotes", "csv"), header=fields.get("header"))
     values: list[list[Any]] = [[] for _ in columns]
-    for number, row in table.rows([*texts, *columns]):
+    for number, row in progress(table.rows([*texts, *columns])):
         for column, own in zip(columns, values, strict=True):
             value = cell(row[column])
             if value is None and kind != "multi_label":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,9 @@ from ..program import Program, Trace
 from ..program.decision import check_classifier
 from ..runtime import Engine
 from .metrics import compute_metrics, interval
+from .tables import Progress
 from .task import Task, check_texts, tasks
 from .tokens import Tokens, sorted_batches
-
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps an iterable of batches, e.g. to show a progress bar."""
 
 
 class Prediction(NamedTuple):
@@ -68,7 +66,7 @@ def evaluate(
     *,
     backend: str | Engine = "events",
     batch_size: int = 32,
-    progress: Progress = iter,
+    progress: Callable[[str], Progress] = lambda _: iter,
     shard: tuple[int, int] = (0, 1),
     gather: Callable[[Prediction], Sequence[Prediction]] = lambda own: [own],
 ) -> Evaluation:
@@ -76,6 +74,7 @@ def evaluate(
 
     Args:
         backend: name of a backend, or an engine that runs this program.
+        progress: returns a progress bar with the given title.
         shard: see :func:`predict`.
         gather: collects the predictions of all processes.
 
@@ -85,10 +84,11 @@ def evaluate(
     check_task(program, task)
     if not tokens.labels:
         raise InputError("rows without labels", field="split", cure="give a split that has them, e.g. dev")
-    own = predict(program, tokens, backend=backend, batch_size=batch_size, progress=progress, shard=shard)
+    own = predict(program, tokens, backend=backend, batch_size=batch_size, progress=progress("evaluate"), shard=shard)
     logits, trace, seconds = joined(gather(own))
     metrics = compute_metrics(task, logits, tokens.labels)
-    return Evaluation(metrics, trace, seconds, len(tokens), *interval(task, logits, tokens.labels))
+    ends = interval(task, logits, tokens.labels, progress=progress("interval"))
+    return Evaluation(metrics, trace, seconds, len(tokens), *ends)
 
 
 def predict(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..program.decision import decide
+from .tables import Progress
 from .task import Task
 
 Numbers = NDArray[Any]
@@ -33,19 +34,28 @@ def compute_metrics(task: Task, logits: Numbers, labels: Any) -> dict[str, float
     return _metrics(task, task.metrics, *_compared(task, logits, labels))
 
 
-def interval(task: Task, logits: Numbers, labels: Any, seed: int = 0) -> tuple[float, float]:
+def interval(
+    task: Task, logits: Numbers, labels: Any, seed: int = 0, *, progress: Progress = iter
+) -> tuple[float, float]:
     """Compute a 95 % interval of the main metric, with regard to the choice of rows.
 
     It is the :func:`wilson` interval for a share of rows, else the percentiles of a seeded bootstrap over the rows
     (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+
+    Args:
+        task, logits, labels: as in :func:`compute_metrics`.
+        seed: seed of the bootstrap.
+        progress: wraps the bootstrap's samples, which take long where there are many rows.
     """
     labels, guess = _compared(task, logits, labels)
     main = task.metrics[0]
     if main in SHARES:
         return wilson(_metrics(task, [main], labels, guess)[main], len(labels))
     draw = np.random.default_rng(seed)
-    rows = (draw.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
-    found = [_metrics(task, [main], labels[own], guess[own])[main] for own in rows]
+    found = []
+    for _ in progress(range(RESAMPLES)):
+        own = draw.integers(0, len(labels), len(labels))
+        found.append(_metrics(task, [main], labels[own], guess[own])[main])
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 

@@ -17,6 +17,7 @@ from ..program.decision import check_classifier, decide, probabilities
 from ..program.files import KIND, read_config
 from ..program.text import check_letters, encodings, pad, reader
 from ..runtime import Engine
+from ..runtime.engine import BACKENDS, threads_of
 from ..storage import manifest_of
 from .task import check_texts
 
@@ -54,7 +55,7 @@ class Predictor:
 
     Raises:
         InputError: there is no such program; it is a general encoder without a classifier; it takes another number of
-            texts than there are columns; or a number is less than 1.
+            texts than there are columns; there is no such backend; or a number is not a whole number from 1 on.
     """
 
     def __init__(
@@ -69,14 +70,19 @@ class Predictor:
         logits: bool = False,
     ):
         self.folder = find(model).resolve()
+        cure = "name one column of texts, or two"
+        if not isinstance(text, Sequence) or not all(isinstance(column, str) for column in text):
+            raise InputError(f"{text!r}", field="text", cure=cure)
         self.text = (text,) if isinstance(text, str) else tuple(text)
         if not 1 <= len(self.text) <= 2:
-            raise InputError(f"{len(self.text)} columns", field="text", cure="name one column of texts, or two")
+            raise InputError(f"{len(self.text)} columns", field="text", cure=cure)
         for name, value in (("max_length", max_length), ("batch_size", batch_size)):
-            if value < 1:
-                raise InputError(f"{value}", field=name, cure="give 1 or more")
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise InputError(f"{value!r}", field=name, cure="give 1 or more")
+        if backend not in BACKENDS:
+            raise InputError(f"no backend {backend!r}", field="backend", cure=f"choose one of {', '.join(BACKENDS)}")
         self.max_length, self.batch_size, self.backend = max_length, batch_size, backend
-        self.threads, self.logits = threads, logits
+        self.threads, self.logits = None if threads is None else threads_of(threads), logits
         self._manifest, plain = manifest_of(self.folder, KIND), read_config(self.folder)
         check_classifier(plain["task"], self.folder)
         check_texts(len(self.text), plain["task"], plain.get("texts"), self.folder)
@@ -88,14 +94,20 @@ class Predictor:
             batch: columns by name, as lists or arrays with one value per row.
 
         Raises:
-            InputError: a column is missing, or a text is missing or cannot be read. The message gives the row's
-                position in the batch, and its ``id`` or ``idx`` if there is such a column.
+            InputError: this is no batch of columns, which a single row is not either; a column is missing, or has
+                another number of values; or a text is missing or cannot be read. The message gives the row's position
+                in the batch, and its ``id`` or ``idx`` if there is such a column.
         """
         if missing := [column for column in self.text if column not in batch]:
             cure = f"choose from the columns {', '.join(map(repr, batch))}"
             raise InputError("no such column", field=", ".join(missing), cure=cure)
-        places = [f"row {number} of the batch" for number in range(len(batch[self.text[0]]))]
-        if named := next((name for name in IDS if name in batch), None):
+        named = next((name for name in IDS if name in batch), None)
+        sizes = {name: _size(name, batch[name]) for name in (*self.text, *((named,) if named else ()))}
+        if len({*sizes.values()}) > 1:
+            each = ", ".join(f"{size} of {name}" for name, size in sizes.items())
+            raise InputError(f"{each}", field="batch", cure="give as many values of each column")
+        places = [f"row {number} of the batch" for number in range(sizes[self.text[0]])]
+        if named:
             places = [f"{place} ({named} {own})" for place, own in zip(places, batch[named], strict=True)]
         rows = zip(*(batch[column] for column in self.text), strict=True)
         texts = [
@@ -151,8 +163,16 @@ class Predictor:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}
 
 
+def _size(name: str, column: Any) -> int:
+    """Number of values in a column of a batch. A text alone is not one: its letters would be answered."""
+    if isinstance(column, (str, bytes)) or not hasattr(column, "__len__"):
+        problem = f"a {type(column).__name__}, not a list of values"
+        raise InputError(problem, field=f"column {name}", cure="give batches, e.g. map(…, batched=True)")
+    return len(column)
+
+
 def texts_of(row: Mapping[str, Any], place: str) -> Texts:
-    """Return the texts in a row's columns.
+    """Return the texts in a row's columns, stripped as :func:`~matterhorn.tasks.rows.read_rows` strips them.
 
     Raises:
         InputError: one is missing, is not a string, or is too long. The message names the row and the column.
@@ -166,7 +186,7 @@ def texts_of(row: Mapping[str, Any], place: str) -> Texts:
         check_letters(*row.values())
     except InputError as error:
         raise InputError(str(error), field=f"{place}, column {', '.join(row)}") from error
-    return tuple(row.values())
+    return tuple(text.strip() for text in row.values())
 
 
 def _answers(program: Program, logits: NDArray[np.float32]) -> Columns:

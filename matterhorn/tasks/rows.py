@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..program.text import check_letters
 from .cells import as_flag, as_number, cell, spelling
 from .describe import labels_of
-from .tables import Source, file_of, load_set, open_table
+from .tables import Progress, Source, file_of, load_set, open_table
 from .task import Task, number_of
 
 WHOLE_SENTENCE, PIECE = 15, 3
@@ -47,20 +47,22 @@ class Examples:
         return self if limit is None else Examples(self.texts[:limit], self.labels[:limit])
 
 
-def load_examples(task: Task, split: str, glue_dir: Path | None = None) -> Examples:
+def load_examples(task: Task, split: str, glue_dir: str | Path | None = None, *, progress: Progress = iter) -> Examples:
     """Load the rows of one split (``train``, ``dev``, …) of a task that knows its files.
 
-    GLUE's rows come from ``glue_dir`` if it is given, else from the hub through ``datasets``.
+    GLUE's rows come from ``glue_dir`` if it is given, else from the hub through ``datasets``. ``progress`` wraps the
+    rows that are read from a file.
 
     Raises:
         InputError: there is no such split, or its rows cannot be read.
     """
     if task.hub is not None and glue_dir is None:
         return _from_hub(task, split)
-    return read_rows(source_of(task, split, glue_dir), task, labelled=task.hub is None or not split.startswith("test"))
+    labelled = task.hub is None or not split.startswith("test")
+    return read_rows(source_of(task, split, glue_dir), task, labelled, progress=progress)
 
 
-def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Path:
+def source_of(task: Task, split: str, glue_dir: str | Path | None = None) -> str | Path:
     """Return the source of one split of a task that knows its files; GLUE's are in ``glue_dir``.
 
     Raises:
@@ -69,22 +71,23 @@ def source_of(task: Task, split: str, glue_dir: Path | None = None) -> str | Pat
     if split not in task.files:
         cure = f"choose one of {list(task.files)}" if task.files else "give --data"
         raise InputError(f"{task.name} has no split {split!r}", field="split", cure=cure)
-    source = task.files[split] if task.hub is None or glue_dir is None else glue_dir / task.files[split]
+    source = task.files[split] if task.hub is None or glue_dir is None else Path(glue_dir) / task.files[split]
     return file_of(source) or source
 
 
-def read_rows(source: Source, task: Task, labelled: bool = True) -> Examples:
+def read_rows(source: Source, task: Task, labelled: bool = True, *, progress: Progress = iter) -> Examples:
     """Read all rows of a source.
 
     Args:
         source: a file, a ``datasets`` data set, or mappings.
         task: columns and labels of the rows.
         labelled: whether rows have labels. Without labels, texts of GLUE tasks may be empty, as some of QQP's are.
+        progress: wraps the rows.
 
     Raises:
         InputError: a row is not valid. The message names the source, the row and the column.
     """
-    rows = list(stream_rows(source, task, labelled))
+    rows = list(progress(stream_rows(source, task, labelled)))
     return Examples([texts for texts, _ in rows], [label for _, label in rows] if labelled else [])
 
 

@@ -14,7 +14,8 @@ import re
 import tarfile
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from itertools import combinations
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -24,6 +25,7 @@ from pydantic import Field, StrictInt
 from ..errors import InputError
 from ..reading import Strict, read_bytes, read_mapping, read_yaml, unpacked, validated, whole
 from ..storage import put_file, sha256
+from .tables import Progress
 
 Texts = tuple[str, ...]
 """One sentence, or the two of a pair."""
@@ -44,6 +46,9 @@ MOST_UNPACKED = 2**31
 
 TIMEOUT = 60.0
 """Seconds to wait for a server."""
+
+PART = 2**16
+"""Bytes that are fetched at a time."""
 
 
 class Source(Strict):
@@ -92,12 +97,15 @@ def sources() -> dict[str, Source]:
     return validated(dict[str, Source], read_yaml(path), path)
 
 
-def prepare(name: str, source: Source, files: Path, output: Path) -> int:
+def prepare(
+    name: str, source: Source, files: Path, output: Path, *, progress: Callable[[str], Progress] = lambda _: iter
+) -> int:
     """Write a source's rows to ``output``: ``<name>.tsv.gz``, always with the same bytes, and a description next to
     it.
 
     Args:
         files: folder of the published files. Missing ones are downloaded and kept there.
+        progress: returns a progress bar with the given title.
 
     Returns:
         The number of rows.
@@ -105,7 +113,7 @@ def prepare(name: str, source: Source, files: Path, output: Path) -> int:
     Raises:
         InputError: a file cannot be downloaded, or its SHA-256 is not the known one.
     """
-    contents = {file: _published(source, file, files) for file in source.files}
+    contents = {file: _published(source, file, files, progress) for file in source.files}
     rows = list(dict.fromkeys(row for row in _rows(source, contents) if all(row)))
     if not rows:
         raise InputError("no rows", file=files, field=name, cure="give the files that its makers publish")
@@ -168,15 +176,17 @@ def cross(rows: list[Texts], count: int, seed: int) -> list[Texts]:
     return [pair for pair in found if pair not in {*rows}][:count]
 
 
-def _published(source: Source, file: str, folder: Path) -> bytes:
+def _published(source: Source, file: str, folder: Path, progress: Callable[[str], Progress]) -> bytes:
     """A file as its makers publish it."""
     place = folder / file
     if not place.is_file():
         url = source.url.format(version=source.version, file=file)
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                content: bytes = answer.read()
-        except OSError as error:
+                size = int(answer.headers.get("Content-Length") or 0)
+                parts = [answer.read(PART) for _ in progress(f"fetch {file}")(range(size // PART))]
+                content = b"".join((*parts, answer.read()))
+        except (OSError, HTTPException) as error:
             raise InputError(f"cannot be fetched ({error})", file=url, cure=f"put it into {folder}") from error
         folder.mkdir(parents=True, exist_ok=True)
         if hashlib.sha256(content).hexdigest() == source.files[file]:

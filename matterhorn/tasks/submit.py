@@ -17,8 +17,9 @@ from ..errors import InputError
 from ..program import Program
 from ..reading import Strict, read_text, read_yaml
 from ..storage import MARK, put_file
-from .evaluate import Progress, predict, task_for
+from .evaluate import predict, task_for
 from .rows import Examples, load_examples, read_rows
+from .tables import Progress
 from .task import Task, get_task
 from .tokens import tokens_for
 

@@ -17,6 +17,9 @@ from ..reading import parse_json, read_json, whole
 Source = str | Path | Iterable[Mapping[str, Any]]
 """A file, the name of a ``datasets`` set (``name``, ``name:split`` or ``name:configuration:split``), or mappings."""
 
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps an iterable of what is read or run, e.g. to show a progress bar."""
+
 Row = tuple[int, Mapping[str, Any]]
 """A row with its number: the line in its file where it starts (from 1, header included), or else its index (from 0)."""
 
@@ -82,7 +85,12 @@ def open_table(source: Source, *, quotes: str = "csv", header: Sequence[str] | N
         InputError: there is no such file or data set, it cannot be read, or a package that is needed is missing.
     """
     if not isinstance(source, (str, Path)):
-        return _set(source, "rows") if hasattr(source, "column_names") else _numbered(enumerate(source), "rows")
+        if hasattr(source, "select_columns"):
+            return _set(source, "rows")
+        if not isinstance(source, Iterable):
+            cure = "give a file, a data set, or a mapping of columns to values for each row"
+            raise InputError(f"a {type(source).__name__}, not rows", field="rows", cure=cure)
+        return _numbered(enumerate(source), "rows")
     path = file_of(source)
     if path is None:
         return _set(load_set(str(source)), str(source))
@@ -198,6 +206,9 @@ def _set(rows: Any, name: str) -> Table:
     if isinstance(rows, dict):
         cure = f"give one of them, e.g. the rows of {next(iter(rows), 'train')!r}"
         raise InputError(f"several splits: {', '.join(rows)}", file=name, cure=cure)
+
+    if rows.column_names is None:  # of a generator, which does not say
+        return _numbered(enumerate(rows), name)
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
         yield from enumerate(rows.select_columns(list(columns)))

@@ -17,12 +17,16 @@ from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
 from ..program import Program
-from ..program.text import Encoded, encodings, pad, reader
+from ..program.text import Encoded, Text, encodings, pad, reader
 from .rows import Examples
+from .tables import Progress
 from .task import Task
 
 LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512)
 """Lengths to which :func:`even_batches` pads rows."""
+
+TOGETHER = 1024
+"""Number of rows that are tokenized together."""
 
 PADS = ("[PAD]", "<pad>")
 """Tokens used for padding. A tokenizer knows one of them or none."""
@@ -85,10 +89,17 @@ class Tokens:
         return batch
 
 
-def tokenize(examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int) -> Tokens:
-    """Tokenize rows and truncate them to ``max_length`` tokens. In a pair, the longer sentence is shortened first."""
+def tokenize(
+    examples: Examples, tokenizer: Tokenizer, task: Task, max_length: int, *, progress: Progress = iter
+) -> Tokens:
+    """Tokenize rows and truncate them to ``max_length`` tokens. In a pair, the longer sentence is shortened first.
+
+    ``progress`` wraps parts of :data:`TOGETHER` rows.
+    """
     own = reader(tokenizer, max_length, pairs=any(len(row) == 2 for row in examples.texts))
-    coded = encodings(own, [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts])
+    rows: list[Text] = [row[0] if len(row) == 1 else (row[0], row[1]) for row in examples.texts]
+    parts = progress([rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)])
+    coded = [one for part in parts for one in encodings(own, part)]
     ids, types = [row.ids for row in coded], [row.type_ids for row in coded]
     pairs = [len(texts) == 2 for texts in examples.texts]
     typed = any(map(any, types)) or not any(pairs)
@@ -106,15 +117,18 @@ def _sentences(pair: Encoding) -> list[int]:
     return [0] * second + [1] * (size - second)
 
 
-def tokens_for(program: Program, examples: Examples, max_length: int, *, task: Task) -> Tokens:
-    """Tokenize rows for a program.
+def tokens_for(
+    program: Program, examples: Examples, max_length: int, *, task: Task, progress: Progress = iter
+) -> Tokens:
+    """Tokenize rows for a program, as :func:`tokenize` does.
 
     Raises:
         InputError: the program has no tokenizer.
     """
     if program.tokenizer is None:
         raise InputError("no tokenizer", file=program.path, cure="give a program that was saved with its tokenizer")
-    return replace(tokenize(examples, program.tokenizer, task, max_length), pad=program.config.pad_token_id)
+    tokens = tokenize(examples, program.tokenizer, task, max_length, progress=progress)
+    return replace(tokens, pad=program.config.pad_token_id)
 
 
 def sorted_batches(tokens: Tokens, batch_size: int) -> list[list[int]]:

@@ -51,6 +51,16 @@ def test_evaluate_takes_rows_of_ones_own(folder):
     assert (found["task"], found["metric"], found["value"], found["low"]) == ("own", "macro_f1", 1, 1)
 
 
+def test_the_model_that_ran_is_named_with_a_task_in_a_file(folder):
+    assert answer("evaluate", "--task", "own.yaml")["model"] == "sst2"
+
+
+def test_traces_alone_take_no_rows(folder):
+    answer("run", "fine", "--trace", "ran.json.gz")
+    with pytest.raises(InputError, match="--trace: traces have rows of their own; give --model too, or no rows"):
+        CliRunner().invoke(app, ["compare", "--trace", "ran.json.gz", *OWN], catch_exceptions=False)
+
+
 def test_rows_that_are_cut_are_counted(folder):
     (folder / "long.csv").write_text("text,label\n" + '"' + "a fine film , " * 60 + '",positive\nshort,negative\n')
     done = CliRunner().invoke(app, ["evaluate", "--data", "long.csv", "--json"], catch_exceptions=False)
@@ -132,6 +142,13 @@ BAD = {
         "evaluate", "--data", "scores.csv"
     ],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("shard", ["²/4", "0/²", "1", "-1/4"])
+def test_a_shard_is_two_numbers(folder, shard):
+    with pytest.raises(InputError, match=r"--shard: .* is not i/n; write e\.g\. 0/4"):
+        command = ["predict", "sst2", "--data", "texts.jsonl", "-o", "a.csv", "--shard", shard]
+        CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 MISSING = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,6 +155,7 @@ def test_a_folder_of_models_that_is_none_is_said(monkeypatch, tmp_path):
         (("run", "--max-length", "x\x1b[1m"), "valid integer"),
         (("nothing\x1b[1m",), "No such command"),
         (("evaluate", "--data"), "requires an argument"),
+        (("train", "--threads", "-3"), "greater than or equal to 0"),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments, says):
@@ -165,3 +167,13 @@ def test_a_wrong_call_is_one_line(arguments, says):
 def test_a_command_without_its_arguments_shows_its_help():
     code, out, err = run("msu")
     assert code == 2 and "Usage:" in out + err
+
+
+def test_a_warning_is_one_line_without_code(monkeypatch):
+    def warn(**_: object) -> None:
+        warnings.warn("two models\nof this name", stacklevel=1)
+
+    monkeypatch.setattr(cli, "app", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run(monkeypatch) == (0, "", "warning: two models of this name\n")

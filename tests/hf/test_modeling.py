@@ -270,6 +270,17 @@ def test_weights_of_others_are_refused(program):
     assert model.load_state_dict(model.state_dict()).missing_keys == []
 
 
+def test_a_step_of_training_is_refused_in_one_line(program):
+    model, labels = ProgramForSequenceClassification.of(program), torch.zeros(6, dtype=torch.int64)
+    model.train()
+    with pytest.raises(InputError, match="labels: a program cannot be trained; distill the quantized network"):
+        model(**small_batch(), labels=labels)
+    with torch.no_grad():
+        training = model(**small_batch(), labels=labels).loss
+    model.eval()
+    assert torch.equal(model(**small_batch(), labels=labels).loss, training)
+
+
 def test_parameters_are_those_of_the_network_it_was_made_of(program):
     model, teacher = ProgramForSequenceClassification.of(program), small_bert()
     assert model.num_parameters() == teacher.num_parameters()

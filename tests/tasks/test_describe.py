@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import datasets
+import pyarrow as arrow
 import pytest
 
 from matterhorn.errors import InputError
-from matterhorn.tasks import Task, describe, get_task, read_rows
+from matterhorn.tasks import Task, describe, get_task, load_examples, read_rows
 
 OWN = {"name": "own", "text": ["text"], "label": ["label"], "labels": ["x", "y"]}
 
@@ -301,3 +302,24 @@ def test_glues_labels_follow_a_models():
     for labels, problem in ((["a", "b"], "the model's outputs are a, b"), (["a"] * 3, "3 outputs, rte wants 2")):
         with pytest.raises(InputError, match=problem):
             get_task("rte").for_labels(labels)
+
+
+def test_rows_in_memory_of_other_kinds():
+    """A data set of a generator does not know its columns; a table of Arrow is columns, not rows."""
+    rows = [{"text": "warm", "label": "good"}, {"text": "cold", "label": "bad"}]
+    made = datasets.IterableDataset.from_generator(lambda: iter(rows))
+    task = describe(made)
+    assert task.labels == ["bad", "good"] and read_rows(made, task).labels == [1, 0]
+    for source, says in (
+        (arrow.table({"text": ["warm"], "label": ["good"]}), "rows: a Table, not rows; give a file, a data set"),
+        (None, "rows: a NoneType, not rows"),
+        (7, "rows: a int, not rows"),
+    ):
+        with pytest.raises(InputError, match=says):
+            describe(source)
+
+
+def test_the_folder_of_glue_may_be_a_text(tmp_path):
+    (tmp_path / "SST-2").mkdir()
+    (tmp_path / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nfine\t1\n")
+    assert load_examples(get_task("sst2"), "dev", str(tmp_path)).labels == [1]

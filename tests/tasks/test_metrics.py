@@ -82,3 +82,12 @@ def test_intervals_hold_the_figure_and_narrow_with_rows():
     assert widths[1] < widths[0] / 2
     logits = np.array([[1.0, 0]] * 10)
     assert interval(get_task("sst2"), logits, [0, 1] * 5) == wilson(0.5, 10)
+
+
+def test_the_bootstrap_shows_how_far_it_is():
+    draw, seen = np.random.default_rng(0), []
+    logits, labels = draw.normal(size=(20, 2)), draw.integers(0, 2, 20)
+    found = interval(
+        get_task("cola"), logits, labels, progress=lambda rounds: map(lambda own: seen.append(own), rounds)
+    )
+    assert len(seen) == 1000 and found == interval(get_task("cola"), logits, labels)

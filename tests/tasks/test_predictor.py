@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pyarrow import parquet
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from matterhorn import Engine, Predictor, Program, load
 from matterhorn.errors import InputError
+from matterhorn.tasks import describe, read_rows
 from matterhorn.tasks.answers import write_answers
+from matterhorn.tasks.tokens import tokens_for
 
 from ..networks import LETTERS, small_program
 
@@ -114,10 +117,21 @@ def test_bad_input_is_named(folder, tmp_path):
             {"review": ["", "fine"], "idx": np.array([40, 41])},
             r"row 0 of the batch \(idx 40\), column review: empty text",
         ),
+        ({"review": "a row of its own"}, "column review: a str, not a list of values; give batches, e.g. map"),
+        ({"review": None}, "column review: a NoneType, not a list of values"),
+        ({"review": ["fine", "dull"], "id": [7]}, "batch: 2 of review, 1 of id; give as many values of each column"),
     ):
         with pytest.raises(InputError, match=says):
             predictor(batch)
-    for options, says in (({"max_length": 0}, "max_length"), ({"text": []}, "0 columns")):
+    for options, says in (
+        ({"max_length": 0}, "max_length"),
+        ({"text": []}, "0 columns"),
+        ({"text": 5}, "text: 5; name one column"),
+        ({"text": ["review", 5]}, "text: .*; name one column"),
+        ({"batch_size": None}, "batch_size: None; give 1 or more"),
+        ({"threads": 0}, "threads: 0 threads; give 1 or more"),
+        ({"backend": "warp"}, "backend: no backend 'warp'; choose one of events, exact, stepped"),
+    ):
         with pytest.raises(InputError, match=says):
             Predictor(folder, **{"text": "review", **options})
     small_program(seed=1).save(tmp_path / "program")
@@ -125,6 +139,23 @@ def test_bad_input_is_named(folder, tmp_path):
     small_program(seed=2).save(tmp_path / "program")
     with pytest.raises(InputError, match="another program than at the start"):
         late({"review": TEXTS})
+
+
+def test_stray_spaces_are_read_as_where_rows_are_evaluated(tmp_path):
+    """To tokenizers of bytes (RoBERTa's) a space before a text makes other tokens of it."""
+    words = Tokenizer(
+        models.WordLevel({"[UNK]": 1, **{word: i for i, word in enumerate(["a", "\u0120a", "b"], 5)}}, "[UNK]")
+    )
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    program = replace(small_program(), tokenizer=words)
+    program.save(tmp_path / "program")
+    rows = [{"text": " a", "label": "LABEL_0"}, {"text": "b ", "label": "LABEL_1"}]
+    task = describe(rows, labels=program.labels)
+    ids = tokens_for(program, read_rows(rows, task), 9, task=task).ids
+    found = Predictor(tmp_path / "program", "text", logits=True)({"text": [" a", "b "]})
+    right = Engine(program)(np.array(ids)).logits
+    assert ids == [[5], [7]] and words.encode(" a").ids == [6]
+    assert np.array_equal(np.stack([found[f"logit_{label}"] for label in program.labels], 1), right)
 
 
 def test_rows_of_another_number_of_texts_are_refused_at_once(tmp_path):

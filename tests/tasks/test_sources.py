@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,30 @@ def test_rows_are_made_of_what_is_published(tmp_path, monkeypatch, reader):
     before = (tmp_path / "text" / "mine.tsv.gz").read_bytes()
     prepare("mine", source.model_copy(update={"url": "file:///nowhere/{file}"}), tmp_path / "kept", tmp_path / "text")
     assert (tmp_path / "text" / "mine.tsv.gz").read_bytes() == before
+
+
+def test_fetching_shows_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("matterhorn.tasks.sources.PART", 8)
+    source, parts = lay(tmp_path / "published", "sentences"), {}
+    count = prepare(
+        "mine",
+        source,
+        tmp_path / "kept",
+        tmp_path / "out",
+        progress=lambda title: lambda of: parts.setdefault(title, of),
+    )
+    size = (tmp_path / "published" / "s.txt").stat().st_size
+    assert count == 2 and {title: len(of) for title, of in parts.items()} == {"fetch s.txt": size // 8}
+
+
+def test_what_ends_too_early_is_one_line(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise IncompleteRead(b"half", 4)
+
+    monkeypatch.setattr("urllib.request.urlopen", broken)
+    source = lay(tmp_path / "published", "sentences")
+    with pytest.raises(InputError, match=r"s\.txt: cannot be fetched \(IncompleteRead.*; put it into"):
+        prepare("mine", source, tmp_path / "kept", tmp_path / "out")
 
 
 def test_a_quote_may_be_a_letter(tmp_path):
