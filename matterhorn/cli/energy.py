@@ -197,7 +197,8 @@ def energy(
         need("measure", "zeus", "torch", "transformers")
     hardware = load(chip, overrides or ())
     name = model or (trace.name.removesuffix(TRACE_ENDING) if trace else DEFAULT_MODEL)
-    own, scores, blocks, notes = None, None, None, {}
+    own, scores, blocks = None, None, None
+    notes: dict[str, str] = {}
     if model or trace is None:
         own, scores = files.read_config(files.find(name))["task"], known_scores(name)
         blocks, notes = known_blocks(name)
