@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL, TRACE_ENDING = "sst2", ".json.gz"
 TRACE_FILE = f"trace{TRACE_ENDING}"
+UNKNOWN_BLOCKS = (
+    "It has only some of its teacher's blocks. How many that has is not known here, so on the BERT-base shape it is "
+    "billed with all twelve."
+)
 CHIPS_FORMAT = 2
 """Version of the document that ``matterhorn chips --json`` prints. Version 2 moved chips under a key of their own."""
 
@@ -93,16 +97,31 @@ def known_scores(model: str) -> Scores | None:
     return Scores(own, best(found.backbone), others, lost)
 
 
-def _scored(model: str) -> tuple[Result, float, float] | None:
-    """Return a model's result file, its own score and its teacher's. None if one of them is missing."""
+def _result(model: str) -> Result | None:
+    """Return a model's result file. None if it has none."""
     from ..program import files
     from ..tasks.results import read_result
 
     file = files.find(model) / "results.json"
-    found = read_result(file) if file.is_file() else None
+    return read_result(file) if file.is_file() else None
+
+
+def _scored(model: str) -> tuple[Result, float, float] | None:
+    """Return a model's result file, its own score and its teacher's. None if one of them is missing."""
+    found = _result(model)
     if found is None or found.teacher is None or not found.spiking:
         return None
     return found, found.spiking[0].metrics[found.metric], found.teacher.metrics[found.metric]
+
+
+def known_blocks(model: str) -> tuple[int | None, dict[str, str]]:
+    """Number of blocks of a model's teacher if it has only some of them, and a note if that number is not known."""
+    from ..report.front import teacher_blocks
+
+    if (found := _result(model)) is None or not found.blocks:
+        return None, {}
+    blocks = teacher_blocks(found)
+    return blocks, {} if blocks else {"blocks": UNKNOWN_BLOCKS}
 
 
 def front_of(model: str, trace: Trace, chip: Chip) -> list[Point]:
@@ -177,12 +196,17 @@ def energy(
     if measure:
         need("measure", "zeus", "torch", "transformers")
     hardware = load(chip, overrides or ())
-    name, own, scores = model or (trace.name.removesuffix(TRACE_ENDING) if trace else DEFAULT_MODEL), None, None
+    name = model or (trace.name.removesuffix(TRACE_ENDING) if trace else DEFAULT_MODEL)
+    own, scores, blocks = None, None, None
+    notes: dict[str, str] = {}
     if model or trace is None:
         own, scores = files.read_config(files.find(name))["task"], known_scores(name)
+        blocks, notes = known_blocks(name)
     ran = obtain_trace(model, rows, trace)
     task = rows.task_name(own)
-    answer = energy_answer(ran, hardware, model=name, task=task, data=rows.data, length=tokens, scores=scores)
+    about: Any = {"model": name, "task": task, "data": rows.data, "length": tokens}
+    answer = energy_answer(ran, hardware, **about, scores=scores, teacher_blocks=blocks)
+    answer["notes"] |= notes
     if measure:
         from ..bench.joules import measure_dense
 
@@ -238,7 +262,8 @@ def compare(
     for name in names:
         files.read_config(files.find(name))
     ran = {name: obtain_trace(name, rows, None) for name in names} | kept
-    found = [row for chip in hardware for row in compare_on(ran, chip)]
+    blocks = {name: known for name in names if (known := known_blocks(name)[0])}
+    found = [row for chip in hardware for row in compare_on(ran, chip, blocks)]
     if as_json:
         print_json({"format": COMPARISON_FORMAT, "rows": found})
     else:

@@ -46,15 +46,16 @@ def pareto(
         results[name] = read_result(path)
         if not results[name].spiking:
             raise InputError("no spiking network", file=path, field="spiking", cure="evaluate one")
-    tasks = sorted({result.title for result in results.values()})
-    if len(tasks) > 1:
-        raise InputError(f"models of {' and '.join(tasks)}", field="--model", cure="give models of one task")
+    (task, metric), *others = sorted({(result.title, result.metric) for result in results.values()})
+    if others:
+        judged = " and ".join(f"{task} ({metric})" for task, metric in [(task, metric), *others])
+        raise InputError(f"models of {judged}", field="--model", cure="give models of one task")
     points = front({name: (obtain_trace(name, Rows(), None), result) for name, result in results.items()}, hardware)
     if plot is not None:
-        plot_front(points, f"{tasks[0]} on {hardware.name}", plot)
+        plot_front(points, f"{task} on {hardware.name}", metric, plot)
     if as_json:
         rows = [asdict(point) for point in points]
-        print_json({"format": FRONT_FORMAT, "task": tasks[0], "chip": hardware.name, "points": rows})
+        print_json({"format": FRONT_FORMAT, "task": task, "chip": hardware.name, "points": rows})
     else:
         rows_shown = [
             (
@@ -69,5 +70,5 @@ def pareto(
             for p in points
         ]
         print_table(
-            f"{tasks[0]} on {hardware.name}", ("network", "value", "drop", "a sentence", "trained", "front"), rows_shown
+            f"{task} on {hardware.name}", ("network", "value", "drop", "a sentence", "trained", "front"), rows_shown
         )

@@ -4,15 +4,16 @@
 codes, on other hardware, and in other published networks. This package reads traces, never networks.
 """
 
-from .activity import CODINGS, Activity, Coding, as_traced, coding, quiet_share, recode, silent_share
+from .activity import Activity, as_traced, quiet_share, recode, silent_share
 from .answer import energy_answer
 from .billing import CATEGORIES, Bill, make_bill
 from .chip import Chip
+from .codings import CODINGS, Coding, coding
 from .foreign import bill_encoder
 from .layers import bill_layers
 from .library import load, shipped
 from .mapping import Mapping, place
-from .shapes import SHAPES, as_wide, lay
+from .shapes import SHAPES, in_proportion, lay
 from .study import bill
 
 __all__ = [
@@ -25,12 +26,12 @@ __all__ = [
     "Coding",
     "Mapping",
     "as_traced",
-    "as_wide",
     "bill",
     "bill_encoder",
     "bill_layers",
     "coding",
     "energy_answer",
+    "in_proportion",
     "lay",
     "load",
     "make_bill",

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,7 @@ from ..coding import most_frequent
 from ..errors import InputError
 from ..program.trace import ConnectionTrace, Trace
 from ..topology import DYNAMIC, POPULATION, SOURCE, Site
-
-Form = Literal["word", "train", "spike"]
-"""How a level travels: a dense word, a train of spikes over T steps (rate), or at most one spike in T + 1 slots
-(TTFS).
-"""
+from .codings import Coding, Form
 
 
 @dataclass(frozen=True)
@@ -101,37 +97,6 @@ class Activity:
     def outputs(self) -> float:
         """Number of output neuron-windows. Every input vector makes one output vector."""
         return self.vectors * self.fan
-
-
-@dataclass(frozen=True)
-class Coding:
-    """A code by which a trace can be billed. ``masked``: the silent level is the most frequent one; ``per_neuron``:
-    that of each row, not of the tensor.
-    """
-
-    name: str
-    form: Form
-    dead_zone: int = 0
-    masked: bool = False
-    per_neuron: bool = False
-
-
-CODINGS: tuple[Coding, ...] = (
-    Coding("dense", "word"),
-    Coding("rate", "train"),
-    Coding("ttfs", "spike"),
-    *(Coding(f"mttfs-k{k}", "spike", k, True) for k in range(4)),
-    *(Coding(f"mttfs-k{k}-neuron", "spike", k, True, True) for k in range(4)),
-)
-"""The codes of the bill. They have one silent level per tensor, or with ``-neuron`` one per neuron."""
-
-
-def coding(name: str) -> Coding:
-    """Return a code by its name."""
-    known = {candidate.name: candidate for candidate in CODINGS}
-    if name not in known:
-        raise InputError(f"no code {name!r}", field="code", cure=f"give one of {', '.join(known)}")
-    return known[name]
 
 
 def as_traced(trace: Trace) -> list[Activity]:

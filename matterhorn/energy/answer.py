@@ -14,14 +14,14 @@ from .chip import Chip
 from .library import with_value
 from .mapping import Hardware, hardware_of
 from .rivals import Comparison, Rival, Scores, Side, rivals, worst
-from .shapes import PAPER_LENGTH
-from .study import encodings, overflow, own_name, tornado, waterfall
+from .shapes import PAPER_LENGTH, SHAPES
+from .study import encodings, overflow, own_coding, tornado, waterfall
 from .uncertainty import uncertainty
 from .verdict import against_rivals, verdict
 
-ENERGY_FORMAT = 6
-"""Version of the document that ``matterhorn energy --json`` prints. In version 6, ``accumulate_only_share`` became the
-share of accumulates.
+ENERGY_FORMAT = 7
+"""Version of the document that ``matterhorn energy --json`` prints. In version 7, networks with only some of their
+teacher's blocks have as large a share of BERT-base's, ``bert_base_blocks``.
 """
 
 PAPER = {"ratio": 2.31, "rival": "Otters", "source": "arXiv 2601.22876; against whom is not said, most likely Otters"}
@@ -53,6 +53,7 @@ def energy_answer(
     data: str | None = None,
     length: int = PAPER_LENGTH,
     scores: Scores | None = None,
+    teacher_blocks: int | None = None,
 ) -> dict[str, Any]:
     """Report everything that is known about one trace on one chip, as ``matterhorn energy --json`` prints it.
 
@@ -68,8 +69,10 @@ def energy_answer(
         data: source of the rows, if they are not the task's own.
         length: tokens per sentence in figures on the BERT-base shape.
         scores: accuracies on the model's task, if known.
+        teacher_blocks: number of its teacher's blocks, if it has only some of them.
     """
-    side, comparison = Side.of(as_traced(trace), trace, chip), Comparison.of(trace, chip, length)
+    side = Side.of(as_traced(trace), trace, chip)
+    comparison = Comparison.of(trace, chip, length, teacher_blocks)
     hardware = "digital" if overflow(side.activities, chip) else hardware_of(chip)[-1]
     own, codes = side.bill(chip, hardware), encodings(side, chip)
     base = min(comparison.own.bills(chip).values(), key=lambda found: found.total)
@@ -88,7 +91,7 @@ def energy_answer(
         **_billed(own, chip),
         "encodings": codes,
         "weight_band_j": weight_band(side, chip),
-        **_at_base(base, length),
+        **_at_base(base, comparison),
         "bert_base_encodings": base_codes,
         "accuracy": scores.own if scores else None,
         "teacher_accuracy": scores.teacher if scores else None,
@@ -99,6 +102,7 @@ def energy_answer(
         "tornado": tornado(side, chip, hardware),
         "verdict": verdict(codes, own) + against_rivals(rows, dense, scores),
         "notes": NOTES
+        | fewer_blocks(trace, comparison)
         | larger_capacitors(side, comparison.own, chip)
         | larger_dies(
             {model: own.area, f"{model} on the BERT-base shape": base.area}
@@ -111,7 +115,7 @@ def energy_answer(
 def _ran(trace: Trace) -> dict[str, Any]:
     """What ran, and its silent and quiet share."""
     return {
-        "code": own_name(trace),
+        "code": own_coding(trace).name,
         "program": trace.program,
         "rows": trace.rows_hash,
         "n": trace.sequences,
@@ -138,10 +142,11 @@ def _billed(own: Bill, chip: Chip) -> dict[str, Any]:
     }
 
 
-def _at_base(base: Bill, length: int) -> dict[str, Any]:
-    """J, s and m² of the network on the BERT-base shape, for a sentence of ``length`` tokens."""
+def _at_base(base: Bill, comparison: Comparison) -> dict[str, Any]:
+    """J, s and m² of the network on the BERT-base shape, for one sentence."""
     return {
-        "bert_base_tokens": length,
+        "bert_base_tokens": comparison.length,
+        "bert_base_blocks": comparison.own.trace.shape.layers,
         "bert_base_per_sentence_j": base.total,
         "bert_base_hardware": base.hardware,
         "bert_base_latency_s": base.latency,
@@ -161,6 +166,17 @@ def _compared(rows: list[dict[str, Any]], dense: dict[str, Any]) -> dict[str, An
         "ratio_dense": dense["times_ours"],
         "ratio_min_at_equal_accuracy": min((row["times_ours"] for row in matched), default=None),
         "paper": PAPER,
+    }
+
+
+def fewer_blocks(trace: Trace, comparison: Comparison) -> dict[str, str]:
+    """Note that a network has only some of its teacher's blocks, and how many it is billed with."""
+    if comparison.teacher_blocks is None:
+        return {}
+    own, base = trace.shape.layers, comparison.own.trace.shape.layers
+    return {
+        "blocks": f"It has {own} of its teacher's {comparison.teacher_blocks} blocks: on the BERT-base shape it and "
+        f"its dense twin are billed with {base} of {SHAPES['bert-base'].layers}."
     }
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from ..reading import Strict
 from ..units import Quantity, within
+
+
+def _whole(quantity: Quantity) -> Quantity:
+    if quantity.si % 1:
+        raise ValueError(f"{quantity.text} is no whole number")
+    return quantity
+
 
 Energy = Annotated[Quantity, within("J", 0, 1e-6)]
 BitEnergy = Annotated[Quantity, within("J/bit", 0, 1e-6)]
 WireEnergy = Annotated[Quantity, within("J/bit/m", 0, 1e-6)]
 Count = Annotated[Quantity, within("1", 0, 1e6)]
 Positive = Annotated[Quantity, within("1", 1, 1e6)]
+Whole = Annotated[Positive, AfterValidator(_whole)]
 Bits = Annotated[Quantity, within("bit", 0, 1e12)]
 Size = Annotated[Quantity, within("bit", 1, 1e12)]
 Time = Annotated[Quantity, within("s", 1e-12, 1e-3)]
@@ -44,8 +52,8 @@ class Logic(Strict):
 class Core(Strict):
     """A digital tile: an SRAM that reads one row of weights per cycle, and an adder per column."""
 
-    rows: Positive
-    columns: Positive
+    rows: Whole
+    columns: Whole
     area: Area
     leakage: Power
 
@@ -118,8 +126,8 @@ class Mesh(Strict):
     several dies.
     """
 
-    rows: Positive
-    columns: Positive
+    rows: Whole
+    columns: Whole
     area: Area
 
 
@@ -133,9 +141,9 @@ class Msu(Strict):
     potentials.
     """
 
-    rows: Positive
-    columns: Positive
-    stacked: Positive
+    rows: Whole
+    columns: Whole
+    stacked: Whole
     voltage: Voltage
     supply: Voltage
     g_on: Conductance

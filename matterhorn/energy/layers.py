@@ -11,9 +11,10 @@ from pydantic import Field
 from ..errors import InputError
 from ..reading import Strict, validated
 from ..topology import Site
-from .activity import Activity, Form
+from .activity import Activity
 from .billing import Bill, bill_windows
 from .chip import Chip
+from .codings import Form
 from .library import DEFAULT, load
 from .mapping import Hardware, hardware_of, place_layers
 from .rivals import mean_bits

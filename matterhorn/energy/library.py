@@ -82,7 +82,7 @@ def _inherited(path: Path, seen: tuple[Path, ...], known: dict[Path, dict[str, A
     parent = own.pop("inherits", None)
     if parent is None:
         return own
-    above = path.with_name(parent) if str(parent).endswith((".yaml", ".yml")) else _locate(str(parent))
+    above = path.parent / parent if str(parent).endswith((".yaml", ".yml")) else _locate(str(parent))
     if above.resolve() in (*seen, path.resolve()):
         raise InputError("a chip inherits itself", file=path, field="inherits", cure="break the circle")
     base = _inherited(above, (*seen, path.resolve()), known)

@@ -14,13 +14,14 @@ from pydantic import Field
 from ..program.trace import Trace
 from ..reading import Strict, read_yaml
 from ..units import bounds
-from .activity import CODINGS, Activity, Form, as_traced, recode, scaled, set_bits
+from .activity import Activity, as_traced, recode, scaled, set_bits
 from .billing import Bill, make_bill
 from .chip import Chip
+from .codings import CODINGS, Form
 from .library import load_shipped, with_value
 from .mapping import Hardware, geometry, hardware_of, place
 from .mapping import Mapping as Placed
-from .shapes import SHAPES, as_wide, lay
+from .shapes import SHAPES, in_proportion, lay
 
 
 class Figure(Strict):
@@ -106,7 +107,7 @@ class Side:
         sentence, synapse units (``msu``), and a dense compute-in-memory ``macro`` of silicon, by bits of the level and
         pairs of a weight."""
         found = {kind: bill.total for kind, bill in self.bills(chip).items()}
-        reused = self.bill(with_value(chip, "weights.reuse", max(self.trace.lengths)), "digital")
+        reused = self.bill(reading_once(chip, self.trace), "digital")
         static = [a for a in self.activities if not a.dynamic]
         added = sum(a.operations * a.adds for a in static) * chip.logic.accumulate.si
         made = sum(a.products * a.digits * a.level_bits / 4 for a in static) * chip.macro.product.si
@@ -118,24 +119,33 @@ class Side:
         return replace(self, activities=tuple(scaled(a, factor) for a in self.activities))
 
 
+def reading_once(chip: Chip, trace: Trace) -> Chip:
+    """Return the chip for dense words: its digital arrays read a weight once for all tokens of a mean sentence."""
+    return with_value(chip, "weights.reuse", trace.tokens / trace.sequences)
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """One sentence of one length on the BERT-base shape: this network, its dense twin, and the rivals by name."""
+    """One sentence of one length on the BERT-base shape: this network, its dense twin, and the rivals by name.
+
+    ``teacher_blocks``: see :func:`.shapes.in_proportion`.
+    """
 
     own: Side
     dense: Side
     rivals: dict[str, Side]
     length: int
+    teacher_blocks: int | None = None
 
     @classmethod
-    def of(cls, trace: Trace, chip: Chip, length: int) -> Comparison:
-        """This network's shares laid on BERT-base, beside the rivals.
+    def of(cls, trace: Trace, chip: Chip, length: int, teacher_blocks: int | None = None) -> Comparison:
+        """This network's shares laid on BERT-base in its proportions, beside the rivals.
 
         Only shapes and digital steps of rivals are taken from the trace: they are granted the same digital functions as
         ours, but for a position bias, which none of them has, and compute only the first token in the last block where
         ours does.
         """
-        laid = lay(trace, as_wide(SHAPES["bert-base"], trace), length)
+        laid = lay(trace, in_proportion(SHAPES["bert-base"], trace, teacher_blocks), length)
         own = Side.of(as_traced(laid), laid, chip)
         usual = {layers: _usual(trace, layers, length) for layers in {rival.layers for rival in rivals()}}
         words = {layers: recode(base, CODINGS[0]) for layers, base in usual.items()}
@@ -148,7 +158,7 @@ class Comparison:
                 replace(alike[size], activities=sent) if size in alike else Side.of(sent, usual[rival.layers], chip)
             )
             found[rival.name] = alike[size]
-        return cls(own, replace(own, activities=tuple(recode(laid, CODINGS[0]))), found, length)
+        return cls(own, replace(own, activities=tuple(recode(laid, CODINGS[0]))), found, length, teacher_blocks)
 
     def rival_bills(self, chip: Chip) -> dict[str, dict[Hardware, Bill]]:
         """Bills of rivals by name and kind of array, with one packet per spike, the format for which rates were
@@ -184,7 +194,7 @@ def worst(trace: Trace, known: Comparison, on: Chip) -> dict[str, Any]:
         alike = [chip for chip in rest if _fits(chip, first) and _fits(first, chip) and _moves(chip) == _moves(first)]
         rest = [chip for chip in rest if chip not in alike]
         fitting = [comparison for other, comparison in placed if _fits(first, other)]
-        comparison = fitting[0] if fitting else Comparison.of(trace, first, known.length)
+        comparison = fitting[0] if fitting else Comparison.of(trace, first, known.length, known.teacher_blocks)
         placed.append((first, comparison))
         ratios = {name: np.broadcast_to(r, len(alike)) for name, r in comparison.ratios(_at_once(alike)).items()}
         for i, chip in enumerate(alike):

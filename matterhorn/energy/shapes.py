@@ -24,14 +24,19 @@ PAPER_LENGTH = 128
 """Tokens of the sentence for which codes and rivals are billed on BERT-base."""
 
 
-def as_wide(shape: Shape, trace: Trace) -> Shape:
-    """Return the shape with the traced network's ratio of intermediate neurons to width, and its cut to the first
-    token.
+def in_proportion(shape: Shape, trace: Trace, teacher_blocks: int | None = None) -> Shape:
+    """Return the shape in a traced network's proportions: its ratio of intermediate neurons to width, its cut to the
+    first token, and the share of its teacher's blocks that it has.
 
-    A student that is wider than its teacher is thus billed for it at every size.
+    A student that is wider than its teacher, or has fewer blocks, is thus billed as such at every size.
+
+    Args:
+        teacher_blocks: number of its teacher's blocks. None: as many as it has itself.
     """
     own = trace.shape
-    return replace(shape, intermediate=shape.width * own.intermediate // own.width, first_only=own.first_only)
+    layers = shape.layers if teacher_blocks is None else max(1, round(shape.layers * own.layers / teacher_blocks))
+    intermediate = shape.width * own.intermediate // own.width
+    return replace(shape, layers=layers, intermediate=intermediate, first_only=own.first_only)
 
 
 def lay(trace: Trace, shape: Shape, length: int = PAPER_LENGTH) -> Trace:

@@ -15,17 +15,20 @@ from ..errors import InputError
 from ..program.trace import Trace
 from ..topology import Shape
 from ..units import engineering, si_factor
-from .activity import CODINGS, Activity, as_traced, coding, quiet_share, recode, scaled, silent_share
+from .activity import Activity, as_traced, quiet_share, recode, scaled, silent_share
 from .billing import Bill, make_bill
 from .chip import Chip
+from .codings import CODINGS, WIDEST, Coding, coding, masked
 from .computing import largest_potential
 from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
-from .rivals import Comparison, Side, smallest
+from .rivals import Comparison, Side, reading_once, smallest
 from .shapes import PAPER_LENGTH, lay
 
-COMPARISON_FORMAT = 3
-"""Version of the document that ``matterhorn compare --json`` prints. Version 3 added ratios."""
+COMPARISON_FORMAT = 4
+"""Version of the document that ``matterhorn compare --json`` prints. In version 4, digital arrays read the weights of
+dense words once a sentence, and networks with fewer blocks than their teachers are billed so on the BERT-base shape.
+"""
 
 SWING = 0.5
 """Relative change of each constant in the tornado."""
@@ -103,15 +106,17 @@ def overflow(activities: Sequence[Activity], chip: Chip) -> str | None:
 def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
     """Bill all codes on all hardware of a chip. Each dictionary has J, s, W, m² and shares.
 
-    The network's own code is billed by its measured counts. ``trained`` tells whether the network was trained with the
-    code, or loses nothing by it. The accuracy at all other codes is unknown.
+    The network's own code is billed by its measured counts. For dense words, digital arrays read a weight once a
+    sentence. ``trained`` tells whether the network was trained with the code, or loses nothing by it; accuracy at all
+    other codes is unknown.
     """
-    trace, own = side.trace, own_name(side.trace)
+    trace, own = side.trace, own_coding(side.trace).name
     exact = all(c.dead_zone == 0 for c in trace.connections.values())
     found = []
-    for code in CODINGS:
+    for code in codings_of(trace):
         acts = side.activities if code.name == own else tuple(recode(trace, code))
-        for hardware, cost in replace(side, activities=acts).bills(chip).items():
+        on = reading_once(chip, trace) if code.form == "word" else chip
+        for hardware, cost in replace(side, activities=acts).bills(on).items():
             found.append({
                 "code": code.name,
                 "hardware": hardware,
@@ -130,25 +135,30 @@ def encodings(side: Side, chip: Chip) -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: hardware_of(chip).index(e["hardware"]))
 
 
-def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
+def compare_on(
+    traces: Named[str, Trace], chip: Chip, teacher_blocks: Named[str, int] | None = None
+) -> list[dict[str, Any]]:
     """Compare networks on a chip, one row per network and kind of hardware.
 
-    Each row has J and s per sentence of the network's own code, and J of a dense 4-bit twin. It also has two ratios on
-    the BERT-base shape at the cheapest hardware: the smallest one against a spiking rival, and the one against dense
-    words.
+    Each row has J and s per sentence of the network's own code, and J of its dense twin of the same bits. It also has
+    two ratios on the BERT-base shape at the cheapest hardware: the smallest one against a spiking rival, and the one
+    against dense words.
+
+    Args:
+        teacher_blocks: number of the teacher's blocks, of networks that have only some of them.
     """
-    rows = []
+    rows, blocks = [], teacher_blocks or {}
     for name, trace in traces.items():
-        least = smallest(Comparison.of(trace, chip, PAPER_LENGTH).ratios(chip))
+        least = smallest(Comparison.of(trace, chip, PAPER_LENGTH, blocks.get(name)).ratios(chip))
         for hardware in hardware_of(chip):
             mapping = map_trace(trace, chip, hardware)
             own = make_bill(as_traced(trace), trace, chip, mapping)
-            dense = make_bill(recode(trace, coding("dense")), trace, chip, mapping)
+            dense = make_bill(recode(trace, coding("dense")), trace, reading_once(chip, trace), mapping)
             rows.append({
                 "network": name,
                 "chip": chip.name,
                 "hardware": hardware,
-                "code": own_name(trace),
+                "code": own_coding(trace).name,
                 "silent_share": trace.silent_share,
                 "quiet_share": trace.quiet_share,
                 "per_sentence_j": own.per_sentence,
@@ -163,15 +173,20 @@ def compare_on(traces: Named[str, Trace], chip: Chip) -> list[dict[str, Any]]:
     return rows
 
 
-def own_name(trace: Trace, *, per_neuron: bool | None = None) -> str:
-    """Name of the code that the trace's network was made for.
+def own_coding(trace: Trace, *, per_neuron: bool | None = None) -> Coding:
+    """The code that the trace's network was made for.
 
     It follows from the widest dead zone, and from whether silent levels are per neuron.
     """
     connections = trace.connections.values()
-    zone = min(3, max(c.dead_zone for c in connections))
     rows = any(len(c.silent) > 1 for c in connections) if per_neuron is None else per_neuron
-    return f"mttfs-k{zone}{'-neuron' if rows else ''}"
+    return masked(max(c.dead_zone for c in connections), per_neuron=rows)
+
+
+def codings_of(trace: Trace) -> tuple[Coding, ...]:
+    """The usual codes, and wider dead zones up to that of the trace's network."""
+    zones = range(WIDEST + 1, own_coding(trace).dead_zone + 1)
+    return CODINGS + tuple(masked(k, per_neuron=rows) for k in zones for rows in (False, True))
 
 
 def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, Any]]:
@@ -184,7 +199,7 @@ def waterfall(codes: Sequence[dict[str, Any]], trace: Trace) -> list[dict[str, A
         codes: the result of :func:`encodings`.
         trace: trace of the network.
     """
-    zone, own = own_name(trace, per_neuron=False), own_name(trace)
+    zone, own = own_coding(trace, per_neuron=False).name, own_coding(trace).name
     steps = [("TTFS", "ttfs", "digital"), ("mask", "mttfs-k0", "digital"), ("dead zone", zone, "digital")]
     steps += [("silence per neuron", own, "digital")] if own != zone else []
     known = {(e["code"], e["hardware"]): e for e in codes}
@@ -229,8 +244,9 @@ def break_even_hops(trace: Trace, chip: Chip, silences: Sequence[float], factors
     mapping, moved = map_trace(trace, chip, "digital"), chip
     for key in ("noc.hop.energy", "noc.hop.bit", "noc.dense", "noc.wire"):
         moved = with_value(moved, key, dict(chip.quantities())[key].si * np.array(factors)[:, None])
-    spikes = with_silence(recode(trace, coding(own_name(trace))), np.array(silences))
-    joules, dense = (make_bill(a, trace, moved, mapping).total for a in (spikes, recode(trace, coding("dense"))))
+    spikes = with_silence(recode(trace, own_coding(trace)), np.array(silences))
+    joules = make_bill(spikes, trace, moved, mapping).total
+    dense = make_bill(recode(trace, coding("dense")), trace, reading_once(moved, trace), mapping).total
     ratios: list[list[float]] = np.broadcast_to(joules / dense, (len(factors), len(silences))).tolist()
     return ratios
 

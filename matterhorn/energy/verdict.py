@@ -25,9 +25,9 @@ def verdict(codes: list[dict[str, Any]], own: Bill) -> list[str]:
     for hardware, total in dense.items():
         losers = [e["code"] for e in codes if e["hardware"] == hardware and e["total_j"] > total]
         if losers:
-            found.append(f"On {NAMES[hardware]} a dense 4-bit network costs less than {listed(losers)}.")
+            found.append(f"On {NAMES[hardware]} a dense network of the same bits costs less than {listed(losers)}.")
     if own.total > min(dense.values()):
-        found.append("A dense 4-bit network costs less than this network.")
+        found.append("A dense network of the same bits costs less than this network.")
     best = min((e for e in codes if e["trained"]), key=lambda e: e["total_j"])
     found.append(
         f"Of the codes at which this network was trained, the cheapest is {in_words(best['code'])} on "

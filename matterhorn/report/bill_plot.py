@@ -11,8 +11,10 @@ from ..errors import visible
 from ..units import engineering
 from .picture import save_picture
 
-COLORS = ("#2f6f9f", "#e8590c", "#c92a2a", "#2b8a3e", "#8fce9b", "#7d8b99")
-"""Colors of the parts, also used on the page."""
+COLORS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#999999")
+"""Colors of the parts, also used on the page. They are of Okabe and Ito's palette, in which nobody has to tell red
+from green.
+"""
 
 
 def plot_bill(answer: dict[str, Any], path: Path) -> None:
@@ -26,6 +28,7 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
 
     codes = ("dense", "ttfs", "mttfs-k0", answer["code"])
     bills = sorted((e for e in answer["encodings"] if e["code"] in codes), key=lambda e: codes.index(e["code"]))
@@ -33,11 +36,12 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     bars = sorted(bills, key=lambda e: arrays.index(e["hardware"]))
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.38 * len(bars)), layout="constrained")
     shades = [1.0 if e["trained"] else 0.45 for e in bars]
-    left = [0.0] * len(bars)
+    left, legend = [0.0] * len(bars), []
     for (part, categories), color in zip(PARTS.items(), COLORS, strict=True):
         widths = [1e6 * sum(e["by_category"][c] for c in categories) / answer["n"] for e in bars]
         if any(widths):
-            drawn = axis.barh(range(len(bars)), widths, left=left, color=color, label=part)
+            drawn = axis.barh(range(len(bars)), widths, left=left, color=color)
+            legend.append(Patch(color=color, label=part))
             for bar, shade in zip(drawn, shades, strict=True):
                 bar.set_alpha(shade)
         left = [a + b for a, b in zip(left, widths, strict=True)]
@@ -50,6 +54,12 @@ def plot_bill(answer: dict[str, Any], path: Path) -> None:
     axis.set_title(title, fontsize=11, parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(
-        loc="outside lower center", ncols=len(PARTS), frameon=False, fontsize=8, columnspacing=1, handlelength=1
+        handles=legend,
+        loc="outside lower center",
+        ncols=len(PARTS),
+        frameon=False,
+        fontsize=8,
+        columnspacing=1,
+        handlelength=1,
     )
     save_picture(figure, path)

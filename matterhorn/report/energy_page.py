@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..energy.activity import CODINGS, Activity, Coding, as_traced, quiet_share, recode, silent_share
+from ..energy.activity import Activity, as_traced, quiet_share, recode, silent_share
 from ..energy.billing import PARTS, Bill
 from ..energy.chip import Chip
-from ..energy.mapping import Mapping, hardware_of
+from ..energy.codings import Coding
+from ..energy.mapping import Mapping
 from ..energy.movement import tile_heat
-from ..energy.shapes import SHAPES, as_wide, lay
-from ..energy.study import bill, break_even_hops, break_even_lengths, map_trace
+from ..energy.shapes import SHAPES, in_proportion, lay
+from ..energy.study import bill, break_even_hops, break_even_lengths, codings_of, map_trace, own_coding
 from ..energy.words import CONNECTION_NAMES, MEMORIES, WHERE, in_words, line_name, number_name
 from ..program.trace import Trace
 from ..storage import put_file
@@ -40,8 +41,9 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
 
     It has where the energy goes, silence by layer, heat, break-even maps, words, and the chip's numbers.
     """
-    hardware, length = hardware_of(chip)[-1], answer["bert_base_tokens"]
-    mapping, base = map_trace(trace, chip, hardware), as_wide(SHAPES["bert-base"], trace)
+    hardware, length = answer["hardware"], answer["bert_base_tokens"]
+    mapping = map_trace(trace, chip, hardware)
+    base = replace(in_proportion(SHAPES["bert-base"], trace), layers=answer["bert_base_blocks"])
     heat = tile_heat(as_traced(trace), chip, mapping)
     columns, rows = range(mapping.mesh.columns), range(mapping.mesh.rows)
     lengths, taken = sorted({*LENGTHS, length}), {tile for group in mapping.groups.values() for tile in group.tiles}
@@ -50,14 +52,14 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
             {"name": name, "of": of, "color": color} for (name, of), color in zip(PARTS.items(), COLORS, strict=True)
         ],
         "measured": measured(answer),
-        "words": {code.name: in_words(code.name) for code in CODINGS},
+        "words": {code.name: in_words(code.name) for code in codings_of(trace)},
         "arrays": WHERE,
         "memories": MEMORIES,
         "numbers": {key: number_name(key) for key in _keys(answer)},
         "lines": {name: line_name(name) for name in answer["by_connection"]},
         "goes": _goes(bill(trace, chip, hardware), trace),
-        "silence": {code.name: _shares(trace, code, silent_share) for code in CODINGS if code.masked},
-        "quiet": {code.name: _shares(trace, code, quiet_share) for code in CODINGS if code.masked},
+        "silence": {code.name: _shares(trace, code, silent_share) for code in codings_of(trace) if code.masked},
+        "quiet": {code.name: _shares(trace, code, quiet_share) for code in codings_of(trace) if code.masked},
         "connections": list(CONNECTION),
         "names": CONNECTION_NAMES,
         "mesh": {
@@ -95,8 +97,9 @@ def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
 
 
 def _shares(trace: Trace, code: Coding, share: Callable[[Sequence[Activity]], float]) -> list[list[float]]:
-    """Silent or quiet share ``[block][connection]``."""
-    found = {(a.block, a.connection): share([a]) for a in recode(trace, code)}
+    """Silent or quiet share ``[block][connection]``; at the network's own code as counted."""
+    activities = as_traced(trace) if code == own_coding(trace) else recode(trace, code)
+    found = {(a.block, a.connection): share([a]) for a in activities}
     return [[found[block, connection] for connection in CONNECTION] for block in range(trace.shape.layers)]
 
 

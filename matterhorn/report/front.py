@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..energy.activity import CODINGS, recode
+from ..energy.activity import recode
 from ..energy.chip import Chip
+from ..energy.codings import CODINGS
 from ..energy.foreign import dense_words
 from ..energy.rivals import Comparison, Side, rivals
 from ..energy.shapes import PAPER_LENGTH, SHAPES, lay
@@ -62,12 +64,13 @@ class Point:
 def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Point]:
     """Return the points of networks of one task, of dense versions of the same models, and of rivals with this task.
 
-    Each is billed on its cheaper arrays of the chip. Rivals are compared with the first network, and are of its task
+    Each is billed on its cheaper arrays of the chip. A network with only some of its teacher's blocks has as large a
+    share of BERT-base's. Rivals are compared with the first network, and are of its task
     (:attr:`~matterhorn.tasks.results.Result.title`). Points are sorted by joules, with the front marked.
     """
     points = list[Point]()
     for name, (trace, result) in networks.items():
-        comparison = Comparison.of(trace, chip, PAPER_LENGTH)
+        comparison = Comparison.of(trace, chip, PAPER_LENGTH, teacher_blocks(result))
         beside = [] if points else _published(comparison, chip, result.title)
         points += [_own(name, trace, result, comparison, chip), *_dense(name, trace, result, comparison, chip)]
         points += beside
@@ -78,6 +81,12 @@ def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Poin
         marked.append(replace(point, on_front=better))
         best = point.value if better and point.value is not None else best
     return marked
+
+
+def teacher_blocks(result: Result) -> int | None:
+    """Number of blocks of a network's teacher if it has only some of them. None: it has all, or nobody knows."""
+    shape = SHAPES.get(result.backbone or "")
+    return shape.layers if shape and result.blocks else None
 
 
 def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> Point:
@@ -93,9 +102,10 @@ def _dense(name: str, trace: Trace, result: Result, comparison: Comparison, chip
 
     In the network's own formats, it is the network without a dead zone, as wide as its teacher, if one was measured.
     Otherwise it is the network's own levels sent as words, which have the same value. The values of other formats were
-    not measured.
+    not measured. All have as many blocks as the network.
     """
-    usual = lay(trace, replace(SHAPES["bert-base"], first_only=trace.shape.first_only), PAPER_LENGTH)
+    as_narrow = replace(comparison.own.trace.shape, intermediate=SHAPES["bert-base"].intermediate)
+    usual = lay(trace, as_narrow, PAPER_LENGTH)
     measured, own = result.quantized, own_formats(trace)
     side = Side.of(recode(usual, CODINGS[0]), usual, chip) if measured else comparison.dense
     point = Point(f"{name}, dense {own}", "dense", None, *_cheapest(side.dense_j(chip)), measured is not None, None)
@@ -140,12 +150,13 @@ def _cheapest(joules: Mapping[str, float]) -> tuple[float, str]:
     return joules[kind], kind
 
 
-def plot_front(points: list[Point], title: str, path: Path) -> None:
+def plot_front(points: list[Point], title: str, metric: str, path: Path) -> None:
     """Plot the points, filled if trained, else hollow, with the front as a line.
 
     Points with unknown values are drawn at their teacher's value with a question mark, or not at all.
 
     Args:
+        metric: name of the values.
         path: image file; its ending determines the format.
     """
     import matplotlib
@@ -163,15 +174,39 @@ def plot_front(points: list[Point], title: str, path: Path) -> None:
         if point.low is not None and point.high is not None and point.trained:
             axis.vlines(x, point.low, point.high, color=color, alpha=0.5)
         axis.plot(x, point.drawn_at, "o", color=color, fillstyle="full" if point.trained else "none")
-        place = (5, -11) if point.kind == "dense" else (5, 4)
-        name = point.name if point.value is not None else f"{point.name} ?"
-        axis.annotate(name, (x, point.drawn_at), place, textcoords="offset points", fontsize=8)
     line = [(1e6 * point.joules, point.drawn_at) for point in points if point.on_front]
     axis.step(*zip(*line, strict=True), where="post", color="#30343f", lw=0.8, zorder=0)
-    axis.set(xscale="log", xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape", ylabel="metric")
+    axis.set(
+        xscale="log",
+        xlabel=f"µJ a sentence of {PAPER_LENGTH} tokens, BERT-base's shape",
+        ylabel=f"{metric}, development rows",
+    )
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("")
     axis.set_title(f"{title} ({LEGEND})", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
+    _label(axis, points)
     save_picture(figure, path)
+
+
+PLACES = ((5, 4, "left"), (5, -11, "left"), (5, -22, "left"), (5, 15, "left"), (-5, 4, "right"), (-5, -11, "right"))
+"""Where a name may stand beside its point, and which of its ends is there. The first free place is taken."""
+
+
+def _label(axis: Any, points: list[Point]) -> None:
+    """Write the names of points beside them, so that they cover each other as little as can be."""
+    axis.figure.canvas.draw()
+    taken = list[Any]()
+    for point in points:
+        if point.drawn_at is None:
+            continue
+        name = point.name if point.value is not None else f"{point.name} ?"
+        at = 1e6 * point.joules, point.drawn_at
+        for x, y, end in PLACES:
+            text = axis.annotate(name, at, (x, y), textcoords="offset points", fontsize=8, ha=end)
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or (x, y, end) == PLACES[-1]:
+                break
+            text.remove()
+        taken.append(box)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from matterhorn import Engine, load
 from matterhorn.cli.app import app
-from matterhorn.cli.energy import CHIPS_FORMAT, front_of, known_scores
+from matterhorn.cli.energy import CHIPS_FORMAT, front_of, known_blocks, known_scores
 from matterhorn.energy import load as load_chip
 from matterhorn.energy.answer import ENERGY_FORMAT
 from matterhorn.energy.study import COMPARISON_FORMAT
@@ -95,7 +95,7 @@ def test_the_tables_name_who_wins(saved):
     result = run("energy", "--trace", saved)
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
-    assert "dense 4-bit network costs less than" in text
+    assert "a dense network of the same bits costs less than" in text
     assert "Otters" in text and "quiet" in text and f"{synthetic.minilm().quiet_share:.1%} quiet" in text
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
     assert re.search(r"wins \d+\.\d% against rivals and \d+\.\d% against dense words", text)
@@ -114,6 +114,15 @@ def test_losses_are_against_the_best_teacher_of_the_same_backbone():
     )
     assert quiet.shipped["sst2-base"] == base.lost < 0.011
     assert known_scores("embed-mini") is None
+
+
+def test_blocks_of_the_teacher_are_known_or_it_is_said_that_they_are_not(tmp_path):
+    assert known_blocks("sst2-lean") == (6, {}) and known_blocks("sst2") == known_blocks("embed-mini") == (None, {})
+    load("sst2").save(tmp_path / "mine")
+    result = read_result(find("sst2") / "results.json")
+    result.model_copy(update={"backbone": "mine", "blocks": (0, 2)}).save(tmp_path / "mine" / "results.json")
+    blocks, notes = known_blocks(str(tmp_path / "mine"))
+    assert blocks is None and "billed with all twelve" in notes["blocks"]
 
 
 def test_scores_on_other_rows_stand_beside_no_score_of_glue(own, tmp_path):

@@ -25,6 +25,19 @@ def test_all_shipped_chips_are_valid_and_every_number_has_a_source():
         assert bool(chip.non_commercial) == ("neurosim" in name)
 
 
+def test_a_chip_inherits_from_a_file_in_another_folder(tmp_path):
+    """Given from its own folder, wherever it is read from."""
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "base.yaml").write_text(GOOD)
+    (tmp_path / "lab" / "part.yaml").write_text("inherits: ../base.yaml\n")
+    (tmp_path / "whole.yaml").write_text("inherits: lab/part.yaml\n")
+    for name in ("lab/part.yaml", "whole.yaml"):
+        assert load(str(tmp_path / name)).noc.hop.energy.si == near(2e-12)
+    (tmp_path / "lab" / "part.yaml").write_text("inherits: ../nowhere.yaml\n")
+    with pytest.raises(InputError, match=r"nowhere\.yaml: no such"):
+        load(str(tmp_path / "whole.yaml"))
+
+
 def test_inheritance_and_override(tmp_path):
     (tmp_path / "mine.yaml").write_text(GOOD)
     chip = load(str(tmp_path / "mine.yaml"))
@@ -78,6 +91,7 @@ def test_bad_files_name_the_file_the_key_and_the_range(tmp_path, text, says):
         ("msu.swing=0 V", r"msu\.swing: 0 V is outside the allowed range 0\.001 … 10 V"),
         ("msu.swing=0.9 V", r"msu\.swing: 0\.9 V is above msu\.supply, 0\.8 V"),
         ("kv.size=0 bit", r"kv\.size: 0 bit is outside the allowed range 1 … "),
+        ("core.rows=64.5", r"core\.rows: 64\.5 is no whole number"),
     ],
 )
 def test_units_that_hold_no_charge_are_refused(override, says):

@@ -12,6 +12,7 @@ from matterhorn.energy import (
     as_traced,
     bill,
     coding,
+    energy_answer,
     load,
     make_bill,
     quiet_share,
@@ -115,3 +116,19 @@ def test_only_the_own_code_is_trained_unless_nothing_is_lost(zone, trained):
     assert {e["code"] for e in found if e["trained"]} == trained
     own = {e["hardware"]: e["total_j"] for e in found if e["code"] == f"mttfs-k{zone}-neuron"}
     assert own == {kind: bill(trace, chip, kind).total for kind in ("digital", "msu")}
+
+
+def test_a_network_with_a_wider_dead_zone_is_billed_at_its_own():
+    """Not under the name of k = 3; the codes between are billed beside it."""
+    trace, chip = synthetic.build(dead_zone=5), load("rram-22nm")
+    answer = energy_answer(trace, chip, model="a", length=32)
+    assert answer["code"] == "mttfs-k5-neuron" and {e["code"] for e in answer["encodings"] if e["trained"]} == {
+        "mttfs-k5-neuron"
+    }
+    found = {(e["code"], e["hardware"]): e for e in answer["encodings"]}
+    assert found["mttfs-k5-neuron", "msu"]["total_j"] == near(answer["total_j"])
+    quiet = [found[f"mttfs-k{k}-neuron", "msu"]["quiet_share"] for k in range(6)]
+    assert quiet == sorted(quiet) and quiet[3] < quiet[5] == near(trace.quiet_share)
+    assert [step["step"] for step in answer["waterfall"]] == [
+        "TTFS", "mask", "dead zone", "silence per neuron", "synapse units",
+    ]  # fmt: skip

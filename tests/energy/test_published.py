@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from matterhorn.energy import SHAPES, as_traced, as_wide, bill, energy_answer, lay, load, make_bill, shipped
+from matterhorn.energy import SHAPES, as_traced, bill, energy_answer, in_proportion, lay, load, make_bill, shipped
 from matterhorn.energy.rivals import Comparison, Scores, Side, rivals, smallest, worst
 from matterhorn.energy.study import encodings, map_trace, tornado, waterfall
 from matterhorn.energy.verdict import against_rivals, verdict
@@ -169,10 +169,32 @@ def test_the_tornado_has_the_ten_widest(base):
 
 def test_a_student_that_is_wider_than_its_teacher_is_billed_so_on_every_shape(minilm):
     wide = synthetic.build(Shape(6, 384, 12, 6144), (12,), per_neuron=False, dead_zone=3)
-    assert as_wide(SHAPES["bert-base"], minilm) == SHAPES["bert-base"]
-    assert as_wide(SHAPES["bert-base"], wide) == replace(SHAPES["bert-base"], intermediate=12288)
-    assert as_wide(SHAPES["bert-base"], synthetic.minilm(False)) == replace(SHAPES["bert-base"], first_only=False)
-    assert lay(wide, as_wide(SHAPES["bert-base"], wide), 128).connections["block.3.ffn2"].windows == 128 * 12288
+    assert in_proportion(SHAPES["bert-base"], minilm) == SHAPES["bert-base"]
+    assert in_proportion(SHAPES["bert-base"], wide) == replace(SHAPES["bert-base"], intermediate=12288)
+    assert in_proportion(SHAPES["bert-base"], synthetic.minilm(False)) == replace(SHAPES["bert-base"], first_only=False)
+    assert lay(wide, in_proportion(SHAPES["bert-base"], wide), 128).connections["block.3.ffn2"].windows == 128 * 12288
+
+
+@pytest.mark.parametrize(("own", "teacher", "blocks"), [(3, 6, 6), (4, 6, 8), (1, 24, 1), (6, None, 12)])
+def test_a_student_with_fewer_blocks_than_its_teacher_is_billed_so_on_every_shape(own, teacher, blocks):
+    trace, chip = synthetic.build(replace(synthetic.SMALL, layers=own)), load("rram-22nm")
+    found = in_proportion(SHAPES["bert-base"], trace, teacher)
+    assert found == replace(SHAPES["bert-base"], layers=blocks, intermediate=1536)
+    comparison = Comparison.of(trace, chip, 64, teacher)
+    assert comparison.own.trace.shape == comparison.dense.trace.shape == found
+    assert {side.trace.shape.layers for side in comparison.rivals.values()} == {4, 12}
+
+
+def test_an_answer_says_with_how_many_blocks_it_is_billed():
+    trace, chip = synthetic.build(replace(synthetic.SMALL, layers=3)), load("rram-22nm")
+    half, whole = (energy_answer(trace, chip, model="a", length=64, teacher_blocks=blocks) for blocks in (6, None))
+    assert "3 of its teacher's 6 blocks" in half["notes"]["blocks"] and "6 of 12" in half["notes"]["blocks"]
+    assert (half["bert_base_blocks"], whole["bert_base_blocks"]) == (6, 12) and "blocks" not in whole["notes"]
+    assert half["bert_base_per_sentence_j"] < 0.6 * whole["bert_base_per_sentence_j"]
+    for key in ("ratio_min", "worst_chip"):
+        one, other = (a[key] if key == "ratio_min" else a[key]["ratio_min"] for a in (half, whole))
+        assert 1.7 < one / other < 2.2, key
+    assert half["total_j"] == whole["total_j"]
 
 
 def test_rivals_are_granted_the_same_cut():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matterhorn.energy import coding, load, recode
+from matterhorn.energy import Bill, as_traced, coding, load, make_bill, recode
 from matterhorn.energy.rivals import Comparison, Side, rivals
+from matterhorn.energy.study import break_even_hops, compare_on, encodings, map_trace, own_coding, with_silence
 from matterhorn.program.trace import DigitalTrace, Trace
 from matterhorn.topology import DYNAMIC
 
@@ -47,3 +48,24 @@ def test_a_ternary_weight_is_one_product_of_a_macro(small):
     )
     products = sum(c.products for c in small.connections.values() if c.connection not in DYNAMIC)
     assert double - binary > 0.9 * products * chip.macro.product.si > abs(ternary - binary)
+
+
+def test_dense_words_read_a_weight_once_a_sentence_wherever_they_stand_beside_spikes(small):
+    """In tables of codes and of networks, and on the map of break-even, as in the ratios; other codes read it anew."""
+    chip, plain = load("rram-22nm"), {e: bill_of(small, e) for e in ("dense", "ttfs")}
+    side = Side.of(as_traced(small), small, chip)
+    found = {e["code"]: e for e in encodings(side, chip) if e["hardware"] == "digital"}
+    read = plain["dense"].by_category["weight_access"]
+    assert found["dense"]["by_category"]["weight_access"] == near(read / 7.5)  # of 6 and 9 tokens
+    assert found["dense"]["total_j"] == near(plain["dense"].total - read * (1 - 1 / 7.5))
+    assert found["ttfs"]["total_j"] == near(plain["ttfs"].total)
+    row = next(row for row in compare_on({"small": small}, chip) if row["hardware"] == "digital")
+    assert row["dense_per_sentence_j"] == near(found["dense"]["total_j"] / 2)
+    spikes = make_bill(with_silence(recode(small, own_coding(small)), 0.5), small, chip, side.placed["digital"])
+    assert break_even_hops(small, chip, [0.5], [1.0]) == [[near(spikes.total / found["dense"]["total_j"])]]
+
+
+def bill_of(trace: Trace, code: str) -> Bill:
+    """On digital arrays, where each word reads its weights."""
+    chip = load("rram-22nm")
+    return make_bill(recode(trace, coding(code)), trace, chip, map_trace(trace, chip, "digital"))

@@ -7,11 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from matterhorn.cli.app import app
+from matterhorn.energy import energy_answer, load
 from matterhorn.energy.words import NAMES, in_words, number_name
+from matterhorn.report.energy_page import page_data
 from matterhorn.topology import CONNECTION
 from matterhorn.units import engineering
 
 from ..energy import synthetic
+from ..energy.synthetic import near
 from .browser import CHROMIUM, DRIVER, Browser
 
 pytest.importorskip("plotly", reason="the page needs plotly (extra: plot)")
@@ -64,6 +67,29 @@ def test_the_page_holds_the_answer_and_the_silence_of_every_connection(page):
     joules = sum(sum(row) for row in data["mesh"]["joules"])
     moved = answer["by_category"]["spike_movement"] + answer["by_category"]["dense_movement"]
     assert 0 < joules < moved / answer["n"]  # partial sums between row groups are not drawn
+
+
+def test_the_page_is_of_the_arrays_that_were_billed():
+    """Of a chip whose capacitors are too small, these are digital."""
+    trace, chip = synthetic.build(), load("rram-22nm", ["msu.capacitor=0.01 pF"])
+    answer = energy_answer(trace, chip, model="a", length=16)
+    data = page_data(trace, chip, answer)
+    billed = sum(joules for lines in data["goes"].values() for joules in lines.values())
+    assert answer["hardware"] == "digital" and billed == near(answer["total_j"])
+
+
+def test_silence_at_the_own_code_is_what_was_counted():
+    """Also of probabilities with a dead zone of their own."""
+    trace, chip = synthetic.build(dead_zone=3), load("rram-22nm")
+    for block in range(2):
+        own = trace.connections[f"block.{block}.pv"]
+        own.events, own.dead_zone = own.windows // 5, 1
+    answer = energy_answer(trace, chip, model="a", length=16)
+    shown = page_data(trace, chip, answer)["silence"][answer["code"]]
+    counted = {name: c.silent_share for name, c in trace.connections.items()}
+    assert [dict(zip(CONNECTION, row, strict=True)) for row in shown] == [
+        {name: near(counted[f"block.{block}.{name}"]) for name in CONNECTION} for block in range(2)
+    ]
 
 
 @needs_browser

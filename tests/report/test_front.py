@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from matterhorn.energy import bill, bill_encoder, load
-from matterhorn.energy.rivals import Comparison
-from matterhorn.energy.shapes import SHAPES, as_wide, lay
+from matterhorn.energy.foreign import dense_words
+from matterhorn.energy.rivals import Comparison, Side
+from matterhorn.energy.shapes import SHAPES, in_proportion, lay
 from matterhorn.program import Trace, files
-from matterhorn.report.front import FRONT_FORMAT, front, own_formats, plot_front
+from matterhorn.report.front import FRONT_FORMAT, front, own_formats, plot_front, teacher_blocks
 from matterhorn.tasks.results import read_result
+
+from ..energy.synthetic import near
 
 FOLDER, DOCS = files.find("sst2"), Path(__file__).parents[2] / "docs"
 BERT_BASE = {
@@ -37,7 +40,7 @@ def test_points_have_the_bills_and_the_values_that_stand_elsewhere(networks, poi
     chip, (trace, result) = load("rram-22nm"), networks["sst2"]
     found = {point.name: point for point in points}
     own, comparison = found["sst2, k = 3"], Comparison.of(trace, chip, 128)
-    laid = lay(trace, as_wide(SHAPES["bert-base"], trace), 128)
+    laid = lay(trace, in_proportion(SHAPES["bert-base"], trace), 128)
     assert own.joules == pytest.approx(min(bill(laid, chip, kind).total for kind in ("digital", "msu")), rel=1e-12)
     assert own.value == own.drawn_at == result.spiking[-1].metrics["accuracy"] and own.trained
     assert found["Sorbet"].joules == pytest.approx(own.joules * comparison.ratios(chip)["Sorbet"], rel=1e-12)
@@ -61,6 +64,22 @@ def test_what_was_not_measured_is_not_known_and_hollow(networks, points, tmp_pat
     same = found["sst2, dense W1A4"]  # its own levels as words: worth the same, and not trained so
     assert same.value == found["sst2, k = 3"].value and not same.trained and same.drop is None
     assert found["sst2, dense int8"].drawn_at is None
+
+
+def test_a_network_with_half_of_its_teachers_blocks_has_half_of_bert_bases():
+    """So have its dense versions; the published rivals have all of theirs."""
+    folder, chip = files.find("sst2-lean"), load("rram-22nm")
+    trace, result = Trace.load(folder / "trace.json.gz"), read_result(folder / "results.json")
+    assert (trace.shape.layers, result.blocks, teacher_blocks(result)) == (3, (0, 1, 4), 6)
+    assert teacher_blocks(result.model_copy(update={"backbone": "mine"})) is None
+    found = {point.name: point for point in front({"lean": (trace, result)}, chip)}
+    laid = lay(trace, replace(SHAPES["bert-base"], layers=6), 128)
+    assert found["lean, k = 3"].joules == near(min(bill(laid, chip, kind).total for kind in ("digital", "msu")))
+    int8 = Side.of(dense_words(laid.shape, 128, 8, 8), laid, chip).dense_j(chip)
+    assert found["lean, dense int8"].joules == near(min(int8.values()))
+    assert found["Otters"].joules == near(
+        min(bill.total for bill in Comparison.of(trace, chip, 128).rival_bills(chip)["Otters"].values())
+    )
 
 
 def test_rivals_are_those_of_the_first_networks_rows(networks):
@@ -116,7 +135,7 @@ def test_a_picture_has_every_point_by_its_name(points, tmp_path: Path, monkeypat
 
     kept = []
     monkeypatch.setattr(pyplot, "close", kept.append)
-    plot_front(points, "sst2", tmp_path / "front.svg")
+    plot_front(points, "sst2", "accuracy", tmp_path / "front.svg")
     assert (tmp_path / "front.svg").read_text().startswith("<?xml")
     (axis,) = kept[0].axes
     shown = [point for point in points if point.drawn_at is not None]

@@ -226,7 +226,8 @@ function everything() {
 
 header();
 tables();
-el("k").value = (A.code.match(/k(\d)/) || [0, 0])[1];
+el("k").max = Math.max(...Object.keys(D.silence).map((name) => name.match(/k(\d+)/)[1]));
+el("k").value = A.code.match(/k(\d+)/)[1];
 el("per-neuron").checked = A.code.endsWith("-neuron");
 el("msu").checked = A.hardware === "msu";
 el("msu-switch").hidden = A.hardware !== "msu";
