@@ -33,8 +33,8 @@ def test_a_folder_that_is_named_like_a_model_is_reached_by_its_path(program, tmp
 
 def test_a_path_is_never_the_name_of_a_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in (Path("sst2"), "./sst2", Path("me/mine")):
-        with pytest.raises(InputError, match=r"no model '(\./)?(sst2|me/mine)'"):
+    for name in (Path("sst2"), "./sst2", Path("me/mine"), "m" * 300, Path("m" * 300)):
+        with pytest.raises(InputError, match=r"no model '(\./)?(sst2|me/mine|m{300})'"):
             find(name)
     (tmp_path / "sst2").mkdir()  # rows, say: no model, so that nobody can mean it
     with warnings.catch_warnings():

@@ -58,7 +58,7 @@ def test_a_few_bytes_that_claim_to_be_large_are_not_unpacked(tmp_path, monkeypat
 
 @pytest.mark.parametrize("blocks, heads", [(1, 1024), (1000, 16)])
 def test_position_biases_beyond_reason_are_refused(tmp_path, blocks, heads):
-    """A megabyte of positions would stand for gigabytes, in each of many small blocks."""
+    """A megabyte of positions would stand for a hundred, in each of many small blocks."""
     sizes = {"hidden_size": 1024, "num_attention_heads": heads, "max_position_embeddings": 2**20}
     sizes |= {"num_hidden_layers": blocks}
     with pytest.raises(InputError, match="position biases, at most"):
