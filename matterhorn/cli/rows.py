@@ -121,12 +121,12 @@ class Rows:
     def task_name(self, own: str | None) -> str | None:
         """Return the name of the rows' task: the given task, else the model's ``own``, else the name of the data."""
         from ..reading import read_yaml
-        from ..tasks import get_task
+        from ..tasks.task import get_task, name_of_own
 
         if self.task is None:
             return own or (Path(self.data).stem if self.data else None)
         if Path(self.task).suffix in YAML:
-            return str(read_yaml(Path(self.task)).get("name", Path(self.task).stem))
+            return str(name_of_own(read_yaml(Path(self.task)).get("name", Path(self.task).stem)))
         return get_task(self.task).name
 
     def find(self, own: str | None) -> None:

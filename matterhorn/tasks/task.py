@@ -204,9 +204,7 @@ class Task(Strict):
         files = {
             split: str(own if own.exists() or own.suffix else plain["files"][split]) for split, own in beside.items()
         }
-        name = plain.get("name", path.stem)
-        own_name = f"own {name}" if name in tasks() else name  # figures must not pass for those of the shipped task
-        plain |= {"name": own_name, "files": files}
+        plain |= {"name": name_of_own(plain.get("name", path.stem)), "files": files}
         own, cure = plain.get("label", []), "see docs/your-data.md"
         follow = "labels" not in plain and plain.get("kind") != "regression"
         stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if follow else {}
@@ -215,7 +213,10 @@ class Task(Strict):
             cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
         )
         if not follow:
-            own_task = task if labels is None else task.for_labels(labels)
+            try:
+                own_task = task if labels is None else task.for_labels(labels)
+            except InputError as error:
+                raise InputError(str(error), file=path) from error
             by_place = task.is_regression or task.flags or len(task.label) > 1
             if labels is not None and unnamed(labels) and not by_place and task.numbered is None:
                 cure = f"name the model's outputs (docs/your-data.md), or give aliases: {{{task.labels[0]}: ['0'], …}}"
@@ -227,6 +228,11 @@ class Task(Strict):
             raise InputError("missing", file=path, field="labels", cure="list them, or give files to take them from")
         with whole(path, cure):
             return describe(rows, labels=labels, **plain)
+
+
+def name_of_own(name: Any) -> Any:
+    """Return the name of a task of one's own. It is never that of a shipped task, whose figures its own would be."""
+    return f"own {name}" if isinstance(name, str) and name in tasks() else name
 
 
 def unnamed(labels: Sequence[str]) -> bool:

@@ -55,6 +55,25 @@ def test_the_model_that_ran_is_named_with_a_task_in_a_file(folder):
     assert answer("evaluate", "--task", "own.yaml")["model"] == "sst2"
 
 
+def test_a_task_that_is_called_like_a_shipped_one_is_ones_own_in_every_answer(folder):
+    (folder / "sst2.yaml").write_text((folder / "own.yaml").read_text())
+    found = [answer(command, "--task", "sst2.yaml", "--limit", "2") for command in ("evaluate", "energy")]
+    assert [one["task"] for one in found] == ["own sst2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("kind: regression", "own.yaml: labels: the model has 2 outputs, own wants 1"),
+        ("name: [a]", "own.yaml: name: Input should be a valid string"),
+    ],
+)
+def test_a_task_that_does_not_fit_is_named_by_its_file(folder, line, says):
+    (folder / "own.yaml").write_text(f"text: verdict_text\nlabel: verdict\nfiles: {{dev: dev.csv}}\n{line}\n")
+    with pytest.raises(InputError, match=says):
+        CliRunner().invoke(app, ["evaluate", "--task", "own.yaml"], catch_exceptions=False)
+
+
 def test_traces_alone_take_no_rows(folder):
     answer("run", "fine", "--trace", "ran.json.gz")
     with pytest.raises(InputError, match="--trace: traces have rows of their own; give --model too, or no rows"):
