@@ -176,4 +176,4 @@ def test_a_warning_is_one_line_without_code(monkeypatch):
     monkeypatch.setattr(cli, "app", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        assert run(monkeypatch) == (0, "", "warning: two models of this name\n")
+        assert run() == (0, "", "warning: two models of this name\n")
