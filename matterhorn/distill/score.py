@@ -66,13 +66,14 @@ def finished_run(folder: Path) -> Finished:
     """Read a finished run's folder.
 
     Raises:
-        InputError: it is no run or is a program, has no task or no network, or a phase has not finished.
+        InputError: it is no run or a program, has no task or no network, or a phase has not finished.
     """
     if (there := read_manifest(folder)) and there.kind == KIND:
         problem = "a program, as spike and publish write it, not a run of matterhorn train"
         raise InputError(problem, file=folder, cure="upload it as it is")
     if not (folder / RECIPE_FILE).is_file():
-        raise InputError("no run here", file=folder, cure="give the folder of a run, as matterhorn train wrote it")
+        cure = "give the folder of a run, as matterhorn train wrote it"
+        raise InputError(f"no {RECIPE_FILE} here", file=folder, cure=cure)
     recipe = read_recipe(folder / RECIPE_FILE)
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"

@@ -103,7 +103,7 @@ def test_what_is_a_program_already_is_not_published(tmp_path):
 def test_what_is_no_run_is_not_published(tmp_path):
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "gone", tmp_path / "empty"):
-        with pytest.raises(InputError, match=f"^{place}: no run here; give the folder of a run"):
+        with pytest.raises(InputError, match=f"^{place}: no recipe.yaml here; give the folder of a run"):
             publish(place, tmp_path / "mine", "--glue-dir", tmp_path)
 
 
