@@ -25,7 +25,7 @@ COMPARED = ("stepped", "exact", "events")
 """Backends that are compared by default. Without a reference, the others are compared with the first one."""
 BATCH = 32
 """Texts per batch."""
-ROWS = "give texts, or batches as program.encode(texts) makes them"
+_ROWS = "give texts, or batches as program.encode(texts) makes them"
 """What can be verified."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -137,7 +137,7 @@ def verify(
 
 
 def _batches(program: Program, rows: Any) -> Iterable[Encoded]:
-    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(iterated(rows, "rows", ROWS))
+    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(iterated(rows, "rows", _ROWS))
     if listed and not isinstance(listed[0], Mapping):
         return program.batches(listed, BATCH)
     return cast(list[Encoded], batches_of(listed))
