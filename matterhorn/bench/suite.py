@@ -96,8 +96,8 @@ def run_plan(plan: Plan, model: str, threads: Sequence[int], say: Callable[[str]
     if absent := missing():
         say(f'without {", ".join(absent)}: no ONNX Runtime, no OpenVINO; pip install "matterhorn-snn[bench]"')
     parts: dict[str, Callable[[int], Iterator[Row]]] = {
-        "network": lambda count: _races(plan.seconds, program, texts, plan.batches, count),
-        "base": lambda count: _races(plan.seconds, *_base(texts, draw), BASE_BATCHES, count),
+        "network": lambda count: _races(plan.seconds, program, texts, plan.batches, count, say),
+        "base": lambda count: _races(plan.seconds, *_base(texts, draw), BASE_BATCHES, count, say),
         "connection": lambda _: _connections(plan, draw),
         "training": lambda count: _training(plan, draw, count),
         "layer": lambda _: _layers(plan, draw),
@@ -129,9 +129,16 @@ def _base(texts: Texts, draw: np.random.Generator) -> tuple[Program, Texts]:
 
 
 def _races(
-    seconds: float, program: Program, texts: Texts, kinds: Mapping[str, Sequence[int]], threads: int
+    seconds: float,
+    program: Program,
+    texts: Texts,
+    kinds: Mapping[str, Sequence[int]],
+    threads: int,
+    say: Callable[[str], None],
 ) -> Iterator[Row]:
-    """Whole networks against each other. ``kinds``: numbers of rows per batch, by kind of rows."""
+    """Whole networks against each other. ``kinds``: numbers of rows per batch, by kind of rows. Batches with more
+    tokens in a row than the program has positions are left out.
+    """
     from .deployed import deployed, missing
     from .opponents import bert_config, classifiers
 
@@ -146,7 +153,10 @@ def _races(
             config = bert_config(program.config, "eager")
             contestants |= deployed(config, calibration, threads, Path(folder))
     for kind, count in ((kind, count) for kind, counts in kinds.items() for count in counts):
-        lengths = lengths_of(kind, count)
+        lengths, positions = lengths_of(kind, count), program.config.max_position_embeddings
+        if max(lengths) > positions:
+            say(f"no {kind}, {count} a batch: rows of {max(lengths)} tokens, the program has {positions} positions")
+            continue
         batches = texts.batches(lengths)
         times = interleave(contestants, batches, seconds=seconds, pause=REST if threads > 1 else 0.0)
         trace = engines["events"](**next(batches), trace=True).trace

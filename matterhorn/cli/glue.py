@@ -151,7 +151,7 @@ def _scores(folder: Path | None, task: Task, splits: Splits, accelerator: Any) -
     need("train", "torch", "transformers", "accelerate")
     from ..distill.score import scores_of
 
-    return scores_of(folder, task, splits, accelerator)
+    return scores_of(folder, task, splits, accelerator, progress=tracked)
 
 
 def print_result(result: Result) -> None:

@@ -101,7 +101,8 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         update={"verify": _verified(program, splits["dev"], networks.converting[-1], verify_rows)}
     )
     teacher, quantized = (
-        scores_of(place, task, splits) if place else None for place in (networks.teacher, networks.quantized)
+        scores_of(place, task, splits, progress=tracked) if place else None
+        for place in (networks.teacher, networks.quantized)
     )
     return result_of(
         task,

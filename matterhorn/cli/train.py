@@ -103,11 +103,12 @@ def _prepare(threads: int) -> None:
 
 
 def _figures(best: Path) -> str:
-    """Format both recent shares and, if there was a price, the joules."""
+    """Format both shares of the network that was kept and, if there was a price, its joules."""
     from ..distill.state import read_progress
     from ..units import engineering
 
-    last = read_progress(best.parent / "last").history[-1]
-    figures = [f"{share} {last[share]:.3f}" for share in ("silent", "quiet") if share in last]
-    figures += [f"{engineering(last['joules'])} a sentence in training"] if "joules" in last else []
+    progress = read_progress(best.parent / "last")
+    kept = next(one for one in progress.history if one["step"] == progress.best_step)
+    figures = [f"{share} {kept[share]:.3f}" for share in ("silent", "quiet") if share in kept]
+    figures += [f"{engineering(kept['joules'])} a sentence in training"] if "joules" in kept else []
     return "".join(f", {one}" for one in figures)

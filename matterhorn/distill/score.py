@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..storage import read_manifest, settle
 from ..tasks.metrics import compute_metrics, interval
 from ..tasks.results import Scores
 from ..tasks.score import Splits, both
+from ..tasks.tables import Progress as Bar
 from ..tasks.task import Task
 from .measure import predict
 from .recipe import Recipe, read_recipe
@@ -64,11 +66,14 @@ def finished_run(folder: Path) -> Finished:
     """Read a finished run's folder.
 
     Raises:
-        InputError: it is a program, has no task or no network, or a phase has not finished.
+        InputError: it is no run or a program, has no task or no network, or a phase has not finished.
     """
     if (there := read_manifest(folder)) and there.kind == KIND:
         problem = "a program, as spike and publish write it, not a run of matterhorn train"
         raise InputError(problem, file=folder, cure="upload it as it is")
+    if not (folder / RECIPE_FILE).is_file():
+        cure = "give the folder of a run, as matterhorn train wrote it"
+        raise InputError(f"no {RECIPE_FILE} here", file=folder, cure=cure)
     recipe = read_recipe(folder / RECIPE_FILE)
     if recipe.task is None:
         cure = "give the folder of a run of one task, as matterhorn train wrote it"
@@ -96,8 +101,17 @@ def check_outputs(folder: Path, task: Task) -> None:
         raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
 
 
-def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator | None = None) -> Scores:
+def scores_of(
+    folder: Path,
+    task: Task,
+    splits: Splits,
+    accelerator: Accelerator | None = None,
+    *,
+    progress: Callable[[str], Bar] = lambda _: iter,
+) -> Scores:
     """Compute the metrics of a teacher or a quantized network on dev rows.
+
+    ``progress``: returns a progress bar with the given title.
 
     Raises:
         InputError: it has other outputs than the task, or in another order.
@@ -106,7 +120,7 @@ def scores_of(folder: Path, task: Task, splits: Splits, accelerator: Accelerator
     is_quantized = _config(folder).get("model_type") == MatterhornConfig.model_type
     network = read_network(folder) if is_quantized else load_teacher(folder, task)
     logits = {split: predict(network, tokens, accelerator).numpy() for split, tokens in splits.items()}
-    low, high = interval(task, logits["dev"], splits["dev"].labels)
+    low, high = interval(task, logits["dev"], splits["dev"].labels, progress=progress("interval"))
     found = {split: compute_metrics(task, own, splits[split].labels) for split, own in logits.items()}
     return Scores(metrics=both(found), low=low, high=high)
 

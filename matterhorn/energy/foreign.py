@@ -161,7 +161,7 @@ def dense_words(
 
 def bill_encoder(
     config: str | Path,
-    chip: Chip | str = DEFAULT,
+    chip: Chip | str | Path = DEFAULT,
     tokens: int = PAPER_LENGTH,
     *,
     weight_bits: int | None = None,
@@ -175,7 +175,7 @@ def bill_encoder(
     Raises:
         InputError: also where the chip's mesh is too small.
     """
-    on = load(chip) if isinstance(chip, str) else chip
+    on = chip if isinstance(chip, Chip) else load(chip)
     side = Side.of(*encoder_of(config, tokens, weight_bits=weight_bits, activation_bits=activation_bits), on)
     bills = [side.bill(with_value(on, "weights.reuse", tokens), kind) for kind in hardware_of(on)]
     return min(bills, key=lambda bill: bill.total), side.dense_j(on)

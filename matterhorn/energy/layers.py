@@ -162,7 +162,7 @@ def bill_layers(
     >>> bill_layers(rows, chip="loihi").hardware
     'digital'
     """
-    on, layers = load(chip) if isinstance(chip, str) else chip, layers_of(rows, file)
+    on, layers = chip if isinstance(chip, Chip) else load(chip), layers_of(rows, file)
     windows = max(layer.vectors for layer in layers) + len(layers) - 1
     kinds = hardware_of(on) if hardware is None else (hardware,)
     bills = [bill_windows(layers, windows, on, place_layers(layers, on, kind)) for kind in kinds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load(name: str, overrides: Sequence[str] = ()) -> Chip:
+def load(name: str | Path, overrides: Sequence[str] = ()) -> Chip:
     """Load a chip by name or by the path of a YAML file, then apply overrides such as ``noc.hop.energy=1 pJ``.
 
     Raises:
@@ -53,14 +54,17 @@ def with_value(part: Part, key: str, si: float | NDArray[np.float64]) -> Part:
     return part.model_copy(update={first: inner.model_copy(update={"value": si / si_factor(inner.unit)[0]})})
 
 
-def _locate(name: str) -> Path:
+def _locate(name: str | Path) -> Path:
+    cure = f"give one of {', '.join(shipped())}, or a .yaml file"
+    if not isinstance(name, (str, Path)):
+        raise InputError(f"a {type(name).__name__}, no chip", field="chip", cure=cure)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
+        if not isfile(path):  # (also where the name is too long for the system)
             raise InputError("no such chip file", file=path, cure="give the path of a YAML file")
         return path
-    if name not in shipped():
-        raise InputError(f"no chip {name!r}", field="chip", cure=f"give one of {', '.join(shipped())}, or a .yaml file")
+    if str(name) not in shipped():
+        raise InputError(f"no chip {str(name)!r}", field="chip", cure=cure)
     return SHIPPED / f"{name}.yaml"
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import InputError
 from ..topology import Site
@@ -144,7 +144,13 @@ def hardware_of(chip: Chip) -> tuple[Hardware, ...]:
 
 
 def geometry(chip: Chip, hardware: Hardware) -> Geometry:
-    """Geometry of the tiles that hold static weights."""
+    """Geometry of the tiles that hold static weights.
+
+    Raises:
+        InputError: there is no such hardware, or the chip has none of it.
+    """
+    if hardware not in get_args(Hardware):
+        raise InputError(f"no hardware {hardware!r}", field="hardware", cure=f"give {' or '.join(get_args(Hardware))}")
     part = chip.core if hardware == "digital" else chip.msu
     if part is None:
         raise InputError(f"{chip.name} has no synapse unit", field="msu", cure="choose another chip, or add msu to it")

@@ -39,7 +39,7 @@ def map_trace(trace: Trace, chip: Chip, hardware: Hardware) -> Mapping:
     return place(recode(trace, CODINGS[0]), chip, hardware, max(trace.lengths))
 
 
-def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = None) -> Bill:
+def bill(trace: Trace, chip: Chip | str | Path = DEFAULT, hardware: Hardware | None = None) -> Bill:
     """Compute what a run costs on a chip, from the counts in its trace.
 
     Args:
@@ -53,8 +53,8 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
         Energy in J by connection and category, time in s and area in m². Print it for a summary per sentence.
 
     Raises:
-        InputError: ``trace`` is not a trace; the chip is unknown, lacks such hardware or has too small a mesh; or the
-            capacitors of its synapse units cannot hold the network's potentials.
+        InputError: ``trace`` is not a trace; the chip or the hardware is unknown; the chip lacks such hardware or has
+            too small a mesh; or the capacitors of its synapse units cannot hold the network's potentials.
 
     Example:
 
@@ -66,7 +66,7 @@ def bill(trace: Trace, chip: Chip | str = DEFAULT, hardware: Hardware | None = N
     """
     if not isinstance(trace, Trace):
         raise InputError("no trace", field="trace", cure="call the engine with trace=True")
-    on = load(chip) if isinstance(chip, str) else chip
+    on = chip if isinstance(chip, Chip) else load(chip)
     kind, counted = hardware or hardware_of(on)[-1], as_traced(trace)
     if kind == "msu":
         check_capacitors(counted, on)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, QuantizedLinear, quantize_int8
-from ..nn.digital import exp_table
+from ..nn.digital import FixedDigitalLinear, exp_table
 from ..program import Program
 from ..program.parts import REACH
 from ..program.text import read_tokenizer
@@ -63,8 +63,8 @@ def convert(
         The program. :func:`matterhorn.verify` checks it against the network.
 
     Raises:
-        InputError: the network is not calibrated, its potentials could exceed their range, or the number of labels is
-            not that of its outputs.
+        InputError: ``network`` is not a quantized network, or one with fixed weights; it is not calibrated, its
+            potentials could exceed their range, or the number of labels is not that of its outputs.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -75,6 +75,12 @@ def convert(
     >>> program.blocks[0].connections["query"].weights.shape, program.labels
     ((16, 16), ('no', 'yes'))
     """
+    if not hasattr(network, "check_calibrated"):
+        problem = f"a {type(network).__name__}, no quantized network"
+        raise InputError(problem, field="network", cure="give what matterhorn.quantize or distill returned")
+    if isinstance(network.classifier, FixedDigitalLinear):
+        cure = "save the program itself, or give the network that was trained"
+        raise InputError("restored from a program, with fixed weights", field="network", cure=cure)
     network.check_calibrated()
     outputs, words = network.classifier.out_features, cast(Any, tokenizer)
     if labels is not None and len(labels) != outputs:

@@ -98,6 +98,9 @@ def find(name: str | Path) -> Path:
     Raises:
         InputError: there is no such model.
     """
+    cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
+    if not isinstance(name, (str, os.PathLike)):  # (a number would be an open file's)
+        raise InputError(f"no model (a {type(name).__name__})", field="model", cure=cure)
     if isinstance(name, str) and (place := named(name)):
         if (Path(name) / CONFIG_FILE).is_file() and not Path(name).samefile(place):
             text = f"{name!r} is the model in {place}; the folder of this name is './{name}'"
@@ -107,7 +110,6 @@ def find(name: str | Path) -> Path:
         return Path(name)
     if isinstance(name, str) and is_remote(name):
         return fetch(name)
-    cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
     raise InputError(f"no model {str(name)!r}", field="model", cure=cure)
 
 
@@ -145,6 +147,8 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
         InputError: there is no such program; its hash is not ``hash``; or a file is missing, truncated, altered, not
             listed in the manifest, or of another format version.
     """
+    if not (hash is None or isinstance(hash, str)):
+        raise InputError(f"a {type(hash).__name__}, no text", field="hash", cure='give its digits in quotes: hash="…"')
     folder = find(name)
     program = unmixed(folder, lambda: _load(folder))
     if hash is not None and (len(hash) < SHORTEST or not program.hash.startswith(hash.lower())):

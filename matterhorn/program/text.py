@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -69,9 +69,10 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
     Raises:
         InputError: there is no text, or one is not a text or is empty.
     """
-    if not isinstance(texts, Iterable):
-        raise InputError(f"no texts ({texts!r})", field="texts", cure="give a sentence, or a list of them")
-    listed: list[Text] = [texts] if isinstance(texts, str) else list(texts)
+    cure = "give a sentence, or a list of them"
+    if isinstance(texts, Mapping):
+        raise InputError(f"no texts (a {type(texts).__name__})", field="texts", cure=cure)
+    listed: list[Text] = [texts] if isinstance(texts, str) else list(iterated(texts, "texts", cure))
     if not listed:
         raise InputError("no texts", field="texts", cure="give at least one")
     for number, text in enumerate(listed, 1):
@@ -84,6 +85,18 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
     return listed
 
 
+def iterated(given: Any, name: str, cure: str) -> Iterator[Any]:
+    """Return an iterator over an argument, which is called ``name``.
+
+    Raises:
+        InputError: it holds nothing to iterate over, as a number and an array without axes do not.
+    """
+    try:
+        return iter(given)
+    except TypeError as error:
+        raise InputError(f"no {name} ({given!r})", field=name, cure=cure) from error
+
+
 def batches_of(given: Any) -> list[dict[str, Any]]:
     """Return padded batches, or a single one, in the form that an encoder takes.
 
@@ -94,9 +107,10 @@ def batches_of(given: Any) -> list[dict[str, Any]]:
         InputError: these are not batches; or one is not a mapping with ``input_ids``, or has arrays of different
             shapes.
     """
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes)):
         raise InputError(f"no batches ({given!r})", field="batches", cure=_BATCHES)
-    return [_batch(one, number) for number, one in enumerate([given] if isinstance(given, Mapping) else given, 1)]
+    several = [given] if isinstance(given, Mapping) else iterated(given, "batches", _BATCHES)
+    return [_batch(one, number) for number, one in enumerate(several, 1)]
 
 
 _BATCHES = "give mappings with input_ids, as a tokenizer or program.encode(texts) makes them"

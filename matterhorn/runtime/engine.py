@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,8 @@ class Engine:
         chip: simulated chip that the program is written to (:class:`matterhorn.msu.ArrayBank`), for ``analog`` only.
 
     Raises:
-        InputError: the backend is unknown, it needs a chip or has no use for one, or ``threads`` is not 1 or more.
+        InputError: ``program`` is not one; the backend is unknown, it needs a chip or has no use for one; or
+            ``threads`` is not 1 or more.
     """
 
     def __init__(
@@ -105,6 +107,9 @@ class Engine:
         threads: int | None = None,
         chip: ArrayBank | None = None,
     ):
+        if not isinstance(program, Program):
+            what = repr(program) if isinstance(program, (str, Path)) else f"a {type(program).__name__}"
+            raise InputError(f"{what}, not a program", field="program", cure='give one, e.g. mh.load("sst2")')
         self.program, self.backend = program, backend_of(program, backend, chip)
         self.threads = threads_of(threads)
         looked_up = all(population.looked_up for block in program.blocks for population in block.populations.values())

@@ -13,7 +13,7 @@ from ..coding import encode
 from ..errors import InputError
 from ..program.parts import Population
 from ..program.program import Program
-from ..program.text import Encoded, Text, batches_of
+from ..program.text import Encoded, Text, batches_of, iterated
 from ..topology import Site
 from .backend import Levels, Slots
 from .engine import Engine
@@ -25,6 +25,8 @@ COMPARED = ("stepped", "exact", "events")
 """Backends that are compared by default. Without a reference, the others are compared with the first one."""
 BATCH = 32
 """Texts per batch."""
+_ROWS = "give texts, or batches as program.encode(texts) makes them"
+"""What can be verified."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -135,7 +137,7 @@ def verify(
 
 
 def _batches(program: Program, rows: Any) -> Iterable[Encoded]:
-    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(rows)
+    listed: list[Any] = [rows] if isinstance(rows, (str, Mapping)) else list(iterated(rows, "rows", _ROWS))
     if listed and not isinstance(listed[0], Mapping):
         return program.batches(listed, BATCH)
     return cast(list[Encoded], batches_of(listed))

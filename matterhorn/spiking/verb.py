@@ -201,7 +201,7 @@ def _spiked(
         "labels": plan.task.labels,
         "n": len(rows),
         "cut": rows.cut,
-        **scores(plan.task, rows, taught, ran.logits),
+        **scores(plan.task, rows, taught, ran.logits, progress("interval")),
         "agreement": found.agreement,
         "correlation": found.correlation,
         "divergence": found.divergence,
@@ -265,11 +265,13 @@ def billed(trace: Trace, chip: Chip) -> Bill:
         return make_bill(trace, chip=chip, hardware="digital")
 
 
-def scores(task: Task, rows: Tokens, taught: NDArray[Any], own: NDArray[Any]) -> dict[str, Any]:
+def scores(
+    task: Task, rows: Tokens, taught: NDArray[Any], own: NDArray[Any], progress: Progress = iter
+) -> dict[str, Any]:
     """Return the metric, its value for the program with an interval, and its value for the teacher."""
     labels = np.array(rows.labels)
     metrics, teacher = compute_metrics(task, own, labels), compute_metrics(task, taught, labels)
-    low, high = interval(task, own, labels)
+    low, high = interval(task, own, labels, progress=progress)
     main = task.metrics[0]
     return {
         "metric": main,

@@ -133,6 +133,17 @@ def test_a_table_of_memory():
     assert lines == [["32 sequences, 4096 tokens", "1", "", "", "events", "peak 239 MB, libraries 105 MB", "", "", ""]]
 
 
+def test_batches_that_are_longer_than_a_programs_positions_are_left_out_and_named(folder, monkeypatch):
+    kinds = {"sentences": (1,), "128 tokens": (8,)}
+    monkeypatch.setattr(bench, "FULL", bench.Plan(0, ("network",), kinds))
+    monkeypatch.setattr(bench.suite, "interleave", lambda *_, **__: {})
+    monkeypatch.setattr(bench.suite, "rows_of", lambda _, shape, *__, **___: [bench.Row("network", "events", shape)])
+    said: list[str] = []
+    rows = list(bench.run_plan(bench.FULL, folder, [1], said.append))
+    assert [row.shape["of"] for row in rows] == ["sentences"]
+    assert said[-1] == "no 128 tokens, 8 a batch: rows of 128 tokens, the program has 64 positions"
+
+
 def test_no_such_part():
     with pytest.raises(InputError, match="only: no part 'walk'; choose of network, base"):
         invoke("--only", "walk")

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from matterhorn.cli import app
+from matterhorn.cli.train import _figures
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.errors import InputError
 from matterhorn.models.latent import LATENTS_FILE
@@ -97,6 +98,21 @@ def test_what_is_a_program_already_is_not_published(tmp_path):
     small_program().save(tmp_path / "spiked")
     with pytest.raises(InputError, match="not a run of matterhorn train; upload it as it is"):
         publish(tmp_path / "spiked", tmp_path / "mine", "--glue-dir", tmp_path)
+
+
+def test_what_is_no_run_is_not_published(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "gone", tmp_path / "empty"):
+        with pytest.raises(InputError, match=f"^{place}: no recipe.yaml here; give the folder of a run"):
+            publish(place, tmp_path / "mine", "--glue-dir", tmp_path)
+
+
+def test_the_shares_that_are_told_are_those_of_the_network_that_is_kept(tmp_path):
+    history = [{"step": 40, "silent": 0.9, "quiet": 0.8, "joules": 2e-6}, {"step": 80, "silent": 0.5, "joules": 1e-6}]
+    progress = {"format": 2, "best": -0.5, "best_step": 40, "step": 80, "history": history, "done": True}
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / "state.json").write_text(json.dumps(progress))
+    assert _figures(tmp_path / "best") == ", silent 0.900, quiet 0.800, 2.00 µJ a sentence in training"
 
 
 def test_nothing_is_left_of_a_run_that_cannot_be_published(tmp_path, monkeypatch):

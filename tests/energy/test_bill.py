@@ -137,3 +137,19 @@ def test_a_code_with_larger_potentials_gets_larger_capacitors(base):
 def test_what_is_no_trace_is_not_billed(given):
     with pytest.raises(InputError, match="no trace; call the engine with trace=True"):
         bill(given)
+
+
+def test_what_is_no_hardware_and_no_chip_is_one_line(small, tmp_path):
+    for hardware in ("gpu", ["msu"]):
+        with pytest.raises(InputError, match=r"hardware: no hardware .*; give digital or msu"):
+            bill(small, hardware=hardware)
+    for chip, says in (
+        (None, "a NoneType, no chip"),
+        (5, "a int, no chip"),
+        ("a" * 5000 + ".yaml", "no such chip file"),
+    ):
+        with pytest.raises(InputError, match=says):
+            bill(small, chip)
+    own = tmp_path / "own.yaml"
+    own.write_text("inherits: rram-22nm\n")
+    assert bill(small, own).total == bill(small, str(own)).total == bill(small, "rram-22nm").total

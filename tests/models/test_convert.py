@@ -257,3 +257,13 @@ def test_a_tokenizer_of_another_kind_is_named():
     """As slow ones of Hugging Face are, which have no tokenizer of this library behind them."""
     with pytest.raises(InputError, match=r"tokenizer: a object; give a tokenizers\.Tokenizer"):
         convert(small_network(), tokenizer=object())
+
+
+def test_what_is_no_network_to_convert_is_one_line():
+    for other, says in (
+        (restore(small_program()), "restored from a program, with fixed weights; save the program itself"),
+        (None, "a NoneType, no quantized network; give what matterhorn.quantize or distill returned"),
+        (small_program(), "a Program, no quantized network"),
+    ):
+        with pytest.raises(InputError, match=f"network: {says}"):
+            convert(other)

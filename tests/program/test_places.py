@@ -42,6 +42,17 @@ def test_a_path_is_never_the_name_of_a_model(tmp_path, monkeypatch):
         assert find("sst2").parent != Path()
 
 
+def test_what_is_no_name_and_no_hash_is_one_line():
+    for name in (None, 5, b"sst2", ["sst2"]):
+        with pytest.raises(InputError, match=r"model: no model \(a .*; give a folder or one of: "):
+            load(name)
+    with pytest.raises(InputError, match=r"no model 'mmm.* … .*give a folder or one of: "):
+        load("m" * 5000)
+    for number in (12345678, b"12345678"):
+        with pytest.raises(InputError, match=r'hash: a (int|bytes), no text; give its digits in quotes: hash="…"'):
+            load("sst2", hash=number)
+
+
 def test_among_the_models_themselves_nothing_is_said(monkeypatch):
     models = find("sst2").parent
     monkeypatch.chdir(models)

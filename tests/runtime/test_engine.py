@@ -130,6 +130,13 @@ def test_bad_engines_are_refused(program, arguments, message):
         Engine(program, **arguments)
 
 
+def test_what_is_no_program_is_one_line():
+    for other, says in (("my-snn", "'my-snn', not a program"), (None, "a NoneType, not a program")):
+        for ask in (Engine, lambda one: verify(one, ["a"])):
+            with pytest.raises(InputError, match=rf"program: {says}; give one, e\.g\. mh\.load"):
+                ask(other)
+
+
 def test_tensors_are_taken_as_arrays_are(program):
     batch = small_arrays()
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
@@ -262,12 +269,20 @@ def test_only_what_has_levels_is_compared_with(program):
 def test_what_is_no_text_is_refused_with_its_number(program):
     for texts, message in (
         (None, "texts: no texts"),
+        ({"a": 1}, r"texts: no texts \(a dict\)"),
+        (np.array("a"), "texts: no texts"),
         ([3], "text 1: no text"),
         (["a", ("a", "b", "c")], "text 2: no text"),
     ):
         for trace in (False, True):
             with pytest.raises(InputError, match=message):
                 Engine(program).classify(texts, trace=trace)
+
+
+def test_what_cannot_be_verified_is_one_line(program):
+    for rows in (None, 5, np.array("a")):
+        with pytest.raises(InputError, match=r"rows: no rows .*; give texts, or batches"):
+            verify(program, rows)
 
 
 def test_a_text_is_named_by_its_number_whatever_runs_together(program):

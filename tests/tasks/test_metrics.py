@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from matterhorn.tasks.metrics import compute_metrics, f1, interval, macro_f1, matthews, pearson, ranks, spearman, wilson
 from matterhorn.tasks.task import Task, get_task
+
+from ..tiny import lay_network
 
 
 def test_known_answers():
@@ -91,3 +96,20 @@ def test_the_bootstrap_shows_how_far_it_is():
         get_task("cola"), logits, labels, progress=lambda rounds: map(lambda own: seen.append(own), rounds)
     )
     assert len(seen) == 1000 and found == interval(get_task("cola"), logits, labels)
+
+
+def test_whoever_asks_for_an_interval_of_many_rows_sees_how_far_it_is(tmp_path, monkeypatch):
+    """The bootstrap of a teacher's or a network's scores, and of those that ``spike`` reports."""
+    from matterhorn.distill import score
+    from matterhorn.spiking import verb
+
+    seen, rows = [], SimpleNamespace(labels=[0, 1, 1, 0])
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    monkeypatch.setattr(score, "predict", lambda *_: logits)
+    folder = lay_network(tmp_path, "cola", 0)
+    score.scores_of(
+        folder, get_task("cola"), {"dev": rows}, progress=lambda title: lambda of: (seen.append(title), of)[1]
+    )
+    assert seen == ["interval"]
+    verb.scores(get_task("cola"), rows, logits.numpy(), logits.numpy(), lambda of: (seen.append(len(of)), of)[1])
+    assert seen == ["interval", 1000]
