@@ -218,7 +218,8 @@ def _spiked(
         "hash": program.hash,
         "diagnosis": asdict(found),
     }
-    write(folder, program, answer, report, bill, plan.task, run)
+    blocks = plan.teacher.model.config.num_hidden_layers
+    write(folder, program, answer, report, bill, plan.task, run, blocks)
     return Spiked(program, folder, answer)
 
 
