@@ -104,7 +104,7 @@ def test_units_that_hold_no_charge_are_refused(override, says):
 @pytest.mark.parametrize("override", ["noc.hop=1 pJ", "nothing", "noc.nothing=1 pJ", "noc.hop.energy=much",
                                       "noc.hop.energy=1 V", "noc.hop.energy=-1 pJ", "noc.route=scenic"])  # fmt: skip
 def test_bad_overrides(override):
-    with pytest.raises(InputError, match="^--set"):
+    with pytest.raises(InputError, match=r"^--set"):
         load("rram-22nm", [override])
 
 

@@ -106,13 +106,13 @@ def test_without_a_batch_there_is_nothing_to_calibrate_on():
 
 def test_what_a_network_or_its_teacher_has_no_embedding_for_is_refused():
     network, far = quantize(small_bert()), {"input_ids": [[2, 199, 200]]}
-    with pytest.raises(InputError, match="^network: token 200, outside its vocabulary of 200; use its own tokenizer"):
+    with pytest.raises(InputError, match=r"^network: token 200, outside its vocabulary of 200; use its own tokenizer"):
         calibrate(network, far)
-    with pytest.raises(InputError, match="^network: token -1, outside"):
+    with pytest.raises(InputError, match=r"^network: token -1, outside"):
         calibrate(network, {"input_ids": [[2, -1]]})
-    with pytest.raises(InputError, match="^teacher: token 199, outside its vocabulary of 100"):
+    with pytest.raises(InputError, match=r"^teacher: token 199, outside its vocabulary of 100"):
         calibrate(network, {"input_ids": [[2, 199]]}, teacher=small_bert(vocabulary=100))
-    with pytest.raises(InputError, match="^network: a row of 65 tokens; give at most 64"):
+    with pytest.raises(InputError, match=r"^network: a row of 65 tokens; give at most 64"):
         calibrate(network, {"input_ids": [[2] * 65]})
 
 
