@@ -110,10 +110,10 @@ def within(dimension: str, low: float, high: float) -> AfterValidator:
             raise ValueError(f"unit {quantity.unit!r} is not a unit of {dimension}")
         for number in (quantity.value, quantity.low, quantity.high):
             if number is not None and not low <= number * factor <= high:
-                wrong = quantity.model_copy(update={"value": number}).text
-                raise ValueError(
-                    f"{wrong} is outside the allowed range {low / factor:g} … {high / factor:g} {quantity.unit}"
+                wrong, least, most = (
+                    quantity.model_copy(update={"value": own}) for own in (number, low / factor, high / factor)
                 )
+                raise ValueError(f"{wrong.text} is outside the allowed range {least.value:g} … {most.text}")
         return quantity
 
     return AfterValidator(check)

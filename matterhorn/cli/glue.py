@@ -101,9 +101,11 @@ def score(
     programs, own_teacher, own_quantized = _networks(folder, recipe.get("task"))
     chosen = rows.task_for(programs[0])
     others = teacher or own_teacher, quantized or own_quantized
+    teacher_blocks = None
     if any(others):
-        from ..distill.score import check_outputs
+        from ..distill.score import blocks_of, check_outputs
 
+        teacher_blocks = blocks_of(others[0]) if others[0] else None
         for place in filter(None, others):
             check_outputs(place, chosen)
     splits = rows.splits(programs[0], chosen)
@@ -120,6 +122,7 @@ def score(
         recipe=recipe,
         teacher=_scores(others[0], chosen, splits, accelerator),
         quantized=_scores(others[1], chosen, splits, accelerator),
+        teacher_blocks=teacher_blocks,
         rows=rows.written(chosen),
         **rows.about,
     )

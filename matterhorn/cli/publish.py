@@ -85,7 +85,7 @@ def publish(
 
 def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_rows: int | None) -> Result:
     """Score and verify a run's program, and score its teacher and its network without a dead zone."""
-    from ..distill.score import check_outputs, scores_of
+    from ..distill.score import blocks_of, check_outputs, scores_of
     from ..tasks.evaluate import evaluate
     from ..tasks.score import result_of, spiking_scores
 
@@ -113,6 +113,7 @@ def _scored(program: Program, finished: Finished, rows: Rows, name: str, verify_
         recipe=recipe.model_dump(mode="json"),
         teacher=teacher,
         quantized=quantized,
+        teacher_blocks=blocks_of(networks.teacher) if networks.teacher else None,
         rows=rows.written(task),
         **rows.about,
     )

@@ -14,11 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
+from ..models.encoders import encoder_of
 from ..msu import deviating, load_device
 from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
-from ..tasks.tokens import Tokens, tokenize
+from ..tasks.tokens import LENGTHS, Tokens, tokenize
 from .compare import TASK, with_likeness, with_strangers
 from .loop import Kept, check_tracker, run_phase, usual_rows
 from .loss import Distillation, Teacher
@@ -146,6 +147,7 @@ def _task_lesson(
     set_seed(recipe.seed)
     model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
     check_fits(start, model, recipe.network)
+    _check_lengths(recipe, model, given, select)
     model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
     settings, judge = recipe.teacher, by_metric(task)
     beside = Kept(tokenizer)
@@ -175,9 +177,11 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
         set_seed(recipe.seed)  # seed of the head, which the backbone does not have
         return load_classifier(locate(recipe.backbone))
 
+    apart = freeze(backbone())
+    _check_lengths(recipe, apart, learn, select)
     if recipe.teacher is None:
-        return Lesson(backbone, learn, select, by_hidden_error(freeze(backbone())), tokenizer)
-    task, place, apart = get_task(TASK), folder / "teacher", freeze(backbone())
+        return Lesson(backbone, learn, select, by_hidden_error(apart), tokenizer)
+    task, place = get_task(TASK), folder / "teacher"
     learn, held = with_strangers(learn, recipe.seed), with_likeness(with_strangers(select, recipe.seed), apart)
     if not is_done(place / "last"):
         set_seed(recipe.seed)
@@ -201,6 +205,19 @@ def _check_rows(learn: Tokens, select: Tokens, folder: Path) -> None:
     if not (len(learn) and len(select)):
         problem = f"{len(learn)} rows to learn from, {len(select)} to choose by"
         raise InputError(problem, file=folder, field="texts", cure="give more, five rows at least")
+
+
+def _check_lengths(recipe: Recipe, backbone: PreTrainedModel, *parts: Tokens) -> None:
+    """Check that a backbone has a position for every token of the rows, padded as the phases need them.
+
+    Raises:
+        InputError: it has not.
+    """
+    most = encoder_of(backbone).options(backbone)["max_position_embeddings"]
+    if any(phase.tokens for phase in (recipe.teacher, *recipe.phases) if phase):
+        most = max((length for length in LENGTHS if length <= most), default=most)
+    for part in parts:
+        part.check_length(most)
 
 
 def loss_of(

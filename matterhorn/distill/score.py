@@ -101,6 +101,13 @@ def check_outputs(folder: Path, task: Task) -> None:
         raise InputError(problem, file=folder / "config.json", field="id2label", cure="give the program's own teacher")
 
 
+def blocks_of(folder: Path) -> int | None:
+    """Number of blocks of a teacher, as its configuration says it. None: it does not."""
+    config = _config(folder)
+    blocks: int | None = config.get("num_hidden_layers", config.get("n_layers"))
+    return blocks
+
+
 def scores_of(
     folder: Path,
     task: Task,

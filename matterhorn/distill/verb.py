@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
-from ..models.watching import Batch, evaluating
+from ..models.watching import Batch, check_inputs, evaluating
 from ..program.text import batches_of
 from ..reading import validated
 from ..tasks.tokens import Tokens
@@ -86,7 +86,7 @@ def distill(
 
     Raises:
         InputError: the student is not calibrated, or its weights are fixed; there are no rows, or they are not batches;
-            the teacher has other sizes; or a setting is not possible.
+            the teacher has other sizes; a token or a position has no embedding; or a setting is not possible.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -121,6 +121,7 @@ def distill(
     learn = rows if isinstance(rows, Tokens) else as_tokens(rows)
     if not len(learn):
         raise InputError("no rows", field="rows", cure="give at least one")
+    check_inputs(student, teacher, learn.ids, "student")
     _train(student, teacher, learn, phase, seed)
     return student
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,9 +72,16 @@ def _locate(name: str | Path) -> Path:
 def _made(path: Path, plain: dict[str, Any], overrides: Sequence[str]) -> Chip:
     """Make a chip from the content of a file and the overrides."""
     plain.setdefault("name", path.stem)
+    if not overrides:
+        return validated(Chip, plain, path)
+    changed = deepcopy(plain)
     for override in overrides:
-        _set(plain, override)
-    return validated(Chip, plain, path)
+        _set(changed, override)
+    try:
+        return validated(Chip, changed, None)
+    except InputError as error:
+        validated(Chip, plain, path)  # a fault of the file itself is named as such
+        raise InputError(str(error), field="--set") from error
 
 
 def _inherited(path: Path, seen: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def enter(x, first, last, starts, bound_layout, bound_room):
             began = now(room.lists.spent)
             store(potentials, column, stored.limits, stored.bits, rows_of(flat, begin, rows, width))
             note(room.lists.spent, THRESHOLDS, began)
-    if own.cut and first == 0 and last > first:
+    if own.cut and first == 0:
         for begin in range(0, count, ROWS):
             rows = min(ROWS, count - begin)
             asking = rows_of(room.first, begin, rows, width)
@@ -216,7 +216,7 @@ def finish(x, first, last, asking, starts, firsts, places, bound_layout, bound_r
     keys, values = rows_of(room.keys, 0, tokens, width), rows_of(room.values, 0, tokens, width)
     stream, rows = x[first:last], asking
     if own.cut:
-        if first > 0 or last == first:
+        if first > 0:
             return 0
         stream, rows = rows_of(room.first, 0, count, width), firsts
     queries = rows_of(room.queries, first, stream.shape[0], width)

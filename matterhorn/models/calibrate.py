@@ -17,7 +17,7 @@ from ..nn.quantizers import Limit
 from ..program.text import batches_of
 from ..topology import FEEDS_WEIGHTS, Site
 from .quantized import QuantizedForSequenceClassification
-from .watching import Batch, evaluating, tensors, watching
+from .watching import Batch, check_inputs, evaluating, tensors, watching
 
 CANDIDATES = 40
 """Number of scales that are tried. The largest one covers all values; the smallest is a fiftieth of it, or a sixteenth
@@ -55,8 +55,8 @@ def calibrate(
             level. It makes a difference only with a dead zone. With a teacher it is ignored.
 
     Raises:
-        InputError: there is no batch; a batch has no ``input_ids``, or arrays of different shapes; or ``teacher`` is
-            given and the network was fitted or trained before.
+        InputError: there is no batch; a batch has no ``input_ids``, or arrays of different shapes; a token or a
+            position has no embedding; or ``teacher`` is given and the network was fitted or trained before.
 
     >>> from transformers import BertConfig, BertForSequenceClassification
     >>> from matterhorn.models import quantize
@@ -69,6 +69,7 @@ def calibrate(
     listed = batches_of(batches)
     if not listed:
         raise InputError("no batch", field="batches", cure="give at least one, of training rows")
+    check_inputs(network, teacher, (batch["input_ids"] for batch in listed))
     if teacher is not None:
         from .matching import match  # (imported late: it imports this module)
 

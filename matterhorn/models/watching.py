@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from ..errors import InputError
 from ..topology import Site
 
 Batch = Mapping[str, Tensor | NDArray[np.integer]]
@@ -50,6 +52,31 @@ def taken_by(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]
     config = getattr(model, "module", model).config
     left_out = {"labels"} if getattr(config, "type_vocab_size", 0) else {"labels", "token_type_ids"}
     return {name: values for name, values in batch.items() if name not in left_out}
+
+
+def check_inputs(
+    network: PreTrainedModel, teacher: PreTrainedModel | None, rows: Iterable[Tensor | ArrayLike], name: str = "network"
+) -> None:
+    """Check that a quantized network and its teacher have embeddings for all tokens of some rows.
+
+    Args:
+        rows: ``input_ids`` of rows, ``[L]``, or of batches, ``[batch, L]``.
+        name: what the network is called in errors.
+
+    Raises:
+        InputError: a number is outside a vocabulary, or a row is longer than the network reads.
+    """
+    lowest, highest, longest = 0, 0, 0
+    for row in map(torch.as_tensor, rows):
+        if row.numel():
+            lowest, highest = min(lowest, int(row.min())), max(highest, int(row.max()))
+            longest = max(longest, row.shape[-1])
+    for field, model in ((name, network), ("teacher", teacher)):
+        if model is not None and (lowest < 0 or highest >= model.config.vocab_size):
+            problem = f"token {lowest if lowest < 0 else highest}, outside its vocabulary of {model.config.vocab_size}"
+            raise InputError(problem, field=field, cure="use its own tokenizer")
+    if longest > (most := network.config.max_position_embeddings):
+        raise InputError(f"a row of {longest} tokens", field=name, cure=f"give at most {most}")
 
 
 def tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:

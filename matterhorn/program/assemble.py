@@ -209,16 +209,23 @@ def _weights(take: _Taker, name: str, kind: str, fan_out: int, fan_in: int) -> N
 
 
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
-    """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there)."""
-    code = source.code
+    """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there).
+
+    An offset by hand need not be what silence sends through the weights, so it is added as it is.
+    """
+    code, offset = source.code, np.abs(connection.offset.astype(np.int64))
     each = np.maximum(2 * code.unit * code.top, code.reach + np.abs(source.layout.constant.astype(np.int64)))
     sizes = np.abs(connection.weights.astype(np.int16))
-    if int(sizes.max()) * int(each.sum()) <= REACH:
+    if int(sizes.max()) * int(each.sum()) + int(offset.max()) <= REACH:
         return
     largest = int((sizes.astype(np.int64) @ each).max())
     if largest > REACH:
         cure = "use fewer activation or weight bits"
         raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)
+    largest = int((code.reach * sizes.sum(1, np.int64) + offset).max())
+    if largest > REACH:
+        problem = f"potentials up to {largest}, over {REACH}"
+        raise InputError(problem, field=f"{name}.offset", cure="convert again")
 
 
 def _store(take: _Taker, name: str, config: Config) -> Store:

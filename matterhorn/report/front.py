@@ -85,8 +85,10 @@ def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Poin
 
 def teacher_blocks(result: Result) -> int | None:
     """Number of blocks of a network's teacher if it has only some of them. None: it has all, or nobody knows."""
+    if not result.blocks or result.teacher_blocks:
+        return result.teacher_blocks
     shape = SHAPES.get(result.backbone or "")
-    return shape.layers if shape and result.blocks else None
+    return shape.layers if shape else None
 
 
 def _own(name: str, trace: Trace, result: Result, comparison: Comparison, chip: Chip) -> Point:

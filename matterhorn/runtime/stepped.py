@@ -79,7 +79,7 @@ def _head(
     asking, probabilities = _of(block.populations["queries"].layout, part), block.populations["probabilities"]
     scores = np.empty((len(queries), len(keys)), np.int32)
     integrate_steps(queries, asking, np.ascontiguousarray(keys.T), keys.astype(np.int32) @ asking.constant, scores)
-    probable = _probability_levels(scores + bias, block.softmax, probabilities)
+    probable = probability_levels(scores + bias, block.softmax, probabilities)
     telling = _of(probabilities.layout, np.zeros(len(keys), np.int64))  # one code for all keys
     context = np.empty((len(queries), values.shape[1]), np.int32)
     integrate_steps(
@@ -98,7 +98,7 @@ def _of(layout: CodeLayout, neurons: slice | NDArray[np.int64]) -> CodeLayout:
     )
 
 
-def _probability_levels(scores: Potentials, softmax: SoftmaxLayout, population: Population) -> Levels:
+def probability_levels(scores: Potentials, softmax: SoftmaxLayout, population: Population) -> Levels:
     """Softmax by table, division, quantizer: ``[rows, keys] → uint8``."""
     distance = np.minimum(scores.max(-1, keepdims=True) - scores, len(softmax.table) - 1)
     weights = softmax.table[distance]

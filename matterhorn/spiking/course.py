@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..distill.recipe import Distilling
 from ..distill.run import loss_of
 from ..distill.start import start_student
 from ..distill.state import is_done
-from ..distill.texts import join, vocabulary
+from ..distill.texts import join, unlike, vocabulary
 from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, calibrate, quantize
 from ..models.encoders import encoder_of
@@ -142,16 +142,26 @@ def phases_of(
     ]
 
 
-def distillation_rows(rows: Tokens, teacher: PreTrainedModel, tokenizer: Tokenizer, seed: int) -> Tokens:
-    """Return the training rows and rows made from them, without labels: crossed pairs, and all with words replaced."""
+def distillation_rows(
+    rows: Tokens,
+    teacher: PreTrainedModel,
+    tokenizer: Tokenizer,
+    seed: int,
+    *,
+    judging: Set[tuple[int, ...]] = frozenset(),
+) -> Tokens:
+    """Return the training rows and rows made from them, without labels: crossed pairs, and all with words replaced.
+
+    ``judging``: token numbers of the rows that are used to evaluate the student, which no row that is made may have.
+    """
     table = word_embeddings(teacher)
     parts = [rows]
     if any(map(any, rows.types)):
-        parts.append(rematch(rows, table, REMATCHED, seed))
+        parts.append(unlike(rematch(rows, table, REMATCHED, seed), judging))
     given = join(parts)
-    made = [*parts[1:], reword(given, table, vocabulary(tokenizer), REWORDED, seed)]
+    made = [*parts[1:], unlike(reword(given, table, vocabulary(tokenizer), REWORDED, seed), judging)]
     times = math.ceil(GIVEN_SHARE / (1 - GIVEN_SHARE) * sum(map(len, made)) / len(rows))
-    return join([*(times * [rows]), *made])
+    return join([*(max(1, times) * [rows]), *made])
 
 
 def calibrated(

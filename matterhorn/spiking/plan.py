@@ -70,8 +70,14 @@ class Plan:
         return [rows.batch(numbers) for numbers in sorted_batches(rows, self.settings.batch_size)]
 
     def tokens(self, rows: Examples) -> Tokens:
-        """Tokenize rows with the classifier's tokenizer."""
-        return tokenize(rows, self.teacher.tokenizer, self.task, self.settings.max_length)
+        """Tokenize rows with the classifier's tokenizer.
+
+        Raises:
+            InputError: a row is longer than the classifier reads.
+        """
+        tokens, model = tokenize(rows, self.teacher.tokenizer, self.task, self.settings.max_length), self.teacher.model
+        tokens.check_length(encoder_of(model).options(model)["max_position_embeddings"])
+        return tokens
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -218,7 +218,8 @@ def _spiked(
         "hash": program.hash,
         "diagnosis": asdict(found),
     }
-    write(folder, program, answer, report, bill, plan.task, run)
+    blocks = plan.teacher.model.config.num_hidden_layers
+    write(folder, program, answer, report, bill, plan.task, run, blocks)
     return Spiked(program, folder, answer)
 
 
@@ -230,9 +231,11 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
     own, held = hold_out(plan.train, held_out(len(plan.train)), settings.seed)
     if not len(own):  # few texts, each there many times
         own, held = plan.train, plan.train.subset([])
-    learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed)
+    select = plan.tokens(held)
+    judging = {tuple(ids) for part in (select, plan.tokens(plan.eval)) for ids in part.ids}
+    learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed, judging=judging)
     general = find_general(teacher, settings)
-    student = run_course(teacher, learn, plan.tokens(held), plan.task, settings, training, general, len(own))
+    student = run_course(teacher, learn, select, plan.task, settings, training, general, len(own))
     return student, general.name if general else "teacher"
 
 

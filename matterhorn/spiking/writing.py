@@ -31,12 +31,13 @@ def write(
     bill: Bill,
     task: Task,
     run: dict[str, Any],
+    teacher_blocks: int,
 ) -> None:
     """Write the folder, completely or not at all. ``run``: everything that the result depends on; ``model`` is the
-    teacher's hash.
+    teacher's hash. ``teacher_blocks``: how many the teacher has.
     """
     backbone = f"{answer['model']}@{run['model'][:12]}"
-    result = result_of(folder.name, program, answer, report, task, backbone)
+    result = result_of(folder.name, program, answer, report, task, backbone, teacher_blocks)
     beside = {
         ANSWER_FILE: json.dumps(answer | {"run": run}, indent=1) + "\n",
         RESULTS_FILE: result.as_json(),
@@ -61,7 +62,13 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def result_of(
-    name: str, program: Program, answer: dict[str, Any], report: Verification, task: Task, backbone: str
+    name: str,
+    program: Program,
+    answer: dict[str, Any],
+    report: Verification,
+    task: Task,
+    backbone: str,
+    teacher_blocks: int,
 ) -> Result:
     """Make the result file. ``backbone``: the teacher by name and hash, which keeps them apart in tables."""
     scores = SpikingScores(
@@ -88,6 +95,7 @@ def result_of(
         seed=answer["settings"]["seed"],
         quiet_target=answer["settings"]["quiet_share"],
         blocks=answer["settings"]["blocks"],
+        teacher_blocks=teacher_blocks if answer["settings"]["blocks"] else None,
         program=program.hash,
         teacher=Scores(metrics=answer["teacher_metrics"]),
         spiking=[scores],

@@ -17,7 +17,8 @@ from ..program.decision import check_classifier, decide, probabilities
 from ..program.files import KIND, read_config
 from ..program.text import check_letters, encodings, pad, reader
 from ..runtime import Engine
-from ..runtime.engine import BACKENDS, threads_of
+from ..runtime.engine import BACKENDS
+from ..runtime.threads import threads_of
 from ..storage import manifest_of
 from .task import check_texts
 

@@ -90,6 +90,8 @@ class Result(Strict):
     """Quiet share that it was trained to hold, if any."""
     blocks: tuple[int, ...] | None = None
     """Numbers of the teacher's blocks that it has, if not all."""
+    teacher_blocks: int | None = Field(default=None, gt=0)
+    """Number of the teacher's blocks, if it has only some of them and it is known."""
     program: str | None = None
     """Hash of the program, if the figures are of a single one."""
     teacher: Scores | None = None
@@ -128,6 +130,8 @@ class Result(Strict):
         allowed = self.metric_names
         if self.metric != allowed[0] and self.data is None and self.task in tasks():
             raise ValueError(f"metric: {self.metric!r}, but {self.task} is judged by {allowed[0]}")
+        if self.teacher_blocks and max(self.blocks or (0,)) >= self.teacher_blocks:
+            raise ValueError(f"teacher_blocks: {self.teacher_blocks}, but blocks are {list(self.blocks or ())}")
         places: dict[str, Scores | None] = {"teacher": self.teacher, "quantized": self.quantized}
         places |= {f"spiking.{i}": scores for i, scores in enumerate(self.spiking)}
         for place, scores in places.items():

@@ -81,6 +81,7 @@ def result_of(
     recipe: Mapping[str, Any],
     teacher: Scores | None = None,
     quantized: Scores | None = None,
+    teacher_blocks: int | None = None,
     split: str = "dev",
     limit: int | None = None,
     data: str | None = None,
@@ -92,10 +93,12 @@ def result_of(
         name: what the model is called. program: its hash, if it is one alone. n: rows that were scored, of ``split``;
             ``limit``: no more than so many of its first.
         recipe: as plain values, empty if it is not known: its backbone, seed and blocks, and targets of its last phase.
+        teacher_blocks: number of the teacher's blocks, if it is known.
         data: where the rows are from, if they are not the task's.
         rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
     """
     *_, last = recipe.get("phases") or [{}]
+    blocks = recipe.get("network", {}).get("blocks")
     cut = limit if limit == n else None  # with fewer rows than the limit, they are all there are
     return Result(
         task=task.name,
@@ -108,7 +111,8 @@ def result_of(
         seed=recipe.get("seed"),
         price=last.get("price"),
         quiet_target=last.get("quiet_share"),
-        blocks=recipe.get("network", {}).get("blocks"),
+        blocks=blocks,
+        teacher_blocks=teacher_blocks if blocks else None,
         program=program,
         teacher=teacher,
         quantized=quantized,

@@ -67,6 +67,17 @@ class Tokens:
         ids, types = ([own[i] for i in rows] for own in (self.ids, self.types))
         return replace(self, ids=ids, types=types, labels=[self.labels[i] for i in rows] if self.labels else [])
 
+    def check_length(self, most: int) -> None:
+        """Check that no row has more tokens than a network reads.
+
+        Raises:
+            InputError: one has.
+        """
+        longest = max(map(len, self.ids), default=0)
+        if longest > most:
+            problem = f"a row of {longest} tokens, where at most {most} can be read"
+            raise InputError(problem, field="max_length", cure=f"give at most {most}")
+
     def encoded(self, rows: list[int], length: int | None = None) -> Encoded:
         """Return some rows as padded int64 arrays ``input_ids``, ``attention_mask`` and ``token_type_ids``, ``[n,
         L]``.
@@ -123,11 +134,12 @@ def tokens_for(
     """Tokenize rows for a program, as :func:`tokenize` does.
 
     Raises:
-        InputError: the program has no tokenizer.
+        InputError: the program has no tokenizer, or a row is longer than it reads.
     """
     if program.tokenizer is None:
         raise InputError("no tokenizer", file=program.path, cure="give a program that was saved with its tokenizer")
     tokens = tokenize(examples, program.tokenizer, task, max_length, progress=progress)
+    tokens.check_length(program.config.max_position_embeddings)
     return replace(tokens, pad=program.config.pad_token_id)
 
 

@@ -123,6 +123,9 @@ def test_blocks_of_the_teacher_are_known_or_it_is_said_that_they_are_not(tmp_pat
     result.model_copy(update={"backbone": "mine", "blocks": (0, 2)}).save(tmp_path / "mine" / "results.json")
     blocks, notes = known_blocks(str(tmp_path / "mine"))
     assert blocks is None and "billed with all twelve" in notes["blocks"]
+    own = {"backbone": "mine", "blocks": (0, 2), "teacher_blocks": 8}
+    result.model_copy(update=own).save(tmp_path / "mine" / "results.json")
+    assert known_blocks(str(tmp_path / "mine")) == (8, {})
 
 
 def test_scores_on_other_rows_stand_beside_no_score_of_glue(own, tmp_path):

@@ -117,6 +117,10 @@ def test_a_teacher_and_a_network_without_a_dead_zone_can_be_given(tmp_path):
     glue("score", model, "--task", "rte", "--glue-dir", rows, "--output", output, *more)
     result = read_result(output)
     assert result.teacher and result.quantized and result.n == 6 and result.note == "only the first 6 rows"
+    assert result.teacher_blocks is None
+    (model / "recipe.yaml").write_text("task: rte\nnetwork: {blocks: [0]}\n")
+    glue("score", model, "--task", "rte", "--glue-dir", rows, "--output", output, *more)
+    assert (read_result(output).blocks, read_result(output).teacher_blocks) == ((0,), 2)
 
 
 def test_another_teacher_is_refused_before_any_work(tmp_path, monkeypatch):

@@ -126,6 +126,19 @@ def same_blocks(student, given, places):
         assert torch.equal(own.silent, given.populations()[Site(places[site.block], site.part)].silent), site
 
 
+@pytest.mark.parametrize(("tokens", "most"), [(None, 10), (64, 8)])
+@pytest.mark.parametrize("is_general", [False, True])
+def test_rows_longer_than_a_backbone_reads_are_refused_before_any_work(tmp_path, is_general, tokens, most):
+    """Padded rows too: batches of so many tokens are as long as one of few lengths."""
+    sized = {"tokens": tokens} if tokens else {}
+    alone = {"task": None, "teacher": None, "texts": ["rte"]} if is_general else {}
+    phase = PHASE | sized | ({"logit_weight": 0} if is_general else {})
+    path = lay_out(tmp_path, phases=[phase], **alone)
+    small_bert(vocabulary=len(WORDS), max_position_embeddings=10).save_pretrained(tmp_path / "backbone")
+    with pytest.raises(InputError, match=rf"max_length: a row of \d+ tokens, where at most {most} can be read"):
+        train(load_recipe(path), tmp_path / "run", tmp_path / "glue")
+
+
 def test_a_recipe_trains_one_and_refuses_what_its_teacher_has_not_before_any_work(tmp_path):
     few = PHASE | {"steps": 4, "evaluate_every": 2}
     short = {"teacher": PHASE | {"steps": 15}, "phases": [few, few | {"dead_zone": 1, "silent_share": 0.7}]}

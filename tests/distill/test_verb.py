@@ -90,6 +90,10 @@ def test_what_cannot_be_distilled_is_named():
         distill(student(), small_bert(), [], dead_zone=1)
     with pytest.raises(mh.InputError, match="batch 1: a str"):
         distill(student(), small_bert(), ["a text"], dead_zone=1)
+    with pytest.raises(mh.InputError, match="teacher: token 69, outside its vocabulary of 50"):
+        distill(student(), small_bert(vocabulary=50), ROWS, dead_zone=1)
+    with pytest.raises(mh.InputError, match="student: a row of 70 tokens; give at most 64"):
+        distill(student(), small_bert(), Tokens([[2] * 70], [[0] * 70], []), dead_zone=1)
 
 
 def test_the_verb_is_there_whatever_of_its_room_was_imported_before():

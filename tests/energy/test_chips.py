@@ -92,6 +92,7 @@ def test_bad_files_name_the_file_the_key_and_the_range(tmp_path, text, says):
         ("msu.swing=0.9 V", r"msu\.swing: 0\.9 V is above msu\.supply, 0\.8 V"),
         ("kv.size=0 bit", r"kv\.size: 0 bit is outside the allowed range 1 … "),
         ("core.rows=64.5", r"core\.rows: 64\.5 is no whole number"),
+        ("core.rows=0", r"core\.rows: 0 is outside the allowed range 1 … 1e\+06;"),
     ],
 )
 def test_units_that_hold_no_charge_are_refused(override, says):
@@ -103,8 +104,16 @@ def test_units_that_hold_no_charge_are_refused(override, says):
 @pytest.mark.parametrize("override", ["noc.hop=1 pJ", "nothing", "noc.nothing=1 pJ", "noc.hop.energy=much",
                                       "noc.hop.energy=1 V", "noc.hop.energy=-1 pJ", "noc.route=scenic"])  # fmt: skip
 def test_bad_overrides(override):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"^--set"):
         load("rram-22nm", [override])
+
+
+def test_a_file_at_fault_is_named_beside_an_override(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("value: 2", "value: -2"))
+    with pytest.raises(InputError, match=r"mine\.yaml: noc\.hop\.energy: -2 pJ"):
+        load(str(path), ["noc.route=counted"])
+    assert load(str(path), ["noc.hop.energy=2 pJ"]).noc.hop.energy.value == 2
 
 
 def test_rram_values_are_those_that_were_derived():

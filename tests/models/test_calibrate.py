@@ -104,6 +104,18 @@ def test_without_a_batch_there_is_nothing_to_calibrate_on():
         calibrate(quantize(small_bert()), ["a text"])
 
 
+def test_what_a_network_or_its_teacher_has_no_embedding_for_is_refused():
+    network, far = quantize(small_bert()), {"input_ids": [[2, 199, 200]]}
+    with pytest.raises(InputError, match=r"^network: token 200, outside its vocabulary of 200; use its own tokenizer"):
+        calibrate(network, far)
+    with pytest.raises(InputError, match=r"^network: token -1, outside"):
+        calibrate(network, {"input_ids": [[2, -1]]})
+    with pytest.raises(InputError, match=r"^teacher: token 199, outside its vocabulary of 100"):
+        calibrate(network, {"input_ids": [[2, 199]]}, teacher=small_bert(vocabulary=100))
+    with pytest.raises(InputError, match=r"^network: a row of 65 tokens; give at most 64"):
+        calibrate(network, {"input_ids": [[2] * 65]})
+
+
 def test_a_batch_alone_of_lists_and_with_labels_is_calibrated_on():
     lists = {name: values.tolist() for name, values in small_arrays().items()} | {"labels": [0] * 6}
     assert scales_of(quantize(small_bert(), batches=lists)) == scales_of(small_network())

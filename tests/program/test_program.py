@@ -159,6 +159,8 @@ SCALE = "embeddings.position_scale"
         ("blocks.0.values.thresholds", lambda values: values + np.int32(2**25), "not all from -16777215 to 16777216"),
         ("blocks.0.query.weights", lambda values: np.vstack([0 * values[:1], values[1:]]), "zeros, which one bit"),
         ("blocks.0.query.weights", lambda values: 2 * values, "not all from -1 to 1"),
+        ("blocks.0.query.offset", lambda values: values + np.int32(2**24), "potentials up to .*, over 16777215"),
+        ("blocks.1.ffn2.offset", lambda values: np.full_like(values, -(2**31)), "potentials up to .*, over 16777215"),
     ],
 )
 def test_arrays_that_no_folder_may_hold_are_named(program, name, change, said):

@@ -17,7 +17,7 @@ from matterhorn.runtime import Engine, SlotRecorder, verify
 from matterhorn.runtime.blocks import Blocks
 from matterhorn.runtime.engine import cut
 from matterhorn.runtime.sequences import Sequences
-from matterhorn.runtime.stepped import _probability_levels
+from matterhorn.runtime.stepped import probability_levels
 
 from ..networks import small_arrays, small_bert, small_network, small_program, small_tokenizer
 
@@ -238,7 +238,7 @@ def test_a_sum_just_above_a_power_of_two_is_divided_by_the_next_one_in_every_bac
     scores = np.array([[0] * 128 + [-1]], np.int32)
     softmax = SoftmaxLayout(table, np.zeros((1, 0), np.int32), np.float32(1 / 400), True)
     right = np.rint(weights / np.float32(2**22) * np.float32(400)).clip(0, population.code.top)
-    assert np.array_equal(_probability_levels(scores, softmax, population), right)
+    assert np.array_equal(probability_levels(scores, softmax, population), right)
 
 
 def test_the_code_that_answers_is_verified_too(program, monkeypatch):

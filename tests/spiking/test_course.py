@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,14 +13,23 @@ from matterhorn.distill.measure import predict
 from matterhorn.distill.teacher import load_classifier, locate
 from matterhorn.models import calibrate, quantize
 from matterhorn.models.general import general_encoders, write_general
-from matterhorn.spiking.course import GIVEN_SHARE, READINGS, begin, comparing, find_general, phases_of
+from matterhorn.spiking import course
+from matterhorn.spiking.course import (
+    GIVEN_SHARE,
+    READINGS,
+    begin,
+    comparing,
+    distillation_rows,
+    find_general,
+    phases_of,
+)
 from matterhorn.spiking.forecast import advice
 from matterhorn.spiking.plan import formats
 from matterhorn.spiking.settings import Settings
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
 
-from ..networks import small_batch, small_bert
+from ..networks import small_batch, small_bert, small_tokenizer
 
 ROWS = Tokens([[2, 5 + i, 9, 3, 7 + i % 11, 3] for i in range(96)], [[0, 0, 0, 0, 1, 1]] * 96, [])
 ASKED = Settings(weights="int4", kv_bits=4, dead_zone=2)
@@ -111,3 +121,15 @@ def test_an_encoder_that_compares_reads_the_given_rows_a_few_times_only():
     assert many.steps == pytest.approx(10 * few.steps, abs=10)
     (other,) = phases_of(Settings(dead_zone=2), find_general(teacher, Settings(dead_zone=2)), 500)
     assert other.steps is None and all(phase.steps is None for phase in phases_of(ASKED, None, 500))
+
+
+def test_no_row_that_is_made_is_one_that_the_student_is_judged_by(monkeypatch):
+    """Rematching the sentences of a data set restores some of its other pairs."""
+    monkeypatch.setattr(course, "REMATCHED", 40)
+    monkeypatch.setattr(course, "REWORDED", 40)
+    given = {tuple(row) for row in ROWS.ids}
+    learn = partial(distillation_rows, ROWS, small_bert(3), small_tokenizer(), 1)
+    made = {tuple(row) for row in learn().ids} - given
+    judging = set(sorted(made)[::3]) | {tuple(ROWS.ids[0])}
+    left = [tuple(row) for row in learn(judging=judging).ids]
+    assert len(made) > 40 and given <= {*left} and (judging - given).isdisjoint(left)

@@ -36,6 +36,13 @@ def labelled(plan: Plan) -> list[str]:
     return [plan.teacher.labels[int(number)].lower() for number in plan.eval.labels]
 
 
+def test_rows_longer_than_the_classifier_reads_are_refused(folder: Path) -> None:
+    (folder / "dev.csv").write_text("review,verdict\n" + "film " * 90 + ",bad\nfilm,good\n")
+    plan = make_plan(folder / "model", None, None, task=folder / "same.yaml")
+    with pytest.raises(InputError, match="max_length: a row of 92 tokens, where at most 64 can be read"):
+        plan.tokens(plan.eval)
+
+
 @pytest.mark.parametrize("name", ["same", "other", "none"])
 def test_labels_are_matched_by_name(folder: Path, name: str) -> None:
     """In whatever order a file lists them, as with columns named one by one."""

@@ -217,6 +217,7 @@ def test_with_fewer_blocks(tmp_path: Path, minutes: float) -> None:
     done = spike(model, *rows, output=tmp_path / "out", verify_rows=8, **settings)
     assert done.answer["verified"] and done.program.config.num_hidden_layers == 1
     assert done.answer["settings"]["blocks"] == [1]
+    assert json.loads((done.path / "results.json").read_text())["teacher_blocks"] == 2
     told = forecast(make_plan(model, *rows, **settings))
     assert told["kept_low"] is None and "with fewer blocks" in told["notes"][-1]
 

@@ -102,7 +102,10 @@ def test_a_result_says_what_ran():
     assert (result.price, result.quiet_target, scores.weights) == ("rram-22nm", 0.9, "int1")
     untold = result_of(TASK, "mine", 70, [scores], recipe={})
     assert (untold.seed, untold.price, untold.quiet_target, untold.blocks) == (None, None, None, None)
-    assert result.blocks == (0, 2)
+    assert (result.blocks, result.teacher_blocks) == ((0, 2), None)
+    known = result_of(TASK, "mine", 70, [scores], recipe=recipe, teacher_blocks=4)
+    assert known.teacher_blocks == 4
+    assert result_of(TASK, "mine", 70, [scores], recipe={}, teacher_blocks=4).teacher_blocks is None
     assert result.seed == 4 and result.backbone == "tiny" and "--model mine" in str(result.command)
     assert result.note == "only the first 70 rows" and result.format == 3
 

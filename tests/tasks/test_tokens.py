@@ -77,6 +77,10 @@ def test_a_program_without_a_tokenizer_says_so():
     bare = program.from_arrays(program.config, program.arrays(), labels=program.labels)
     with pytest.raises(InputError, match="no tokenizer"):
         tokens_for(bare, Examples([("a b",)], []), 8, task=PAIRS)
+    long = Examples([("a",), ("a " * 90,)], [])
+    assert max(map(len, tokens_for(program, long, 64, task=PAIRS).ids)) == 64
+    with pytest.raises(InputError, match="max_length: a row of 65 tokens, where at most 64 can be read; give at most"):
+        tokens_for(program, long, 65, task=PAIRS)
 
 
 @pytest.mark.parametrize("name", ["mrpc", "qnli", "cola"])
