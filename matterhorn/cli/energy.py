@@ -1,4 +1,4 @@
-"""``matterhorn energy``, ``compare`` and ``chips``: what a network costs, and on which chip."""
+"""``matterhorn energy`` and ``compare``: what a network costs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ UNKNOWN_BLOCKS = (
     "It has only some of its teacher's blocks. How many that has is not known here, so on the BERT-base shape it is "
     "billed with all twelve."
 )
-CHIPS_FORMAT = 2
-"""Version of the document that ``matterhorn chips --json`` prints. Version 2 moved chips under a key of their own."""
-
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help='Change a number of the chip, e.g. noc.hop.energy="1 pJ". Repeatable.')
 ]
@@ -281,22 +278,3 @@ def _named(traces: Sequence[Path], models: Sequence[str]) -> dict[str, Path]:
     stems = [path.name.removesuffix(TRACE_ENDING) for path in traces]
     taken = Counter([*stems, *models])
     return {stem if taken[stem] == 1 else str(path): path for stem, path in zip(stems, traces, strict=True)}
-
-
-@app.command("chips")
-def list_chips(
-    name: Annotated[str | None, typer.Argument(help="Chip to explain, number by number.")] = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """List the chips, or explain one: every number with its unit and source."""
-    from ..energy import load, shipped
-    from ..report.energy_table import print_chip, print_chips
-
-    chips = [load(name, overrides or ())] if name else [load(known) for known in shipped()]
-    if as_json:
-        print_json({"format": CHIPS_FORMAT, "chips": {c.name: c.model_dump(exclude_none=True) for c in chips}})
-    elif name:
-        print_chip(chips[0])
-    else:
-        print_chips(chips)

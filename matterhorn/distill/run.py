@@ -19,7 +19,7 @@ from ..msu import deviating, load_device
 from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
 from ..tasks.task import get_task
-from ..tasks.tokens import LENGTHS, Tokens, tokenize
+from ..tasks.tokens import PADDED_LENGTHS, Tokens, tokenize
 from .compare import TASK, with_likeness, with_strangers
 from .loop import Kept, check_tracker, run_phase, usual_rows
 from .loss import Distillation, Teacher
@@ -215,7 +215,7 @@ def _check_lengths(recipe: Recipe, backbone: PreTrainedModel, *parts: Tokens) ->
     """
     most = encoder_of(backbone).options(backbone)["max_position_embeddings"]
     if any(phase.tokens for phase in (recipe.teacher, *recipe.phases) if phase):
-        most = max((length for length in LENGTHS if length <= most), default=most)
+        most = max((length for length in PADDED_LENGTHS if length <= most), default=most)
     for part in parts:
         part.check_length(most)
 

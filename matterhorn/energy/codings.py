@@ -31,14 +31,14 @@ def masked(dead_zone: int, *, per_neuron: bool = False) -> Coding:
     return Coding(f"mttfs-k{dead_zone}{'-neuron' if per_neuron else ''}", "spike", dead_zone, True, per_neuron)
 
 
-WIDEST = 3
+WIDEST_ZONE = 3
 """Widest dead zone that every network is billed with."""
 
 CODINGS: tuple[Coding, ...] = (
     Coding("dense", "word"),
     Coding("rate", "train"),
     Coding("ttfs", "spike"),
-    *(masked(k, per_neuron=rows) for rows in (False, True) for k in range(WIDEST + 1)),
+    *(masked(k, per_neuron=rows) for rows in (False, True) for k in range(WIDEST_ZONE + 1)),
 )
 """The codes of the bill. They have one silent level per tensor, or with ``-neuron`` one per neuron."""
 

@@ -18,7 +18,7 @@ from ..units import engineering, si_factor
 from .activity import Activity, as_traced, quiet_share, recode, scaled, silent_share
 from .billing import Bill, make_bill
 from .chip import Chip
-from .codings import CODINGS, WIDEST, Coding, coding, masked
+from .codings import CODINGS, WIDEST_ZONE, Coding, coding, masked
 from .computing import largest_potential
 from .library import DEFAULT, load, with_value
 from .mapping import Hardware, Mapping, hardware_of, place
@@ -185,7 +185,7 @@ def own_coding(trace: Trace, *, per_neuron: bool | None = None) -> Coding:
 
 def codings_of(trace: Trace) -> tuple[Coding, ...]:
     """The usual codes, and wider dead zones up to that of the trace's network."""
-    zones = range(WIDEST + 1, own_coding(trace).dead_zone + 1)
+    zones = range(WIDEST_ZONE + 1, own_coding(trace).dead_zone + 1)
     return CODINGS + tuple(masked(k, per_neuron=rows) for k in zones for rows in (False, True))
 
 

@@ -22,7 +22,7 @@ from .rows import Examples
 from .tables import Progress
 from .task import Task
 
-LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512)
+PADDED_LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512)
 """Lengths to which :func:`even_batches` pads rows."""
 
 TOGETHER = 1024
@@ -165,7 +165,7 @@ def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50)
 
 
 def even_batches(tokens: Tokens, most: int, seed: int) -> list[tuple[list[int], int]]:
-    """One epoch of batches of few shapes in random order: rows, and the one of :data:`LENGTHS` to which they are
+    """One epoch of batches of few shapes in random order: rows, and the one of :data:`PADDED_LENGTHS` to which they are
     padded.
 
     All batches of a length have the same number of rows, ``most`` tokens in total. Rows that do not fill a batch join
@@ -176,7 +176,7 @@ def even_batches(tokens: Tokens, most: int, seed: int) -> list[tuple[list[int], 
     draw.shuffle(order)
     by_length: dict[int, list[int]] = defaultdict(list)
     for row in order:
-        by_length[LENGTHS[bisect_left(LENGTHS, len(tokens.ids[row]))]].append(row)
+        by_length[PADDED_LENGTHS[bisect_left(PADDED_LENGTHS, len(tokens.ids[row]))]].append(row)
     batches, left = [], list[int]()
     for length in sorted(by_length):
         rows, size = left + by_length[length], max(1, most // length)

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from matterhorn import Engine, load
 from matterhorn.cli.app import app
-from matterhorn.cli.energy import CHIPS_FORMAT, front_of, known_blocks, known_scores
+from matterhorn.cli.chips import CHIPS_FORMAT
+from matterhorn.cli.energy import front_of, known_blocks, known_scores
 from matterhorn.energy import load as load_chip
 from matterhorn.energy.answer import ENERGY_FORMAT
 from matterhorn.energy.study import COMPARISON_FORMAT

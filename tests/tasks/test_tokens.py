@@ -15,7 +15,7 @@ from matterhorn.program import find, load
 from matterhorn.tasks.rows import Examples, load_examples
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import (
-    LENGTHS,
+    PADDED_LENGTHS,
     Tokens,
     even_batches,
     shuffled_batches,
@@ -102,7 +102,7 @@ def test_even_batches_have_few_shapes_and_each_row_once(most):
     batches = even_batches(tokens, most, 7)
     assert batches == even_batches(tokens, most, 7) != even_batches(tokens, most, 8)
     sizes = {length: {len(own) for own, other in batches if other == length} for _, length in batches}
-    assert sizes == {length: {max(1, most // length)} for length in sizes} and sizes.keys() <= {*LENGTHS}
+    assert sizes == {length: {max(1, most // length)} for length in sizes} and sizes.keys() <= {*PADDED_LENGTHS}
     assert all(len(rows[i]) <= length for own, length in batches for i in own)
     last = max(sizes)
     seen = [i for own, _ in batches for i in own]
