@@ -127,8 +127,8 @@ def info(
         return print_json({"format": FORMAT, "models": rows})
     from ..report.tables import print_table
 
-    columns = ["name", "task", "blocks", "width", "weights", "dead zone", "trained for", "silent", "quiet", "sha256"]
-    print_table("models", columns, [[*list(r.values())[:6], r["trained_for"] or "–", *_brief(r)] for r in rows])
+    columns = ["name", "task", "size", "weights", "k", "trained for", "silent", "quiet", "sha256"]
+    print_table("models", columns, [_brief(row) for row in rows])
 
 
 def _line(name: str) -> dict[str, Any]:
@@ -161,10 +161,12 @@ def _trained_for(recipe: Path) -> str | None:
     return {"silent": "count alone"}.get(", ".join(held), ", ".join(held) or None)
 
 
-def _brief(line: dict[str, Any]) -> list[str]:
-    """Format the shares and the hash of a model for the table."""
-    shares = [line["silent_share"], line["quiet_share"]]
-    return [*("–" if share is None else f"{share:.3f}" for share in shares), line["sha256"][:12]]
+def _brief(line: dict[str, Any]) -> list[Any]:
+    """Format a model for the table, which 80 columns hold."""
+    size, shares = f"{line['blocks']} × {line['width']}", [line["silent_share"], line["quiet_share"]]
+    shown = ["–" if share is None else f"{share:.3f}" for share in shares]
+    formats = [line["weights"], line["dead_zone"], line["trained_for"] or "–"]
+    return [line["name"], line["task"], size, *formats, *shown, line["sha256"][:12]]
 
 
 def _describe_one(model: str, json: bool) -> None:
