@@ -28,6 +28,7 @@ UNKNOWN_BLOCKS = (
     "It has only some of its teacher's blocks. How many that has is not known here, so on the BERT-base shape it is "
     "billed with all twelve."
 )
+
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help='Change a number of the chip, e.g. noc.hop.energy="1 pJ". Repeatable.')
 ]

@@ -107,8 +107,7 @@ def _figures(best: Path) -> str:
     from ..distill.state import read_progress
     from ..units import engineering
 
-    progress = read_progress(best.parent / "last")
-    kept = next(one for one in progress.history if one["step"] == progress.best_step)
+    kept = read_progress(best.parent / "last").kept
     figures = [f"{share} {kept[share]:.3f}" for share in ("silent", "quiet") if share in kept]
     figures += [f"{engineering(kept['joules'])} a sentence in training"] if "joules" in kept else []
     return "".join(f", {one}" for one in figures)

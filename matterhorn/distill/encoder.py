@@ -30,8 +30,7 @@ def write_encoder(run: Path, folder: Path) -> None:
     recipe, phases = read_recipe(run / RECIPE_FILE), finished_phases(run)
     if recipe.task is not None or not phases:
         raise InputError("not a finished run without a task", file=run, cure="train a recipe without one first")
-    progress = read_progress(phases[-1] / "last")
-    kept = next(entry for entry in progress.history if entry["step"] == progress.best_step)
+    kept = read_progress(phases[-1] / "last").kept
     figures = {name: round(kept[name], 4) for name in TOLD if name in kept}
     about = {"backbone": recipe.backbone, "compares": recipe.teacher is not None, "figures": figures}
     write_general(read_network(phases[-1] / "best"), load_classifier(locate(recipe.backbone)), folder, about)

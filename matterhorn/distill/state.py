@@ -51,6 +51,11 @@ class Progress:
         if score > self.best:
             self.best, self.best_step = score, step
 
+    @property
+    def kept(self) -> dict[str, float]:
+        """Figures of the network that is kept."""
+        return next(figures for figures in self.history if figures["step"] == self.best_step)
+
 
 def save_state(
     folder: Path, parts: Mapping[str, Stateful], optimizer: torch.optim.Optimizer, progress: Progress
