@@ -16,19 +16,8 @@ from matterhorn.program.seal import seal
 from matterhorn.program.text import read_tokenizer
 from matterhorn.storage import Manifest, put_folder, read_manifest, sha256
 
-from ..networks import small_program, small_tokenizer
+from ..networks import small_tokenizer
 from .test_saving import other_words, with_arrays
-
-
-@pytest.fixture(scope="module")
-def program():
-    return small_program(k=2)
-
-
-@pytest.fixture
-def folder(program, tmp_path):
-    program.save(tmp_path / "own")
-    return tmp_path / "own"
 
 
 def edit(folder, **changes):

@@ -30,17 +30,6 @@ from ..networks import small_arrays, small_batch, small_bert, small_program, sma
 SHARED = "../shared/tables.safetensors"
 
 
-@pytest.fixture(scope="module")
-def program():
-    return small_program(k=2)
-
-
-@pytest.fixture
-def folder(program, tmp_path):
-    program.save(tmp_path / "own")
-    return tmp_path / "own"
-
-
 def with_arrays(program: Program, **changed: np.ndarray) -> Program:
     names = {name.replace("__", "."): value for name, value in changed.items()}
     about = {"labels": program.labels, "tokenizer": program.tokenizer}
