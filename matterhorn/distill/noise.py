@@ -12,7 +12,7 @@ from ..models import QuantizedForSequenceClassification
 from ..msu import Device, weight_deviation
 
 TURNS = 3
-"""Number of passes after which a connection is drawn anew. In each pass, one in so many connections is drawn, since
+"""Number of passes after which a connection is drawn anew. In each pass, a third of the connections is drawn, since
 drawing all of them would take as long as the training step.
 """
 

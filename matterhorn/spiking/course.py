@@ -78,7 +78,7 @@ SPREAD_ROWS, TINY = 64, 1e-6
 
 def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder | None:
     """Find the task-free encoder of a teacher's backbone that has the requested formats. None: there is none."""
-    asked = {"weights": settings.weights, "kv_bits": settings.kv_bits, "dead_zone": settings.dead_zone}
+    asked = {name: getattr(settings, name) for name in ("weights", "activation_bits", "kv_bits", "dead_zone")}
     for encoder in general_encoders():
         if all(encoder.options.get(name) == value for name, value in asked.items()) and encoder.is_of(teacher):
             return encoder

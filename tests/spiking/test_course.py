@@ -56,6 +56,7 @@ def test_the_encoder_has_the_formats_that_are_asked_for():
         found = find_general(teacher, settings)
         assert found is not None and found.name == name
     assert find_general(teacher, Settings(dead_zone=3)) is None
+    assert find_general(teacher, Settings(dead_zone=2, activation_bits=3)) is None
     assert find_general(small_bert(3, seed=1), ASKED) is None
 
 
