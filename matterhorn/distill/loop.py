@@ -32,7 +32,7 @@ from .steps import Descent, Loss, Steps, adam
 HELD_AND_LEARNED = (("divergence", "learned"), ("hidden_error", "hidden"))
 """Pairs of figures that tell whether training stalls: one on held-out rows, and the same on training rows."""
 
-STALLED = "no progress on held-out rows in {} evaluations, while the training loss still fell: add rows, not steps"
+STALLED = "no progress on held-out rows in {} evaluations, while training still improved: add rows, not steps"
 
 SHORTEST_STEP = 1e-5
 """Lower bound in seconds for the time of a step, as measured time in float32 may not advance within a short step."""
