@@ -70,13 +70,12 @@ def course(
     resume. Exit code 1 if not all recipes were completed.
     """
     _prepare(threads)
-    from ..distill.course import load_course, run_course
+    from ..distill.course import load_course, price_course, run_course
     from ..distill.recipe import full_name
 
     recipes = load_course(name)
     if price:
-        held = {own: recipe.priced(price) for own, recipe in recipes.items() if any(p.holds for p in recipe.phases)}
-        recipes = recipes | held
+        recipes = price_course(recipes, price)
     place = output or Path("runs") / (Path(name).stem if Path(name).suffix else Path(full_name(name)).parent)
     is_first = os.environ.get("RANK", "0") == "0"
     tell = partial(say, err=True) if is_first else len

@@ -1,7 +1,7 @@
 """Train a teacher that compares two texts, without labels.
 
-The backbone was made to embed sentences one by one. The new teacher reads both texts of a pair at once. It learns to
-predict the similarity of the mean states that the backbone computes for each text alone.
+The backbone embeds sentences one by one. The new teacher reads both texts of a pair at once, and learns to predict the
+similarity of the mean states that the backbone computes for each text alone.
 
 MiniLM-L6 learned this from 6,000 pairs to a correlation of 0.93 in six minutes on one core. It then rated the
 similarity of pairs of STS-B as well as a classifier trained on 500 labeled ones (docs/trials.md).
@@ -74,13 +74,13 @@ def with_likeness(rows: Tokens, backbone: PreTrainedModel) -> Tokens:
 
 
 def _ended_once(ids: list[int]) -> list[int]:
-    """A first sentence without the second of two separators, which RoBERTa puts between sentences."""
+    """Drop the second of two separators at the end of a first sentence, as RoBERTa has two between sentences."""
     return ids[:-1] if len(ids) > 2 and ids[-1] == ids[-2] else ids
 
 
 @torch.no_grad()
 def embeddings(backbone: PreTrainedModel, rows: Tokens) -> Tensor:
-    """Mean of a backbone's last states over each row's tokens, ``[rows, width]``."""
+    """Compute the mean of a backbone's last states over each row's tokens, ``[rows, width]``."""
     alone = replace(rows, types=[[0] * len(ids) for ids in rows.ids], labels=[])
     found = torch.zeros(len(rows), backbone.config.hidden_size)
     with evaluating(backbone):

@@ -12,7 +12,7 @@ import torch
 from ..errors import InputError
 from ..reading import read_yaml, validated
 from .provenance import about_run
-from .recipe import Recipe, full_name, load_recipe
+from .recipe import TARGET_CURE, Recipe, full_name, load_recipe
 from .run import train
 from .start import find_start, finished_phases
 
@@ -54,12 +54,14 @@ def load_course(name: str | Path) -> Course:
 
 
 def _leading_to(name: str) -> Course:
+    """Return all recipes that a shipped recipe starts from, and itself, in order."""
     recipe = load_recipe(name)
     before = _leading_to(recipe.start) if isinstance(recipe.start, str) else {}
     return before | {Path(name).name: recipe}
 
 
 def _recipe(value: Any, common: dict[str, Any], path: Path, name: str) -> Recipe:
+    """Make the recipe ``name`` of the course in a file from its value there."""
     if isinstance(value, dict):
         try:
             return validated(Recipe, common | value, path, "mend it")
@@ -68,8 +70,20 @@ def _recipe(value: Any, common: dict[str, Any], path: Path, name: str) -> Recipe
             raise InputError(error.problem, file=path, field=field, cure=error.cure) from error
     if not isinstance(value, str):
         raise InputError("not a recipe", file=path, field=f"recipes.{name}", cure="give settings, or a recipe's name")
-    beside = path.parent / value
-    return load_recipe(beside if beside.is_file() else value)
+    file = path.parent / value
+    return load_recipe(file if file.is_file() else value)
+
+
+def price_course(course: Course, chip: str) -> Course:
+    """Return a course with all recipes priced on a chip that can be priced (:meth:`.recipe.Recipe.priced`).
+
+    Raises:
+        InputError: no recipe can.
+    """
+    priced = {name: recipe.priced(chip) for name, recipe in course.items() if recipe.can_be_priced}
+    if not priced:
+        raise InputError("no phase of any recipe has a target and a dead zone", field="price", cure=TARGET_CURE)
+    return course | priced
 
 
 def check_course(course: Course, folder: Path) -> None:
@@ -107,6 +121,10 @@ def run_course(
     """Run all recipes in folders of their names inside ``folder``. An interrupted course is resumed.
 
     If a recipe cannot start or fails, a message says so, and the next one runs.
+
+    Args:
+        glue_dir, tracker, restart: as for :func:`~.run.train`.
+        say: called with messages about the progress of the course.
 
     Raises:
         InputError: before any work: the course is not possible (:func:`check_course`), or rows, sources or the backbone

@@ -17,8 +17,8 @@ from .start import RECIPE_FILE, finished_phases
 from .state import read_progress
 from .teacher import load_classifier, locate
 
-TOLD = ("silent", "quiet", "hidden_error", "cosine", "pearson")
-"""Figures of the network's evaluation that are stored, if there are any."""
+STORED_FIGURES = ("silent", "quiet", "hidden_error", "cosine", "pearson")
+"""Figures of the network's evaluation that are stored with the encoder, as far as there are any."""
 
 
 def write_encoder(run: Path, folder: Path) -> None:
@@ -31,7 +31,7 @@ def write_encoder(run: Path, folder: Path) -> None:
     if recipe.task is not None or not phases:
         raise InputError("not a finished run without a task", file=run, cure="train a recipe without one first")
     kept = read_progress(phases[-1] / "last").kept
-    figures = {name: round(kept[name], 4) for name in TOLD if name in kept}
+    figures = {name: round(kept[name], 4) for name in STORED_FIGURES if name in kept}
     about = {"backbone": recipe.backbone, "compares": recipe.teacher is not None, "figures": figures}
     write_general(read_network(phases[-1] / "best"), load_classifier(locate(recipe.backbone)), folder, about)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,33 +22,33 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..storage import put_folder
-from ..tasks.tokens import Tokens, even_batches, shuffled_batches
-from .measure import Flips, Measure, on_device
+from ..tasks.tokens import Tokens
+from .batches import ENDLESS, steps_of, token_batches
+from .measure import Flips, Measure
 from .recipe import EVALUATIONS, Phase
 from .state import Progress, Stateful, load_state, save_state
 from .steps import Descent, Loss, Steps, adam
 
-SIDES = (("divergence", "learned"), ("hidden_error", "hidden"))
-"""Figures on the held-out rows, and the same on training rows."""
+HELD_AND_LEARNED = (("divergence", "learned"), ("hidden_error", "hidden"))
+"""Pairs of figures that tell whether training stalls: one on held-out rows, and the same on training rows."""
 
-STALLED = "{} evaluations gained nothing on rows held out while training still fell: it wants rows, not steps"
+STALLED = "no progress on held-out rows in {} evaluations, while training still improved: add rows, not steps"
 
-ENDLESS = 2**31
-"""Number of steps of a phase that only the clock ends."""
-
-LARGEST_STEP = 4
-"""Times the usual rows that a step counts as at most, where scales follow what it sent."""
-
-BRIEFEST = 1e-5
-"""Minimum seconds of a step. Processes agree on the time in float32, which may not advance within one step."""
+SHORTEST_STEP = 1e-5
+"""Lower bound in seconds for the time of a step, as measured time in float32 may not advance within a short step."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is saved with a network: the tokenizer, and the parts of the loss that have a state, by name."""
+class Extras:
+    """What is saved in addition to a network.
+
+    Attributes:
+        tokenizer: saved with each network that is kept.
+        parts: parts of the loss that have a state, by name; saved in checkpoints.
+    """
 
     tokenizer: PreTrainedTokenizerBase | None = None
-    remembered: Mapping[str, Stateful] = field(default_factory=dict)
+    parts: Mapping[str, Stateful] = field(default_factory=dict)
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
         """Write a network and its tokenizer to a folder."""
@@ -58,14 +57,14 @@ class Kept:
             self.tokenizer.save_pretrained(folder)
 
 
-NOTHING = Kept()
+NO_EXTRAS = Extras()
 
 
 def begin(model: PreTrainedModel, phase: Phase, total: int, accelerator: Accelerator) -> Descent:
-    """Start a descent of ``total`` steps."""
+    """Prepare the training of a model in ``total`` steps."""
     running = get_ema_multi_avg_fn(phase.average)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=running) if phase.average else None
-    _leave_alone(model, torch.int16)
+    _exclude_from_ddp(model, torch.int16)
     return Descent(model, adam(model, phase), average, accelerator, total)
 
 
@@ -92,17 +91,26 @@ def run_phase(
     seed: int,
     *,
     tracker: str | None = None,
-    beside: Kept = NOTHING,
+    extras: Extras = NO_EXTRAS,
 ) -> Progress:
     """Train ``model`` in place. The weights that score best on ``selection`` are saved in ``folder/best``.
 
-    ``tracker``: see :func:`check_tracker`. ``beside``: what is saved with the network.
+    Args:
+        model: teacher or student.
+        loss: its loss.
+        measure: evaluates it on ``selection``.
+        train, selection: training rows, and held-out rows.
+        phase: settings.
+        folder: folder of the phase. It also gets the state from which the phase is resumed.
+        seed: seed of the order of rows.
+        tracker: see :func:`check_tracker`.
+        extras: what is saved in addition.
     """
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, log_with=tracker, project_dir=folder.parent / "logs")
     total = steps_of(train, phase, seed)
     descent = begin(model, phase, total, accelerator)
-    parts: dict[str, Stateful] = {"model": model, **beside.remembered}
+    parts: dict[str, Stateful] = {"model": model, **extras.parts}
     if descent.average is not None:
         parts["average"] = descent.average
     progress = load_state(folder / "last", parts, descent.optimizer)
@@ -111,7 +119,7 @@ def run_phase(
     descent.step, flips, began = progress.step, Flips(model), time.monotonic() - progress.seconds
     clock = Clock(progress.step, progress.seconds)
     batches = token_batches(train, phase, seed, progress.step, total, accelerator)
-    with _reported(accelerator, folder, phase), bar(descent, folder.name) as shown:
+    with _tracking(accelerator, folder, phase), bar(descent, folder.name) as shown:
         for steps in descend(descent, loss, batches, phase):
             spent = _agreed(time.monotonic() - began, phase, accelerator)
             if phase.minutes is not None:
@@ -128,9 +136,9 @@ def run_phase(
             progress.note(descent.step, spent, found.score, {**figures, **flips.since(model), **found.figures})
             accelerator.log(progress.history[-1], step=descent.step)
             if accelerator.is_main_process:
-                tell(progress.history, phase, folder.name)
+                print_evaluation(progress.history, phase, folder.name)
                 if progress.best_step == descent.step:
-                    put_folder(folder / "best", "network", partial(beside.save, descent.kept))
+                    put_folder(folder / "best", "network", partial(extras.save, descent.kept))
                 save_state(folder / "last", parts, descent.optimizer, progress)
             accelerator.wait_for_everyone()
             if progress.done:
@@ -153,16 +161,18 @@ def is_due(phase: Phase, step: int, since: float) -> bool:
 
 
 def stalls(history: Sequence[Mapping[str, float]], patience: int) -> bool:
-    """Whether training has just begun to stall.
+    """Whether training has begun to stall with the last evaluation (:func:`_is_stalled`)."""
+    return _is_stalled(history, patience) and not _is_stalled(history[:-1], patience)
 
-    The last ``patience`` evaluations showed no progress on the held-out rows, while the same figure still decreased on
-    training rows, which are thus being memorized.
+
+def _is_stalled(history: Sequence[Mapping[str, float]], patience: int) -> bool:
+    """Whether the last ``patience`` evaluations showed no progress on held-out rows, but still some on training rows.
+
+    Training rows are then being memorized.
     """
-    return _stands(history, patience) and not _stands(history[:-1], patience)
-
-
-def _stands(history: Sequence[Mapping[str, float]], patience: int) -> bool:
-    pair = next((names for names in SIDES if history and names[0] in history[-1] and names[1] in history[-1]), None)
+    pair = next(
+        (names for names in HELD_AND_LEARNED if history and names[0] in history[-1] and names[1] in history[-1]), None
+    )
     if pair is None or len(history) <= patience:
         return False
     held, learned = ([entry[name] for entry in history] for name in pair)
@@ -195,56 +205,14 @@ class Clock:
             self.began = step, spent
             return max(step + 1, round(self.step * seconds / self.seconds)) if self.step else ENDLESS
         each = (spent - self.began[1]) / (step - self.began[0])
-        return step + max(1, round((seconds - spent) / max(each, BRIEFEST)))
+        return step + max(1, round((seconds - spent) / max(each, SHORTEST_STEP)))
 
 
-def epoch_batches(train: Tokens, phase: Phase, seed: int) -> Iterable[tuple[list[int], int]]:
-    """Batches of one epoch of a phase: rows, and the length to which they are padded."""
-    if phase.tokens:
-        return even_batches(train, phase.tokens, seed)
-    return ((rows, max(len(train.ids[i]) for i in rows)) for rows in shuffled_batches(train, phase.batch_size, seed))
+def _exclude_from_ddp(model: nn.Module, dtype: torch.dtype) -> None:
+    """Exclude tensors of a type that gloo cannot send from DDP's synchronization.
 
-
-def steps_of(train: Tokens, phase: Phase, seed: int) -> int:
-    """Maximum number of steps of a phase; :data:`ENDLESS` if only the clock ends it."""
-    if phase.steps or phase.minutes:
-        return phase.steps or ENDLESS
-    epoch = len(even_batches(train, phase.tokens, seed)) if phase.tokens else math.ceil(len(train) / phase.batch_size)
-    return max(1, round(phase.epochs * epoch))
-
-
-def usual_rows(train: Tokens, phase: Phase, seed: int) -> float:
-    """Rows of a step that scales follow at their usual rate: ``batch_size``.
-
-    Steps of many tokens have more. They count as :data:`LARGEST_STEP` times the usual at most, so that tens of
-    thousands of tokens a step do not make scales overshoot. Steps of a few thousand tokens are not affected.
+    These are silent levels, which are the same in every process anyway.
     """
-    if not phase.tokens:
-        return phase.batch_size
-    batches = even_batches(train, phase.tokens, seed)
-    return max(phase.batch_size, sum(len(rows) for rows, _ in batches) / len(batches) / LARGEST_STEP)
-
-
-def token_batches(
-    train: Tokens, phase: Phase, seed: int, done: int, total: int, accelerator: Accelerator
-) -> Iterator[dict[str, Tensor]]:
-    """Yield this process's rows of the batches from step ``done`` to ``total``.
-
-    All rows of a batch together depend only on seed and epoch, not on the number of processes.
-    """
-    world, rank, step, epoch = accelerator.num_processes, accelerator.process_index, 0, 0
-    while step < total:
-        for rows, length in epoch_batches(train, phase, 1000 * seed + epoch):
-            if step >= total:
-                return
-            if step >= done:
-                yield on_device(train.batch(rows[rank::world] or rows[:1], length), accelerator.device)
-            step += 1
-        epoch += 1
-
-
-def _leave_alone(model: nn.Module, dtype: torch.dtype) -> None:
-    """Exclude tensors of a type that gloo cannot send (silent levels) from DDP's exchange. Every process has them."""
     names = [name for name, value in model.state_dict().items() if value.dtype == dtype]
     parallel = nn.parallel.DistributedDataParallel
     parallel._set_params_and_buffers_to_ignore_for_model(model, names)  # type: ignore[no-untyped-call]
@@ -262,8 +230,8 @@ def check_tracker(name: str | None) -> None:
 
 
 @contextmanager
-def _reported(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[None]:
-    """Context in which evaluations are reported to the requested tracker, if any."""
+def _tracking(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[None]:
+    """Context in which ``accelerator.log`` reports to the requested tracker, if any."""
     if accelerator.log_with:
         plain = {k: v for k, v in phase if isinstance(v, (int, float, str))}
         accelerator.init_trackers(folder.name, config=plain)
@@ -288,7 +256,7 @@ def show(shown: tqdm[Any], steps: Steps) -> None:
     shown.set_postfix({k: f"{v:.4g}" for k, v in steps.means().items()}, refresh=False)
 
 
-def tell(history: Sequence[Mapping[str, float]], phase: Phase, name: str) -> None:
+def print_evaluation(history: Sequence[Mapping[str, float]], phase: Phase, name: str) -> None:
     """Print the result of a phase's last evaluation, and a message when training has begun to stall."""
     line = " ".join(f"{k} {v:.4g}" if k != "step" else f"step {v}" for k, v in history[-1].items())
     tqdm.write(line, file=sys.stderr)

@@ -1,8 +1,8 @@
-"""The loss of a student: the distance of its answers and of its hidden states from its teacher's."""
+"""The loss of a student: the errors of its logits and of its hidden states against its teacher's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +15,13 @@ from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..nn import Events
 from ..topology import Site
-from .measure import Lesson, behind, embedding_cosines, hidden_error
+from .measure import TeacherOutput, embedding_cosines, hidden_error, states_at
 from .noise import Chips
 from .silence import Silence, counts, fixed, shares
 from .state import Stateful
 
-Teacher = Callable[[dict[str, Tensor]], Lesson]
-"""Batch → logits and hidden states."""
+Teacher = Callable[[dict[str, Tensor]], TeacherOutput]
+"""Maps a batch to the teacher's logits and hidden states."""
 
 
 @dataclass
@@ -64,19 +64,13 @@ class Distillation:
         if self.chips is not None:
             self.chips.draw()
         taught, states = self.teacher(batch)
-        states = behind(states, self.student.config.teacher_blocks)
+        states, kind = states_at(states, self.student.config.teacher_blocks), self.student.config.problem_type
         answer = model(**{k: v for k, v in batch.items() if k != "labels"}, output_hidden_states=True)
-        if answer.logits.shape[-1] != taught.shape[-1]:
-            problem = f"{taught.shape[-1]} outputs, where the student has {answer.logits.shape[-1]}"
-            raise InputError(problem, field="teacher", cure="give the classifier that the student was made of")
-        sizes, wanted = ((len(found), found[0].shape[-1]) for found in (states, answer.hidden_states[1:]))
-        if sizes != wanted:
-            problem = "{} blocks of {}".format(*sizes) + ", where the student has {} of {}".format(*wanted)
-            raise InputError(problem, field="teacher", cure="give the classifier that the student was made of")
+        _check_teacher(taught, states, answer.logits, answer.hidden_states[1:])
         present = batch["attention_mask"]
-        own = torch.stack([present[:, 0].sum(), present.sum()]).float()
-        rows, tokens = own / reduce(own, "mean")  # so that the mean over processes is that over all rows and tokens
-        logits = _of_logits(answer.logits.float(), taught.float(), self.student.config.problem_type) * rows
+        counted = torch.stack([present[:, 0].sum(), present.sum()]).float()
+        rows, tokens = counted / reduce(counted, "mean")  # weights of this process in the mean over all processes
+        logits = _logit_error(answer.logits.float(), taught.float(), kind) * rows
         hidden = hidden_error(answer.hidden_states[1:], states, present) * tokens
         loss = self.logit_weight * logits + self.hidden_weight * hidden
         if self.embedding_weight:
@@ -85,14 +79,14 @@ class Distillation:
         seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1])
         if self.silence is not None:
             self.silence.follow(answer.events, seen)
-        least = _of_logits(taught.float(), taught.float(), self.student.config.problem_type) * rows
+        least = _logit_error(taught.float(), taught.float(), kind) * rows
         figures = {"loss": loss, "hidden": hidden, "learned": logits - least, "silent": seen[0], "quiet": seen[1]}
         if self.prices is not None:
             figures["joules"] = self._joules(self.prices, answer.events)
         return loss, {name: value.detach() for name, value in figures.items()}
 
     def _joules(self, prices: Prices, events: Mapping[Site, Events]) -> Tensor:
-        """J of a mean sentence whose populations send as many events as in this pass."""
+        """Energy in J of a mean sentence at the densities of events in a pass."""
         sent, windows = counts(events)
         blocks = self.student.config.formats.num_hidden_layers
         each = tuple(prices.events[site.part] * prices.windows[site.part] / blocks for site in events)
@@ -101,12 +95,33 @@ class Distillation:
 
     @property
     def parts(self) -> dict[str, Stateful]:
-        """Parts with a state that lasts from pass to pass."""
+        """Parts with a state that lasts from pass to pass, by name."""
         named: dict[str, Stateful | None] = {"silence": self.silence, "chips": self.chips}
         return {name: part for name, part in named.items() if part is not None}
 
 
-def _of_logits(own: Tensor, taught: Tensor, problem_type: str | None) -> Tensor:
+def _check_teacher(taught: Tensor, states: Sequence[Tensor], logits: Tensor, own: Sequence[Tensor]) -> None:
+    """Check that a teacher has the outputs and hidden states that its student needs.
+
+    Args:
+        taught, states: logits and hidden states of the teacher.
+        logits, own: logits and hidden states of the student.
+
+    Raises:
+        InputError: it has others.
+    """
+    cure = "give the classifier that the student was made of"
+    if logits.shape[-1] != taught.shape[-1]:
+        problem = f"{taught.shape[-1]} outputs, where the student has {logits.shape[-1]}"
+        raise InputError(problem, field="teacher", cure=cure)
+    sizes, wanted = ((len(found), found[0].shape[-1]) for found in (states, own))
+    if sizes != wanted:
+        problem = "{} blocks of {}".format(*sizes) + ", where the student has {} of {}".format(*wanted)
+        raise InputError(problem, field="teacher", cure=cure)
+
+
+def _logit_error(own: Tensor, taught: Tensor, problem_type: str | None) -> Tensor:
+    """Return the error of the logits according to the problem type (:class:`Distillation`)."""
     if own.shape[-1] == 1 or problem_type == "regression":
         return F.mse_loss(own, taught)
     if problem_type == "multi_label_classification":

@@ -26,8 +26,8 @@ from ..tasks.tokens import Tokens, sorted_batches
 MEASURED_ROWS = 64
 """Rows per batch in evaluations."""
 
-Lesson = tuple[Tensor, tuple[Tensor, ...]]
-"""Logits ``[batch, outputs]`` and the hidden states after each block, ``[batch, L, width]`` each."""
+TeacherOutput = tuple[Tensor, tuple[Tensor, ...]]
+"""A teacher's logits ``[batch, outputs]``, and its hidden states after each block, ``[batch, L, width]`` each."""
 
 
 class Measured(NamedTuple):
@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 
 
 Measure = Callable[[PreTrainedModel, Tokens, Accelerator], Measured]
-"""Maps (model, rows, processes) to an evaluation."""
+"""Maps (model, rows, accelerator) to an evaluation. The accelerator's processes share the rows."""
 
 
 def on_device(batch: Mapping[str, NDArray[Any]], device: torch.device | str) -> dict[str, Tensor]:
@@ -46,15 +46,15 @@ def on_device(batch: Mapping[str, NDArray[Any]], device: torch.device | str) -> 
     return {name: torch.as_tensor(values).to(device) for name, values in batch.items()}
 
 
-def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> Lesson:
-    """Run a teacher on a batch, without its labels."""
+def ask(teacher: PreTrainedModel, batch: Mapping[str, Tensor]) -> TeacherOutput:
+    """Run a teacher on a batch without labels, and without gradients."""
     nn.Module.to(teacher, batch["input_ids"].device)
     with torch.no_grad():
         answer = teacher(**taken_by(teacher, batch), output_hidden_states=True)
     return answer.logits, answer.hidden_states[1:]
 
 
-def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Tensor, ...]:
+def states_at(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Tensor, ...]:
     """Select a teacher's hidden states at the blocks that a student has (None: all).
 
     Raises:
@@ -69,8 +69,9 @@ def behind(states: tuple[Tensor, ...], blocks: Sequence[int] | None) -> tuple[Te
 
 
 def predict(model: PreTrainedModel, tokens: Tokens, accelerator: Accelerator | None = None) -> Tensor:
-    """Compute logits float32 ``[rows, outputs]`` of a model in evaluation mode. With an accelerator, its processes
-    share the rows.
+    """Compute the logits of a model in evaluation mode, float32 ``[rows, outputs]``.
+
+    With an accelerator, its processes share the rows.
     """
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     logits = torch.zeros(len(tokens), model.config.num_labels or 1, device=model.device)
@@ -89,7 +90,7 @@ def metrics_of(
 
 
 def by_majority(task: Task, rows: Tokens) -> float:
-    """A task's main metric if every row gets the most frequent label; 0 for scores, as for any constant."""
+    """Return a task's main metric if every row gets the most frequent label; 0 if its labels are not single classes."""
     if task.kind != "single_label":
         return 0.0
     labels = np.array(rows.labels, dtype=np.int64)
@@ -108,9 +109,10 @@ def by_metric(task: Task) -> Measure:
 
 
 def by_divergence(task: Task, teacher: PreTrainedModel) -> Measure:
-    """Measure that selects a student by its divergence from its teacher on rows that it did not learn.
+    """Measure that selects a student by its divergence from its teacher on held-out rows.
 
-    The divergence uses all of an answer. It distinguishes students whose accuracy on a few hundred rows is equal.
+    The divergence takes all probabilities into account, so it distinguishes students whose accuracy on a few hundred
+    rows is equal.
     """
     taught: list[Tensor] = []
 
@@ -169,28 +171,29 @@ def embedding_cosines(own: Tensor, taught: Tensor, mask: Tensor) -> Tensor:
 
 
 def divergence(own: Tensor, taught: Tensor, kind: Kind = "single_label") -> float:
-    """Mean KL divergence of two sets of logits ``[rows, outputs]``, in nats; mean squared error for scores.
+    """Mean KL divergence of two sets of logits ``[rows, outputs]`` in nats, or for scores their mean squared error.
 
-    It is over the classes, or summed over labels that each hold or not.
+    For multiple labels, the divergences of all labels are added up.
     """
     if own.shape[-1] == 1 or kind == "regression":
         return float(F.mse_loss(own, taught))
     if kind == "multi_label":
-        sides = ((s * taught).sigmoid() * (F.logsigmoid(s * taught) - F.logsigmoid(s * own)) for s in (1, -1))
-        return float(sum(sides, start=torch.zeros_like(own)).sum(-1).mean())
+        terms = ((s * taught).sigmoid() * (F.logsigmoid(s * taught) - F.logsigmoid(s * own)) for s in (1, -1))
+        return float(sum(terms, start=torch.zeros_like(own)).sum(-1).mean())
     found = F.kl_div(own.log_softmax(-1), taught.log_softmax(-1), log_target=True, reduction="batchmean")
     return max(0.0, float(found))  # rounding may make it negative
 
 
 class Flips:
-    """Counts how many few-bit weights have changed. What a latent weight learns has an effect only once it flips."""
+    """Counts how many few-bit weights have changed. A change of a latent weight only has an effect once it flips."""
 
     def __init__(self, model: nn.Module):
         self.before = _integers(model)
 
     def since(self, model: nn.Module) -> dict[str, float]:
-        """Share of the few-bit weights that have changed since the last call, as a figure; empty for a network without
-        any.
+        """Return the share of few-bit weights that have changed since the last call, as a figure ``flipped``.
+
+        The result is empty if the network has no such weights.
         """
         now = _integers(model)
         changed = sum(int((a != b).sum()) for a, b in zip(now, self.before, strict=True))

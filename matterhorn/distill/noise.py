@@ -1,7 +1,4 @@
-"""Noise-aware training, so that the network does not depend on single cells of an array.
-
-In every pass, part of the arrays is drawn anew.
-"""
+"""Noise-aware training: weights deviate as the cells of an array do, so that the network tolerates deviations."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ from ..models import QuantizedForSequenceClassification
 from ..msu import Device, weight_deviation
 
 TURNS = 3
-"""Each connection is drawn anew every this many passes, in turn. To draw all of them in each pass would take as long
-as learning.
+"""Number of passes after which a connection is drawn anew. In each pass, a third of the connections is drawn, since
+drawing all of them would take as long as the training step.
 """
 
 
@@ -24,11 +21,11 @@ class Chips:
     """Draws the deviations that the cells of simulated chips add to the integer weights of every connection.
 
     Args:
-        network: its connections receive the deviations, in training only.
-        device: determines how far cells deviate (programming noise, stuck cells).
+        network: its connections get the deviations, which only affect training.
+        device: device of the cells, with programming noise and stuck cells.
         seed: seed of the sequence of chips.
-        renew: number of passes after which a whole chip is drawn from seed and pass alone. A run that is resumed at
-            such a pass sees the same chips as without the interruption.
+        renew: number of passes after which a whole chip is drawn, from the seed and the number of the pass alone. A run
+            that is resumed at such a pass sees the same chips as without the interruption.
     """
 
     def __init__(self, network: QuantizedForSequenceClassification, device: Device, seed: int, renew: int):
@@ -38,8 +35,11 @@ class Chips:
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Draw the next chip: a whole new one, or the previous one with every third connection drawn anew."""
-        whole = self.passes % self.renew == 0
+        """Draw the next chip: a whole new one, or the previous one with every third connection drawn anew.
+
+        The first chip of a resumed run is a whole one.
+        """
+        whole = self.passes % self.renew == 0 or self.connections[0].deviation is None
         if whole:
             self.generator = np.random.Generator(np.random.PCG64([self.seed, self.passes]))
         for number, connection in enumerate(self.connections):
@@ -54,5 +54,5 @@ class Chips:
         return {"passes": torch.tensor(self.passes)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state. This is exact after a multiple of ``renew`` passes."""
+        """Restore a state. After a multiple of ``renew`` passes, chips are the same as without the interruption."""
         self.passes = int(state["passes"])

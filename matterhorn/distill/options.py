@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ..errors import InputError
+from ..models.quantize import unknown_option
 from ..program import Config
 
 FORMATS = ("weights", "activation_bits", "kv_bits", "dead_zones", "silence_per", "levels_per", "activation", "digital")
-"""Number formats. The dead zone is set by the phases."""
+"""Number formats. The dead zone is a setting of the phases."""
 
 OPTIONS = (*FORMATS, "blocks")
 
@@ -23,8 +23,7 @@ def checked_options(options: dict[str, Any]) -> dict[str, Any]:
     """
     for name in options:
         if name not in OPTIONS:
-            near = [f"did you mean {own}? " for own in get_close_matches(name, OPTIONS, 1)]
-            raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(OPTIONS)}")
+            raise unknown_option(name, OPTIONS)
     blocks = options.get("blocks")
     if blocks is not None and not (isinstance(blocks, list) and all(type(number) is int for number in blocks)):
         raise InputError(f"{blocks!r}", field="blocks", cure="give a list of block numbers, e.g. [0, 1, 4, 5]")

@@ -23,10 +23,10 @@ from ..topology import TARGETS, Site
 from ..units import engineering
 from .recipe import Distilling
 from .silence import FEWEST
-from .silence import load as load_of
+from .silence import load as load_of_window
 
 PRICED_ROWS = 48
-"""Number of training rows to measure prices and worths on."""
+"""Maximum number of training rows on which prices and worths are measured."""
 
 FEW, MANY = 0.05, 0.2
 """Densities of a population's events between which its worth is measured."""
@@ -34,7 +34,7 @@ FEW, MANY = 0.05, 0.2
 LEAST_WORTH = 0.05
 """Lower bound of a worth, relative to the largest one.
 
-If more events, i.e. a smaller scale, only clip large values, no worth would be measured.
+The measured worth may be zero or negative, if a smaller scale clips more values than it distinguishes.
 """
 
 
@@ -62,8 +62,9 @@ def priced(phase: Distilling, student: QuantizedForSequenceClassification, batch
 
     def reached(densities: Mapping[str, float]) -> bool:
         shares = shares_of(student, densities, length)
-        dear = phase.joules is not None and found.sentence(densities) > phase.joules
-        return not dear and all(want is None or share >= want for want, share in zip(asked, shares, strict=True))
+        is_affordable = phase.joules is None or found.sentence(densities) <= phase.joules
+        pairs = zip(asked, shares, strict=True)
+        return is_affordable and all(wanted is None or share >= wanted for wanted, share in pairs)
 
     densities = spread(worths(student, rows), found, reached)
     densities = {name: max(FEWEST, share) for name, share in densities.items()}
@@ -89,7 +90,7 @@ def shares_of(
     """Return the silent and quiet share of sentences of ``length`` tokens, given densities of events."""
     shape = student.config.formats.shape
     sizes = {part: shape.windows(0, TARGETS[part][0], length) for part in densities}
-    loads = np.array([load_of(shape, site, length) for site in student.populations()])
+    loads = np.array([load_of_window(shape, site, length) for site in student.populations()])
     windows = loads * np.array([[sizes[site.part]] for site in student.populations()])
     sent = windows * np.array([[densities[site.part]] for site in student.populations()])
     silent, quiet = (1 - sent.sum(0) / windows.sum(0)).tolist()
@@ -100,8 +101,8 @@ def shares_of(
 def worths(student: QuantizedForSequenceClassification, batch: Mapping[str, Tensor]) -> dict[str, float]:
     """Measure what events of each population are worth.
 
-    The worth is the decrease of the hidden states' error (squared, relative to their variance, mean over blocks) each
-    time the events are multiplied by e. It is measured without training, with a dead zone in this population alone.
+    The worth is the decrease of the error of the hidden states (squared, relative to their variance, mean over blocks)
+    if events are multiplied by e. It is measured without training, with a dead zone in this population only.
     """
     zones = {site: population.dead_zone for site, population in student.populations().items()}
     before = {name: value.clone() for name, value in student.state_dict().items()}
@@ -121,14 +122,14 @@ def worths(student: QuantizedForSequenceClassification, batch: Mapping[str, Tens
         with watching(chosen, settle):
             own = states()
         student.set_dead_zone(0)
-        student.load_state_dict(plain)
-        parts = [((a - b).square().mean() / b.var()).item() for a, b in zip(own, whole, strict=True)]
+        student.load_state_dict(without_zones)
+        parts = [((a - b).square().mean() / b.var()).item() for a, b in zip(own, reference, strict=True)]
         return sum(parts) / len(parts)
 
     with evaluating(student):
         student.set_dead_zone(0)
-        plain = {name: value.clone() for name, value in student.state_dict().items()}
-        whole = states()
+        without_zones = {name: value.clone() for name, value in student.state_dict().items()}
+        reference = states()
         names = dict.fromkeys(site.part for site in zones)
         found = {name: (error(name, FEW) - error(name, MANY)) / math.log(MANY / FEW) for name in names}
     student.set_dead_zone(kept)

@@ -26,6 +26,8 @@ EVALUATIONS = 6
 MOST_ROWS, MOST_PHASES = 10**8, 100
 """Largest numbers of rows and of phases that a recipe may ask for."""
 
+TARGET_CURE = "give one silent_share, quiet_share or joules, and a dead_zone"
+
 FAMILY = "minilm"
 """Family of shipped recipes that are named by their task alone."""
 
@@ -49,12 +51,10 @@ class Phase(Exact):
     weight_decay: float = Field(0.01, ge=0, le=100)
     clip_norm: float = Field(1.0, gt=0)
     average: float = Field(0.0, ge=0, lt=1)
-    """Decay of an exponential average of the weights, which is then evaluated and kept. 0: the last weights are.
-    One-bit weights that keep flipping get the sign that they have most of the time.
-    """
+    """Decay of a moving average of the weights, which is evaluated and kept instead of them. 0: no average. One-bit
+    weights that keep flipping have, in the average, the sign that they have most of the time."""
     evaluate_every: int = Field(200, gt=0, le=10**9)
     """Steps between evaluations on the held-out rows. The best network is kept."""
-
     patience: int = Field(4, gt=0)
     """Evaluations without progress on held-out rows, while training still improves, until a message is printed."""
 
@@ -63,9 +63,7 @@ class Teaching(Phase):
     """Fine-tuning of the teacher on labels."""
 
     train_embeddings: bool = False
-    """Whether embeddings are trained. If not, they stay those of the backbone, and models of several tasks can share
-    them.
-    """
+    """Whether embeddings are trained. If not, models of several tasks can share those of the backbone."""
 
 
 class Distilling(Phase):
@@ -83,12 +81,11 @@ class Distilling(Phase):
     """
     matched: bool = False
     """Whether weights and levels are first fitted to the teacher, part by part, with the dead zone in place
-    (:func:`~matterhorn.models.matching.match`); for weights of more than one bit. Prices ignore this fit.
+    (:func:`~matterhorn.models.matching.match`), for weights of more than one bit. Prices are computed without it.
     """
     price: str | None = None
     """Name or file of a chip. Densities follow from the energy of an event of each population on it and from its value
-    (:mod:`~.price`). They are held from the start, whatever the network was trained with.
-    """
+    (:mod:`~.price`), and are held from the start, whatever the network was trained with."""
     joules: float | None = Field(None, gt=0)
     """Target energy per sentence on the chip ``price``, in J, instead of shares."""
     hidden_weight: float = Field(1.0, ge=0)
@@ -98,31 +95,33 @@ class Distilling(Phase):
     device: str = "ideal"
     """Memristive device whose cells a noise-aware phase simulates."""
     device_deviation: float = Field(0.0, ge=0, lt=1)
-    """Noise-aware: relative standard deviation of the cells' conductance. Connections are drawn anew in turn."""
+    """Relative standard deviation of the cells' conductance in noise-aware training (:class:`~.noise.Chips`)."""
 
     @field_validator("densities")
     @classmethod
-    def _all_populations(cls, value: dict[str, float]) -> dict[str, float]:
+    def _check_densities(cls, value: dict[str, float]) -> dict[str, float]:
         if value and (set(value) != set(POPULATION) or min(value.values()) <= 0):
             raise ValueError(f"give a positive density for each of {', '.join(POPULATION)}")
         return value
 
     @field_validator("price")
     @classmethod
-    def _known_chip(cls, value: str | None) -> str | None:
-        return value if value is None or load_chip(value) else None
+    def _check_chip(cls, value: str | None) -> str | None:
+        if value is not None:
+            load_chip(value)
+        return value
 
     @field_validator("device")
     @classmethod
-    def _known_device(cls, value: str) -> str:
+    def _check_device(cls, value: str) -> str:
         load_device(value)
         return value
 
     @model_validator(mode="after")
-    def _share_to_place_for(self) -> Distilling:
+    def _check_targets(self) -> Distilling:
         if self.densities and self.silent_share is None and self.quiet_share is None:
             raise ValueError("densities are placed for a share: give silent_share or quiet_share")
-        if self.price and (self.densities or not (self.dead_zone and self.holds)):
+        if self.price and (self.densities or not self.can_be_priced):
             raise ValueError(
                 "a price takes a dead zone, a target (silent_share, quiet_share or joules) and no densities"
             )
@@ -131,16 +130,14 @@ class Distilling(Phase):
         return self
 
     @property
-    def holds(self) -> bool:
-        """Whether the phase has a target to hold."""
-        return any((self.silent_share, self.quiet_share, self.joules))
+    def can_be_priced(self) -> bool:
+        """Whether the phase has a dead zone and a target, so that densities can follow from prices."""
+        return bool(self.dead_zone and any((self.silent_share, self.quiet_share, self.joules)))
 
     def priced(self, chip: str) -> Distilling:
-        """Return the phase with densities that follow from the prices of a chip. A phase without a target stays as it
-        is.
-        """
+        """Return the phase with densities that follow from the prices of a chip, or itself if it cannot be priced."""
         settings = self.model_dump() | {"price": chip, "densities": {}}
-        return Distilling(**settings) if self.dead_zone and self.holds else self
+        return Distilling(**settings) if self.can_be_priced else self
 
 
 class Frozen(Exact):
@@ -164,8 +161,8 @@ class Recipe(Exact):
     backbone: Name = "minilm-l6"
     start: Name | Frozen | None = None
     """What to start from: the name of a recipe, whose run is in a folder next to this one; a program, whose weights
-    are restored; or a task-free encoder. Of a run, its teacher is used, and the network of its last phase with the
-    same dead zone as the first phase here, or else of its last phase.
+    are restored; or a task-free encoder. Of a run, the teacher and a network are used: that of the last phase with the
+    same dead zone as the first phase here, or else of the last phase.
     """
     seed: int = Field(1, ge=0, lt=2**32)
     max_length: int = Field(128, ge=8, le=512)
@@ -173,7 +170,7 @@ class Recipe(Exact):
     texts: list[str] = Field([])
     """Tasks whose training texts are used without their labels, since the teacher labels them."""
     texts_each: int = Field(20000, gt=0, le=MOST_ROWS)
-    """Maximum number of rows of each of them."""
+    """Maximum number of rows of each of these tasks."""
     sources: list[Use] = Field([])
     """Public unlabeled text (``matterhorn data``), each with its version and SHA-256."""
     reworded: int = Field(0, ge=0, le=MOST_ROWS)
@@ -191,12 +188,12 @@ class Recipe(Exact):
 
     @field_validator("task")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
+    def _check_task(cls, value: str | None) -> str | None:
         return value if value is None else get_task(value).name
 
     @field_validator("sources")
     @classmethod
-    def _all_prepared(cls, value: list[Use]) -> list[Use]:
+    def _check_sources(cls, value: list[Use]) -> list[Use]:
         known = sources()
         _distinct([use.name for use in value])
         for use in value:
@@ -207,21 +204,21 @@ class Recipe(Exact):
 
     @field_validator("texts")
     @classmethod
-    def _all_known(cls, value: list[str]) -> list[str]:
+    def _check_texts(cls, value: list[str]) -> list[str]:
         return _distinct([get_task(name).name for name in value])
 
     @model_validator(mode="after")
-    def _check(self) -> Recipe:
+    def _check_consistency(self) -> Recipe:
         made = self.reworded or self.recombined or self.edited or self.rematched
         if self.task is None and (made or not (self.texts or self.sources)):
             raise ValueError("a recipe without a task has texts, and no rows made of others")
         if self.task is not None and self.teacher is None:
             raise ValueError("a recipe of a task needs a teacher")
         if self.task in self.texts:
-            raise ValueError(f"texts: {self.task}'s own rows are learned from as it is; leave it out")
+            raise ValueError(f"texts: {self.task}'s own rows are learned from anyway; leave it out")
         for number, phase in enumerate(self.phases):
             if phase.matched and (number or self.start is not None):
-                raise ValueError(f"phases.{number}.matched: of the first phase without a start alone; leave it out")
+                raise ValueError(f"phases.{number}.matched: only for a first phase without a start; leave it out")
             try:
                 formats_of(self.network, phase.dead_zone)
             except InputError as error:
@@ -234,18 +231,23 @@ class Recipe(Exact):
         return self
 
     def priced(self, chip: str) -> Recipe:
-        """Return the recipe with phases that are priced on a chip, wherever they have a target.
+        """Return the recipe with all phases priced on a chip that can be priced.
 
         Raises:
-            InputError: no phase has a target.
+            InputError: no phase can.
         """
-        phases = [phase.priced(chip) for phase in self.phases]
-        if not any(phase.price for phase in phases):
-            raise InputError("no phase has a target", field="price", cure="give silent_share, quiet_share or joules")
-        return self.model_copy(update={"phases": phases})
+        if not self.can_be_priced:
+            raise InputError("no phase has a target and a dead zone", field="price", cure=TARGET_CURE)
+        return self.model_copy(update={"phases": [phase.priced(chip) for phase in self.phases]})
+
+    @property
+    def can_be_priced(self) -> bool:
+        """Whether a phase can be priced."""
+        return any(phase.can_be_priced for phase in self.phases)
 
 
 def _distinct(names: list[str]) -> list[str]:
+    """Check that no name is there twice, and return the names."""
     if len(set(names)) < len(names):
         raise ValueError(f"{Counter(names).most_common(1)[0][0]} twice")
     return names

@@ -1,4 +1,4 @@
-"""Run a whole recipe: train the teacher, then all phases. Each of them can be resumed."""
+"""Run a recipe: fine-tune the teacher, then run all phases. Each of these steps can be resumed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ..models.encoders import encoder_of
 from ..msu import deviating, load_device
 from ..storage import claim, put_file
 from ..tasks.rows import hold_out, load_examples
-from ..tasks.task import get_task
+from ..tasks.task import Task, get_task
 from ..tasks.tokens import PADDED_LENGTHS, Tokens, tokenize
+from .batches import usual_rows
 from .compare import TASK, with_likeness, with_strangers
-from .loop import Kept, check_tracker, run_phase, usual_rows
+from .loop import Extras, check_tracker, run_phase
 from .loss import Distillation, Teacher
 from .measure import Measure, Measured, ask, by_divergence, by_hidden_error, by_majority, by_metric
 from .noise import Chips
@@ -29,26 +30,30 @@ from .price import prices_of
 from .provenance import about_run, processes
 from .recipe import Distilling, Recipe, as_yaml
 from .silence import Silence
-from .start import RECIPE_FILE, Start, check_fits, find_start, mixture, start_student
+from .start import RECIPE_FILE, Start, check_fits, find_start
 from .state import is_done
 from .steps import multiplies_bf16
+from .student import mixture, start_student
 from .teacher import backbone_tokenizer, freeze, load_classifier, load_teacher, locate, task_loss
-from .texts import distillation_rows, general_rows, judged_by
+from .texts import distillation_rows, evaluation_sentences, general_rows
 
 SILENCE_TOLERANCE = 0.005
 SHORTFALL_WEIGHT = 10.0
 """Weight in the score, in a phase that holds a share, of silence that is missing beyond the tolerance."""
 
 COMPARED = 20_000
-"""Maximum number of rows on which the teacher of a general recipe learns to compare."""
+"""Maximum number of rows on which the teacher of a recipe without a task learns to compare."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a student learns.
+    """What all phases of a run have in common.
 
-    ``teacher`` makes its teacher anew for each phase. ``learn`` and ``select`` are the rows to learn and those held
-    out, on which ``measure`` evaluates it.
+    Attributes:
+        teacher: loads the teacher anew for each phase.
+        learn, select: training rows, and held-out rows.
+        measure: evaluates a student on the held-out rows.
+        tokenizer: tokenizer of the backbone, which is saved with the networks.
     """
 
     teacher: Callable[[], PreTrainedModel]
@@ -119,10 +124,10 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
             )
             freeze(teacher, torch.bfloat16 if multiplies_bf16() else torch.float32)
             loss = loss_of(planned, student, partial(ask, teacher), lesson.learn, recipe.seed)
-            judge = with_shortfall(lesson.measure, loss.silence)
-            kept = Kept(lesson.tokenizer, loss.parts)
+            measure = with_shortfall(lesson.measure, loss.silence)
+            extras = Extras(lesson.tokenizer, loss.parts)
             order = recipe.seed + number  # seed of the order of rows, different in each phase
-            run_phase(student, loss, judge, *rows, phase, place, order, tracker=tracker, beside=kept)
+            run_phase(student, loss, measure, *rows, phase, place, order, tracker=tracker, extras=extras)
         source, own_head = place / "best", True
     return place / "best"
 
@@ -130,7 +135,7 @@ def _run(recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | Non
 def _task_lesson(
     recipe: Recipe, folder: Path, glue_dir: Path | None, start: Start | None, tracker: str | None
 ) -> Lesson:
-    """Fine-tune the teacher of a task, from ``start`` or else from the backbone, and return its lesson."""
+    """Fine-tune the teacher of a task, from that of ``start`` or else from the backbone, and return the lesson."""
     assert recipe.task is not None and recipe.teacher is not None
     task, tokenizer, place = get_task(recipe.task), backbone_tokenizer(recipe.backbone), folder / "teacher"
     fast = tokenizer.backend_tokenizer
@@ -138,36 +143,51 @@ def _task_lesson(
     rows, chosen = hold_out(examples, recipe.selection_rows, recipe.seed, fragments=task.fragments)
     learn, select = (tokenize(some, fast, task, recipe.max_length) for some in (rows, chosen))
     _check_rows(learn, select, folder)
-    kept = judged_by(task, chosen, glue_dir) if recipe.texts or recipe.sources else frozenset[str]()
-    judging = {tuple(ids) for ids in select.ids}
+    excluded = evaluation_sentences(task, chosen, glue_dir) if recipe.texts or recipe.sources else frozenset[str]()
+    excluded_rows = {tuple(ids) for ids in select.ids}
     if recipe.reworded or recipe.recombined or recipe.edited or recipe.rematched:
         dev = tokenize(load_examples(task, "dev", glue_dir), fast, task, recipe.max_length)
-        judging |= {tuple(ids) for ids in dev.ids}
-    given = distillation_rows(recipe, learn, fast, glue_dir, kept=kept, judging=judging)
+        excluded_rows |= {tuple(ids) for ids in dev.ids}
+    distilled = distillation_rows(recipe, learn, fast, glue_dir, excluded=excluded, excluded_rows=excluded_rows)
     set_seed(recipe.seed)
     model = load_teacher((start and start.teacher) or locate(recipe.backbone), task, head=False)
     check_fits(start, model, recipe.network)
-    _check_lengths(recipe, model, given, select)
-    model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-    settings, judge = recipe.teacher, by_metric(task)
-    beside = Kept(tokenizer)
-    reached = run_phase(
-        model, task_loss, judge, learn, select, settings, place, recipe.seed, tracker=tracker, beside=beside
-    ).best
+    _check_lengths(recipe, model, distilled, select)
+    reached = _fine_tune(model, recipe, task, learn, select, place, Extras(tokenizer), tracker)
     if reached < (least := by_majority(task, select)):
         problem = f"the teacher's {task.metrics[0]} is {reached:.3f}, that of the commonest label alone {least:.3f}"
         cure = "train it longer or at another learning_rate, with --restart, or mend the labels"
         raise InputError(problem, file=place, field="teacher", cure=cure)
     teacher = partial(load_teacher, place / "best", task)
-    return Lesson(teacher, given, select, by_divergence(task, freeze(teacher())), tokenizer)
+    return Lesson(teacher, distilled, select, by_divergence(task, freeze(teacher())), tokenizer)
+
+
+def _fine_tune(
+    model: PreTrainedModel,
+    recipe: Recipe,
+    task: Task,
+    learn: Tokens,
+    select: Tokens,
+    place: Path,
+    extras: Extras,
+    tracker: str | None,
+) -> float:
+    """Fine-tune a teacher on labeled rows in the folder ``place``. Returns the best metric on the held-out rows."""
+    assert recipe.teacher is not None
+    model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
+    settings, measure = recipe.teacher, by_metric(task)
+    progress = run_phase(
+        model, task_loss, measure, learn, select, settings, place, recipe.seed, tracker=tracker, extras=extras
+    )
+    return progress.best
 
 
 def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker: str | None) -> Lesson:
     """Return the lesson of a run without a task: the backbone teaches its hidden states on the texts of several tasks.
 
     Few-bit weights and silence are thus learned once, before any task (TinyBERT's general distillation, arXiv
-    1909.10351). If the recipe has a ``teacher``, the teacher is a backbone that has learned to compare
-    (:mod:`~.compare`).
+    1909.10351). If the recipe has a ``teacher``, the backbone first learns to compare two texts (:mod:`~.compare`), and
+    then teaches its answers too.
     """
     tokenizer = backbone_tokenizer(recipe.backbone)
     learn, select = general_rows(recipe, tokenizer.backend_tokenizer, glue_dir)
@@ -177,21 +197,17 @@ def _general_lesson(recipe: Recipe, folder: Path, glue_dir: Path | None, tracker
         set_seed(recipe.seed)  # seed of the head, which the backbone does not have
         return load_classifier(locate(recipe.backbone))
 
-    apart = freeze(backbone())
-    _check_lengths(recipe, apart, learn, select)
+    embedder = freeze(backbone())
+    _check_lengths(recipe, embedder, learn, select)
     if recipe.teacher is None:
-        return Lesson(backbone, learn, select, by_hidden_error(apart), tokenizer)
+        return Lesson(backbone, learn, select, by_hidden_error(embedder), tokenizer)
     task, place = get_task(TASK), folder / "teacher"
-    learn, held = with_strangers(learn, recipe.seed), with_likeness(with_strangers(select, recipe.seed), apart)
+    learn, held = with_strangers(learn, recipe.seed), with_likeness(with_strangers(select, recipe.seed), embedder)
     if not is_done(place / "last"):
         set_seed(recipe.seed)
         model = load_teacher(locate(recipe.backbone), task, head=False)
-        model.base_model.embeddings.requires_grad_(recipe.teacher.train_embeddings)
-        pairs = with_likeness(learn.subset(list(range(min(COMPARED, len(learn))))), apart)
-        beside, judge = Kept(tokenizer), by_metric(task)
-        run_phase(
-            model, task_loss, judge, pairs, held, recipe.teacher, place, recipe.seed, tracker=tracker, beside=beside
-        )
+        pairs = with_likeness(learn.subset(list(range(min(COMPARED, len(learn))))), embedder)
+        _fine_tune(model, recipe, task, pairs, held, place, Extras(tokenizer), tracker)
     teacher = partial(load_teacher, place / "best", task)
     return Lesson(teacher, learn, held, by_divergence(task, freeze(teacher())), tokenizer)
 
@@ -200,7 +216,7 @@ def _check_rows(learn: Tokens, select: Tokens, folder: Path) -> None:
     """Check that there are rows to learn from, and rows to select by.
 
     Raises:
-        InputError: there are not.
+        InputError: there are none.
     """
     if not (len(learn) and len(select)):
         problem = f"{len(learn)} rows to learn from, {len(select)} to choose by"
@@ -211,7 +227,7 @@ def _check_lengths(recipe: Recipe, backbone: PreTrainedModel, *parts: Tokens) ->
     """Check that a backbone has a position for every token of the rows, padded as the phases need them.
 
     Raises:
-        InputError: it has not.
+        InputError: a row is too long.
     """
     most = encoder_of(backbone).options(backbone)["max_position_embeddings"]
     if any(phase.tokens for phase in (recipe.teacher, *recipe.phases) if phase):
@@ -223,7 +239,7 @@ def _check_lengths(recipe: Recipe, backbone: PreTrainedModel, *parts: Tokens) ->
 def loss_of(
     phase: Distilling, student: QuantizedForSequenceClassification, teacher: Teacher, learn: Tokens, seed: int
 ) -> Distillation:
-    """Make the loss of a phase, with what accompanies it: held shares and deviating cells."""
+    """Make the loss of a phase, including control of silence, deviating cells and prices."""
     loss = Distillation(student, teacher, phase.logit_weight, phase.hidden_weight, phase.embedding_weight)
     if phase.device_deviation:
         device = deviating(load_device(phase.device), phase.device_deviation)
@@ -243,13 +259,13 @@ def loss_of(
 
 
 def with_shortfall(measure: Measure, silence: Silence | None) -> Measure:
-    """Make a measure whose score is reduced if a share that is to be held is not reached."""
+    """Make a measure whose score is reduced if a share of silence that should be held is not reached."""
     if silence is None:
         return measure
 
-    def judge(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
+    def reduced(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
         found = measure(model, rows, accelerator)
         shortfall = max(0.0, silence.missing - SILENCE_TOLERANCE)
         return found._replace(score=found.score - SHORTFALL_WEIGHT * shortfall)
 
-    return judge
+    return reduced

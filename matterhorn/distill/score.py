@@ -29,7 +29,13 @@ from .teacher import load_teacher
 
 @dataclass
 class Networks:
-    """Folders of the networks of one run. ``converting``: quantized networks that are to be converted to programs."""
+    """Folders of the networks of one run.
+
+    Attributes:
+        converting: quantized networks that are to be converted to programs.
+        teacher: the teacher, if any.
+        quantized: the quantized network without a dead zone, if any.
+    """
 
     converting: list[Path]
     teacher: Path | None = None
@@ -66,7 +72,7 @@ def finished_run(folder: Path) -> Finished:
     """Read a finished run's folder.
 
     Raises:
-        InputError: it is no run or a program, has no task or no network, or a phase has not finished.
+        InputError: it is not a run but e.g. a program, has no task or no network, or a phase has not finished.
     """
     if (there := read_manifest(folder)) and there.kind == KIND:
         problem = "a program, as spike and publish write it, not a run of matterhorn train"
@@ -92,7 +98,7 @@ def check_outputs(folder: Path, task: Task) -> None:
     """Check that a teacher or a quantized network has a task's outputs, in its order.
 
     Raises:
-        InputError: it has not.
+        InputError: it has other outputs, or in another order.
     """
     config = _config(folder)
     named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
@@ -102,7 +108,7 @@ def check_outputs(folder: Path, task: Task) -> None:
 
 
 def blocks_of(folder: Path) -> int | None:
-    """Number of blocks of a teacher, as its configuration says it. None: it does not."""
+    """Return the number of blocks of a teacher according to its configuration. None: it has no such entry."""
     config = _config(folder)
     blocks: int | None = config.get("num_hidden_layers", config.get("n_layers"))
     return blocks

@@ -1,4 +1,7 @@
-"""Hold shares of silence: each population's scale follows its activations, as homeostasis holds a neuron's rate."""
+"""Control of silence: the scale of each population follows its activations so that its share of events is held.
+
+In biology, homeostasis regulates the rate of a neuron in a similar way.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from ..coding import EIGHTHS
 from ..errors import InputError
 from ..models import QuantizedForSequenceClassification
 from ..models.calibrate import existing, mask_of, run_batches
-from ..models.placement import densest, scaled
+from ..models.placement import largest_densities, scaled_densities
 from ..models.watching import Batch, watching
 from ..nn import ActivationQuantizer, Events
 from ..nn.quantizers import SCALE_MIN
@@ -24,8 +27,8 @@ from ..program import Config
 from ..topology import TARGETS, Shape, Site
 
 RATE = 0.1
-"""Rate at which scales follow. A population that is 0.01 short of silence widens its scale by 0.1 % in a pass, i.e. by
-a tenth in 100 passes.
+"""Relative change of a scale in a pass over the missing share of silence. A population that misses its target by 0.01
+widens its scale by 0.1 % in a pass, i.e. by a tenth in 100 passes.
 """
 
 FEWEST = 0.005
@@ -37,10 +40,13 @@ LATEST = 0.05
 
 @lru_cache
 def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
-    """Windows of connections, and synaptic operations, per neuron-window of a population.
+    """Return the windows of connections, and the synaptic operations, that belong to a neuron-window of a population.
 
-    Sequences have ``length`` tokens. In training the last block runs all tokens, of which a program computes only the
-    first; this is accounted for.
+    In training, the last block computes all tokens, but a program only the first one. Windows that a program does not
+    have count nothing.
+
+    Args:
+        length: tokens of a sequence.
     """
     all_tokens = Shape(shape.layers, shape.width, shape.heads, shape.intermediate, first_only=False)
     own = all_tokens.windows(site.block, TARGETS[site.part][0], length)
@@ -50,8 +56,9 @@ def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=1024)
 def fixed(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Return numbers as a float32 tensor on a device. It is cached, since a captured CUDA graph cannot copy it from
-    the CPU.
+    """Return numbers as a float32 tensor on a device.
+
+    It is cached, since it cannot be copied from the CPU while a CUDA graph is captured.
     """
     return torch.tensor(values, dtype=torch.float32, device=device)
 
@@ -65,10 +72,10 @@ def counts(events: Mapping[Site, Events]) -> Tensor:
 
 
 def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> Tensor:
-    """Return the silent and quiet share ``[2]`` of a training pass, over all processes, as the converted program would
-    have.
+    """Return the silent and quiet share ``[2]`` of a training pass over all processes, as of the converted program.
 
-    Sequences have ``length`` tokens.
+    Args:
+        length: tokens of a sequence.
     """
     sums = counts(events)
     sent, windows = sums @ fixed(tuple(load(shape, site, length) for site in events), sums.device)
@@ -81,7 +88,7 @@ class Silence:
 
     Populations of the same name, in all blocks, share a target. It is their mean density of events at the start, or
     that in ``densities``. One common factor scales all targets so that all connections together reach the requested
-    share. Without this, activations grow against their scales until most of the effect of a dead zone is lost. The
+    share. If scales were learned, activations would outgrow them until most of the effect of a dead zone is lost. The
     gradients take into account that scales follow (:mod:`~matterhorn.nn.quantizers`).
 
     In your own training loop, create it before the optimizer, and call :meth:`follow` with the events of every pass.
@@ -89,7 +96,7 @@ class Silence:
     Args:
         student: the network at the start. From now on its scales are not learned.
         batch: training rows of all lengths, in which to count events.
-        batch_size: rows per training pass, over all processes. Scales follow a pass of more rows faster.
+        batch_size: rows per training pass, over all processes. After a pass of more rows, scales change more.
         silent_share, quiet_share: shares to hold over all connections. If both are given, the one that leaves fewer
             events is decisive.
         densities: relative densities of events by population. None: those at the start.
@@ -112,18 +119,21 @@ class Silence:
         _check_shares(silent_share=silent_share, quiet_share=quiet_share)
         self.populations, self.asked = student.populations(), (silent_share, quiet_share)
         self.seen = torch.full((2,), math.nan)
-        """Silent and quiet share of late; NaN before the first pass."""
+        """Running means of silent and quiet share; NaN before the first pass."""
         windows, events = _count(student, batch)
         lengths = mask_of(batch).sum(1)
         length = round(float(lengths.float().mean()))
         self.targets = self._targets(student.config.formats, windows, events, length, densities)
         passes = len(lengths) / batch_size
         self.usual = {site: count / passes for site, count in windows.items()}
-        """Windows of a pass: one of more counts more, as it did in the share to be kept. Attention among few tokens is
-        less silent than among many, so that counting passes alike would silence it further and further."""
+        """Windows of each population in a mean pass. A pass with more windows changes scales more, since it also weighs
+        more in the target, which is a mean over windows. Attention among few tokens is less silent than among many. If
+        all passes weighed the same, it would be silenced beyond the target.
+        """
         self.centers = {site: _centers(population) for site, population in self.populations.items()}
-        """Real values that silent levels stand for and are read as, float ``[neurons or 1]`` each."""
+        """Real values of silent levels and of what they are read as, float ``[neurons or 1]`` each."""
         self.floors = {site: _floor(p, self.centers[site][0]) for site, p in self.populations.items()}
+        """Smallest scale of each population."""
         for population in self.populations.values():
             population.scale.requires_grad_(False)
             population.follows = True
@@ -136,34 +146,38 @@ class Silence:
         length: int,
         densities: Mapping[str, float] | None,
     ) -> dict[str, float]:
+        """Return the share of silence to hold in each population, by name.
+
+        ``windows`` and ``events`` are counted at the start on sequences of ``length`` tokens.
+        """
         sent: dict[str, float] = defaultdict(float)
         all_sent: dict[str, float] = defaultdict(float)
         for site in windows:
             sent[site.part] += events[site]
             all_sent[site.part] += windows[site]
         present = {name: sent[name] / all_sent[name] for name in sent}
-        most = {name: max(share, present[name]) for name, share in densest(formats).items()}
+        most = {name: max(share, present[name]) for name, share in largest_densities(formats).items()}
         found = []
         for which, share in enumerate(self.asked):
             if share is not None:
                 loads: dict[str, float] = defaultdict(float)
                 for site, count in windows.items():
                     loads[site.part] += load(formats.shape, site, length)[which] * count
-                found.append(scaled(densities or present, loads, 1 - share, most))
+                found.append(scaled_densities(densities or present, loads, 1 - share, most))
         fewest = min(found, key=lambda densities: sum(densities.values()))
         return {name: 1 - max(FEWEST, density) for name, density in fewest.items()}
 
     def release(self) -> None:
-        """Let the scales be learned again."""
+        """End the control: scales are learned again."""
         for population in self.populations.values():
             population.scale.requires_grad_(True)
             population.follows = False
 
     @property
     def missing(self) -> float:
-        """How far the recent shares fall short of those requested; negative if they do not."""
+        """By how much the recent shares fall short of those requested; negative if they do not."""
         pairs = zip(self.asked, self.seen.tolist(), strict=True)
-        return max((asked - seen for asked, seen in pairs if asked is not None and seen == seen), default=0.0)
+        return max((asked - seen for asked, seen in pairs if asked is not None and not math.isnan(seen)), default=0.0)
 
     @torch.no_grad()
     def follow(self, events: Mapping[Site, Events], seen: Tensor | None = None) -> None:
@@ -173,15 +187,15 @@ class Silence:
             events: events of the pass.
             seen: the :func:`shares` of the pass, which enter :attr:`missing`.
         """
-        own = {site: events[site] for site in self.populations}
-        sent, windows = counts(own)
+        sent, windows = counts({site: events[site] for site in self.populations})
         device = sent.device
         self.to(device)
         if seen is not None:
             before = torch.where(self.seen.isnan(), seen, self.seen)
             self.seen.copy_(before + LATEST * (seen - before))
-        targets = fixed(tuple(self.targets[site.part] for site in own), device)
-        missing = windows / fixed(tuple(self.usual[site] for site in own), device) * (targets - 1 + sent / windows)
+        targets = fixed(tuple(self.targets[site.part] for site in self.populations), device)
+        usual = fixed(tuple(self.usual[site] for site in self.populations), device)
+        missing = windows / usual * (targets - 1 + sent / windows)
         for (site, population), short in zip(self.populations.items(), missing, strict=True):
             population.scale.mul_(1 + RATE * short).clamp_(min=self.floors[site])
             _center(population, *self.centers[site])
@@ -192,7 +206,7 @@ class Silence:
         self.centers = {site: (level.to(device), value.to(device)) for site, (level, value) in self.centers.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the state, from which training can be resumed."""
+        """Return the state from which training can be resumed."""
         numbers = {"seen": self.seen.tolist(), "targets": list(self.targets.values())}
         numbers |= {f"limits.{site}": [self.usual[site], self.floors[site]] for site in self.usual}
         state = {name: torch.tensor(values, dtype=torch.float64) for name, values in numbers.items()}
@@ -208,6 +222,7 @@ class Silence:
 
 
 def _check_shares(**asked: float | None) -> None:
+    """Check shares by name: at least one is given, and all are between 0 and 1."""
     given = {name: share for name, share in asked.items() if share is not None}
     for name, share in given.items():
         if not 0 < share < 1:
@@ -233,15 +248,19 @@ def _count(student: QuantizedForSequenceClassification, batch: Batch) -> tuple[d
 
 
 def _centers(population: ActivationQuantizer) -> tuple[Tensor, Tensor]:
+    """Return the real values of the silent levels and of what they are read as, ``[neurons or 1]`` each."""
     scale, origin = population.positive_scale.detach(), population.origin
     return scale * (population.silent - origin), scale * (population.silent_value / EIGHTHS - origin)
 
 
 def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
-    """The smallest scale at which nine out of ten silent levels are still within the range of levels.
+    """Return the smallest scale at which nine out of ten silent levels are still within the range of levels.
 
-    Below it, dead zones and values both pile up at the ends of the range. A smaller scale then makes *more* values
-    silent, so a scale that follows silence would shrink toward zero.
+    Below it, both silent levels and values collect at the ends of the range. A smaller scale then makes *more* values
+    silent, so a scale that should decrease silence would shrink toward zero.
+
+    Args:
+        silent: real values of the silent levels.
     """
     reach: int = max(population.zero, population.top - population.zero)
     furthest = float(silent.abs().float().quantile(0.9)) / reach
@@ -249,9 +268,9 @@ def _floor(population: ActivationQuantizer, silent: Tensor) -> float:
 
 
 def _center(population: ActivationQuantizer, silent: Tensor, value: Tensor) -> None:
-    """Set the silent levels and values that are nearest to the original real values at the present scale.
+    """Set the silent levels, and what they are read as, to the nearest ones to their original real values.
 
-    A dead zone that widens must not drift toward zero.
+    Otherwise a dead zone would move away from zero as its scale widens.
     """
     k, scale, origin = population.dead_zone, population.positive_scale, population.origin
     level = ((silent / scale).round() + origin).clamp(0, population.top)

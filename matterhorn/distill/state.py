@@ -1,4 +1,4 @@
-"""The state of a phase on disk. It is written completely or not at all, read without pickle, and resumed exactly."""
+"""The state of a phase on disk. It is written completely or not at all, without pickle, and resumed exactly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..reading import read_mapping, validated, whole
 from ..storage import put_folder, settle
 
 FORMAT = 2
-"""Version of checkpoints. In version 2, parts have names; one of them holds shares of silence."""
+"""Version of checkpoints. In version 2, parts have names, and the control of silence is one of them."""
 
 STATE, PLAIN = "state.safetensors", "state.json"
 
@@ -35,7 +35,14 @@ class Stateful(Protocol):
 
 @dataclass
 class Progress:
-    """Progress of a phase. ``best``: score of the network that is kept. ``history``: figures of all evaluations."""
+    """Progress of a phase.
+
+    Attributes:
+        step, seconds: number of steps and seconds up to the last evaluation.
+        best, best_step: best score, and the step at which it was reached. This network is kept.
+        history: figures of all evaluations.
+        done: whether the phase has finished.
+    """
 
     step: int = 0
     best: float = -math.inf
@@ -53,7 +60,7 @@ class Progress:
 
     @property
     def kept(self) -> dict[str, float]:
-        """Figures of the network that is kept."""
+        """The figures of the network that is kept."""
         return next(figures for figures in self.history if figures["step"] == self.best_step)
 
 

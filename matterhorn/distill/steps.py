@@ -1,7 +1,4 @@
-"""One training step, which is the same on every device, in the fastest way that works there.
-
-The ways are a CUDA graph, compiled code, and plain PyTorch.
-"""
+"""One training step, executed in the fastest way that works on the device: as a CUDA graph, compiled, or plainly."""
 
 from __future__ import annotations
 
@@ -29,25 +26,36 @@ Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
 """Maps (model, batch) to the loss and to figures to show: scalars on the model's device."""
 
 WARM_UP = 2
-"""Steps that are taken and undone before one is captured, so that the optimizer creates its state."""
+"""Number of steps before a capture, which are undone. The optimizer creates its state in them."""
 
 CHECKED = 32
 """Number of steps on a GPU between checks for NaN and infinity. A step that is not finite changes no weight."""
 
-WORDS = {"graphs": "whole steps as CUDA graphs, one for each shape of batch", "compiled": "steps compiled in part",
-         "plain": "plain steps"}  # fmt: skip
+DESCRIPTIONS = {
+    "graphs": "whole steps as CUDA graphs, one for each shape of batch",
+    "compiled": "steps compiled in part",
+    "plain": "plain steps",
+}
 
 
 @dataclass
 class Descent:
-    """A model on its way down a loss."""
+    """A model in training.
+
+    Attributes:
+        model: the model.
+        optimizer: its optimizer.
+        average: moving average of its weights. None: there is none.
+        accelerator: its device and processes.
+        total: number of steps of the whole phase; a prediction if the phase is bounded by the clock.
+        step: number of steps so far.
+    """
 
     model: PreTrainedModel
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
     accelerator: Accelerator
     total: int
-    """Steps of the whole phase. If the clock bounds it, a prediction."""
     step: int = 0
 
     @property
@@ -60,8 +68,9 @@ class Steps:
     """Takes the steps of a descent, and collects the means of their figures.
 
     Attributes:
-        way: ``graphs`` (teacher, student, loss, clipping, optimizer and held shares in one CUDA graph; on one GPU, with
-            batches of fixed shapes), ``compiled`` or ``plain``. If one fails, the next is used, with a message.
+        way: how steps are executed: ``graphs`` (teacher, student, loss, clipping, optimizer and control of silence as
+            one CUDA graph; on a single GPU, with batches of fixed shapes), ``compiled`` or ``plain``. If one fails, a
+            message says so, and the next one is used.
     """
 
     def __init__(self, descent: Descent, loss: Loss, phase: Phase):
@@ -76,10 +85,10 @@ class Steps:
         if silence := getattr(loss, "silence", None):
             silence.to(self.device)
         self.names: list[str] = []
-        self.sums, self.bad = torch.zeros(0), torch.zeros((), device=self.device)
+        self.sums, self.diverged = torch.zeros(0), torch.zeros((), device=self.device)
         self.count = 0
-        alone = accelerator.num_processes == 1 and phase.tokens is not None and getattr(loss, "chips", None) is None
-        self.way = "graphs" if self.device.type == "cuda" and alone else "compiled" if compiles() else "plain"
+        fixed = accelerator.num_processes == 1 and phase.tokens is not None and getattr(loss, "chips", None) is None
+        self.way = "graphs" if self.device.type == "cuda" and fixed else "compiled" if compiles() else "plain"
         self.graphs: Graphs | None = None
 
     def __call__(self, batch: Batch) -> None:
@@ -103,13 +112,14 @@ class Steps:
             descent.average.update_parameters(descent.model)
         is_first = self.count == 0 and descent.step == 0 and descent.accelerator.is_main_process
         if is_first and self.way != "plain":
-            self._say(WORDS[self.way])
+            self._say(DESCRIPTIONS[self.way])
         descent.step += 1
         self.count += 1
         if self.device.type == "cpu" or descent.step % CHECKED == 0:
             self.check()
 
     def _take(self, batch: Batch) -> None:
+        """Take one step in the present way, or if that fails, in the next one that works."""
         while True:
             try:
                 return self._replay(batch) if self.way == "graphs" else self.step(batch)
@@ -121,6 +131,7 @@ class Steps:
                 self._fall_back(error)
 
     def _fall_back(self, error: RuntimeError) -> None:
+        """Change to the next way after an error."""
         before, self.graphs = self.way, None
         if before == "graphs":
             torch.cuda.synchronize()
@@ -128,7 +139,7 @@ class Steps:
         else:
             torch.compiler.set_stance("force_eager")
             self.way = "plain"
-        self._say(f"{WORDS[before]}: {str(error).strip().splitlines()[0]}; {WORDS[self.way]} instead")
+        self._say(f"{DESCRIPTIONS[before]}: {str(error).strip().splitlines()[0]}; {DESCRIPTIONS[self.way]} instead")
 
     def _say(self, text: str) -> None:
         tqdm.write(text, file=sys.stderr)
@@ -139,27 +150,27 @@ class Steps:
         self.graphs(batch)
 
     def step(self, batch: Batch) -> None:
-        """The step itself. Nothing in it waits for the device or depends on a number there."""
+        """Execute the step itself. Nothing in it waits for the device or depends on a value there."""
         accelerator, optimizer = self.descent.accelerator, cast(Any, self.descent.optimizer)
         optimizer.zero_grad()
         self.model.train()
-        lean = torch.autocast(self.device.type, torch.bfloat16, enabled=multiplies_bf16(), cache_enabled=False)
-        with lean:
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=multiplies_bf16(), cache_enabled=False)
+        with autocast:
             value, figures = self.loss(self.model, batch)
         accelerator.backward(value)
         norm = accelerator.clip_grad_norm_(self.descent.model.parameters(), self.phase.clip_norm)
         assert norm is not None
-        seen = torch.stack([value.detach(), norm]).isfinite().all()
-        optimizer.optimizer.found_inf = 1 - seen.float()  # read by fused optimizers: such a step changes nothing
+        is_finite = torch.stack([value.detach(), norm]).isfinite().all()
+        optimizer.optimizer.found_inf = 1 - is_finite.float()  # fused optimizers then change nothing
         optimizer.step()
         if not self.names:
             self.names, self.sums = list(figures), torch.zeros(len(figures), device=self.device)
         self.sums += torch.stack([one.detach().float() for one in figures.values()])
-        self.bad += 1 - seen.float()
+        self.diverged += 1 - is_finite.float()
 
     def _live(self) -> list[Tensor]:
         """Return everything that a step changes."""
-        kept = [*self.descent.model.parameters(), *self.descent.model.buffers(), self.sums, self.bad]
+        kept = [*self.descent.model.parameters(), *self.descent.model.buffers(), self.sums, self.diverged]
         state = [value for one in self.descent.optimizer.state.values() for value in one.values()]
         silence: Silence | None = getattr(self.loss, "silence", None)
         return [*kept, *state, *([silence.seen] if silence else [])]
@@ -170,17 +181,17 @@ class Steps:
         Raises:
             InputError: one was not.
         """
-        if float(self.bad):
+        if float(self.diverged):
             problem = f"diverged: loss or gradient is NaN or infinite by step {self.descent.step - 1}"
             cure = "lower it and start anew; what was saved before is as it was"
             raise InputError(problem, field="learning_rate", cure=cure)
 
     def means(self) -> dict[str, float]:
-        """Return means of this process's figures since the last reading. This waits for a GPU."""
+        """Return the means of this process's figures since the last :meth:`read`. This waits for the GPU."""
         return dict(zip(self.names, (self.sums / max(1, self.count)).tolist(), strict=True))
 
     def read(self) -> dict[str, float]:
-        """Return means over all processes, all of which must call this, and start new ones."""
+        """Return the means over all processes, all of which must call this, and start new means."""
         self.sums = reduce(self.sums, "mean") if self.descent.accelerator.num_processes > 1 else self.sums
         found = self.means()
         self.sums.zero_()
@@ -189,7 +200,13 @@ class Steps:
 
 
 class Graphs:
-    """A step as CUDA graphs, one for each shape of batch, with a common memory pool."""
+    """A step as CUDA graphs, one for each shape of batch, with a common memory pool.
+
+    Args:
+        step: takes a step on a batch.
+        live: returns all tensors that a step changes.
+        device: a GPU.
+    """
 
     def __init__(self, step: Callable[[Batch], None], live: Callable[[], list[Tensor]], device: torch.device):
         self.step, self.live, self.device = step, live, device
@@ -207,10 +224,10 @@ class Graphs:
         graph.replay()
 
     def _captured(self, own: Batch) -> tuple[torch.cuda.CUDAGraph, Batch]:
-        """Warm up, undo that, and capture.
+        """Warm up, undo the warm-up, and capture a graph for batches like ``own``, which becomes its input.
 
-        Tables that a model computes on the way (relative positions) are made on the device, since a copy from the CPU
-        cannot be captured.
+        The default device is the GPU meanwhile, since copies from the CPU cannot be captured. Models create e.g. tables
+        of relative positions during a pass.
         """
         before, random = {id(one): one.detach().clone() for one in self.live()}, torch.cuda.get_rng_state(self.device)
         side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -223,7 +240,7 @@ class Graphs:
             finally:
                 torch.cuda.current_stream(self.device).wait_stream(side)
                 with torch.no_grad():
-                    for one in self.live():  # state that was not there before is the optimizer's, initially zero
+                    for one in self.live():  # new tensors are the optimizer's state, initially zero
                         one.copy_(before[id(one)]) if id(one) in before else one.zero_()
                 torch.cuda.set_rng_state(random, self.device)
             graph = torch.cuda.CUDAGraph()

@@ -1,4 +1,4 @@
-"""The full-precision teacher: where it comes from, how it is fine-tuned, and how it teaches."""
+"""The full-precision teacher: how it is loaded, fine-tuned and frozen."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def locate(name: str) -> str:
 
 
 def embedding_table(name: str) -> Tensor:
-    """A backbone's word embeddings, ``[vocabulary, width]``."""
+    """Load a backbone's word embeddings, ``[vocabulary, width]``."""
     table: Tensor = AutoModel.from_pretrained(locate(name), dtype=torch.float32).get_input_embeddings().weight
     return table.detach()
 
@@ -94,12 +94,12 @@ def load_teacher(source: str | Path, task: Task, *, head: bool = True) -> PreTra
 
 
 def task_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Compute cross-entropy of classes, or mean squared error of scores; and the same as a figure."""
+    """Compute cross-entropy for classes, or mean squared error for scores. Returns the loss, and figures to show."""
     logits = model(**taken_by(model, batch)).logits.float()
     labels = batch["labels"]
     loss = F.mse_loss(logits.squeeze(-1), labels) if logits.shape[-1] == 1 else F.cross_entropy(logits, labels)
-    own = torch.full((), float(len(labels)), device=loss.device)
-    loss = loss * own / reduce(own, "mean")  # so that the mean over processes is that over all rows
+    rows = torch.full((), float(len(labels)), device=loss.device)
+    loss = loss * rows / reduce(rows, "mean")  # so that the mean over processes is the mean over all rows
     return loss, {"loss": loss.detach()}
 
 

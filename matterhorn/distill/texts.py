@@ -1,4 +1,4 @@
-"""Training texts of several tasks without labels. The teacher's outputs for them are enough to learn from."""
+"""Training texts without labels, of several tasks and public sources. Students learn the teacher's outputs for them."""
 
 from __future__ import annotations
 
@@ -25,39 +25,41 @@ def distillation_rows(
     tokenizer: Tokenizer,
     glue_dir: Path | None,
     *,
-    kept: Set[str] = frozenset(),
-    judging: Set[tuple[int, ...]] = frozenset(),
+    excluded: Set[str] = frozenset(),
+    excluded_rows: Set[tuple[int, ...]] = frozenset(),
 ) -> Tokens:
     """Return what the student of a task learns on: the task's rows, texts of other tasks, and rows made from them.
 
     Args:
-        kept: sentences that are used to evaluate it. No text that contains one is used. (Some pairs of MRPC are also in
-            STS-B.)
-        judging: token numbers of the rows that are used to evaluate it, which no row that is made may have. (Rematching
-            STS-B's sentences restores some of its pairs.)
+        rows: the task's own training rows.
+        tokenizer: the backbone's tokenizer.
+        excluded: sentences that are used in evaluations. No text with one of them is used. (Some pairs of MRPC are also
+            in STS-B.)
+        excluded_rows: token numbers of rows that are used in evaluations. No row that is made may be equal to one.
+            (Rematching STS-B's sentences restores some of its pairs.)
     """
     assert recipe.task is not None
-    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1, kept=kept)
+    more = load_texts(recipe, tokenizer, glue_dir, alone=len(get_task(recipe.task).text) == 1, excluded=excluded)
     if recipe.recombined:
         more.append(recombine(rows, recipe.recombined, recipe.seed))
     if recipe.edited:
         more.append(edit(rows, special_tokens(tokenizer), recipe.edited, recipe.seed, recipe.max_length))
     if recipe.rematched:
         more.append(rematch(rows, embedding_table(recipe.backbone), recipe.rematched, recipe.seed))
-    given = join([rows, *(unlike(part, judging) for part in more)]) if more else rows
+    given = join([rows, *(without_rows(part, excluded_rows) for part in more)]) if more else rows
     if not recipe.reworded:
         return given
     table, words = embedding_table(recipe.backbone), vocabulary(tokenizer)
-    return join([given, unlike(reword(given, table, words, recipe.reworded, recipe.seed), judging)])
+    return join([given, without_rows(reword(given, table, words, recipe.reworded, recipe.seed), excluded_rows)])
 
 
-def unlike(rows: Tokens, judging: Set[tuple[int, ...]]) -> Tokens:
-    """Return the rows whose token numbers are not among those given."""
-    return rows.subset([i for i, ids in enumerate(rows.ids) if tuple(ids) not in judging])
+def without_rows(rows: Tokens, excluded_rows: Set[tuple[int, ...]]) -> Tokens:
+    """Return the rows whose token numbers are not excluded."""
+    return rows.subset([i for i, ids in enumerate(rows.ids) if tuple(ids) not in excluded_rows])
 
 
-def judged_by(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:
-    """Return sentences of the held-out rows and of the development set, none of which may be learned."""
+def evaluation_sentences(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:
+    """Return the sentences of the held-out rows ``chosen`` and of the development set."""
     rows = chosen.texts + load_examples(task, "dev", glue_dir).texts
     return {sentence for row in rows for sentence in row}
 
@@ -68,13 +70,13 @@ def load_texts(
     glue_dir: Path | None,
     *,
     alone: bool = False,
-    kept: Set[str] = frozenset(),
+    excluded: Set[str] = frozenset(),
 ) -> list[Tokens]:
     """Load rows of each of the recipe's ``texts`` and ``sources`` without labels, drawn with its seed.
 
     Args:
         alone: whether the two texts of a pair become separate rows, for a task with single sentences.
-        kept: sentences that no row may have.
+        excluded: sentences that no row may contain.
     """
     parts = []
     for name in recipe.texts:
@@ -82,14 +84,14 @@ def load_texts(
         rows = load_examples(task, "train", glue_dir).texts
         if alone:
             rows = list(dict.fromkeys((sentence,) for row in rows for sentence in row))
-        rows = [row for row in rows if kept.isdisjoint(row)]
+        rows = [row for row in rows if excluded.isdisjoint(row)]
         drawn = random.Random(recipe.seed).sample(range(len(rows)), min(recipe.texts_each, len(rows)))
-        unlabelled = Examples([rows[i] for i in drawn], [])
-        parts.append(tokenize(unlabelled, tokenizer, task, recipe.max_length))
-    own = get_task(recipe.task or recipe.texts[0] if recipe.texts else "sst2")
+        unlabeled = Examples([rows[i] for i in drawn], [])
+        parts.append(tokenize(unlabeled, tokenizer, task, recipe.max_length))
+    task = get_task(recipe.task or next(iter(recipe.texts), "sst2"))  # without labels, any task will do
     for use in recipe.sources:
-        texts = Examples([row for row in source_rows(use, recipe, alone=alone) if kept.isdisjoint(row)], [])
-        parts.append(tokenize(texts, tokenizer, own, recipe.max_length))
+        unlabeled = Examples([row for row in source_rows(use, recipe, alone=alone) if excluded.isdisjoint(row)], [])
+        parts.append(tokenize(unlabeled, tokenizer, task, recipe.max_length))
     return parts
 
 

@@ -21,7 +21,7 @@ SAMPLE = 256
 
 
 class DistillationTrainer(Trainer):
-    """A ``Trainer`` that makes a quantized network answer as its teacher does, and holds shares of silence.
+    """A ``Trainer`` that distills a quantized network from its teacher, and holds shares of silence.
 
     Training needs no labels. If rows have labels, ``evaluate`` and ``predict`` return the usual loss and metrics. The
     training log includes the recent silent and quiet shares.
@@ -89,7 +89,7 @@ class DistillationTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Return the distance from the teacher during training, and the loss of the labels during evaluation."""
+        """Return the distillation loss during training, and the loss of the labels during evaluation."""
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         batch = {"attention_mask": torch.ones_like(inputs["input_ids"]), **inputs}

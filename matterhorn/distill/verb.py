@@ -16,11 +16,12 @@ from ..models.watching import Batch, check_inputs, evaluating
 from ..program.text import batches_of
 from ..reading import validated
 from ..tasks.tokens import Tokens
-from .loop import bar, begin, descend, show, steps_of, token_batches
+from .batches import steps_of, token_batches
+from .loop import bar, begin, descend, show
 from .measure import ask
 from .recipe import Distilling
 from .run import loss_of
-from .start import give_dead_zone
+from .student import give_dead_zone
 
 DENSITIES = {
     "input": 0.10,
@@ -129,18 +130,18 @@ def distill(
 def _train(
     student: QuantizedForSequenceClassification, teacher: PreTrainedModel, learn: Tokens, phase: Distilling, seed: int
 ) -> None:
-    """Run one phase without held-out rows."""
+    """Train for one phase, without held-out rows."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    phase = give_dead_zone(student, phase, learn, seed, trained=True)
+    phase = give_dead_zone(student, phase, learn, seed, trained=student.config.formats)
     loss = loss_of(phase, student, partial(ask, teacher), learn, seed)
     total = steps_of(learn, phase, seed)
     descent = begin(student, phase, total, accelerator)
     batches = token_batches(learn, phase, seed, 0, total, accelerator)
     try:
         with evaluating(teacher), bar(descent, "distill") as shown:
-            for taken in descend(descent, loss, batches, phase):
+            for training in descend(descent, loss, batches, phase):
                 if shown.update() or descent.step == total:
-                    show(shown, taken)
+                    show(shown, training)
     finally:
         if loss.silence is not None:
             loss.silence.release()

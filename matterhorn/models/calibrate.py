@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..nn import ActivationQuantizer, StoredQuantizer
 from ..nn.quantizers import Limit
 from ..program.text import batches_of
-from ..topology import FEEDS_WEIGHTS, Site
+from ..topology import FEEDS_WEIGHTS, POPULATION, Site
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, check_inputs, evaluating, tensors, watching
 
@@ -25,10 +25,10 @@ for single neurons.
 """
 
 LOWEST = 1 - 1 / EIGHTHS
-"""Maximum distance beyond the lowest level, in levels, at which its silence may be read."""
+"""Maximum distance, in levels, between the lowest level and what it is read as when it is silent."""
 
 WIDEST = 30
-"""Maximum factor between a neuron's distance of levels and the geometric mean of all neurons."""
+"""Maximum factor between the distance of a neuron's levels and the geometric mean of these distances."""
 
 
 def calibrate(
@@ -104,7 +104,7 @@ def set_scales(network: QuantizedForSequenceClassification, batch: Batch) -> Non
 
 
 def fit_store(module: StoredQuantizer, x: Tensor) -> None:
-    """Set the scale of stored keys or values ``x``."""
+    """Set the scale of stored keys or values to the best one for ``x``."""
     one_bit = module.bits == 1
     module.scale.data.copy_(x.abs().mean() if one_bit else least_squares_scale(x, module.low, module.high))
 
@@ -177,24 +177,31 @@ def choose_silence(
     *,
     mean: bool = False,
 ) -> None:
-    """Set the silent level of every population to its most frequent level.
+    """Set the silent levels of populations to their most frequent levels.
 
-    ``mean``: silence is read as the mean of the levels that fall silent, instead of as the silent level.
+    Args:
+        histograms: how often each neuron has each level, by site. Populations that are missing stay as they are.
+        mean: whether silence is read as the mean of the levels that fall silent, instead of as the silent level.
     """
-    for site, population in network.populations().items():
-        silence(population, histograms[site], mean=mean)
+    populations = network.populations()
+    for site, histogram in histograms.items():
+        set_silence(populations[site], histogram, mean=mean)
 
 
 @torch.no_grad()
-def silence(population: ActivationQuantizer, histogram: NDArray[np.int64], *, mean: bool) -> NDArray[np.int64]:
-    """Set the silent levels of one population and how they are read. Returns the levels, ``[neurons or 1]``."""
+def set_silence(population: ActivationQuantizer, histogram: NDArray[np.int64], *, mean: bool) -> None:
+    """Set the silent levels of one population to its most frequent ones, and what silence is read as.
+
+    Args:
+        histogram: how often each neuron has each level, ``[neurons, T + 1]``.
+        mean: as in :func:`choose_silence`.
+    """
     if len(population.silent) == 1:
         histogram = histogram.sum(0, keepdims=True)
     silent = most_frequent(histogram)
     value = mean_of_silent(histogram, silent, population.dead_zone) if mean else EIGHTHS * silent
     population.silent.copy_(torch.from_numpy(silent))
     population.silent_value.copy_(torch.from_numpy(value))
-    return silent
 
 
 @torch.no_grad()
@@ -204,7 +211,7 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
     Silence of a population that feeds weights is read as the mean of the values that fall silent. This costs nothing at
     run time.
     """
-    real = population.behind(x)
+    real = population.activated(x)
     if not population.zero and not population.activation:  # unsigned levels imply a ReLU
         real = real.clamp(min=0)
     if population.gain is None:
@@ -215,24 +222,27 @@ def place_levels(population: ActivationQuantizer, x: Tensor, name: str) -> None:
         population.gain.copy_(population.scale / pitch)
         if population.zeros is not None:
             population.zeros.copy_((population.zero - center / pitch).round())
-    levels, within = population.levels(x), real / population.pitch + population.origin
+    levels, fractional = population.levels(x), real / population.pitch + population.origin
     if len(population.silent) == 1:
-        levels, within = levels.reshape(-1, 1), within.reshape(-1, 1)
+        levels, fractional = levels.reshape(-1, 1), fractional.reshape(-1, 1)
     silent = torch.from_numpy(most_frequent(level_histogram(levels.to(torch.uint8).numpy(), population.bits)))
     value = EIGHTHS * silent
     if name in FEEDS_WEIGHTS:
         falls, reach = (levels - silent).abs() <= population.dead_zone, EIGHTHS * (population.dead_zone + 1) - 1
-        mean = (within * falls).sum(0) / falls.sum(0).clamp(min=1)
+        mean = (fractional * falls).sum(0) / falls.sum(0).clamp(min=1)
         value = (EIGHTHS * mean).round().clamp(value - reach, value + reach)
     population.silent.copy_(silent)
     population.silent_value.copy_(value)
 
 
 def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose each neuron's distance between levels, and its center, to lose as little as possible of ``x [n,
-    neurons]``.
+    """Choose each neuron's distance between levels to lose as little as possible of ``x [n, neurons]``.
 
     The lowest level of unsigned populations is read as the mean of the values that fall on it.
+
+    Returns:
+        The distances, ``[neurons]``; and the values around which levels are centered, which are the means of neurons
+        with their own zero points, and else 0, ``[neurons]``.
     """
     zero, top = population.zero, population.top
     center = torch.zeros(x.shape[1]) if population.zeros is None else x.mean(0)
@@ -253,19 +263,26 @@ def least_squares_pitch(population: ActivationQuantizer, x: Tensor) -> tuple[Ten
     return best.clamp(typical / WIDEST, typical * WIDEST), center
 
 
-def settle_silence(network: QuantizedForSequenceClassification, batches: Iterable[Batch]) -> None:
-    """Choose silent levels from what the network does on some batches with its present dead zone.
+def settle_silence(
+    network: QuantizedForSequenceClassification, batches: Iterable[Batch], names: Container[str] = POPULATION
+) -> None:
+    """Choose the silent levels of some populations from what the network does with its present dead zone.
 
     Silence is read as a mean if it is now. This is done only once: to choose again from the resulting levels would move
     silence further away from what was trained.
+
+    Args:
+        batches: batches on which to count levels.
+        names: names of the populations.
     """
     mean = any(population.has_fractions for population in network.populations().values())
-    choose_silence(network, level_histograms(network, batches), mean=mean)
+    histograms = level_histograms(network, batches)
+    choose_silence(network, {site: own for site, own in histograms.items() if site.part in names}, mean=mean)
 
 
 @torch.no_grad()
 def run_batches(network: QuantizedForSequenceClassification, batches: Iterable[Batch]) -> None:
-    """Run all tokens of some batches through every block, in evaluation mode, for the benefit of watchers."""
+    """Run all tokens of some batches through every block, in evaluation mode, so that hooks see the values."""
     with evaluating(network):
         for batch in batches:
             network.run(**tensors(batch, network.device), every_token=True)

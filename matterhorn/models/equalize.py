@@ -1,8 +1,9 @@
-"""Prepare a full-precision encoder for few-bit weights and stored bits, as far as that costs nothing, before training.
+"""Prepare copied weights for quantization to few bits, by transformations that do not change what they compute.
 
 A one-bit weight matrix has a scale α_i per row. Gains of the sending neurons provide a scale g_j per column, |w_ij| ≈
-α_i · g_j, which is the rank-one fit of OneBit (arXiv 2402.11295). One-bit keys and values lose the mean and the size of
-each channel. Both are moved to places that keep them: biases, the rows of the queries, and the gains of the context.
+α_i · g_j, which is the rank-one fit of OneBit (arXiv 2402.11295). One-bit keys and values lose the mean and the
+magnitude of each channel. Both are moved to where they are preserved: to biases, to the rows of the queries, and to the
+gains of the context.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Moments = tuple[Tensor, Tensor]
 def equalize(network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch) -> None:
     """Move scales and means of a network's copied weights to where quantization preserves them.
 
-    Except for the bits of keys and values, the network would compute the same as before.
+    Without quantization, the network would compute the same as before, except for the scales of one-bit keys and
+    values.
 
     Args:
         network: a fresh result of :func:`matterhorn.quantize`. Calibrate it afterward.
@@ -56,9 +58,10 @@ def even_columns(population: ActivationQuantizer, weights: list[Tensor]) -> None
 
 
 def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center keys around 0, which softmax does not notice. If one bit loses their sizes, move these to the queries.
+    """Center keys around 0, which does not change the softmax. Move the magnitudes that one bit loses to the queries.
 
-    ``mean``, ``size``: ``[width]``.
+    Args:
+        mean, size: mean of each channel of the keys, and mean distance from it, ``[width]``.
     """
     key, query = block.connection("key"), block.connection("query")
     key.bias.sub_(mean)
@@ -68,10 +71,12 @@ def center_keys(block: Block, mean: Tensor, size: Tensor) -> None:
 
 
 def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
-    """Center values around 0, and move their means to the output's bias. If one bit loses their sizes, move these to
-    the gains.
+    """Center values around 0, and move their means to the output's bias, which is exact as probabilities add up to 1.
 
-    This is exact since probabilities add up to one.
+    The magnitudes that one bit loses are moved to the gains of the context.
+
+    Args:
+        mean, size: mean of each channel of the values, and mean distance from it, ``[width]``.
     """
     value, output, context = block.connection("value"), block.connection("output"), block.population("context")
     value.bias.sub_(mean)
@@ -84,8 +89,13 @@ def center_values(block: Block, mean: Tensor, size: Tensor) -> None:
 
 @torch.no_grad()
 def channel_moments(teacher: PreTrainedModel, batch: Batch, blocks: Sequence[int] | None = None) -> dict[Site, Moments]:
-    """Mean and mean distance from it of each channel of a teacher's keys and values on existing tokens, block after
-    block, or of some ``blocks``."""
+    """Measure the mean of each channel of a teacher's keys and values, and the mean distance from it.
+
+    Only existing tokens count.
+
+    Args:
+        blocks: numbers of the teacher's blocks to measure. None: all. Sites of the result number these blocks from 0.
+    """
     found: dict[Site, Moments] = {}
     present = mask_of(batch).to(teacher.device)
 

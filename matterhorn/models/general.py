@@ -1,13 +1,21 @@
-"""Task-free encoders: blocks that were distilled on text without labels, to start a student of any task from.
+"""Task-free encoders: blocks that were distilled on text without labels, from which a student of any task can start.
 
-An encoder is two files in a folder. ``encoder.npz`` has, for block ``i``: ``i.<connection>.latent`` ``[out, in]``
-(of one bit uint8: sign in bit 7, size, |w| = α · 2^((code − 80)/8), to a quarter of an octave; of more int8: eighths of
-a step, w = α · (code + ½)/8; ternary: packed as :mod:`.latent` does, with ``.rows``) with ``i.<connection>.alpha`` (α,
-``[out]``) and ``.bias``; of every population ``.scale``,
-``.silent``, ``.silent_value_eighths`` and, where it has them, its ``.gain``; scales of stored keys and values; the
-norms; and where it learned to compare ``pooler.weight`` and ``.bias``, through which its first token is read.
-``encoder.json`` says what it is of: the number formats, and rows of the backbone's word embeddings by which a
-teacher is recognized. ``manifest.json`` seals both.
+An encoder is a folder of three files:
+
+- ``encoder.json``: the number formats, the sizes, and rows of the backbone's word embeddings, by which a teacher with
+  this backbone is recognized.
+- ``encoder.npz``: the arrays. Block ``i`` has ``i.<connection>.latent``, ``.alpha`` (scales of rows, ``[out]``) and
+  ``.bias``; ``i.<population>.scale``, ``.silent``, ``.silent_value_eighths`` and, if it has gains, ``.gain``;
+  ``i.keys.scale`` and ``i.values.scale``; and weights and biases of its norms. An encoder that has learned to compare
+  also has ``pooler.weight`` and ``pooler.bias``.
+- ``manifest.json``: checksums of both.
+
+Latent weights ``[out, in]`` are stored according to their width:
+
+- one bit: uint8. Bit 7 is the sign, bits 0 … 6 are a code with |w| = α · 2^((code − 80)/8). Only even codes are
+  written, so the resolution is a quarter of an octave.
+- two and four bits: int8, w = α · (code + ½)/8.
+- ternary: packed codes with ``i.<connection>.rows``, see :mod:`.latent`.
 """
 
 from __future__ import annotations
@@ -28,7 +36,7 @@ from transformers import PreTrainedModel
 from ..coding import EIGHTHS
 from ..errors import InputError
 from ..nn import QuantizedLinear
-from ..nn.linear import around
+from ..nn.linear import one_bit_latents
 from ..program import Config
 from ..program.files import folders
 from ..reading import parse_npz, read_mapping
@@ -47,12 +55,12 @@ FORMAT = 2
 """Version of ``encoder.json``."""
 
 OPTIONS = ("weights", "activation_bits", "kv_bits", "dead_zone", "dead_zones")
-USUAL = ("levels_per", "activation", "digital")
-"""Formats in which all encoders have the default."""
+"""Number formats that ``encoder.json`` stores."""
+
+DEFAULT_FORMATS = ("levels_per", "activation", "digital")
+"""Number formats that are not stored, since they have their default values in all encoders."""
 
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
-
-POOLER = ("weight", "bias")
 
 WORDS, COLUMNS = 16, 64
 """Number of word embeddings, and of their columns, that identify a backbone."""
@@ -65,8 +73,14 @@ ALIKE = 0.9
 class GeneralEncoder:
     """A task-free encoder.
 
-    It has a name, ``options`` of :func:`matterhorn.quantize` for a student that takes it over, rows of the backbone's
-    word embeddings (number → float ``[width]``), its folder and its manifest.
+    Attributes:
+        name: name of its folder.
+        options: options of :func:`matterhorn.quantize` for a student that takes it over.
+        sizes: sizes of its blocks, by the names of :data:`SIZES`.
+        words: rows of the backbone's word embeddings by their numbers, the first :data:`COLUMNS` columns of each.
+        folder, manifest: where its files are, and their checksums.
+        compares: whether it has learned to read both texts of a pair at once and to rate their similarity, and not only
+            to reproduce hidden states.
     """
 
     name: str
@@ -76,7 +90,6 @@ class GeneralEncoder:
     folder: Path
     manifest: Manifest
     compares: bool = False
-    """Whether it was taught to read a pair at once and to rate its similarity, not only to reproduce states."""
 
     def is_of(self, teacher: PreTrainedModel) -> bool:
         """Whether a teacher was fine-tuned from the encoder's backbone, i.e. has its sizes and similar embeddings."""
@@ -90,7 +103,7 @@ class GeneralEncoder:
         return float(F.cosine_similarity(table[rows][:, : own.shape[1]], own).mean()) >= ALIKE
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays, checked.
+        """Read the arrays and check them.
 
         Raises:
             InputError: the file is missing or altered.
@@ -99,7 +112,7 @@ class GeneralEncoder:
 
 
 def word_embeddings(model: PreTrainedModel) -> Tensor:
-    """A model's word embeddings, float32 ``[vocabulary, width]``."""
+    """Return a model's word embeddings, float32 ``[vocabulary, width]``."""
     table = cast(nn.Embedding, model.get_input_embeddings())
     return table.weight.detach().float()
 
@@ -139,26 +152,28 @@ def read_general(folder: Path) -> GeneralEncoder:
 def write_general(
     network: QuantizedForSequenceClassification, backbone: PreTrainedModel, folder: Path, about: Mapping[str, Any]
 ) -> None:
-    """Write the blocks of a network, for students of whatever was fine-tuned from its backbone to start from.
+    """Write the blocks of a network as a task-free encoder.
 
     Args:
-        about: what is known of it besides, for ``encoder.json``; with ``compares`` its pooler is kept too.
+        backbone: the model that it was distilled from. Students of teachers with this backbone can start from it.
+        folder: folder to write to.
+        about: additional entries of ``encoder.json``. If ``compares`` is true, the pooler is stored too.
 
     Raises:
-        InputError: its levels are of a format that an encoder does not hold.
+        InputError: its levels have a format that an encoder cannot store.
     """
-    for name in USUAL:
-        if (own := getattr(network.config, name)) != (usual := getattr(Config(), name)):
-            problem = f"{own}, where encoders have {usual}"
-            raise InputError(problem, field=name, cure=f"train it with {usual}, or start from the run itself")
+    for name in DEFAULT_FORMATS:
+        if (own := getattr(network.config, name)) != (default := getattr(Config(), name)):
+            problem = f"{own}, where encoders have {default}"
+            raise InputError(problem, field=name, cure=f"train it with {default}, or start from the run itself")
     pooler = network.pooler.state_dict() if about.get("compares") else {}
     arrays = {f"pooler.{part}": _array(value) for part, value in pooler.items()}
     for number, block in enumerate(network.layers()):
         for name in STATIC:
             connection = block.connection(name)
-            own = {"alpha": connection.integers()[1], "bias": connection.bias} | _codes(connection)
+            own = {"alpha": connection.integers()[1], "bias": connection.bias} | _encoded(connection)
             arrays |= {f"{number}.{name}.{part}": _array(value) for part, value in own.items()}
-        arrays |= {f"{number}.{key}": _array(value) for key, value in _places(block).items()}
+        arrays |= {f"{number}.{key}": _array(value) for key, value in _other_tensors(block).items()}
     table = word_embeddings(backbone)
     rows = torch.linspace(0, len(table) - 1, WORDS).long().tolist()
     plain = {
@@ -181,7 +196,7 @@ def write_general(
 def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEncoder) -> None:
     """Replace a student's blocks, and its pooler if the encoder has one, by those of a task-free encoder.
 
-    Classifier and embeddings stay.
+    Classifier and embeddings are kept.
 
     Args:
         student: the result of ``quantize(teacher, **encoder.options)``. It can be run afterward.
@@ -194,43 +209,46 @@ def take_general(student: QuantizedForSequenceClassification, encoder: GeneralEn
         if getattr(student.config, name) != value:
             problem = f"the student has {getattr(student.config, name)!r}, the encoder {value!r}"
             raise InputError(problem, file=encoder.folder, field=name, cure="quantize with the encoder's options")
-    student.set_dead_zone(student.config.dead_zone)
     if encoder.compares:
-        student.pooler.load_state_dict({part: torch.from_numpy(arrays[f"pooler.{part}"]) for part in POOLER})
+        student.pooler.load_state_dict(tensors_under("pooler", arrays))
     for number, block in enumerate(student.layers()):
-        start = f"{number}."
-        own = {
-            key.removeprefix(start): torch.from_numpy(np.array(v)) for key, v in arrays.items() if key.startswith(start)
-        }
+        own = tensors_under(str(number), arrays)
         fill(block, own)
         for name in STATIC:
             connection, code, alpha = block.connection(name), own[f"{name}.latent"], own[f"{name}.alpha"]
             if connection.kind == "int1":
-                connection.weight.copy_(_latent(code, alpha))
+                connection.weight.copy_(_decoded_one_bit(code, alpha))
             elif connection.kind == "ternary":
                 connection.weight.copy_(decode(code.numpy(), own[f"{name}.rows"], connection))
             else:
                 connection.fill((code.float() + 0.5) / EIGHTHS, alpha)
 
 
+def tensors_under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return the arrays whose names begin with ``<prefix>.``, as tensors by the rest of their names."""
+    start = f"{prefix}."
+    own = {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
+    return {name: torch.from_numpy(np.array(array)) for name, array in own.items()}
+
+
 def fill(block: Block, own: Mapping[str, Tensor]) -> None:
-    """Put all arrays of an encoder's block in the place of a student's but its weights."""
+    """Copy all tensors of an encoder's block except weights into a student's block."""
     for name in STATIC:
         block.connection(name).bias.copy_(own[f"{name}.bias"])
-    for name, place in _places(block).items():
-        place.copy_(own[name])
+    for name, tensor in _other_tensors(block).items():
+        tensor.copy_(own[name])
 
 
-def _places(block: Block) -> dict[str, Tensor]:
-    """Where what an encoder has besides its connections is in a block, by its names."""
-    places: dict[str, Tensor] = {"keys.scale": block.keys.scale, "values.scale": block.values.scale}
+def _other_tensors(block: Block) -> dict[str, Tensor]:
+    """Return the tensors of a block that do not belong to connections, by their names in ``encoder.npz``."""
+    found: dict[str, Tensor] = {"keys.scale": block.keys.scale, "values.scale": block.values.scale}
     for kind in POPULATIONS:
         own = block.population(kind.name)
         parts = {"scale": own.scale, "silent": own.silent, "silent_value_eighths": own.silent_value, "gain": own.gain}
-        places |= {f"{kind.name}.{part}": place for part, place in parts.items() if place is not None}
+        found |= {f"{kind.name}.{part}": tensor for part, tensor in parts.items() if tensor is not None}
     for name in ("attention_norm", "feed_forward_norm"):
-        places |= {f"{name}.{part}": place for part, place in block.get_submodule(name).state_dict().items()}
-    return places
+        found |= {f"{name}.{part}": tensor for part, tensor in block.get_submodule(name).state_dict().items()}
+    return found
 
 
 def _array(value: Tensor) -> NDArray[Any]:
@@ -238,8 +256,8 @@ def _array(value: Tensor) -> NDArray[Any]:
     return array
 
 
-def _codes(linear: QuantizedLinear) -> dict[str, Tensor]:
-    """Latent weights of a connection as they are stored."""
+def _encoded(linear: QuantizedLinear) -> dict[str, Tensor]:
+    """Return the latent weights of a connection as ``encoder.npz`` stores them."""
     if linear.kind == "ternary":
         return dict(zip(("latent", "rows"), encode(linear), strict=True))
     weight, alpha = linear.weight, linear.integers()[1]
@@ -250,6 +268,6 @@ def _codes(linear: QuantizedLinear) -> dict[str, Tensor]:
     return {"latent": size.to(torch.uint8) | torch.where(own >= 0, 128, 0).to(torch.uint8)}
 
 
-def _latent(code: Tensor, alpha: Tensor) -> Tensor:
-    """Latent weights ``[out, in]`` whose signs and scales, taken around the mean of a row, are those of the encoder."""
-    return around(torch.exp2((code & 127).float() / 8), code >= 128, alpha)
+def _decoded_one_bit(code: Tensor, alpha: Tensor) -> Tensor:
+    """Return one-bit latent weights ``[out, in]`` that are quantized to the encoder's signs and scales."""
+    return one_bit_latents(torch.exp2((code & 127).float() / 8), code >= 128, alpha)

@@ -20,25 +20,23 @@ from ..errors import InputError
 from ..nn import QuantizedLinear
 from ..nn.linear import ZERO_EDGE
 from ..reading import read_arrays
-from ..storage import put_file
 from .quantized import QuantizedForSequenceClassification
 
 LATENTS_FILE = "latents.safetensors"
 KINDS = ("int1", "ternary")
 
 BITS, STRIDE = 5, 0.5
-"""Of a weight: one for its sign, four for its size, in octaves around :data:`ZERO_EDGE` times the mean size."""
+"""Bits of a weight, one for its sign and four for its magnitude, and the distance between two magnitudes in octaves."""
 
 BELOW = 9
-"""Of the 16 sizes, so many are below the edge, where ternary weights become 0."""
+"""Number of the 16 magnitudes that lie below the edge, :data:`ZERO_EDGE` times the mean, i.e. where ternary weights are
+0.
+"""
 
 MARGIN, TURNS = 1e-3, 4
-"""Ternary sizes stay so far from the edge, and are scaled and held there in turn so many times."""
-
-
-def save_latents(network: QuantizedForSequenceClassification, path: Path) -> None:
-    """Write latent weights (:func:`pack_latents`) to a file, completely or not at all."""
-    put_file(path, pack_latents(network))
+"""Minimum relative distance of ternary magnitudes from the edge, and the number of times that they are scaled and then
+moved out of this margin.
+"""
 
 
 def pack_latents(network: QuantizedForSequenceClassification) -> bytes:
@@ -77,8 +75,12 @@ def load_latents(network: QuantizedForSequenceClassification, path: Path) -> Qua
 
 @torch.no_grad()
 def encode(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
-    """Latent weights ``[out, in]`` → packed codes uint8 ``[⌈5 · out · in / 8⌉]``, and of each row its mean, its scale α
-    and the mean size of its weights, float32 ``[out, 3]``."""
+    """Pack latent weights ``[out, in]``.
+
+    Returns:
+        Packed codes, uint8 ``[⌈5 · out · in / 8⌉]``; and for each row its mean, its scale α and the mean magnitude of
+        its weights, float32 ``[out, 3]``.
+    """
     weight = linear.weight.detach().float().cpu()
     mean = weight.mean(1) if linear.kind == "int1" else torch.zeros(len(weight))
     own = weight - mean[:, None]
@@ -92,26 +94,27 @@ def encode(linear: QuantizedLinear) -> tuple[Tensor, Tensor]:
 
 
 def decode(codes: NDArray[np.uint8], numbers: Tensor, linear: QuantizedLinear) -> Tensor:
-    """Undo :func:`encode`: latent weights float32 ``[out, in]``, quantized to the same integers and scales."""
+    """Unpack what :func:`encode` packed: latent weights ``[out, in]`` that are quantized to the same values."""
     shape = linear.weight.shape
     bits = np.unpackbits(codes, count=shape.numel() * BITS).reshape(*shape, BITS)
     whole = torch.from_numpy((bits << np.arange(BITS, dtype=np.uint8)[::-1]).sum(-1).astype(np.int16))
     sign, step = torch.where(whole >= 16, 1.0, -1.0), (whole & 15).float()
     mean, scale, size = (column[:, None] for column in numbers.unbind(1))
     sizes = ZERO_EDGE * size * 2 ** ((step - BELOW + 0.5) * STRIDE)
-    if linear.kind == "int1":  # both sides of a row hold half of its sizes, so that its mean is 0
+    if linear.kind == "int1":  # each sign has half of the total magnitude of a row, so that the mean does not change
         half = scale * shape[1] / 2
         return mean + _scaled(sizes, sign > 0, half) + -_scaled(sizes, sign < 0, half)
     kept, edge = step >= BELOW, ZERO_EDGE * size
-    held, rest = scale * kept.sum(1, keepdim=True), size * shape[1] - scale * kept.sum(1, keepdim=True)
+    sum_kept = scale * kept.sum(1, keepdim=True)
+    sum_zeros = size * shape[1] - sum_kept
     for _ in range(TURNS):
-        sizes = _scaled(sizes, kept, held) + _scaled(sizes, ~kept, rest)
-        near = torch.maximum(sizes, edge * (1 + MARGIN)), torch.minimum(sizes, edge * (1 - MARGIN))
-        sizes = torch.where(kept, *near)
+        sizes = _scaled(sizes, kept, sum_kept) + _scaled(sizes, ~kept, sum_zeros)
+        above, below = torch.maximum(sizes, edge * (1 + MARGIN)), torch.minimum(sizes, edge * (1 - MARGIN))
+        sizes = torch.where(kept, above, below)
     return sign * sizes
 
 
-def _scaled(sizes: Tensor, side: Tensor, wanted: Tensor) -> Tensor:
-    """The sizes of one side of each row, scaled to add up to what is wanted; 0 elsewhere."""
-    own = sizes * side
-    return own * (wanted / own.sum(1, keepdim=True).clamp(min=1e-12))
+def _scaled(sizes: Tensor, chosen: Tensor, total: Tensor) -> Tensor:
+    """Return the chosen magnitudes of each row, scaled to add up to ``total``; 0 elsewhere."""
+    own = sizes * chosen
+    return own * (total / own.sum(1, keepdim=True).clamp(min=1e-12))

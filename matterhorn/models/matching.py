@@ -1,8 +1,8 @@
 """Fit a quantized network to its teacher without training, part by part, on rows without labels.
 
 All rows pass through the network once. Just before a part runs, it is fitted to its actual inputs: levels to the values
-that they represent, weights to what the teacher computes at this place. Each part thus compensates for the errors of
-the parts before it.
+that they represent, weights to what the teacher's corresponding part computes. Each part thus compensates for the
+errors of the parts before it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..nn import ActivationQuantizer, QuantizedLinear, StoredQuantizer
 from ..topology import CONNECTION, Site
 from .calibrate import existing, fit_store, mask_of, place_levels
 from .encoders import encoder_of
-from .placement import absolute, scale_for_density
+from .placement import absolute_densities, scale_for_density
 from .quantized import QuantizedForSequenceClassification
 from .rounding import Moments, least_squares, round_weights
 from .watching import Batch, evaluating, tensors, watching
@@ -27,13 +27,15 @@ TOKENS, VALUES = 12288, 2**20
 """Maximum numbers of tokens on which weights are fitted, and of values on which levels are placed."""
 
 STIFFNESS, HEAD_STIFFNESS = 0.3, 1.0
-"""How strongly weights are drawn to the teacher's, as few tokens tell little; and the same for the classifier."""
+"""Strength of the regularization toward the teacher's weights (:func:`~.rounding.least_squares`), of connections
+and of the classifier. Few tokens alone do not determine the weights.
+"""
 
 NORMS = {"output": "attention_norm", "ffn2": "feed_forward_norm"}
-"""Connections that add to the residual stream, and the norm that reads the sum."""
+"""For each connection that adds to the residual stream, the norm that reads the sum."""
 
 RESIDUAL = {"output": "input", "ffn2": "hidden"}
-"""Population that reads the residual stream after a connection has added to it."""
+"""For each connection that adds to the residual stream, the population that reads the stream before the sum."""
 
 
 @torch.no_grad()
@@ -64,10 +66,10 @@ def match(
     batch = gather(batches, TOKENS)
     fit = _Fit(network, teacher, batch)
     if silent_share is not None and densities:
-        fit.densities = absolute(network.config.formats, fit.present, silent_share, densities)
+        fit.densities = absolute_densities(network.config.formats, fit.present, silent_share, densities)
     parts: dict[Site, nn.Module] = {**network.populations(), **network.stores(), **network.connections()}
     head = {Site(len(network.blocks), "classifier"): network.classifier}
-    with watching(parts, fit.part), watching(head, fit.head), evaluating(network):
+    with watching(parts, fit.fit_part), watching(head, fit.fit_classifier), evaluating(network):
         network.run(**tensors(batch, network.device), every_token=True)
 
 
@@ -94,47 +96,53 @@ def gather(batches: Iterable[Batch], tokens: int) -> dict[str, Tensor]:
 
 
 class _Fit:
-    """What the teacher computes, and the state of the fit up to the next part."""
+    """Fits a network part by part.
+
+    Attributes:
+        densities: density of events of each population. None: levels lose as little as possible.
+        taught: outputs of the teacher's connections (:func:`teacher_outputs`).
+        seen: values that reached the network's populations so far, ``[tokens, neurons]`` each.
+        first: which tokens are the first of their row, bool ``[tokens]``.
+    """
 
     def __init__(self, network: QuantizedForSequenceClassification, teacher: PreTrainedModel, batch: Batch):
         self.network, self.present = network, mask_of(batch)
         self.densities: Mapping[str, float] | None = None
-        """Of events, of each population."""
-        self.taught, self.logits = listen(teacher, batch, network.config.teacher_blocks)
+        self.taught, self.logits = teacher_outputs(teacher, batch, network.config.teacher_blocks)
         for site, linear in network.connections().items():
             if site not in self.taught or self.taught[site].shape[1] != len(linear.weight):
                 cure = "give the one that the network was quantized from"
                 raise InputError("of other sizes than the network", field="teacher", cure=cure)
         self.seen: dict[Site, Tensor] = {}
-        """What populations were given."""
         first = torch.zeros_like(self.present)
         first[:, 0] = True
         self.first = first[self.present]
 
-    def part(self, site: Site, module: nn.Module, x: Tensor) -> None:
+    def fit_part(self, site: Site, module: nn.Module, x: Tensor) -> None:
         """Fit the part that is about to run on ``x``."""
         x = existing(x, self.present, site.part)
         if isinstance(module, ActivationQuantizer):
             self.seen[site] = x
-            place_levels(module, sampled(x), site.part)
+            place_levels(module, thinned(x), site.part)
             if self.densities:
-                scale_for_density(module, sampled(x), self.densities[site.part])
+                scale_for_density(module, thinned(x), self.densities[site.part])
         elif isinstance(module, StoredQuantizer):
-            fit_store(module, sampled(x))
+            fit_store(module, thinned(x))
         elif isinstance(module, QuantizedLinear):
-            self.weights(site, module, x)
+            self.fit_weights(site, module, x)
 
-    def head(self, _: Site, classifier: nn.Linear, x: Tensor) -> None:
+    def fit_classifier(self, _: Site, classifier: nn.Linear, x: Tensor) -> None:
         """Fit the classifier to the teacher's logits."""
         moments = Moments.of(x, self.logits, torch.ones(len(x)))
         weight = least_squares(moments, classifier.weight, HEAD_STIFFNESS)
         classifier.weight.copy_(weight)
         classifier.bias.copy_(moments.y - weight @ moments.x)
 
-    def weights(self, site: Site, linear: QuantizedLinear, levels: Tensor) -> None:
+    def fit_weights(self, site: Site, linear: QuantizedLinear, levels: Tensor) -> None:
         """Fit weights and bias of a connection."""
         feed = self.network.layers()[site.block].feed(site.part)
-        prior, wanted = self.goal(site, linear.weight if feed.gain is None else linear.weight / feed.positive_gain)
+        weight = linear.weight if feed.gain is None else linear.weight / feed.positive_gain
+        prior, wanted = self.goal(site, weight)
         moments = Moments.of(levels * feed.positive_scale, wanted, self.importance(site))
         real = least_squares(moments, prior, STIFFNESS)
         integers, scale = round_weights(real, moments.xx, linear.kind)
@@ -142,17 +150,23 @@ class _Fit:
         linear.bias.copy_(moments.y - scale * (integers @ moments.x))
 
     def importance(self, site: Site) -> Tensor:
-        """Weight of each token. If only the first token's answer is read, first tokens weigh as much as all others
-        together.
+        """Return the weight of each token in the fit.
+
+        Where only the first token's output is used later, first tokens weigh as much as all others together.
         """
         first = self.first
-        read = CONNECTION[site.part].every_token or not self.network.config.formats.shape.is_cut(site.block)
-        return torch.ones(len(first)) if read else torch.where(first, 1 / first.sum(), 1 / (~first).sum().clamp(min=1))
+        if CONNECTION[site.part].every_token or not self.network.config.formats.shape.is_cut(site.block):
+            return torch.ones(len(first))
+        return torch.where(first, 1 / first.sum(), 1 / (~first).sum().clamp(min=1))
 
     def goal(self, site: Site, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights that would reproduce the teacher without quantization, and their outputs, ``[tokens, out]``.
+        """Return weights that reproduce the teacher without quantization, and their outputs ``[tokens, out]``.
 
-        Keys and values are centered and scaled evenly, which the weights of queries and output compensate for.
+        Keys and values are centered, and their channels are scaled to similar sizes. The weights of the queries and of
+        the output compensate for this.
+
+        Args:
+            weight: the teacher's weights for inputs without gains, ``[out, in]``.
         """
         wanted, name = self.taught[site].float(), site.part
         if name in NORMS:
@@ -176,16 +190,23 @@ class _Fit:
         return self.taught[site].float().std(0).clamp(min=1e-6)
 
 
-def sampled(x: Tensor) -> Tensor:
-    """Select evenly spaced rows of ``[n, neurons]``, so that there are no more values than levels are placed on."""
+def thinned(x: Tensor) -> Tensor:
+    """Select evenly spaced rows of ``[n, neurons]``, so that there are at most :data:`VALUES` values."""
     return x[:: -(-x.numel() // VALUES)]
 
 
-def listen(
+def teacher_outputs(
     teacher: PreTrainedModel, batch: Batch, blocks: Sequence[int] | None = None
 ) -> tuple[dict[Site, Tensor], Tensor]:
-    """What a teacher's connections make of existing tokens, bfloat16 ``[tokens, out]`` each (of those in :data:`NORMS`
-    with the residual stream added), and its logits; block after block, or of some ``blocks``."""
+    """Run a teacher, and return the outputs of its connections and its logits.
+
+    Args:
+        blocks: numbers of the blocks to record. None: all. Sites of the result number these blocks from 0.
+
+    Returns:
+        Outputs for existing tokens, bfloat16 ``[tokens, out]`` by site. Those of the connections in :data:`NORMS`
+        include the residual stream. The logits are float32 ``[batch, outputs]``.
+    """
     found: dict[Site, Tensor] = {}
     present = mask_of(batch).to(teacher.device)
     layers = list(enumerate(encoder_of(teacher).parts(teacher, blocks)))

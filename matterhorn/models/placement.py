@@ -1,8 +1,8 @@
-"""Set scales for a dead zone: as many events as a target leaves, divided among populations as requested."""
+"""Set scales for a dead zone so that a target share of windows is silent, with given densities of events."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from ..coding import level_histogram, silent_share
 from ..nn import ActivationQuantizer
 from ..program import Config
 from ..topology import POPULATION, TARGETS, Site
-from .calibrate import as_levels, existing, mask_of, run_batches, silence
+from .calibrate import as_levels, existing, mask_of, run_batches, set_silence
 from .quantized import QuantizedForSequenceClassification
 from .watching import Batch, watching
 
@@ -24,25 +24,35 @@ times.
 
 
 def place_densities(
-    network: QuantizedForSequenceClassification, batch: Batch, target: float, relative: Mapping[str, float]
+    network: QuantizedForSequenceClassification,
+    batch: Batch,
+    target: float,
+    relative: Mapping[str, float],
+    names: Container[str] = POPULATION,
 ) -> None:
     """Set scales and silent levels so that a share ``target`` of all windows of one batch is silent.
 
-    ``relative``: relative densities of events in all populations. The benefit of an event cannot be derived from each
-    population alone: an event of ``context``, with one receiver, turned out to be worth more than one of ``input``,
-    with three.
+    Densities are given, since the benefit of an event does not follow from its population's fan-out: an event of
+    ``context``, with one receiver, turned out to be worth more than one of ``input``, with three.
+
+    Args:
+        relative: relative densities of events in all populations.
+        names: populations to set. The others stay as they are.
     """
-    density = absolute(network.config.formats, mask_of(batch), target, relative)
+    density = absolute_densities(network.config.formats, mask_of(batch), target, relative)
     present = mask_of(batch).to(network.device)
 
     def settle(site: Site, module: ActivationQuantizer, x: Tensor) -> None:
         scale_for_density(module, existing(x, present, site.part), density[site.part])
 
-    with watching(network.populations(), settle):
+    chosen = {site: population for site, population in network.populations().items() if site.part in names}
+    with watching(chosen, settle):
         run_batches(network, [batch])
 
 
-def absolute(formats: Config, present: Tensor, target: float, relative: Mapping[str, float]) -> dict[str, float]:
+def absolute_densities(
+    formats: Config, present: Tensor, target: float, relative: Mapping[str, float]
+) -> dict[str, float]:
     """Scale relative densities of events so that a share ``target`` of all windows is silent.
 
     ``present``: which tokens exist, bool ``[batch, L]``.
@@ -51,28 +61,34 @@ def absolute(formats: Config, present: Tensor, target: float, relative: Mapping[
     tokens, couples = int(present.sum()), int(present.sum(1).square().sum())
     windows = {name: len(TARGETS[name]) * shape.neurons(name) * tokens for name in relative}
     windows["probabilities"] = shape.heads * couples
-    return scaled(relative, windows, 1 - target, densest(formats))
+    return scaled_densities(relative, windows, 1 - target, largest_densities(formats))
 
 
-def densest(formats: Config) -> dict[str, float]:
-    """Largest density of events that each population can be asked for: the share of its levels that are events."""
+def largest_densities(formats: Config) -> dict[str, float]:
+    """Largest density of events that may be requested of each population: the share of its levels that are events."""
     return {name: 1 - (2 * formats.zone(name) + 1) / 2**formats.activation_bits for name in POPULATION}
 
 
-def scaled(
+def scaled_densities(
     relative: Mapping[str, float], loads: Mapping[str, float], share: float, most: Mapping[str, float]
 ) -> dict[str, float]:
-    """Scale relative densities of events by one factor, so that they are a ``share`` of all loads.
+    """Scale relative densities of events by one factor, so that events are a ``share`` of all loads.
 
-    A density that would exceed ``most`` (or the share, if that is larger) stays there, and the others get more. A scale
-    that has to meet an impossible density would shrink until all values lie at the ends of the range.
+    A density that would exceed its maximum is set to it, and the others get more. To meet an impossible density, a
+    population's scale would shrink until all values lie at the ends of the range.
+
+    Args:
+        relative: relative densities by population.
+        loads: weights of the populations in the share, e.g. their windows.
+        share: share of the loads that are to be events.
+        most: maximum density of each population. The share itself is always possible.
     """
     found = dict[str, float]()
     limits = {name: max(limit, share) for name, limit in most.items()}
     while True:
         free = [name for name in relative if name not in found]
-        left = share * sum(loads.values()) - sum(found[name] * loads[name] for name in found)
-        factor = left / max(1e-12, sum(relative[name] * loads[name] for name in free))
+        remaining = share * sum(loads.values()) - sum(found[name] * loads[name] for name in found)
+        factor = remaining / max(1e-12, sum(relative[name] * loads[name] for name in free))
         over = {name: limits[name] for name in free if factor * relative[name] > limits[name] * (1 + 1e-9)}
         if not over:
             return {name: found[name] if name in found else factor * relative[name] for name in relative}
@@ -110,5 +126,5 @@ def settle_population(module: ActivationQuantizer, values: Tensor) -> float:
     silence.
     """
     histogram = level_histogram(as_levels(module, values), module.bits)
-    silence(module, histogram, mean=True)
+    set_silence(module, histogram, mean=True)
     return silent_share(histogram, module.code)

@@ -14,7 +14,7 @@ from transformers.activations import ACT2FN
 
 from ..errors import InputError
 from ..nn import ActivationQuantizer, DigitalLinear, FixedLayerNorm, QuantizedLinear, Sent, StoredQuantizer
-from ..nn.attention import by_distance, plain_shares
+from ..nn.attention import by_distance, float_softmax
 from ..topology import Site
 from .block import Block
 from .encoders import encoder_of
@@ -60,37 +60,38 @@ def full_precision(
     for site in chosen - set(known):
         raise InputError("no such site", field=str(site), cure=f"give e.g. {next(iter(known))}")
     activation = ACT2FN[getattr(network.config, "hidden_act", "relu")]
-    plain = {known[site]: _plain(site, known[site], activation) for site in chosen}
+    forwards = {known[site]: _float_forward(site, known[site], activation) for site in chosen}
     with ExitStack() as stack:
-        for module, forward in plain.items():
-            _put(stack, module, "forward", forward)
+        for module, forward in forwards.items():
+            _patch(stack, module, "forward", forward)
         for number, block in enumerate(network.layers()):
             if chosen & {Site(number, "queries"), Site(number, "keys")}:
-                _put(stack, block, "shares", partial(_shares, block))
+                _patch(stack, block, "attention_probabilities", partial(_float_probabilities, block))
         if sites is None:
             for module in network.modules():
                 if isinstance(module, FixedLayerNorm):
-                    _put(stack, module, "forward", partial(nn.LayerNorm.forward, module))
+                    _patch(stack, module, "forward", partial(nn.LayerNorm.forward, module))
                 elif isinstance(module, DigitalLinear):
-                    _put(stack, module, "forward", partial(nn.Linear.forward, module))
+                    _patch(stack, module, "forward", partial(nn.Linear.forward, module))
         if teacher is not None:
             encoder = encoder_of(teacher)
             tables = {name: encoder.table(teacher, name) for name in encoder.tables}
-            _put(stack, network.embeddings, "rows", lambda name, index: tables[name][index])
+            _patch(stack, network.embeddings, "rows", lambda name, index: tables[name][index])
         yield
 
 
-def _put(stack: ExitStack, module: nn.Module, name: str, function: Callable[..., Any]) -> None:
-    """Replace a module's behavior until the stack unwinds."""
-    if name not in vars(module):  # (unless an outer context has replaced it already)
+def _patch(stack: ExitStack, module: nn.Module, name: str, function: Callable[..., Any]) -> None:
+    """Replace a method of a module until the stack unwinds, unless an outer context has replaced it already."""
+    if name not in vars(module):
         setattr(module, name, function)
         stack.callback(delattr, module, name)
 
 
-def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+def _float_forward(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """Return a forward method without quantization. ``activation``: that of the teacher's feed-forward layer."""
     if isinstance(module, ActivationQuantizer):
-        before = activation if site.part == "intermediate" else lambda x: x
-        return lambda x, present=None: Sent(before(x) / module.pitch, None)
+        activate = activation if site.part == "intermediate" else lambda x: x
+        return lambda x, present=None: Sent(activate(x) / module.pitch, None)
     if isinstance(module, StoredQuantizer):
         return lambda x: x / module.positive_scale
     if isinstance(module, QuantizedLinear):
@@ -98,6 +99,6 @@ def _plain(site: Site, module: nn.Module, activation: Callable[[Tensor], Tensor]
     raise InputError("weights that are fixed", field=str(site), cure="give a network that can be trained")
 
 
-def _shares(block: Block, scores: Tensor, keys: Tensor) -> Tensor:
+def _float_probabilities(block: Block, scores: Tensor, keys: Tensor) -> Tensor:
     bias = None if block.relative_bias is None else by_distance(block.relative_bias, scores)
-    return plain_shares(scores, keys, block.real_score_scale, bias)
+    return float_softmax(scores, keys, block.real_score_scale, bias)

@@ -1,7 +1,7 @@
-"""Products of a training step on a processor that follow the events: the forward one, and the gradient of the weights.
+"""Event-driven products for training on a CPU: the forward product, and the gradient of the weights.
 
-With nine out of ten windows silent, these two take half the time of dense ones, or less. The third product, the
-gradient of the levels, is dense, since silent levels have a gradient too.
+With nine out of ten windows silent, they take half the time of dense products, or less. The third product of a training
+step, the gradient of the levels, is dense, since silent levels have a gradient too.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..kernels.lanes import LANES, SCAN
 from ..kernels.sparse import MOST_LISTED, EventLists, add_up, count_by_neuron, count_events, list_events, turn_lists
 
 WORTHWHILE = 0.25
-"""Share of the windows with events from which a dense product is as fast (docs/training.json)."""
+"""Share of windows with events above which a dense product is at least as fast (docs/training.json)."""
 
 
 class EventProduct(Function):
-    """Levels ``[n, in]`` times weights ``[out, in]``, float32, over the events alone.
+    """Product of levels ``[n, in]`` with weights ``[out, in]`` in float32, with work proportional to the events.
 
-    What silence adds, ``weights @ silent``, is the same for all rows. Sums of levels times integers are exact in any
-    order, so they are those of the dense product to the bit.
+    The contribution of silence, ``weights @ silent``, is the same for all rows. Levels are multiples of ⅛ and weights
+    are integers, so that sums are exact in any order and bit-identical to those of the dense product.
     """
 
     @staticmethod
@@ -54,11 +54,13 @@ class EventProduct(Function):
 
 
 def event_product(silent: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """How levels ``[..., in]`` are multiplied with weights ``[out, in]`` in training; ``silent``: what silence is read
-    as, ``[in]`` or ``[1]``."""
+    """Return the function that multiplies levels ``[..., in]`` with weights ``[out, in]`` in training.
+
+    Where the kernels do not apply, the product is dense. ``silent``: what silence is read as, ``[in]`` or ``[1]``.
+    """
 
     def product(levels: Tensor, weights: Tensor) -> Tensor:
-        if not _can_follow(levels, weights):
+        if not _kernels_apply(levels, weights):
             return F.linear(levels, weights)
         rows = levels.reshape(-1, levels.shape[-1])
         own = silent.to(rows.dtype).expand(rows.shape[1])
@@ -68,27 +70,27 @@ def event_product(silent: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return product
 
 
-def _can_follow(levels: Tensor, weights: Tensor) -> bool:
-    """Whether the kernels take these: on a processor, in float32, whole vectors of neurons, not too many rows."""
+def _kernels_apply(levels: Tensor, weights: Tensor) -> bool:
+    """Whether the kernels can multiply these: on a CPU, in float32, in whole vectors of neurons, not too many rows."""
     fan_out, fan_in = weights.shape
     plain = levels.device.type == "cpu" and levels.dtype == weights.dtype == torch.float32
     return plain and fan_out % LANES == fan_in % SCAN == 0 and max(fan_in, levels.numel() // fan_in) < MOST_LISTED
 
 
 def listed(levels: Tensor, silent: Tensor) -> EventLists | None:
-    """The events of each row of levels ``[n, in]``; None where there are too many to follow."""
+    """List the events of each row of levels ``[n, in]``. None: so many that a dense product is faster."""
     rows, quiet = _array(levels), _array(silent)
     counts = np.empty(len(rows), np.int64)
-    _share(partial(count_events, rows, quiet, counts), np.arange(len(rows) + 1))
+    _in_threads(partial(count_events, rows, quiet, counts), np.arange(len(rows) + 1))
     if counts.sum() > WORTHWHILE * rows.size:
         return None
     lists = EventLists.room_for(counts)
-    _share(partial(list_events, rows, quiet, lists), lists.bounds)
+    _in_threads(partial(list_events, rows, quiet, lists), lists.bounds)
     return lists
 
 
 def turned(lists: EventLists, silent: Tensor) -> EventLists:
-    """The same events by neuron."""
+    """List the same events by neuron."""
     counts = np.zeros(len(silent), np.int64)
     count_by_neuron(lists, counts)
     by_neuron = EventLists.room_for(counts)
@@ -97,20 +99,32 @@ def turned(lists: EventLists, silent: Tensor) -> EventLists:
 
 
 def added(matrix: Tensor, silence: Tensor, lists: EventLists) -> Tensor:
-    """For each list the sum of its rows of a matrix ``[rows, columns]``, behind whose last ``silence [columns]``
-    follows, times the events' sizes: ``[n, columns]``."""
+    """For each list, add up the rows of a matrix that it names, times the sizes of its events.
+
+    Args:
+        matrix: ``[rows, columns]``.
+        silence: one more row, ``[columns]``, which silence names.
+        lists: n lists of row numbers.
+
+    Returns:
+        Sums ``[n, columns]``.
+    """
     rows, columns = matrix.shape
     panels = torch.empty(columns // LANES, rows + 1, LANES)
     panels[:, :rows] = matrix.reshape(rows, -1, LANES).transpose(0, 1)
     panels[:, rows] = silence.reshape(-1, LANES)
     sums = torch.empty(len(lists.bounds) - 1, columns)
-    _share(partial(add_up, panels.numpy(), lists, sums.numpy()), lists.bounds)
+    _in_threads(partial(add_up, panels.numpy(), lists, sums.numpy()), lists.bounds)
     return sums
 
 
-def _share(task: Callable[[int, int], object], bounds: NDArray[np.int64]) -> None:
-    """Do a task for all rows, from one to another, on as many threads as torch has; ``bounds [n + 1]``: how much work
-    lies before each row."""
+def _in_threads(task: Callable[[int, int], object], bounds: NDArray[np.int64]) -> None:
+    """Run a task for all rows, divided evenly among as many threads as torch uses.
+
+    Args:
+        task: called with the first row of a part and the row after its last.
+        bounds: amount of work before each row, rising, ``[n + 1]``.
+    """
     threads = torch.get_num_threads()
     if threads == 1:
         task(0, len(bounds) - 1)
@@ -121,7 +135,7 @@ def _share(task: Callable[[int, int], object], bounds: NDArray[np.int64]) -> Non
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay: to start them takes as long as a product."""
+    """Return a pool of threads. It is kept, since starting threads takes as long as a product."""
     return ThreadPoolExecutor(threads)
 
 

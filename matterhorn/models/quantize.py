@@ -86,8 +86,7 @@ def quantize(
         "digital": digital,
     }
     for name in unknown:
-        near = [f"did you mean {own}? " for own in get_close_matches(name, [*options, "blocks"], 1)]
-        raise InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(options)}, blocks")
+        raise unknown_option(name, [*options, "blocks"])
     encoder = encoder_of(teacher)
     check_finite(teacher)
     options |= encoder.options(teacher)
@@ -109,3 +108,9 @@ def quantize(
     if batches is not None:
         calibrate(network, batches)
     return network
+
+
+def unknown_option(name: str, known: Sequence[str]) -> InputError:
+    """Make the error for an option that does not exist. It suggests the most similar option, if there is one."""
+    near = [f"did you mean {own}? " for own in get_close_matches(name, known, 1)]
+    return InputError("no such option", field=name, cure=f"{''.join(near)}give any of: {', '.join(known)}")

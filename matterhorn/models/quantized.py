@@ -34,24 +34,21 @@ from .loading import check_dtype, whole_model
 from .loss import loss_of
 from .watching import Batch, evaluating, tensors, watching
 
-TRAINED: dict[str, Callable[[Tensor], Tensor]] = {
+HEAD_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardtanh": F.hardtanh,
     "tanh": torch.tanh,
     "relu": F.relu,
     "gelu": F.gelu,
 }
-"""Training versions of the head's activations, by their names in :mod:`matterhorn.kernels.activation`."""
+"""Activations of the head in training, by their names in :mod:`matterhorn.kernels.activation`."""
 
-
-SENDING = {"token", "private", "revision", "create_pr", "commit_message", "commit_description"}
-"""Options of ``save_pretrained`` for a repository on the hub."""
+HUB_OPTIONS = {"token", "private", "revision", "create_pr", "commit_message", "commit_description"}
+"""Options of ``save_pretrained`` that ``push_to_hub`` takes."""
 
 
 @dataclass
 class QuantizedOutput(SequenceClassifierOutput):
-    """Output of a pass: ``logits`` ``[batch, labels]``, and if requested ``loss`` and ``hidden_states``. In training,
-    ``events`` tells what every population sent.
-    """
+    """Output of a pass: ``logits [batch, labels]``, ``loss`` and ``hidden_states`` if asked, ``events`` in training."""
 
     events: dict[Site, Events] | None = None
 
@@ -91,7 +88,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         self.blocks = nn.ModuleList(Block(formats) for _ in range(formats.num_hidden_layers))
         self.pooler = DigitalLinear(width, width)
         self.classifier = DigitalLinear(width, len(config.labels))
-        self._scales_seen = False
+        self._is_calibrated = False
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -102,7 +99,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
             nn.init.ones_(module.ratio)
 
     def layers(self) -> list[Block]:
-        """Return the blocks, typed."""
+        """Return the blocks."""
         return [cast(Block, block) for block in self.blocks]
 
     def populations(self) -> dict[Site, ActivationQuantizer]:
@@ -123,14 +120,14 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         Raises:
             InputError: it has not been calibrated.
         """
-        if self.training and self._scales_seen:
+        if self.training and self._is_calibrated:
             return
         scales = {site: module.scale for site, module in (self.populations() | self.stores()).items()}
         if bool(torch.stack([scale.isnan().any() for scale in scales.values()]).any()):
             site = next(site for site, scale in scales.items() if bool(scale.isnan().any()))
             cure = "run matterhorn.calibrate(network, batches) first"
             raise InputError("a network whose scales are not set", field=str(site), cure=cure)
-        self._scales_seen = True
+        self._is_calibrated = True
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedForSequenceClassification:
         """Handle ``to``, ``double``, ``half`` and similar calls. Another data type would change the answers."""
@@ -212,7 +209,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         *,
         every_token: bool = False,
     ) -> Pass:
-        """Run as :meth:`forward` does, but without a check of scales, which calibration sets on the way."""
+        """Run like :meth:`forward`, but without checking that scales are set. Calibration sets them during a run."""
         present = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).bool()
         self._check_tokens(input_ids, attention_mask, token_type_ids)
         x = self.embeddings(input_ids, torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
@@ -227,7 +224,10 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         return Pass(logits, tuple(states), events)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """Save as any Hugging Face model, completely or not at all, with its module for Auto classes. Others stay."""
+        """Save like any Hugging Face model, completely or not at all, with the module that Auto classes load.
+
+        Other files in the folder are kept.
+        """
         sends, name = options.pop("push_to_hub", False), options.pop("repo_id", Path(save_directory).resolve().name)
 
         def write(fresh: Path) -> None:
@@ -237,13 +237,13 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         if options.get("is_main_process", True):
             put_folder(Path(save_directory), "network", write)
         if sends:
-            self.push_to_hub(name, **{key: value for key, value in options.items() if key in SENDING})
+            self.push_to_hub(name, **{key: value for key, value in options.items() if key in HUB_OPTIONS})
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls, pretrained_model_name_or_path: str | Path, *arguments: Any, **options: Any
     ) -> Any:
-        """Load as any Hugging Face model, and check that it is complete (:func:`~.loading.whole_model`) and in float32.
+        """Load like any Hugging Face model, with the checks of :func:`~.loading.whole_model`. It must be in float32.
 
         Raises:
             InputError: it is not.
@@ -259,7 +259,7 @@ class QuantizedForSequenceClassification(CarriesItsCode, PreTrainedModel):  # ty
         """Apply the activation of the head. In evaluation it is bit-identical to that of a program."""
         kind = self.config.head_activation
         if self.training:
-            return TRAINED[kind](x)
+            return HEAD_ACTIVATIONS[kind](x)
         return torch.from_numpy(activate(x.detach().float().cpu().numpy(), kind)).to(x.device)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..nn.digital import FixedDigitalLinear
-from ..nn.linear import FixedLinear, around
+from ..nn.linear import FixedLinear, one_bit_latents
 from ..program import Program
 from ..topology import SOURCE, STATIC
 from .config import MatterhornConfig
@@ -26,9 +26,7 @@ LEAST_SIZE = 0.02
 
 @torch.no_grad()
 def restore(program: Program) -> QuantizedForSequenceClassification:
-    """Restore the quantized network of a program, in evaluation mode. It gives levels and logits, but cannot be
-    trained.
-    """
+    """Restore the quantized network of a program, in evaluation mode. It cannot be trained."""
     network = _without_weights(program)
     for source, target in zip(program.blocks, network.layers(), strict=True):
         for name in STATIC:
@@ -44,8 +42,9 @@ def restore(program: Program) -> QuantizedForSequenceClassification:
 
 @torch.no_grad()
 def restore_trainable(program: Program) -> QuantizedForSequenceClassification:
-    """Restore a trainable network. Its latent weights are quantized to the program's, and all are equally far from a
-    flip.
+    """Restore a trainable network.
+
+    Its latent weights are quantized to the program's weights, and lie at the integers, equally far from a flip.
     """
     network = _without_weights(program)
     for source, target in zip(program.blocks, network.layers(), strict=True):
@@ -71,7 +70,7 @@ def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceC
         if linear.kind == "int1":
             signs, scale = linear.integers()
             sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
-            linear.weight.copy_(around(sizes, signs > 0, scale))
+            linear.weight.copy_(one_bit_latents(sizes, signs > 0, scale))
     return network
 
 

@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 def least_squares(moments: Moments, prior: Tensor, stiffness: float) -> Tensor:
     """Fit weights ``[out, in]`` that map x to y.
 
-    They are drawn to ``prior`` with a strength of ``stiffness`` times the mean square of an input.
+    This is a ridge regression toward ``prior``, with a strength of ``stiffness`` times the mean variance of an input.
     """
     ridge = stiffness * moments.xx.diagonal().mean().clamp(min=1e-12)
     system = moments.xx + ridge * torch.eye(len(moments.xx))
@@ -58,7 +58,7 @@ def least_squares(moments: Moments, prior: Tensor, stiffness: float) -> Tensor:
 def round_weights(weight: Tensor, xx: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Round a weight matrix to integers ``[out, in]`` and scales ``[out]``, given the second moments of its inputs."""
     scale = best_scale(weight, xx.diagonal(), kind)
-    integers = _columns(weight, xx, scale, kind)
+    integers = _round_columns(weight, xx, scale, kind)
     product = integers @ xx
     scale = ((product * weight).sum(1) / (product * integers).sum(1).clamp(min=1e-12)).clamp(min=1e-8)
     return integers, scale
@@ -73,19 +73,20 @@ def best_scale(weight: Tensor, importance: Tensor, kind: str) -> Tensor:
     return scales.gather(1, torch.stack(errors, 1).argmin(1, keepdim=True)).squeeze(1)
 
 
-def _columns(weight: Tensor, xx: Tensor, scale: Tensor, kind: str) -> Tensor:
+def _round_columns(weight: Tensor, xx: Tensor, scale: Tensor, kind: str) -> Tensor:
+    """Round one column after another with GPTQ, those with the largest inputs first. Returns integers ``[out, in]``."""
     order = xx.diagonal().argsort(descending=True)
-    left, integers = weight[:, order].clone(), torch.empty_like(weight)
+    remaining, integers = weight[:, order].clone(), torch.empty_like(weight)
     system = xx[order][:, order] + DAMPING * xx.diagonal().mean().clamp(min=1e-12) * torch.eye(len(xx))
     inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(system)), upper=True)
     for begin in range(0, len(xx), COLUMNS):
         part = slice(begin, begin + COLUMNS)
-        own, factors = left[:, part].clone(), inverse[part, part]
+        own, factors = remaining[:, part].clone(), inverse[part, part]
         errors = torch.empty_like(own)
         for j in range(own.shape[1]):
             integer = round_to(own[:, j : j + 1], scale, kind)
             integers[:, begin + j] = integer[:, 0]
             errors[:, j] = (own[:, j] - integer[:, 0] * scale) / factors[j, j]
             own[:, j:] -= errors[:, j : j + 1] * factors[j, j:]
-        left[:, begin + COLUMNS :] -= errors @ inverse[part, begin + COLUMNS :]
+        remaining[:, begin + COLUMNS :] -= errors @ inverse[part, begin + COLUMNS :]
     return integers[:, order.argsort()]

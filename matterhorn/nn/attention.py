@@ -1,4 +1,4 @@
-"""From queries and keys to attention probabilities: splitting into heads, and softmax of integer scores."""
+"""Attention outside the two products: splitting into heads, and softmax of integer scores."""
 
 from __future__ import annotations
 
@@ -20,27 +20,32 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 def by_distance(bias: Tensor, scores: Tensor) -> Tensor:
-    """Look up a bias ``[heads, 2 · far + 1]`` by the distance of a key from the query, −far … far, for scores ``[...,
-    Q, L]``.
-
-    Larger distances use the last entry. Queries are the first Q tokens of a text. Returns ``[heads, Q, L]``.
-    """
-    far, (asking, keys) = bias.shape[1] // 2, scores.shape[-2:]
-    places = torch.arange(keys, device=bias.device)
-    return bias[:, (places - places[:asking, None]).clamp(-far, far) + far]
-
-
-def exact_shares(
-    scores: Tensor, keys: Tensor, scale: Tensor, unit: int, bias: Tensor | None = None, *, shift: bool
-) -> Tensor:
-    """Compute attention probabilities from the table that every backend uses.
+    """Look up the relative position bias of each pair of query and key.
 
     Args:
-        scores: Q·Kᵀ in levels, ``[..., L, L]``.
-        keys: which keys exist, bool, broadcastable.
+        bias: bias at the distances −D … D of a key from its query, ``[heads, 2 · D + 1]``. Larger distances use the
+            first or last entry.
+        scores: scores ``[..., Q, L]``, of which only the shape is used. Queries are the first Q tokens of a text.
+
+    Returns:
+        The bias of each score, ``[heads, Q, L]``.
+    """
+    largest, (queries, keys) = bias.shape[1] // 2, scores.shape[-2:]
+    positions = torch.arange(keys, device=bias.device)
+    return bias[:, (positions - positions[:queries, None]).clamp(-largest, largest) + largest]
+
+
+def exact_softmax(
+    scores: Tensor, keys: Tensor, scale: Tensor, unit: int, bias: Tensor | None = None, *, shift: bool
+) -> Tensor:
+    """Compute attention probabilities from the exponential table that every backend uses.
+
+    Args:
+        scores: Q·Kᵀ in levels, ``[..., Q, L]``.
+        keys: which keys exist, bool, broadcastable to the scores.
         scale: real score of one level, a scalar.
         unit: steps of κ per level of the queries.
-        bias: integers ``[heads, L, L]`` to add to the scores, in levels. None: nothing.
+        bias: integers ``[heads, Q, L]`` to add to the scores, in levels. None: no bias.
         shift: whether divisions are replaced by shifts.
     """
     table = exp_table(float(scale.detach()) / unit, shift=shift).to(scores.device)
@@ -48,7 +53,10 @@ def exact_shares(
     return normalize(softmax_weights(steps, keys, table), shift=shift)
 
 
-def plain_shares(scores: Tensor, keys: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute an ordinary softmax with a gradient. ``scores`` are in levels, ``bias`` is real ``[heads, L, L]``."""
+def float_softmax(scores: Tensor, keys: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute an ordinary softmax in floating point, with a gradient.
+
+    Arguments are those of :func:`exact_softmax`, but ``bias`` is real.
+    """
     real = scores * scale.detach() if bias is None else scores * scale.detach() + bias
     return real.masked_fill(~keys, -1e4).softmax(-1)

@@ -18,18 +18,18 @@ from ..coding.fixed import EXP_ONE, FRACTION, LIMIT
 from ..topology import TABLES
 
 LEAST_STEP = 1e-4
-"""Smallest exponent that a table's step may have: such a table has a hundred thousand entries."""
+"""Smallest difference of scores that a softmax table resolves. Such a table has about a hundred thousand entries."""
 
 
 def fixed_point(x: Tensor) -> Tensor:
-    """Integers (as float64) of x in steps of 2⁻¹²; saturates at ±127."""
+    """Round x to a multiple of 2⁻¹², saturated at ±127. Returns the multiple, an integer in float64."""
     return (x.clamp(-LIMIT, LIMIT) * FRACTION).round().to(torch.float64)
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, shift: bool = False) -> Tensor:
-    """LayerNorm over the last dimension from exact integer moments. float32 ``[..., n] → float32 [..., n]``.
+    """Compute LayerNorm over the last dimension from exact integer moments. float32 ``[..., n] → float32 [..., n]``.
 
-    ``shift``: 1/σ is rounded to a power of two, so that the division is a shift (Sorbet, arXiv 2409.15298).
+    ``shift``: whether 1/σ is rounded to a power of two, so that the division is a shift (Sorbet, arXiv 2409.15298).
     """
     integers, count = fixed_point(x), x.shape[-1]
     mean = integers.sum(-1, keepdim=True) / count
@@ -40,15 +40,15 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, shift: bo
 
 
 def _power_of_two(x: Tensor) -> Tensor:
-    """The power of two next to x > 0 (above √2·2ⁿ the larger one), exactly."""
+    """Round x > 0 to the power of two that is nearest on a logarithmic scale, exactly."""
     mantissa, exponent = torch.frexp(x)
     return torch.ldexp(torch.ones_like(x), exponent - (mantissa < math.sqrt(0.5)).to(exponent.dtype))
 
 
 def exp_table(scale: float, *, shift: bool = False) -> Tensor:
-    """exp(−scale·n) for n = 0, 1, … in units of 1/:data:`EXP_ONE`, up to the first zero. float32 ``[N]``.
+    """Tabulate exp(−scale·n) for n = 0, 1, … as multiples of 1/:data:`EXP_ONE`, up to the first zero. float32 ``[N]``.
 
-    ``shift``: powers of two, exponents rounded.
+    ``shift``: whether each entry is rounded to a power of two.
     """
     scale = max(float(scale), LEAST_STEP)
     steps = np.arange(2 + math.ceil(math.log(2 * EXP_ONE) / scale))
@@ -59,9 +59,15 @@ def exp_table(scale: float, *, shift: bool = False) -> Tensor:
 
 
 def softmax_weights(scores: Tensor, keys: Tensor, table: Tensor) -> Tensor:
-    """Numerators of the softmax by table look-up; 0 at keys that do not exist.
+    """Look up the numerators of the softmax; 0 at keys that do not exist.
 
-    ``scores``: integers ``[..., queries, keys]``, ``keys``: bool, broadcastable. → float32 integers, same shape.
+    Args:
+        scores: integers ``[..., queries, keys]``.
+        keys: which keys exist, bool, broadcastable.
+        table: result of :func:`exp_table` for one step of the scores.
+
+    Returns:
+        Integers in float32, in the shape of ``scores``.
     """
     low = torch.iinfo(torch.int32).min // 2
     scores = torch.where(keys, scores.to(torch.int32), low)
@@ -70,9 +76,10 @@ def softmax_weights(scores: Tensor, keys: Tensor, table: Tensor) -> Tensor:
 
 
 def normalize(weights: Tensor, *, shift: bool = False) -> Tensor:
-    """Softmax numerators → probabilities e / Σe. float32 ``[..., queries, keys]``.
+    """Divide softmax numerators by their sum over the keys. float32 ``[..., queries, keys]``.
 
-    Σe is exact at any length and rounded once, to float32; ``shift``: and then up to a power of two.
+    The sum is exact at any length, and is rounded once, to float32. ``shift``: whether it is then rounded up to a power
+    of two.
     """
     total = weights.sum(-1, keepdim=True, dtype=torch.float64).clamp(min=1).to(torch.float32)
     if shift:
@@ -82,7 +89,7 @@ def normalize(weights: Tensor, *, shift: bool = False) -> Tensor:
 
 
 class FixedLayerNorm(nn.LayerNorm):
-    """LayerNorm: ordinary in training, from exact integer moments in evaluation."""
+    """LayerNorm that is an ordinary one in training, and computed from exact integer moments in evaluation."""
 
     def __init__(self, size: int, eps: float, *, shift: bool = False):
         super().__init__(size, eps=eps)
@@ -99,19 +106,19 @@ class FixedLayerNorm(nn.LayerNorm):
 
 
 def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in 8 bits, with a scale each: w ≈ scale · n. ``[rows, n] → (int8 [rows, n], float32 [rows])``."""
+    """Quantize rows to 8 bits with a scale per row: w ≈ scale · n. ``[rows, n] → (int8 [rows, n], float32 [rows])``."""
     scale = weight.abs().amax(1).clamp(min=1e-8) / 127
     return (weight / scale[:, None]).round().to(torch.int8), scale
 
 
 def digital_linear(x: Tensor, weights: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """8-bit weights ``[out, in]`` on fixed-point inputs, summed exactly. ``[..., in] → float32 [..., out]``."""
+    """Multiply fixed-point inputs by 8-bit weights ``[out, in]``, in exact sums. ``[..., in] → float32 [..., out]``."""
     sums = fixed_point(x) @ weights.to(torch.float64).T
     return (sums / FRACTION).to(torch.float32) * scale + bias
 
 
 class DigitalLinear(nn.Linear):
-    """A linear map outside the blocks (pooler, classifier): 8-bit weights, exact sums in evaluation."""
+    """A linear map outside the blocks (projection, pooler, classifier): 8-bit weights, exact sums in evaluation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in] → [..., out]``."""
@@ -141,10 +148,10 @@ class FixedDigitalLinear(nn.Module):
 
 
 class QuantizedEmbeddings(nn.Module):
-    """Word, position and segment (token type) embeddings in 8 bits with a scale per row, frozen; their norm is
-    ordinary. Without types (0 rows) there is no segment.
+    """Word, position and segment (token type) embeddings in 8 bits with a scale per row, and the norm of their sum.
 
-    Tables are buffers: ``word`` int8 ``[vocabulary, width]`` and ``word_scale`` float32 ``[vocabulary]``, etc.
+    Tables are buffers and not trained: ``word`` int8 ``[vocabulary, width]`` and ``word_scale`` float32
+    ``[vocabulary]``, etc. If there are no token types, the table of segments has no rows and is not added.
     """
 
     def __init__(self, vocabulary: int, positions: int, types: int, width: int, eps: float):
@@ -156,19 +163,19 @@ class QuantizedEmbeddings(nn.Module):
 
     @torch.no_grad()
     def fill(self, name: str, weight: Tensor) -> None:
-        """Take over a real table ``[rows, width]``."""
+        """Quantize a table ``[rows, width]`` and store it under a name."""
         rows, scale = quantize_int8(weight.float())
         self.get_buffer(name).copy_(rows)
         self.get_buffer(f"{name}_scale").copy_(scale)
 
     def rows(self, name: str, index: Tensor) -> Tensor:
-        """Rows of one table as float32 ``[..., width]``."""
+        """Look up rows of one table, float32 ``[..., width]``."""
         table, scale = self.get_buffer(name), self.get_buffer(f"{name}_scale")
         return table[index] * scale[index][..., None]
 
     def forward(self, tokens: Tensor, types: Tensor) -> Tensor:
         """Token and type numbers ``[batch, L]`` → ``[batch, L, width]``."""
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.rows("word", tokens) + self.rows("position", places)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        x = self.rows("word", tokens) + self.rows("position", positions)
         normed: Tensor = self.norm(x + self.rows("segment", types) if len(self.get_buffer("segment")) else x)
         return normed

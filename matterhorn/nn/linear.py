@@ -13,25 +13,26 @@ from torch.nn import functional as F
 from ..coding import EIGHTHS
 from .fusion import fused
 
-START = {"int2": 1**0.5, "int4": 7**0.5}
-"""√Q, with Q the largest weight."""
+ROOT_LARGEST = {"int2": 1**0.5, "int4": 7**0.5}
+"""√Q by kind, where Q is the largest integer weight."""
 
 ZERO_EDGE = 0.7
-"""Share of a row's mean magnitude below which ternary weights are 0."""
+"""Ternary weights are 0 up to this share of the mean magnitude of their row."""
 
 Product = Callable[[Tensor, Tensor], Tensor]
-"""Levels ``[..., in]``, weights ``[out, in]`` → sums ``[..., out]``."""
+"""Maps levels ``[..., in]`` and weights ``[out, in]`` to sums ``[..., out]``."""
 
-WITHIN = 0.49
-"""Maximum distance of a latent weight from its integer, in steps."""
+MAX_OFFSET = 0.49
+"""Maximum distance of a latent weight from its integer, in steps. At 0.5 it would be rounded to another one."""
 
 
 def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Integer weights and the scale of each row: w ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
+    """Quantize weights to integers with a scale per row: w_ij ≈ α_i · n_ij. ``[out, in] → (float [out, in], [out])``.
 
-    ``"int1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 below
-    0.7·mean|w|, α = mean|w| of the rest (TWN, arXiv 1605.04711). ``"int2"``, ``"int4"``: rounded to −2^(b−1) …
-    2^(b−1) − 1 with α = 2·mean|w|/√Q (the LSQ start, arXiv 1902.08153), times ``ratio`` ``[out]`` if given.
+    ``"int1"``: n = sign(w − mean), α = mean|w − mean| (BiT, arXiv 2205.13016, per row). ``"ternary"``: n = 0 up to
+    0.7·mean|w|, else sign(w), and α = mean|w| of the latter (TWN, arXiv 1605.04711). ``"int2"``, ``"int4"``: w/α
+    rounded to −2^(b−1) … 2^(b−1) − 1 with α = 2·mean|w|/√Q, LSQ's initial scale (arXiv 1902.08153), times ``ratio
+    [out]`` if given.
     """
     if kind == "int1":
         centered = weight - weight.mean(1, keepdim=True)
@@ -40,38 +41,54 @@ def quantize_weights(weight: Tensor, kind: str, ratio: Tensor | None = None) -> 
     if kind == "ternary":
         kept = size > ZERO_EDGE * size.mean(1, keepdim=True)
         return weight.sign() * kept, (size * kept).sum(1) / kept.sum(1).clamp(min=1)
-    scale = (2 * size.mean(1) / START[kind] * (1.0 if ratio is None else ratio)).clamp(min=1e-8)
+    scale = (2 * size.mean(1) / ROOT_LARGEST[kind] * (1.0 if ratio is None else ratio)).clamp(min=1e-8)
     return round_to(weight, scale, kind), scale
 
 
 def round_to(weight: Tensor, scale: Tensor, kind: str) -> Tensor:
-    """Round weights at given scales to the nearest integers of a kind. ``[out, n], [out] → [out, n]``."""
+    """Round weights to the nearest integers of a kind at given scales. ``[out, n], [out] → [out, n]``."""
     if kind == "int1":
         return torch.where(weight >= 0, 1.0, -1.0)
     high = 1 if kind == "ternary" else 2 ** (int(kind.removeprefix("int")) - 1) - 1
     return (weight / scale[:, None]).round().clamp(-1 if kind == "ternary" else -high - 1, high)
 
 
-def near(integers: Tensor, real: Tensor, kind: str) -> Tensor:
-    """Latent weights ``[out, in]`` in steps of their scale that are quantized to integers, each as far from the next
-    one as the real number that was rounded to it, where that is on the same side."""
+def latent_steps(integers: Tensor, real: Tensor, kind: str) -> Tensor:
+    """Latent weights, in steps of their scale, that are quantized to given integers.
+
+    Each keeps the distance of ``real`` from its integer, limited so that it is still rounded to this integer.
+
+    Args:
+        integers: integer weights ``[out, in]``.
+        real: the numbers that were rounded to them, in steps of the scale, ``[out, in]``.
+        kind: kind of the weights.
+    """
     if kind == "int1":
-        return integers * (integers * real).clamp(min=1 - 2 * WITHIN)
+        return integers * (integers * real).clamp(min=1 - 2 * MAX_OFFSET)
     if kind != "ternary":
-        return integers + (real - integers).clamp(-WITHIN, WITHIN)
-    # What is kept has a mean size of 1, and lies above ZERO_EDGE times the mean size of all; zeros lie below.
+        return integers + (real - integers).clamp(-MAX_OFFSET, MAX_OFFSET)
+    # Nonzero weights need a mean magnitude of 1. With m the mean magnitude of all weights, nonzero ones must lie above
+    # the edge ZERO_EDGE · m, and zeros below it.
     kept = integers != 0
     share = kept.float().mean(1, keepdim=True)
-    below = torch.where(kept, 0, real.abs().clamp(max=WITHIN) / 0.5)
+    below = torch.where(kept, 0, real.abs().clamp(max=MAX_OFFSET) / 0.5)
     edge = ZERO_EDGE * share / (1 - ZERO_EDGE * below.mean(1, keepdim=True))
-    above = torch.where(kept, (integers * real).clamp(min=1 - WITHIN) - 0.5, 0)
+    above = torch.where(kept, (integers * real).clamp(min=1 - MAX_OFFSET) - 0.5, 0)
     above = (1 - edge) * above * share / above.mean(1, keepdim=True).clamp(min=1e-9)
     return torch.where(kept, integers * (edge + above), real.sign() * below * edge)
 
 
-def around(sizes: Tensor, positive: Tensor, scale: Tensor) -> Tensor:
-    """One-bit latent weights ``[out, in]`` around a mean of 0, with these sizes > 0 in relation to the others of their
-    sign, that are quantized to these signs and scales ``[out]``. A row of one sign alone has no scale but 0."""
+def one_bit_latents(sizes: Tensor, positive: Tensor, scale: Tensor) -> Tensor:
+    """One-bit latent weights ``[out, in]`` that are quantized to given signs and scales.
+
+    Each row has a mean of 0. A row in which all signs are the same must have a scale of 0, as signs are relative to the
+    mean.
+
+    Args:
+        sizes: magnitudes > 0, ``[out, in]``. They are scaled for each sign of a row separately.
+        positive: signs, bool ``[out, in]``.
+        scale: scales ``[out]``.
+    """
     sides = (sizes * positive, sizes * ~positive)
     above, below = (side / side.sum(1, keepdim=True).clamp(min=1e-12) for side in sides)
     return (above - below) * scale[:, None] * sizes.shape[1] / 2
@@ -94,11 +111,15 @@ def _potentials(sums: Tensor, factor: Tensor, bias: Tensor) -> Tensor:
 
 
 class _StraightWeights(Function):
-    """Integer weights whose gradient reaches the latent weight as if it had been α · n itself."""
+    """Quantization with a straight-through gradient: the latent weight gets the gradient of α · n.
+
+    The caller multiplies the sums by a detached α, so the gradient of n is divided by it.
+    """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, kind: str, ratio: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        integers, scale = _integers_in(weight.detach(), kind, ratio, dtype)  # (a parameter is compiled per size)
+        latent = weight.detach()  # torch.compile would specialize on the sizes of a Parameter
+        integers, scale = _integers_in(latent, kind, ratio, dtype)
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return integers, scale
@@ -110,10 +131,10 @@ class _StraightWeights(Function):
 
 
 class ExactProduct(Function):
-    """Levels ``[..., in]`` in eighths times integer weights ``[out, in]``, summed in int32 as a program does, where a
-    product in bfloat16 would round its sums. Backward as of that product.
+    """Product of levels ``[..., in]``, multiples of ⅛, with integer weights ``[out, in]``, summed in int32.
 
-    Both must fit int8: levels of up to 4 bits, weights of any width.
+    Sums are exact as in a program, while a product in bfloat16 would round them. Gradients are those of an ordinary
+    product. Eighths of a level and weights must fit int8, i.e. levels have up to 4 bits, weights any supported width.
     """
 
     @staticmethod
@@ -135,18 +156,22 @@ class ExactProduct(Function):
 
 
 class QuantizedLinear(nn.Module):
-    """A connection in training: integer levels in, real potentials out.
+    """A trainable connection: maps integer levels to real potentials.
 
-    The product runs on integers (exact in bfloat16 and float32 alike) and the scale s·α follows it, so that evaluation
-    in float32 is exact integer arithmetic up to one rounding per multiplication and addition.
+    Levels are multiplied with integer weights, and the scale s·α is applied to the sums. In evaluation, in float32, the
+    sums are thus exact integers, and only the scale and the bias are rounded, once each.
 
     Args:
-        level_bits: of its input; on a GPU, levels of up to 4 are trained on exact sums.
+        fan_in, fan_out: numbers of inputs and outputs.
+        kind: width of the weights (:func:`quantize_weights`).
+        level_bits: bits of the input levels. Up to 4 bits, training on a GPU uses :class:`ExactProduct`.
 
     Attributes:
-        weight: latent weights ``[out, in]``. bias: ``[out]``.
-        ratio: of weights of 2 and 4 bits: the scale of each row in that of LSQ's start, ``[out]``.
-        deviation: what a real array adds to the integer weights in training, ``[out, in]``; None: nothing.
+        weight: latent weights ``[out, in]``.
+        bias: real ``[out]``.
+        ratio: scale of each row relative to LSQ's initial one, ``[out]``, for weights of 2 and 4 bits; else None.
+        deviation: deviation of an array's cells, which is added to the integer weights in training, ``[out, in]``.
+            None: no deviation.
     """
 
     ratio: Tensor | None
@@ -154,7 +179,7 @@ class QuantizedLinear(nn.Module):
     def __init__(self, fan_in: int, fan_out: int, kind: str, level_bits: int = 8):
         super().__init__()
         self.kind, self.level_bits = kind, level_bits
-        self.register_buffer("ratio", torch.ones(fan_out) if kind in START else None)
+        self.register_buffer("ratio", torch.ones(fan_out) if kind in ROOT_LARGEST else None)
         self.weight = nn.Parameter(torch.empty(fan_out, fan_in))
         self.bias = nn.Parameter(torch.zeros(fan_out))
         self.deviation: Tensor | None = None
@@ -166,27 +191,36 @@ class QuantizedLinear(nn.Module):
 
     @torch.no_grad()
     def fill(self, integers: Tensor, scale: Tensor, real: Tensor | None = None) -> None:
-        """Take latent weights that are quantized to these integers, float ``[out, in]``, and scales ``[out]``.
+        """Set latent weights that are quantized to given integers and scales.
 
-        ``real``: what was rounded to them, in steps of the scale. Where a latent weight lies says how near it is to
-        another integer, which training asks for.
+        Args:
+            integers: integer weights, float ``[out, in]``.
+            scale: scales ``[out]``.
+            real: the numbers that were rounded to the integers, in steps of the scale. Latent weights then keep their
+                distances from the integers (:func:`latent_steps`), so that those close to another integer flip early in
+                training. None: latent weights lie at the integers.
         """
-        steps = integers if real is None else near(integers, real, self.kind)
+        steps = integers if real is None else latent_steps(integers, real, self.kind)
         if self.kind == "int1":  # signs are relative to the mean of a row; each side has half of the total magnitude
             up, down = steps.clamp(min=0), (-steps).clamp(min=0)
             steps = 0.5 * (up / up.mean(1, keepdim=True).clamp(min=1e-3))
             steps = steps - 0.5 * (down / down.mean(1, keepdim=True).clamp(min=1e-3))
         if self.ratio is not None:
-            self.ratio.copy_(START[self.kind] / (2 * steps.abs().mean(1)).clamp(min=1e-3))
+            self.ratio.copy_(ROOT_LARGEST[self.kind] / (2 * steps.abs().mean(1)).clamp(min=1e-3))
         self.weight.copy_(steps * scale[:, None])
 
     def forward(self, levels: Tensor, scale: Tensor, product: Product = F.linear) -> Tensor:
-        """``levels [..., in]`` relative to the zero point and their scale → potentials ``[..., out]``; ``product``: how
-        they are multiplied with weights ``[out, in]`` where that is not done in int8."""
+        """Compute potentials ``[..., out]``.
+
+        Args:
+            levels: levels relative to the zero point, ``[..., in]``.
+            scale: real value of one level, a scalar.
+            product: how levels are multiplied with weights, unless :class:`ExactProduct` is used.
+        """
         if self.training:
             device = self.weight.device.type
-            lean = torch.is_autocast_enabled(device)
-            dtype = torch.get_autocast_dtype(device) if lean else self.weight.dtype
+            autocast = torch.is_autocast_enabled(device)
+            dtype = torch.get_autocast_dtype(device) if autocast else self.weight.dtype
             integers, alpha = _StraightWeights.apply(self.weight, self.kind, self.ratio, dtype)  # type: ignore[no-untyped-call]
             if self.deviation is not None:
                 integers = integers + self.deviation.to(dtype)
@@ -202,16 +236,17 @@ class QuantizedLinear(nn.Module):
         return _potentials(sums, factor, self.bias) if self.training else sums * factor + self.bias
 
     def _fits_int8(self, levels: Tensor) -> bool:
-        """Whether a GPU can multiply these in int8: it wants more than 16 rows, and multiples of 8."""
+        """Whether :class:`ExactProduct` can multiply these: a GPU needs more than 16 rows, and sizes divisible by 8."""
         fan_out, fan_in = self.weight.shape
         even = fan_in % 8 == 0 and fan_out % 8 == 0 and levels[..., 0].numel() > 16
         return even and self.level_bits <= 4 and self.deviation is None
 
 
 class FixedLinear(nn.Module):
-    """A connection that is no longer trained: integer weights and scales as they were converted.
+    """A connection that cannot be trained, with the integer weights and scales of a program.
 
-    Buffers: ``weights`` float ``[out, in]``, ``scale`` (that of the levels included) and ``bias`` float32 ``[out]``.
+    Buffers: ``weights`` float32 ``[out, in]``; ``scale``, which includes that of the levels, and ``bias``, float32
+    ``[out]``.
     """
 
     weights: Tensor
@@ -225,5 +260,8 @@ class FixedLinear(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, levels: Tensor, scale: Tensor, product: Product = F.linear) -> Tensor:
-        """``levels [..., in]`` relative to the zero point → potentials ``[..., out]``; ``scale`` is in the scale."""
+        """Map levels ``[..., in]`` relative to the zero point to potentials ``[..., out]``.
+
+        ``scale`` is ignored, since the buffer includes it.
+        """
         return product(levels, self.weights) * self.scale + self.bias

@@ -17,21 +17,19 @@ from torch.nn import functional
 
 from ..coding import EIGHTHS, Code
 from .fusion import fused
+from .gelu import gelu_inverse
 
 SCALE_MIN, GAIN_MIN = 1e-4, 1e-2
 
 LEAK = 0.25
-"""Share of the straight-through gradient that reaches values deep inside a dead zone (by trial, docs/method.md)."""
-
-NEWTON = 8
-"""Number of Newton steps, starting within 0.17 of the solution; more than enough (tests/nn)."""
+"""Share of the straight-through gradient that reaches values deep inside a dead zone (found by trial,
+docs/method.md)."""
 
 UNSET = float("nan")
 """Value of a scale before calibration."""
 
-
 Limit = float | Tensor
-"""A lowest or highest level relative to the zero point, for all neurons or per neuron ``[neurons]``."""
+"""Lowest or highest level relative to the zero point, one for all neurons or ``[neurons]``."""
 
 
 class Events(NamedTuple):
@@ -45,8 +43,13 @@ class Events(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What a population hands on: ``levels`` relative to its zero point, as receivers read them, float ``[...,
-    neurons]``; and, in training only, its events and the levels that silence is read as, ``[neurons]`` or ``[1]``."""
+    """What a population sends.
+
+    Attributes:
+        levels: levels relative to the zero point, as receivers read them, float ``[..., neurons]``.
+        events: in training, the numbers of events and windows.
+        silent: in training, what silence is read as, relative to the zero point, ``[neurons]`` or ``[1]``.
+    """
 
     levels: Tensor
     events: Events | None
@@ -57,7 +60,10 @@ class Sent(NamedTuple):
 def _masked_round(
     x: Tensor, s: Tensor, low: Limit, high: Limit, silent: Tensor, value: Tensor, k: float, present: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x in units of s; levels as a receiver reads them, relative to the zero point; the number of existing events."""
+    """Return x in units of s, the levels as receivers read them, and the number of events of existing tokens.
+
+    Levels are relative to the zero point, as in :class:`_MaskedRound`.
+    """
     u = x / s
     v = u.round().clamp(low, high)  # type: ignore[arg-type]
     distance = (v - silent).abs()
@@ -70,14 +76,13 @@ def _masked_round_grad(
     grad_events: Tensor,
     u: Tensor,
     v: Tensor,
-    s: Tensor,
     low: Limit,
     high: Limit,
     silent: Tensor,
     k: float,
     present: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of u and of log s with s held; see :class:`_MaskedRound`."""
+    """Gradients of u = x/s and of log s; see :class:`_MaskedRound`."""
     offset = u - silent
     near = ((offset.abs() - (k + 0.5)).abs() < 1) & present
     slope = torch.where(offset.abs() >= k, 1.0, LEAK).to(grad_v.dtype)
@@ -94,23 +99,30 @@ def _square_sum(u: Tensor, present: Tensor) -> Tensor:
 
 @fused
 def _through_scale(grad_u: Tensor, u: Tensor, present: Tensor, share: Tensor) -> Tensor:
-    """The gradient of u with what comes through a scale that follows, of tokens that exist alone."""
+    """Add, for existing tokens, the gradient that reaches u through a scale that follows x."""
     return grad_u + share * (u * present)
 
 
 class _MaskedRound(Function):
-    """Levels relative to the zero point, the dead zone in place, and how many of them are events.
+    """Quantization with a dead zone, with straight-through gradients: (x, s) → (v, number of events).
 
-    (x, s) → v = q − z or, in the dead zone, r − z. Backward: dv/dx is 1/s within range, outside the dead zone and in
-    its outermost level, and :data:`LEAK` of that deeper inside. All of it would drive every silent neuron out of the
-    zone, since what silence swallows is missing downstream; with none of it the silent stop learning. The gradient of
-    the scale is LSQ's for s·v, with s held fixed in the scale that follows.
-    The count of events has the gradient of a rectangle one level wide on either side of the dead zone's edges.
+    v is the level relative to the zero point: q − z, or r − z in the dead zone. So are ``low``, ``high`` and ``reach``
+    (the ends of the range), ``silent`` and ``value`` (the silent levels and what they are read as).
 
-    Where the scale ``follows`` x, so that a share of silence stays (:class:`~matterhorn.distill.Silence`), it is taken
-    to be in proportion to the root mean square of x, and the gradient of x has what the scale hands on:
-    ds/dx = s · x/Σx². Without it x grows to leave its dead zone, and the scale grows after it without end. With it
-    all that is left along x is the gradient of s · v.
+    Gradient of x: dv/dx is 1/s for values within range, but :data:`LEAK`/s for those less than k levels away from the
+    silent level. With the full gradient, every silent neuron would be driven out of the dead zone, since the values
+    that the zone suppresses are missing downstream. Without any, silent neurons would not learn.
+
+    Gradient of s: that of LSQ for the product s·v. The receiver multiplies v by a detached s, so this function
+    accounts for both factors.
+
+    The number of events has the surrogate gradient of a rectangle that reaches one level to either side of the edges of
+    the dead zone.
+
+    If the scale ``follows`` x to hold a share of silence (:class:`~matterhorn.distill.Silence`), it is assumed to be
+    proportional to the root mean square of x: ds/dx = s·x/Σx². The gradient of x then includes the one through s.
+    Otherwise x would grow to leave its dead zone, and the scale would grow with it without end. With it, a change of x
+    in proportion to itself only has the gradient of s·v.
     """
 
     @staticmethod
@@ -136,7 +148,7 @@ class _MaskedRound(Function):
     def backward(ctx: Any, grad_v: Tensor, grad_events: Tensor) -> Any:
         u, v, s, silent, present = ctx.saved_tensors
         low, high, k = ctx.range
-        grad_u, grad_s = _masked_round_grad(grad_v, grad_events, u, v, s, low, high, silent, k, present)
+        grad_u, grad_s = _masked_round_grad(grad_v, grad_events, u, v, low, high, silent, k, present)
         if ctx.follows:
             total, size = _over_processes(torch.stack([grad_s, _square_sum(u, present)]))
             grad_u = _through_scale(grad_u, u, present, total / size.clamp(min=1e-6))
@@ -144,41 +156,34 @@ class _MaskedRound(Function):
 
 
 def _over_processes(sums: Tensor) -> Tensor:
-    """Sums over all processes that share a step: a scale follows what all of them send."""
+    """Add sums over all processes, since a scale follows the values of all of them."""
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(sums)
     return sums
 
 
-def gelu_inverse(y: Tensor) -> Tensor:
-    """The x ≥ 0 with GELU(x) = y, for y ≥ 0; any shape. By Newton's method in double precision, whose last bits do not
-    outlive the rounding to float32."""
-    wanted = y.double()
-    x = wanted + 0.1
-    for _ in range(NEWTON):
-        density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        share = (1 + torch.erf(x / math.sqrt(2))) / 2
-        x = x - (x * share - wanted) / (share + x * density)
-    return x.to(y.dtype)
-
-
 class ActivationQuantizer(nn.Module):
-    """Turns real values into the levels of an M-TTFS population; knows its code.
+    """Quantizes real values to the levels of an M-TTFS population.
 
     Args:
-        bits: width of a level, T = 2^bits − 1.
-        signed: zero point in the middle (2^(bits−1)) instead of at 0.
-        neurons: how many neurons have a silent level of their own; 1: one for the tensor.
-        dead_zone: k, levels on either side of the silent one that send nothing.
-        gains: how many neurons have a learned gain of their own before they are quantized (receivers read g·x); 0:
-            none. It folds into the neuron's thresholds and costs nothing, and gives few-bit weights a scale per column
-            where their α is a scale per row (OneBit, arXiv 2402.11295).
-        zeros: how many neurons have a zero point of their own; 0: none. It folds into what silence stands for.
-        activation: what comes before the levels, and lies in them: "gelu", or "" (unsigned levels are a ReLU).
+        bits: bits of a level, T = 2^bits − 1.
+        signed: whether the zero point is in the middle, 2^(bits−1), instead of at 0.
+        neurons: number of neurons if each has its own silent level. 1: one silent level for the tensor.
+        dead_zone: number k of levels on either side of the silent level that send nothing.
+        gains: number of neurons if each has a learned gain g, by which its value is multiplied first. 0: no gains.
+            Gains become part of the thresholds at no cost. They give few-bit weights a scale per column in addition to
+            α, the scale per row (OneBit, arXiv 2402.11295).
+        zeros: number of neurons if each has its own zero point. 0: one for all. Zero points become part of the
+            receivers' offsets.
+        activation: function that is applied before quantization and becomes part of the thresholds: "gelu", or "" for
+            none. (Unsigned levels imply a ReLU.)
 
     Attributes:
-        zero: the level that stands for 0; ``zeros``, int16 ``[neurons]``: those of neurons that have their own.
-        follows: whether in training the scale follows the values, in place of being learned.
+        zero: zero point, i.e. the level that stands for 0.
+        zeros: zero points of the neurons, int16 ``[neurons]``, or None.
+        silent: silent levels, int16 ``[neurons or 1]``.
+        silent_value: what silence is read as, in eighths of a level, int16 ``[neurons or 1]``.
+        follows: whether the scale follows the values in training, instead of being learned.
     """
 
     silent: Tensor
@@ -212,18 +217,18 @@ class ActivationQuantizer(nn.Module):
 
     @property
     def positive_gain(self) -> Tensor:
-        """The gains g > 0, ``[neurons]``, of a population that has them."""
+        """The gains g > 0, ``[neurons]``. The population must have gains."""
         assert self.gain is not None
         return self.gain.clamp(min=GAIN_MIN)
 
     @property
     def pitch(self) -> Tensor:
-        """Distance between two levels before the gain: s/g, ``[neurons]``, or s where there are no gains."""
+        """Distance between two levels in units of the input: s/g, ``[neurons]``, or s without gains."""
         return self.positive_scale if self.gain is None else self.positive_scale / self.positive_gain
 
     @property
     def origin(self) -> int | Tensor:
-        """Zero points: one for all, or int16 ``[neurons]``."""
+        """Zero point, one for all neurons or int16 ``[neurons]``."""
         return self.zero if self.zeros is None else self.zeros
 
     @property
@@ -233,17 +238,17 @@ class ActivationQuantizer(nn.Module):
             return float(-self.zero), float(self.top - self.zero)
         return -self.zeros, self.top - self.zeros
 
-    def behind(self, x: Tensor) -> Tensor:
-        """What levels stand for: x behind its activation."""
+    def activated(self, x: Tensor) -> Tensor:
+        """Apply the activation to x."""
         return functional.gelu(x) if self.activation == "gelu" else x
 
     def amplify(self, x: Tensor) -> Tensor:
-        """What is quantized: x behind its activation, times the gain of its neuron, ``[..., neurons]``."""
-        return self.behind(x) if self.gain is None else self.behind(x) * self.positive_gain
+        """Return what is quantized: the activated x times the gain of its neuron, ``[..., neurons]``."""
+        return self.activated(x) if self.gain is None else self.activated(x) * self.positive_gain
 
     @property
     def has_fractions(self) -> bool:
-        """Whether silence is read as a fraction of a level anywhere: only where calibration chose so."""
+        """Whether any silence is read as something else than its silent level, which calibration decides."""
         return bool((self.silent_value != EIGHTHS * self.silent).any())
 
     @property
@@ -253,35 +258,38 @@ class ActivationQuantizer(nn.Module):
 
     @property
     def code(self) -> Code:
-        """The population's code, as NumPy."""
+        """The population's code, in NumPy arrays."""
         value = self.silent_value.cpu().numpy() if self.has_fractions else None
         return Code(self.bits, self.silent.cpu().numpy(), self.dead_zone, value)
 
     def levels(self, x: Tensor) -> Tensor:
-        """Levels q before masking, as float. Any shape; the one place that defines x → q in evaluation.
+        """Quantize to levels q before masking, as float, any shape. This alone defines levels in evaluation.
 
-        Behind a GELU they are counted: those whose lower edges x reaches. The edges are the same for all rows, which a
-        GELU of x itself, summed up in another order, would not be to the bit.
+        After a GELU, a level is the number of thresholds that x reaches. The thresholds depend only on the neuron.
+        Computing GELU(x) itself could round differently for other shapes of x.
         """
         if self.activation == "gelu":
             middles = torch.arange(0.5, self.top).to(x) * self.pitch.detach().unsqueeze(-1)
-            edges = gelu_inverse(middles).expand(x.shape[-1], -1).contiguous()
-            reached = torch.searchsorted(edges, x.reshape(-1, x.shape[-1]).T.contiguous(), right=True)
+            thresholds = gelu_inverse(middles).expand(x.shape[-1], -1).contiguous()
+            reached = torch.searchsorted(thresholds, x.reshape(-1, x.shape[-1]).T.contiguous(), right=True)
             return reached.T.to(x.dtype).reshape(x.shape)
         return ((x / self.pitch).round() + self.origin).clamp(0, self.top)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Sent:
-        """Real values ``[..., neurons]`` → what is sent; g · x ≈ s · levels. ``present``: where a window exists, bool,
-        as many dimensions as x, each its size or 1; None: everywhere."""
+        """Quantize values ``[..., neurons]``: g · x ≈ s · levels.
+
+        ``present``: which windows exist, bool, broadcastable to x, with as many dimensions. None: all.
+        """
         origin, k = self.origin, self.dead_zone
         silent, value = self.silent - origin, self.silent_value / EIGHTHS - origin
         if self.training:
-            exist = torch.ones([1] * x.dim(), dtype=torch.bool, device=x.device) if present is None else present
-            own = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero, exist, self.follows
+            if present is None:
+                present = torch.ones([1] * x.dim(), dtype=torch.bool, device=x.device)
+            code = silent.to(x.dtype), value.to(x.dtype), k, self.top - self.zero
             levels, events = _MaskedRound.apply(  # type: ignore[no-untyped-call]
-                self.amplify(x), self.positive_scale, *self.limits, *own
+                self.amplify(x), self.positive_scale, *self.limits, *code, present, self.follows
             )
-            windows = exist.sum(dtype=torch.float32) * (x.numel() / exist.numel())
+            windows = present.sum(dtype=torch.float32) * (x.numel() / present.numel())
             return Sent(levels, Events(events, windows), value)
         v = self.levels(x) - origin
         return Sent(torch.where((v - silent).abs() <= k, value, v) if k or self.has_fractions else v, None)

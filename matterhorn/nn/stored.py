@@ -1,6 +1,6 @@
-"""The quantizer of keys and values, which are stored next to the array.
+"""The quantizer of keys and values, which are stored as few-bit integers.
 
-Gradients are as in LSQ (:mod:`matterhorn.nn.quantizers`).
+Gradients are those of LSQ (:mod:`matterhorn.nn.quantizers`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .quantizers import SCALE_MIN, UNSET
 
 @fused
 def _stored_round(x: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """x in units of s, and the operand: its sign where ``low`` is −1, as of one bit."""
+    """Return x in units of s, and the operand: the sign of x for one bit (``low`` = −1), else the nearest integer."""
     u = x / s
     return u, (u >= 0).to(x.dtype) * 2 - 1 if low == -1 else u.round().clamp(low, high)
 
@@ -27,7 +27,7 @@ def _stored_round(x: Tensor, s: Tensor, low: float, high: float) -> tuple[Tensor
 def _stored_round_grad(
     grad_v: Tensor, u: Tensor, v: Tensor, s: Tensor, low: float, high: float
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of x and s as in LSQ."""
+    """Gradients of x and s."""
     margin = 0.0 if low == -1 else 0.5
     grad_u = grad_v * ((u > low - margin) & (u < high + margin))
     grad_s = (grad_v * v).float().sum() - (grad_u * u).float().sum()
@@ -35,7 +35,7 @@ def _stored_round_grad(
 
 
 class _StoredRound(Function):
-    """Stored operand relative to its zero: ±1 for one bit, q − z for more. Gradients as in LSQ."""
+    """Quantization to the operand, ±1 for one bit and low … high for more, with the gradients of LSQ."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, s: Tensor, low: int, high: int) -> Tensor:
@@ -53,7 +53,7 @@ class _StoredRound(Function):
 
 
 class StoredQuantizer(nn.Module):
-    """Quantizes keys or values for storage beside the array: one bit (±1) or a signed integer of more."""
+    """Quantizes keys or values for storage: to ±1 with one bit, or to a signed integer with more."""
 
     def __init__(self, bits: int):
         super().__init__()
@@ -68,18 +68,18 @@ class StoredQuantizer(nn.Module):
         return self.scale.clamp(min=SCALE_MIN)
 
     def operand(self, x: Tensor) -> Tensor:
-        """Integer operand as float; the one place that defines x → stored value in evaluation."""
+        """Quantize to the integer operand, as float. This alone defines stored values in evaluation."""
         u: Tensor = x / self.positive_scale
         operand: Tensor = torch.where(u >= 0, 1.0, -1.0) if self.bits == 1 else u.round().clamp(self.low, self.high)
         return operand
 
     def levels(self, x: Tensor) -> Tensor:
-        """The operand counted from 0: how many thresholds x reaches."""
+        """Return the operand as a level counted from 0, i.e. the number of thresholds that x reaches."""
         operand = self.operand(x)
         return (operand + 1) / 2 if self.bits == 1 else operand - self.low
 
     def forward(self, x: Tensor) -> Tensor:
-        """Integer operand as float, any shape; x ≈ s · v."""
+        """Quantize x of any shape to its integer operand v, as float: x ≈ s · v."""
         if self.training:
             operand: Tensor = _StoredRound.apply(  # type: ignore[no-untyped-call]
                 x, self.positive_scale, self.low, self.high

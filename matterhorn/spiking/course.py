@@ -1,4 +1,4 @@
-"""From a user's teacher to a trained student: where it starts, which rows it reads, and for how long."""
+"""From a user's teacher to a trained student: what it starts from, its training rows and its phases."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel, set_seed
 
 from ..distill.augment import rematch, reword
-from ..distill.loop import Kept, run_phase
+from ..distill.loop import Extras, run_phase
 from ..distill.measure import Measure, Measured, ask, by_divergence, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
-from ..distill.start import start_student
 from ..distill.state import is_done
-from ..distill.texts import join, unlike, vocabulary
+from ..distill.student import start_student
+from ..distill.texts import join, vocabulary, without_rows
 from ..distill.verb import DENSITIES
 from ..models import QuantizedForSequenceClassification, calibrate, quantize
 from ..models.encoders import encoder_of
@@ -32,12 +32,12 @@ from ..tasks.tokens import Tokens
 from .settings import Settings
 
 REWORDED, REMATCHED, GIVEN_SHARE = 12_000, 3_000, 0.3
-"""Rows for distillation: how many are made from the given ones by replacing words, and how many by crossing pairs; and
-the share of given rows among all, up to which they are repeated. The teacher labels all rows.
+"""Rows for distillation: number of rows made from the given ones by replacing words, maximum number made by crossing
+pairs, and the share of given rows among all, up to which these are repeated. The teacher labels all rows.
 """
 
 MARGIN = 0.08
-"""Share of the permitted events that is held in reserve in training, because new rows are slightly less silent."""
+"""Share of the permitted events by which training undercuts the target, because new rows are slightly less silent."""
 
 FIRST_SHARE = 0.3
 """Share of the time in which few-bit weights are learned without a dead zone, unless a task-free encoder has them."""
@@ -49,9 +49,9 @@ AVERAGE = 0.98
 """Decay of the exponential average of the weights."""
 
 READINGS = 6
-"""Maximum number of times that the given rows are read, if the start is an encoder that has learned to compare.
+"""Maximum number of epochs over the given rows, if the start is an encoder that has learned to compare.
 
-What the encoder knows about pairs is worth more on new rows than what a classifier has memorized of a few rows. After
+On new rows, the encoder's knowledge about pairs is worth more than what a classifier has memorized of a few rows. After
 575 instead of 300 steps on 500 rows, it agreed with the classifier on 0.94 instead of 0.96 of the labels of 1,498 other
 rows (docs/trials.md).
 """
@@ -78,7 +78,7 @@ SPREAD_ROWS, TINY = 64, 1e-6
 
 def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder | None:
     """Find the task-free encoder of a teacher's backbone that has the requested formats. None: there is none."""
-    asked = {"weights": settings.weights, "kv_bits": settings.kv_bits, "dead_zone": settings.dead_zone}
+    asked = {name: getattr(settings, name) for name in ("weights", "activation_bits", "kv_bits", "dead_zone")}
     for encoder in general_encoders():
         if all(encoder.options.get(name) == value for name, value in asked.items()) and encoder.is_of(teacher):
             return encoder
@@ -86,7 +86,7 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
 
 
 def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | None) -> GeneralEncoder | None:
-    """Find an encoder that compares, of other formats than those requested.
+    """Find an encoder that compares, with other formats than those requested.
 
     None: the task has only one text, the encoder ``general`` that it would start from compares too, or there is none.
     """
@@ -148,18 +148,18 @@ def distillation_rows(
     tokenizer: Tokenizer,
     seed: int,
     *,
-    judging: Set[tuple[int, ...]] = frozenset(),
+    excluded_rows: Set[tuple[int, ...]] = frozenset(),
 ) -> Tokens:
     """Return the training rows and rows made from them, without labels: crossed pairs, and all with words replaced.
 
-    ``judging``: token numbers of the rows that are used to evaluate the student, which no row that is made may have.
+    ``excluded_rows``: token numbers of rows that are used in evaluations. No row that is made may be equal to one.
     """
     table = word_embeddings(teacher)
     parts = [rows]
     if any(map(any, rows.types)):
-        parts.append(unlike(rematch(rows, table, REMATCHED, seed), judging))
+        parts.append(without_rows(rematch(rows, table, REMATCHED, seed), excluded_rows))
     given = join(parts)
-    made = [*parts[1:], unlike(reword(given, table, vocabulary(tokenizer), REWORDED, seed), judging)]
+    made = [*parts[1:], without_rows(reword(given, table, vocabulary(tokenizer), REWORDED, seed), excluded_rows)]
     times = math.ceil(GIVEN_SHARE / (1 - GIVEN_SHARE) * sum(map(len, made)) / len(rows))
     return join([*(max(1, times) * [rows]), *made])
 
@@ -167,7 +167,7 @@ def distillation_rows(
 def calibrated(
     teacher: PreTrainedModel, batches: Sequence[Batch], settings: Settings
 ) -> QuantizedForSequenceClassification:
-    """Make a student without training."""
+    """Make a student that is calibrated with the help of its teacher, without training."""
     activation = "gelu" if encoder_of(teacher).options(teacher)["hidden_act"] == "gelu" else "relu"
     student = quantize(teacher, **settings.untrained.options, activation=activation, levels_per="neuron")
     calibrate(student, batches, teacher=teacher)
@@ -185,9 +185,9 @@ def begin(
 def latest(measure: Measure) -> Measure:
     """Make a measure that always selects the latest network.
 
-    Its learning rate has gone to zero and its weights are averaged. A student that has learned little and is uncertain
-    may have less divergence on a few held-out rows, which would be misleading. If there are no rows, nothing is
-    measured.
+    At the end of a phase, the learning rate has decayed to zero and weights are averaged, so the latest network is the
+    best. The divergence on a few held-out rows would be misleading: it may be lower for a student that has learned
+    little and is uncertain. If there are no rows, nothing is measured.
     """
 
     def judge(model: PreTrainedModel, rows: Tokens, accelerator: Accelerator) -> Measured:
@@ -225,6 +225,8 @@ def train(
             else:
                 student, _ = start_student(phase, source, learn, teacher, settings.options, settings.seed)
             loss = loss_of(phase, student, partial(ask, teacher), learn, settings.seed)
-            run_phase(student, loss, measure, learn, select, phase, place, settings.seed, beside=Kept(None, loss.parts))
+            run_phase(
+                student, loss, measure, learn, select, phase, place, settings.seed, extras=Extras(None, loss.parts)
+            )
         source = place / "best"
     return read_network(place / "best")

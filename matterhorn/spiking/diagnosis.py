@@ -26,7 +26,9 @@ from ..tasks.tokens import Tokens
 from ..topology import POPULATIONS, STATIC, Site
 
 ASKED_ROWS = 20
-"""Number of rows, spread over those given, on which quantizers are switched off; and of the furthest scores to list."""
+"""Number of rows, evenly spaced among those given, on which quantizers are switched off. It is also the number of rows
+with the largest errors of scores that are listed.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def sites(student: QuantizedForSequenceClassification) -> list[Site]:
 
 
 def questions(student: QuantizedForSequenceClassification) -> int:
-    """Number of times that the diagnosis runs a student: once per quantizer, and a few times for all of one kind."""
+    """Return how often a diagnosis runs a student on its rows: for each quantizer, for each kind of them, etc."""
     return len(sites(student)) + int(student.config.dead_zone) + 6
 
 
@@ -112,7 +114,11 @@ def likeness(task: Task, a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Probe:
-    """Runs a student on the same rows again and again, each time with a change."""
+    """Compares a student with its teacher on the same rows, each time with a change.
+
+    Attributes:
+        taught: the teacher's logits, ``[rows, outputs]``.
+    """
 
     student: QuantizedForSequenceClassification
     task: Task
@@ -129,16 +135,21 @@ class _Probe:
         return likeness(self.task, self.taught, own) | {"divergence": self.distance(own, self.taught)}
 
     def without(self, sites: Iterable[Site], usual: float) -> dict[str, Any]:
-        """Return likeness and divergence with the quantizers of some sites off, and the decrease of the divergence."""
+        """Return likeness and divergence with the quantizers of some sites off, and their cost.
+
+        ``usual``: divergence with all quantizers on.
+        """
         with full_precision(self.student, list(sites)):
             found = self.ask()
         return found | {"cost": usual - found["divergence"]}
 
     def by_part(self, progress: Any) -> list[dict[str, Any]]:
+        """Switch off each quantizer on its own."""
         usual = self.ask()["divergence"]
         return [{"block": s.block, "part": s.part, **self.without([s], usual)} for s in progress(sites(self.student))]
 
     def by_kind(self) -> list[dict[str, Any]]:
+        """Switch off all quantizers of each kind."""
         usual, config = self.ask()["divergence"], self.student.config
         kinds: dict[str, Sequence[Site]] = {
             f"weights: {config.weights}": list(self.student.connections()),
@@ -148,6 +159,7 @@ class _Probe:
         return [{"what": f"{name} → real", **self.without(sites, usual)} for name, sites in kinds.items()]
 
     def by_dead_zone(self) -> list[dict[str, Any]]:
+        """Narrow the dead zone step by step."""
         usual, k = self.ask()["divergence"], self.student.config.dead_zone
         values = {site: population.silent_value.clone() for site, population in self.student.populations().items()}
         found: list[dict[str, Any]] = []
@@ -169,6 +181,8 @@ class _Probe:
 def _row(
     task: Task, examples: Examples, row: int, taught: NDArray[np.float32], own: NDArray[np.float32]
 ) -> dict[str, Any]:
+    """Return a row with its label and both answers, as plain values."""
+
     def decision(logits: NDArray[np.float32]) -> Any:
         answer = decide(task.problem_type, logits[row : row + 1])[0]
         if task.kind == "single_label":

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from ..distill.loop import ENDLESS, descend, token_batches
+from ..distill.batches import ENDLESS, token_batches
 from ..distill.loop import begin as begin_descent
+from ..distill.loop import descend
 from ..distill.measure import ask, predict
 from ..distill.recipe import Distilling
 from ..distill.run import loss_of
@@ -35,17 +36,17 @@ from .plan import Plan
 T = TypeVar("T")
 
 TRIED_STEPS, TRIED_ROWS = 4, 4
-"""Training steps to take, the first half of which are warm-up and not counted; and rows to run."""
+"""Number of training steps to time, the first half of which are a warm-up and do not count; and of rows to run."""
 
 FORMAT = 2
 """Version of the document that ``matterhorn spike --dry-run --json`` prints. Version 2 added ``total_minutes``,
 ``made_rows`` and ``notes``.
 """
 
-MADE = "made_rows: {made_rows} rows to distill on, made of the {given} given: in other words, and pairs crossed anew."
-ENOUGH = "minutes: {minutes:.1f} are enough to read the given rows {readings} times; more would learn them by heart."
+MADE = "made_rows: {made_rows} rows to distill on, made from the {given} given by replacing words and crossing pairs."
+ENOUGH = "minutes: {minutes:.1f} suffice for {readings} epochs over the given rows; more would memorize them."
 UNMEASURED = "kept: not measured for this start ({start}){fewer}."
-ADVICE = "Two sentences: from an encoder that has learned to compare it starts with {advice}."
+ADVICE = "Two sentences: with {advice} it would start from an encoder that has learned to compare."
 
 
 def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def forecast(plan: Plan, verify_rows: int = 64) -> dict[str, Any]:
         and ``tokens`` that this time suffices for; ``advice``, options for a pair task with which it would start from
         an encoder that has learned to compare (None: it does already, or there is none).
 
-        ``kept_low``, ``kept_high``: the range of the teachers' metric that measured runs from such a start kept
-        (``measured.yaml``, few so far); None if none was measured. ``notes``: remarks on the estimate.
+        ``kept_low``, ``kept_high``: least and largest share of the teacher's metric that earlier runs from such a start
+        have kept (``measured.yaml``, few so far); None if there was none. ``notes``: remarks on the estimate.
     """
     student, found = _of_training(plan) if plan.is_trained else _of_calibration(plan)
     minutes = found["minutes"] + seconds_after_training(plan, student, verify_rows) / 60
@@ -113,7 +114,7 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
 
 
 def advice(encoder: GeneralEncoder | None) -> str | None:
-    """Return the options that lead to a start from an encoder."""
+    """Return the options with which a run would start from an encoder."""
     if encoder is None:
         return None
     own = {name: encoder.options[name] for name in ("weights", "kv_bits")}

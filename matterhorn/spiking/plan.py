@@ -31,19 +31,27 @@ TRAINED = ("dead_zone", *SHARES, "minutes")
 """Settings that only matter in training."""
 
 FORMATS = ("weights", "kv_bits")
+"""Number formats that are chosen if neither is given."""
 
-STORED = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
+DEFAULT_KV_BITS = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
 """Default bits of keys and values for each width of the weights."""
 
 TASK_FILES = (".yaml", ".yml")
+
 CALIBRATION_ROWS = 256
+"""Maximum number of rows to calibrate on."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that was determined before any work: the classifier, the rows and the settings.
+    """Everything that was determined before any work.
 
-    ``data``: source of the rows for the report, if they are not the task's own.
+    Attributes:
+        teacher: the classifier.
+        task: the task of the rows.
+        train, eval: rows to train on (None: there are none), and rows for the report.
+        settings: the settings, with number formats chosen.
+        data: source of the rows for the report. None: the task's own.
     """
 
     teacher: Classifier
@@ -131,7 +139,7 @@ def make_plan(
     data = None if eval is None else str(eval) if isinstance(eval, (str, Path)) else "rows"
     if "kv_bits" not in settings:
         suited = {} if "weights" in settings else formats(teacher.model, found, chosen, own is not None)
-        chosen = chosen.model_copy(update=suited or {"kv_bits": STORED[chosen.weights]})
+        chosen = chosen.model_copy(update=suited or {"kv_bits": DEFAULT_KV_BITS[chosen.weights]})
     plan = Plan(teacher, found, own, held, chosen, data)
     if not plan.is_trained:
         cure = "give rows to train on, and minutes, or leave it out"
@@ -149,7 +157,7 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
     are those of an encoder that compares, if there is one for the teacher's backbone. Otherwise the defaults are kept.
     """
     if not trained or settings.minutes == 0:
-        return {"weights": "int4", "kv_bits": STORED["int4"]}
+        return {"weights": "int4", "kv_bits": DEFAULT_KV_BITS["int4"]}
     if encoder := comparing(teacher, task, find_general(teacher, settings)):
         own = {name: encoder.options[name] for name in FORMATS}
         if find_general(teacher, settings.model_copy(update=own)):
@@ -158,7 +166,7 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
 
 
 def name_of(label: str | Sequence[str]) -> str:
-    """Name a user's task after its labels, but not like a shipped task."""
+    """Name a user's task after its label columns, but unlike any shipped task."""
     asked = label if isinstance(label, str) else ", ".join(label)
     return f"{asked} column" if asked in tasks() else asked
 
@@ -176,7 +184,7 @@ def rows_of(task: Task, split: str, given: Source | None, glue_dir: Path | None)
     """Return the given rows, or those of the task's split. None: the task has no such split."""
     if given is None:
         return load_examples(task, split, glue_dir) if split in task.files else None
-    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # only GLUE's own files have other quotes
+    is_usual = task.hub is not None and not str(given).endswith(".tsv")  # GLUE's own .tsv files are quoted otherwise
     return read_rows(given, task.model_copy(update={"quotes": "csv"}) if is_usual else task)
 
 

@@ -41,7 +41,7 @@ class Settings(Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options for :func:`matterhorn.quantize`. Probabilities span a wide range, so their dead zone is at most 1."""
+        """Options of :func:`matterhorn.quantize`. Probabilities span a wide range, so their dead zone is at most 1."""
         return {
             "weights": self.weights,
             "activation_bits": self.activation_bits,

@@ -21,8 +21,8 @@ from ..models.loading import WHOLE_MODEL, whole_model
 from ..reading import whole
 from ..tasks.task import Kind
 
-OWN = ("/", "./", "../", "~")
-"""Beginnings of names that are paths, not names on the hub."""
+PATH_STARTS = ("/", "./", "../", "~")
+"""What names begin with that are paths, not names on the hub."""
 
 
 class Classifier(NamedTuple):
@@ -52,7 +52,7 @@ def load_classifier(
     Raises:
         InputError: there is no such model, its encoder is not supported, or it has no fast tokenizer.
     """
-    if isinstance(model, Path) or (isinstance(model, str) and (model.startswith(OWN) or model.count("/") > 1)):
+    if isinstance(model, Path) or (isinstance(model, str) and (model.startswith(PATH_STARTS) or model.count("/") > 1)):
         model = Path(model).expanduser()
     if isinstance(model, Path) and not model.is_dir():
         raise InputError("no such folder", file=model, cure="give the folder that save_pretrained wrote")

@@ -229,11 +229,12 @@ def trained(plan: Plan, training: Path) -> tuple[QuantizedForSequenceClassificat
     if plan.train is None or not plan.is_trained:
         return calibrated(teacher, plan.batches(), settings), "calibration"
     own, held = hold_out(plan.train, held_out(len(plan.train)), settings.seed)
-    if not len(own):  # few texts, each there many times
+    if not len(own):  # with few different texts, all rows may have been held out
         own, held = plan.train, plan.train.subset([])
     select = plan.tokens(held)
-    judging = {tuple(ids) for part in (select, plan.tokens(plan.eval)) for ids in part.ids}
-    learn = distillation_rows(plan.tokens(own), teacher, plan.teacher.tokenizer, settings.seed, judging=judging)
+    excluded_rows = {tuple(ids) for part in (select, plan.tokens(plan.eval)) for ids in part.ids}
+    tokenizer = plan.teacher.tokenizer
+    learn = distillation_rows(plan.tokens(own), teacher, tokenizer, settings.seed, excluded_rows=excluded_rows)
     general = find_general(teacher, settings)
     student = run_course(teacher, learn, select, plan.task, settings, training, general, len(own))
     return student, general.name if general else "teacher"

@@ -33,8 +33,11 @@ def write(
     run: dict[str, Any],
     teacher_blocks: int,
 ) -> None:
-    """Write the folder, completely or not at all. ``run``: everything that the result depends on; ``model`` is the
-    teacher's hash. ``teacher_blocks``: how many the teacher has.
+    """Write the folder, completely or not at all.
+
+    Args:
+        run: everything that the result depends on. ``run["model"]`` is the hash of the teacher.
+        teacher_blocks: number of blocks of the teacher.
     """
     backbone = f"{answer['model']}@{run['model'][:12]}"
     result = result_of(folder.name, program, answer, report, task, backbone, teacher_blocks)
@@ -70,7 +73,12 @@ def result_of(
     backbone: str,
     teacher_blocks: int,
 ) -> Result:
-    """Make the result file. ``backbone``: the teacher by name and hash, which keeps them apart in tables."""
+    """Make the result file.
+
+    Args:
+        backbone: name and hash of the teacher, which distinguish teachers in tables.
+        teacher_blocks: number of blocks of the teacher.
+    """
     scores = SpikingScores(
         metrics=answer["metrics"],
         low=answer["low"],

@@ -1,4 +1,4 @@
-"""The value of a program on real chips: scores over chip instances, and studies of one property at a time."""
+"""Scores of a program on simulated chips: over several chips, and for different values of one property."""
 
 from .journal import Journal
 from .points import Plan, Study, load_plan, set_to

@@ -13,8 +13,9 @@ from ..reading import Strict, read_mapping, validated
 from ..storage import held, put_file
 
 FORMAT = 3
-"""Version of the file. Version 2: chips are drawn by NumPy. Version 3: values in full, and digital scales that do not
-trust the gains of few cells."""
+"""Version of the file. Since version 2, chips are drawn by NumPy. Since version 3, values are written in full, and
+digital scales do not correct by gains that were measured on few cells.
+"""
 
 
 class _Kept(Strict):
@@ -27,7 +28,7 @@ class Journal:
     """A JSON file with scores by chip, and what they depend on. Use it in a ``with`` statement, which locks it.
 
     Args:
-        path: the file. It is rewritten as a whole with every score.
+        path: the file. With every score, it is written anew.
         about: everything that the scores depend on (the program's hash, rows, plan, seed, …), as plain JSON.
 
     Raises:
@@ -63,11 +64,11 @@ class Journal:
         self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
     def note(self, chip: str, score: float) -> None:
-        """Save the score of one chip."""
+        """Save the score of a chip."""
         self.scores[chip] = score
         kept = {"format": FORMAT, "about": self.about, "scores": self.scores}
         put_file(self.path, json.dumps(kept, indent=1))
 
     def close(self) -> None:
-        """Remove the journal, after the answer was written."""
+        """Remove the file, once the answer of the study has been written."""
         self.path.unlink(missing_ok=True)

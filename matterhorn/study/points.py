@@ -1,4 +1,4 @@
-"""What a study varies, as data, and how a value changes a device and a circuit."""
+"""Which properties a study varies, as data, and how a value changes a device and a circuit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ SOURCE = "varied by a study"
 
 
 class Study(Strict):
-    """Values of one property to try, starting with the least harmful.
+    """Values of one property to try.
 
     Attributes:
-        scale: axis on which values are drawn and interpolated.
-        keep: parts that stay on in addition to the one varied.
-        deviation: programming noise in addition to the property, in percent.
-        device: another device than that of the other studies.
-        chips: maximum number of chips, if a property makes all chips alike.
+        title, unit: name of the property and unit of its values, for people.
+        values: the values, starting with the least harmful.
+        scale: axis on which values are plotted and interpolated.
+        keep: non-idealities that stay on in addition to the varied one.
+        deviation: programming noise in addition to the property, in percent. None: none.
+        device: device of this study. None: that of the plan.
+        chips: maximum number of chips, for properties that make all chips alike. None: no maximum.
     """
 
     title: str
@@ -40,7 +42,7 @@ class Study(Strict):
     chips: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _sound(self) -> Study:
+    def _check_values(self) -> Study:
         rising, falling = sorted(set(self.values)), sorted(set(self.values), reverse=True)
         if self.values not in (rising, falling):
             raise ValueError("values: give them in one direction, each once")
@@ -53,7 +55,7 @@ class Study(Strict):
 
 
 class Plan(Strict):
-    """All studies, and the device and circuit that their parts come from."""
+    """All studies, and the device and circuit whose non-idealities they vary."""
 
     device: str
     circuit: str
@@ -78,8 +80,11 @@ def load_plan(path: Path | None = None) -> Plan:
 
 
 def sources_of(plan: Plan) -> dict[str, Any]:
-    """What a chip's score depends on, as plain values: the plan but for its values (more of them may be tried later),
-    and the devices and the circuit that it names, as files of one's own may change."""
+    """Return everything in a plan that a chip's score depends on, as plain values.
+
+    Values are left out, so that more of them can be tried later. Devices and the circuit are included in full, since
+    their files may change.
+    """
     names = {plan.device, *(study.device for study in plan.studies.values() if study.device)}
     devices = {name: load_device(name).model_dump(mode="json") for name in sorted(names)}
     plain = plan.model_dump(mode="json", exclude={"studies": {"__all__": {"title", "values", "chips"}}})
@@ -87,11 +92,15 @@ def sources_of(plan: Plan) -> dict[str, Any]:
 
 
 NEEDS: dict[str, tuple[str, ...]] = {"deviation": (), "on_off": (), "offset": ("comparator",)}
-"""Parts that a property needs, where it is not the part of its own name."""
+"""Parts that have to be on for a property, if this is not the part with its name."""
 
 
 def set_to(name: Property, value: float, study: Study, plan: Plan) -> tuple[Device, Circuit, float]:
-    """Device, circuit and seconds since programming at one value of a property."""
+    """Return device, circuit and seconds since programming at one value of a property.
+
+    Raises:
+        InputError: the value is not possible.
+    """
     device, circuit = load_device(study.device or plan.device), load_circuit(plan.circuit)
     try:
         if name == "on_off":
@@ -110,7 +119,7 @@ def set_to(name: Property, value: float, study: Study, plan: Plan) -> tuple[Devi
 
 
 def _varied(name: Property, value: float) -> dict[str, Any]:
-    """Parts of a device or circuit at one value of a property; 0 takes a part away."""
+    """Return the parts of a device or circuit that one value of a property changes. At 0, they are removed."""
     if name == "read":
         return {"read": Read(relative=_quantity(value, "%")) if value else None}
     if name == "stuck":

@@ -1,4 +1,4 @@
-"""Score a program on several chips. A plan covers every value of every property, and tells which device is needed."""
+"""Score a program on several chips, for every value of every property in a plan, and find which values suffice."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ FORMAT = 2
 """Version of the answer. Since version 2, chips are drawn by NumPy."""
 
 POINT = 0.01
-"""One percentage point of a metric: the loss that a device may cause."""
-
+"""Loss of a metric that a chip may cause: one percentage point."""
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -38,7 +37,9 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 class Run:
     """A program and the rows on which it is scored.
 
-    ``sample``: κ for which capacitors are sized. None: the largest possible.
+    Attributes:
+        program, tokens, task: the program, the rows and their task.
+        sample: κ by array for which capacitors are sized. None: the largest possible ones.
     """
 
     program: Program
@@ -52,7 +53,7 @@ class Run:
         return cls(program, tokens, task, sizing_sample(program))
 
     def score(self, engine: Engine | None = None) -> float:
-        """Return the task's main metric, with the given engine or without a chip."""
+        """Return the task's main metric, with a given engine, or else without a chip."""
         engine = engine or Engine(self.program, "events")
         logits = np.empty((len(self.tokens), len(self.program.labels)), np.float32)
         for rows in sorted_batches(self.tokens, 32):
@@ -94,20 +95,20 @@ def run_plan(
     journal: Journal | None = None,
     progress: Progress = iter,
 ) -> dict[str, Any]:
-    """The answer of ``matterhorn msu study``: scores, yield and what is needed, by property.
+    """Compute the answer of ``matterhorn msu study``: scores, yield and the values that suffice, by property.
 
-    Chips without any part that does something score what the program does without a chip; where no part is drawn, one
-    chip stands for all.
+    A chip without any active non-ideality scores as the program does without a chip. If no part of a chip is random,
+    one chip is scored for all.
 
     Args:
-        chips: how many, with the seeds ``seed``, ``seed + 1`` …, the same for every value.
-        journal: chips that it knows are not scored again, new ones are noted.
-        progress: follows single chips.
+        chips: number of chips for every value. They have the seeds ``seed``, ``seed + 1`` …
+        journal: scores that are already known. New ones are added to it.
+        progress: wraps an iterable of chips to show progress.
     """
     clean = run.score()
     scores: dict[tuple[str, float], list[float]] = {}
-    for name, study, value, one in progress(list(_jobs(plan, chips))):
-        chip = f"{name} {value!r} {seed + one}"
+    for name, study, value, number in progress(list(_jobs(plan, chips))):
+        chip = f"{name} {value!r} {seed + number}"
         score = journal.scores.get(chip) if journal else None
         known = scores.setdefault((name, value), [])
         if score is None:
@@ -118,7 +119,7 @@ def run_plan(
             elif known and not any(part in DRAWN for part in parts):
                 score = known[0]
             else:
-                bank = ArrayBank(device, circuit, seed + one, cache, correction or Correction())
+                bank = ArrayBank(device, circuit, seed + number, cache, correction or Correction())
                 score = run.score(run.on_chip(bank, seconds))
             if journal:
                 journal.note(chip, score)
@@ -164,13 +165,15 @@ def needed(
 
 
 def _jobs(plan: Plan, chips: int) -> Iterator[tuple[Property, Study, float, int]]:
+    """Yield property, study, value and number of every chip to score."""
     for name, study in plan.studies.items():
         for value in study.values:
-            for one in range(min(chips, study.chips or chips)):
-                yield name, study, value, one
+            for number in range(min(chips, study.chips or chips)):
+                yield name, study, value, number
 
 
 def _summary(study: Study, scores: list[list[float]], clean: float) -> dict[str, Any]:
+    """Summarize the scores of one property, ``scores[value][chip]``. ``clean``: score without a chip."""
     means = [statistics.mean(own) for own in scores]
     return {
         "title": study.title,

@@ -1,4 +1,4 @@
-"""One array of a real connection, with the pulses that a real token sends into it."""
+"""One array of a program's connection, driven by the events of a token."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def real_trial(
     circuit: Circuit,
     seed: int,
 ) -> Trial:
-    """The first ``size`` word and bit lines (two per neuron) of a connection, driven by one token of a sentence.
+    """Make a trial of the first ``size`` word and bit lines of a connection, driven by one token of a sentence.
 
-    The code of the trial's ramp has one silent level, the first row's.
+    A neuron has two bit lines. The ramp of the trial has a single silent level, that of the first row.
 
     Raises:
-        InputError: there is no such connection or token, or it drives none of these rows.
+        InputError: there is no such connection or token, or the token drives none of these rows.
     """
     rows, neurons = size[0], neurons_of(size[1])
     known = {str(Site(i, part)): Site(i, part) for i in range(len(program.blocks)) for part in STATIC}
@@ -44,5 +44,6 @@ def real_trial(
     if not pulses.any():
         raise InputError("no spike in these rows", field="token", cure="take another token, or more --rows")
     value = None if code.silent_value is None else code.silent_value.reshape(-1)[:1]
-    first = Code(code.bits, code.silent.reshape(-1)[:1], code.dead_zone, value)
-    return make_trial(block.connections[site.part].weights[:neurons, :rows], pulses, device, circuit, first, seed)
+    code_of_first = Code(code.bits, code.silent.reshape(-1)[:1], code.dead_zone, value)
+    weights = block.connections[site.part].weights[:neurons, :rows]
+    return make_trial(weights, pulses, device, circuit, code_of_first, seed)

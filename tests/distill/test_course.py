@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from matterhorn.cli import app
-from matterhorn.distill.course import check_course, load_course, run_course
-from matterhorn.distill.recipe import load_recipe, shelf
+from matterhorn.distill.course import check_course, load_course, price_course, run_course
+from matterhorn.distill.recipe import Recipe, load_recipe, shelf
 from matterhorn.errors import InputError
 
 from ..tiny import PHASE, environment, lay_course
@@ -173,6 +173,18 @@ def test_recipes_of_a_course_are_named_as_everywhere(tmp_path):
     assert (course["lean"], course["own"]) == (load_recipe("mini/sst2-lean"), load_recipe("rte"))
     with pytest.raises(InputError, match="no such recipe"):
         load_course(lay_course(tmp_path, lean=""))
+
+
+def test_recipes_that_hold_silence_without_a_dead_zone_stay_as_they_are_in_a_priced_course():
+    held = {"dead_zone": 0, "silent_share": 0.5, "learning_rate": 1e-3}
+    first, second = (
+        Recipe.model_validate({"texts": ["rte"], "phases": [held | phase]}) for phase in ({}, {"dead_zone": 3})
+    )
+    priced = price_course({"first": first, "second": second}, "rram-22nm")
+    assert list(priced) == ["first", "second"] and priced["first"] == first
+    assert priced["second"] == second.priced("rram-22nm")
+    with pytest.raises(InputError, match="price: no phase of any recipe has a target and a dead zone; give one"):
+        price_course({"first": first}, "rram-22nm")
 
 
 def test_a_recipe_does_not_start_from_what_an_earlier_course_left(laid):

@@ -11,10 +11,10 @@ from torch import nn
 
 from matterhorn import verify
 from matterhorn.distill.loss import Distillation
-from matterhorn.distill.measure import ask, behind, hidden_error
+from matterhorn.distill.measure import ask, hidden_error, states_at
 from matterhorn.distill.recipe import Distilling, load_recipe
 from matterhorn.distill.run import train
-from matterhorn.distill.start import start_student
+from matterhorn.distill.student import start_student
 from matterhorn.errors import InputError
 from matterhorn.models import calibrate, convert, full_precision, quantize
 from matterhorn.models.encoders import ENCODERS, encoder_of
@@ -85,7 +85,7 @@ def test_each_state_follows_the_one_behind_the_same_block():
     taught = ask(teacher, batch)[1]
     wanted = hidden_error(own, [taught[0], taught[2], taught[3]], batch["attention_mask"])
     assert figures["hidden"] == pytest.approx(float(wanted), rel=1e-5)
-    assert behind(taught, None) is taught
+    assert states_at(taught, None) is taught
     with pytest.raises(InputError, match=r"teacher: 2 blocks, where the student has blocks \[0, 2, 3\] of its own"):
         Distillation(student, partial(ask, small_bert()))(student, batch)
 

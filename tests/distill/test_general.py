@@ -23,9 +23,9 @@ from matterhorn.distill.start import (
 from matterhorn.distill.teacher import backbone_tokenizer
 from matterhorn.distill.texts import (
     distillation_rows,
+    evaluation_sentences,
     general_rows,
     join,
-    judged_by,
     load_texts,
     special_tokens,
     vocabulary,
@@ -116,9 +116,11 @@ def test_a_run_learns_on_rows_made_of_its_own(laid):
     learned = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue")
     assert len(learned) == 4 + 7 + 5 + 6 and "labels" not in learned.batch([0, 4]) and learned.ids[:4] == rows.ids
     assert all(row not in rows.ids for row in learned.ids[11:16])
-    judging = {tuple(row) for row in learned.ids[11:13]}
-    left = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue", judging=judging)
-    assert judging.isdisjoint(map(tuple, left.ids)) and left.ids[:4] == rows.ids and len(left) >= 4 + 5 + 3 + 6 - 2
+    excluded_rows = {tuple(row) for row in learned.ids[11:13]}
+    left = distillation_rows(own, rows, tokenizer_in(laid), laid / "glue", excluded_rows=excluded_rows)
+    assert (
+        excluded_rows.isdisjoint(map(tuple, left.ids)) and left.ids[:4] == rows.ids and len(left) >= 4 + 5 + 3 + 6 - 2
+    )
 
 
 def test_sources_are_read_beside_texts_and_crossed(laid, monkeypatch):
@@ -170,12 +172,12 @@ def test_no_sentence_that_a_student_is_judged_by_is_learned_from(laid):
     task = get_task("wnli")
     examples = load_examples(task, "train", laid / "glue")
     _, chosen = hold_out(examples, own.selection_rows, own.seed)
-    kept = judged_by(task, chosen, laid / "glue")
+    kept = evaluation_sentences(task, chosen, laid / "glue")
     assert {sentence for row in chosen.texts for sentence in row} < kept  # dev rows are among them
     held = {sentence for row in chosen.texts for sentence in row[1:]}
-    (all_of,), (left,) = (load_texts(own, tokenizer, laid / "glue", kept=some) for some in (frozenset(), held))
+    (all_of,), (left,) = (load_texts(own, tokenizer, laid / "glue", excluded=some) for some in (frozenset(), held))
     assert len(all_of) - len(left) == len(held) == own.selection_rows
-    assert len(distillation_rows(own, Tokens([], [], []), tokenizer, laid / "glue", kept=kept)) == 0
+    assert len(distillation_rows(own, Tokens([], [], []), tokenizer, laid / "glue", excluded=kept)) == 0
 
 
 def test_a_row_that_is_there_twice_is_not_learned_and_held_out():

@@ -53,6 +53,14 @@ def test_a_resumed_run_meets_the_same_chips():
     assert all(torch.equal(c.deviation, e) for c, e in zip(resumed.connections, expected, strict=True))
 
 
+def test_a_run_that_is_resumed_between_two_chips_starts_with_a_whole_one():
+    """A phase that the clock bounds is not evaluated at multiples of ``renew`` steps."""
+    drawn = chips(small_network())
+    drawn.load_state_dict({"passes": torch.tensor(7)})
+    drawn.draw()
+    assert all(connection.deviation is not None for connection in drawn.connections) and drawn.passes == 8
+
+
 def test_a_chip_disturbs_training_and_nothing_else():
     network, batch = small_network(), small_batch()
     clean = network.eval()(**batch).logits

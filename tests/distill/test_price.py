@@ -125,6 +125,6 @@ def test_a_price_without_a_target_is_refused(settings, problem):
 def test_a_recipe_is_priced_where_it_holds_a_share():
     own = load_recipe("sst2").priced(CHIP)
     assert [phase.price for phase in own.phases] == [None, CHIP] and not own.phases[1].densities
-    with pytest.raises(InputError, match="no phase has a target"):
+    with pytest.raises(InputError, match="no phase has a target and a dead zone"):
         load_recipe("pairs").priced(CHIP)
     assert own.phases[1].silent_share == load_recipe("sst2").phases[1].silent_share

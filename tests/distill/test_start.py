@@ -13,18 +13,13 @@ from transformers import ElectraConfig, ElectraForSequenceClassification
 from matterhorn.distill.measure import ask, on_device
 from matterhorn.distill.recipe import Distilling, Frozen
 from matterhorn.distill.run import loss_of
-from matterhorn.distill.start import (
-    Start,
-    check_fits,
-    find_start,
-    mixture,
-    start_student,
-    take_over,
-)
+from matterhorn.distill.start import Start, check_fits, find_start
+from matterhorn.distill.student import mixture, start_student, take_over
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification, convert, quantize
 from matterhorn.models.general import write_general
 from matterhorn.tasks.tokens import Tokens
+from matterhorn.topology import POPULATION
 
 from ..networks import small_bert
 
@@ -94,6 +89,26 @@ def test_densities_do_not_undo_silence_that_was_trained(tmp_path):
     assert {name: share / asked["queries"] for name, share in asked.items()} == pytest.approx(
         {name: share / shares["queries"] for name, share in shares.items()}
     )
+
+
+@pytest.mark.parametrize("densities", [{}, dict.fromkeys(POPULATION, 0.1)])
+def test_populations_whose_dead_zone_alone_changes_are_settled_anew(tmp_path, densities):
+    """A start with k = 2 everywhere, and a student with k = 1 in its probabilities; all silent levels are unlikely."""
+    teacher = small_bert()
+    start = quantize(teacher, dead_zone=2, batches=[ROWS.batch(list(range(32)))])
+    with torch.no_grad():
+        for population in start.populations().values():
+            population.silent.fill_(12)
+            population.silent_value.fill_(12 * 8)
+    start.save_pretrained(tmp_path)
+    phase = Distilling(dead_zone=2, silent_share=0.9, densities=densities, **PHASE)
+    student, _ = start_student(phase, tmp_path, ROWS, teacher, {"dead_zones": {"probabilities": 1}}, 1)
+    for site, population in student.populations().items():
+        is_new = site.part == "probabilities"
+        assert population.dead_zone == (1 if is_new else 2)
+        assert bool((population.silent == 12).all()) == (not is_new), site
+        same = torch.equal(population.scale, start.populations()[site].scale)
+        assert same == (not (is_new and densities)), site
 
 
 @pytest.fixture

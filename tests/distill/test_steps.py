@@ -8,7 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from matterhorn.distill.loop import ENDLESS, Clock, begin, run_phase, stalls, usual_rows
+from matterhorn.distill.batches import ENDLESS, usual_rows
+from matterhorn.distill.loop import Clock, begin, run_phase, stalls
 from matterhorn.distill.loss import Distillation
 from matterhorn.distill.measure import Measured, ask
 from matterhorn.distill.recipe import Distilling

@@ -20,13 +20,14 @@ from matterhorn.distill.loop import run_phase
 from matterhorn.distill.measure import ask, by_hidden_error
 from matterhorn.distill.recipe import Distilling, Frozen, Recipe
 from matterhorn.distill.run import loss_of
-from matterhorn.distill.start import find_start, start_student
+from matterhorn.distill.start import find_start
+from matterhorn.distill.student import start_student
 from matterhorn.distill.teacher import backbone_tokenizer, freeze, load_classifier, locate
 from matterhorn.distill.texts import general_rows
 from matterhorn.errors import InputError
 from matterhorn.models import convert, quantize
 from matterhorn.models.general import general_encoders, take_general
-from matterhorn.models.latent import BITS, LATENTS_FILE, load_latents, save_latents
+from matterhorn.models.latent import BITS, LATENTS_FILE, load_latents, pack_latents
 from matterhorn.models.restore import restore_trainable, spread
 from matterhorn.tasks.tokens import Tokens
 
@@ -50,7 +51,7 @@ def drawn(kind: str, seed: int = 0):
 @pytest.mark.parametrize("kind", ["int1", "ternary"])
 def test_weights_are_quantized_to_the_same_and_are_as_near_to_a_flip(tmp_path, kind):
     network = drawn(kind)
-    save_latents(network, tmp_path / LATENTS_FILE)
+    (tmp_path / LATENTS_FILE).write_bytes(pack_latents(network))
     other = copy.deepcopy(network)
     for linear in other.connections().values():
         torch.nn.init.normal_(linear.weight)
@@ -69,7 +70,7 @@ def test_weights_are_quantized_to_the_same_and_are_as_near_to_a_flip(tmp_path, k
 def test_a_recipe_may_start_from_a_program_and_its_latents(tmp_path):
     network = drawn("int1")
     convert(network).save(tmp_path / "mine")
-    save_latents(network, tmp_path / "mine" / LATENTS_FILE)
+    (tmp_path / "mine" / LATENTS_FILE).write_bytes(pack_latents(network))
     sha = hashlib.sha256((tmp_path / "mine" / LATENTS_FILE).read_bytes()).hexdigest()
     start = find_start(tmp_path / "run", Frozen(file=str(tmp_path / "mine" / LATENTS_FILE), sha256=sha), 1)
     phase = Distilling(dead_zone=1, learning_rate=1e-3)
@@ -81,11 +82,11 @@ def test_a_recipe_may_start_from_a_program_and_its_latents(tmp_path):
 
 
 def test_latents_of_others_are_refused(tmp_path):
-    save_latents(drawn("int1"), tmp_path / LATENTS_FILE)
+    (tmp_path / LATENTS_FILE).write_bytes(pack_latents(drawn("int1")))
     other = small_network(weights="int1", kv_bits=1)
     other.connections()
     with pytest.raises(InputError, match=r"int4 weights; latents are kept of int1 and ternary"):
-        save_latents(small_network(weights="int4"), tmp_path / "x")
+        pack_latents(small_network(weights="int4"))
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError):
         load_latents(other, tmp_path / "none" / LATENTS_FILE)
@@ -114,7 +115,7 @@ def test_going_on_from_five_bits_is_as_going_on_from_all_of_them(begun, tmp_path
     else:
         network = quantize(teacher, **encoder.options)
         take_general(network, encoder)
-    save_latents(network, tmp_path / LATENTS_FILE)
+    (tmp_path / LATENTS_FILE).write_bytes(pack_latents(network))
     program, measure, ends = convert(network), by_hidden_error(teacher), defaultdict(list)
     print(f"before: {measure(network, held, Accelerator(cpu=True)).figures}")
     for seed in SEEDS:

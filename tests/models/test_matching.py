@@ -81,7 +81,7 @@ def test_silence_is_read_as_the_mean_of_the_values_that_fall_silent():
             continue
         x = existing(seen[site], present, site.part)
         falls = torch.from_numpy(as_levels(population, x)) == population.silent
-        real = population.behind(x) / population.pitch + population.origin
+        real = population.activated(x) / population.pitch + population.origin
         mean = (real * falls).sum(0) / falls.sum(0)
         beyond = (population.silent_value - 8 * population.silent).abs() == 7  # as far as it may
         off = (8 * mean - population.silent_value)[falls.any(0) & ~beyond]

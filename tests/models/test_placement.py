@@ -7,7 +7,7 @@ import torch
 
 from matterhorn.coding import silent_share
 from matterhorn.models.calibrate import level_histograms
-from matterhorn.models.placement import place_densities, scale_for_density, scaled, settle_population
+from matterhorn.models.placement import place_densities, scale_for_density, scaled_densities, settle_population
 from matterhorn.nn import ActivationQuantizer
 from matterhorn.topology import TARGETS
 
@@ -75,8 +75,8 @@ def test_a_settled_population_says_its_share_of_silence():
 
 def test_densities_that_would_be_impossible_stay_and_the_others_make_up_for_them():
     loads, half = {"a": 1.0, "b": 3.0}, {"a": 0.5, "b": 0.5}
-    assert scaled({"a": 2, "b": 1}, loads, 0.2, half) == pytest.approx({"a": 0.32, "b": 0.16})
-    assert scaled({"a": 8, "b": 1}, loads, 0.4, half) == pytest.approx({"a": 0.5, "b": 1.1 / 3})
-    assert scaled({"a": 8, "b": 1}, loads, 0.7, half) == pytest.approx({"a": 0.7, "b": 0.7})
-    assert scaled({"a": 3, "b": 3}, loads, 0.7, half) == pytest.approx({"a": 0.7, "b": 0.7})
-    assert scaled({"a": 0.0, "b": 0.0}, loads, 0.1, half) == {"a": 0, "b": 0}
+    assert scaled_densities({"a": 2, "b": 1}, loads, 0.2, half) == pytest.approx({"a": 0.32, "b": 0.16})
+    assert scaled_densities({"a": 8, "b": 1}, loads, 0.4, half) == pytest.approx({"a": 0.5, "b": 1.1 / 3})
+    assert scaled_densities({"a": 8, "b": 1}, loads, 0.7, half) == pytest.approx({"a": 0.7, "b": 0.7})
+    assert scaled_densities({"a": 3, "b": 3}, loads, 0.7, half) == pytest.approx({"a": 0.7, "b": 0.7})
+    assert scaled_densities({"a": 0.0, "b": 0.0}, loads, 0.1, half) == {"a": 0, "b": 0}

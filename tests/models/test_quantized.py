@@ -93,13 +93,13 @@ def test_expected_are_the_levels_and_logits_of_a_pass():
     assert all(levels.dtype == "uint8" and levels.max() <= 15 for levels in given.levels.values())
 
 
-def test_shares_that_are_shifts_are_so_in_training_too():
+def test_probabilities_by_shifts_are_so_in_training_too():
     network = small_network(digital="shift", activation_bits=6)
     block, draw = network.layers()[0], torch.Generator().manual_seed(0)
     scores = torch.randint(-9, 9, (2, 4, 5, 7), generator=draw).float().requires_grad_()
     keys = torch.ones(2, 1, 1, 7, dtype=torch.bool)
-    trained = block.train().shares(scores, keys)
-    assert torch.equal(trained.detach(), block.eval().shares(scores, keys).detach())
+    trained = block.train().attention_probabilities(scores, keys)
+    assert torch.equal(trained.detach(), block.eval().attention_probabilities(scores, keys).detach())
     trained[..., 0].sum().backward()
     assert bool(scores.grad.any())
 
@@ -113,7 +113,7 @@ def test_scores_that_are_small_are_shared_in_evaluation_as_in_training():
     for scale in (3e-4, 1e-5, 1e-7):
         with torch.no_grad():
             block.keys.scale.mul_(scale / float(block.real_score_scale))
-        trained, exact = (block.train(mode).shares(scores, keys).detach() for mode in (True, False))
+        trained, exact = (block.train(mode).attention_probabilities(scores, keys).detach() for mode in (True, False))
         torch.testing.assert_close(trained, exact, atol=1e-3, rtol=0)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from matterhorn.nn.attention import by_distance, exact_shares, join_heads, plain_shares, split_heads
+from matterhorn.nn.attention import by_distance, exact_softmax, float_softmax, join_heads, split_heads
 
 
 def some_scores() -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,13 +20,13 @@ def test_heads_are_parts_of_the_width_and_come_back_together():
 
 
 @pytest.mark.parametrize("unit", [1, 8])
-def test_shares_from_the_table_are_those_of_a_softmax(unit):
+def test_probabilities_from_the_table_are_those_of_a_softmax(unit):
     scores, keys = some_scores()
     scores = scores + (3 / unit if unit > 1 else 0)
     scale = torch.tensor(0.07)
     for bias in (None, torch.randint(-20, 20, (2, 5, 7), generator=torch.Generator().manual_seed(1)).float()):
-        exact = exact_shares(scores, keys, scale, unit, bias, shift=False)
-        trained = plain_shares(scores, keys, scale, None if bias is None else bias * scale)
+        exact = exact_softmax(scores, keys, scale, unit, bias, shift=False)
+        trained = float_softmax(scores, keys, scale, None if bias is None else bias * scale)
         assert torch.allclose(exact, trained, atol=2e-3)
         assert bool((exact * ~keys == 0).all() and (trained * ~keys == 0).all())
 
@@ -40,9 +40,9 @@ def test_a_bias_goes_by_the_distance_of_the_key():
     assert by_distance(bias, torch.zeros(1, 2, 4, 4))[0, 3].tolist() == [-2, -2, -1, 0]
 
 
-def test_shares_pass_a_gradient_on_in_training_only():
+def test_probabilities_have_a_gradient_in_training_only():
     scores, keys = some_scores()
     scores.requires_grad_()
-    plain_shares(scores, keys, torch.tensor(0.07))[..., 0].sum().backward()
+    float_softmax(scores, keys, torch.tensor(0.07))[..., 0].sum().backward()
     assert bool(scores.grad.any())
-    assert not exact_shares(scores, keys, torch.tensor(0.07), 1, shift=True).requires_grad
+    assert not exact_softmax(scores, keys, torch.tensor(0.07), 1, shift=True).requires_grad

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from matterhorn.coding import count_events, decode, encode
 from matterhorn.errors import InputError
 from matterhorn.nn import ActivationQuantizer, StoredQuantizer, quantizers
-from matterhorn.nn.quantizers import LEAK, gelu_inverse
+from matterhorn.nn.gelu import gelu_inverse
+from matterhorn.nn.quantizers import LEAK
 
 
 def quantizer(bits: int = 4, *, scale: float = 1.0, signed: bool = True, **options) -> ActivationQuantizer:

@@ -56,6 +56,7 @@ def test_the_encoder_has_the_formats_that_are_asked_for():
         found = find_general(teacher, settings)
         assert found is not None and found.name == name
     assert find_general(teacher, Settings(dead_zone=3)) is None
+    assert find_general(teacher, Settings(dead_zone=2, activation_bits=3)) is None
     assert find_general(small_bert(3, seed=1), ASKED) is None
 
 
@@ -130,6 +131,6 @@ def test_no_row_that_is_made_is_one_that_the_student_is_judged_by(monkeypatch):
     given = {tuple(row) for row in ROWS.ids}
     learn = partial(distillation_rows, ROWS, small_bert(3), small_tokenizer(), 1)
     made = {tuple(row) for row in learn().ids} - given
-    judging = set(sorted(made)[::3]) | {tuple(ROWS.ids[0])}
-    left = [tuple(row) for row in learn(judging=judging).ids]
-    assert len(made) > 40 and given <= {*left} and (judging - given).isdisjoint(left)
+    excluded_rows = set(sorted(made)[::3]) | {tuple(ROWS.ids[0])}
+    left = [tuple(row) for row in learn(excluded_rows=excluded_rows).ids]
+    assert len(made) > 40 and given <= {*left} and (excluded_rows - given).isdisjoint(left)

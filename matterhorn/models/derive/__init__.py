@@ -1,4 +1,4 @@
-"""How models were imported that had been trained elsewhere: ``python -m matterhorn.models.derive.base``.
+"""Scripts that made some of the shipped models, e.g. ``python -m matterhorn.models.derive.base``.
 
 No other code needs this package.
 """

@@ -1,13 +1,13 @@
-"""Make ``sst2-base`` and ``stsb-base`` of the arrays that were trained on a GPU before this package could do so.
+"""Make ``sst2-base`` and ``stsb-base`` from arrays that were trained on a GPU before this package could do so.
 
 ``python -m matterhorn.models.derive.base NAME ARRAYS BACKBONE OUTPUT`` writes the program to ``OUTPUT/NAME`` and the
-embeddings to ``OUTPUT/mpnet-base``, which both share. ARRAYS is the ``.npz``, whose checksum is below; BACKBONE is the
-folder of all-mpnet-base-v2. Only the state of ``quantize(mpnet, …)`` is filled: the forward pass, the conversion and
-the folder are those of every other model.
+embeddings to ``OUTPUT/mpnet-base``, which both share. ARRAYS is the ``.npz`` file, whose checksum is below; BACKBONE is
+the folder of all-mpnet-base-v2. The arrays replace the state of ``quantize(mpnet, …)``. Forward pass, conversion and
+the written folder are those of every other model.
 
 For block ``i`` the arrays are ``i.<connection>.positive`` (which weights are positive, packed bits ``[out · in]``),
-``.nonzero`` (which are not 0, of ternary weights), ``.alpha`` (scales of rows, ``[out]``) and ``.bias``; all else is
-called as in :mod:`matterhorn.models.general`. ``pooler`` and ``classifier`` are real; between them is a hard tanh.
+``.nonzero`` (which ternary weights are not 0), ``.alpha`` (scales of rows, ``[out]``) and ``.bias``. The others have
+the names of :mod:`matterhorn.models.general`. ``pooler`` and ``classifier`` are real; between them is a hard tanh.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ...storage import sha256
 from ...topology import STATIC
 from ..config import inverse
 from ..convert import convert
-from ..general import fill
+from ..general import fill, tensors_under
 from ..quantize import quantize
 from ..quantized import QuantizedForSequenceClassification
 
@@ -42,7 +42,7 @@ EMBEDDINGS = "../mpnet-base/embeddings.safetensors"
 
 @dataclass(frozen=True)
 class Source:
-    """What a model is made of: its task and the names of its outputs, the width of its weights, the file's SHA-256."""
+    """What a model is made from: its task, the names of its outputs, the width of its weights, the file's SHA-256."""
 
     task: str
     labels: tuple[str, ...]
@@ -67,14 +67,14 @@ SOURCES = {
 
 
 def derive(name: str, file: Path, backbone: Path) -> QuantizedForSequenceClassification:
-    """The quantized network of one of :data:`SOURCES`.
+    """Make the quantized network of one of :data:`SOURCES`.
 
     Raises:
-        InputError: the file is another one.
+        InputError: the file has another checksum.
     """
     source = SOURCES[name]
     if sha256(file) != source.sha256:
-        raise InputError(f"not the arrays of {name}", file=file, field="sha256", cure="give the file it was made of")
+        raise InputError(f"not the arrays of {name}", file=file, field="sha256", cure="give the file it was made from")
     names = dict(enumerate(source.labels))
     labels: dict[str, Any] = {"num_labels": len(names), "id2label": names, "label2id": inverse(names)}
     teacher = MPNetForSequenceClassification.from_pretrained(backbone, dtype=torch.float32, **labels)
@@ -86,21 +86,17 @@ def derive(name: str, file: Path, backbone: Path) -> QuantizedForSequenceClassif
 def take_arrays(
     teacher: PreTrainedModel, arrays: Mapping[str, NDArray[Any]], weights: str
 ) -> QuantizedForSequenceClassification:
-    """``quantize(teacher, …)``, its blocks and its head filled with arrays by the names above; in eval mode."""
+    """Quantize a teacher, and replace blocks and head by arrays with the names above. Returns it in evaluation mode."""
     student = quantize(teacher, weights=weights, **DEAD_ZONES)  # type: ignore[arg-type]
     student.config.head_activation = "hardtanh"
     for number, block in enumerate(student.layers()):
-        start = f"{number}."
-        own = {
-            key.removeprefix(start): torch.from_numpy(np.array(arrays[key])) for key in arrays if key.startswith(start)
-        }
+        own = tensors_under(str(number), arrays)
         fill(block, own)
         for name in STATIC:
             linear = block.connection(name)
             linear.fill(_integers(own, name, linear.weight.shape), own[f"{name}.alpha"])
     for name in ("pooler", "classifier"):
-        head = {part: torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("weight", "bias")}
-        student.get_submodule(name).load_state_dict(head)
+        student.get_submodule(name).load_state_dict(tensors_under(name, arrays))
     student.train(False)
     return student
 

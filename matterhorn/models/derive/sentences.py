@@ -1,8 +1,9 @@
-"""Make ``embed-mini`` of ``general-mini``: a program that embeds sentences (:meth:`matterhorn.Engine.embed`).
+"""Make ``embed-mini`` from ``general-mini``: a program that embeds sentences (:meth:`matterhorn.Engine.embed`).
 
 ``python -m matterhorn.models.derive.sentences ENCODER BACKBONE OUTPUT [EMBEDDINGS]`` writes the program of a task-free
-encoder, all tokens' last states computed, to OUTPUT. ENCODER is its folder, BACKBONE that of the model which it was
-distilled from, EMBEDDINGS the file of word embeddings relative to OUTPUT, which models of one backbone may share.
+encoder to OUTPUT. It computes the last states of all tokens. ENCODER is the folder of the encoder, BACKBONE that of the
+model from which it was distilled. EMBEDDINGS is the file of the word embeddings relative to OUTPUT. Models of one
+backbone may share it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from ..quantize import quantize
 
 
 def derive(encoder: GeneralEncoder, backbone: Path) -> Program:
-    """The program of an encoder, with the embeddings and the tokenizer of its backbone; its head is drawn.
+    """Make the program of an encoder, with embeddings and tokenizer of its backbone. Its classifier is random.
 
     Raises:
-        InputError: the folder is no backbone, or not the encoder's.
+        InputError: the folder has no model, or not the backbone of the encoder.
     """
     load = AutoModelForSequenceClassification.from_pretrained
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Encoders that can be quantized. Each has a small file that tells where a Hugging Face model has its parts."""
+"""Encoders that can be quantized. For each, a small file describes where a Hugging Face model has its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DistilBERT: no token types, and names of its own."""
+"""DistilBERT: no token types, and its own names for all parts."""
 
 from .encoder import Encoder
 

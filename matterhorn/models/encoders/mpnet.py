@@ -1,4 +1,4 @@
-"""MPNet: no token types, positions start after the padding's number, and scores have a relative position bias."""
+"""MPNet: no token types, positions start after the number of the padding token, scores have a bias by distance."""
 
 from typing import Any
 
@@ -8,11 +8,14 @@ from torch import Tensor, nn
 from .encoder import SIZES, Encoder
 
 DISTANCE = 128
-"""From here on all distances share a bucket."""
+"""Distance from which on all distances share a bucket of the bias."""
 
 
 def relative_bias(model: nn.Module) -> Tensor:
-    """The bias of all blocks for distances −:data:`DISTANCE` … :data:`DISTANCE`, float32 ``[heads, distances]``."""
+    """Compute the bias of the scores at all distances up to :data:`DISTANCE`, which is the same in all blocks.
+
+    Float32 ``[heads, 2 · DISTANCE + 1]``.
+    """
     encoder: Any = model.get_submodule("mpnet.encoder")
     text = torch.empty(1, DISTANCE + 1, device=encoder.relative_attention_bias.weight.device)
     with torch.no_grad():

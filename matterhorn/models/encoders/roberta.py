@@ -1,4 +1,4 @@
-"""RoBERTa, and models with the same structure: positions start after the padding's number."""
+"""RoBERTa, and models with the same structure: positions start after the number of the padding token."""
 
 from .encoder import like_bert
 
