@@ -112,6 +112,8 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
     connections = {own: _connection(take, f"{name}.{own}", config, own) for own in STATIC}
     for own, connection in connections.items():
         _check_reach(f"{name}.{own}", connection, populations[SOURCE[own]])
+    _check_scores(f"{name}.qk", config, populations["queries"])
+    _check_contexts(f"{name}.pv", config, populations["probabilities"])
     keys, values = (_store(take, f"{name}.{own}", config) for own in ("keys", "values"))
     norms = {own: _norm(take, f"{name}.{own}", config.hidden_size) for own in ("attention_norm", "feed_forward_norm")}
     table = _table(take, f"{name}.table")
@@ -211,21 +213,46 @@ def _weights(take: _Taker, name: str, kind: str, fan_out: int, fan_in: int) -> N
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there).
 
-    An offset by hand need not be what silence sends through the weights, so it is added as it is.
+    An offset that was given to ``from_arrays`` may differ from the one that conversion computes, so its magnitude is
+    added in a check of its own.
     """
     code, offset = source.code, np.abs(connection.offset.astype(np.int64))
     each = np.maximum(2 * code.unit * code.top, code.reach + np.abs(source.layout.constant.astype(np.int64)))
     sizes = np.abs(connection.weights.astype(np.int16))
     if int(sizes.max()) * int(each.sum()) + int(offset.max()) <= REACH:
         return
-    largest = int((sizes.astype(np.int64) @ each).max())
+    _check_potential(name, int((sizes.astype(np.int64) @ each).max()), "use fewer activation or weight bits")
+    _check_potential(f"{name}.offset", int((code.reach * sizes.sum(1, np.int64) + offset).max()), "convert again")
+
+
+def _check_scores(name: str, config: Config, queries: Population) -> None:
+    """Refuse a block whose attention scores could leave ±:data:`REACH`, whatever its keys are."""
+    layout, zero = queries.layout, queries.layout.zero.astype(np.int64)
+    each = np.maximum(layout.unit * np.maximum(zero, layout.top - zero), np.abs(layout.constant))
+    largest = int(each.reshape(config.num_attention_heads, -1).sum(1).max()) * _largest_stored(config)
+    _check_potential(name, largest, "use fewer activation or kv bits")
+
+
+def _check_contexts(name: str, config: Config, probabilities: Population) -> None:
+    """Refuse a block whose P·V could leave ±:data:`REACH` on the longest text, whatever its values are.
+
+    Probabilities of a row sum to 1, and a level is at most twice the number that it is rounded from, so that the levels
+    of a row sum to at most 2 / scale.
+    """
+    layout, keys = probabilities.layout, config.max_position_embeddings
+    levels = int(min(keys * layout.top, 2 / float(probabilities.scale)))
+    largest = (layout.unit * levels + keys * abs(int(layout.constant[0]))) * _largest_stored(config)
+    _check_potential(name, largest, "use fewer activation or kv bits, or fewer positions")
+
+
+def _largest_stored(config: Config) -> int:
+    """Largest magnitude of a stored key or value."""
+    return int(2 ** (config.kv_bits - 1))
+
+
+def _check_potential(field: str, largest: int, cure: str) -> None:
     if largest > REACH:
-        cure = "use fewer activation or weight bits"
-        raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)
-    largest = int((code.reach * sizes.sum(1, np.int64) + offset).max())
-    if largest > REACH:
-        problem = f"potentials up to {largest}, over {REACH}"
-        raise InputError(problem, field=f"{name}.offset", cure="convert again")
+        raise InputError(f"potentials up to {largest}, over {REACH}", field=field, cure=cure)
 
 
 def _store(take: _Taker, name: str, config: Config) -> Store:

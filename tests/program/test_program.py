@@ -195,6 +195,33 @@ def test_potentials_beyond_float32_are_refused(program):
         Program.from_arrays(config, program.arrays() | {"blocks.0.query.weights": wide}, labels=program.labels)
 
 
+def test_attention_over_more_keys_than_an_integer_can_add_up_is_refused(program):
+    config = dataclasses.replace(program.config, max_position_embeddings=150_000)
+    tables = {f"embeddings.{name}": program.arrays()[f"embeddings.{name}"] for name in ("position", "position_scale")}
+    longer = {name: np.resize(table, (150_000, *table.shape[1:])) for name, table in tables.items()}
+    eighths = {"blocks.0.probabilities.silent_value": 8 * program.arrays()["blocks.0.probabilities.silent"] + 1}
+    arrays = program.arrays() | longer | eighths
+    assert Program.from_arrays(config, arrays, labels=program.labels)  # probabilities sum to 1, so few levels are high
+    arrays["blocks.0.probabilities.scale"] = np.float32(1e-9)
+    problem = r"^blocks\.0\.pv: potentials up to 19350000, over 16777215; use fewer .* or fewer positions"
+    with pytest.raises(InputError, match=problem):
+        Program.from_arrays(config, arrays, labels=program.labels)
+
+
+def test_attention_of_heads_that_are_too_wide_is_refused():
+    small = small_program(activation_bits=6, kv_bits=6)
+    config = dataclasses.replace(small.config, hidden_size=66 * 32, num_attention_heads=1)
+    arrays = dict(small.arrays())
+    for name, values in arrays.items():
+        for axis in (axis for axis, size in enumerate(values.shape) if size == 32):
+            arrays[name] = np.repeat(arrays[name], 66, axis)
+        if name.endswith(".thresholds"):
+            arrays[name] = np.arange(arrays[name].size, dtype=np.int32).reshape(arrays[name].shape)
+    arrays["blocks.0.queries.silent_value"] = 8 * arrays["blocks.0.queries.silent"] + 1
+    with pytest.raises(InputError, match=r"^blocks\.0\.qk: potentials up to 17301504, over .* or kv bits"):
+        Program.from_arrays(config, arrays, labels=small.labels)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
