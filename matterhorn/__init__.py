@@ -47,7 +47,7 @@ __all__ = [
     "verify",
 ]
 
-_ROOMS = {
+_MODULES = {
     "DistillationTrainer": "distill.trainer",
     "Engine": "runtime",
     "Predictor": "tasks.predictor",
@@ -62,11 +62,11 @@ _ROOMS = {
     "spike": "spiking",
     "verify": "runtime",
 }
-"""Package of each public name. It is imported when the name is first used."""
+"""Module of each public name. It is imported when the name is first used."""
 
 
 if not present("torch", "transformers", "accelerate"):
-    __all__ = [name for name in __all__ if _ROOMS.get(name, "").split(".")[0] not in ("distill", "models", "spiking")]
+    __all__ = [name for name in __all__ if _MODULES.get(name, "").split(".")[0] not in ("distill", "models", "spiking")]
 
 
 class _MissingExtraError(InputError, AttributeError):
@@ -74,10 +74,10 @@ class _MissingExtraError(InputError, AttributeError):
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        found = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        found = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     except InputError as error:
         if sys._getframe(1).f_code.co_name == "_handle_fromlist":  # an import statement, which hides AttributeErrors
             raise

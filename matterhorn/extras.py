@@ -13,13 +13,15 @@ def present(*packages: str) -> bool:
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a package is installed. A folder of its name in the working directory, without code, is none."""
+    """Whether a package is installed. A folder of this name without an ``__init__.py``, e.g. in the working directory,
+    does not count.
+    """
     spec = find_spec(package)
     return spec is not None and spec.origin is not None
 
 
 def need(extra: str, *packages: str, instead: str | None = None) -> None:
-    """Refuse to go on without an extra of the installation; ``instead``: what else the user can do.
+    """Check that the packages of an extra are installed. ``instead``: an alternative to suggest in the error.
 
     Raises:
         InputError: one of its packages is not installed.

@@ -1,4 +1,4 @@
-"""What a block of a transformer encoder is: populations, connections, who feeds whom, how often. Written once.
+"""What a block of a transformer encoder is: populations, connections, who feeds whom, how often. Defined only here.
 
 A block as a picture (``[…]`` are digital steps)::
 
@@ -8,7 +8,7 @@ A block as a picture (``[…]`` are digital steps)::
     ┌───────────────────────────────────────────────────────────────────────────────────────────────────────┘
     └─ hidden ── ffn1 ── intermediate ── ffn2 ── [+ norm] ── input of the next block
 
-The last block of a network whose head reads the first token only computes only that token, but for keys and values.
+If the head reads only the first token, the last block computes only that token, except for keys and values.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Connection(NamedTuple):
         name: name of the connection.
         source: population that feeds it.
         fan_in, fan_out: rows and columns of its matrix; of a dynamic connection, those of one head.
-        dynamic: whether the stored operand (keys or values) is written anew for each sequence.
+        dynamic: whether the stored operand (keys or values) is written again for each sequence.
         every_token: whether it is read for every token even if only the first token's answer is needed.
     """
 
@@ -84,7 +84,7 @@ CONNECTION = {connection.name: connection for connection in CONNECTIONS}
 STATIC = tuple(connection.name for connection in CONNECTIONS if not connection.dynamic)
 """Connections with weights."""
 DYNAMIC = tuple(connection.name for connection in CONNECTIONS if connection.dynamic)
-"""Connections whose stored operand (keys, values) is written anew for each sequence."""
+"""Connections whose stored operand (keys, values) is written again for each sequence."""
 SOURCE = {connection.name: connection.source for connection in CONNECTIONS}
 """Which population feeds which connection."""
 TARGETS = {

@@ -39,26 +39,25 @@ def si_factor(unit: str) -> tuple[float, str]:
     Raises:
         ValueError: the unit is unknown.
     """
-    first, *below = [_factor(symbol) for symbol in unit.split("/")]
-    factor = first[0]
-    for scale, _ in below:
+    (factor, base), *divisors = [_factor(symbol) for symbol in unit.split("/")]
+    for scale, _ in divisors:
         factor /= scale
-    return factor, "/".join([first[1], *(base for _, base in below)])
+    return factor, "/".join([base, *(base for _, base in divisors)])
 
 
-def _no_other(given: Any) -> Any:
+def _refuse_other_types(given: Any) -> Any:
     if isinstance(given, bool):
-        raise ValueError(f"{str(given).lower()} is no number")
+        raise ValueError(f"{str(given).lower()} is not a number")
     if isinstance(given, str):
-        raise ValueError(f"the text {given!r} is no number")
+        raise ValueError(f"the text {given!r} is not a number")
     return given
 
 
-Number = Annotated[float, BeforeValidator(_no_other)]
+Number = Annotated[float, BeforeValidator(_refuse_other_types)]
 """A number in a data file. Booleans and texts are refused."""
 
 Source = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
-"""Where a number in a data file comes from. Blanks are no source."""
+"""Where a number in a data file comes from. It must not be blank."""
 
 
 class Quantity(Strict):
@@ -128,9 +127,9 @@ def parse(text: str) -> tuple[float, str]:
     match = _TEXT.fullmatch(text)
     if not match:
         raise ValueError(f"cannot read {text!r} as a number with a unit, e.g. '1 pJ'")
-    value = float(match[1]) if match[1].count(".") < 2 else float("nan")
+    value = float(match[1]) if match[1].count(".") < 2 else math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is no finite number")
+        raise ValueError(f"{text!r} is not a finite number")
     return value, match[2] or "1"
 
 

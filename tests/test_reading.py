@@ -94,9 +94,9 @@ def test_what_was_written_is_read(file, plain):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"a": 1, "a": 2}', "'a' twice"),
-        ('{"a": {"b": [NaN]}}', "NaN is no finite number"),
-        ('{"a": 1e999}', "1e999 is no finite number"),
+        ('{"a": 1, "a": 2}', "duplicate key 'a'"),
+        ('{"a": {"b": [NaN]}}', "NaN is not a finite number"),
+        ('{"a": 1e999}', "1e999 is not a finite number"),
         ("[" * 10**6, "nested too deeply"),
         ('{"a": ' + "[" * 60 + "]" * 60 + "}", "nested too deeply"),
         ("[]", "not a mapping"),
@@ -121,12 +121,12 @@ LAUGHS = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join(9 * ['*' + a])}]\n" for
         (LAUGHS, "too large"),
         ("a: &a\n  b: *a\n", "nested too deeply"),
         ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
-        ("a: 1\nb: 2\na: 3\n", "'a' twice"),
+        ("a: 1\nb: 2\na: 3\n", "duplicate key 'a'"),
         ("1: 2\n", "put it in quotes"),
-        ("a: .nan\n", "beyond reason"),
-        ("a: 1e400\n", "beyond reason"),
+        ("a: .nan\n", "out of range"),
+        ("a: 1e400\n", "out of range"),
         ("a: [" + "[]," * 100_000 + "]", "too large"),
-        ("a: 99999999999999999999\n", "beyond reason"),
+        ("a: 99999999999999999999\n", "out of range"),
         ("a: 2001-02-30\n", "cannot be read"),
         ("a: !!python/object/apply:os.system [id]\n", "not YAML"),
         ("- a\n", "not a mapping"),
@@ -152,14 +152,14 @@ def test_yaml_numbers_are_those_of_yaml_1_2(file, text, value):
 
 def test_what_is_packed_is_unpacked_to_a_bound(file):
     file.write_bytes(gzip.compress(b" " * 10**7, 9) * 40)
-    with pytest.raises(InputError, match="too much is packed"):
+    with pytest.raises(InputError, match="bytes when unpacked"):
         read_packed_json(file, "")
     file.write_bytes(gzip.compress(b'{"a": ') + gzip.compress(b"1}"))
     assert read_packed_json(file, "") == {"a": 1}
     file.write_bytes(gzip.compress(b"") * 20_000 + gzip.compress(b'{"a": 1}'))
     assert read_packed_json(file, "") == {"a": 1}
     file.write_bytes(gzip.compress(b'{"a": 1}')[:-3])
-    with pytest.raises(InputError, match="cut"):
+    with pytest.raises(InputError, match="truncated"):
         read_packed_json(file, "")
 
 
@@ -167,7 +167,7 @@ def test_small_files_take_little_time(file):
     """Each of them once took ten seconds and more, as the square of its length."""
     begun = time.process_time()
     file.write_text("{" + ",".join(f'"{number}":1' for number in range(60_000)) + ',"59999":2}')
-    with pytest.raises(InputError, match="'59999' twice"):
+    with pytest.raises(InputError, match="duplicate key '59999'"):
         read_json(file)
     file.write_text("a: " + "1:" * 90_000 + "1\n")
     assert len(read_yaml(file)["a"]) == 180_001
@@ -242,14 +242,14 @@ def test_arrays_of_numpy_are_read_as_they_were_written(file):
 
 LARGE = np.zeros(2**25, np.uint8)
 ODD_MEMBERS = {
-    "a bomb": ([LARGE], "too much is packed into it"),
-    "twice": ([np.zeros(3), np.zeros(3)], "a: two of this name"),
+    "a bomb": ([LARGE], "its arrays are too large for its size"),
+    "twice": ([np.zeros(3), np.zeros(3)], "a: two arrays of this name"),
     "no number": ([np.array([1, np.nan])], "a: NaN or infinity"),
-    "words": ([np.array(["a"])], "no array of numbers"),
-    "objects": ([np.array([{}])], "no array of numbers"),
+    "words": ([np.array(["a"])], "not an array of numbers"),
+    "objects": ([np.array([{}])], "not an array of numbers"),
     "cut": ([npy(np.zeros(3))[:-8]], "cannot be read"),
     "text": ([b"text"], "cannot be read"),
-    "another packing": ([np.zeros(3)], "a: packed in a way that NumPy has not"),
+    "another packing": ([np.zeros(3)], "a: a compression that NumPy does not use"),
 }
 
 

@@ -83,21 +83,23 @@ def lay_out(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def lay_run(folder: Path, task: str) -> Path:
-    """A run's folder as ``matterhorn train`` leaves it, its networks untrained."""
+def lay_run(folder: Path, task: str, blocks: list[int] | None = None) -> Path:
+    """A run's folder as ``matterhorn train`` leaves it, its networks untrained. ``blocks``: those of the teacher that
+    the networks have (None: all)."""
     small_bert(get_task(task).outputs, vocabulary=len(WORDS)).save_pretrained(folder / "teacher" / "best")
     for number, k in enumerate((0, 1, 2)):
-        lay_network(folder / f"phase-{number}-k{k}" / "best", task, k)
+        lay_network(folder / f"phase-{number}-k{k}" / "best", task, k, blocks)
     plain = {"task": task, "backbone": "tiny", "seed": 5, "teacher": PHASE}
+    plain |= {"network": {"blocks": blocks}} if blocks else {}
     (folder / "recipe.yaml").write_text(
         yaml.safe_dump(plain | {"phases": [PHASE | {"dead_zone": k} for k in range(3)]})
     )
     return folder
 
 
-def lay_network(folder: Path, task: str, k: int) -> Path:
+def lay_network(folder: Path, task: str, k: int, blocks: list[int] | None = None) -> Path:
     """A quantized network with random weights and a tokenizer beside it."""
-    network = quantize(small_bert(get_task(task).outputs, vocabulary=len(WORDS)), dead_zone=k)
+    network = quantize(small_bert(get_task(task).outputs, vocabulary=len(WORDS)), dead_zone=k, blocks=blocks)
     calibrate(network, [small_batch(vocabulary=len(WORDS))])
     network.save_pretrained(folder)
     lay_tokenizer(folder)

@@ -1,7 +1,7 @@
 """The command line.
 
-Commands are thin. Each subject has one file, which is imported when one of its commands is called. Heavy imports are
-inside the functions, so that ``--help`` and errors appear at once.
+Commands are thin. Related commands share a file, which is imported when one of them is called. Heavy imports are inside
+the functions, so that ``--help`` and errors appear at once.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def main() -> None:
     """Entry point of the command line.
 
     Bad input, wrong usage and errors of the operating system print one line on stderr and exit with code 2. Warnings
-    are one line each, without the line of code that gives them.
+    are one line each, without the line of code that issues them.
     """
-    atexit.register(gc.freeze)  # without a last garbage collection, exit is half a second faster
+    atexit.register(gc.freeze)  # skips the last garbage collection, which takes half a second
     codecs.register_error("spelled", _spelled)
     warnings.showwarning = lambda message, *_, **__: _say(str(message), "warning", "yellow")
     for stream in (sys.stdout, sys.stderr):
@@ -44,7 +44,7 @@ def main() -> None:
         code = 1
     except _WrongCall as error:
         code = 2
-        if type(error).__name__ != "NoArgsIsHelpError":  # (it has shown the help already)
+        if type(error).__name__ != "NoArgsIsHelpError":  # then the help has been printed already
             command = error.ctx.command_path if error.ctx else "matterhorn"
             _say(f"{error.format_message().rstrip('.')}; see {command} --help")
     if code:

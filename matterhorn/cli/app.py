@@ -115,13 +115,13 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def say_cut(cut: int, rows: int, length: int) -> None:
-    """Say on standard error that rows were longer than what was read of them, if any were."""
+    """Print on standard error how many rows were truncated, if any were."""
     if cut:
-        say(f"{cut} of {rows} rows were cut to {length} tokens; --max-length reads more", err=True)
+        say(f"{cut} of {rows} rows were truncated to {length} tokens; --max-length allows more", err=True)
 
 
 def given(context: typer.Context, *options: str) -> list[str]:
-    """Return those of some options that were given on the command line."""
+    """Return which of these options were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in options}
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 

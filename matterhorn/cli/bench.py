@@ -76,7 +76,7 @@ def _measured(
     plan = QUICK if quick else FULL
     for part in only or ():
         if part not in PARTS:
-            raise InputError(f"no part {part!r}", field="only", cure=f"choose of {', '.join(PARTS)}")
+            raise InputError(f"no part {part!r}", field="only", cure=f"choose from {', '.join(PARTS)}")
     program, rows = load(model).hash, list[Row]()
     for row in run_plan(
         replace(plan, parts=only or plan.parts), model, threads, lambda text: typer.echo(text, err=True)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL, TRACE_ENDING = "sst2", ".json.gz"
 TRACE_FILE = f"trace{TRACE_ENDING}"
 UNKNOWN_BLOCKS = (
-    "It has only some of its teacher's blocks. How many that has is not known here, so on the BERT-base shape it is "
-    "billed with all twelve."
+    "It has only some of its teacher's blocks. How many the teacher has is not known here, so on the BERT-base shape "
+    "it is billed with all twelve."
 )
 
 Overrides = Annotated[
@@ -60,7 +60,7 @@ def obtain_trace(model: str | None, rows: Rows, file: Path | None) -> Trace:
         raise InputError("an empty trace", file=file, field="trace", cure="run at least one sentence")
     if model is not None and found.program != files.load(model).hash:
         problem = f"the trace of another program than {model}"
-        raise InputError(problem, file=file, field="trace", cure="record it anew, or give it without --model")
+        raise InputError(problem, file=file, field="trace", cure="record it again, or give it without --model")
     return found
 
 
@@ -113,7 +113,10 @@ def _scored(model: str) -> tuple[Result, float, float] | None:
 
 
 def known_blocks(model: str) -> tuple[int | None, dict[str, str]]:
-    """Number of blocks of a model's teacher if it has only some of them, and a note if that number is not known."""
+    """Return the number of blocks of a model's teacher, and a note if it should be known but is not.
+
+    The number is None if the model has all blocks of its teacher, or if it is unknown.
+    """
     from ..report.front import teacher_blocks
 
     if (found := _result(model)) is None or not found.blocks:
@@ -269,7 +272,7 @@ def compare(
 
 
 def _named(traces: Sequence[Path], models: Sequence[str]) -> dict[str, Path]:
-    """Traces by the names of their files, without endings; by their whole paths where two, or a model, are called so.
+    """Name traces by their files, without endings, or by their whole paths if another trace or a model has this name.
 
     Raises:
         InputError: one is given twice.

@@ -97,7 +97,7 @@ def score(
             read_mapping(place / "config.json", "give a folder that save_pretrained wrote")
     folder, accelerator = find(source), launched()
     recipe = recipe_beside(folder) | ({} if seed is None else {"seed": seed})
-    rows.find(recipe.get("task"))
+    rows.check_found(recipe.get("task"))
     programs, own_teacher, own_quantized = _networks(folder, recipe.get("task"))
     chosen = rows.task_for(programs[0])
     others = teacher or own_teacher, quantized or own_quantized

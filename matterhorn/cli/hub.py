@@ -28,15 +28,15 @@ def notice_offline() -> None:
     if "HF_HUB_OFFLINE" in os.environ:
         return
     place, answers = os.environ.get("HF_ENDPOINT", HUB), list[bool]()
-    knocking = Thread(target=lambda: answers.append(_answers(place)), daemon=True)
-    knocking.start()
-    knocking.join(PATIENCE)  # a DNS lookup has no timeout of its own
+    probe = Thread(target=lambda: answers.append(_answers(place)), daemon=True)
+    probe.start()
+    probe.join(PATIENCE)  # a DNS lookup has no timeout of its own
     if answers != [True]:
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in READERS:
             if name in sys.modules:
                 sys.modules[name].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
-        typer.echo(f"offline: {place} does not answer; only what was fetched before is used", err=True)
+        typer.echo(f"offline: {place} does not answer; only cached files are used", err=True)
 
 
 def _answers(place: str) -> bool:

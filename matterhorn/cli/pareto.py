@@ -48,8 +48,8 @@ def pareto(
             raise InputError("no spiking network", file=path, field="spiking", cure="evaluate one")
     (task, metric), *others = sorted({(result.title, result.metric) for result in results.values()})
     if others:
-        judged = " and ".join(f"{task} ({metric})" for task, metric in [(task, metric), *others])
-        raise InputError(f"models of {judged}", field="--model", cure="give models of one task")
+        named = " and ".join(f"{task} ({metric})" for task, metric in [(task, metric), *others])
+        raise InputError(f"models of {named}", field="--model", cure="give models of one task")
     points = front({name: (obtain_trace(name, Rows(), None), result) for name, result in results.items()}, hardware)
     if plot is not None:
         plot_front(points, f"{task} on {hardware.name}", metric, plot)
@@ -57,18 +57,16 @@ def pareto(
         rows = [asdict(point) for point in points]
         print_json({"format": FRONT_FORMAT, "task": task, "chip": hardware.name, "points": rows})
     else:
-        rows_shown = [
+        cells = [
             (
-                *(
-                    p.name,
-                    "unknown" if p.value is None else f"{p.value:.3f}",
-                    "–" if p.drop is None else f"{100 * p.drop:.1f}",
-                    engineering(p.joules),
-                ),
-                *("yes" if p.trained else "no", "yes" if p.on_front else ""),
+                p.name,
+                "unknown" if p.value is None else f"{p.value:.3f}",
+                "–" if p.drop is None else f"{100 * p.drop:.1f}",
+                engineering(p.joules),
+                "yes" if p.trained else "no",
+                "yes" if p.on_front else "",
             )
             for p in points
         ]
-        print_table(
-            f"{task} on {hardware.name}", ("network", "value", "drop", "a sentence", "trained", "front"), rows_shown
-        )
+        columns = ("network", "value", "drop", "a sentence", "trained", "front")
+        print_table(f"{task} on {hardware.name}", columns, cells)

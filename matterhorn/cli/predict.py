@@ -59,8 +59,8 @@ def predict(
     )
     written = write_answers(predictor, data, output, shard=(int(which), int(shards)), progress=tracked)
     if written.cut:
-        limit = f"than --max-length {max_length}, or than the network reads"
-        say(f"{written.cut} of {written.rows} rows were cut: they are longer {limit}", err=True)
+        limit = f"--max-length {max_length} tokens, or than the network can read"
+        say(f"{written.cut} of {written.rows} rows were truncated, as they are longer than {limit}", err=True)
     if json:
         asked = {"model": model, "task": Rows(data=data).task_name(predictor.program.task), "data": data}
         print_json({"format": FORMAT, "output": str(output), **asked, "n": written.rows, "cut": written.cut})

@@ -1,4 +1,4 @@
-"""Processes that share a command's rows."""
+"""Division of a command's rows among several processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def launched() -> Accelerator | None:
     """Return an accelerator for the processes that ``accelerate launch`` started; None if there is only one process."""
     for name in WORLD_SIZES:
         if not os.environ.get(name, "1").isdecimal():
-            raise InputError(f"{os.environ[name]!r} is no number", field=f"${name}", cure="unset it")
+            raise InputError(f"{os.environ[name]!r} is not a number", field=f"${name}", cure="unset it")
     if all(int(os.environ.get(name, "1")) < 2 for name in WORLD_SIZES):
         return None
     need("train", "torch", "accelerate")

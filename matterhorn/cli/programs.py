@@ -60,7 +60,7 @@ def upgrade(
     """Upgrade a program, or a quantized network to continue training, from the format of an earlier version."""
     from ..program.upgrade import upgrade as write
 
-    say(f"{new}: {write(old, new, embeddings=embeddings)}, in today's format")
+    say(f"{new}: {write(old, new, embeddings=embeddings)}, in the current format")
 
 
 @app.command()
@@ -150,7 +150,9 @@ def _line(name: str) -> dict[str, Any]:
 
 
 def _trained_for(recipe: Path) -> str | None:
-    """What the last phase of a recipe held: only the number of events, or also their energy. None if unknown."""
+    """Return the target of a recipe's last phase: the price of events on a chip, or the shares that were held. None:
+    unknown.
+    """
     from ..reading import read_yaml
 
     phases = read_yaml(recipe).get("phases") if recipe.is_file() else None
@@ -162,7 +164,7 @@ def _trained_for(recipe: Path) -> str | None:
 
 
 def _brief(line: dict[str, Any]) -> list[Any]:
-    """Format a model for the table, which 80 columns hold."""
+    """Format a model as a row of the table, which fits into 80 columns."""
     size, shares = f"{line['blocks']} × {line['width']}", [line["silent_share"], line["quiet_share"]]
     shown = ["–" if share is None else f"{share:.3f}" for share in shares]
     formats = [line["weights"], line["dead_zone"], line["trained_for"] or "–"]

@@ -63,7 +63,7 @@ def publish(
     place_of(embeddings, output)
     finished = finished_run(run)
     recipe, folder = finished.recipe, finished.networks.converting[-1]
-    rows.find(recipe.task)
+    rows.check_found(recipe.task)
     program = convert_folder(folder, task=recipe.task)
     packed = {LATENTS_FILE: pack_latents(read_network(folder))} if latents else {}
     result = _scored(program, finished, rows, output.name, verify_rows)

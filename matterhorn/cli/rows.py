@@ -32,7 +32,7 @@ MAX_LENGTH = 128
 """Default number of tokens at which rows are truncated."""
 
 YAML = (".yaml", ".yml")
-"""File name endings of a task of one's own."""
+"""File name endings of a user's own task."""
 
 
 def glue_folder(given: Path | None) -> Path | None:
@@ -66,7 +66,7 @@ def seek(*sources: str | None, task: str | None = None, glue_dir: Path | None = 
     if task is not None and Path(task).suffix not in YAML:
         get_task(task)
     elif task is not None and not Path(task).is_file():
-        raise InputError("no such file", file=task, field="--task", cure="give a YAML that exists")
+        raise InputError("no such file", file=task, field="--task", cure="give a YAML file that exists")
     for source in sources:
         if source is not None and file_of(source) is None and not Path(source).exists():
             need("train", "datasets", instead="give a file")
@@ -116,20 +116,20 @@ class Rows:
 
         seek(self.data, task=self.task, glue_dir=self.glue_dir)
         if self.data is not None and self.split is not None and file_of(self.data):
-            raise InputError("a file has no splits", field="--split", cure="drop it, or give a set of datasets")
+            raise InputError("a file has no splits", field="--split", cure="drop it, or give a data set")
 
     def task_name(self, own: str | None) -> str | None:
         """Return the name of the rows' task: the given task, else the model's ``own``, else the name of the data."""
         from ..reading import read_yaml
-        from ..tasks.task import get_task, name_of_own
+        from ..tasks.task import get_task, own_task_name
 
         if self.task is None:
             return own or (Path(self.data).stem if self.data else None)
         if Path(self.task).suffix in YAML:
-            return str(name_of_own(read_yaml(Path(self.task)).get("name", Path(self.task).stem)))
+            return str(own_task_name(read_yaml(Path(self.task)).get("name", Path(self.task).stem)))
         return get_task(self.task).name
 
-    def find(self, own: str | None) -> None:
+    def check_found(self, own: str | None) -> None:
         """Check that GLUE's folder has the rows of the given task, or of the model's ``own`` task if none is given.
 
         If data are given in their place, check that they have the columns and labels.
@@ -150,7 +150,7 @@ class Rows:
                 source_of(get_task(name), self.split or "dev", folder)
 
     def written(self, task: Task) -> str:
-        """Return command line options that name the same rows, except for the folder of GLUE's files."""
+        """Return command line options that select the same rows, without the folder of GLUE's files."""
         columns = task if self.data and self.task is None else self
         given = [
             ("data", self.data),
@@ -170,7 +170,7 @@ class Rows:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a result says of its rows: data in place of the task's, the split, and the limit."""
+        """Return what a result file records about its rows: data other than the task's, the split, and the limit."""
         return {"data": self.source if self.data else None, "split": self.split or "dev", "limit": self.limit}
 
     def task_for(self, program: Program, labelled: bool = True) -> Task:
@@ -181,11 +181,11 @@ class Rows:
         """
         from ..tasks.task import check_texts
 
-        task = self._asked(program, labelled)
+        task = self._chosen(program, labelled)
         check_texts(len(task.text), program.task, program.texts, program.path)
         return task
 
-    def _asked(self, program: Program, labelled: bool) -> Task:
+    def _chosen(self, program: Program, labelled: bool) -> Task:
         from ..tasks import Task, describe, get_task, tasks
         from ..tasks.evaluate import task_for
 

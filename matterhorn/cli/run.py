@@ -162,7 +162,7 @@ def _plot(program: Program, engine: Any, text: Text, longest: int | None, path: 
 def _summary(
     model: str, backend: str, rows: list[dict[str, Any]], whole: Trace, expected: list[str] | None
 ) -> dict[str, Any]:
-    """Return all answers, and the silent and quiet share over all of them."""
+    """Make the JSON document: all answers, and the silent and quiet share over all of them."""
     summary: dict[str, Any] = {
         "format": FORMAT,
         "model": model,

@@ -120,7 +120,7 @@ def spike(
         done = run(model, train, eval_rows, progress=tracked, **places, **more, **rows, **settings)
         answer = done.answer
         if not done.is_new:
-            say(f"{output}: this run has finished before, here is its answer; --restart begins anew", err=True)
+            say(f"{output}: this run had finished already, its results follow; --restart runs it again", err=True)
     say_cut(answer.get("cut", 0), answer.get("n", 0), max_length)
     if json:
         return print_json(answer)
@@ -129,7 +129,8 @@ def spike(
         from ..program.files import spelled
 
         example = {2: r"$'a text\tand another'"}.get(done.program.texts or 1, "'a text'")
-        say(f"{output / 'index.html'}: why it lost; matterhorn run --model {quote(spelled(output))} {example}")
+        then = f"matterhorn run --model {quote(spelled(output))} {example}"
+        say(f"{output / 'index.html'}: what was lost, and why; try: {then}")
 
 
 def _numbers(text: str) -> list[int]:

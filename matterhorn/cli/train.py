@@ -102,7 +102,7 @@ def _prepare(threads: int) -> None:
 
 
 def _figures(best: Path) -> str:
-    """Format both shares of the network that was kept and, if there was a price, its joules."""
+    """Format both shares of the network that was kept, and its joules if training had a price."""
     from ..distill.state import read_progress
     from ..units import engineering
 

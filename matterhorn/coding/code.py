@@ -22,6 +22,7 @@ bits.
 """
 
 MAX_BITS = 6
+"""Maximum number of bits of a level, and of a stored key or value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,8 @@ class Code:
         silent: silent level m, 0 … T: an integer, or one per neuron ``[neurons]``.
         dead_zone: number k ≥ 0 of levels on either side of m that are silent too.
         silent_value: value r that silence is read as, in eighths of a level. Integers that broadcast to ``silent``.
-            They may lie less than a level outside m ± k, since the real values behind a level are not all whole. None:
-            the silent level itself.
+            They may lie up to one level outside m ± k (exclusive), as the real values that round to a level lie on
+            both sides of it. None: the silent level itself.
 
     Raises:
         InputError: a number is outside these ranges.
@@ -51,7 +52,7 @@ class Code:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
             raise InputError(f"{self.bits} bits", field="bits", cure=f"give 1 … {MAX_BITS}")
-        silent = _whole(self.silent, "silent")
+        silent = _integers(self.silent, "silent")
         low, high = int(silent.min()), int(silent.max())
         if low < 0 or high > self.top:
             raise InputError(f"level {low if low < 0 else high}", field="silent", cure=f"give levels in 0 … {self.top}")
@@ -59,7 +60,7 @@ class Code:
         if not 0 <= self.dead_zone <= self.top // 2:
             raise InputError(f"k = {self.dead_zone}", field="dead_zone", cure=f"give k in 0 … {self.top // 2}")
         if self.silent_value is not None:
-            value = _whole(self.silent_value, "silent_value")
+            value = _integers(self.silent_value, "silent_value")
             distance = np.abs(value.astype(np.int64) - EIGHTHS * self.silent)
             if bool((distance >= EIGHTHS * (self.dead_zone + 1)).any()):
                 cure = "keep it less than a level from m ± k"
@@ -97,7 +98,7 @@ class Code:
         return max(self.unit * self.top - int(self.reference.min()), int(self.reference.max()))
 
 
-def _whole(values: Any, field: str) -> NDArray[np.integer]:
+def _integers(values: Any, field: str) -> NDArray[np.integer]:
     found = np.asarray(values)
     if found.dtype.kind not in "iu" or found.size == 0:
         raise InputError(f"{found.size} numbers of type {found.dtype}", field=field, cure="give integers")
@@ -107,11 +108,11 @@ def _whole(values: Any, field: str) -> NDArray[np.integer]:
 def frozen(values: Array_) -> Array_:
     """Return a contiguous array over immutable bytes, which nothing can make writable again.
 
-    It is the same array if it is one already, else a copy. (A read-only view of a writable array would still change
-    with it.)
+    An array that already is one is returned as it is, any other is copied. (A read-only view of a writable array would
+    not do: it changes with that array.)
     """
     owner: Any = values
-    while isinstance(owner, np.ndarray) and not owner.flags.writeable:  # (NumPy unpickles into bytes that it writes to)
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:  # unpickled arrays over bytes are writable
         owner = owner.base
     if isinstance(owner, bytes) and values.flags.c_contiguous and values.flags.aligned:
         return values

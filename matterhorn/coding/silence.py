@@ -1,4 +1,4 @@
-"""Choose silent levels from calibration histograms, and compute which levels this silences.
+"""Choose silent levels from calibration histograms, and compute what falls silent with them.
 
 A histogram is an integer array ``[neurons, T + 1]``: how often each neuron had each level. For one silent level per
 tensor, sum it over the neurons first (``[1, T + 1]``).
@@ -21,7 +21,7 @@ def level_histogram(levels: NDArray[np.integer], bits: int) -> NDArray[np.int64]
 
 
 def most_frequent(histogram: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Silent level of each row: its most frequent level, the lowest if several. ``[n, T + 1] → int64 [n]``."""
+    """Silent level of each row: its most frequent level, or the lowest of several. ``[n, T + 1] → int64 [n]``."""
     modes: NDArray[np.int64] = histogram.argmax(-1)
     return modes
 

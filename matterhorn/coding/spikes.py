@@ -31,7 +31,7 @@ def encode(levels: NDArray[np.integer], code: Code) -> NDArray[np.uint8]:
 
 
 def decode(slots: NDArray[np.uint8], code: Code) -> NDArray[np.float32]:
-    """Level that a receiver reads. It is a fraction only if the silent value is one."""
+    """Level that a receiver reads: that of the spike, or for silence the silent value, which may be fractional."""
     levels = code.top - slots.astype(np.int16)
     return np.where(slots == SILENT, code.reference / code.unit, levels).astype(np.float32)
 

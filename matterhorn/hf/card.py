@@ -28,7 +28,8 @@ BASE_MODELS = {
     "minilm-l6": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
     "mpnet-base": ("sentence-transformers/all-mpnet-base-v2", "apache-2.0"),
 }
-"""Packaged backbones: name on the hub, license. Of others the license is not known here, so their cards name none."""
+"""Backbones of shipped recipes: name on the hub, and license. The cards of models with other backbones name no license.
+"""
 
 METRICS = {
     "matthews": ("matthews_correlation", "Matthews correlation"),
@@ -39,16 +40,15 @@ METRICS = {
     "pearson": ("pearsonr", "Pearson"),
     "spearman": ("spearmanr", "Spearman"),
 }
-"""Metrics as the hub and as people write them; others are written alike, but for a capital."""
+"""Names of metrics on the hub, and in text. Other metrics keep their name, with a capital in text."""
 
 WEIGHTS = {"int1": "1-bit", "ternary": "ternary", "int2": "2-bit", "int4": "4-bit"}
 
-
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""Of a model on the hub."""
+"""Possible names of models on the hub."""
 
 TEXTS = ("README.md", "results.json", "recipe.yaml")
-"""What goes with a program from folder to folder."""
+"""Files that are copied together with a program."""
 
 
 def model_card(
@@ -60,12 +60,15 @@ def model_card(
     name: str,
     teacher: str | None = None,
 ) -> str:
-    """The card in Markdown, with metadata for the hub: the metrics with their intervals among it.
+    """Return a model card in Markdown, with metadata for the hub, which include metrics and their intervals.
 
     Args:
-        result: figures of the program, the first of its spiking networks. recipe: how it was made; phases: how each
-            phase of that went, in order. name: what the model is called. teacher: what it was made of, where no recipe
-            says: a folder, or a name on the hub.
+        program: the program.
+        result: its results; the program is the first of their spiking networks.
+        recipe: recipe by which it was trained.
+        phases: results of the recipe's phases, in order.
+        name: name of the model.
+        teacher: folder or name on the hub of the model that it was made from, if there is no recipe.
     """
     backbone = recipe.backbone if recipe else teacher
     base_model, license_name = BASE_MODELS.get(backbone or "", (_on_hub(backbone), None))
@@ -89,7 +92,7 @@ def model_card(
         weights=WEIGHTS[program.config.weights],
         result=result,
         scores=result.spiking[0] if result else None,
-        metric_name=_written,
+        metric_name=_display_name,
         md=in_markdown,
         visible=visible,
         labels=list(map(in_markdown, program.labels)),
@@ -100,9 +103,16 @@ def model_card(
 
 
 def texts_beside(program: Program, folder: Path) -> dict[str, str]:
-    """What goes into a folder with a program: card and figures that came with the very same one (with other names it is
-    another), else a fresh card; its recipe; and a card in the folder that was edited there. Files of others are left
-    alone."""
+    """Return the files to write next to a program, by name.
+
+    They are the card and the results that belong to exactly this program (renamed outputs make it another one), or else
+    a new card; its recipe; and a card in the destination that was edited there. Files in the destination that are not
+    ours are left alone.
+
+    Args:
+        program: the program.
+        folder: the destination.
+    """
     texts, ours = {"README.md": model_card(program, name=folder.resolve().name)}, _manifest(folder).files
     for place in dict.fromkeys((program.path or folder, folder)):
         known = _manifest(place)
@@ -120,13 +130,13 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _on_hub(name: str | None) -> str | None:
-    """A model's name, if it can be one of the hub: no folder, and no class."""
+    """Return a backbone's name if it may be one on the hub, i.e. is neither a folder nor the name of an encoder."""
     is_name = name is not None and NAME.fullmatch(name) and name not in ENCODERS and not Path(name).exists()
     return name if is_name else None
 
 
 def _metrics(result: Result) -> Iterator[EvalResult]:
-    """What a program reached, for the hub's metadata."""
+    """Yield a program's metrics for the hub's metadata."""
     is_glue, scores = result.title in tasks(), result.spiking[0]
     for metric, value in scores.metrics.items():
         known = scores.low is not None and metric == result.metric
@@ -137,11 +147,11 @@ def _metrics(result: Result) -> Iterator[EvalResult]:
             dataset_config=result.task if is_glue else None,
             dataset_split="validation" if is_glue else result.split,
             metric_type=METRICS.get(metric, (metric,))[0],
-            metric_name=_written(metric),
+            metric_name=_display_name(metric),
             metric_value=value,
             metric_args={"confidence": 0.95, "low": scores.low, "high": scores.high} if known else None,
         )
 
 
-def _written(metric: str) -> str:
+def _display_name(metric: str) -> str:
     return METRICS[metric][1] if metric in METRICS else metric.capitalize().replace("_", ", ")

@@ -24,27 +24,26 @@ OPTIONS = {
 }
 """Options that can be given together with a program's name."""
 
-IDLE = {
+WITHOUT_EFFECT = {
     "attn_implementation": "eager",
     "ignore_mismatched_sizes": False,
     "output_attentions": False,
     "output_hidden_states": False,
     "output_loading_info": False,
 }
-"""Options of Hugging Face that a program does not have, with the value that asks for nothing."""
-
+"""Options of Hugging Face that a program does not have, with the values at which they have no effect."""
 
 UNSEEN = {"_from_auto", "_from_pipeline", "_commit_hash", "trust_remote_code"}
 """Options that Hugging Face's loaders pass to one another."""
 
 
-def asks_for_nothing(name: str, value: Any) -> bool:
+def has_no_effect(name: str, value: Any) -> bool:
     """Whether an option has no effect with this value."""
-    return value is None or (name in IDLE and value == IDLE[name])
+    return value is None or (name in WITHOUT_EFFECT and value == WITHOUT_EFFECT[name])
 
 
 def refused(name: str) -> InputError:
-    """Make the error for an option that cannot be given together with a program's name."""
+    """Return the error for an option that cannot be given together with a program's name."""
     is_fixed = name in (*NAMES, "network", "labels", "task", "texts", "embeddings", "format")
     problem = "fixed by conversion" if is_fixed else "no such option of a program"
     return InputError(problem, field=name, cure=f"leave it out; what can be given: {', '.join(sorted(OPTIONS))}")
@@ -77,8 +76,8 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
         formats, names = Config(**(network or {})), dict(enumerate(labels))
         outputs = others.pop("num_labels", None)
         if outputs not in (None, len(names)):
-            cure = "a head of another size is trained, then converted"
-            raise InputError(f"{outputs} labels of a program with {len(names)}", field="num_labels", cure=cure)
+            cure = "train a network with another head, and convert it"
+            raise InputError(f"{outputs} labels for a program with {len(names)}", field="num_labels", cure=cure)
         kind = "regression" if len(names) == 1 else problem_type
         super().__init__(**(others | {"id2label": names, "label2id": inverse(names), "problem_type": kind}))
         self.network, self.labels, self.task = formats.plain(), list(labels), task
@@ -92,7 +91,7 @@ class ProgramConfig(CarriesItsCode, PretrainedConfig):  # type: ignore[no-untype
             InputError: an option would change the program itself, or is unknown.
         """
         wanted = options.pop("return_unused_kwargs", False)
-        given = {name for name, value in options.items() if not asks_for_nothing(name, value)}
+        given = {name for name, value in options.items() if not has_no_effect(name, value)}
         config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **options)
         for name in sorted(given - OPTIONS - UNSEEN - set(unused)):
             raise refused(name)

@@ -25,9 +25,9 @@ from ..program.remote import download, is_remote
 from ..program.saving import save
 from ..runtime import Engine
 from .card import texts_beside
-from .configuration import OPTIONS, UNSEEN, ProgramConfig, asks_for_nothing, refused
+from .configuration import OPTIONS, UNSEEN, ProgramConfig, has_no_effect, refused
 
-NEEDLESS = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
+IGNORED = UNSEEN | {"adapter_kwargs", "code_revision", "low_cpu_mem_usage", "use_safetensors", "weights_only"}
 """Options of Hugging Face's loaders about files that a program does not have. They are ignored."""
 
 PARAMETERS = (".weights", ".weight", ".bias", "embeddings.word", "embeddings.position", "embeddings.segment")
@@ -65,7 +65,7 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         check_classifier(program.task, program.path)
         self.program = program
         self.backend = "events"
-        self._said_where = False
+        self._has_warned = False
 
     @property
     def backend(self) -> str:
@@ -115,19 +115,19 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
             config: configuration from ``AutoConfig``, possibly changed.
             device_map: "cpu" or "auto", which mean the same here.
             subfolder, revision, cache_dir, token, local_files_only, force_download: see Hugging Face's hub.
-            options: ``id2label`` renames the outputs; ``problem_type`` tells what ``labels`` are; ``return_dict`` is
-                the default of :meth:`forward`. ``num_labels`` and ``dtype`` must be the program's own. Options that
-                ask for nothing are possible, e.g. ``output_attentions=False``.
+            options: ``id2label`` renames the outputs; ``problem_type`` says what ``labels`` are; ``return_dict`` is the
+                default for :meth:`forward`. ``num_labels`` and ``dtype`` must be the program's own. Other options of
+                Hugging Face are accepted at values without effect, e.g. ``output_attentions=False``.
 
         Raises:
             InputError: there is no program, it is truncated or altered, or an option is not possible.
         """
         whole = device_map.get("") if isinstance(device_map, dict) and len(device_map) == 1 else device_map
         if whole not in (None, "auto", "cpu", torch.device("cpu")):
-            cure = 'give "cpu"; its input may be on another device'
+            cure = 'give "cpu"; the input may be on another device'
             raise InputError(f"{device_map!r}: a program runs on the CPU", field="device_map", cure=cure)
         for name, value in options.items():
-            if name not in OPTIONS | NEEDLESS and not asks_for_nothing(name, value):
+            if name not in OPTIONS | IGNORED and not has_no_effect(name, value):
                 raise refused(name)
         source = pretrained_model_name_or_path
         if Path(source).is_dir():
@@ -230,8 +230,8 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
         """Handle ``to``, ``cuda``, ``half`` and similar calls. A program stays on the CPU, in its own formats."""
         sent = fn(torch.zeros(1))
         _check_dtype(sent.dtype)
-        if sent.device != self.device and not self._said_where:
-            self._said_where = True
+        if sent.device != self.device and not self._has_warned:
+            self._has_warned = True
             warnings.warn(f"a program stays on the CPU; answers come back to {sent.device}", stacklevel=3)
         return self
 
@@ -261,13 +261,13 @@ class ProgramForSequenceClassification(CarriesItsCode, PreTrainedModel):  # type
                 step of training.
         """
         if labels is not None and self.training and torch.is_grad_enabled():
-            cure = "distill the quantized network that it was made of, then convert that"
+            cure = "distill the quantized network that it was converted from, and convert that"
             raise InputError("a program cannot be trained", field="labels", cure=cure)
         for name, value in others.items():
             if value is not None and value is not False:
                 raise InputError("a program has no such input or output", field=name, cure="leave it out")
         if input_ids is None:
-            raise InputError("missing", field="input_ids", cure="give numbers of tokens")
+            raise InputError("missing", field="input_ids", cure="give token numbers")
         tokens = torch.as_tensor(input_ids)
         mask, types = (None if x is None else torch.as_tensor(x).cpu() for x in (attention_mask, token_type_ids))
         answer = self.engine(*padded_right(tokens.cpu(), mask, types))

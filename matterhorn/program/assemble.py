@@ -37,18 +37,18 @@ class _Taker:
             raise InputError("missing array", field=name, cure="convert again")
         values = self.arrays[name]
         if not isinstance(values, (np.ndarray, np.generic)):
-            raise InputError(f"a {type(values).__name__}, no array", field=name, cure="give a NumPy array")
+            raise InputError(f"a {type(values).__name__}, not an array", field=name, cure="give a NumPy array")
         if len(values.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, values.shape, strict=True)):
             wanted = ["any" if n is None else n for n in shape]
             raise InputError(f"shape {list(values.shape)} instead of {wanted}", field=name, cure="convert again")
         if not np.can_cast(values.dtype, kind, "same_kind"):
             raise InputError(f"{values.dtype} instead of {np.dtype(kind)}", field=name, cure="convert again")
-        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is refused below
             own = values.astype(kind, copy=False)
         if own.dtype.kind == "f" and not np.isfinite(own).all():
             raise InputError("NaN or infinity", field=name, cure="convert again")
         if own.dtype.kind == "i" and own.dtype != values.dtype and (own != values).any():
-            raise InputError(f"numbers that {own.dtype} does not hold", field=name, cure="convert again")
+            raise InputError(f"values out of the range of {own.dtype}", field=name, cure="convert again")
         self.taken[name] = frozen(own)
         return self.taken[name]
 
@@ -67,13 +67,13 @@ class _Taker:
         return values
 
     def check_all_taken(self) -> None:
-        """Check that there are no other arrays than those of a program.
+        """Check that every array was taken.
 
         Raises:
-            InputError: there is one. The message names it.
+            InputError: one was not. The message names it.
         """
-        if strange := [name for name in self.arrays if name not in self.taken]:
-            raise InputError("no array of such a program", field=str(strange[0]), cure="leave it out")
+        if unexpected := [name for name in self.arrays if name not in self.taken]:
+            raise InputError("not an array of such a program", field=str(unexpected[0]), cure="leave it out")
 
 
 def assemble(
@@ -112,6 +112,8 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
     connections = {own: _connection(take, f"{name}.{own}", config, own) for own in STATIC}
     for own, connection in connections.items():
         _check_reach(f"{name}.{own}", connection, populations[SOURCE[own]])
+    _check_scores(f"{name}.qk", config, populations["queries"])
+    _check_contexts(f"{name}.pv", config, populations["probabilities"])
     keys, values = (_store(take, f"{name}.{own}", config) for own in ("keys", "values"))
     norms = {own: _norm(take, f"{name}.{own}", config.hidden_size) for own in ("attention_norm", "feed_forward_norm")}
     table = _table(take, f"{name}.table")
@@ -144,11 +146,11 @@ def _block(take: _Taker, config: Config, index: int) -> Block:
 
 
 def _table(take: _Taker, name: str) -> NDArray[np.float32]:
-    """Take the softmax's table: whole numbers that fall from at most :data:`EXP_ONE` to 0."""
+    """Take the softmax's table: integers that fall from at most :data:`EXP_ONE` to 0."""
     table = take(name, np.float32, None)
-    whole = table.size and table[0] <= EXP_ONE and table[-1] == 0 and (table == np.rint(table)).all()
-    if not whole or (table[1:] > table[:-1]).any():
-        problem = f"no whole numbers that fall from at most {EXP_ONE} to 0"
+    valid = table.size and table[0] <= EXP_ONE and table[-1] == 0 and (table == np.rint(table)).all()
+    if not valid or (table[1:] > table[:-1]).any():
+        problem = f"not integers that fall from at most {EXP_ONE} to 0"
         raise InputError(problem, field=name, cure="convert again")
     return table
 
@@ -172,9 +174,9 @@ def _population(take: _Taker, name: str, config: Config, kind: Kind) -> Populati
     levels = neurons if config.silence_per == "neuron" else 1
     silent = take(f"{name}.silent", np.int16, levels)
     value = take(f"{name}.silent_value", np.int16, levels)
-    fraction = bool((value != EIGHTHS * silent).any())
+    is_fraction = bool((value != EIGHTHS * silent).any())
     try:
-        code = Code(bits, silent, config.zone(kind.name), value if fraction else None)
+        code = Code(bits, silent, config.zone(kind.name), value if is_fraction else None)
     except InputError as error:
         raise InputError(str(error), field=name) from error
     return Population(
@@ -200,32 +202,57 @@ def _connection(take: _Taker, name: str, config: Config, own: str) -> Connection
 
 
 def _weights(take: _Taker, name: str, kind: str, fan_out: int, fan_in: int) -> NDArray[np.int8]:
-    """Take weights, each of which must be one of its kind's."""
+    """Take weights, which must be values that their kind can represent."""
     low = LEAST_WEIGHT[kind]
     weights = take.integers(name, np.int8, low, -low if kind in ("int1", "ternary") else -1 - low, fan_out, fan_in)
     if kind == "int1" and not weights.all():
-        raise InputError("zeros, which one bit does not hold", field=name, cure="convert again")
+        raise InputError("zeros, which 1-bit weights cannot represent", field=name, cure="convert again")
     return weights
 
 
 def _check_reach(name: str, connection: Connection, source: Population) -> None:
     """Refuse a connection whose potentials could leave ±:data:`REACH` (float32 and int32 hold every integer there).
 
-    An offset by hand need not be what silence sends through the weights, so it is added as it is.
+    An offset that was given to ``from_arrays`` may differ from the one that conversion computes, so its magnitude is
+    added in a check of its own.
     """
     code, offset = source.code, np.abs(connection.offset.astype(np.int64))
     each = np.maximum(2 * code.unit * code.top, code.reach + np.abs(source.layout.constant.astype(np.int64)))
     sizes = np.abs(connection.weights.astype(np.int16))
     if int(sizes.max()) * int(each.sum()) + int(offset.max()) <= REACH:
         return
-    largest = int((sizes.astype(np.int64) @ each).max())
+    _check_potential(name, int((sizes.astype(np.int64) @ each).max()), "use fewer activation or weight bits")
+    _check_potential(f"{name}.offset", int((code.reach * sizes.sum(1, np.int64) + offset).max()), "convert again")
+
+
+def _check_scores(name: str, config: Config, queries: Population) -> None:
+    """Refuse a block whose attention scores could leave ±:data:`REACH`, whatever its keys are."""
+    layout, zero = queries.layout, queries.layout.zero.astype(np.int64)
+    each = np.maximum(layout.unit * np.maximum(zero, layout.top - zero), np.abs(layout.constant))
+    largest = int(each.reshape(config.num_attention_heads, -1).sum(1).max()) * _largest_stored(config)
+    _check_potential(name, largest, "use fewer activation or kv bits")
+
+
+def _check_contexts(name: str, config: Config, probabilities: Population) -> None:
+    """Refuse a block whose P·V could leave ±:data:`REACH` on the longest text, whatever its values are.
+
+    Probabilities of a row sum to 1, and a level is at most twice the number that it is rounded from, so that the levels
+    of a row sum to at most 2 / scale.
+    """
+    layout, keys = probabilities.layout, config.max_position_embeddings
+    levels = int(min(keys * layout.top, 2 / float(probabilities.scale)))
+    largest = (layout.unit * levels + keys * abs(int(layout.constant[0]))) * _largest_stored(config)
+    _check_potential(name, largest, "use fewer activation or kv bits, or fewer positions")
+
+
+def _largest_stored(config: Config) -> int:
+    """Largest magnitude of a stored key or value."""
+    return int(2 ** (config.kv_bits - 1))
+
+
+def _check_potential(field: str, largest: int, cure: str) -> None:
     if largest > REACH:
-        cure = "use fewer activation or weight bits"
-        raise InputError(f"potentials up to {largest}, over {REACH}", field=name, cure=cure)
-    largest = int((code.reach * sizes.sum(1, np.int64) + offset).max())
-    if largest > REACH:
-        problem = f"potentials up to {largest}, over {REACH}"
-        raise InputError(problem, field=f"{name}.offset", cure="convert again")
+        raise InputError(f"potentials up to {largest}, over {REACH}", field=field, cure=cure)
 
 
 def _store(take: _Taker, name: str, config: Config) -> Store:

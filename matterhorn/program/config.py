@@ -31,11 +31,12 @@ SIZES: dict[str, tuple[float, float]] = {
 }
 """Smallest and largest permitted value of each size. An ``eps`` of 0 would divide rows of equal values by 0."""
 
-NAMES = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+TYPE_NAMES = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+"""Types of the values, as errors name them."""
 
 LATER = ("levels_per", "activation", "embedding_size", "relative_distance", "head_activation")
-"""Options that were added after the first programs had been published. Files and hashes omit them at their defaults,
-so that hashes of older programs stay the same.
+"""Fields that were added after the first programs had been saved. Files and hashes omit them at their defaults, so that
+the hashes of older programs stay the same.
 """
 
 
@@ -95,7 +96,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if not isinstance(self.dead_zones or {}, Mapping):
-            raise InputError("no mapping", field="dead_zones", cure="give e.g. probabilities: 1")
+            raise InputError("not a mapping", field="dead_zones", cure="give e.g. probabilities: 1")
         object.__setattr__(self, "dead_zones", MappingProxyType(dict(self.dead_zones or {})))
         self._check_numbers()
         widest = (2**self.activation_bits - 1) // 2 if self.activation_bits in range(1, MAX_BITS + 1) else 0
@@ -121,7 +122,8 @@ class Config:
             cure = f"give 0 … {widest} for any of {', '.join(POPULATION)}"
             raise InputError(f"{dict(self.dead_zones)!r} is not possible", field="dead_zones", cure=cure)
         if self.hidden_size % self.num_attention_heads:
-            raise InputError(f"{self.hidden_size} is no multiple of the heads", field="hidden_size", cure="change one")
+            problem = f"{self.hidden_size} is not a multiple of the {self.num_attention_heads} heads"
+            raise InputError(problem, field="hidden_size", cure="change one of them")
 
     def _check_numbers(self) -> None:
         """Check that values have the right type and lie within :data:`SIZES`."""
@@ -131,12 +133,13 @@ class Config:
             kind: Any = type(one.default)
             value = getattr(self, one.name)
             if type(value) is not kind and not (kind is float and type(value) is int):
-                raise InputError(f"{value!r} is not possible", field=one.name, cure=f"give {NAMES[kind]}")
+                raise InputError(f"{value!r} is not possible", field=one.name, cure=f"give {TYPE_NAMES[kind]}")
             least, most = SIZES.get(one.name, (value, value))
             if kind is not str and not least <= value <= most:
                 raise InputError(f"{value} is not possible", field=one.name, cure=f"give {least} … {most}")
         if self.pad_token_id >= self.vocab_size:
-            raise InputError(f"{self.pad_token_id} is no token", field="pad_token_id", cure="give a number of one")
+            cure = f"give 0 … {self.vocab_size - 1}"
+            raise InputError(f"{self.pad_token_id} is not a token", field="pad_token_id", cure=cure)
 
     def zone(self, population: str) -> int:
         """Dead zone of a population."""

@@ -1,4 +1,4 @@
-"""Interpretation of logits. All answers are made here."""
+"""Interpretation of logits: the only place that turns them into answers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def check_classifier(task: str | None, path: Path | None) -> None:
     """Check that a program has a trained classifier. That of a general encoder was never trained.
 
     Raises:
-        InputError: it has none.
+        InputError: it does not.
     """
     if task == GENERAL:
         cure = "take its embeddings (Engine.embed), or train a task from it"
-        raise InputError("a general encoder, no classifier", file=path, field="task", cure=cure)
+        raise InputError("a general encoder, not a classifier", file=path, field="task", cure=cure)
 
 
 def problem_type_of(outputs: int) -> ProblemType:

@@ -12,10 +12,10 @@ from .packing import pack, pack_even, pack_ternary, unpack, unpack_even, unpack_
 from .parts import REACH
 
 FAR = (-REACH, REACH + 1)
-"""Thresholds of levels that every potential reaches, and that none does (:mod:`~matterhorn.models.convert`)."""
+"""Thresholds of levels that every potential reaches, and that none does (:mod:`matterhorn.models.convert`)."""
 
 ENDS = (1 - 2**15, 2**15 - 1)
-"""What they are stored as in 16 bits."""
+"""Values that stand for :data:`FAR` in int16."""
 
 
 def to_disk(arrays: Arrays, config: Config) -> Arrays:
@@ -55,7 +55,7 @@ def _narrow(name: str, thresholds: NDArray[np.int32]) -> Arrays:
 
 
 def _wide(name: str, stored: Arrays) -> NDArray[np.int32]:
-    """Undo :func:`_narrow`. Files that do not say what :data:`ENDS` stand for were written before they were."""
+    """Undo :func:`_narrow`. Without an array ``.far``, which early files lack, :data:`ENDS` are ordinary thresholds."""
     values = stored[name].astype(np.int32)
     far = stored.get(f"{name}.far")
     if far is not None:

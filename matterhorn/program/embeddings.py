@@ -14,7 +14,7 @@ from ..storage import is_plain
 MODEL_FILE, EMBEDDINGS_FILE, ROWS_FILE = "model.safetensors", "embeddings.safetensors", "own-rows.safetensors"
 
 RESERVED = (MODEL_FILE, ROWS_FILE, "latents.safetensors")
-"""Names of other files of a program."""
+"""Names of a program's other files, which the embeddings must not have."""
 
 
 def place_of(name: str, folder: Path) -> tuple[str, Path]:
@@ -30,7 +30,7 @@ def place_of(name: str, folder: Path) -> tuple[str, Path]:
 
     Raises:
         InputError: it is the name of another file of a program, does not end in ``.safetensors``, is in a folder inside
-            the program's, or is no possible name.
+            the program's, or is not a valid path.
     """
     cure = f"name it {EMBEDDINGS_FILE}"
     if set(name) & set("\\:\0"):
@@ -38,7 +38,7 @@ def place_of(name: str, folder: Path) -> tuple[str, Path]:
     try:
         place, own = (folder / name).parent.resolve() / Path(name).name, folder.resolve()
     except (ValueError, RuntimeError) as error:  # a null character; links in a circle
-        problem, cure = f"no possible name ({error})", "give a folder's name"
+        problem, cure = f"not a valid path ({error})", "give a folder's name"
         raise InputError(problem, file=folder, field="output", cure=cure) from None
     if place.name.casefold() in RESERVED or not name.endswith(".safetensors") or not is_plain(place.name):
         raise InputError(f"{name!r} is not possible", field="embeddings", cure=cure)
@@ -50,16 +50,21 @@ def place_of(name: str, folder: Path) -> tuple[str, Path]:
     return (os.path.relpath(place, own) if Path(name).is_absolute() else name), place
 
 
-def differing_rows(tables: Arrays, shared: Arrays, shelf: Path) -> Arrays:
-    """Return numbers (``<table>.rows``, int32) and contents (``<table>.values``) of the rows that differ from
-    ``shared``.
+def differing_rows(tables: Arrays, shared: Arrays, file: Path) -> Arrays:
+    """Find the rows that differ from those of ``shared``, the content of ``file``.
+
+    Returns:
+        Their numbers (``<table>.rows``, int32) and contents (``<table>.values``).
+
+    Raises:
+        InputError: the file has other tables, or tables of other shapes or types.
     """
     found: Arrays = {}
     for name, own in tables.items():
         other = shared.get(name)
         if other is None or other.shape != own.shape or other.dtype != own.dtype:
             cure = "give --embeddings another name"
-            raise InputError("holds embeddings of another kind", file=shelf, field=name, cure=cure)
+            raise InputError("holds embeddings of another kind", file=file, field=name, cure=cure)
         rows = np.flatnonzero((own != other).any(tuple(range(1, own.ndim))))
         if len(rows):
             found |= {f"{name}.rows": rows.astype(np.int32), f"{name}.values": np.ascontiguousarray(own[rows])}

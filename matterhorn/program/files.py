@@ -1,13 +1,14 @@
 """A program's folder: packed arrays, manifest, tokenizer, and embeddings that several programs may share.
 
-``config.json`` has ``format``, the network's config, labels, task, ``texts`` (per row, if known), and ``embeddings``
-(file, relative to the folder).
+``config.json`` has the ``format``, the network's config, labels, task, number of ``texts`` per row (if known), and
+``embeddings`` (the file's path, relative to the folder).
 
 ``model.safetensors`` has packed weights, thresholds and silent levels. If a program's embeddings differ from the shared
 ones in some rows, these rows are in ``own-rows.safetensors``.
 
 ``manifest.json`` (:mod:`matterhorn.storage.manifest`) has checksums of all files that are read, including shared
-embeddings. It also has a checksum of what the tokenizer does, so that the tokenizer's file may be rewritten.
+embeddings. Instead of the bytes of the tokenizer's file, what the tokenizer does must match
+(:func:`.hub.tokenizer_hash`), so that other libraries may rewrite the file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .config import Config
 from .decision import ProblemType, check_classifier
 from .disk import from_disk
 from .embeddings import MODEL_FILE, ROWS_FILE, replace_rows
-from .hub import CODE_FILE, TOKENIZER_FILE, what_it_does
+from .hub import CODE_FILE, TOKENIZER_FILE, tokenizer_hash
 from .program import Program
 from .remote import fetch, is_remote
 from .sizes import check_packed
@@ -99,11 +100,11 @@ def find(name: str | Path) -> Path:
         InputError: there is no such model.
     """
     cure = f"give a folder or one of: {', '.join(shipped()) or 'none shipped'}"
-    if not isinstance(name, (str, os.PathLike)):  # (a number would be an open file's)
-        raise InputError(f"no model (a {type(name).__name__})", field="model", cure=cure)
+    if not isinstance(name, (str, os.PathLike)):  # (os.path.isdir takes an integer as a file descriptor)
+        raise InputError(f"a {type(name).__name__}, not a model", field="model", cure=cure)
     if isinstance(name, str) and (place := named(name)):
         if (Path(name) / CONFIG_FILE).is_file() and not Path(name).samefile(place):
-            text = f"{name!r} is the model in {place}; the folder of this name is './{name}'"
+            text = f"{name!r} is taken as the model in {place}; write './{name}' for the folder of this name"
             warnings.warn(text, stacklevel=2)
         return place
     if os.path.isdir(name):
@@ -148,12 +149,14 @@ def load(name: str | Path, *, hash: str | None = None) -> Program:
             listed in the manifest, or of another format version.
     """
     if not (hash is None or isinstance(hash, str)):
-        raise InputError(f"a {type(hash).__name__}, no text", field="hash", cure='give its digits in quotes: hash="…"')
+        raise InputError(
+            f"a {type(hash).__name__}, not a text", field="hash", cure='give its digits in quotes: hash="…"'
+        )
     folder = find(name)
     program = unmixed(folder, lambda: _load(folder))
     if hash is not None and (len(hash) < SHORTEST or not program.hash.startswith(hash.lower())):
         problem = f"the program here is {program.hash[:12]}…, not {hash}"
-        raise InputError(problem, file=folder, field="hash", cure="name the revision that was meant, or leave it out")
+        raise InputError(problem, file=folder, field="hash", cure="give the intended revision, or drop the hash")
     return program
 
 
@@ -168,13 +171,13 @@ def _load(folder: Path) -> Program:
         expected = manifest.about.get("embeddings", "")
         return checked(find_embeddings(folder, file, expected), expected)
 
-    words = tokenizer_in(folder)
-    unchanged = words is not None and sha256(folder / TOKENIZER_FILE) == manifest.files.get(TOKENIZER_FILE)
-    does = None if words is None else manifest.about.get("tokenizer", "") if unchanged else what_it_does(words)
-    if does != manifest.about.get("tokenizer"):
-        problem = "missing" if does is None else f"makes other tokens than {MANIFEST_FILE} says"
+    tokenizer, expected = tokenizer_in(folder), manifest.about.get("tokenizer")
+    same_file = tokenizer is not None and sha256(folder / TOKENIZER_FILE) == manifest.files.get(TOKENIZER_FILE)
+    found = None if tokenizer is None else expected or "" if same_file else tokenizer_hash(tokenizer)
+    if found != expected:
+        problem = "missing" if found is None else f"makes other tokens than {MANIFEST_FILE} says"
         raise InputError(problem, file=folder / TOKENIZER_FILE, field="tokenizer", cure="restore the file")
-    return assembled(folder, plain, read, words, own_rows=ROWS_FILE in manifest.files)
+    return assembled(folder, plain, read, tokenizer, own_rows=ROWS_FILE in manifest.files)
 
 
 def assembled(
@@ -184,7 +187,7 @@ def assembled(
 
     Args:
         folder: the folder.
-        plain: its ``config.json``.
+        plain: its ``config.json``, parsed.
         read: returns the content of a file, given its name.
         tokenizer: its tokenizer, if any.
         own_rows: whether it has embedding rows of its own.
@@ -258,7 +261,7 @@ def _opened(folder: Path) -> tuple[dict[str, Any], Manifest]:
 
 
 class _Saved(Strict):
-    """Required content of ``config.json``, besides its format."""
+    """Content of ``config.json`` that is checked when it is read, besides its format."""
 
     network: dict[str, Any]
     labels: list[str] = Field(min_length=1)

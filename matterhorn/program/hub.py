@@ -33,7 +33,7 @@ SPECIAL_TOKENS = {
 """Names of special tokens in BERT and RoBERTa."""
 
 FRAME = {name for names in SPECIAL_TOKENS.values() for name in names} | {"[PAD]", "<pad>"}
-"""Tokens that occur in no text."""
+"""Special tokens, which frame or pad texts."""
 
 
 def auto_map(config: str, model: str) -> dict[str, str]:
@@ -62,11 +62,11 @@ def tokenizer_files(tokenizer: Tokenizer, config: Config) -> dict[str, str]:
     return {TOKENIZER_FILE: compact, SETTINGS_FILE: json.dumps(settings, indent=1) + "\n"}
 
 
-def what_it_does(tokenizer: Tokenizer) -> str:
-    """SHA-256 of everything that determines a tokenizer's tokens. Padding, truncation and decoding are ignored.
+def tokenizer_hash(tokenizer: Tokenizer) -> str:
+    """Return the SHA-256 of all that determines a tokenizer's tokens. Padding, truncation and decoding are ignored.
 
-    Tokens that frame a text (:data:`FRAME`) may be marked as such or not; Hugging Face marks them when it saves a
-    tokenizer.
+    Special tokens of the vocabulary (:data:`FRAME`) count as the same whether they are listed under ``added_tokens`` or
+    not, as Hugging Face adds them to this list when it saves a tokenizer.
     """
     plain, known = json.loads(tokenizer.to_str()), tokenizer.get_vocab(with_added_tokens=False)
     plain["added_tokens"] = [

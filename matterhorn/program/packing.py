@@ -1,7 +1,7 @@
 """Pack few-bit integers into bytes.
 
-On disk, a 1-bit weight takes one bit and a ternary weight 1.6 bits. Of evenly spaced thresholds, the first and the last
-are stored, and two bits for each.
+On disk, a 1-bit weight takes one bit and a ternary weight 1.6 bits. Of nearly evenly spaced thresholds, only the first
+and the last are stored, and for each threshold its deviation from even spacing, in two bits.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ LEAST_WEIGHT = {"int1": -1, "ternary": -1, "int2": -2, "int4": -8}
 TRITS = 3 ** np.arange(5)
 """Place values of the ternary weights in a byte on disk. They use 3⁵ = 243 of its 256 values."""
 
-
 NEARLY_ONE = 1 - 1e-9
-"""Rows that spread less about a line than this, rounded down, are that line's integers."""
+"""Integers are ⌊line⌋ of some line if their distances from it spread by less than 1. This is 1, minus rounding."""
 
 AT_ONCE = 2**22
-"""Distances from a line that are computed at once: of 8-bit levels a single row has twice as many."""
+"""Maximum number of distances from lines that :func:`_straightest` holds in memory, unless one row needs more."""
 
 
 def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
@@ -43,7 +42,7 @@ def pack(weights: NDArray[np.integer], kind: str) -> NDArray[np.uint8]:
 def unpack(packed: NDArray[np.uint8], kind: str, columns: int) -> NDArray[np.int8]:
     """Undo :func:`pack`: uint8 → int8 ``[rows, columns]``."""
     bits = np.unpackbits(packed, axis=1, count=columns * BITS[kind]).reshape(len(packed), columns, BITS[kind])
-    codes: NDArray[np.int8] = bits[..., 0].view(np.int8) if BITS[kind] == 1 else _whole(bits, BITS[kind])
+    codes: NDArray[np.int8] = bits[..., 0].view(np.int8) if BITS[kind] == 1 else _from_bits(bits, BITS[kind])
     return (2 * codes - 1 if kind == "int1" else codes + np.int8(LEAST_WEIGHT[kind])).astype(np.int8)
 
 
@@ -61,9 +60,10 @@ def unpack_ternary(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray
     return digits[packed].reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
-def _whole(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
-    whole: NDArray[np.int8] = (bits << np.arange(width, dtype=np.uint8)[::-1]).sum(-1, dtype=np.int8)
-    return whole
+def _from_bits(bits: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
+    """Combine bits ``[..., width]``, the highest first, to integers ``[...]``."""
+    numbers: NDArray[np.int8] = (bits << np.arange(width, dtype=np.uint8)[::-1]).sum(-1, dtype=np.int8)
+    return numbers
 
 
 def pack_even(rows: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.uint8]] | None:
@@ -88,10 +88,7 @@ def unpack_even(ends: NDArray[np.integer], off: NDArray[np.uint8], columns: int)
 
 
 def on_lines(rows: NDArray[np.integer]) -> bool:
-    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ with real numbers of its own.
-
-    Two words can then replace T.
-    """
+    """Whether each row ``[n, T]`` is ⌊base + step · l⌋ for a real base and step, which can then replace its T words."""
     if rows.shape[1] < 2:
         return True
     spread = np.ptp(rows - np.arange(rows.shape[1]) * _slopes(rows)[:, None], axis=1)
@@ -100,7 +97,7 @@ def on_lines(rows: NDArray[np.integer]) -> bool:
 
 
 def _slopes(rows: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the least-squares step of each row ``[n, T]``, which usually fits."""
+    """Return the least-squares slope of each row ``[n, T]``. If a row lies on a line, this one usually fits."""
     top = rows.shape[1]
     apart = np.arange(top) - (top - 1) / 2
     steps: NDArray[np.float64] = rows @ apart / (apart @ apart) if top > 1 else np.ones(len(rows))
@@ -108,9 +105,10 @@ def _slopes(rows: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each row ``[n, T]`` the step for which row − step · l spreads least, and that spread.
+    """Return for each row ``[n, T]`` the step for which row − step · l spreads least, and that spread.
 
-    It is convex in the step and bends only at slopes between two of the integers.
+    The spread is convex and piecewise linear in the step, with breakpoints at the slopes between two of the row's
+    integers, so that one of these slopes is best.
     """
     levels, (first, last) = np.arange(rows.shape[1]), np.triu_indices(rows.shape[1], 1)
     if len(rows) > (most := max(1, AT_ONCE // (len(first) * len(levels)))):
@@ -124,11 +122,11 @@ def _straightest(rows: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArra
 
 
 def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
-    """Find lines that replace thresholds, as slopes and shifts, float32 ``[2, n]``.
+    """Find lines that replace thresholds ``[n, T]``, as slopes and shifts, float32 ``[2, n]``.
 
-    ⌊slope · v + shift⌋ within 0 … T must be the number of a neuron's thresholds ``[n, T]`` that v reaches, in float32
-    and for every integer v. None: this is not possible for all neurons. As rounding and the line are monotonic, a line
-    is right everywhere if it is right at each threshold and just below it.
+    For every integer v, ⌊slope · v + shift⌋, computed in float32 and clipped to 0 … T, must be the number of the
+    neuron's thresholds that v reaches. None: this is not possible for all neurons. As rounding and the line are
+    monotonic, a line is right everywhere if it is right at each threshold and just below it.
     """
     lines, right = _lines_of(thresholds, _slopes(thresholds))
     wrong = ~right
@@ -140,7 +138,9 @@ def as_lines(thresholds: NDArray[np.int32]) -> NDArray[np.float32] | None:
 def _lines_of(
     thresholds: NDArray[np.int32], steps: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Lines of these steps, in the middle of those that give the thresholds; and for which neurons they do."""
+    """Return for each neuron the line with this step that lies in the middle of those that give its thresholds, and
+    whether it does give them.
+    """
     top = thresholds.shape[1]
     numbers = np.arange(1, top + 1)
     rest = thresholds - numbers * steps[:, None]
@@ -155,8 +155,8 @@ def _lines_of(
 
 
 def threshold_words(thresholds: NDArray[np.int32] | None) -> int:
-    """Number of words that store the thresholds ``[n, T]`` of one neuron: 2 if a base and a step give them exactly,
-    else T.
+    """Return the number of words that store one neuron's thresholds: 2 if base and step give those of all neurons ``[n,
+    T]`` exactly, else T.
     """
     return 2 if thresholds is None or on_lines(thresholds) else thresholds.shape[1]
 
@@ -168,7 +168,7 @@ def _evenly(ends: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
 
 
 def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
-    """Return weights ``[out, in]`` in the form of the event kernel, with ``offset [out]``."""
+    """Lay out weights ``[out, in]`` and ``offset [out]`` for the event kernel."""
     floor, top = int(weights.min()), int(weights.max())
     (columns, inputs), words = weights.shape, words_for(len(weights))
     if floor == -1 and top == 1 and np.count_nonzero(weights) == weights.size:
@@ -181,8 +181,8 @@ def bit_planes(weights: NDArray[np.int8], offset: NDArray[np.int32]) -> Planes:
     planes = []
     for p in range(len(factors)):
         bits = padded >> p & 1
-        named = np.bitwise_or.reduce([bits[:, i::GROUP] << i for i in range(GROUP)])
-        planes.append(named.reshape(words, LANES, -1).transpose(0, 2, 1))
+        choices = np.bitwise_or.reduce([bits[:, i::GROUP] << i for i in range(GROUP)])
+        planes.append(choices.reshape(words, LANES, -1).transpose(0, 2, 1))
     wide = np.zeros(LANES * words, np.int32)
     wide[:columns] = offset
     return Planes(np.stack(planes), np.array(factors, np.int32), floor, wide)

@@ -31,7 +31,9 @@ from ..topology import POPULATION
 from .packing import as_lines, bit_planes
 
 REACH = 2**24 - 1
-"""Bound of all potentials. Float32 holds every integer up to it. A network that could exceed it is refused."""
+"""Bound of all potentials, those of attention included. Float32 holds every integer up to it. A network that could
+exceed it is refused.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +44,8 @@ class Connection:
         kind: width of the weights (:data:`.config.WEIGHTS`).
         weights: int8 ``[out, in]``.
         offset: contribution of the silent state, int32 ``[out]``.
-        scale, bias: map from integer potentials to real ones, float32 ``[out]``. If neurons fire directly, thresholds
-            replace it.
+        scale, bias: map integer potentials to real ones, float32 ``[out]``. Not used where neurons fire directly, as
+            their thresholds include this map.
     """
 
     kind: str
@@ -100,14 +102,19 @@ class Population:
     """Neurons that send events.
 
     Attributes:
-        name: one of :data:`matterhorn.topology.POPULATIONS`. neurons: how many.
-        scale: real value of a level. zeros: int16 ``[neurons]``, zero points of their own (None: all the same).
-        gain: float32 ``[neurons]``: receivers read g · x (None: x).
-        thresholds: int32 ``[neurons, T]``, of those that fire straight from potentials: level ≥ l where the potential
-            reaches threshold l. Gains are folded into them.
-        layout, pitch, limits: the same for the kernels. ``pitch``: distance of two levels before the gain, s/g, float32
-            ``[neurons]``; ``limits``: thresholds, and the lines on which they lie.
-        looked_up: whether sums of κ can be looked up: not where silence is read far outside the levels.
+        name: one of :data:`matterhorn.topology.POPULATIONS`.
+        neurons: number of neurons.
+        code: silent levels, dead zone and silent values.
+        scale: real value of a level.
+        gain: gain g of each neuron before it is quantized, float32 ``[neurons]``. None: 1.
+        zeros: zero point of each neuron, int16 ``[neurons]``. None: all have the same (:attr:`zero`).
+        thresholds: int32 ``[neurons, T]``, for populations that fire straight from potentials: a neuron has at least
+            level l if its potential reaches threshold l. Gains are folded into them.
+        layout: the code, for the kernels.
+        pitch: distance between two levels before the gain, s/g, float32 ``[neurons]``, for the kernels.
+        limits: thresholds and the lines on which they lie, for the kernels.
+        looked_up: whether the ``events`` backend may look up sums of κ. It may not if silent values lie so far outside
+            the levels that its tables overflow.
     """
 
     name: str
@@ -133,7 +140,7 @@ class Population:
         )
         pitch = self.scale if self.gain is None else self.scale / self.gain
         object.__setattr__(self, "layout", layout)
-        object.__setattr__(self, "looked_up", _largest(code) <= PARTS * MOST)
+        object.__setattr__(self, "looked_up", code.reach <= PARTS * MOST)
         object.__setattr__(self, "pitch", _spread(np.asarray(pitch), n, np.float32))
         object.__setattr__(self, "limits", None if self.thresholds is None else _limits(self.thresholds))
 
@@ -150,9 +157,13 @@ def zero_point(population: str, bits: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Keys or values, stored in ``bits`` per element: ±1 for one bit, else a signed integer.
+    """How keys or values are stored: in ``bits`` per element, as ±1 for one bit, else as a signed integer.
 
-    ``scale``: real value of one step; ``thresholds`` int32 ``[n, 2^bits − 1]``; ``limits``: the same for the kernels.
+    Attributes:
+        bits: bits per element.
+        scale: real value of one step.
+        thresholds: int32 ``[n, 2^bits − 1]``; a potential becomes the number of thresholds that it reaches.
+        limits: the same for the kernels.
     """
 
     bits: int
@@ -196,12 +207,14 @@ class Block:
     """One block: connections and populations by their names in :mod:`matterhorn.topology`.
 
     Attributes:
-        keys, values: how potentials are stored. softmax: exp by table, the relative position bias, and the scale of
-            probabilities.
+        keys, values: how keys and values are stored.
+        table: exp for the softmax, by distance from the highest score.
+        softmax: the table, the relative position bias, and the scale of the probabilities, for the kernels.
         arrays: connections laid out for running: ``query-key-value`` (in a block that is cut to the first token:
             ``query`` and ``key-value``), ``output``, ``ffn1``, ``ffn2``.
-        heads: of attention. cut: whether only the first token of a sequence leaves it.
-        attention_readout, feed_forward_readout: from the potentials of ``output`` and ``ffn2`` to the residual stream.
+        heads: number of attention heads.
+        cut: whether the block computes only the first token of each sequence.
+        attention_readout, feed_forward_readout: map the potentials of ``output`` and ``ffn2`` to the residual stream.
     """
 
     connections: Mapping[str, Connection]
@@ -262,18 +275,12 @@ def _fired(population: Population) -> Fired:
 
 
 def _spread(values: NDArray[Any], neurons: int, kind: type[np.generic]) -> NDArray[Any]:
-    """One value per neuron, contiguous and frozen."""
+    """Repeat a single value for every neuron. Returns a frozen, contiguous array ``[neurons]``."""
     return frozen(np.broadcast_to(values.astype(kind).reshape(-1), (neurons,)))
 
 
-def _largest(code: Code) -> int:
-    """Largest κ of a spike in size."""
-    reference = np.asarray(code.reference).astype(np.int64)
-    return int(max(np.abs(reference).max(), np.abs(code.unit * code.top - reference).max()))
-
-
 def _padded(values: NDArray[np.int16]) -> NDArray[np.int16]:
-    """With zeros up to a multiple of the neurons that a kernel looks at in one go."""
+    """Append zeros up to a multiple of :data:`LANES`, the number of neurons that a kernel reads at once."""
     return frozen(np.pad(values, (0, -len(values) % LANES)))
 
 

@@ -97,7 +97,7 @@ class Program:
                 leave ±:data:`matterhorn.program.parts.REACH`; the labels are not distinct names; or ``task``,
                 ``tokenizer``, ``problem_type`` or ``texts`` is not possible.
         """
-        from .assemble import assemble  # (imported late: it imports this module)
+        from .assemble import assemble  # imported late: it imports this module
 
         given: list[tuple[str, Any, Any, str]] = [
             ("config", config, Config, "a Config"),
@@ -117,14 +117,12 @@ class Program:
             cure = f"choose one of {', '.join(PROBLEM_TYPES)}"
             raise InputError(f"unknown kind {kind!r}", field="problem_type", cure=cure)
         if texts not in (None, 1, 2):
-            raise InputError(f"{texts} texts a row", field="texts", cure="give 1, or 2 for pairs")
-        named = tuple(labels)
-        return assemble(
-            config, arrays, labels=named, task=task, tokenizer=tokenizer, path=path, problem_type=kind, texts=texts
-        )
+            raise InputError(f"{texts} texts per row", field="texts", cure="give 1, or 2 for pairs")
+        about: dict[str, Any] = {"task": task, "tokenizer": tokenizer, "path": path, "texts": texts}
+        return assemble(config, arrays, labels=tuple(labels), problem_type=kind, **about)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Return all arrays by name, e.g. ``blocks.0.query.weights``. None of them is derived from another."""
+        """Return all arrays by name, e.g. ``blocks.0.query.weights``, without those that are derived from others."""
         return self._arrays
 
     @property

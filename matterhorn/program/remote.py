@@ -18,7 +18,7 @@ FILES = ("*.json", "*.json.gz", "*.safetensors", "*.py", "*.md")
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name may be one on the hub: two words with a slash between, the first not a local folder."""
+    """Whether a name may be one on the hub: ``owner/name``, where ``owner`` is not a file or folder here."""
     found = NAME.fullmatch(name)
     return found is not None and not os.path.exists(name.split("/")[0])
 
@@ -58,11 +58,11 @@ def download(name: str, revision: str | None = None, **options: Any) -> Path:
     try:
         return Path(snapshot_download(found["repository"], revision=found["revision"] or revision, **options))
     except HFValidationError:
-        problem, cure = "no folder, and no name that the hub allows", "check the spelling"
+        problem, cure = "neither a folder nor a name that the hub allows", "check the spelling"
     except RevisionNotFoundError:
-        problem, cure = "the hub has no such revision of it", "give a branch, a tag or a commit behind the @"
+        problem, cure = "the hub has no such revision of it", "give a branch, a tag or a commit after the @"
     except LocalEntryNotFoundError:
-        problem, cure = "no folder, not fetched before, and the hub does not answer", "go online, or give a folder"
+        problem, cure = "not a folder, not in the cache, and the hub does not answer", "go online, or give a folder"
     except HfHubHTTPError:
-        problem, cure = "neither a folder nor on the hub", "check the name; a private repository wants HF_TOKEN"
+        problem, cure = "neither a folder nor on the hub", "check the name; a private repository needs HF_TOKEN"
     raise InputError(f"no model {name!r}: {problem}", field="model", cure=cure)

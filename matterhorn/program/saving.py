@@ -15,7 +15,7 @@ from ..storage import Manifest, put_first, put_folder, read_manifest
 from .disk import to_disk
 from .embeddings import EMBEDDINGS_FILE, MODEL_FILE, ROWS_FILE, differing_rows, place_of
 from .files import CONFIG_FILE, KIND, MODEL_TYPE, PROGRAM_FORMAT, tokenizer_in
-from .hub import CODE, CODE_FILE, auto_map, tokenizer_files, what_it_does
+from .hub import CODE, CODE_FILE, auto_map, tokenizer_files, tokenizer_hash
 from .program import Program
 
 
@@ -44,13 +44,14 @@ def save(
         InputError: the folder holds another kind of model, or other files where the program's would go; or
             ``embeddings`` is not possible.
     """
-    embeddings, shelf = place_of(embeddings, folder)
+    embeddings, shared_file = place_of(embeddings, folder)
     tables = {k.removeprefix("embeddings."): v for k, v in program.arrays().items() if k.startswith("embeddings.")}
     rows: Arrays = {}
     shared = None
     if "/" in embeddings:
-        content = _shelved(tables, shelf)
-        rows, shared = differing_rows(tables, parse_arrays(content, shelf), shelf), hashlib.sha256(content).hexdigest()
+        content = _shared(tables, shared_file)
+        rows = differing_rows(tables, parse_arrays(content, shared_file), shared_file)
+        shared = hashlib.sha256(content).hexdigest()
 
     def write(fresh: Path) -> None:
         (fresh / MODEL_FILE).write_bytes(as_bytes(to_disk(dict(program.arrays()), program.config)))
@@ -60,26 +61,31 @@ def save(
             (fresh / ROWS_FILE).write_bytes(as_bytes(rows))
         (fresh / CODE_FILE).write_bytes(CODE.encode())
         config = _config(program, embeddings) | dict(about or {})
-        files = {CONFIG_FILE: json.dumps(config, indent=1) + "\n", **(beside or {}), **_words(program, folder)}
+        files = {
+            CONFIG_FILE: json.dumps(config, indent=1) + "\n",
+            **(beside or {}),
+            **_tokenizer_files(program, folder),
+        }
         for name, content in files.items():
             (fresh / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    put_folder(folder, KIND, write, ties(program, shared))
+    put_folder(folder, KIND, write, dependencies(program, shared))
 
 
-def _shelved(tables: Arrays, shelf: Path) -> bytes:
-    """Return the content of the file of shared embeddings, which becomes ``tables`` if there is none."""
-    if not shelf.exists():
-        put_first(shelf, as_bytes(tables))
-    return read_bytes(shelf, most=LARGEST_ARRAYS)
+def _shared(tables: Arrays, file: Path) -> bytes:
+    """Return the content of a file of shared embeddings. If there is no such file, it is written with ``tables``."""
+    if not file.exists():
+        put_first(file, as_bytes(tables))
+    return read_bytes(file, most=LARGEST_ARRAYS)
 
 
-def ties(program: Program, embeddings: str | None) -> dict[str, str]:
-    """Return the hashes for the manifest that a program's folder depends on. ``embeddings``: that of the file of shared
-    ones, if any.
+def dependencies(program: Program, embeddings: str | None) -> dict[str, str]:
+    """Return the hashes that a program's manifest has besides those of its files.
+
+    ``embeddings``: SHA-256 of the file of shared embeddings, if any.
     """
-    words = {"tokenizer": what_it_does(program.tokenizer)} if program.tokenizer else {}
-    return {"program": program.hash} | words | ({"embeddings": embeddings} if embeddings else {})
+    tokenizer = {"tokenizer": tokenizer_hash(program.tokenizer)} if program.tokenizer else {}
+    return {"program": program.hash} | tokenizer | ({"embeddings": embeddings} if embeddings else {})
 
 
 def _config(program: Program, embeddings: str) -> dict[str, Any]:
@@ -98,17 +104,17 @@ def _config(program: Program, embeddings: str) -> dict[str, Any]:
     } | texts
 
 
-def _words(program: Program, folder: Path) -> dict[str, str]:
-    """Return the tokenizer's files.
+def _tokenizer_files(program: Program, folder: Path) -> dict[str, str]:
+    """Return the contents of the tokenizer's files.
 
-    If the folder has a tokenizer that makes the same tokens, those of its files that came with a program are kept as
-    they are, including the user's own settings. Files that did not come with a program are left alone.
+    If the folder has a tokenizer that makes the same tokens, those of its files that the folder's manifest lists stay
+    as they are, with settings that the user changed. Files that are not in the manifest are left alone.
     """
     if program.tokenizer is None:
         return {}
-    words = tokenizer_files(program.tokenizer, program.config)
-    there, ours = tokenizer_in(folder), (read_manifest(folder) or Manifest()).files
-    if there is None or what_it_does(there) != what_it_does(program.tokenizer):
-        return words
-    kept = {name: folder / name for name in words if name in ours}
-    return {name: read_text(path) if path.is_file() else words[name] for name, path in kept.items()}
+    files = tokenizer_files(program.tokenizer, program.config)
+    present, ours = tokenizer_in(folder), (read_manifest(folder) or Manifest()).files
+    if present is None or tokenizer_hash(present) != tokenizer_hash(program.tokenizer):
+        return files
+    kept = {name: folder / name for name in files if name in ours}
+    return {name: read_text(path) if path.is_file() else files[name] for name, path in kept.items()}

@@ -1,4 +1,4 @@
-"""Check the sizes of packed arrays before they are unpacked, when a few bytes could claim to be very large."""
+"""Check the sizes of packed arrays before they are unpacked, as a few packed bytes could claim to be a huge array."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_packed(stored: Arrays, config: Config, file: Path) -> None:
         if not name.endswith(_PACKED):
             continue
         if name not in shapes:
-            raise InputError("no array of such a program", file=file, field=name, cure="leave it out")
+            raise InputError("not an array of such a program", file=file, field=name, cure="leave it out")
         if value.dtype.kind not in ("u" if not name.endswith(".ends") else "i") or value.shape not in shapes[name]:
             wanted = " or ".join(map(str, map(list, shapes[name])))
             problem = f"{value.dtype} of shape {list(value.shape)} instead of {wanted}"

@@ -25,7 +25,7 @@ class Encoded(TypedDict):
 
 
 INPUTS = tuple(Encoded.__annotations__)
-"""Names of the inputs of a Hugging Face encoder."""
+"""Names of the inputs, as in Hugging Face's encoders."""
 
 Text = str | tuple[str, str]
 Answer = TypeVar("Answer")
@@ -34,16 +34,16 @@ MOST_TOKENS = 2**22
 """Upper bound of vocabulary sizes. The largest vocabularies have about a million tokens."""
 
 _LARGE = re.compile(rf"\d{{{len(str(MOST_TOKENS))}}}")
-"""A number with as many digits as :data:`MOST_TOKENS`. In a file without one, no token's number reaches this bound."""
+"""A number with as many digits as :data:`MOST_TOKENS`. In a file without one, no token number reaches this bound."""
 
 MOST_LETTERS = 2**20
-"""Maximum number of characters of a text: ten times what the longest network reads, two seconds of tokenization."""
+"""Maximum number of characters of a text. Tokenizing so many takes about two seconds."""
 
-HALF = re.compile("[\ud800-\udfff]")
-"""A lone UTF-16 surrogate, which comes from a wrong encoding and is not valid text."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""A lone UTF-16 surrogate, which results from decoding with a wrong encoding and is not valid text."""
 
 BEGINNING = 30
-"""Number of characters at the start of a text that identify it in errors."""
+"""Number of characters from the start of a text that errors quote."""
 
 
 def encode_texts(
@@ -71,7 +71,7 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
     """
     cure = "give a sentence, or a list of them"
     if isinstance(texts, Mapping):
-        raise InputError(f"no texts (a {type(texts).__name__})", field="texts", cure=cure)
+        raise InputError(f"a {type(texts).__name__}, not texts", field="texts", cure=cure)
     listed: list[Text] = [texts] if isinstance(texts, str) else list(iterated(texts, "texts", cure))
     if not listed:
         raise InputError("no texts", field="texts", cure="give at least one")
@@ -79,22 +79,24 @@ def checked_texts(texts: str | Iterable[Text]) -> list[Text]:
         parts: Any = (text,) if isinstance(text, str) else text
         pair = isinstance(parts, (tuple, list)) and len(parts) == 2
         if not (pair or isinstance(text, str)) or not all(isinstance(part, str) for part in parts):
-            raise InputError(f"no text ({text!r})", field=f"text {number}", cure="give a sentence, or a pair of them")
+            raise InputError(
+                f"not a text ({text!r})", field=f"text {number}", cure="give a sentence, or a pair of them"
+            )
         if not all(part.strip() for part in parts):
             raise InputError("empty text", field=f"text {number}", cure="give a sentence")
     return listed
 
 
 def iterated(given: Any, name: str, cure: str) -> Iterator[Any]:
-    """Return an iterator over an argument, which is called ``name``.
+    """Return an iterator over the argument called ``name``.
 
     Raises:
-        InputError: it holds nothing to iterate over, as a number and an array without axes do not.
+        InputError: it cannot be iterated over, like a number or an array without axes.
     """
     try:
         return iter(given)
     except TypeError as error:
-        raise InputError(f"no {name} ({given!r})", field=name, cure=cure) from error
+        raise InputError(f"not {name} ({given!r})", field=name, cure=cure) from error
 
 
 def batches_of(given: Any) -> list[dict[str, Any]]:
@@ -108,12 +110,13 @@ def batches_of(given: Any) -> list[dict[str, Any]]:
             shapes.
     """
     if isinstance(given, (str, bytes)):
-        raise InputError(f"no batches ({given!r})", field="batches", cure=_BATCHES)
+        raise InputError(f"not batches ({given!r})", field="batches", cure=_BATCHES)
     several = [given] if isinstance(given, Mapping) else iterated(given, "batches", _BATCHES)
     return [_batch(one, number) for number, one in enumerate(several, 1)]
 
 
 _BATCHES = "give mappings with input_ids, as a tokenizer or program.encode(texts) makes them"
+"""Remedy for what is not a batch."""
 
 
 def _batch(given: Any, number: int) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def check_letters(*texts: str, field: str | None = None) -> None:
     if letters > MOST_LETTERS:
         cure = "cut it, or split it into several texts"
         raise InputError(f"{letters} characters, at most {MOST_LETTERS} are read ({begins})", field=field, cure=cure)
-    if any(map(HALF.search, texts)):
+    if any(map(SURROGATE.search, texts)):
         raise InputError(f"not Unicode ({begins})", field=field, cure="give text that was read as UTF-8")
 
 
@@ -154,7 +157,7 @@ def encodings(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
     """
     for number, text in enumerate(texts, 1):
         check_letters(*((text,) if isinstance(text, str) else text), field=f"text {number}")
-    return _asked(lambda: tokenizer.encode_batch(list(texts)), field="tokenizer")
+    return _guarded(lambda: tokenizer.encode_batch(list(texts)), field="tokenizer")
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -164,26 +167,26 @@ def read_tokenizer(path: Path) -> Tokenizer:
         InputError: it is not valid, or has a token number so large that its library would allocate a huge table.
     """
     text = read_text(path)
-    tokenizer = _asked(lambda: Tokenizer.from_str(text), file=path)
+    tokenizer = _guarded(lambda: Tokenizer.from_str(text), file=path)
     if _LARGE.search(text) and (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
-        raise InputError(f"a token of number {highest}", file=path, field="model.vocab", cure="restore the file")
+        raise InputError(f"a token with number {highest}", file=path, field="model.vocab", cure="restore the file")
     return tokenizer
 
 
-def _asked(ask: Callable[[], Answer], **place: Any) -> Answer:
-    """Call the library of tokenizers. It raises bare exceptions, and panics that are not even subclasses of Exception.
+def _guarded(call: Callable[[], Answer], **place: Any) -> Answer:
+    """Call the ``tokenizers`` library, which raises bare exceptions, and panics that are not subclasses of Exception.
 
     Raises:
-        InputError: instead of either.
+        InputError: in place of either.
     """
     try:
-        return ask()
+        return call()
     except InputError:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise InputError(f"no tokens ({error})", **place, cure="restore the tokenizer") from error
+        raise InputError(f"the tokenizer fails ({error})", **place, cure="restore the tokenizer") from error
 
 
 def reader(tokenizer: Tokenizer, max_length: int | None, *, pairs: bool = False) -> Tokenizer:
@@ -195,7 +198,7 @@ def reader(tokenizer: Tokenizer, max_length: int | None, *, pairs: bool = False)
     """
     least = tokenizer.num_special_tokens_to_add(pairs) + 1 + pairs
     if max_length is not None and not (isinstance(max_length, (int, np.integer)) and max_length >= least):
-        raise InputError(f"{max_length!r} tokens", field="max_length", cure=f"give a whole number from {least} on")
+        raise InputError(f"{max_length!r} tokens", field="max_length", cure=f"give a whole number of {least} or more")
     if tokenizer.padding is None and tokenizer.truncation == _truncation(max_length):
         return tokenizer
     own = Tokenizer.from_str(tokenizer.to_str())
@@ -216,9 +219,7 @@ def _truncation(max_length: int | None) -> dict[str, object] | None:
 def pad(
     ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], filler: int, length: int | None = None
 ) -> Encoded:
-    """Combine rows of token and type numbers to arrays padded with ``filler``. They have the length of the longest
-    row, or ``length``.
-    """
+    """Combine rows of token and type numbers to arrays, padded with ``filler`` to the longest row or to ``length``."""
     longest = length or max(len(row) for row in ids)
     shape = len(ids), longest
     tokens, mask, kinds = np.full(shape, filler), np.zeros(shape, np.int64), np.zeros(shape, np.int64)

@@ -234,7 +234,7 @@ class Trace:
         """Write the trace to a file, as gzipped JSON.
 
         Raises:
-            InputError: the file cannot be put there, e.g. its folder is missing, or a file that matterhorn did not
+            InputError: the file cannot be written there, e.g. its folder is missing, or a file that matterhorn did not
                 write is in the way.
         """
         plain = {
@@ -262,7 +262,7 @@ class Trace:
         Raises:
             InputError: the file is missing, is not a trace of this format, or contains contradictory counts.
         """
-        from .trace_file import read_trace  # (imported late: it imports this module)
+        from .trace_file import read_trace  # imported late: it imports this module
 
         return read_trace(Path(path))
 
@@ -277,7 +277,7 @@ def merged(traces: Sequence[Trace]) -> Trace:
     """
     parts = [part for trace in traces for part in trace.parts or (trace.rows,)]
     if len(set(parts)) < len(parts):
-        raise InputError("the same rows twice", field="rows", cure="give every trace once")
+        raise InputError("two traces of the same rows", field="rows", cure="give every trace once")
     whole, *others = traces
     for other in others:
         whole.merge(other)

@@ -1,4 +1,4 @@
-"""Read a trace file. Every figure is checked against its range, and against the figures that it follows from."""
+"""Read a trace file. Every count is checked against its range, and against the counts that it can be derived from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..reading import Exact, read_packed_json, validated
 from ..topology import CONNECTION, CONNECTIONS, SOURCE, Shape, Site
 from .trace import TRACE_FORMAT, ConnectionTrace, DigitalTrace, Trace
 
-CURE = "record the trace anew"
+CURE = "record the trace again"
 OPERATIONS = (
     "embedding",
     "layer_norm",
@@ -115,7 +115,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def _check_places(trace: Trace) -> None:
-    """Check that digital steps are named after their block, and those outside of all blocks after none."""
+    """Check that digital steps in a block have its name as a prefix, and that those outside of all blocks have none."""
     for step in trace.digital.values():
         inside, start = 0 <= step.block < trace.shape.layers, f"block.{step.block}."
         if not (len(step.name) > len(start) and step.name.startswith(start) if inside else step.name[:5] != "block"):
@@ -138,7 +138,7 @@ def _check(one: ConnectionTrace, trace: Trace) -> None:
     """Check that the counts of a connection agree with its histogram, the shape, and the lengths that ran.
 
     Raises:
-        InputError: a figure does not. The message names it.
+        InputError: a count does not. The message names it.
     """
     shape, name, levels = trace.shape, one.connection, np.arange(2**one.level_bits)
     spiking = np.abs(levels - one.silent[:, None]) > one.dead_zone
@@ -165,4 +165,4 @@ def _check(one: ConnectionTrace, trace: Trace) -> None:
     if one.accumulates > one.products:
         wrong.append("accumulates")
     if wrong:
-        raise InputError("not what the other figures say", field=f"{one.name}.{wrong[0]}", cure=CURE)
+        raise InputError("contradicts the other counts", field=f"{one.name}.{wrong[0]}", cure=CURE)

@@ -38,7 +38,7 @@ WORDS = (
     (re.compile(r"\breads\b"), "silent_value"),
     (re.compile(r"\bstep\b"), "scale"),
 )
-"""Parts of array names, old and new. Quantized networks had nested modules."""
+"""Parts of array names, old (as patterns) and new. Quantized networks had nested modules."""
 
 KEYS = {"weight_bits": "weights", "stored_bits": "kv_bits", "narrower": "dead_zones"}
 """Keys of a config, old and new."""
@@ -52,8 +52,9 @@ CURE = "restore the file that an earlier version wrote"
 
 
 class _Old(Strict):
-    """What is read of an earlier ``config.json`` besides the network's formats, which are checked where they are used;
-    other keys are let be."""
+    """What is read of an earlier ``config.json``. Other keys are ignored; number formats are checked by
+    :class:`.config.Config`.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -70,7 +71,7 @@ class _Old(Strict):
 
 
 def upgrade(old: Path, new: Path, *, embeddings: str | None = None) -> str:
-    """Read a folder of an earlier version and write it to ``new``. Returns a description of what it was.
+    """Read a folder of an earlier version and write it to ``new``. Returns a description of what was read.
 
     Args:
         old: the folder to read.
@@ -105,11 +106,11 @@ def _upgrade(old: Path, plain: dict[str, Any], new: Path, embeddings: str | None
         _write_quantized(old, plain, new)
         return "a quantized network, which has no checksums"
     else:
-        problem = f"a {kind!r} checkpoint of today, or none of ours"
+        problem = f"a {kind!r} checkpoint, not one of an earlier version"
         raise InputError(problem, file=old / CONFIG_FILE, field="model_type", cure="leave it as it is")
     kept = {name: read_text(old / name) for name in OTHER_FILES if (old / name).is_file()}
     if RESULTS_FILE in kept:
-        results = read_mapping(old / RESULTS_FILE, "mend it, or move it away")
+        results = read_mapping(old / RESULTS_FILE, "correct it, or move it away")
         kept[RESULTS_FILE] = json.dumps(results | {"program": program.hash}, indent=1) + "\n"
     save(program, new, embeddings=embeddings or plain.get("embeddings", EMBEDDINGS_FILE), beside=kept)
     arrays = [name for name in (MODEL_FILE, ROWS_FILE, str(plain.get("embeddings"))) if (old / name).is_file()]
@@ -118,13 +119,13 @@ def _upgrade(old: Path, plain: dict[str, Any], new: Path, embeddings: str | None
 
 
 def _read(folder: Path, sums: Mapping[str, str], name: str) -> bytes:
-    """A file of format 3, checked where there is something to check it by."""
+    """Read a file of format 3. Its checksum is checked if ``sums`` has one."""
     path = find_embeddings(folder, name, sums.get(name, ""))
     return checked(path, sums[name]) if name in sums else read_bytes(path, most=LARGEST_ARRAYS)
 
 
 def read_program(folder: Path, plain: dict[str, Any]) -> Program:
-    """A program of format 1 or 2; ``plain``: its ``config.json``."""
+    """Read a program of format 1 or 2. ``plain``: its ``config.json``, parsed."""
     for name, expected in (plain.get("sha256") or {}).items():
         checked(folder / name, expected)
     config = Config(**network_of(plain))
@@ -149,7 +150,9 @@ def read_program(folder: Path, plain: dict[str, Any]) -> Program:
 
 
 def _write_quantized(old: Path, plain: dict[str, Any], new: Path) -> None:
-    """Rename arrays and keys of a network that is trained on; all other files are copied."""
+    """Write a quantized network, which can be trained further, with new names of arrays and keys. All other files are
+    copied.
+    """
     arrays = {renamed(name): value for name, value in read_arrays(old / MODEL_FILE).items()}
     rest = {key: value for key, value in plain.items() if key not in KEYS and key not in network_of(plain)}
 

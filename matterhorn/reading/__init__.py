@@ -1,4 +1,4 @@
-"""Read files. All input goes through this room, with limits on size and a one-line error for any problem."""
+"""Read files. All input goes through this subpackage, with limits on size and a one-line error for any problem."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ LARGEST_ARRAYS = 2**34
 """Maximum size of a file of arrays, in bytes."""
 
 EXPANSION, SPARE = 16, 2**20
-"""The arrays of an npz may take so many times its bytes, and so many more. Those of our encoders take 1.3 times."""
+"""Arrays of an npz file may take EXPANSION times its bytes plus SPARE bytes. Those of our encoders take 1.3 times."""
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How NumPy stores the arrays of an npz. Other methods cannot be unpacked to a bound."""
+"""Compression methods that NumPy uses. With others, the unpacked size could not be bounded."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -68,11 +68,11 @@ def parse_npz(data: bytes, path: Path, cure: str = "restore the file") -> Arrays
     with whole(path, cure), zipfile.ZipFile(io.BytesIO(data)) as file:
         members = file.infolist()
         if sum(one.file_size for one in members) > EXPANSION * len(data) + SPARE:
-            raise InputError("too much is packed into it", file=path, cure=cure)
+            raise InputError("its arrays are too large for its size", file=path, cure=cure)
         for one in members:
             name = one.filename.removesuffix(".npy")
             if name in arrays or one.compress_type not in METHODS:
-                problem = "two of this name" if name in arrays else "packed in a way that NumPy has not"
+                problem = "two arrays of this name" if name in arrays else "a compression that NumPy does not use"
                 raise InputError(problem, file=path, field=name, cure=cure)
             with file.open(one) as member:
                 arrays[name] = _parse_npy(member.read(one.file_size))
@@ -80,13 +80,13 @@ def parse_npz(data: bytes, path: Path, cure: str = "restore the file") -> Arrays
 
 
 def _parse_npy(content: bytes) -> NDArray[Any]:
-    """The array of an npy file, given its content."""
+    """Parse the content of an npy file."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_columns, kind = read(file)
     if kind.kind not in "biuf" or min(shape, default=0) < 0:
-        raise ValueError(f"{kind} of shape {list(shape)}, no array of numbers")
+        raise ValueError(f"{kind} of shape {list(shape)}, not an array of numbers")
     values = np.frombuffer(content, kind, math.prod(shape), file.tell())
     return values.reshape(shape, order="F" if by_columns else "C").astype(kind.newbyteorder("="))
 

@@ -29,15 +29,20 @@ LARGEST_PACKED = 2**27
 """Maximum size of JSON that is unpacked from a file, in bytes."""
 
 VALUES, CONTAINERS = 2**23, 2**20
-"""Values of a JSON document; lists and objects among them, which take ten times the memory. Both are counted by what
-comes before each (``[``, ``{`` or a comma), in texts too, before any value is made."""
+"""Maximum number of values in a JSON document, and of lists and objects among them, which take ten times the memory.
+
+Both are estimated before parsing, from the number of ``[``, ``{`` and commas, including those inside strings.
+"""
 
 LARGEST_YAML, NODES, DEPTH = 2**20, 100_000, 50
-"""Bytes of a YAML file; values in it, those that an alias repeats counted each time (and before any is made, by what
-can come before one); how deep they lie."""
+"""Maximum size of a YAML file in bytes, number of values in it, and depth of nesting, which also holds for JSON.
 
-REASON = 2**63
-"""Upper bound of all numbers that are read."""
+Values that an alias repeats are counted each time. Before parsing, the number is estimated from the characters that can
+precede a value.
+"""
+
+LARGEST_NUMBER = 2**63
+"""Bound of the magnitude of numbers in YAML."""
 
 
 class Strict(BaseModel):
@@ -54,7 +59,7 @@ class Exact(Strict):
 
 def _name(text: str) -> str:
     if not text.strip() or visible(text) != text:
-        raise ValueError(f"{visible(text)!r} is no name")
+        raise ValueError(f"{visible(text)!r} is not a name")
     return text
 
 
@@ -66,7 +71,7 @@ CURES = {
     "missing": "add it: every number needs value, unit and source",
     "model_type": "write it as {value: …, unit: …, source: …}",
 }
-"""What to suggest for a field that is refused."""
+"""Remedies by pydantic's type of error."""
 
 
 @contextmanager
@@ -164,18 +169,18 @@ def _too_deep(plain: Any) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"the key {Counter(name for name, _ in pairs).most_common(1)[0][0]!r} twice")
+        raise ValueError(f"duplicate key {Counter(name for name, _ in pairs).most_common(1)[0][0]!r}")
     return found
 
 
 def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The library's loader in C, which is ten times as fast, if available."""
+"""PyYAML's loader in C, which is ten times as fast, if available."""
 
 
 class _Loader(_Base):  # type: ignore[misc]
@@ -183,16 +188,16 @@ class _Loader(_Base):  # type: ignore[misc]
     exponent. ``1:30`` and ``010`` are strings.
     """
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 – as the library declares it
+    yaml_implicit_resolvers = {  # noqa: RUF012 – as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":int", ":float"))]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """As in the library, but refuse duplicate keys."""
+        """As in PyYAML, but refuse duplicate keys."""
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         if twice := [key for key, times in keys.items() if times > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {twice[0]!r}", node.start_mark)
         found: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return found
 
@@ -214,7 +219,7 @@ def read_yaml(path: Path, cure: str = "copy a file that comes with the package")
     text = read_text(path, most=LARGEST_YAML, cure="give a YAML file")
     if sum(map(text.count, "[{,:-\n")) > NODES:
         raise InputError("too large: too many values", file=path, cure=cure)
-    with whole(path, "mend the line it names"):
+    with whole(path, "correct this line"):
         plain = yaml.load(text, _Loader)
         _bounded(plain)
     return _mapping(plain, path, cure)
@@ -228,11 +233,11 @@ def _bounded(plain: Any) -> None:
         count += 1
         if count > NODES or depth > DEPTH:
             raise ValueError("too large, or nested too deeply")
-        if isinstance(value, (int, float)) and not -REASON < value < REASON:
-            raise ValueError(f"the number {str(value)[:20]} is beyond reason")
+        if isinstance(value, (int, float)) and not -LARGEST_NUMBER < value < LARGEST_NUMBER:
+            raise ValueError(f"the number {str(value)[:20]} is out of range")
         if isinstance(value, Mapping):
             if odd := [key for key in value if not isinstance(key, str)]:
-                raise ValueError(f"the key {odd[0]!r} is no text; put it in quotes")
+                raise ValueError(f"the key {odd[0]!r} is not a text; put it in quotes")
             rest += [(own, depth + 1) for own in value.values()]
         elif isinstance(value, list):
             rest += [(own, depth + 1) for own in value]
@@ -258,7 +263,7 @@ def validated(model: type[Model], plain: Any, path: Path | None, cure: str | Non
         problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         if not field and ": " in problem:
             field, _, problem = problem.partition(": ")
-        cure = cure or CURES.get(first["type"], "mend the value")
+        cure = cure or CURES.get(first["type"], "correct the value")
         raise InputError(problem, file=path, field=field or None, cure=cure) from error
 
 
@@ -272,9 +277,9 @@ def unpacked(packed: bytes, path: Path, *, most: int, cure: str) -> bytes:
         try:
             content = file.read(most + 1)
         except EOFError as error:
-            raise InputError("cut", file=path, cure=cure) from error
+            raise InputError("truncated", file=path, cure=cure) from error
         if len(content) > most:
-            raise InputError("too much is packed into it", file=path, cure=cure)
+            raise InputError(f"more than {most} bytes when unpacked", file=path, cure=cure)
         return content
 
 

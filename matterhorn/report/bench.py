@@ -1,4 +1,4 @@
-"""Tables and a plot of a benchmark, with one line per task."""
+"""Tables and a plot of a benchmark."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Table = tuple[str, list[str], list[list[str]]]
 COLUMNS = ["task", "threads", "silent", "quiet", "contestant", "median (IQR)", "n", "events ×", "best ×"]
 """Column titles.
 
-``n`` is the number of calls behind the median. ``events ×`` says how many times as fast as a contestant ``events`` is.
-``best ×`` says the same for networks that ran with several numbers of threads, each with its best one.
+``n`` is the number of calls of which the median is taken. ``events ×`` says how many times as fast as a contestant
+``events`` is. ``best ×`` says the same for networks that ran with several numbers of threads, each with its best one.
 """
 
 FORMS = {
@@ -56,7 +56,7 @@ def tables(rows: Rows) -> Iterator[Table]:
 
 
 def _best(rows: Rows) -> dict[tuple[str, str], float]:
-    """Least median of a contestant at a network's task, s, where that was measured on several numbers of threads."""
+    """Return the least median, in s, by task and contestant, of networks that ran with several numbers of threads."""
     found = defaultdict[tuple[str, str], dict[int, float]](dict)
     for row in rows:
         if row["what"] == "network":
@@ -65,7 +65,7 @@ def _best(rows: Rows) -> dict[tuple[str, str], float]:
 
 
 def _at_best(row: dict[str, Any], best: dict[tuple[str, str], float]) -> str:
-    """How many times as fast as a row's contestant ``events`` is, each at its best."""
+    """Format how many times as fast as a row's contestant ``events`` is, each with its best number of threads."""
     own, events = (best.get((_task(row), name)) for name in (row["contestant"], "events"))
     if row["what"] != "network" or row["contestant"] == "events" or own is None or events is None:
         return ""

@@ -12,7 +12,7 @@ from ..units import engineering
 from .picture import save_picture
 
 COLORS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#999999")
-"""Colors of the parts, also used on the page. They are of Okabe and Ito's palette, in which nobody has to tell red
+"""Colors of the parts, also used on the page. They are from Okabe and Ito's palette, which does not require telling red
 from green.
 """
 

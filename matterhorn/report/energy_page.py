@@ -57,7 +57,7 @@ def page_data(trace: Trace, chip: Chip, answer: dict[str, Any]) -> dict[str, Any
         "memories": MEMORIES,
         "numbers": {key: number_name(key) for key in _keys(answer)},
         "lines": {name: line_name(name) for name in answer["by_connection"]},
-        "goes": _goes(bill(trace, chip, hardware), trace),
+        "goes": _consumers(bill(trace, chip, hardware), trace),
         "silence": {code.name: _shares(trace, code, silent_share) for code in codings_of(trace) if code.masked},
         "quiet": {code.name: _shares(trace, code, quiet_share) for code in codings_of(trace) if code.masked},
         "connections": list(CONNECTION),
@@ -83,7 +83,7 @@ def _keys(answer: dict[str, Any]) -> set[str]:
     return {row["key"] for rows in (answer["tornado"], *answer["drivers"].values()) for row in rows}
 
 
-def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
+def _consumers(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
     """Return J by consumer (connections and digital functions, over all blocks), largest first, and by category."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for (name, category), joules in own.lines.items():
@@ -97,14 +97,14 @@ def _goes(own: Bill, trace: Trace) -> dict[str, dict[str, float]]:
 
 
 def _shares(trace: Trace, code: Coding, share: Callable[[Sequence[Activity]], float]) -> list[list[float]]:
-    """Silent or quiet share ``[block][connection]``; at the network's own code as counted."""
+    """Return silent or quiet shares ``[block][connection]`` in a code; in the network's own code, as counted."""
     activities = as_traced(trace) if code == own_coding(trace) else recode(trace, code)
     found = {(a.block, a.connection): share([a]) for a in activities}
     return [[found[block, connection] for connection in CONNECTION] for block in range(trace.shape.layers)]
 
 
 def _names(mapping: Mapping) -> list[dict[str, Any]]:
-    """What to write on the mesh, in the middle of each block's tiles."""
+    """Return the labels of the mesh and their positions, in the middle of each block's tiles."""
     blocks: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for name, group in mapping.groups.items():
         blocks[f"block {Site.parse(name).block}" if "." in name else name] += group.tiles

@@ -1,4 +1,4 @@
-"""Energy in the terminal, in engineering units, with the cheapest first where there is a choice."""
+"""Energy in the terminal, in engineering units. Alternatives are sorted by energy, the cheapest first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tables import print_line, print_table
 
 
 def print_energy(answer: dict[str, Any]) -> None:
-    """The bill, the codes and the rivals."""
+    """Print the bill, the codes and the rivals."""
     _print_own(answer)
     for sentence in measured(answer):
         print_line(sentence)
@@ -155,7 +155,7 @@ def measured(answer: dict[str, Any]) -> list[str]:
 
 
 def print_foreign(answer: dict[str, Any]) -> None:
-    """The bill of a network that did not run here."""
+    """Print the bill of a network that did not run here."""
     total, other = answer["total_j"], answer["by_hardware_j"]
     print_line(
         (answer["model"], "bold"),
@@ -220,7 +220,7 @@ def print_chip(chip: Chip) -> None:
 
 
 def _range(key: str, number: Quantity) -> str:
-    """Bounds of a number that is drawn."""
+    """Format the bounds of a number if it is drawn, else nothing."""
     if not varies(key, number):
         return ""
     low, high = number.bounds

@@ -27,7 +27,6 @@ value.
 DENSE = {"W1A4": (1, 4, 1), "W4A4": (4, 4, 4), "int8": (8, 8, 8)}
 """Dense versions of every model: bits of weights, of levels, and of keys and values."""
 
-
 LEGEND = "filled: trained so; hollow: sent otherwise, or published; ?: not known, drawn at its teacher's"
 
 
@@ -36,11 +35,15 @@ class Point:
     """A network on a chip.
 
     Attributes:
+        name: name of the network.
+        kind: "spiking", "dense" or "rival".
         value: its task's metric on the development rows. None: unknown.
-        low, high: 95 % interval of the value, if known.
-        drawn_at: where it is drawn: the value, or for a dense version with an unknown value, its teacher's.
-        drop: the teacher's advantage, if known.
         joules: energy of a sentence of :data:`PAPER_LENGTH` tokens on the BERT-base shape, in J.
+        hardware: arrays of the chip on which this is least.
+        drawn_at: where it is drawn: the value, or for a dense version with an unknown value, its teacher's.
+        low, high: 95 % interval of the value, if known.
+        drop: by how much the value is below the teacher's, if known.
+        silent_share, quiet_share: shares of the spiking network, if known.
         trained: whether it was trained at its own dead zone and width, and its value was measured. If not, its levels
             are only sent in another way, its value is unknown, or its spike rate was published or deduced.
         on_front: whether no other point is known to have at least its value for fewer joules.
@@ -84,7 +87,9 @@ def front(networks: Mapping[str, tuple[Trace, Result]], chip: Chip) -> list[Poin
 
 
 def teacher_blocks(result: Result) -> int | None:
-    """Number of blocks of a network's teacher if it has only some of them. None: it has all, or nobody knows."""
+    """Return the number of blocks of a network's teacher, if the network has only some of them and the number is known,
+    else None.
+    """
     if not result.blocks or result.teacher_blocks:
         return result.teacher_blocks
     shape = SHAPES.get(result.backbone or "")
@@ -112,16 +117,16 @@ def _dense(name: str, trace: Trace, result: Result, comparison: Comparison, chip
     side = Side.of(recode(usual, CODINGS[0]), usual, chip) if measured else comparison.dense
     point = Point(f"{name}, dense {own}", "dense", None, *_cheapest(side.dense_j(chip)), measured is not None, None)
     yield _scored(point, result, measured or result.spiking[-1])
-    granted = None if result.teacher is None else result.teacher.metrics[result.metric]
+    assumed = None if result.teacher is None else result.teacher.metrics[result.metric]
     for formats, bits in DENSE.items():
         if formats != own:
             words = Side.of(dense_words(usual.shape, PAPER_LENGTH, *bits), usual, chip)
             joules, arrays = _cheapest(words.dense_j(chip))
-            yield Point(f"{name}, dense {formats}", "dense", None, joules, arrays, False, granted)
+            yield Point(f"{name}, dense {formats}", "dense", None, joules, arrays, False, assumed)
 
 
 def _scored(point: Point, result: Result, scores: Scores) -> Point:
-    """A point with a score of its model."""
+    """Return a point with the value, interval and drop of some scores."""
     value = scores.metrics[result.metric]
     drop = None if result.teacher is None else result.teacher.metrics[result.metric] - value
     return replace(point, value=value, drawn_at=value, low=scores.low, high=scores.high, drop=drop)
@@ -147,7 +152,7 @@ def _published(comparison: Comparison, chip: Chip, task: str) -> list[Point]:
 
 
 def _cheapest(joules: Mapping[str, float]) -> tuple[float, str]:
-    """The least, and on which arrays."""
+    """Return the least energy, and the arrays that take it."""
     kind = min(joules, key=lambda kind: joules[kind])
     return joules[kind], kind
 
@@ -193,11 +198,11 @@ def plot_front(points: list[Point], title: str, metric: str, path: Path) -> None
 
 
 PLACES = ((5, 4, "left"), (5, -11, "left"), (5, -22, "left"), (5, 15, "left"), (-5, 4, "right"), (-5, -11, "right"))
-"""Where a name may stand beside its point, and which of its ends is there. The first free place is taken."""
+"""Offsets of a name from its point, and which end of the name is there. The first place without overlap is taken."""
 
 
 def _label(axis: Any, points: list[Point]) -> None:
-    """Write the names of points beside them, so that they cover each other as little as can be."""
+    """Write the names of points next to them, with as little overlap as possible."""
     axis.figure.canvas.draw()
     taken = list[Any]()
     for point in points:

@@ -43,14 +43,14 @@ class Published(Strict):
         return self
 
     def figure(self, name: str) -> dict[str, Any]:
-        """``{value, confirmed}`` of a task, ``mean`` or ``drop``; the value as a share of one, null where unknown."""
+        """Return ``{value, confirmed}`` of a task, ``mean`` or ``drop``; the value as a share of 1, None if unknown."""
         points = {"mean": self.mean, "drop": self.drop}.get(name, self.scores.get(name))
         if points is None:
             return {"value": None, "confirmed": False}
         return {"value": round(points / 100, 6), "confirmed": name not in self.unconfirmed}
 
     def as_json(self) -> dict[str, Any]:
-        """The row for machines."""
+        """Return the row for the JSON document."""
         scores = {task: self.figure(task) for task in RIVAL_TASKS}
         figures = {"scores": scores, "mean": self.figure("mean"), "drop": self.figure("drop")}
         about = {"name": self.name, "backbone": self.backbone, "kind": self.kind, "source": self.source}
@@ -59,12 +59,13 @@ class Published(Strict):
 
 @cache
 def published() -> tuple[Published, ...]:
-    """All rows, in the order of the file."""
+    """Return all published rows, in the order of the file."""
     plain = read_yaml(Path(__file__).with_name("glue_rivals.yaml"))["published"]
     return tuple(Published.model_validate(entry) for entry in plain)
 
 
 FIGURES = ("teacher", "quantized", "spiking", "silent_share", "quiet_share", "drop")
+"""Columns of which means and spreads are taken."""
 
 GROUPS = {
     "all present": tuple(tasks()),
@@ -76,7 +77,7 @@ GROUPS = {
 
 
 class Key(NamedTuple):
-    """What runs that differ in their seed alone share (:attr:`.Result.lineage`), and a network of theirs."""
+    """What identifies a row of a task: what runs that differ only in seed have in common, and one of their networks."""
 
     backbone: str | None
     model: str | None
@@ -88,8 +89,7 @@ class Key(NamedTuple):
     weights: str | None = None
 
     def order(self) -> tuple[str, str, bool, float, int, int, int, str]:
-        """Networks that were trained neither for a price nor for a quiet share come last; those of all blocks behind
-        those of fewer."""
+        """Return a sort key. Networks trained for a price or a quiet share come first, then those with fewer blocks."""
         k, intermediate = (-1 if n is None else n for n in (self.k, self.intermediate))
         quiet = 0.0 if self.quiet_target is None else -self.quiet_target
         blocks = len(self.blocks) if self.blocks else sys.maxsize
@@ -99,15 +99,27 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One task, metric, dead zone, widths, blocks and target: means over seeds; ``spread``: sample standard deviations,
-    from two on; ``low``, ``high``: 95 % interval of the main metric, spiking, of a single seed. The drop is known where
-    it is of all seeds."""
+    """Means over seeds, for one task, metric and network.
+
+    Attributes:
+        task, metric, backbone: what the row is of.
+        model: name of the model, if the backbone is unknown.
+        price, quiet_target, blocks: see :class:`~matterhorn.tasks.results.Result`.
+        n: number of dev rows.
+        k, intermediate, weights: see :class:`~matterhorn.tasks.results.SpikingScores`.
+        teacher, quantized, spiking: values of the metric.
+        low, high: 95 % interval of the spiking network's main metric, if there is only one seed.
+        silent_share, quiet_share, events_per_token: see :class:`~matterhorn.tasks.results.SpikingScores`.
+        drop: teacher minus spiking. None unless it is known for all seeds.
+        seeds: seeds of the runs.
+        spread: sample standard deviation over seeds of each of :data:`FIGURES`, if there are two or more.
+        also: rows of the task's other metrics, by metric.
+    """
 
     task: str
     metric: str
     backbone: str | None = None
     model: str | None = None
-    """Where the backbone is not known."""
     price: str | None = None
     quiet_target: float | None = None
     blocks: tuple[int, ...] | None = None
@@ -127,17 +139,16 @@ class Row:
     seeds: list[int | None] = field(default_factory=list)
     spread: dict[str, float | None] = field(default_factory=dict)
     also: dict[str, Row] = field(default_factory=dict)
-    """The task's other metrics."""
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is: a figure of 0 is one."""
+        """Whether any of its values is known (0 is a known value)."""
         return not (self.teacher is None and self.quantized is None and self.spiking is None)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Means over tasks that have both a teacher's and a spiking figure, of each the network that stands for it."""
+    """Means over a group of tasks, each represented by one network (:func:`standing`). Other tasks are ``missing``."""
 
     name: str
     backbone: str | None
@@ -152,8 +163,10 @@ class Mean:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """Rows in the order of the tasks, those of one's own last, for each backbone, target, k and widths; a GLUE task
-    without results has one row without figures."""
+    """Return the rows of all results, in the order of the GLUE tasks, followed by users' own tasks.
+
+    Runs that differ only in their seed share a row. A GLUE task without results has one row without values.
+    """
     rows = []
     for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
         own = [result for result in results if result.title == task]
@@ -173,8 +186,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Line:
-    """One model at one dead zone on its task: the main metric as a share of one, drop in points (positive where it is
-    worse than its teacher); what is not known is None."""
+    """One network of one run: its main metric and its teacher's, between 0 and 1. Unknown values are None."""
 
     task: str
     model: str | None
@@ -187,16 +199,18 @@ class Line:
 
     @property
     def drop(self) -> float | None:
-        """In points."""
+        """Teacher minus value, in percentage points."""
         return None if self.teacher is None or self.value is None else 100 * (self.teacher - self.value)
 
     def as_json(self) -> dict[str, Any]:
-        """The line for machines."""
+        """Return the line for the JSON document."""
         return {**vars(self), "drop": self.drop}
 
 
 def lines_of(results: Sequence[Result]) -> list[Line]:
-    """Lines in the order of the tasks, those of one's own last; a GLUE task without results has one without a model."""
+    """Return a line for each network of each run, in the order of :func:`rows_of`. A GLUE task without results has one
+    line without a model.
+    """
     lines = []
     for task in dict.fromkeys([*tasks(), *(result.title for result in results)]):
         own = [run for run in results if run.title == task]
@@ -229,7 +243,7 @@ def _row(task: str, metric: str, key: Key, runs: Sequence[Result]) -> Row:
     known = {name: [value for value in column if value is not None] for name, column in columns.items()}
     means = {name: statistics.fmean(column) if column else None for name, column in known.items()}
     spread = {name: statistics.stdev(column) if len(column) > 1 else None for name, column in known.items()}
-    if None in columns["drop"]:  # of some runs alone it would not be the difference of the figures beside it
+    if None in columns["drop"]:  # the mean over some runs would not be the difference of the other means
         means["drop"] = spread["drop"] = None
     seeds = sorted((run.seed for run in runs), key=lambda seed: -1 if seed is None else seed)
     only = _spiking(runs[0], key) if len(runs) == 1 and metric == runs[0].metric else None
@@ -243,9 +257,11 @@ def _metric(scores: Scores | None, name: str) -> float | None:
 
 
 def standing(rows: Iterable[Row]) -> dict[str | None, dict[str, Row]]:
-    """The row that stands for a task in means, for each backbone: of networks that have all blocks and were not trained
-    for a price the largest dead zone, of those the widest, of those the one that loses least. Rows without a drop stand
-    for none."""
+    """Choose the row that represents each task in means, by backbone and task.
+
+    Rows without a price and with all blocks are preferred, and among them the largest dead zone, then the most
+    intermediate neurons, then the smallest drop. Rows without a drop are not chosen.
+    """
 
     def rank(row: Row) -> tuple[bool, bool, int, int, float]:
         k, intermediate = (-1 if n is None else n for n in (row.k, row.intermediate))
@@ -258,7 +274,7 @@ def standing(rows: Iterable[Row]) -> dict[str | None, dict[str, Row]]:
 
 
 def means_of(rows: Iterable[Row]) -> list[Mean]:
-    """Means over the groups of tasks, for each backbone."""
+    """Return the means over each of :data:`GROUPS`, for each backbone."""
     best = standing(rows)
     means = []
     for backbone, chosen in sorted(best.items(), key=lambda pair: pair[0] or ""):

@@ -17,15 +17,11 @@ Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
 FORMAT = 5
-"""Of the JSON; 3: intervals; 4: widths of weights, targets; 5: backbones of rivals."""
+"""Version of the JSON document. 3 added intervals; 4, widths of weights and targets; 5, backbones of rivals."""
 
-DASH = "–"
-USUAL = "int1"
-"""Weights that are not named."""
-
-UNCONFIRMED = "?"
-USUAL_RIVAL = "BERT-base"
-"""Backbone of a rival that is not named."""
+DASH, UNCONFIRMED = "–", "?"
+USUAL_WEIGHTS, USUAL_RIVAL = "int1", "BERT-base"
+"""Weights, and backbone of rivals, that the table does not name."""
 
 NOTES = (
     "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
@@ -39,9 +35,9 @@ NOTES = (
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
-    """``{format, rows, tasks, means, rivals}``, figures as shares of one, but the drops of ``rows``: those are points.
+    """Return ``{format, rows, tasks, means, rivals}``. Values are between 0 and 1, but drops of ``rows`` are points.
 
-    ``rows``: one for each task, model and dead zone; ``tasks`` bring seeds together.
+    ``rows`` has an entry for each network of each run. In ``tasks``, runs that differ only in seed share one.
     """
     rows = rows_of(results)
     return {
@@ -54,12 +50,12 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A row's fields; a model only where it is named."""
+    """Return a row's fields as a dictionary, without ``model`` if it is None."""
     return {name: value for name, value in fields if name != "model" or value is not None}
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """Ours by task, means over tasks, and the rivals beside ours."""
+    """Return the tables: our results by task, means over tasks, and published rivals beside ours."""
     rows = rows_of(results)
     means = means_of(rows)
     columns = [
@@ -78,7 +74,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """GitHub's Markdown."""
+    """Return the tables in GitHub's Markdown."""
     from tabulate import tabulate
 
     parts = []
@@ -89,7 +85,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def latex(results: Sequence[Result]) -> str:
-    """LaTeX with booktabs."""
+    """Return the tables in LaTeX, for booktabs."""
     from tabulate import tabulate
 
     parts = []
@@ -111,7 +107,8 @@ def _line(row: Row) -> list[str]:
     events = DASH if row.events_per_token is None else f"{row.events_per_token:.0f}"
     target = "by price" if row.price else "quiet" if row.quiet_target else None
     blocks = f"{len(row.blocks)} blocks" if row.blocks else None
-    task = ", ".join(filter(None, [row.task, row.model, target, blocks, row.weights if row.weights != USUAL else None]))
+    weights = None if row.weights == USUAL_WEIGHTS else row.weights
+    task = ", ".join(filter(None, [row.task, row.model, target, blocks, weights]))
     return [task, row.metric.replace("_", " "), cells["teacher"], cells["quantized"], k, intermediate,
             spiking, cells["silent_share"], cells["quiet_share"], events, cells["drop"], seeds]  # fmt: skip
 
@@ -127,7 +124,7 @@ def _mean_line(mean: Mean) -> list[str]:
 
 
 def _own_line(mean: Mean, rows: Sequence[Row]) -> list[str]:
-    """Our spiking figures where rivals have theirs; the mean only if all seven are there."""
+    """Return our spiking results on the rivals' tasks. Mean and drop are included only if no task is missing."""
     own = standing(rows)[mean.backbone]
     cells = [_points(own[task].spiking if task in own else None) for task in RIVAL_TASKS]
     whole = [_points(value if not mean.missing else None) for value in (mean.spiking, mean.drop)]

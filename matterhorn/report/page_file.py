@@ -22,14 +22,27 @@ def fill_page(name: str, title: str, data: dict[str, Any]) -> str:
         cure = 'pip install "matterhorn-snn[plot]"'
         raise InputError("the page needs plotly", field="--html", cure=cure) from error
     heading, main = _file(f"{name}.html").split("<!--MAIN-->\n")
+    script = _file("common.js") + _file(f"{name}.js")
+    return fill_frame(title, heading.rstrip("\n"), main.rstrip("\n"), data, script, get_plotlyjs())
+
+
+def fill_frame(title: str, heading: str, main: str, data: Any, script: str = "", plotly: str = "") -> str:
+    """Fill ``page/frame.html``, which all pages share.
+
+    Args:
+        title: title of the page, as text.
+        heading, main: the page's two parts, as HTML.
+        data: data to embed as JSON.
+        script, plotly: scripts of the page, and the plotting library.
+    """
     parts = {
         "TITLE": html.escape(title),
         "STYLE": _file("style.css"),
-        "HEADING": heading.rstrip("\n"),
-        "MAIN": main.rstrip("\n"),
+        "HEADING": heading,
+        "MAIN": main,
         "DATA": in_page(data),
-        "SCRIPT": _file("common.js") + _file(f"{name}.js"),
-        "PLOTLY": get_plotlyjs(),
+        "SCRIPT": script,
+        "PLOTLY": plotly,
     }
     text = _file("frame.html")
     for part, content in parts.items():

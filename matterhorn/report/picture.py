@@ -21,7 +21,7 @@ def save_picture(figure: Any, path: Path, dpi: int = 110) -> None:
 
 
 def _marked(ending: str) -> dict[str, Any]:
-    """Options of ``savefig`` that leave the mark in such a file."""
+    """Return options of ``savefig`` that write :data:`~matterhorn.storage.MARK` into a file with this ending."""
     if ending in (".png", ".svg", ".pdf"):
         return {"metadata": {"Software" if ending == ".png" else "Creator": MARK}}
     from PIL import Image

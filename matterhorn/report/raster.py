@@ -75,7 +75,7 @@ def plot_raster(program: Program, recorder: SlotRecorder, trace: Trace, title: s
 
 
 def _first_token(site: Site, slots: NDArray[np.uint8], recorder: SlotRecorder, program: Program) -> NDArray[np.uint8]:
-    """Slots of the first token's neurons; of probabilities those of all heads and keys."""
+    """Return the slots of the first token's neurons; of probabilities, those of all its heads and keys."""
     first: NDArray[np.uint8] = slots[0]
     if site.part == "probabilities":
         keys = int(recorder.sequences.lengths[0])

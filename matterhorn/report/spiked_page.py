@@ -1,57 +1,44 @@
-"""The page that ``matterhorn spike`` writes: accuracy kept, energy, causes of the loss. One file without scripts."""
+"""The page that ``matterhorn spike`` writes: the network's accuracy, the causes of its loss, and its energy. It is one
+HTML file without scripts.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ..energy import Bill
-from ..reading import read_text
 from ..units import engineering
-from .page_file import in_page
+from .page_file import fill_frame
 
 Row = Sequence[Any]
 
 
 def spiked_page(answer: dict[str, Any], bill: Bill) -> str:
-    """The page's text: ``answer`` is what ``matterhorn spike --json`` prints, ``bill`` that of the rows."""
+    """Return the page. ``answer`` is what ``matterhorn spike --json`` prints, and ``bill`` the bill of the rows."""
     diagnosis = answer["diagnosis"]
     verdict = f"{answer['metric']} {answer['value']:.3f} of {answer['teacher']:.3f}"
     is_score = answer["agreement"] is None
     alike = (
         f"its scores and the classifier's correlate by {answer['correlation']:.3f}"
         if is_score
-        else f"says the same as the classifier on {answer['agreement']:.1%} of the rows"
+        else f"agrees with the classifier on {answer['agreement']:.1%} of the rows"
     )
-    cut = f", {answer['cut']} of them cut to the longest that was read" if answer.get("cut") else ""
+    cut = f", {answer['cut']} of them truncated" if answer.get("cut") else ""
     heading = (
         f'<p class="kicker">{_text(answer["task"])}, {answer["n"]} rows{cut}</p><h1>{_text(answer["model"])}</h1>'
         f'<p id="subtitle">As a spiking network it keeps {_text(verdict)} (95 %: {answer["low"]:.3f} to '
         f"{answer['high']:.3f}), and {alike}.</p>"
     )
-    parts = {
-        "TITLE": _text(f"{answer['model']} as a spiking network"),
-        "STYLE": _file("style.css"),
-        "HEADING": heading,
-        "MAIN": "\n".join(
-            [
-                _cards(answer),
-                _relax(diagnosis, "correlation" if is_score else "agreement"),
-                _grid(diagnosis),
-                _furthest(diagnosis) if is_score else _flips(diagnosis),
-                _bill(bill, answer["chip"]),
-            ]
-        ),
-        "DATA": in_page({"answer": answer}),
-        "SCRIPT": "",
-        "PLOTLY": "",
-    }
-    page = _file("frame.html")
-    for part, content in parts.items():
-        page = page.replace(f"<!--{part}-->", content, 1)
-    return page
+    sections = [
+        _cards(answer),
+        _relax(diagnosis, "correlation" if is_score else "agreement"),
+        _grid(diagnosis),
+        _furthest(diagnosis) if is_score else _flips(diagnosis),
+        _bill(bill, answer["chip"]),
+    ]
+    return fill_frame(f"{answer['model']} as a spiking network", heading, "\n".join(sections), {"answer": answer})
 
 
 def _cards(answer: dict[str, Any]) -> str:
@@ -76,10 +63,10 @@ def _relax(diagnosis: dict[str, Any], likeness: str) -> str:
         )
         for one in diagnosis["relax"]
     ]
-    head = ("relaxed", "what the divergence falls by", "divergence left", likeness, "silent share", "quiet share")
+    head = ("relaxed", "fall of the divergence", "divergence left", likeness, "silent share", "quiet share")
     return _section(
         "What to relax first",
-        "Each line changes one thing in the network as it is, without training it again, on a sample of the rows.",
+        "Each line changes one thing in the trained network, without training again, on a sample of the rows.",
         _table(head, rows, raw=1),
     )
 
@@ -91,19 +78,19 @@ def _grid(diagnosis: dict[str, Any]) -> str:
     rows = [(part, *(f"{costs[block, part]:+.4f}" for block in blocks)) for part in parts]
     return _section(
         "Loss by block and connection",
-        "What the divergence from the classifier falls by when one quantizer alone is switched off.",
+        "By how much the divergence from the classifier falls if only this quantizer is switched off.",
         f'<div class="scroll">{_table(("", *(f"block {block}" for block in blocks)), rows)}</div>',
     )
 
 
 def _flips(diagnosis: dict[str, Any]) -> str:
-    about = f"{len(diagnosis['flipped'])} rows on which the two say different things."
+    about = f"{len(diagnosis['flipped'])} rows on which the network and the classifier disagree."
     table = _answers(diagnosis["flipped"])
     return _section("Rows that flipped", about, f"<details><summary>All of them</summary>{table}</details>")
 
 
 def _furthest(diagnosis: dict[str, Any]) -> str:
-    about = "On these rows the two scores are furthest apart, the furthest first."
+    about = "The rows on which the two scores differ most, the largest difference first."
     return _section("Rows furthest apart", about, _answers(diagnosis["furthest"]))
 
 
@@ -115,7 +102,7 @@ def _answers(rows: list[dict[str, Any]]) -> str:
 
 
 def _in_a_row(answer: Any) -> Any:
-    """Several labels or scores, one after the other."""
+    """Join several labels or scores with commas."""
     return ", ".join(map(str, answer)) if isinstance(answer, list) else answer
 
 
@@ -130,7 +117,7 @@ def _section(title: str, about: str, content: str) -> str:
 
 
 def _table(head: Row, rows: Sequence[Row], raw: int | None = None) -> str:
-    """A table; the cells of column ``raw`` are HTML already."""
+    """Format a table as HTML. Cells of column ``raw`` are HTML already."""
     top = "".join(f"<th>{_text(name)}</th>" for name in head)
     cells = ("".join(f"<td>{one if i == raw else _text(one)}</td>" for i, one in enumerate(row)) for row in rows)
     return f"<table><tr>{top}</tr>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
@@ -145,7 +132,3 @@ def _bar(cost: float, of: Sequence[dict[str, Any]]) -> str:
 
 def _text(value: Any) -> str:
     return html.escape(str(value))
-
-
-def _file(name: str) -> str:
-    return read_text(Path(__file__).parent / "page" / name)

@@ -1,4 +1,4 @@
-"""A device study in the terminal, and as a page that embeds the figures of the JSON answer."""
+"""A device study in the terminal, and as a page that embeds the JSON answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tables import percent, print_line, print_table
 
 
 def shown(needed: dict[str, Any], points: list[dict[str, Any]], unit: str) -> str:
-    """What is needed, in words."""
+    """Describe in words what a study found to be needed of a property."""
     falling = len(points) > 1 and points[-1]["value"] < points[0]["value"]
     bound = "at least" if falling else "at most"
     unit = "" if unit == "1" else f" {unit}"
@@ -23,16 +23,16 @@ def shown(needed: dict[str, Any], points: list[dict[str, Any]], unit: str) -> st
 
 
 def caveat(answer: dict[str, Any]) -> str:
-    """What too few rows make of the answer; empty where they are enough."""
+    """Return a warning if there are too few rows for a reliable answer, else an empty string."""
     row = 1 / answer["n"]
     if row <= answer["allowed_loss"] / 2:
         return ""
     worth = f"One of {answer['n']} rows is worth {100 * row:.2g} points"
-    return f"{worth}, and one point is looked for: what is needed cannot be told. Take more rows."
+    return f"{worth}, too coarse for a loss of one point: what is needed cannot be told. Take more rows."
 
 
 def print_study(answer: dict[str, Any]) -> None:
-    """Scores by property and value, then the device you need."""
+    """Print the scores by property and value, and then what is needed of each property."""
     print_line(
         (answer["model"], "bold"),
         f" on {answer['n']} rows of {answer.get('data') or answer['task']}, {answer['chips']} chips: "

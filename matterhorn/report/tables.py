@@ -14,17 +14,16 @@ from rich.text import Text
 from ..errors import visible
 
 FIGURE = re.compile(r"-?[\d.]+(e-?\d+)?( ± [\d.]+)?( ?%| ?x| [afpnµm]?[JsWm]²?)?\??|–")
-"""A cell with a number, its spread, its unit or its doubt, or with the dash of an unknown one."""
+"""A cell with a number, possibly with a spread, a unit or a question mark, or with a dash for an unknown number."""
 
 WORDS = re.compile(" (?![a-zµA-Z])")
-"""Where a number may be broken: not before its unit."""
-
+"""Spaces at which a cell may be broken: not those before a unit."""
 
 SMALL = 1e-3
-"""A number below it is given by its first figures, not by its first decimals."""
+"""Numbers below it are rounded to significant digits instead of decimals."""
 
 SHORT = 8
-"""Letters of a word up to which it is not broken either."""
+"""Words of up to so many letters are not broken."""
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

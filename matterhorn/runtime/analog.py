@@ -28,8 +28,8 @@ from .record import SlotRecorder
 class AnalogBackend(ExactBackend):
     """Runs one program on one simulated chip.
 
-    Read-outs are divided by the share of each output that the chip retains (``column_gains``), as a digital scale would
-    do that is measured at the time of use. They are rounded to whole steps of κ.
+    Read-outs are divided by the share of each output that the chip retains (``column_gains``). In hardware, digital
+    scales that are calibrated at the time of use would do this. The results are rounded to whole steps of κ.
 
     Args:
         program: program to write to the chip. The backend runs no other.
@@ -41,8 +41,9 @@ class AnalogBackend(ExactBackend):
         progress: wraps the arrays while they are written.
 
     Attributes:
-        program, written: the program, and its arrays on the chip.
-        scales: factors of the outputs, float32 ``[out]``.
+        program: the program.
+        written: its arrays on the chip.
+        scales: factors of the outputs of each array, float32 ``[out]``.
     """
 
     name = "analog"
@@ -73,7 +74,7 @@ class AnalogBackend(ExactBackend):
         return vars(self) | held
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrays are told apart by identity, and those of an unpickled program are others."""
+        """Restore the keys of the dictionaries: arrays are hashed by identity, and unpickling makes new ones."""
         arrays = {name: array for name, (array, _) in static_arrays(state["program"]).items()}
         held = {name: {arrays[own]: one for own, one in state[name].items()} for name in ("written", "scales")}
         vars(self).update(state | held)

@@ -1,4 +1,4 @@
-"""The interface of a backend: connections, attention and firing. Everything else is common to all (:mod:`.forward`)."""
+"""The interface of a backend: connections, attention and firing. All else is common to backends (:mod:`.forward`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .sequences import Sequences
 Slots = NDArray[np.uint8]
 """Spikes: the slot of each neuron, or :data:`matterhorn.coding.SILENT` for none."""
 Levels = NDArray[np.uint8]
+"""Levels before masking."""
 Potentials = NDArray[np.int32]
 """Potentials, in weight times steps of κ."""
 Stream = NDArray[np.float32]
@@ -103,10 +104,10 @@ class Watcher(Protocol):
 
 
 def window_error(source: Population) -> ValueError:
-    """Make the error for a slot outside the window, which means that a watcher or a caller has damaged an array."""
+    """Return the error for a slot outside the window, which means that a watcher or a caller has changed an array."""
     return ValueError(f"a spike of {source.name} outside its window of {source.code.slots} slots")
 
 
-def not_real() -> ValueError:
-    """Make the error for NaN or infinity in a digital step, which cannot occur in a converted program."""
-    return ValueError("a digital step met a value that is no number (the program's scales are damaged)")
+def not_finite() -> ValueError:
+    """Return the error for NaN or infinity in a digital step, which cannot occur in a converted program."""
+    return ValueError("NaN or infinity in a digital step (the program's scales are damaged)")

@@ -20,15 +20,15 @@ from ..kernels.block import NO_NUMBER, enter, finish, room_for, run_block
 from ..kernels.bound import Bound
 from ..kernels.compile import compiled
 from ..program.program import Program
-from .backend import Stream, not_real, window_error
+from .backend import Stream, not_finite, window_error
 from .sequences import Sequences
 from .threads import too_many
 
 Sizes = tuple[int, int, int]
-"""Tokens, sequences, and the tokens of the longest."""
+"""Number of tokens, of sequences, and of tokens of the longest sequence."""
 
 WORTHWHILE, LEAST = 128, 16
-"""Minimum number of tokens from which a single sequence is divided among threads, and of each thread's part."""
+"""Minimum number of tokens of a sequence that is divided among threads, and of each thread's part."""
 
 
 class Blocks:
@@ -36,7 +36,8 @@ class Blocks:
     calls reuse.
 
     Args:
-        spent: int64 array to which the ticks of each of :data:`.ticks.STAGES` are added (one thread only), if given.
+        spent: int64 array to which the ticks of each of :data:`matterhorn.kernels.ticks.STAGES` are added (one thread
+            only). None: they are not measured.
     """
 
     def __init__(self, program: Program, spent: NDArray[np.int64] | None = None):
@@ -68,8 +69,8 @@ class Blocks:
     def _shared(self, x: Stream, sequences: Sequences, threads: int) -> None:
         """Run one sequence, with a part of the tokens, at least :data:`LEAST`, in each thread.
 
-        Threads wait for each other once per block, when all keys and values are there. Consecutive blocks have separate
-        keys and values, since a fast thread writes the next ones while a slow one still reads.
+        Threads wait for each other once per block, until all keys and values are computed. Consecutive blocks have
+        separate buffers for them, since a fast thread may write those of the next block while a slow one still reads.
 
         Raises:
             InputError: so many threads cannot be started.
@@ -78,7 +79,7 @@ class Blocks:
         ends = np.linspace(0, len(x), threads + 1).astype(int).tolist()
         taken = [self._room((len(x), 1, len(x))) for _ in range(max(2, threads))]
         common = [{name: getattr(room.value, name) for name in ("keys", "values")} for _, room in taken[:2]]
-        written = {name: getattr(taken[0][1].value, name) for name in ("queries", "context", "first")}
+        outputs = {name: getattr(taken[0][1].value, name) for name in ("queries", "context", "first")}
         barrier = Barrier(threads)
 
         def work(number: int) -> int:
@@ -91,7 +92,7 @@ class Blocks:
         def run(number: int) -> int:
             first, last, failed = ends[number], ends[number + 1], 0
             places = (sequences.starts, sequences.ones, sequences.places)
-            rooms = [Bound(taken[number][1].value._replace(**shared, **written)) for shared in common]
+            rooms = [Bound(taken[number][1].value._replace(**shared, **outputs)) for shared in common]
             for i, (layout, (begin, end)) in enumerate(zip(self._layouts, self._parts, strict=True)):
                 room = rooms[i % 2]
                 failed = failed or begin(x, first, last, sequences.starts, layout, room)
@@ -105,10 +106,10 @@ class Blocks:
 
     def _check(self, failed: int) -> None:
         if failed:
-            raise not_real() if failed == NO_NUMBER else window_error(self.program.blocks[0].populations["input"])
+            raise not_finite() if failed == NO_NUMBER else window_error(self.program.blocks[0].populations["input"])
 
     def _room(self, sizes: Sizes) -> tuple[Sizes, Bound]:
-        """A room that is large enough and that no other call uses."""
+        """Take buffers that are large enough and that no other call uses. Returns the sizes they were made for, too."""
         try:
             kept, room = self._rooms.pop()
         except IndexError:
@@ -149,12 +150,12 @@ class Blocks:
 
     @property
     def _examples(self) -> tuple[Any, Any, Bound]:
-        """Arguments of the right types: a residual stream, places, a room."""
+        """Arguments of the right types, to compile for: a residual stream, positions, buffers."""
         return np.empty((0, self.program.shape.width), np.float32), np.zeros(1, np.int64), self._new((0, 0, 0))
 
 
 def _all_of(work: Callable[[int], int], threads: int, barrier: Barrier) -> list[int]:
-    """Results of ``work(0)``, ``work(1)``, …, which wait for each other at a barrier, in a thread each.
+    """Run ``work(0)``, ``work(1)``, …, which wait for each other at a barrier, each in a thread. Returns their results.
 
     Raises:
         InputError: a thread cannot be started.
@@ -167,5 +168,5 @@ def _all_of(work: Callable[[int], int], threads: int, barrier: Barrier) -> list[
             raise too_many(threads, error) from error
     raised = [one for part in parts if (one := part.exception())]
     for one in sorted(raised, key=lambda one: isinstance(one, BrokenBarrierError)):
-        raise one  # what broke the barrier, rather than that it is broken
+        raise one  # preferably the error that broke the barrier, not one about the broken barrier
     return [part.result() for part in parts]

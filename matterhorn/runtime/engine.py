@@ -38,10 +38,10 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 """Backends that need only a program, no chip."""
 
 TILE = 256
-"""Approximate number of tokens that run together. Their activations fit into a core's second-level cache."""
+"""Approximate number of tokens that run together. Their activations fit into a core's L2 cache."""
 
 LONG_TILE = 1024
-"""The same for a chip. Its matrices do not fit into the caches, so more tokens should share one pass over them."""
+"""The same for a simulated chip. Its matrices exceed the caches, so more tokens should share a pass over them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Engine:
                 Face tokenizer returns them, padded on the right. Without a mask, all tokens exist. Without types, all
                 are 0. A program that has no token types ignores them.
             trace: whether to count events and operations.
-            watcher: object that is shown the spikes of every population, for the whole batch at once.
+            watcher: object that is passed the spikes of every population, for the whole batch at once.
 
         Raises:
             InputError: the shapes differ, values are not integers or outside the tables, or a row starts with padding.
@@ -189,12 +189,12 @@ class Engine:
 
     def _answer(self, text: Text, logits: NDArray[np.float32], tokens: int, trace: Trace | None) -> Answer:
         names, kind, best = self.program.labels, self.program.problem_type, int(logits.argmax())
-        written = text if isinstance(text, str) else "\t".join(text)
+        shown = text if isinstance(text, str) else "\t".join(text)
         shares = probabilities(kind, logits)
         by_name = None if shares is None else dict(zip(names, shares.tolist(), strict=True))
         scores = dict(zip(names, logits.tolist(), strict=True))
         held = [] if shares is None else np.atleast_1d(np.array(names)[decide(kind, logits)]).tolist()
-        return Answer(written, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
+        return Answer(shown, names[best], float(logits[best]), by_name, int(tokens), trace, tuple(held), scores)
 
     def _checked(
         self, input_ids: ArrayLike, attention_mask: ArrayLike | None, token_type_ids: ArrayLike | None
@@ -254,11 +254,15 @@ class Engine:
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:
-    """Convert values to an array; an InputError says why that is not possible."""
+    """Convert values to an array.
+
+    Raises:
+        InputError: this is not possible. The message says why.
+    """
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, or a tensor on a GPU
-        raise InputError(f"no array ({error})", field=name, cure="give rows of one length, in memory") from error
+        raise InputError(f"not an array ({error})", field=name, cure="give rows of one length, on the CPU") from error
 
 
 def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None = None) -> Backend:
@@ -282,7 +286,7 @@ def backend_of(program: Program, backend: str | Backend, chip: ArrayBank | None 
 
 
 def cut(lengths: list[int], threads: int, most: int = TILE) -> list[slice]:
-    """Cut sequences into slices of about ``most`` tokens each, or fewer if some threads would have nothing to do."""
+    """Cut sequences into slices of about ``most`` tokens each, or fewer if some threads would otherwise be idle."""
     size = min(most, max(1, -(-sum(lengths) // threads)))
     tiles, start, tokens = [], 0, 0
     for i, length in enumerate(lengths):

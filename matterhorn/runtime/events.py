@@ -1,6 +1,6 @@
 """The ``events`` backend, whose work is proportional to the events.
 
-Each group of inputs with a spike looks up its sums. Silence costs nothing.
+Inputs form groups. For each group with a spike, the sums over its weights are looked up. Silence costs nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from .exact import ExactBackend
 class EventsBackend(ExactBackend):
     """Lists events in groups, and looks up their sums over packed weights.
 
-    If silence is read far outside the levels, which no calibration does, the closed form is used.
+    If silent values lie so far outside the levels that the tables would overflow, which calibration never causes, the
+    closed form of ``exact`` is used.
     """
 
     name = "events"

@@ -1,4 +1,4 @@
-"""The ``exact`` backend in closed form: one integer product per connection gives the result of all slots together."""
+"""The ``exact`` backend: in closed form, one integer product per connection gives the sum over all slots."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ..kernels.activation import activate
 from ..program.parts import Block, Embeddings, Head, Population, Store
 from ..program.program import Program
 from ..topology import Site
-from .backend import Attention, Backend, Levels, Potentials, Slots, Stream, Watcher, not_real
+from .backend import Attention, Backend, Levels, Potentials, Slots, Stream, Watcher, not_finite
 from .blocks import Blocks
 from .sequences import Sequences
 
@@ -90,7 +90,7 @@ class _Pass:
         return x
 
     def attention(self, index: int, block: Block, x: Stream) -> Stream:
-        """The residual stream → the same after attention, residual and norm; first tokens only in a cut block."""
+        """Residual stream → residual stream after attention and norm (in a cut block, only of first tokens)."""
         backend, arrays, width = self.backend, block.arrays, x.shape[1]
         source, cut, left = block.populations["input"], self.shape.is_cut(index), width
         entry = self.code(index, x, source)
@@ -109,7 +109,7 @@ class _Pass:
         return _settled(output, block.attention_readout, x)
 
     def feed_forward(self, index: int, block: Block, x: Stream) -> Stream:
-        """The residual stream → the same after feed-forward, residual and norm."""
+        """Residual stream → residual stream after feed-forward layer and norm."""
         backend, populations = self.backend, block.populations
         hidden = self.code(index, x, populations["hidden"])
         potentials = backend.integrate(hidden, block.arrays["ffn1"], populations["hidden"])
@@ -123,13 +123,13 @@ class _Pass:
         """Token numbers, positions and types, ``[N]`` each → the residual stream."""
         out = np.empty((len(tokens), table.word.rows.shape[1]), np.float32)
         tables, norm = (table.word, table.position, table.segment), (table.norm.weight, table.norm.bias, self.eps)
-        _real(digital.embed(*tables, tokens, places, types, *norm, np.empty(out.shape[1], np.int32), out))
+        _check(digital.embed(*tables, tokens, places, types, *norm, np.empty(out.shape[1], np.int32), out))
         return out
 
     def code(self, index: int, x: Stream, population: Population) -> Slots:
         """Real values → slots."""
         levels, slots = (np.empty(x.shape, np.uint8) for _ in range(2))
-        _real(digital.code_values(x, population.pitch, population.layout, levels, slots))
+        _check(digital.code_values(x, population.pitch, population.layout, levels, slots))
         self.show(index, population, levels, slots)
         return slots
 
@@ -150,27 +150,27 @@ class _Pass:
             watcher.spikes(Site(index, population.name), population, levels, slots)  # type: ignore[arg-type]
 
     def head(self, x: Stream, linear: Head) -> Stream:
-        """8-bit weights on fixed-point inputs, summed exactly: ``[rows, in] → [rows, out]``."""
+        """Apply a layer of 8-bit weights to fixed-point inputs, in exact sums: ``[rows, in] → [rows, out]``."""
         out = np.empty((len(x), len(linear.bias)), np.float32)
         parts = np.empty((2, x.shape[1]), np.int32)
-        _real(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, parts, out))
+        _check(digital.head(np.ascontiguousarray(x), linear.weights, linear.scale, linear.bias, parts, out))
         return out
 
 
 def _store(potentials: Potentials, left: int, stored: Store) -> NDArray[np.int8]:
-    """Keys or values from the columns from ``left`` on, int8 ``[rows, n]``."""
+    """Quantize the potentials of columns from ``left`` on to keys or values, int8 ``[rows, n]``."""
     operand = np.empty((len(potentials), len(stored.thresholds)), np.int8)
     digital.store(potentials, left, stored.limits, stored.bits, operand)
     return operand
 
 
 def _settled(potentials: Potentials, readout: Any, residual: Stream) -> Stream:
-    """Read out, added to the residual stream, normalized."""
+    """Read out potentials, add them to the residual stream, and normalize the sum."""
     out = np.empty_like(residual)
-    _real(digital.settle(potentials, readout, residual, np.empty(out.shape[1], np.int32), out))
+    _check(digital.settle(potentials, readout, residual, np.empty(out.shape[1], np.int32), out))
     return out
 
 
-def _real(real: bool) -> None:
-    if not real:
-        raise not_real()
+def _check(finite: bool) -> None:
+    if not finite:
+        raise not_finite()

@@ -38,8 +38,12 @@ class SlotRecorder:
 
 @dataclass(frozen=True, eq=False)
 class _Counts:
-    """Counts of one population in one batch: spikes of each sequence int64 ``[batch]``; Σ|κ| in levels; and the
-    histogram of levels, int64 ``[rows, T + 1]``.
+    """Counts of one population in one batch.
+
+    Attributes:
+        events: spikes of each sequence, int64 ``[batch]``.
+        kappa_sum: Σ|κ|, in levels.
+        histogram: counts of levels, int64 ``[rows, T + 1]``.
     """
 
     events: NDArray[np.int64]
@@ -69,22 +73,22 @@ class TraceRecorder:
         """See :class:`.backend.Watcher`."""
         cut = self.shape.is_cut(site.block)
         rows = self.sequences.ones if cut and site.part != "input" else self.sequences.starts
-        whole = self._count(population, levels, slots, rows)
+        every_token = self._count(population, levels, slots, rows)
         for name in TARGETS[site.part]:
-            counts = whole
+            counts = every_token
             if cut and site.part == "input" and not CONNECTION[name].every_token:
                 first = self.sequences.first
                 counts = self._count(population, levels[first], slots[first], self.sequences.ones)
             self._add(self._row(Site(site.block, name), population), population, counts)
 
     def _count(self, population: Population, levels: Levels, slots: Slots, rows: NDArray[np.int64]) -> _Counts:
-        code, top = population.layout, population.code.slots
+        code, window = population.layout, population.code.slots
         if population.name == "probabilities":
-            histogram = np.zeros((self.shape.heads, top), np.int64)
+            histogram = np.zeros((self.shape.heads, window), np.int64)
             events = np.empty(len(self.lengths), np.int64)
             total = count_squares(levels, slots, code, rows, self.sequences.starts, histogram, events)
         else:
-            histogram, each = np.zeros((levels.shape[1], top), np.int64), np.empty(len(levels), np.int64)
+            histogram, each = np.zeros((levels.shape[1], window), np.int64), np.empty(len(levels), np.int64)
             total = count_rows(levels, slots, code, histogram, each)
             events = np.add.reduceat(each, rows[:-1])
         return _Counts(events, float(total) / code.unit, histogram)

@@ -28,7 +28,7 @@ class Sequences:
 
     @classmethod
     def of(cls, mask: NDArray[Any]) -> Sequences:
-        """Make it from a mask ``[batch, L]``, which is not 0 where a token exists.
+        """Make it from a mask ``[batch, L]``, which is nonzero where a token exists.
 
         Raises:
             InputError: there is no row, or a row starts with padding or has no token.
@@ -60,7 +60,7 @@ class Sequences:
 
     @cached_property
     def ones(self) -> NDArray[np.int64]:
-        """:attr:`starts` if each sequence had one token."""
+        """What :attr:`starts` would be if each sequence had one token: 0, 1, …, batch."""
         return np.arange(len(self.starts))
 
     @cached_property

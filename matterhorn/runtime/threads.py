@@ -10,8 +10,11 @@ from ..errors import InputError
 
 
 def threads_of(given: int | None) -> int:
-    """Number of threads: the number given, else ``OMP_NUM_THREADS``, else the number of processors that this process
-    may use."""
+    """Return the number of threads: ``given``, else ``OMP_NUM_THREADS``, else that of the processors that may be used.
+
+    Raises:
+        InputError: ``given`` is not 1 or more.
+    """
     if given is None:
         named = os.environ.get("OMP_NUM_THREADS", "")
         return int(named) if named.isdecimal() and int(named) > 0 else processors()
@@ -26,5 +29,5 @@ def processors() -> int:
 
 
 def too_many(threads: int, error: RuntimeError) -> InputError:
-    """Make the error for threads that the system does not start."""
-    return InputError(f"{threads} threads ({error})", field="threads", cure="give fewer")
+    """Return the error for threads that the system does not start."""
+    return InputError(f"{threads} threads cannot be started ({error})", field="threads", cure="give fewer")

@@ -22,11 +22,11 @@ from .record import SlotRecorder
 from .sequences import Sequences
 
 COMPARED = ("stepped", "exact", "events")
-"""Backends that are compared by default. Without a reference, the others are compared with the first one."""
+"""Backends that are compared by default. Without a reference, the first one is the reference for the others."""
 BATCH = 32
 """Texts per batch."""
 _ROWS = "give texts, or batches as program.encode(texts) makes them"
-"""What can be verified."""
+"""Remedy for rows that cannot be verified."""
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -59,7 +59,7 @@ class Verification:
         backends: names of the backends that were checked.
         against: description of the reference.
         n: number of sequences.
-        levels_compared, levels_different: neuron levels, over all backends.
+        levels_compared, levels_different: levels of neurons, over all backends.
         events_different: neuron-windows whose spike, or absence of one, differs.
         logits_compared, logits_different: logits, over all backends. Those of ``events`` count twice: while its levels
             are watched, and as it answers otherwise.
@@ -123,13 +123,13 @@ def verify(
     engines = [Engine(program, name) for name in named]
     for number, batch in enumerate(progress(_batches(program, rows))):
         expected = against.expected(batch) if against else None
-        keeper = SlotRecorder()
-        logits = expected.logits if expected else first(**batch, watcher=keeper).logits  # type: ignore[misc]
+        recorder = SlotRecorder()
+        logits = expected.logits if expected else first(**batch, watcher=recorder).logits  # type: ignore[misc]
         report.n += len(logits)
         for engine in engines:
-            comparer = _Comparer(report, engine, expected, keeper.levels, number)
+            comparer = _Comparer(report, engine, expected, recorder.levels, number)
             comparer.logits(engine(**batch, watcher=comparer).logits, logits)
-            if isinstance(engine.backend, EventsBackend):  # it answers in other code where nobody watches
+            if isinstance(engine.backend, EventsBackend):  # without a watcher it runs other code
                 comparer.logits(engine(**batch).logits, logits)
     if not report.n:
         raise InputError("nothing to compare", field="rows", cure="give at least one text or batch")
@@ -169,7 +169,7 @@ class _Comparer:
         self.note("logits", got != right, got, right)
 
     def _flat(self, site: Site, padded: NDArray[Any]) -> Levels:
-        """The levels that a program computes, of all that a padded batch has."""
+        """Select from the levels of a padded batch those that a program computes, in the order of a watcher."""
         own = self.sequences
         cut = self.engine.program.shape.is_cut(site.block)
         if site.part == "probabilities":

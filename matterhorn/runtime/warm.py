@@ -1,4 +1,4 @@
-"""Compile all kernels in advance, which the first run would otherwise do."""
+"""Compile all kernels in advance. Otherwise the first run does so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def warm_up(program: Program) -> None:
 
 
 def _train() -> None:
-    """Products of one token without events."""
+    """Run the kernels of training, on one token without events."""
     levels, counts = np.zeros((1, SCAN), np.float32), np.zeros(SCAN, np.int64)
     count_events(levels, levels[0], counts[:1], 0, 1)
     lists = EventLists.room_for(counts[:1])

@@ -17,13 +17,13 @@ from .manifest import ASIDE
 
 @contextmanager
 def aside(place: Path, destination: Path, *, suffix: str = "", is_folder: bool = False) -> Iterator[Path]:
-    """Context with a new file or folder in a place, ``.matterhorn-<host>-<process>-…``, which is removed at the end.
+    """Context with a new temporary file or folder, ``.matterhorn-<host>-<process>-…``, which is removed at the end.
 
-    It is locked, so that other processes can tell it from what killed ones have left, which is removed too.
+    It is locked while in use. Those that killed processes have left are not locked, and are removed too.
 
     Args:
         place: folder to make it in, which is created if needed.
-        destination: what errors name.
+        destination: path that errors name.
         suffix: ending of its name.
         is_folder: whether to make a folder.
 
@@ -49,12 +49,12 @@ def aside(place: Path, destination: Path, *, suffix: str = "", is_folder: bool =
 
 @contextmanager
 def possible(place: Path) -> Iterator[None]:
-    """Context in which errors of the operating system become an InputError, since the user can fix them."""
+    """Context in which a missing folder or permission raises an InputError, as the user can remedy it."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         cure = "name another place"
-        raise InputError(f"cannot be made ({error.strerror})", file=place, field="output", cure=cure) from error
+        raise InputError(f"cannot be created ({error.strerror})", file=place, field="output", cure=cure) from error
 
 
 def _remove(path: Path) -> None:
@@ -65,13 +65,13 @@ def _remove(path: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process of this number is there, as far as this process can see: containers have their own numbers."""
+    """Whether a process with this number may be alive. (Containers have numbers of their own, so this may be wrong.)"""
     if os.name != "posix":  # signal 0 has another meaning there
         return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # a number that no process of ours has had
+    except (OSError, OverflowError):  # a process of another user, or a number out of range
         return True
     return True

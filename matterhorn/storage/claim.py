@@ -22,7 +22,7 @@ from .output import put_file
 ABOUT_FILE, LOCK_FILE = "about.json", ".lock"
 
 FORMAT, KIND = 1, "run"
-"""Version and kind of the document that describes a folder's run. Other programs' files of this name lack both."""
+"""Version and kind of :data:`ABOUT_FILE`, by which it is told from files of this name of other programs."""
 
 ENDING = "-holder"
 """Ending of the file next to a lock that says which process holds it."""
@@ -37,7 +37,7 @@ def claim(
     restart: bool = False,
     cure: str = "give --restart, or another output",
 ) -> Iterator[None]:
-    """Context in which a run's folder is held by this process. The folder is created if needed.
+    """Context in which this process holds a run's folder. The folder is created if needed.
 
     Args:
         folder: the folder.
@@ -47,8 +47,8 @@ def claim(
         cure: what to suggest instead of continuing another run.
 
     Raises:
-        InputError: another process holds the folder; it belongs to another run (the message says what differs), or to
-            none.
+        InputError: another process holds the folder; or it is the folder of another run (the message says what
+            differs) or of no run.
     """
     plain = json.loads(json.dumps(about))
     _check(folder, plain, restart, cure)
@@ -78,7 +78,7 @@ def held(lock: Path, what: Path) -> Iterator[None]:
     """
     for path in (lock, lock.with_name(lock.name + ENDING)):
         if os.path.lexists(path) and not (path.is_file() and not path.is_symlink() and _is_lock(path)):
-            raise InputError("not a lock", file=path, cure="move it away, or give another folder")
+            raise InputError("not a lock file", file=path, cure="move it away, or give another folder")
     own, holder = FileLock(lock), lock.with_name(lock.name + ENDING)
     try:
         own.acquire(timeout=0)
@@ -113,10 +113,10 @@ def _check(folder: Path, plain: dict[str, Any], restart: bool, cure: str) -> Non
 
 
 def refuse_another(folder: Path, before: Mapping[str, Any], about: Mapping[str, Any], cure: str) -> None:
-    """Refuse a folder that a different run has left.
+    """Check that the run that a folder belongs to is this one.
 
     Raises:
-        InputError: there are differences. The message lists them.
+        InputError: they differ. The message says in what.
     """
     if found := list(_differences(before, json.loads(json.dumps(about)))):
         names = [name for name, _, _ in found]
@@ -126,7 +126,7 @@ def refuse_another(folder: Path, before: Mapping[str, Any], about: Mapping[str, 
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file is empty, or tells which process holds a lock."""
+    """Whether a file is a lock (which is empty), or names the process that holds one."""
     return path.stat().st_size == 0 or (path.name.endswith(ENDING) and path.read_bytes().startswith(b"process "))
 
 

@@ -1,4 +1,4 @@
-"""Locks of the operating system on files and folders, which end with their process."""
+"""Locks on files and folders, which the operating system releases when their process ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process has locked a file or folder; also if this cannot be known."""
+    """Whether a process has locked a file or folder. True if this cannot be determined."""
     if os.name != "posix":
         return True
     import fcntl

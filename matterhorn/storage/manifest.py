@@ -1,8 +1,8 @@
 """Manifests: which files of a folder this package wrote, and their checksums at that time.
 
-``manifest.json`` has the ``kind`` of the folder and the SHA-256 of every file (``files``). ``about`` has other hashes
-that the folder depends on; for a program these are its own hash, that of what its tokenizer does, and that of shared
-embeddings. ``seal`` is the SHA-256 of all this.
+``manifest.json`` has the ``kind`` of the folder and the SHA-256 of every file (``files``). ``about`` has other hashes;
+for a program these are its own hash, that of what its tokenizer does, and that of shared embeddings. ``seal`` is the
+SHA-256 of all this.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Manifest:
             InputError: the file is not in the manifest.
         """
         if name not in self.files:
-            cure = "delete it, or write the folder anew"
+            cure = "delete it, or write the folder again"
             raise InputError(f"not in {MANIFEST_FILE}", file=folder / name, field="files", cure=cure)
         return self.files[name]
 
@@ -88,15 +88,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         plain = parse_json(content.decode(), path)
         found = Manifest(plain["kind"], plain["files"], plain["about"])
-        whole = content == found.text().encode()
+        intact = content == found.text().encode()
     except (ValueError, TypeError, KeyError, AttributeError):
-        whole = False
-    if not whole:
+        intact = False
+    if not intact:
         cure = "restore the file; it was cut, altered, or written by another version or program"
         raise InputError("not as it was written", file=path, field="seal", cure=cure)
     if strange := [name for name in found.files if not is_plain(name)]:
-        cure = "do not use this folder; it was made to reach files of others"
-        raise InputError(f"{strange[0]!r} is no file of the folder", file=path, field="files", cure=cure)
+        cure = "do not use this folder; it was made to reach files outside it"
+        raise InputError(f"{strange[0]!r} is not a file of the folder", file=path, field="files", cure=cure)
     return found
 
 
@@ -116,7 +116,7 @@ def manifest_of(folder: Path, kind: str) -> Manifest:
     """
     found = read_manifest(folder)
     if found is None or found.kind != kind:
-        cure = f"restore the file, or take the {kind} from where it was"
+        cure = f"restore the file, or copy the {kind} again from its source"
         raise InputError("missing", file=folder / MANIFEST_FILE, cure=cure)
     return found
 

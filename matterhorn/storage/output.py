@@ -1,9 +1,9 @@
 """Write files and folders. All output goes through this module.
 
-Everything is written next to its destination, flushed to disk, and renamed. If the process is killed or the disk is
-full at any moment, either the old or the new version is there, complete. In an existing folder, new files first form
-one folder (:data:`READY`). From then on they are valid, and the next reader or writer completes the move
-(:func:`settle`). Only files that a manifest lists as ours are replaced. All others stay.
+Everything is written next to its destination, flushed to disk, and renamed. Even if the process is killed or the disk
+is full, either the old or the new version is there, complete. New files for an existing folder first form one folder in
+it (:data:`READY`). From then on they are valid, and if moving them to their places is interrupted, the next reader or
+writer completes the move (:func:`settle`). Only files that a manifest lists as ours are replaced. All others stay.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from .manifest import ASIDE, MANIFEST_FILE, Manifest, sha256
 from .settling import READY, bring_to_disk, complete_move, in_the_way, is_file_of, manifest_at, settle
 
 MARK = "matterhorn-snn"
-"""Text by which files that users may keep next to their own are recognized as ours: our name on the package index."""
+"""Text by which files without a manifest are recognized as ours: our name on the package index."""
 
-_LOOK, _FORMAT_FIRST = 4096, re.compile(rb'\s*\{\s*"format":\s*\d')
+_LOOK = 4096
+"""Number of bytes at the beginning and the end of a file in which :data:`MARK` is searched."""
+
+_FORMAT_FIRST = re.compile(rb'\s*\{\s*"format":\s*\d')
+"""Beginning of our JSON documents."""
 
 
 def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -54,7 +58,7 @@ def put_file(path: Path, content: str | bytes | Callable[[Path], object]) -> Non
 
 
 def put_first(path: Path, content: bytes) -> None:
-    """Write a file unless there is one. Of several processes that do so at once, one writes it.
+    """Write a file unless it exists. If several processes do so at once, one of them writes it.
 
     Raises:
         InputError: as in :func:`put_file`.
@@ -119,14 +123,14 @@ def put_folder(
 
 
 def _turns(folder: Path) -> AbstractContextManager[None]:
-    """Context in which processes that write to a folder take turns. One that is being written has one writer, who has
-    locked it already.
+    """Context in which processes that write to a folder take turns. A temporary folder (:func:`.aside.aside`) has only
+    one writer, which has locked it already.
     """
     return nullcontext() if folder.name.startswith(ASIDE) else locked(folder)
 
 
 def without_dots(folder: Path) -> Path:
-    """Return a folder's path without ``..``, and ending in its name, which ``.`` does not."""
+    """Return a folder's path without ``..``, and ending in its name, e.g. for ``.``."""
     return folder.resolve() if not folder.name or ".." in folder.parts else folder
 
 
@@ -155,7 +159,7 @@ def check_file(
         raise InputError("no such folder", file=path, field=field, cure="name a file in a folder that exists")
     _check_writable(folder, field)
     if any(source is not None and source.resolve() == path.resolve() for source in sources):
-        raise InputError("is read too", file=path, field=field, cure="name another file")
+        raise InputError("is an input, too", file=path, field=field, cure="name another file")
     if path.name in {*manifest_at(folder).files, MANIFEST_FILE}:
         raise InputError("is part of what the folder holds", file=path, field=field, cure="name another file")
     if path.exists() and not _bears_our_mark(path):
@@ -214,9 +218,9 @@ def _check_kind(path: Path, wanted: Callable[[int], bool], name: str, cure: str,
             raise InputError("a link to nothing", file=path, field=field, cure=cure) from None
         return
     except NotADirectoryError:
-        raise InputError("lies in what is no folder", file=path, field=field, cure=cure) from None
+        raise InputError("its parent is not a folder", file=path, field=field, cure=cure) from None
     except ValueError as error:
-        raise InputError(f"no possible name ({error})", file=path, field=field, cure=cure) from None
+        raise InputError(f"not a valid path ({error})", file=path, field=field, cure=cure) from None
     if not wanted(kind.st_mode):
         raise InputError(f"not {name}", file=path, field=field, cure=cure)
 

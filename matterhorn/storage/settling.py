@@ -38,7 +38,7 @@ Found = TypeVar("Found")
 
 
 def unmixed(folder: Path, read: Callable[[], Found]) -> Found:
-    """Read several files of a folder that another process may be replacing: all as they were, or all as they are then.
+    """Read several files of a folder that another process may be replacing: either all old ones or all new ones.
 
     ``read`` must check every file by one manifest. If it fails while the folder is being replaced, it is called again.
 
@@ -57,7 +57,7 @@ def unmixed(folder: Path, read: Callable[[], Found]) -> Found:
 
 
 def _state(folder: Path) -> tuple[int, int] | None:
-    """Return what tells one file of a folder's manifest from the next."""
+    """Return what identifies the present version of a folder's manifest. None: there is none."""
     try:
         found = os.stat(folder / MANIFEST_FILE)
     except OSError:
@@ -66,7 +66,7 @@ def _state(folder: Path) -> tuple[int, int] | None:
 
 
 def complete_move(folder: Path) -> None:
-    """As :func:`settle`, in a folder that is locked already."""
+    """Do what :func:`settle` does, in a folder that is locked already."""
     fresh = folder / READY
     with suppress(FileNotFoundError):  # where folders cannot be locked, another process may be doing the same
         if not stat.S_ISDIR(os.lstat(fresh).st_mode):
@@ -89,10 +89,10 @@ def complete_move(folder: Path) -> None:
 
 
 def in_the_way(folder: Path, names: Iterable[str], contents: Mapping[str, str], earlier: Manifest) -> str | None:
-    """Return what cannot be replaced in a folder by files of these names, if anything.
+    """Return the name of something in a folder that files of these names must not replace. None: there is nothing.
 
-    That is what ``earlier`` does not list and that is not the same file (``contents``: SHA-256 by name) either, a
-    folder, and a manifest that is not ours.
+    This is a folder, a manifest that is not ours, or a file that ``earlier`` does not list, unless it has the content
+    of the new file (``contents``: SHA-256 by name).
     """
     if os.path.lexists(folder / MANIFEST_FILE) and not earlier.kind:
         return MANIFEST_FILE
@@ -125,7 +125,7 @@ def _complete(fresh: Path) -> Manifest:
         raise _unready(fresh, f"without a {MANIFEST_FILE}") if paths else FileNotFoundError(fresh)
     for path in paths:
         if sha256(path) != found.files.get(path.name):
-            raise _unready(fresh, f"{path.name} is not as its {MANIFEST_FILE} says")
+            raise _unready(fresh, f"the checksum of {path.name} differs from its {MANIFEST_FILE}")
     return found
 
 

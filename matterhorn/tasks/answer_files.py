@@ -47,7 +47,7 @@ def format_of(output: Path) -> Format:
 
 
 def _plain(columns: Columns) -> list[tuple[Any, ...]]:
-    """Convert rows to Python values. A float32 becomes the shortest number that reads back as the same float32."""
+    """Convert columns to rows of Python values. A float32 becomes the shortest decimal that reads back as itself."""
     return list(zip(*(_values(column) for column in columns.values()), strict=True))
 
 
@@ -68,7 +68,7 @@ def _join_csv(parts: Sequence[Path], names: Sequence[str], output: Path) -> None
     with output.open("wb") as file:
         header = TextIOWrapper(file, encoding="utf-8", newline="")
         csv.writer(header, lineterminator="\n").writerow(names)
-        header.detach()  # writes what it holds; the file stays open, as it could be another one when opened again
+        header.detach()  # flushes the header, and keeps the file open for the parts
         _append(parts, file)
 
 
@@ -92,7 +92,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     import pyarrow as arrow
     from pyarrow import parquet
 
-    names = arrow.list_(arrow.string())  # explicit, as all lists of a part may be empty
+    names = arrow.list_(arrow.string())  # an explicit type, as all lists of a part may be empty
     arrays = {n: arrow.array(c, names if isinstance(c[0], list) else None) for n, c in columns.items()}
     parquet.write_table(arrow.table(arrays), path)
 

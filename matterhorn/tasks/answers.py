@@ -38,13 +38,13 @@ def write_answers(
 ) -> Written:
     """Write the answers to a file's rows, in order, each with its row number from 0. Memory does not grow.
 
-    All rows are read once before the first is answered, so that an empty text cannot stop the run halfway. Parts are
-    kept in ``<output>.parts`` until all are there. If interrupted, the same call resumes from them.
+    All rows are read once before the first is answered, so that an empty text cannot stop the run halfway. Answers are
+    first written in parts, in the folder ``<output>.parts``. If interrupted, the same call resumes from them.
 
     Args:
         source: see :func:`~matterhorn.tasks.tables.open_table`.
         output: file ending in ``.csv``, ``.jsonl`` or ``.parquet``.
-        shard: (which, of how many) equal parts of the rows. The shards' rows, one shard after another, are all rows.
+        shard: (i, n) for part i, from 0, of n nearly equal, consecutive parts of the rows.
         progress: returns a progress bar with the given title.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError
 
 MISSING = ("", "nan")
-"""Texts that mean no label."""
+"""Texts that stand for a missing label, in lower case."""
 
 
 def cell(value: Any) -> Any:
@@ -39,9 +39,9 @@ def _written_list(text: str) -> Any:
 
 
 def spelling(value: Any) -> str:
-    """Return the text of a label. Whole numbers lose their decimals.
+    """Return the text of a label. Whole numbers lose their decimals: 2.0 becomes "2".
 
-    2.0 becomes "2", as tables with gaps store integers as floats.
+    (Libraries store integer columns with missing values as floats.)
     """
     number = None if isinstance(value, (bool, int)) else as_number(value)
     if number is not None and number.is_integer() and (not isinstance(value, str) or "." in value):
@@ -59,6 +59,6 @@ def as_number(value: Any) -> float | None:
 
 
 def as_flag(value: Any) -> bool | None:
-    """Return 0 or 1 for 0, 1, false or true; else None."""
+    """Return False or True for 0, 1, false or true, also from text; else None."""
     number = as_number({"false": 0, "true": 1}.get(value.casefold(), value) if isinstance(value, str) else value)
     return bool(number) if number in (0, 1) else None

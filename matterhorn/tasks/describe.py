@@ -80,7 +80,7 @@ def _kind(columns: list[list[Any]]) -> Kind:
 
 
 def _are_scores(values: Iterable[Any]) -> bool:
-    """Whether all are numbers, and some not whole."""
+    """Whether all are numbers, and some of them not whole."""
     numbers = [as_number(value) for value in values]
     return None not in numbers and any(not number.is_integer() for number in numbers if number is not None)
 
@@ -92,7 +92,14 @@ def _flat(values: Iterable[Any]) -> list[Any]:
 def _task(
     about: dict[str, Any], values: list[list[Any]], labels: Sequence[str] | None, names: list[str] | None
 ) -> Task:
-    """The task, its labels those of the model where there is one; ``names``: what the source calls its numbers."""
+    """Make the task from its fields and the values of its label columns.
+
+    Args:
+        about: fields of the task, without labels.
+        values: values of each label column.
+        labels: names of a model's outputs, in its order; None without a model.
+        names: names that the source gives to label numbers (``ClassLabel``), if any.
+    """
     columns, kind = about["label"], about["kind"]
     if len(columns) > 1:
         task = validated(Task, about | {"labels": columns}, None)
@@ -102,7 +109,7 @@ def _task(
         own = labels or ([SCORE] if not width else [f"{columns[0]}_{i}" for i in range(width)])
         if len(own) != (width or 1):
             problem = f"{width} {'flags' if kind == 'multi_label' else 'scores'}" if width else "one score"
-            raise InputError(f"{problem} a row, the model has {len(own)} outputs", cure="give a model of this task")
+            raise InputError(f"{problem} per row, the model has {len(own)} outputs", cure="give a model of this task")
         return validated(Task, about | {"labels": list(own), "flags": kind == "multi_label"}, None)
     found = {spelling(value) for value in (_split(values[0], about) if kind == "multi_label" else values[0])}
     own = names or sorted(found, key=lambda name: (as_number(name) is None, as_number(name) or 0, name))
@@ -115,12 +122,12 @@ def _task(
 
 
 def _split(values: list[Any], about: dict[str, Any]) -> list[Any]:
-    mark = about.get("separator", ",")
-    return [one for value in values for one in (value if isinstance(value, list) else labels_of(value, mark))]
+    separator = about.get("separator", ",")
+    return [one for value in values for one in (value if isinstance(value, list) else labels_of(value, separator))]
 
 
 def labels_of(text: Any, separator: str) -> list[str]:
-    """The labels in a multi-label cell that is a text."""
+    """Return the labels in a multi-label cell that is a text."""
     return [part for part in (part.strip() for part in str(text).split(separator)) if part]
 
 
@@ -137,7 +144,11 @@ def _are_flags(values: list[list[Any]]) -> bool:
 def _matched(
     found: set[str], labels: Sequence[str], names: list[str] | None
 ) -> tuple[Sequence[str], dict[str, list[str]]]:
-    """Labels in a model's order, and how the rows write them."""
+    """Match the labels ``found`` in rows with a model's.
+
+    Returns:
+        Labels in the model's order, and their spellings in the rows.
+    """
     task = Task.model_validate({"name": "model", "text": "", "label": "", "labels": labels})
     numbers = {name: number_of(task.spellings(), name) for name in found}
     if None not in numbers.values():
@@ -156,5 +167,5 @@ def _matched(
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """The first of some names, and how many more there are."""
+    """List the first names, and say how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

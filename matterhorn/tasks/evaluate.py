@@ -32,8 +32,12 @@ class Prediction(NamedTuple):
 class Evaluation:
     """Result of :func:`evaluate`.
 
-    It has the metrics (main one first), the trace, the engine's time in s, the number of rows, and the 95 % interval of
-    the main metric (:func:`~matterhorn.tasks.metrics.interval`).
+    Attributes:
+        metrics: values by metric, the main one first.
+        trace: trace of the run.
+        seconds: time that the engine took, in s.
+        n: number of rows.
+        low, high: 95 % interval of the main metric (:func:`~matterhorn.tasks.metrics.interval`).
     """
 
     metrics: dict[str, float]
@@ -102,7 +106,7 @@ def predict(
 ) -> Prediction:
     """Run a program on tokenized rows and return logits, trace and seconds.
 
-    ``shard``: (which, of how many) part of the batches to run. Logits of the others are 0.
+    ``shard``: (i, n) to run only every n-th batch, from batch i on. The logits of all other rows are 0.
     """
     engine = Engine(program, backend=backend) if isinstance(backend, str) else backend
     logits = np.zeros((len(tokens), len(program.labels)), dtype=np.float32)
@@ -152,7 +156,7 @@ def task_for(program: Program, task: Task) -> Task:
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
-    """Combine shards: logits and traces are added, the time is that of the slowest."""
+    """Combine shards: logits and traces are added, and the time is that of the slowest shard."""
     first, *others = parts
     for other in others:
         first.trace.merge(other.trace)

@@ -65,7 +65,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     middle, width = share + Z * Z / (2 * n), Z * ((share * (1 - share) + Z * Z / (4 * n)) / n) ** 0.5
     whole = 1 + Z * Z / n
     low, high = (middle - width) / whole, (middle + width) / whole
-    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding may leave the ends beside 0 and 1
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding could put the share outside
 
 
 def _compared(task: Task, logits: Numbers, labels: Any) -> tuple[Numbers, Numbers]:
@@ -94,7 +94,7 @@ def exact_match(labels: Numbers, guess: Numbers) -> float:
 
 
 def f1(labels: Numbers, guess: Numbers) -> float:
-    """Harmonic mean of precision and recall of class 1; 0 if neither side has this class.
+    """Harmonic mean of precision and recall of class 1; 0 if this class occurs neither in labels nor in guesses.
 
     For ``[n, labels]``, over all labels together (micro F1).
     """
@@ -108,7 +108,7 @@ def macro_f1(labels: Numbers, guess: Numbers) -> float:
 
 
 def matthews(labels: Numbers, guess: Numbers) -> float:
-    """Matthews correlation of classes (Gorodkin, Comput. Biol. Chem. 28, 2004, 367); 0 if one side is constant."""
+    """Matthews correlation of classes (Gorodkin, Comput. Biol. Chem. 28, 2004, 367); 0 if either side is constant."""
     classes = np.union1d(labels, guess)
     there, found = (np.array([(side == one).sum() for one in classes], dtype=float) for side in (labels, guess))
     n, right = len(labels), float((labels == guess).sum())
@@ -117,7 +117,7 @@ def matthews(labels: Numbers, guess: Numbers) -> float:
 
 
 def pearson(labels: Numbers, guess: Numbers) -> float:
-    """Pearson correlation of scores; 0 if one side is constant. Of several scores ``[n, outputs]``, the mean."""
+    """Pearson correlation of scores; 0 if either side is constant. Of several scores ``[n, outputs]``, the mean."""
     if labels.ndim > 1:
         return float(np.mean([pearson(*own) for own in zip(labels.T, guess.T, strict=True)]))
     a, b = (x.astype(np.float64) - x.astype(np.float64).mean() for x in (labels, guess))

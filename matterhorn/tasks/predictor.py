@@ -56,7 +56,7 @@ class Predictor:
 
     Raises:
         InputError: there is no such program; it is a general encoder without a classifier; it takes another number of
-            texts than there are columns; there is no such backend; or a number is not a whole number from 1 on.
+            texts than there are columns; there is no such backend; or a number is not a whole number of 1 or more.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Predictor:
             batch: columns by name, as lists or arrays with one value per row.
 
         Raises:
-            InputError: this is no batch of columns, which a single row is not either; a column is missing, or has
-                another number of values; or a text is missing or cannot be read. The message gives the row's position
-                in the batch, and its ``id`` or ``idx`` if there is such a column.
+            InputError: ``batch`` is not a batch of columns (a single row is not); a column is missing, or has another
+                number of values; or a text is missing or cannot be read. The message gives the row's position in the
+                batch, and its ``id`` or ``idx`` if there is such a column.
         """
         if missing := [column for column in self.text if column not in batch]:
             cure = f"choose from the columns {', '.join(map(repr, batch))}"
@@ -140,7 +140,7 @@ class Predictor:
     def _loaded(self) -> _Loaded:
         program = load(self.folder)
         if manifest_of(self.folder, KIND) != self._manifest:
-            raise InputError("another program than at the start", file=self.folder, cure="start anew")
+            raise InputError("the program was replaced meanwhile", file=self.folder, cure="make a new predictor")
         if program.tokenizer is None:
             raise InputError("no tokenizer", file=self.folder, cure="give a program that was saved with its tokenizer")
         most = min(self.max_length, program.config.max_position_embeddings)
@@ -165,7 +165,11 @@ class Predictor:
 
 
 def _size(name: str, column: Any) -> int:
-    """Number of values in a column of a batch. A text alone is not one: its letters would be answered."""
+    """Return the number of values in a column of a batch.
+
+    Raises:
+        InputError: it is not a column. A single text is refused too, as its letters would be taken for texts.
+    """
     if isinstance(column, (str, bytes)) or not hasattr(column, "__len__"):
         problem = f"a {type(column).__name__}, not a list of values"
         raise InputError(problem, field=f"column {name}", cure="give batches, e.g. map(…, batched=True)")

@@ -20,10 +20,10 @@ Lineage = tuple[str | None, str | None, str | None, float | None, tuple[int, ...
 """See :attr:`Result.lineage`."""
 
 FORMAT: Literal[3] = 3
-"""Version of result files. Version 3 added intervals and tasks of one's own."""
+"""Version of result files. Version 3 added intervals and the user's own tasks."""
 
 PATTERN = "results*.json"
-"""Name pattern of result files. Further seeds are next to the first, e.g. ``results-seed-2.json``."""
+"""Name pattern of result files. Results of other seeds are next to the first, e.g. ``results-seed-2.json``."""
 
 MISMATCHED = "accuracy_mismatched"
 """Name of MNLI's accuracy on its second dev file."""
@@ -81,19 +81,19 @@ class Result(Strict):
     split: str = "dev"
     n: int = Field(gt=0)
     limit: int | None = Field(default=None, gt=0)
-    """So many of the split's first rows alone, if not all."""
+    """Number of rows, if only the first ones of the split were used."""
     metric: str
     seed: int | None = None
     price: str | None = None
-    """Chip by whose prices the network was trained to spend its events, if any."""
+    """Chip on which events were priced in training, if any."""
     quiet_target: Share | None = None
-    """Quiet share that it was trained to hold, if any."""
+    """Quiet share that training held, if any."""
     blocks: tuple[int, ...] | None = None
-    """Numbers of the teacher's blocks that it has, if not all."""
+    """Numbers of the teacher's blocks that the network has, if not all."""
     teacher_blocks: int | None = Field(default=None, gt=0)
-    """Number of the teacher's blocks, if it has only some of them and it is known."""
+    """Number of the teacher's blocks, if the network has only some of them and the number is known."""
     program: str | None = None
-    """Hash of the program, if the figures are of a single one."""
+    """Hash of the program, if the results are of a single one."""
     teacher: Scores | None = None
     quantized: Scores | None = None
     spiking: list[SpikingScores] = Field([])
@@ -107,22 +107,22 @@ class Result(Strict):
 
     @property
     def title(self) -> str:
-        """What the figures are of: the task, and the rows if they are not all of its own dev rows. A plain GLUE name
-        always means GLUE's dev rows."""
+        """Task, and rows if they are not all dev rows of the task. A plain GLUE name always means all GLUE dev rows."""
         rows = self.data or (self.split if self.split != "dev" else None)
         name = self.task if rows is None else f"{self.task} on {rows}"
         return name if self.limit is None else f"{name}, first {self.limit} rows"
 
     @property
     def lineage(self) -> Lineage:
-        """What runs share that differ only in their seed: the backbone, or the model's name if it is not known; price,
-        quiet target, and blocks."""
+        """What runs have in common that differ only in their seed: backbone (or the model's name, if unknown), price,
+        quiet target, and blocks.
+        """
         model = self.model if self.backbone is None else None
         return self.backbone, model, self.price, self.quiet_target, self.blocks
 
     @property
     def metric_names(self) -> list[str]:
-        """Names of all figures that it may have: those of the task if the rows are the task's, of any split."""
+        """Names of all metrics that it may have: those of the task, if the rows are of one of its splits."""
         return metric_names(self.task if self.data is None else self.title)
 
     @model_validator(mode="after")
@@ -144,7 +144,7 @@ class Result(Strict):
                     raise ValueError(f"{place}.metrics.{name}: {self.task} has {', '.join(allowed)}")
         zones = [scores.k for scores in self.spiking]
         if len(set(zones)) < len(zones):
-            raise ValueError(f"spiking: the same k twice ({zones})")
+            raise ValueError(f"spiking: two networks with the same k ({zones})")
         return self
 
     def save(self, path: Path) -> None:
@@ -162,22 +162,22 @@ class Result(Strict):
         put_folder(path.parent, manifest.kind, lambda fresh: (fresh / path.name).write_bytes(text.encode()), keep=True)
 
     def check_program(self, path: Path, manifest: Manifest) -> None:
-        """Check that the figures are of the program in the same folder.
+        """Check that the results are of the program in the same folder.
 
         Raises:
             InputError: they are of another program.
         """
         if self.program != manifest.about.get("program"):
-            cure = "score the program anew with matterhorn glue score"
-            raise InputError("figures of another program", file=path, field="program", cure=cure)
+            cure = "score the program again with matterhorn glue score"
+            raise InputError("results of another program", file=path, field="program", cure=cure)
 
     def as_json(self) -> str:
-        """The file's text."""
+        """Return the file's text."""
         return self.model_dump_json(indent=1) + "\n"
 
 
 def metric_names(task: str) -> list[str]:
-    """Names of all figures that a task may have; of a shipped task, the main one first."""
+    """Return the names of all metrics that a task may have; of a shipped task, the main one first."""
     if task not in tasks():
         return [name for names in METRICS.values() for name in names]
     return [*tasks()[task].metrics, *([MISMATCHED] if task == "mnli" else [])]
@@ -189,7 +189,7 @@ def read_result(path: Path) -> Result:
     Raises:
         InputError: the file is not valid. The message names the file and the field.
     """
-    cure = "see docs/glue.md, or write it anew with matterhorn glue score"
+    cure = "see docs/glue.md, or write it again with matterhorn glue score"
     plain = read_mapping(path, cure)
     if plain.get("format") != FORMAT:
         raise InputError(f"not of format {FORMAT}", file=path, field="format", cure=cure)

@@ -48,7 +48,7 @@ class Examples:
 
 
 def load_examples(task: Task, split: str, glue_dir: str | Path | None = None, *, progress: Progress = iter) -> Examples:
-    """Load the rows of one split (``train``, ``dev``, …) of a task that knows its files.
+    """Load the rows of one split (``train``, ``dev``, …) of a task whose files are known.
 
     GLUE's rows come from ``glue_dir`` if it is given, else from the hub through ``datasets``. ``progress`` wraps the
     rows that are read from a file.
@@ -63,7 +63,7 @@ def load_examples(task: Task, split: str, glue_dir: str | Path | None = None, *,
 
 
 def source_of(task: Task, split: str, glue_dir: str | Path | None = None) -> str | Path:
-    """Return the source of one split of a task that knows its files; GLUE's are in ``glue_dir``.
+    """Return the source of one split of a task whose files are known; GLUE's are in ``glue_dir``.
 
     Raises:
         InputError: there is no such split or file.
@@ -170,9 +170,9 @@ def _from_hub(task: Task, split: str) -> Examples:
 def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = False) -> tuple[Examples, Examples]:
     """Split training rows into (train, selection). At most a fifth is held out for selecting models.
 
-    Equal rows are never divided between the two. With ``fragments``, rows are pieces of common sentences (SST-2). Then
-    whole sentences are held out, and every longer piece of them, or of what they are a piece of, is dropped, so that
-    selection rows are as new as dev rows.
+    Equal rows are never divided between the two. With ``fragments``, rows are pieces of sentences (SST-2). Then only
+    whole sentences are held out. Training rows that are significant pieces of them, or sentences that contain them, are
+    dropped, so that selection rows are as unseen as dev rows.
 
     Raises:
         InputError: rows are fragments, and none of them is a whole sentence.
@@ -189,7 +189,7 @@ def hold_out(examples: Examples, rows: int, seed: int, *, fragments: bool = Fals
     kept = [i for i in order if len(text[i].split()) >= WHOLE_SENTENCE][:rows]
     if not kept:
         cure = f"give rows of {WHOLE_SENTENCE} words or more"
-        raise InputError("no whole sentences to choose models by", field="train", cure=cure)
+        raise InputError("no whole sentences to select models by", field="train", cure=cure)
     sentences = [text[i] for i in kept]
     everything = "\n".join(sentences)
     held = set(kept)

@@ -31,15 +31,15 @@ def dev_rows(program: Program, task: Task, glue_dir: Path | None, max_length: in
     """Tokenize a task's dev rows for a program. ``limit``: use only this many."""
     splits = {}
     second = task.files.get(MISMATCHED_SPLIT)
-    there = second and (glue_dir is None or (glue_dir / second).is_file())
-    for split in ["dev", MISMATCHED_SPLIT] if there else ["dev"]:
+    has_second = second and (glue_dir is None or (glue_dir / second).is_file())
+    for split in ["dev", MISMATCHED_SPLIT] if has_second else ["dev"]:
         examples = load_examples(task, split, glue_dir).first(limit)
         splits[split] = tokens_for(program, examples, max_length, task=task)
     return splits
 
 
 def both(found: Mapping[str, dict[str, float]]) -> dict[str, float]:
-    """Return the metrics on dev, and with them MNLI's accuracy on mismatched rows, given metrics by split."""
+    """Return the metrics on dev rows, and MNLI's accuracy on mismatched rows, given the metrics of each split."""
     second = {MISMATCHED: found[MISMATCHED_SPLIT]["accuracy"]} if MISMATCHED_SPLIT in found else {}
     return found["dev"] | second
 
@@ -87,19 +87,26 @@ def result_of(
     data: str | None = None,
     rows: str | None = None,
 ) -> Result:
-    """The result file of a model.
+    """Make the result file of a model.
 
     Args:
-        name: what the model is called. program: its hash, if it is one alone. n: rows that were scored, of ``split``;
-            ``limit``: no more than so many of its first.
-        recipe: as plain values, empty if it is not known: its backbone, seed and blocks, and targets of its last phase.
-        teacher_blocks: number of the teacher's blocks, if it is known.
-        data: where the rows are from, if they are not the task's.
-        rows: the options of ``matterhorn evaluate`` that name them (default: the task's).
+        task: the task.
+        name: name of the model.
+        n: number of rows that were scored.
+        spiking: scores of its spiking networks.
+        program: hash of its program, if there is only one.
+        recipe: its recipe as plain values, empty if unknown. It gives backbone, seed, blocks, and the targets of the
+            last phase.
+        teacher, quantized: scores of its teacher and of its quantized network, if known.
+        teacher_blocks: number of the teacher's blocks, if known.
+        split: split of the rows.
+        limit: number of first rows of the split to which scoring was limited.
+        data: source of the rows, if they are not the task's own.
+        rows: options of ``matterhorn evaluate`` that select these rows. None: ``--task`` and the task's name.
     """
     *_, last = recipe.get("phases") or [{}]
     blocks = recipe.get("network", {}).get("blocks")
-    cut = limit if limit == n else None  # with fewer rows than the limit, they are all there are
+    cut = limit if limit == n else None  # a split with fewer rows was scored completely
     return Result(
         task=task.name,
         model=name,
@@ -127,10 +134,16 @@ def result_of(
 
 
 def _commit() -> str | None:
-    """Commit of the sources that ran, if they are a git tree; ``+`` marks uncommitted changes."""
+    """Return the commit of the running source code, if git tracks it; ``+`` marks uncommitted changes.
+
+    An installed package may lie in an ignored folder of somebody else's repository, whose commit says nothing about it.
+    """
+    source = Path(__file__)
+    tracked = ["git", "ls-files", "--error-unmatch", source.name]
     describe = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        for command in (tracked, describe):
+            done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -77,7 +77,7 @@ class Source(Strict):
 
     @property
     def sha256(self) -> str:
-        """Of the hashes of all its files."""
+        """SHA-256 of the names and hashes of all its files."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,7 +92,7 @@ class Use(Strict):
 
 
 def sources() -> dict[str, Source]:
-    """All sources that are known, by name."""
+    """Return all known sources by name."""
     path = Path(__file__).with_name("sources.yaml")
     return validated(dict[str, Source], read_yaml(path), path)
 
@@ -116,7 +116,7 @@ def prepare(
     contents = {file: _published(source, file, files, progress) for file in source.files}
     rows = list(dict.fromkeys(row for row in _rows(source, contents) if all(row)))
     if not rows:
-        raise InputError("no rows", file=files, field=name, cure="give the files that its makers publish")
+        raise InputError("no rows", file=files, field=name, cure="give the published files")
     lines = ["\t".join(" ".join(text.split()) for text in row) for row in rows]
     packed = gzip.compress("\n".join(lines).encode(), mtime=0)
     output.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def cross(rows: list[Texts], count: int, seed: int) -> list[Texts]:
 
 
 def _published(source: Source, file: str, folder: Path, progress: Callable[[str], Progress]) -> bytes:
-    """A file as its makers publish it."""
+    """Return the content of a published file, unpacked. It is downloaded if it is missing, and its hash is checked."""
     place = folder / file
     if not place.is_file():
         url = source.url.format(version=source.version, file=file)
@@ -194,7 +194,7 @@ def _published(source: Source, file: str, folder: Path, progress: Callable[[str]
     else:
         content = read_bytes(place)
     if hashlib.sha256(content).hexdigest() != source.files[file]:
-        raise InputError("not the file that is known by its SHA-256", file=place, cure="fetch it again")
+        raise InputError("its SHA-256 is not the known one", file=place, cure="fetch it again")
     return unpacked(content, place, most=MOST_UNPACKED, cure="fetch it again") if file.endswith(".gz") else content
 
 
@@ -218,7 +218,7 @@ def _rows(source: Source, contents: Mapping[str, bytes]) -> Iterator[Texts]:
 
 
 def _whole_files(source: Source, contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files themselves, and in place of an archive its members, in the order of their names."""
+    """Return the contents of files by name. Archives are replaced by their members, in the order of their names."""
     found = dict[str, bytes]()
     for file, content in contents.items():
         if not file.endswith(ARCHIVE):

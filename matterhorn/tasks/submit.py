@@ -74,10 +74,10 @@ def submit(
     """
     if output.suffix != ".zip":
         raise InputError("not a .zip", file=output, field="output", cure="name the file submission.zip")
-    asked = {name: task_for(model, get_task(name)) for name, model in models.items()}
+    fitted = {name: task_for(model, get_task(name)) for name, model in models.items()}
     filled, texts = [], {}
     for name, sheet in sheets().items():
-        task, program = asked.get(sheet.task) or get_task(sheet.task), models.get(sheet.task)
+        task, program = fitted.get(sheet.task) or get_task(sheet.task), models.get(sheet.task)
         rows = _find_rows(task, sheet, glue_dir)
         problem = None
         if rows is None or program is None:

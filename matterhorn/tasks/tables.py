@@ -21,7 +21,7 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 """Wraps an iterable of what is read or run, e.g. to show a progress bar."""
 
 Row = tuple[int, Mapping[str, Any]]
-"""A row with its number: the line in its file where it starts (from 1, header included), or else its index (from 0)."""
+"""Number and values of a row. The number is the line where it starts in its file (from 1), else its index (from 0)."""
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 OTHERS = (".xlsx", ".xls", ".ods", ".txt", ".xml", ".yaml", ".yml", ".arrow", ".feather", ".pkl", ".gz", ".zip", ".zst")
@@ -31,8 +31,8 @@ SEPARATORS = (";", "\t", ",", "|")
 """Wrong separators that may be found between columns instead of the expected one."""
 
 LONGEST_CELL = 16 * MOST_LETTERS
-"""Maximum number of characters in a CSV cell. It bounds what an unclosed quote swallows; texts that are too long get
-their own error.
+"""Maximum number of characters in a CSV cell. It bounds how much is read after a quote that is not closed. Texts that
+are too long for a tokenizer get an error of their own.
 """
 
 SPLITS = ("validation", "test", "train")
@@ -41,8 +41,13 @@ SPLITS = ("validation", "test", "train")
 
 @dataclass(frozen=True)
 class Table:
-    """An open source: its name, its columns, a function that reads some of them, and names for the numbers in a column
-    (``ClassLabel`` of ``datasets``).
+    """An open source of rows.
+
+    Attributes:
+        name: name of the source.
+        columns: names of its columns.
+        read: yields rows with at least the requested columns.
+        names: names of the numbers in a column (``ClassLabel`` of ``datasets``), by column.
     """
 
     name: str
@@ -65,7 +70,7 @@ class Table:
         for number, row in self.read(columns):
             if missing := [column for column in columns if column not in row]:
                 problem = f"no {missing[0]!r}, {len(row)} of {len(self.columns)} columns"
-                raise InputError(problem, file=self.name, field=f"row {number}", cure="mend the row")
+                raise InputError(problem, file=self.name, field=f"row {number}", cure="correct the row")
             named = {column: _named(row[column], names) for column, names in self.names.items() if column in columns}
             yield number, {**row, **named}
         if number is None:
@@ -132,13 +137,13 @@ def _delimited(path: Path, mark: str, quotes: str, own: Sequence[str]) -> Table:
     if not columns:
         raise InputError("empty", file=path, cure="give a header, and at least one row")
     if twice := [column for column, times in Counter(columns).items() if times > 1]:
-        raise InputError("twice in the header", file=path, field=f"column {twice[0]!r}", cure="give it another name")
+        raise InputError("a duplicate column", file=path, field=f"column {twice[0]!r}", cure="rename one of them")
 
     def rows(_: Sequence[str]) -> Iterator[Row]:
         for place, values in islice(cells(), int(has_header), None):
             if quotes == "csv" and len(values) != len(columns):
                 problem = f"{len(values)} of {len(columns)} columns"
-                raise InputError(problem, file=path, field=f"row {place}", cure="mend the row, or quote its texts")
+                raise InputError(problem, file=path, field=f"row {place}", cure="correct the row, or quote its texts")
             yield place, dict(zip(columns, values, strict=False))
 
     return Table(str(path), columns, rows)
@@ -154,7 +159,7 @@ def _quoted(path: Path, file: TextIO, mark: str, _: str) -> Iterator[tuple[int, 
                 yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        cure = "close and double the quotes in its texts, or read them as letters (quotes: plain in a task's YAML)"
+        cure = "close and double the quotes in its texts, or treat them as letters (quotes: plain in a task's YAML)"
         raise InputError(str(error), file=path, field=f"row {start}", cure=cure) from error
 
 
@@ -173,7 +178,7 @@ def _unquote(text: str) -> str:
 def _json(path: Path) -> list[Row]:
     plain = read_json(path, cure="give a list of objects (or name it .jsonl)")
     if not isinstance(plain, list):
-        raise InputError("no list", file=path, cure="give a list of objects")
+        raise InputError("not a list", file=path, cure="give a list of objects")
     return list(enumerate(plain))
 
 
@@ -181,7 +186,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
     with whole(path), path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield number, parse_json(line, path, field=f"row {number}", cure="write one JSON object a line")
+                yield number, parse_json(line, path, field=f"row {number}", cure="write one JSON object per line")
 
 
 def _numbered(rows: Iterable[Row], name: str) -> Table:
@@ -207,7 +212,7 @@ def _set(rows: Any, name: str) -> Table:
         cure = f"give one of them, e.g. the rows of {next(iter(rows), 'train')!r}"
         raise InputError(f"several splits: {', '.join(rows)}", file=name, cure=cure)
 
-    if rows.column_names is None:  # of a generator, which does not say
+    if rows.column_names is None:  # from a generator, the columns are not known in advance
         return _numbered(enumerate(rows), name)
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
@@ -245,7 +250,7 @@ def _parquet(path: Path) -> Table:
 
 
 def _kept_names(feature: Any) -> list[str] | None:
-    """As :func:`_class_names`, of the features that ``datasets`` writes into a Parquet file."""
+    """Do the same as :func:`_class_names` for features that ``datasets`` has stored in a Parquet file."""
     inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
     return inner.get("names") if isinstance(inner, dict) else None
 
@@ -273,7 +278,7 @@ def load_set(name: str, instead: str = "a file") -> Any:
         found = datasets.load_from_disk(own) if is_saved else datasets.load_dataset(own, configuration)
     except Exception as error:
         problem = " ".join(str(error).split())
-        cure = f"give {instead}, or a set that datasets finds: on the hub, kept from it, or in a folder"
+        cure = f"give {instead}, or a data set on the hub, in its cache, or in a folder"
         raise InputError(f"cannot be loaded ({problem})", file=name, cure=cure) from error
     if not isinstance(found, dict):
         return found

@@ -1,4 +1,4 @@
-"""Tasks as data: columns, labels, metrics. GLUE's tasks are shipped (``tasks.yaml``); yours is a small YAML file."""
+"""Tasks as data: columns, labels, metrics. GLUE's tasks are shipped (``tasks.yaml``); users write small YAML files."""
 
 from __future__ import annotations
 
@@ -82,17 +82,17 @@ class Task(Strict):
     @model_validator(mode="after")
     def _checked(self) -> Task:
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels: one of {self.labels} is there twice")
+            raise ValueError(f"labels: a duplicate in {self.labels}")
         if len(self.label) not in (1, self.outputs):
             raise ValueError(f"label: {len(self.label)} columns for {self.outputs} labels")
         for name in self.metrics:
             if name not in METRICS[self.kind]:
-                raise ValueError(f"metrics: {name!r} is none of {', '.join(METRICS[self.kind])}")
+                raise ValueError(f"metrics: {name!r} is not one of {', '.join(METRICS[self.kind])}")
             if name == "f1" and self.outputs != 2:
-                raise ValueError("metrics: f1 is one of two labels; take macro_f1")
+                raise ValueError("metrics: f1 needs two labels; take macro_f1")
         for field, names in (("aliases", list(self.aliases)), ("positive", [self.positive] if self.positive else [])):
             if unknown := [name for name in names if name not in self.labels]:
-                raise ValueError(f"{field}: {unknown[0]!r} is none of {', '.join(self.labels)}")
+                raise ValueError(f"{field}: {unknown[0]!r} is not one of {', '.join(self.labels)}")
         owners: dict[str, str] = {label: label for label in self.labels if label not in self.aliases}
         for label, aliases in self.aliases.items():
             for alias in aliases:
@@ -155,7 +155,7 @@ class Task(Strict):
             InputError: the model has another number of outputs, or outputs with other names.
         """
         if len(labels) != self.outputs:
-            problem = f"the model has {len(labels)} outputs, {self.name} wants {self.outputs}"
+            problem = f"the model has {len(labels)} outputs, {self.name} needs {self.outputs}"
             raise InputError(problem, field="labels", cure="give a model of this task")
         if self.is_regression and self.outputs == 1:
             return self
@@ -183,46 +183,50 @@ class Task(Strict):
 
     @classmethod
     def from_yaml(cls, path: str | Path, labels: Sequence[str] | None = None, source: Source | None = None) -> Task:
-        """A task of one's own: ``text``, ``label`` and, where they do not follow from the rows, ``kind`` and
-        ``labels``; relative ``files`` lie beside it.
+        """Read a user's own task.
+
+        The file has ``text``, ``label`` and other fields. ``kind`` and ``labels`` can be left out if they can be
+        inferred from rows. Relative paths in ``files`` are relative to the file.
 
         Args:
-            labels: those of a model, as in :func:`~matterhorn.tasks.describe`.
-            source: rows that kind and labels follow from (default: those of the first of ``files``).
+            path: the YAML file.
+            labels: names of a model's outputs, as in :func:`~matterhorn.tasks.describe`.
+            source: rows to infer kind and labels from. None: those of the first of ``files``.
 
         Raises:
-            InputError: names the file and the field; the labels of a model have numbers only, and nothing says which of
-                those listed is which.
+            InputError: the file is not valid, or its labels do not fit the model's: the model's outputs may have only
+                numbers for names, and the file may not say which label each number means. The message names the file
+                and the field.
         """
         from .describe import describe
 
         path = Path(path)
         plain = read_yaml(path, "write e.g. text: review, label: verdict")
         if not isinstance(plain.get("files", {}), dict):
-            raise InputError("no mapping", file=path, field="files", cure="write e.g. dev: rows.csv below it")
+            raise InputError("not a mapping", file=path, field="files", cure="write e.g. dev: rows.csv below it")
         beside = {split: path.parent / str(file) for split, file in plain.get("files", {}).items()}
         files = {
             split: str(own if own.exists() or own.suffix else plain["files"][split]) for split, own in beside.items()
         }
-        plain |= {"name": name_of_own(plain.get("name", path.stem)), "files": files}
+        plain |= {"name": own_task_name(plain.get("name", path.stem)), "files": files}
         own, cure = plain.get("label", []), "see docs/your-data.md"
-        follow = "labels" not in plain and plain.get("kind") != "regression"
-        stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if follow else {}
-        later = ("aliases", "positive", "metrics") if follow else ()  # they refer to labels that are not known yet
+        inferred = "labels" not in plain and plain.get("kind") != "regression"
+        stand_in = {"labels": own if isinstance(own, list) and len(own) > 1 else ["0", "1"]} if inferred else {}
+        later = ("aliases", "positive", "metrics") if inferred else ()  # they refer to labels that are not known yet
         task = validated(
             cls, {name: value for name, value in plain.items() if name not in later} | stand_in, path, cure
         )
-        if not follow:
+        if not inferred:
             try:
-                own_task = task if labels is None else task.for_labels(labels)
+                fitted = task if labels is None else task.for_labels(labels)
             except InputError as error:
                 raise InputError(str(error), file=path) from error
-            by_place = task.is_regression or task.flags or len(task.label) > 1
-            if labels is not None and unnamed(labels) and not by_place and task.numbered is None:
+            has_order = task.is_regression or task.flags or len(task.label) > 1
+            if labels is not None and unnamed(labels) and not has_order and task.numbered is None:
                 cure = f"name the model's outputs (docs/your-data.md), or give aliases: {{{task.labels[0]}: ['0'], …}}"
                 problem = f"the model's outputs are only numbered, {labels[0]} …"
                 raise InputError(problem, file=path, field="labels", cure=cure)
-            return own_task
+            return fitted
         rows = source if source is not None else next(iter(files.values()), None)
         if rows is None:
             raise InputError("missing", file=path, field="labels", cure="list them, or give files to take them from")
@@ -230,49 +234,48 @@ class Task(Strict):
             return describe(rows, labels=labels, **plain)
 
 
-def name_of_own(name: Any) -> Any:
-    """Return the name of a task of one's own. It is never that of a shipped task, whose figures its own would be."""
+def own_task_name(name: Any) -> Any:
+    """Return the name of a user's own task. It never equals that of a shipped task, as results are told apart by it."""
     return f"own {name}" if isinstance(name, str) and name in tasks() else name
 
 
 def unnamed(labels: Sequence[str]) -> bool:
-    """Whether a model's outputs are only numbered, as Hugging Face does where nobody names them."""
+    """Whether a model's outputs have only numbers for names, which is Hugging Face's default."""
     return all(re.fullmatch(r"LABEL_\d+", label) for label in labels)
 
 
 def number_of(spellings: dict[str, int], label: str) -> int | None:
-    """A label's number: as it is written, else in lower case."""
+    """Return the number of a label, given its spelling; ignoring case if no spelling matches exactly. None: unknown."""
     return spellings[label] if label in spellings else spellings.get(label.casefold())
 
 
 def texts_of_rows(task: str | None, texts: int | None) -> int | None:
-    """How many texts the rows of a program have, 1 or 2: ``texts``, or as many as those of its ``task``; None: nothing
-    says."""
+    """Return the number of texts per row of a program, 1 or 2: ``texts``, else that of its ``task``. None: unknown."""
     return texts or (len(tasks()[task].text) if task in tasks() else None)
 
 
 def check_texts(count: int, task: str | None, texts: int | None, path: Path | None) -> None:
-    """Whether rows of so many texts are what a program was made for: ``texts``, or those of its ``task``, if known.
+    """Check that a program takes rows of ``count`` texts. Its own number is ``texts``, else that of its ``task``.
 
     Raises:
-        InputError: they are not.
+        InputError: it takes another number.
     """
     wanted = texts_of_rows(task, texts) or count
     if wanted != count:
-        problem = f"{('one text', 'two texts')[count - 1]} a row, the model was made for {('one', 'two')[wanted - 1]}"
+        problem = f"{('one text', 'two texts')[count - 1]} per row, the model takes {('one', 'two')[wanted - 1]}"
         cure = "give one column, or texts without a tab" if wanted == 1 else "give two columns, or a tab between"
         raise InputError(problem, file=path, field="text", cure=cure)
 
 
 @cache
 def tasks() -> dict[str, Task]:
-    """The shipped tasks by name."""
+    """Return the shipped tasks by name."""
     plain = read_yaml(Path(__file__).with_name("tasks.yaml"))
     return {name: Task(name=name, **fields) for name, fields in plain.items()}
 
 
 def get_task(name: str) -> Task:
-    """A shipped task by its name, in any of the usual spellings (``SST-2``, ``sst2``).
+    """Return a shipped task by its name, in any of the usual spellings (``SST-2``, ``sst2``).
 
     Raises:
         InputError: there is no such task.

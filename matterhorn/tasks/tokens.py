@@ -43,7 +43,8 @@ class Tokens:
         pad: number of the padding token.
         typed: whether networks are given the types as ``token_type_ids``. Tokenizers like RoBERTa's and MPNet's do
             not mark sentences; then networks are given zeros.
-        cut: number of rows that were longer than what is read of them.
+        is_regression: whether labels are scores.
+        cut: number of rows that were truncated.
     """
 
     ids: list[list[int]]
@@ -122,7 +123,10 @@ def tokenize(
 
 
 def _sentences(pair: Encoding) -> list[int]:
-    """Which sentence each token of a pair belongs to: separators to the first; of an empty second the last one."""
+    """Return the sentence that each token of a pair belongs to, 0 or 1.
+
+    Separators before the second sentence belong to the first. If the second sentence is empty, the last token does not.
+    """
     size = len(pair.ids)
     second = pair.sequence_ids.index(1) if 1 in pair.sequence_ids else size - 1
     return [0] * second + [1] * (size - second)
@@ -165,11 +169,11 @@ def shuffled_batches(tokens: Tokens, batch_size: int, seed: int, pool: int = 50)
 
 
 def even_batches(tokens: Tokens, most: int, seed: int) -> list[tuple[list[int], int]]:
-    """One epoch of batches of few shapes in random order: rows, and the one of :data:`PADDED_LENGTHS` to which they are
-    padded.
+    """One epoch of batches of few shapes in random order, as pairs of rows and the length to which they are padded.
 
-    All batches of a length have the same number of rows, ``most`` tokens in total. Rows that do not fill a batch join
-    those of the next length. The last batch is filled with rows that are drawn again.
+    Lengths are of :data:`PADDED_LENGTHS`; no row may be longer than the last. All batches of a length have the same
+    number of rows, ``most`` tokens in total. Rows that do not fill a batch join those of the next length. The last
+    batch is filled with rows that are drawn again.
     """
     draw = random.Random(seed)
     order = list(range(len(tokens)))

@@ -114,7 +114,7 @@ def test_shipped_models_are_small_and_have_cards():
 
 def test_old_checkpoints_are_upgraded_by_one_command(tmp_path):
     code, _, err = run("upgrade", str(find("sst2")), str(tmp_path / "new"))
-    assert code == 2 and "of today" in err
+    assert code == 2 and "not one of an earlier version" in err
 
 
 BAD = {
@@ -127,7 +127,7 @@ BAD = {
     "another task": (["evaluate", "--task", "rte", "--model", "sst2"], "was trained for sst2"),
     "no rows": (["verify", "--task", "sst2", "--glue-dir", "nowhere"], "nowhere: --glue-dir: no such folder"),
     "not a network": (["convert", "nowhere", "out"], "no network here"),
-    "no classifier": (["run", "--model", "embed-mini"], "a general encoder, no classifier"),
+    "no classifier": (["run", "--model", "embed-mini"], "a general encoder, not a classifier"),
     "no recipe": (["train", "--recipe", "nothing"], "no such recipe"),
 }
 

@@ -267,7 +267,7 @@ def test_runs_leave_traces_that_merge(own, rows, tmp_path):
     assert (answer["rows"], answer["n"], answer["silent_share"]) == (trace.rows_hash, 2, trace.silent_share)
     assert "already there" in str(run("trace", "merge", first, second, "-o", whole).exception)
     twice = run("trace", "merge", whole, first, "-o", str(tmp_path / "twice.json.gz"))
-    assert "the same rows twice" in str(twice.exception) and not (tmp_path / "twice.json.gz").exists()
+    assert "two traces of the same rows" in str(twice.exception) and not (tmp_path / "twice.json.gz").exists()
 
 
 def test_layers_of_another_simulator(tmp_path):

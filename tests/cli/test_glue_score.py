@@ -139,7 +139,7 @@ def test_the_wrong_task_is_named(tmp_path):
         with pytest.raises(InputError, match=f"trained for rte, not for {task}"):
             glue("score", run, "--task", task, "--glue-dir", rows, "--output", tmp_path / "r.json")
     (run / "recipe.yaml").unlink()
-    with pytest.raises(InputError, match="2 outputs, mnli wants 3"):
+    with pytest.raises(InputError, match="2 outputs, mnli needs 3"):
         glue("score", run, "--task", "mnli", "--glue-dir", rows, "--output", tmp_path / "r.json")
     with pytest.raises(InputError, match="no network here"):
         glue("score", rows, "--task", "rte", "--glue-dir", rows, "--output", tmp_path / "r.json")

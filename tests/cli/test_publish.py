@@ -22,9 +22,9 @@ from ..networks import small_network, small_program
 from ..tiny import PHASE, lay_dev, lay_run
 
 
-def finished(folder, task="rte"):
+def finished(folder, task="rte", blocks=None):
     """A run's folder with a whole recipe and what training left beside each network."""
-    lay_run(folder, task)
+    lay_run(folder, task, blocks)
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text()) | {"reworded": 70}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     history = [{"step": 40, "divergence": 0.625}, {"step": 80, "divergence": 0.7}]
@@ -55,6 +55,18 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
     assert "70 more rows" in card and "Phase 2 (k = 2): best of 2 evaluations at step 40" in card
     assert load_recipe(output / "recipe.yaml").phases[2].dead_zone == 2
     assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_network_with_fewer_blocks_than_its_teacher_is_published_as_such(tmp_path):
+    run, rows, output = finished(tmp_path / "run", blocks=[1]), lay_dev(tmp_path / "glue", "rte"), tmp_path / "mine"
+    publish(run, output, "--glue-dir", rows)
+    result = read_result(output / "results.json")
+    assert (result.blocks, result.teacher_blocks) == ((1,), 2) and result.teacher and result.quantized
+    assert load(output).shape.layers == 1 and load_recipe(output / "recipe.yaml").network == {"blocks": [1]}
+    verified = result.spiking[0].verify
+    assert verified.n == 20 and not verified.levels_different and not verified.logits_different
+    card = (output / "README.md").read_text()
+    assert "| Blocks | 1 of the teacher's: 1 |" in card
 
 
 def test_other_rows_than_dev_rows_are_named_in_figures_and_card(tmp_path):

@@ -64,7 +64,7 @@ def test_a_task_that_is_called_like_a_shipped_one_is_ones_own_in_every_answer(fo
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("kind: regression", "own.yaml: labels: the model has 2 outputs, own wants 1"),
+        ("kind: regression", "own.yaml: labels: the model has 2 outputs, own needs 1"),
         ("name: [a]", "own.yaml: name: Input should be a valid string"),
     ],
 )
@@ -84,7 +84,7 @@ def test_rows_that_are_cut_are_counted(folder):
     (folder / "long.csv").write_text("text,label\n" + '"' + "a fine film , " * 60 + '",positive\nshort,negative\n')
     done = CliRunner().invoke(app, ["evaluate", "--data", "long.csv", "--json"], catch_exceptions=False)
     assert json.loads(done.stdout)["cut"] == 1
-    assert done.stderr == "1 of 2 rows were cut to 128 tokens; --max-length reads more\n"
+    assert done.stderr == "1 of 2 rows were truncated to 128 tokens; --max-length allows more\n"
     assert answer("evaluate", "--data", "long.csv", "--max-length", "300")["cut"] == 0
 
 
@@ -152,9 +152,9 @@ BAD = {
     "own: no texts, and the shipped sample is of another task; give a sentence": ["run", "--model", "own"],
     "--split: a file has no splits": ["evaluate", *OWN, "--split", "train"],
     "texts and rows": ["run", "a text", "--data", "texts.jsonl"],
-    "one text a row, the model was made for two": ["energy", "--model", "rte", "--data", "texts.jsonl"],
-    "two texts a row, the model was made for one": ["evaluate", *OWN, "--text", "verdict"],
-    "two texts a row, the model was made for one; give one column, or texts without a tab": ["run", "one\tand another"],
+    "one text per row, the model takes two": ["energy", "--model", "rte", "--data", "texts.jsonl"],
+    "two texts per row, the model takes one": ["evaluate", *OWN, "--text", "verdict"],
+    "two texts per row, the model takes one; give one column, or texts without a tab": ["run", "one\tand another"],
     "label: no such column": ["evaluate", "--data", "texts.jsonl"],
     "dev.xlsx: unknown kind of file; save it as one of .csv, .tsv": ["evaluate", "--data", "dev.xlsx"],
     "are 0.25, 1.25, 10.25, 11.25, 12.25, 13.25, 14.25, 15.25, 16.25, 17.25 and 20 more, the model's outputs": [

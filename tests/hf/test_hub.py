@@ -99,7 +99,7 @@ def test_commands_take_it_and_need_no_hub_the_second_time(sent, program, tmp_pat
         ("me/other", TOKEN, "0", "no model 'me/other': neither a folder nor on the hub"),
         ("me/mine", "hf_of_another", "0", "no model 'me/mine': neither a folder nor on the hub"),
         ("me/mine@v9", TOKEN, "0", "no model 'me/mine@v9': the hub has no such revision of it"),
-        ("me/mine", TOKEN, "1", "no model 'me/mine': no folder, not fetched before, and the hub does not answer"),
+        ("me/mine", TOKEN, "1", "no model 'me/mine': not a folder, not in the cache, and the hub does not answer"),
     ],
 )
 def test_what_is_not_there_is_one_line(sent, tmp_path, name, token, offline, problem):

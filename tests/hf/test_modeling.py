@@ -157,7 +157,7 @@ def test_options_are_honoured_or_refused(folder, load_model):
     model = load_model.from_pretrained(folder, id2label={0: "no", 1: "yes"}, **harmless, local_files_only=True)
     assert model.config.id2label == {0: "no", 1: "yes"} and model.config.label2id == {"no": 0, "yes": 1}
     for options, message in [
-        ({"num_labels": 5}, "num_labels: 5 labels of a program with 2"),
+        ({"num_labels": 5}, "num_labels: 5 labels for a program with 2"),
         ({"id2label": {0: "no"}}, "id2label.*give 2 different names"),
         ({"id2label": {0: "no", 1: "no"}}, "id2label.*give 2 different names"),
         ({"label2id": {"no": 0, "yes": 1}}, "label2id.*give id2label"),
@@ -176,7 +176,7 @@ def test_options_are_honoured_or_refused(folder, load_model):
 
 
 def test_a_general_encoder_is_no_classifier(program):
-    with pytest.raises(InputError, match="a general encoder, no classifier"):
+    with pytest.raises(InputError, match="a general encoder, not a classifier"):
         ProgramForSequenceClassification.of(replace(program, task="general"))
 
 

@@ -100,17 +100,17 @@ SPREAD = ("rram-wan", "programming", "spread", "coefficients")
 @pytest.mark.parametrize(
     ("place", "value", "problem"),
     [
-        (SPREAD, [True, False], "programming.spread.coefficients.0: true is no number"),
-        (SPREAD, ["1.5"], "programming.spread.coefficients.0: the text '1.5' is no number"),
+        (SPREAD, [True, False], "programming.spread.coefficients.0: true is not a number"),
+        (SPREAD, ["1.5"], "programming.spread.coefficients.0: the text '1.5' is not a number"),
         (SPREAD, [1e12], "programming.spread.coefficients: its largest value"),
         (SPREAD, [-5.0], "programming.spread.coefficients: its largest value"),
-        (("rram-wan", "drift", "exponent", "slope"), True, "drift.exponent.slope: true is no number"),
+        (("rram-wan", "drift", "exponent", "slope"), True, "drift.exponent.slope: true is not a number"),
         (("rram-wan", "drift", "exponent", "low"), 0.5, "drift.exponent: its low, 0.5, is above its high, 0.03"),
-        (("pcm", "read", "flicker", "coefficient"), True, "read.flicker.coefficient: true is no number"),
-        (("pcm", "read", "flicker", "exponent"), "0.65", "read.flicker.exponent: the text '0.65' is no number"),
+        (("pcm", "read", "flicker", "coefficient"), True, "read.flicker.coefficient: true is not a number"),
+        (("pcm", "read", "flicker", "exponent"), "0.65", "read.flicker.exponent: the text '0.65' is not a number"),
         (("rram-wan", "conductance_low", "source"), "   ", "conductance_low.source"),
         ((*SPREAD[:-1], "source"), "   ", "programming.spread.source"),
-        (("rram-wan", "conductance_high", "value"), "40", "conductance_high.value: the text '40' is no number"),
+        (("rram-wan", "conductance_high", "value"), "40", "conductance_high.value: the text '40' is not a number"),
     ],
 )
 def test_what_is_no_number_or_makes_none_is_refused(tmp_path, place, value, problem):
@@ -119,7 +119,7 @@ def test_what_is_no_number_or_makes_none_is_refused(tmp_path, place, value, prob
     with pytest.raises(InputError) as caught:
         load_device(path)
     said = str(caught.value)
-    assert "mine.yaml" in said and problem in said and "mend the value" in said and "\n" not in said
+    assert "mine.yaml" in said and problem in said and "correct the value" in said and "\n" not in said
 
 
 def test_a_swing_beyond_the_rail_is_refused(tmp_path):

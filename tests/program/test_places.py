@@ -27,7 +27,7 @@ def test_a_folder_that_is_named_like_a_model_is_reached_by_its_path(program, tmp
     for name in ("./sst2", Path("sst2"), Path("./sst2"), tmp_path / "sst2", str(tmp_path / "sst2")):
         assert load(name).hash == program.hash
     assert Predictor(Path("sst2"), "text").folder == tmp_path / "sst2"
-    with pytest.warns(UserWarning, match=r"'sst2' is the model in .*; the folder of this name is '\./sst2'"):
+    with pytest.warns(UserWarning, match=r"'sst2' is taken as the model in .*; write '\./sst2' for the folder"):
         assert find("sst2") != Path("sst2")
 
 
@@ -44,12 +44,12 @@ def test_a_path_is_never_the_name_of_a_model(tmp_path, monkeypatch):
 
 def test_what_is_no_name_and_no_hash_is_one_line():
     for name in (None, 5, b"sst2", ["sst2"]):
-        with pytest.raises(InputError, match=r"model: no model \(a .*; give a folder or one of: "):
+        with pytest.raises(InputError, match=r"model: an? \w+, not a model; give a folder or one of: "):
             load(name)
     with pytest.raises(InputError, match=r"no model 'mmm.* … .*give a folder or one of: "):
         load("m" * 5000)
     for number in (12345678, b"12345678"):
-        with pytest.raises(InputError, match=r'hash: a (int|bytes), no text; give its digits in quotes: hash="…"'):
+        with pytest.raises(InputError, match=r'hash: a (int|bytes), not a text; give its digits in quotes: hash="…"'):
             load("sst2", hash=number)
 
 

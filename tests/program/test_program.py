@@ -138,26 +138,26 @@ SCALE = "embeddings.position_scale"
     [
         (SCALE, lambda values: np.where(np.arange(len(values)) == 3, np.nan, values), "NaN or infinity"),
         (SCALE, lambda values: np.full(len(values), 1e300), "NaN or infinity"),
-        (SCALE, lambda _: None, "a NoneType, no array"),
-        (SCALE, lambda values: values.tolist(), "a list, no array"),
+        (SCALE, lambda _: None, "a NoneType, not an array"),
+        (SCALE, lambda values: values.tolist(), "a list, not an array"),
         (SCALE, lambda values: values.astype(object), "object instead of float32"),
-        ("pooler.weights", lambda values: np.full(values.shape, 300), "numbers that int8 does not hold"),
-        ("junk", lambda _: np.zeros(3), "no array of such a program"),
+        ("pooler.weights", lambda values: np.full(values.shape, 300), "values out of the range of int8"),
+        ("junk", lambda _: np.zeros(3), "not an array of such a program"),
         ("blocks.0.probabilities.scale", lambda values: -values, "-.*, not above 0"),
         ("blocks.0.input.scale", lambda values: 0 * values, "0, not above 0"),
         ("blocks.1.keys.scale", lambda values: -values, "-.*, not above 0"),
-        ("blocks.0.table", lambda values: values[:0], "no whole numbers that fall"),
-        ("blocks.0.table", lambda values: values[::-1].copy(), "no whole numbers that fall"),
-        ("blocks.0.table", lambda values: values[:1], "no whole numbers that fall"),
-        ("blocks.0.table", lambda values: 2 * values, "no whole numbers that fall"),
-        ("blocks.0.table", lambda values: np.append(values[:1] - 1, values), "no whole numbers that fall"),
+        ("blocks.0.table", lambda values: values[:0], "not integers that fall"),
+        ("blocks.0.table", lambda values: values[::-1].copy(), "not integers that fall"),
+        ("blocks.0.table", lambda values: values[:1], "not integers that fall"),
+        ("blocks.0.table", lambda values: 2 * values, "not integers that fall"),
+        ("blocks.0.table", lambda values: np.append(values[:1] - 1, values), "not integers that fall"),
         (
             "blocks.0.intermediate.thresholds",
             lambda values: np.vstack([values[:1, ::-1], values[1:]]),
             "thresholds that fall",
         ),
         ("blocks.0.values.thresholds", lambda values: values + np.int32(2**25), "not all from -16777215 to 16777216"),
-        ("blocks.0.query.weights", lambda values: np.vstack([0 * values[:1], values[1:]]), "zeros, which one bit"),
+        ("blocks.0.query.weights", lambda values: np.vstack([0 * values[:1], values[1:]]), "zeros, which 1-bit"),
         ("blocks.0.query.weights", lambda values: 2 * values, "not all from -1 to 1"),
         ("blocks.0.query.offset", lambda values: values + np.int32(2**24), "potentials up to .*, over 16777215"),
         ("blocks.1.ffn2.offset", lambda values: np.full_like(values, -(2**31)), "potentials up to .*, over 16777215"),
@@ -193,6 +193,33 @@ def test_potentials_beyond_float32_are_refused(program):
     config = dataclasses.replace(program.config, activation_bits=6)
     with pytest.raises(InputError):
         Program.from_arrays(config, program.arrays() | {"blocks.0.query.weights": wide}, labels=program.labels)
+
+
+def test_attention_over_more_keys_than_an_integer_can_add_up_is_refused(program):
+    config = dataclasses.replace(program.config, max_position_embeddings=150_000)
+    tables = {f"embeddings.{name}": program.arrays()[f"embeddings.{name}"] for name in ("position", "position_scale")}
+    longer = {name: np.resize(table, (150_000, *table.shape[1:])) for name, table in tables.items()}
+    eighths = {"blocks.0.probabilities.silent_value": 8 * program.arrays()["blocks.0.probabilities.silent"] + 1}
+    arrays = program.arrays() | longer | eighths
+    assert Program.from_arrays(config, arrays, labels=program.labels)  # probabilities sum to 1, so few levels are high
+    arrays["blocks.0.probabilities.scale"] = np.float32(1e-9)
+    problem = r"^blocks\.0\.pv: potentials up to 19350000, over 16777215; use fewer .* or fewer positions"
+    with pytest.raises(InputError, match=problem):
+        Program.from_arrays(config, arrays, labels=program.labels)
+
+
+def test_attention_of_heads_that_are_too_wide_is_refused():
+    small = small_program(activation_bits=6, kv_bits=6)
+    config = dataclasses.replace(small.config, hidden_size=66 * 32, num_attention_heads=1)
+    arrays = dict(small.arrays())
+    for name, values in arrays.items():
+        for axis in (axis for axis, size in enumerate(values.shape) if size == 32):
+            arrays[name] = np.repeat(arrays[name], 66, axis)
+        if name.endswith(".thresholds"):
+            arrays[name] = np.arange(arrays[name].size, dtype=np.int32).reshape(arrays[name].shape)
+    arrays["blocks.0.queries.silent_value"] = 8 * arrays["blocks.0.queries.silent"] + 1
+    with pytest.raises(InputError, match=r"^blocks\.0\.qk: potentials up to 17301504, over .* or kv bits"):
+        Program.from_arrays(config, arrays, labels=small.labels)
 
 
 @pytest.mark.parametrize(
@@ -233,10 +260,10 @@ def test_texts_become_padded_arrays(program):
         ([" "], "empty text"),
         (["ok", ("a", "")], "text 2"),
         ("a " * 99, "too long"),
-        ([1], "text 1: no text"),
-        ([("a", "b", "c")], "text 1: no text"),
-        ([("a",)], "text 1: no text"),
-        ([("a", 2)], "text 1: no text"),
+        ([1], "text 1: not a text"),
+        ([("a", "b", "c")], "text 1: not a text"),
+        ([("a",)], "text 1: not a text"),
+        ([("a", 2)], "text 1: not a text"),
     ):
         with pytest.raises(InputError, match=message):
             program.encode(texts)
@@ -257,8 +284,8 @@ def test_a_batch_alone_and_one_of_lists_are_batches_and_labels_are_left_out():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("a text", "batches: no batches"),
-        (3, "batches: no batches"),
+        ("a text", "batches: not batches"),
+        (3, "batches: not batches"),
         (["a text"], "batch 1: a str; give mappings with input_ids"),
         ({"text": ["a"]}, "batch 1: no input_ids"),
         ([{"input_ids": [[2, 3]]}, {"labels": [1]}], "batch 2: no input_ids"),

@@ -31,13 +31,13 @@ def test_what_lies_below_a_folder_here_is_not_asked_for(tmp_path, monkeypatch):
 
 
 def test_offline_is_one_line():
-    with pytest.raises(InputError, match="no model 'nobody/nothing': no folder, not fetched before"):
+    with pytest.raises(InputError, match="no model 'nobody/nothing': not a folder, not in the cache"):
         load("nobody/nothing")
 
 
 @pytest.mark.parametrize("name", ["me/my--model", "me/my..model", "me/model.git", "me/y.", f"me/{'y' * 97}"])
 def test_a_name_that_no_hub_allows_is_one_line(name):
-    with pytest.raises(InputError, match="no folder, and no name that the hub allows; check the spelling"):
+    with pytest.raises(InputError, match="neither a folder nor a name that the hub allows; check the spelling"):
         load(name)
 
 

@@ -93,7 +93,7 @@ def test_a_program_knows_how_many_texts_a_row_has(program, tmp_path):
         own.save(tmp_path / name)
         said = json.loads((tmp_path / name / "config.json").read_text())
         assert load(tmp_path / name).texts == own.texts and [one for one in said if one == "texts"] == key
-    with pytest.raises(InputError, match="texts: 3 texts a row; give 1, or 2 for pairs"):
+    with pytest.raises(InputError, match="texts: 3 texts per row; give 1, or 2 for pairs"):
         Program.from_arrays(program.config, program.arrays(), labels=program.labels, texts=3)
 
 

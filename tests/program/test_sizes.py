@@ -52,7 +52,9 @@ def test_a_few_bytes_that_claim_to_be_large_are_not_unpacked(tmp_path, monkeypat
     files = {**found.files, path.name: sha256(path)}
     (tmp_path / "manifest.json").write_text(Manifest(found.kind, files, found.about).text())
     monkeypatch.setattr("matterhorn.program.files.from_disk", lambda *_: pytest.fail("unpacked"))
-    with pytest.raises(InputError, match=rf"model\.safetensors: {name}: (no array of such a program|.* instead of)"):
+    with pytest.raises(
+        InputError, match=rf"model\.safetensors: {name}: (not an array of such a program|.* instead of)"
+    ):
         load(tmp_path)
 
 

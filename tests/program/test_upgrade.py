@@ -92,7 +92,7 @@ def test_what_is_none_of_ours_is_refused(tmp_path):
     with pytest.raises(InputError, match="no network here"):
         upgrade(tmp_path, tmp_path / "new")
     small_program().save(tmp_path / "today")
-    with pytest.raises(InputError, match="of today"):
+    with pytest.raises(InputError, match="not one of an earlier version"):
         upgrade(tmp_path / "today", tmp_path / "new")
     with pytest.raises(InputError, match="already there"):
         upgrade(tmp_path / "today", tmp_path / "today")
@@ -101,7 +101,7 @@ def test_what_is_none_of_ours_is_refused(tmp_path):
 SPOILED = [
     ("README.md", b"caf\xe9", "README.md: not UTF-8"),
     ("results.json", b"[" * 100_000, "results.json: nested too deeply"),
-    ("results.json", b'{"a": NaN}', "NaN is no finite number"),
+    ("results.json", b'{"a": NaN}', "NaN is not a finite number"),
     ("results.json", b"[]", "results.json: not a mapping"),
 ]
 

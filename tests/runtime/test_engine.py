@@ -89,7 +89,7 @@ BAD = {
         "no tokens",
     ),
     "no column": ({"input_ids": np.zeros((6, 0), int), "attention_mask": None, "token_type_ids": None}, "no tokens"),
-    "a tensor with a gradient": ({"input_ids": torch.ones(6, 11, requires_grad=True)}, "input_ids: no array"),
+    "a tensor with a gradient": ({"input_ids": torch.ones(6, 11, requires_grad=True)}, "input_ids: not an array"),
     "one row": ({"input_ids": np.ones(11, int)}, "shapes"),
     "too long": ({"input_ids": np.ones((1, 65), int), "attention_mask": None, "token_type_ids": None}, "65 tokens"),
     "no such token": ({"input_ids": np.full((6, 11), 200)}, "table of 200"),
@@ -98,7 +98,7 @@ BAD = {
     "fractions": ({"input_ids": np.full((6, 11), 1.5)}, "input_ids: float64 instead of integers"),
     "beyond 64 bits": ({"input_ids": [[2**70] * 11] * 6}, "input_ids: object instead of integers"),
     "beyond 63 bits": ({"input_ids": np.full((6, 11), 2**64 - 1, np.uint64)}, "table of 200"),
-    "rows of different lengths": ({"input_ids": [[1, 2], [1]]}, "input_ids: no array"),
+    "rows of different lengths": ({"input_ids": [[1, 2], [1]]}, "input_ids: not an array"),
     "a mask that is no number": ({"attention_mask": np.full((6, 11), np.nan)}, "attention_mask: float64 instead"),
     "types that are no number": ({"token_type_ids": np.full((6, 11), np.nan)}, "token_type_ids: float64 instead"),
     "no such type": ({"token_type_ids": np.full((6, 11), 2)}, "table of 2"),
@@ -268,11 +268,11 @@ def test_only_what_has_levels_is_compared_with(program):
 
 def test_what_is_no_text_is_refused_with_its_number(program):
     for texts, message in (
-        (None, "texts: no texts"),
-        ({"a": 1}, r"texts: no texts \(a dict\)"),
-        (np.array("a"), "texts: no texts"),
-        ([3], "text 1: no text"),
-        (["a", ("a", "b", "c")], "text 2: no text"),
+        (None, "texts: not texts"),
+        ({"a": 1}, r"texts: a dict, not texts"),
+        (np.array("a"), "texts: not texts"),
+        ([3], "text 1: not a text"),
+        (["a", ("a", "b", "c")], "text 2: not a text"),
     ):
         for trace in (False, True):
             with pytest.raises(InputError, match=message):
@@ -294,7 +294,7 @@ def test_a_text_is_named_by_its_number_whatever_runs_together(program):
 
 
 def test_a_general_encoder_classifies_nothing(program):
-    with pytest.raises(InputError, match="task: a general encoder, no classifier; take its embeddings"):
+    with pytest.raises(InputError, match="task: a general encoder, not a classifier; take its embeddings"):
         Engine(replace(program, task="general")).classify("a")
 
 

@@ -212,7 +212,7 @@ def test_other_formats_and_other_programs_are_refused(ran, tmp_path):
     trace.save(path)
     plain = json.loads(gzip.decompress(path.read_bytes()))
     for change, message in (
-        ({"format": 3}, "format 3, not 4; record the trace anew"),
+        ({"format": 3}, "format 3, not 4; record the trace again"),
         ({"connections": [{}]}, r"connections\.0\.block: Field required"),
     ):
         path.write_bytes(gzip.compress(json.dumps(plain | change).encode()))
@@ -266,7 +266,7 @@ def test_traces_of_several_files_become_one_but_no_rows_come_twice(tmp_path):
     both = merged([Trace.load(files[2]), again])
     assert (both.rows, both.events, both.lengths) == (whole.rows, whole.events, whole.lengths)
     for twice in ([files[0], files[0]], [tmp_path / "pair.json.gz", files[1]]):
-        with pytest.raises(InputError, match="the same rows twice"):
+        with pytest.raises(InputError, match="two traces of the same rows"):
             merged([Trace.load(path) for path in twice])
     with pytest.raises(InputError, match="different programs"):
         merged([whole, dataclasses.replace(again, program="another")])

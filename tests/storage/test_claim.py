@@ -112,6 +112,6 @@ def test_what_lies_in_the_place_of_a_lock_stays(tmp_path):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         lay(folder / name)
-        with pytest.raises(InputError, match="not a lock; move it away"), claim(folder, ABOUT, ()):
+        with pytest.raises(InputError, match="not a lock file; move it away"), claim(folder, ABOUT, ()):
             pass
         assert os.path.lexists(folder / name)

@@ -37,7 +37,7 @@ def content(folder: Path) -> dict[str, str]:
 def test_a_place_that_takes_no_files_is_refused_in_one_line():
     for write in (put_file, lambda path, _: lay(path, NEW)):
         for path in (Path("/proc/mine"), Path("/proc/mine/own")):
-            with pytest.raises(InputError, match=r"^/proc/mine.*output: cannot be made"):
+            with pytest.raises(InputError, match=r"^/proc/mine.*output: cannot be created"):
                 write(path, "mine")
 
 
@@ -220,7 +220,7 @@ def test_places_are_checked_before_any_work(tmp_path, monkeypatch):
     for place in (tmp_path / "in" / "rows.csv" / "x", tmp_path / "in" / "rows.csv" / "x" / "y"):
         with pytest.raises(InputError, match=r"no folder|cannot be written to"):
             check_folder(place, "maps")
-    with pytest.raises(InputError, match="is read too"):
+    with pytest.raises(InputError, match="is an input, too"):
         check_file(tmp_path / "in" / "rows.csv", "--output", tmp_path / "in" / "." / "rows.csv")
     with pytest.raises(InputError, match=r"let it end in \.json"):
         check_file(tmp_path / "rows.csv", "--output", ends=(".json",))
@@ -299,7 +299,7 @@ def test_nothing_is_touched_where_what_is_ready_was_spoiled(tmp_path):
     for name, text in spoiled.items():
         kept = (ready / name).read_bytes() if (ready / name).exists() else None
         (ready / name).write_bytes(text)
-        with pytest.raises(InputError, match=f"{name} is not as its manifest.json says"):
+        with pytest.raises(InputError, match=f"the checksum of {name} differs from its manifest.json"):
             settle(tmp_path / "maps")
         (ready / name).unlink() if kept is None else (ready / name).write_bytes(kept)
     (ready / "manifest.json").unlink()

@@ -42,7 +42,7 @@ def plant(folder: Path, name: str, text: str = "theirs") -> None:
 def test_a_manifest_lists_files_of_its_own_folder_only(tmp_path, name):
     lay(tmp_path / "maps", OLD)
     plant(tmp_path / "maps", name)
-    with pytest.raises(InputError, match=r"manifest\.json: files: .* is no file of the folder"):
+    with pytest.raises(InputError, match=r"manifest\.json: files: .* is not a file of the folder"):
         read_manifest(tmp_path / "maps")
 
 

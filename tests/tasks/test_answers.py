@@ -96,7 +96,7 @@ def test_rows_that_are_cut_are_counted(folder, rows, tmp_path):
     assert write_answers(Predictor(folder, "first", max_length=8), rows, tmp_path / "a.csv") == (30, long)
     command = ["predict", folder, "--data", rows, "--text", "first", "--max-length", 8, "--json", "-o"]
     done = CliRunner().invoke(app, [str(one) for one in (*command, tmp_path / "b.csv")])
-    assert json.loads(done.stdout)["cut"] == long and f"{long} of 30 rows were cut" in done.stderr
+    assert json.loads(done.stdout)["cut"] == long and f"{long} of 30 rows were truncated" in done.stderr
 
 
 class Stopped(Exception):

@@ -162,7 +162,7 @@ def test_scores_are_a_regression(tmp_path):
         assert (task.kind, task.labels, task.metrics) == ("regression", ["score"], ["pearson", "spearman"])
         assert read_rows(source, task).labels == [0, 0.25, 0.5, 0.75]
     assert describe([{"text": "a", "label": 3}], labels=["LABEL_0"]).is_regression  # one output: whole numbers as well
-    with pytest.raises(InputError, match="one score a row, the model has 2 outputs"):
+    with pytest.raises(InputError, match="one score per row, the model has 2 outputs"):
         describe(rows, labels=["a", "b"])
 
 
@@ -214,7 +214,7 @@ FAULTS = {
     "nothing": ("", "empty; give a header, and at least one row"),
     "semicolons": ("review;verdict\na;x\n", r"no such column; put commas \(.csv\) or tabs .* not ';'"),
     "tabs": ("review\tverdict\na\tx\n", r"no such column; put commas .* not '\\t'"),
-    "twice": ("review,review,verdict\na,b,x\n", "column 'review': twice"),
+    "twice": ("review,review,verdict\na,b,x\n", "column 'review': a duplicate column"),
     "one label": ("review,verdict\na,x\nb,x\n", "only one label: x"),
     "after two lines": ('review,verdict\n"a\nb",x\nc,\n', "row 4, column verdict"),
 }
@@ -257,7 +257,7 @@ OTHERS = {
     "cut.jsonl": ('{"review": "a", "verdict": "x"}\n{"review": ', "row 2: not JSON"),
     "gap.jsonl": ('{"review": "a", "verdict": "x"}\n\n{"review": "b"}', "row 3: no 'verdict'"),
     "list.jsonl": ('{"review": "a", "verdict": "x"}\n["b"]', "row 2: a list"),
-    "map.json": ('{"review": "a"}', "no list"),
+    "map.json": ('{"review": "a"}', "not a list"),
     "cut.json": ('[{"review": "a"', "not JSON"),
     "cut.parquet": ("PAR1", "cannot be read"),
 }
@@ -299,7 +299,7 @@ def test_glues_labels_follow_a_models():
     task = get_task("mrpc").for_labels(["equivalent", "not_equivalent"])
     assert task.classes == ["1", "0"] and task.positive == "equivalent"
     assert get_task("rte").for_labels(["LABEL_0", "LABEL_1"]) is get_task("rte")
-    for labels, problem in ((["a", "b"], "the model's outputs are a, b"), (["a"] * 3, "3 outputs, rte wants 2")):
+    for labels, problem in ((["a", "b"], "the model's outputs are a, b"), (["a"] * 3, "3 outputs, rte needs 2")):
         with pytest.raises(InputError, match=problem):
             get_task("rte").for_labels(labels)
 

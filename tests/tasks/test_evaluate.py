@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_an_evaluation_has_metrics_and_both_shares():
 
 
 def test_rows_of_another_number_of_texts_are_refused():
-    with pytest.raises(InputError, match="two texts a row, the model was made for one"):
+    with pytest.raises(InputError, match="two texts per row, the model takes one"):
         evaluate(replace(PROGRAM, texts=1), some_rows(), TASK)
     assert evaluate(replace(PROGRAM, texts=2), some_rows(), TASK).n == 70
 
@@ -80,13 +81,13 @@ def test_more_shards_than_batches_are_no_error():
 
 def test_a_program_of_another_task_is_refused():
     other = PROGRAM.from_arrays(PROGRAM.config, PROGRAM.arrays(), labels=PROGRAM.labels, task="wnli")
-    for program, task, problem in ((PROGRAM, "mnli", "2 outputs, mnli wants 3"), (other, "rte", "trained for wnli")):
+    for program, task, problem in ((PROGRAM, "mnli", "2 outputs, mnli needs 3"), (other, "rte", "trained for wnli")):
         with pytest.raises(InputError, match=problem):
             evaluate(program, some_rows(), get_task(task))
 
 
 def test_a_general_encoder_is_not_evaluated():
-    with pytest.raises(InputError, match="a general encoder, no classifier"):
+    with pytest.raises(InputError, match="a general encoder, not a classifier"):
         evaluate(replace(PROGRAM, task="general"), some_rows(), TASK)
 
 
@@ -124,3 +125,18 @@ def test_mismatched_rows_stand_beside_the_matched():
     scores = spiking_scores(program, splits, lambda own: evaluate(program, own, task), "events")
     assert scores.metrics.keys() == {"accuracy", "accuracy_mismatched"}
     assert scores.metrics["accuracy_mismatched"] in (0, 1)
+
+
+def test_the_commit_is_that_of_our_sources_and_never_of_a_repository_around_them(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], cwd=tmp_path, check=True)
+
+    source = tmp_path / "score.py"
+    source.write_text("")
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "of somebody else")
+    monkeypatch.setattr("matterhorn.tasks.score.__file__", str(source))
+    assert result_of(TASK, "mine", 70, [], recipe={}).commit is None
+    git("add", "score.py")
+    git("commit", "-q", "-m", "of ours")
+    assert len(result_of(TASK, "mine", 70, [], recipe={}).commit) == 12

@@ -74,7 +74,7 @@ def test_a_model_that_answers_another_kind_of_question_is_refused():
     program = small_program()
     with pytest.raises(InputError, match="answers single_label_classification, rows is multi_label_classification"):
         task_for(program, describe(rows, labels=program.labels))
-    with pytest.raises(InputError, match="1 outputs, rte wants 2"):
+    with pytest.raises(InputError, match="1 outputs, rte needs 2"):
         task_for(small_program(labels=1), get_task("rte"))
 
 

@@ -47,7 +47,7 @@ def test_answers_are_those_of_the_engine(folder):
 
 
 def test_a_general_encoder_is_refused_before_any_work():
-    with pytest.raises(InputError, match="embed-mini: task: a general encoder, no classifier"):
+    with pytest.raises(InputError, match="embed-mini: task: a general encoder, not a classifier"):
         Predictor("embed-mini", "review")
 
 
@@ -137,7 +137,7 @@ def test_bad_input_is_named(folder, tmp_path):
     small_program(seed=1).save(tmp_path / "program")
     late = Predictor(tmp_path / "program", "review")
     small_program(seed=2).save(tmp_path / "program")
-    with pytest.raises(InputError, match="another program than at the start"):
+    with pytest.raises(InputError, match="the program was replaced meanwhile"):
         late({"review": TEXTS})
 
 
@@ -162,8 +162,8 @@ def test_rows_of_another_number_of_texts_are_refused_at_once(tmp_path):
     replace(small_program(), texts=2).save(tmp_path / "pairs")
     replace(small_program(), texts=1).save(tmp_path / "single")
     for model, columns, says in (
-        ("pairs", ["first"], "pairs: text: one text a row, the model was made for two; give two columns"),
-        ("single", ["first", "second"], "single: text: two texts a row, the model was made for one; give one column"),
+        ("pairs", ["first"], "pairs: text: one text per row, the model takes two; give two columns"),
+        ("single", ["first", "second"], "single: text: two texts per row, the model takes one; give one column"),
     ):
         with pytest.raises(InputError, match=says):
             Predictor(tmp_path / model, columns)

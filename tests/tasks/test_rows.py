@@ -55,7 +55,7 @@ FAULTS = {
     "columns": ("text\tlabel\nfine\t1\n", "sentence"),
     "label": ("sentence\tlabel\nfine\t1\nbad\t2\n", "row 3.*label '2'"),
     "text": ("sentence\tlabel\nfine\t1\n \t0\n", "row 3.*empty"),
-    "equal columns": ("\t".join(["c"] * 200_000) + "\n", "twice in the header"),
+    "equal columns": ("\t".join(["c"] * 200_000) + "\n", "a duplicate column"),
     "short row": ("sentence\tlabel\nfine\t1\nbad\n", "row 3.*1 of 2 columns"),
     "no rows": ("sentence\tlabel\n", "no rows"),
 }

@@ -137,7 +137,7 @@ def test_what_is_not_the_file_that_is_known_is_refused(tmp_path, monkeypatch):
         prepare("mine", source.model_copy(update={"url": "file:///nowhere/{file}"}), tmp_path / "x", tmp_path / "text")
     (tmp_path / "published" / "t.tsv").write_text("left\tright\nother\trows\n")
     for files in ("published", "fetched"):
-        with pytest.raises(InputError, match=r"t\.tsv: not the file that is known by its SHA-256"):
+        with pytest.raises(InputError, match=r"t\.tsv: its SHA-256 is not the known one"):
             prepare("mine", source, tmp_path / files, tmp_path / "text")
     assert not (tmp_path / "text").exists() and not (tmp_path / "fetched" / "t.tsv").exists()
 

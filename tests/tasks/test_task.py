@@ -36,9 +36,9 @@ def test_a_task_of_ones_own_is_a_small_yaml(tmp_path):
 
 
 YAMLS = {
-    "metrics: [bleu]\nlabels: [a, b]\ntext: t\nlabel: l": "metrics: 'bleu' is none of accuracy",
+    "metrics: [bleu]\nlabels: [a, b]\ntext: t\nlabel: l": "metrics: 'bleu' is not one of accuracy",
     "text: t\nlabel: l": "labels: missing; list them, or give files",
-    "text: t\nlabel: l\nlabels: [a, a]": "there twice",
+    "text: t\nlabel: l\nlabels: [a, a]": "a duplicate in",
     "text: t\nlabel: l\nlabels: [a, b]\ncolor: red": "color: unknown key",
     "text: t\nlabel: l\nlabels: [a, b, c]\nmetrics: [f1]": "take macro_f1",
     "- text": "not a mapping",
