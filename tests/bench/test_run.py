@@ -145,7 +145,7 @@ def test_batches_that_are_longer_than_a_programs_positions_are_left_out_and_name
 
 
 def test_no_such_part():
-    with pytest.raises(InputError, match="only: no part 'walk'; choose of network, base"):
+    with pytest.raises(InputError, match="only: no part 'walk'; choose from network, base"):
         invoke("--only", "walk")
 
 

@@ -80,9 +80,9 @@ def test_the_relative_bias_is_trained_and_its_rounding_is_seen():
         assert bool(grad[:, 120:137].any()) and not bool(grad[:, :100].any()), "no text was so long"
     block = network.layers()[0]
     scores, exist = torch.zeros(1, 4, 5, 5), torch.ones(1, 1, 1, 5, dtype=torch.bool)
-    before = block.shares(scores, exist)
+    before = block.attention_probabilities(scores, exist)
     block.relative_bias.data.copy_(block.bias_steps * block.score_scale)
-    assert torch.allclose(block.shares(scores, exist), before), "trained as it is evaluated"
+    assert torch.allclose(block.attention_probabilities(scores, exist), before), "trained as it is evaluated"
 
 
 def test_a_bias_out_of_reach_is_refused():

@@ -218,7 +218,7 @@ def test_places_are_checked_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not a folder"):
         check_folder(tmp_path / "in" / "rows.csv", "maps")
     for place in (tmp_path / "in" / "rows.csv" / "x", tmp_path / "in" / "rows.csv" / "x" / "y"):
-        with pytest.raises(InputError, match=r"no folder|cannot be written to"):
+        with pytest.raises(InputError, match=r"not a folder|cannot be written to"):
             check_folder(place, "maps")
     with pytest.raises(InputError, match="is an input, too"):
         check_file(tmp_path / "in" / "rows.csv", "--output", tmp_path / "in" / "." / "rows.csv")

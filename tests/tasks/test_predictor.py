@@ -167,7 +167,7 @@ def test_rows_of_another_number_of_texts_are_refused_at_once(tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             Predictor(tmp_path / model, columns)
-    with pytest.raises(InputError, match="made for two"):
+    with pytest.raises(InputError, match="mnli: text: one text per row, the model takes two"):
         Predictor("mnli", "text")  # whose task says so
     assert len(Predictor(tmp_path / "pairs", ["first", "second"])(PAIRS)["prediction"]) == 30
 
