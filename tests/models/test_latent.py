@@ -98,7 +98,7 @@ PHASE = Distilling(dead_zone=3, steps=24, tokens=512, learning_rate=1e-3, logit_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begun", ["general-mini", "new"])
-def test_going_on_from_five_bits_is_as_going_on_from_all_of_them(begun, tmp_path):
+def test_going_on_from_five_bits_is_no_worse_than_from_all_of_them(begun, tmp_path):
     """MiniLM, one-bit weights at k = 3: `general-mini`, or a network that has learned nothing yet, goes on to learn the
     backbone's hidden states from its latent weights, from these in 5 bits, and from a program alone, whose sizes are
     drawn. ``pytest -s`` prints the error on rows held out after the same steps on the same rows (docs/training.md)."""
@@ -133,6 +133,6 @@ def test_going_on_from_five_bits_is_as_going_on_from_all_of_them(begun, tmp_path
             print(f"seed {seed}, {name}: {last}", flush=True)
     means = {name: fmean(values) for name, values in ends.items()}
     print(means, {name: stdev(values) for name, values in ends.items()})
-    assert means["5 bits"] == pytest.approx(means["float"], rel=0.02)
+    assert means["5 bits"] < 1.02 * means["float"]  # (far less where weights oscillate around zero)
     if begun == "general-mini":  # one that has learned has sizes to keep
         assert abs(means["5 bits"] - means["float"]) < abs(means["program"] - means["float"])
