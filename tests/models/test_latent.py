@@ -133,6 +133,8 @@ def test_going_on_from_five_bits_is_no_worse_than_from_all_of_them(begun, tmp_pa
             print(f"seed {seed}, {name}: {last}", flush=True)
     means = {name: fmean(values) for name, values in ends.items()}
     print(means, {name: stdev(values) for name, values in ends.items()})
-    assert means["5 bits"] < 1.02 * means["float"]  # (far less where weights oscillate around zero)
-    if begun == "general-mini":  # one that has learned has sizes to keep
+    assert means["5 bits"] < 1.02 * means["float"]
+    if begun == "new":  # the trained encoder has weights at zero, which five bits move away from it
+        assert means["5 bits"] == pytest.approx(means["float"], rel=0.02)
+    else:  # and it has sizes to keep
         assert abs(means["5 bits"] - means["float"]) < abs(means["program"] - means["float"])
