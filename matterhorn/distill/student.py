@@ -19,7 +19,7 @@ from ..models.latent import load_latents
 from ..models.matching import match
 from ..models.placement import place_densities
 from ..models.quantized import read_network
-from ..models.restore import spread
+from ..models.restore import lift, spread
 from ..models.rounding import Moments, least_squares
 from ..models.watching import watching
 from ..program import Config, Program
@@ -78,7 +78,7 @@ def start_student(
         equalize(student, teacher, largest)
         set_scales(student, largest)
         return student, give_dead_zone(student, phase, learn, seed, trained=None)
-    before = _restored(source, teacher, latents)
+    before = lift(_restored(source, teacher, latents))
     take_over(student, before, head=head)
     planned = give_dead_zone(student, phase, learn, seed, trained=before.config.formats)
     if isinstance(source, GeneralEncoder) and source.compares:

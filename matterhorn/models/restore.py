@@ -23,6 +23,13 @@ from .quantized import QuantizedForSequenceClassification, read_network
 LEAST_SIZE = 0.02
 """Lower bound of the latent weights that :func:`spread` draws, above the effect of rounding on a row's mean."""
 
+LEAST_SHARE = 1 / 16
+"""Lower bound of one-bit latent weights before further training, relative to the scale of their row.
+
+With it, a task-free encoder that goes on starts without a loss. With four times as much, too few weights flip for a task
+to be learned in minutes (docs/trials.md).
+"""
+
 
 @torch.no_grad()
 def restore(program: Program) -> QuantizedForSequenceClassification:
@@ -71,6 +78,23 @@ def spread(network: QuantizedForSequenceClassification) -> QuantizedForSequenceC
             signs, scale = linear.integers()
             sizes = torch.randn_like(signs).abs().clamp(min=LEAST_SIZE)
             linear.weight.copy_(one_bit_latents(sizes, signs > 0, scale))
+    return network
+
+
+@torch.no_grad()
+def lift(network: QuantizedForSequenceClassification) -> QuantizedForSequenceClassification:
+    """Raise the magnitudes of one-bit latent weights to at least :data:`LEAST_SHARE` of their row's scale.
+
+    Weights are still quantized to the same integers and scales. As the learning rate falls, a weight whose gradient
+    changes sign whenever it flips comes to rest at zero (cf. Nagel et al., arXiv 2203.11086). If training then goes on
+    at a higher rate, all of these flip at once, and again and again, and most of what was learned last is lost.
+    """
+    for linear in network.connections().values():
+        if linear.kind == "int1":
+            signs, scale = linear.integers()
+            mean = linear.weight.mean(1, keepdim=True)
+            sizes = (linear.weight - mean).abs().maximum(LEAST_SHARE * scale[:, None])
+            linear.weight.copy_(mean + one_bit_latents(sizes, signs > 0, scale))
     return network
 
 

@@ -28,7 +28,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import convert, quantize
 from matterhorn.models.general import general_encoders, take_general
 from matterhorn.models.latent import BITS, LATENTS_FILE, load_latents, pack_latents
-from matterhorn.models.restore import restore_trainable, spread
+from matterhorn.models.restore import LEAST_SHARE, restore_trainable, spread
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert, small_network
@@ -77,8 +77,11 @@ def test_a_recipe_may_start_from_a_program_and_its_latents(tmp_path):
     student, _ = start_student(phase, start.network, ROWS, small_bert(), {}, 1, latents=start.latents)
     for site, linear in network.connections().items():
         assert torch.equal(linear.integers()[0], student.connections()[site].integers()[0])
-        error = (linear.weight - student.connections()[site].weight).norm() / linear.weight.norm()
+        own = student.connections()[site].weight.detach()
+        error = (linear.weight - own).norm() / linear.weight.norm()
         assert float(error.detach()) < 0.16
+        least = (own - own.mean(1, keepdim=True)).abs().min(1).values / linear.integers()[1]
+        assert float(least.detach().min()) > 0.8 * LEAST_SHARE, "training does not start with weights at a flip"
 
 
 def test_latents_of_others_are_refused(tmp_path):

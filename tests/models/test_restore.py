@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from matterhorn.models import convert, quantize, restore, restore_trainable
-from matterhorn.models.restore import spread
+from matterhorn.models.restore import LEAST_SHARE, lift, spread
 from matterhorn.program.config import WEIGHTS
 
 from ..networks import small_arrays, small_batch, small_bert, small_network, small_program
@@ -88,3 +88,25 @@ def test_neurons_that_were_pruned_stay_so():
     for site, linear in network.connections().items():
         assert linear.weight.isfinite().all()
         assert np.array_equal(linear.integers()[0].detach().numpy(), program.connections()[site].weights)
+
+
+def test_lifted_weights_are_quantized_to_the_same_and_none_is_at_a_flip():
+    torch.manual_seed(0)
+    network = spread(restore_trainable(small_program(k=2)))
+    before = {site: [one.clone() for one in linear.integers()] for site, linear in network.connections().items()}
+    sizes = {site: linear.weight.detach().clone() for site, linear in network.connections().items()}
+    for site, linear in lift(network).connections().items():
+        integers, scale = linear.integers()
+        assert torch.equal(integers, before[site][0]), site
+        assert torch.allclose(scale, before[site][1], rtol=1e-5), site
+        least = (linear.weight - linear.weight.mean(1, keepdim=True)).abs().min(1).values / scale
+        assert float(least.detach().min()) > 0.8 * LEAST_SHARE, "each side is scaled to its half of the row's total"
+        large = sizes[site].abs() > scale[:, None]
+        assert torch.allclose(linear.weight[large], sizes[site][large], rtol=0.2), "the others hardly move"
+
+
+def test_only_one_bit_weights_are_lifted():
+    network = restore_trainable(small_program(weights="int4"))
+    before = {site: linear.weight.clone() for site, linear in network.connections().items()}
+    lift(network)
+    assert all(torch.equal(linear.weight, before[site]) for site, linear in network.connections().items())
