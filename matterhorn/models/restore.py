@@ -26,8 +26,8 @@ LEAST_SIZE = 0.02
 LEAST_SHARE = 1 / 16
 """Lower bound of one-bit latent weights before further training, relative to the scale of their row.
 
-With it, a task-free encoder that goes on starts without a loss. With four times as much, too few weights flip for a task
-to be learned in minutes (docs/trials.md).
+With it, a task-free encoder that goes on starts without a loss. With four times as much, too few weights flip to learn
+a task in minutes (docs/trials.md).
 """
 
 
