@@ -20,7 +20,7 @@ from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches, tokenize
-from .course import comparing, find_general
+from .course import FORMATS, comparing
 from .settings import Settings
 from .source import Classifier, load_classifier
 
@@ -29,9 +29,6 @@ SHARES = ("silent_share", "quiet_share")
 
 TRAINED = ("dead_zone", *SHARES, "minutes")
 """Settings that only matter in training."""
-
-FORMATS = ("weights", "kv_bits")
-"""Number formats that are chosen if neither is given."""
 
 DEFAULT_KV_BITS = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
 """Default bits of keys and values for each width of the weights."""
@@ -158,11 +155,8 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
     """
     if not trained or settings.minutes == 0:
         return {"weights": "int4", "kv_bits": DEFAULT_KV_BITS["int4"]}
-    if encoder := comparing(teacher, task, find_general(teacher, settings)):
-        own = {name: encoder.options[name] for name in FORMATS}
-        if find_general(teacher, settings.model_copy(update=own)):
-            return own
-    return {}
+    encoder = comparing(teacher, task, settings)
+    return {name: encoder.options[name] for name in FORMATS} if encoder else {}
 
 
 def name_of(label: str | Sequence[str]) -> str:
