@@ -20,6 +20,7 @@ from ..tasks.task import get_task
 from .recipe import Recipe
 from .start import Start
 from .teacher import UNKNOWN, locate
+from .texts import judging_tasks
 
 
 def processes() -> PartialState:
@@ -34,13 +35,17 @@ def processes() -> PartialState:
 def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
     """Return the recipe, with hashes of its rows and of the networks that it starts from.
 
+    Dev rows are among them if they decide which rows are left out (:func:`~.texts.judging_tasks`).
+
     Raises:
         InputError: rows or the backbone are missing.
     """
     tasks = dict.fromkeys([*([recipe.task] if recipe.task else []), *recipe.texts])
+    judging = {name: load_examples(get_task(name), "dev", glue_dir).texts for name in judging_tasks(recipe)}
     return {
         "recipe": recipe.model_dump(mode="json"),
         "rows": {name: hash_of_rows(load_examples(get_task(name), "train", glue_dir)) for name in tasks},
+        "dev": {name: hash_of_rows(Examples(texts, [])) for name, texts in judging.items()},
         "sources": {use.name: hash_of_rows(Examples(load_source(use), [])) for use in recipe.sources},
         "backbone": hash_of_backbone(recipe.backbone),
         "start": hash_of_start(start) if start else None,
