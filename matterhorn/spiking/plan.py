@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
 from ..models.encoders import encoder_of
 from ..models.watching import Batch
+from ..program.text import reader
 from ..reading import validated
 from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows, tasks
 from ..tasks.tables import Source
@@ -89,7 +91,13 @@ class Plan:
         """Everything that a run depends on, as plain values."""
         rows = {name: hash_of_rows(own) for name, own in (("train", self.train), ("eval", self.eval)) if own}
         asked = {name: getattr(self.task, name) for name in ("kind", "labels", "metrics", "positive")}
-        return self.settings.model_dump() | rows | {"model": hash_of_model(self.teacher.model), "task": asked}
+        model, tokenizer = self.teacher.model, reader(self.teacher.tokenizer, None).to_str()
+        teacher = {
+            "model": hash_of_model(model),
+            "encoder": encoder_of(model).options(model),
+            "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest(),
+        }
+        return self.settings.model_dump() | rows | teacher | {"task": asked}
 
 
 def make_plan(
