@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -215,6 +217,21 @@ def test_recipes_hold_out_no_more_than_others_leave_out():
     chained = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.start is not None]
     assert len(chained) > 20 and max(recipe.selection_rows for recipe in chained) <= LEFT_OUT
     assert {recipe.seed for recipe in map(load_recipe, shipped_recipes())} == {1}
+
+
+def test_hardware_is_part_of_a_run_by_its_numbers(laid, tmp_path):
+    """A chip's file may have changed under its name."""
+    shipped = Path(str(resources.files("matterhorn.energy").joinpath("chips", "rram-22nm.yaml")))
+    chip, told = tmp_path / "chip.yaml", shipped.read_text(encoding="utf-8")
+    chip.write_text(told)
+    priced = PHASE | {"dead_zone": 2, "quiet_share": 0.8, "price": str(chip), "device_deviation": 0.1}
+    own = of_task(laid, phases=[PHASE, priced])
+    before = about_run(own, None, laid / "glue")
+    assert before["hardware"].keys() == {str(chip), "ideal"}
+    chip.write_text(re.sub(r"value: ([1-9])", r"value: 1\1", told, count=1))
+    after = about_run(own, None, laid / "glue")
+    assert {name for name in before if before[name] != after[name]} == {"hardware"}
+    assert about_run(of_task(laid), None, laid / "glue")["hardware"] == {}
 
 
 def test_dev_rows_are_part_of_a_run_that_leaves_rows_out_by_them(laid):
