@@ -125,6 +125,7 @@ def lay_course(folder: Path, **changes: Any) -> Path:
     """Backbone (without dropout, so that processes need not draw alike), rows, and a course of three short runs: texts
     for no task, a task from there, and the task again from that."""
     lay_out(folder)
+    lay_apart(folder / "glue", ["rte"])
     small_bert(vocabulary=len(WORDS), hidden_dropout_prob=0, attention_probs_dropout_prob=0).save_pretrained(
         folder / "backbone"
     )
@@ -132,7 +133,7 @@ def lay_course(folder: Path, **changes: Any) -> Path:
     teaching = {"steps": 30, "learning_rate": 2e-3, "tokens": 192, "evaluate_every": 15}
     short = {"steps": 4, "learning_rate": 1e-3, "tokens": 192, "evaluate_every": 2}
     silent = short | {"dead_zone": 1, "silent_share": 0.8}
-    general = {"texts": ["wnli"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}
+    general = {"texts": ["rte"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}
     task = {"task": "wnli", "teacher": teaching}
     recipes = {
         "general": general,
