@@ -69,7 +69,7 @@ SCORE_WEIGHT = 7.0
 On scores of pairs, this kept more of the teacher's metric than a weight of 4 (docs/trials.md).
 """
 
-FORMATS = ("weights", "kv_bits")
+CHOSEN_FORMATS = ("weights", "kv_bits")
 """Number formats that are chosen if neither is given."""
 
 SELECTION_ROWS = 100
@@ -89,14 +89,14 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
 
 
 def comparing(teacher: PreTrainedModel, task: Task, settings: Settings) -> GeneralEncoder | None:
-    """Find an encoder that compares, and from which a run would start if it had that encoder's :data:`FORMATS`.
+    """Find an encoder that compares, and from which a run would start if it had that encoder's :data:`CHOSEN_FORMATS`.
 
     None: the task has only one text, the run starts from such an encoder anyway, or there is none.
     """
     general = find_general(teacher, settings)
     if len(task.text) < 2 or (general and general.compares):
         return None
-    own = ({name: one.options[name] for name in FORMATS} for one in general_encoders() if one.compares)
+    own = ({name: one.options[name] for name in CHOSEN_FORMATS} for one in general_encoders() if one.compares)
     found = (find_general(teacher, settings.model_copy(update=formats)) for formats in own)
     return next((encoder for encoder in found if encoder and encoder.compares), None)
 

@@ -30,7 +30,7 @@ from ..runtime import verify
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
 from .course import (
-    FORMATS,
+    CHOSEN_FORMATS,
     READINGS,
     begin,
     calibrated,
@@ -127,7 +127,7 @@ def advice(encoder: GeneralEncoder | None) -> str | None:
     """Return the options with which a run would start from an encoder."""
     if encoder is None:
         return None
-    own = {name: encoder.options[name] for name in FORMATS}
+    own = {name: encoder.options[name] for name in CHOSEN_FORMATS}
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())
 
 

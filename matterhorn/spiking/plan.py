@@ -22,7 +22,7 @@ from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches, tokenize
-from .course import FORMATS, comparing
+from .course import CHOSEN_FORMATS, comparing
 from .settings import Settings
 from .source import Classifier, load_classifier
 
@@ -164,7 +164,7 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
     if not trained or settings.minutes == 0:
         return {"weights": "int4", "kv_bits": DEFAULT_KV_BITS["int4"]}
     encoder = comparing(teacher, task, settings)
-    return {name: encoder.options[name] for name in FORMATS} if encoder else {}
+    return {name: encoder.options[name] for name in CHOSEN_FORMATS} if encoder else {}
 
 
 def name_of(label: str | Sequence[str]) -> str:
