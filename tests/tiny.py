@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def lay_pairs(folder: Path, count: int = 300) -> Path:
         rows = [f"{first}\t{words}\t{classes[label]}" for words, label in found.items()]
         (folder / task.upper()).mkdir(parents=True, exist_ok=True)
         for split in ("train", "dev"):
+            (folder / task.upper() / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
+    return folder
+
+
+def lay_apart(folder: Path, tasks: Sequence[str] = ("wnli", "rte"), count: int = 300) -> Path:
+    """Rows of pair tasks in GLUE's columns, of which no two have a sentence in common, nor do train and dev rows."""
+    draw, words, found = np.random.default_rng(0), [*GOOD, *BAD], dict[str, None]()
+    while len(found) < 4 * count * len(tasks):
+        found["a film " + " and ".join(draw.choice(words, size=int(draw.integers(2, 6))))] = None
+    sentences = iter(found)
+    for task in tasks:
+        (folder / task.upper()).mkdir(parents=True, exist_ok=True)
+        for split in ("train", "dev"):
+            rows = [f"{next(sentences)}\t{next(sentences)}\t{get_task(task).classes[i % 2]}" for i in range(count)]
             (folder / task.upper() / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
     return folder
 
@@ -110,6 +125,7 @@ def lay_course(folder: Path, **changes: Any) -> Path:
     """Backbone (without dropout, so that processes need not draw alike), rows, and a course of three short runs: texts
     for no task, a task from there, and the task again from that."""
     lay_out(folder)
+    lay_apart(folder / "glue", ["rte"])
     small_bert(vocabulary=len(WORDS), hidden_dropout_prob=0, attention_probs_dropout_prob=0).save_pretrained(
         folder / "backbone"
     )
@@ -117,7 +133,7 @@ def lay_course(folder: Path, **changes: Any) -> Path:
     teaching = {"steps": 30, "learning_rate": 2e-3, "tokens": 192, "evaluate_every": 15}
     short = {"steps": 4, "learning_rate": 1e-3, "tokens": 192, "evaluate_every": 2}
     silent = short | {"dead_zone": 1, "silent_share": 0.8}
-    general = {"texts": ["wnli"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}
+    general = {"texts": ["rte"], "phases": [silent | {"densities": DENSITIES, "logit_weight": 0}]}
     task = {"task": "wnli", "teacher": teaching}
     recipes = {
         "general": general,

@@ -235,9 +235,11 @@ def _tracking(accelerator: Accelerator, folder: Path, phase: Phase) -> Iterator[
     if accelerator.log_with:
         plain = {k: v for k, v in phase if isinstance(v, (int, float, str))}
         accelerator.init_trackers(folder.name, config=plain)
-    yield
-    for running in accelerator.trackers:
-        running.finish()
+    try:
+        yield
+    finally:
+        for running in accelerator.trackers:
+            running.finish()
 
 
 def bar(descent: Descent, name: str) -> tqdm[Any]:

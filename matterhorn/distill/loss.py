@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate.utils import reduce
@@ -17,7 +17,7 @@ from ..nn import Events
 from ..topology import Site
 from .measure import TeacherOutput, embedding_cosines, hidden_error, states_at
 from .noise import Chips
-from .silence import Silence, counts, fixed, shares
+from .silence import Fixed, Silence, counts, shares
 from .state import Stateful
 
 Teacher = Callable[[dict[str, Tensor]], TeacherOutput]
@@ -40,6 +40,7 @@ class Distillation:
         silence: holds shares of silence during training. None: they are not held.
         chips: simulates deviating cells in every pass, for noise-aware training.
         prices: prices to compute joules per sentence with, as a figure.
+        fixed: makes the tensors of numbers that passes have in common.
     """
 
     student: QuantizedForSequenceClassification
@@ -50,6 +51,7 @@ class Distillation:
     silence: Silence | None = None
     chips: Chips | None = None
     prices: Prices | None = None
+    fixed: Fixed = field(default_factory=Fixed, init=False, repr=False)
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss and figures to show, as scalars.
@@ -76,7 +78,7 @@ class Distillation:
         if self.embedding_weight:
             likeness = embedding_cosines(answer.hidden_states[-1], states[-1], present).mean()
             loss = loss + self.embedding_weight * rows * (1 - likeness)
-        seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1])
+        seen = shares(self.student.config.formats.shape, answer.events, batch["input_ids"].shape[1], self.fixed)
         if self.silence is not None:
             self.silence.follow(answer.events, seen)
         least = _logit_error(taught.float(), taught.float(), kind) * rows
@@ -90,7 +92,7 @@ class Distillation:
         sent, windows = counts(events)
         blocks = self.student.config.formats.num_hidden_layers
         each = tuple(prices.events[site.part] * prices.windows[site.part] / blocks for site in events)
-        joules: Tensor = prices.fixed + (sent / windows) @ fixed(each, sent.device)
+        joules: Tensor = prices.fixed + (sent / windows) @ self.fixed(each, sent.device)
         return joules
 
     @property

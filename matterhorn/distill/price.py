@@ -126,13 +126,15 @@ def worths(student: QuantizedForSequenceClassification, batch: Mapping[str, Tens
         parts = [((a - b).square().mean() / b.var()).item() for a, b in zip(own, reference, strict=True)]
         return sum(parts) / len(parts)
 
-    with evaluating(student):
-        student.set_dead_zone(0)
-        without_zones = {name: value.clone() for name, value in student.state_dict().items()}
-        reference = states()
-        names = dict.fromkeys(site.part for site in zones)
-        found = {name: (error(name, FEW) - error(name, MANY)) / math.log(MANY / FEW) for name in names}
-    student.set_dead_zone(kept)
-    student.load_state_dict(before)
+    try:
+        with evaluating(student):
+            student.set_dead_zone(0)
+            without_zones = {name: value.clone() for name, value in student.state_dict().items()}
+            reference = states()
+            names = dict.fromkeys(site.part for site in zones)
+            found = {name: (error(name, FEW) - error(name, MANY)) / math.log(MANY / FEW) for name in names}
+    finally:
+        student.set_dead_zone(kept)
+        student.load_state_dict(before)
     most = max(max(found.values()), 1e-12)
     return {name: max(worth, LEAST_WORTH * most) for name, worth in found.items()}

@@ -11,7 +11,10 @@ import torch
 from accelerate import PartialState
 from transformers import AutoConfig, PreTrainedModel
 
+from ..energy import Chip
+from ..energy import load as load_chip
 from ..models.general import ARRAYS_FILE, GeneralEncoder
+from ..msu import Device, load_device
 from ..reading import whole
 from ..storage import sha256
 from ..tasks.rows import Examples, load_examples
@@ -20,6 +23,7 @@ from ..tasks.task import get_task
 from .recipe import Recipe
 from .start import Start
 from .teacher import UNKNOWN, locate
+from .texts import judging_tasks
 
 
 def processes() -> PartialState:
@@ -32,20 +36,36 @@ def processes() -> PartialState:
 
 
 def about_run(recipe: Recipe, start: Start | None, glue_dir: Path | None) -> dict[str, Any]:
-    """Return the recipe, with hashes of its rows and of the networks that it starts from.
+    """Return the recipe, with hashes of its rows, of its chips and devices, and of the networks that it starts from.
+
+    Dev rows are among them if they decide which rows are left out (:func:`~.texts.judging_tasks`).
 
     Raises:
         InputError: rows or the backbone are missing.
     """
     tasks = dict.fromkeys([*([recipe.task] if recipe.task else []), *recipe.texts])
+    judging = {name: load_examples(get_task(name), "dev", glue_dir).texts for name in judging_tasks(recipe)}
     return {
         "recipe": recipe.model_dump(mode="json"),
         "rows": {name: hash_of_rows(load_examples(get_task(name), "train", glue_dir)) for name in tasks},
+        "dev": {name: hash_of_rows(Examples(texts, [])) for name, texts in judging.items()},
         "sources": {use.name: hash_of_rows(Examples(load_source(use), [])) for use in recipe.sources},
         "backbone": hash_of_backbone(recipe.backbone),
         "start": hash_of_start(start) if start else None,
+        "hardware": hashes_of_hardware(recipe),
         "processes": processes().num_processes,
     }
+
+
+def hashes_of_hardware(recipe: Recipe) -> dict[str, str]:
+    """Return hashes of all numbers of the chips and devices that a recipe's phases use, by their names or files."""
+    found: dict[str, Chip | Device] = {}
+    for phase in recipe.phases:
+        if phase.price:
+            found[phase.price] = load_chip(phase.price)
+        if phase.device_deviation:
+            found[phase.device] = load_device(phase.device)
+    return {name: hashlib.sha256(one.model_dump_json().encode()).hexdigest() for name, one in found.items()}
 
 
 def hash_of_backbone(name: str) -> str:

@@ -54,13 +54,22 @@ def load(shape: Shape, site: Site, length: int) -> tuple[float, float]:
     return sum(read.values()), sum(share * shape.fan_out(name, length) for name, share in read.items())
 
 
-@lru_cache(maxsize=1024)
-def fixed(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Return numbers as a float32 tensor on a device.
+class Fixed:
+    """Makes float32 tensors of numbers on a device, one of each, and keeps them.
 
-    It is cached, since it cannot be copied from the CPU while a CUDA graph is captured.
+    While a CUDA graph is captured, nothing can be copied from the CPU, and its replays read the same memory again. So
+    whoever takes part in a training step has such an object, which lives as long.
     """
-    return torch.tensor(values, dtype=torch.float32, device=device)
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[tuple[Any, ...], torch.device], Tensor] = {}
+
+    def __call__(self, values: tuple[Any, ...], device: torch.device) -> Tensor:
+        """Return the tensor of these numbers on a device."""
+        key = values, device
+        if key not in self._made:
+            self._made[key] = torch.tensor(values, dtype=torch.float32, device=device)
+        return self._made[key]
 
 
 def counts(events: Mapping[Site, Events]) -> Tensor:
@@ -71,11 +80,12 @@ def counts(events: Mapping[Site, Events]) -> Tensor:
     return total
 
 
-def shares(shape: Shape, events: Mapping[Site, Events], length: int) -> Tensor:
+def shares(shape: Shape, events: Mapping[Site, Events], length: int, fixed: Fixed) -> Tensor:
     """Return the silent and quiet share ``[2]`` of a training pass over all processes, as of the converted program.
 
     Args:
         length: tokens of a sequence.
+        fixed: makes the tensor of the populations' loads.
     """
     sums = counts(events)
     sent, windows = sums @ fixed(tuple(load(shape, site, length) for site in events), sums.device)
@@ -117,7 +127,7 @@ class Silence:
     ):
         student.check_calibrated()
         _check_shares(silent_share=silent_share, quiet_share=quiet_share)
-        self.populations, self.asked = student.populations(), (silent_share, quiet_share)
+        self.populations, self.asked, self.fixed = student.populations(), (silent_share, quiet_share), Fixed()
         self.seen = torch.full((2,), math.nan)
         """Running means of silent and quiet share; NaN before the first pass."""
         windows, events = _count(student, batch)
@@ -193,8 +203,8 @@ class Silence:
         if seen is not None:
             before = torch.where(self.seen.isnan(), seen, self.seen)
             self.seen.copy_(before + LATEST * (seen - before))
-        targets = fixed(tuple(self.targets[site.part] for site in self.populations), device)
-        usual = fixed(tuple(self.usual[site] for site in self.populations), device)
+        targets = self.fixed(tuple(self.targets[site.part] for site in self.populations), device)
+        usual = self.fixed(tuple(self.usual[site] for site in self.populations), device)
         missing = windows / usual * (targets - 1 + sent / windows)
         for (site, population), short in zip(self.populations.items(), missing, strict=True):
             population.scale.mul_(1 + RATE * short).clamp_(min=self.floors[site])

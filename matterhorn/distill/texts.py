@@ -10,13 +10,20 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..errors import InputError
-from ..tasks.rows import Examples, load_examples
+from ..tasks.rows import Examples, hold_out, load_examples
 from ..tasks.sources import Use, cross, load_source
 from ..tasks.task import Task, get_task
 from ..tasks.tokens import Tokens, tokenize
 from .augment import edit, recombine, rematch, reword
 from .recipe import Recipe
 from .teacher import embedding_table
+
+LEFT_OUT = 1000
+"""Number of training rows of another task that its own recipe may hold out, so that no other recipe learns from them.
+
+Rows are held out in an order that only the seed decides, so these include those of a recipe with the same seed that
+holds out fewer.
+"""
 
 
 def distillation_rows(
@@ -58,6 +65,13 @@ def without_rows(rows: Tokens, excluded_rows: Set[tuple[int, ...]]) -> Tokens:
     return rows.subset([i for i, ids in enumerate(rows.ids) if tuple(ids) not in excluded_rows])
 
 
+def judging_tasks(recipe: Recipe) -> list[str]:
+    """Return the tasks whose dev rows decide which rows a recipe learns from."""
+    others = recipe.texts or recipe.sources
+    made = recipe.reworded or recipe.recombined or recipe.edited or recipe.rematched
+    return [*([recipe.task] if recipe.task and (others or made) else []), *recipe.texts]
+
+
 def evaluation_sentences(task: Task, chosen: Examples, glue_dir: Path | None) -> set[str]:
     """Return the sentences of the held-out rows ``chosen`` and of the development set."""
     rows = chosen.texts + load_examples(task, "dev", glue_dir).texts
@@ -74,14 +88,22 @@ def load_texts(
 ) -> list[Tokens]:
     """Load rows of each of the recipe's ``texts`` and ``sources`` without labels, drawn with its seed.
 
+    No row has a sentence by which a network of one of the ``texts`` is judged that starts from the recipe's result: of
+    the first :data:`LEFT_OUT` rows that this task holds out with the same seed, or of its dev rows.
+
     Args:
         alone: whether the two texts of a pair become separate rows, for a task with single sentences.
-        excluded: sentences that no row may contain.
+        excluded: more sentences that no row may contain.
     """
-    parts = []
+    parts, given = [], dict[str, list[tuple[str, ...]]]()
     for name in recipe.texts:
         task = get_task(name)
-        rows = load_examples(task, "train", glue_dir).texts
+        examples = load_examples(task, "train", glue_dir)
+        own, held = hold_out(examples, LEFT_OUT, recipe.seed, fragments=task.fragments)
+        given[name] = own.texts
+        excluded = excluded | evaluation_sentences(task, held, glue_dir)
+    for name, rows in given.items():
+        task = get_task(name)
         if alone:
             rows = list(dict.fromkeys((sentence,) for row in rows for sentence in row))
         rows = [row for row in rows if excluded.isdisjoint(row)]

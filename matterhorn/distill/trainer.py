@@ -70,7 +70,7 @@ class DistillationTrainer(Trainer):
         teacher.train(False)
         self.distillation = Distillation(model, partial(ask, teacher), logit_weight, hidden_weight)
         self.figures: dict[str, Tensor] = {}
-        if silent_share or quiet_share:
+        if silent_share is not None or quiet_share is not None:
             self.distillation.silence = Silence(
                 model,
                 self._sample(),

@@ -66,12 +66,13 @@ def lay_out(weights: NDArray[np.integer], device: Device, circuit: Circuit) -> L
 
 
 def digit_base(weights: NDArray[np.integer], device: Device) -> tuple[int, int]:
-    """Number of digits per weight, and their base, for the largest of the weights ``[fan_out, fan_in]``."""
+    """Number of digits per weight, and their base, for the largest of the weights ``[fan_out, fan_in]``.
+
+    If all weights are 0, which ternary ones may be, all cells hold the digit 0 of those that could also hold a 1.
+    """
     if weights.ndim != 2 or weights.dtype.kind not in "iu":
         raise InputError("weights must be an integer matrix [out, in]", field="weights", cure="give levels, not reals")
-    top = max(int(weights.max()), -int(weights.min()))
-    if top == 0:
-        raise InputError("all weights are 0", field="weights", cure="leave this connection out")
+    top = max(int(weights.max()), -int(weights.min()), 1)
     base = top + 1 if device.levels is None else min(int(device.levels.value), top + 1)
     slices = 1
     while base**slices <= top:

@@ -24,13 +24,15 @@ USUAL_WEIGHTS, USUAL_RIVAL = "int1", "BERT-base"
 """Weights, and backbone of rivals, that the table does not name."""
 
 NOTES = (
-    "Development sets, points; k = 0: quantized, without a dead zone; FFN: intermediate neurons of a block; "
-    "behind a task: trained by the price of events, or for a quiet share; weights of more than one bit; "
-    "silent: share of neuron-windows without an event; quiet: share of synaptic operations that never happen; "
-    "events: per token; drop: teacher − spiking; ± is the sample standard deviation over seeds; in brackets the 95 % "
-    "interval of one seed, for other rows like these (Wilson for shares of rows, else bootstrap).",
-    f"Rivals as published; {UNCONFIRMED}: not confirmed; {DASH}: not known. "
-    f"Their backbone is {USUAL_RIVAL}, where none is named: compare drops rather than scores.",
+    "Scores on development sets, in points. k = 0: the quantized network without a dead zone. FFN: intermediate "
+    "neurons of a block. Silent: share of neuron-windows without an event. Quiet: share of synaptic operations that "
+    "never happen. Events: per token. Drop: teacher − spiking. After a task: its model, how its events were "
+    "distributed (by price, or for a quiet share), its number of blocks if it has fewer than its teacher, and its "
+    "weights unless they have one bit.",
+    "± is the sample standard deviation over seeds. Brackets contain the 95 % interval of one seed for other rows of "
+    "the same kind (Wilson for shares of rows, otherwise bootstrap).",
+    f"Rivals are quoted as published. {UNCONFIRMED}: not confirmed. {DASH}: not known. Their backbone is {USUAL_RIVAL} "
+    "unless another one is named, so compare drops rather than scores.",
 )
 
 

@@ -141,7 +141,7 @@ class Engine:
         if recorder:
             recorder.rows(tokens, types, sequences)
         watching = [one for one in (recorder, watcher) if one is not None]
-        if watcher is not None or (trace and self.backend.draws):  # (noise is drawn in the order of the reads)
+        if watcher is not None:
             logits = run(self.program, self.backend, tokens, types, sequences, watching)
         else:
             read = partial(run, watchers=watching)

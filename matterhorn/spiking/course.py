@@ -69,6 +69,9 @@ SCORE_WEIGHT = 7.0
 On scores of pairs, this kept more of the teacher's metric than a weight of 4 (docs/trials.md).
 """
 
+CHOSEN_FORMATS = ("weights", "kv_bits")
+"""Number formats that are chosen if neither is given."""
+
 SELECTION_ROWS = 100
 """Maximum number of rows that are held out to show progress."""
 
@@ -85,14 +88,17 @@ def find_general(teacher: PreTrainedModel, settings: Settings) -> GeneralEncoder
     return None
 
 
-def comparing(teacher: PreTrainedModel, task: Task, general: GeneralEncoder | None) -> GeneralEncoder | None:
-    """Find an encoder that compares, with other formats than those requested.
+def comparing(teacher: PreTrainedModel, task: Task, settings: Settings) -> GeneralEncoder | None:
+    """Find an encoder that compares, and from which a run would start if it had that encoder's :data:`CHOSEN_FORMATS`.
 
-    None: the task has only one text, the encoder ``general`` that it would start from compares too, or there is none.
+    None: the task has only one text, the run starts from such an encoder anyway, or there is none.
     """
+    general = find_general(teacher, settings)
     if len(task.text) < 2 or (general and general.compares):
         return None
-    return next((encoder for encoder in general_encoders() if encoder.compares and encoder.is_of(teacher)), None)
+    own = ({name: one.options[name] for name in CHOSEN_FORMATS} for one in general_encoders() if one.compares)
+    found = (find_general(teacher, settings.model_copy(update=formats)) for formats in own)
+    return next((encoder for encoder in found if encoder and encoder.compares), None)
 
 
 def held_out(given: int) -> int:

@@ -29,7 +29,17 @@ from ..reading import read_yaml
 from ..runtime import verify
 from ..tasks.evaluate import predict as run_program
 from ..tasks.tokens import Tokens
-from .course import READINGS, begin, calibrated, comparing, distillation_rows, find_general, held_out, phases_of
+from .course import (
+    CHOSEN_FORMATS,
+    READINGS,
+    begin,
+    calibrated,
+    comparing,
+    distillation_rows,
+    find_general,
+    held_out,
+    phases_of,
+)
 from .diagnosis import ASKED_ROWS, questions
 from .plan import Plan
 
@@ -109,7 +119,7 @@ def _of_training(plan: Plan) -> tuple[QuantizedForSequenceClassification, dict[s
         "seconds_per_step": seconds,
         "steps": steps,
         "tokens": int(steps * settings.batch_size * np.mean([len(row) for row in learn.ids])),
-        "advice": advice(comparing(teacher, plan.task, general)),
+        "advice": advice(comparing(teacher, plan.task, settings)),
     }
 
 
@@ -117,7 +127,7 @@ def advice(encoder: GeneralEncoder | None) -> str | None:
     """Return the options with which a run would start from an encoder."""
     if encoder is None:
         return None
-    own = {name: encoder.options[name] for name in ("weights", "kv_bits")}
+    own = {name: encoder.options[name] for name in CHOSEN_FORMATS}
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in own.items())
 
 

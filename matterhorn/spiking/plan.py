@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from ..distill.provenance import hash_of_model, hash_of_rows
 from ..errors import InputError
 from ..models.encoders import encoder_of
 from ..models.watching import Batch
+from ..program.text import reader
 from ..reading import validated
 from ..tasks import Examples, Task, describe, get_task, load_examples, read_rows, tasks
 from ..tasks.tables import Source
 from ..tasks.task import Kind
 from ..tasks.tokens import Tokens, sorted_batches, tokenize
-from .course import comparing, find_general
+from .course import CHOSEN_FORMATS, comparing
 from .settings import Settings
 from .source import Classifier, load_classifier
 
@@ -29,9 +31,6 @@ SHARES = ("silent_share", "quiet_share")
 
 TRAINED = ("dead_zone", *SHARES, "minutes")
 """Settings that only matter in training."""
-
-FORMATS = ("weights", "kv_bits")
-"""Number formats that are chosen if neither is given."""
 
 DEFAULT_KV_BITS = {"int1": 1, "ternary": 1, "int2": 1, "int4": 4}
 """Default bits of keys and values for each width of the weights."""
@@ -92,7 +91,13 @@ class Plan:
         """Everything that a run depends on, as plain values."""
         rows = {name: hash_of_rows(own) for name, own in (("train", self.train), ("eval", self.eval)) if own}
         asked = {name: getattr(self.task, name) for name in ("kind", "labels", "metrics", "positive")}
-        return self.settings.model_dump() | rows | {"model": hash_of_model(self.teacher.model), "task": asked}
+        model, tokenizer = self.teacher.model, reader(self.teacher.tokenizer, None).to_str()
+        teacher = {
+            "model": hash_of_model(model),
+            "encoder": encoder_of(model).options(model),
+            "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest(),
+        }
+        return self.settings.model_dump() | rows | teacher | {"task": asked}
 
 
 def make_plan(
@@ -158,11 +163,8 @@ def formats(teacher: PreTrainedModel, task: Task, settings: Settings, trained: b
     """
     if not trained or settings.minutes == 0:
         return {"weights": "int4", "kv_bits": DEFAULT_KV_BITS["int4"]}
-    if encoder := comparing(teacher, task, find_general(teacher, settings)):
-        own = {name: encoder.options[name] for name in FORMATS}
-        if find_general(teacher, settings.model_copy(update=own)):
-            return own
-    return {}
+    encoder = comparing(teacher, task, settings)
+    return {name: encoder.options[name] for name in CHOSEN_FORMATS} if encoder else {}
 
 
 def name_of(label: str | Sequence[str]) -> str:

@@ -65,10 +65,11 @@ def write_answers(
         rows = islice(_texts(source, predictor.text), start, stop)
         for first, place in progress("predict")(places.items()):
             texts = list(islice(rows, PART_ROWS))
-            cut += predictor.count_cut(texts)
+            coded = predictor.tokenized(texts)
+            cut += sum(bool(one.overflowing) for one in coded)
             if not place.is_file():
                 numbers = np.arange(first, first + len(texts))
-                _write_part(form, place, {"row": numbers, **predictor.answers(texts)})
+                _write_part(form, place, {"row": numbers, **predictor.answers_to(coded)})
         columns = ["row", *predictor.answers([])]
         _check_free(output)
         put_file(output, lambda fresh: form.join(list(places.values()), columns, fresh))

@@ -123,13 +123,17 @@ class Predictor:
         ``prediction_<label>`` if there are several). Classifiers also give ``probability_<label>`` for every label;
         single-label ones also ``probability`` of the prediction. ``logit_<label>`` is included if it was requested.
         """
-        found = self._logits(texts)
+        return self.answers_to(self.tokenized(texts))
+
+    def tokenized(self, texts: Sequence[Texts]) -> list[Encoding]:
+        """Return the texts as the program reads them. One that was truncated has an ``overflowing``."""
+        return encodings(self._loaded.tokenizer, [(text[0], text[1]) if len(text) == 2 else text[0] for text in texts])
+
+    def answers_to(self, coded: Sequence[Encoding]) -> Columns:
+        """Return the columns of :meth:`answers` for tokenized texts."""
+        found = self._logits(coded)
         logits = {f"logit_{label}": column for label, column in zip(self.program.labels, found.T, strict=True)}
         return _answers(self.program, found) | (logits if self.logits else {})
-
-    def count_cut(self, texts: Sequence[Texts]) -> int:
-        """Count the texts that are truncated."""
-        return sum(bool(one.overflowing) for one in self._coded(texts))
 
     @property
     def program(self) -> Program:
@@ -149,16 +153,13 @@ class Predictor:
             reader(program.tokenizer, most, pairs=len(self.text) == 2),
         )
 
-    def _logits(self, texts: Sequence[Texts]) -> NDArray[np.float32]:
-        engine, coded = self._loaded.engine, self._coded(texts)
+    def _logits(self, coded: Sequence[Encoding]) -> NDArray[np.float32]:
+        engine = self._loaded.engine
         filler, found = engine.program.config.pad_token_id, []
         for start in range(0, len(coded), self.batch_size):
             batch = coded[start : start + self.batch_size]
             found.append(engine(**pad([one.ids for one in batch], [one.type_ids for one in batch], filler)).logits)
         return np.concatenate(found) if found else np.empty((0, len(engine.program.labels)), np.float32)
-
-    def _coded(self, texts: Sequence[Texts]) -> list[Encoding]:
-        return encodings(self._loaded.tokenizer, [(text[0], text[1]) if len(text) == 2 else text[0] for text in texts])
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loaded"}

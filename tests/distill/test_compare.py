@@ -21,7 +21,7 @@ from matterhorn.models.quantized import read_network
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert
-from ..tiny import PHASE, lay_backbone, lay_out, lay_pairs
+from ..tiny import PHASE, lay_apart, lay_backbone, lay_out
 
 
 def pair(first: list[int], second: list[int]) -> tuple[list[int], list[int]]:
@@ -81,7 +81,7 @@ def test_no_pair_of_strangers_is_longer_than_the_longest_row():
 def test_an_encoder_learns_from_a_teacher_that_learned_to_compare(tmp_path: Path):
     """From weights that were matched to it with the dead zone in place, events spent by their price."""
     lay_backbone(tmp_path / "backbone")
-    lay_pairs(tmp_path / "glue")
+    lay_apart(tmp_path / "glue", ["wnli"])
     phase = PHASE | {"epochs": 8, "dead_zone": 2, "matched": True, "silent_share": 0.8, "price": "rram-22nm"}
     recipe = Recipe(
         backbone=str(tmp_path / "backbone"),

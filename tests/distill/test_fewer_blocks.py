@@ -27,7 +27,7 @@ from matterhorn.topology import Site
 
 from ..models.teachers import batch_for
 from ..networks import small_arrays, small_batch, small_bert, small_teacher
-from ..tiny import PHASE, WORDS, lay_out, lay_tokenizer, recipe
+from ..tiny import PHASE, WORDS, lay_apart, lay_out, lay_tokenizer, recipe
 
 KEPT = [0, 2, 3]
 ROWS = Tokens([[2, 7 + i % 9, 20 + i % 5, 3] for i in range(64)], [[0] * 4] * 64, [0] * 64)
@@ -134,6 +134,7 @@ def test_rows_longer_than_a_backbone_reads_are_refused_before_any_work(tmp_path,
     alone = {"task": None, "teacher": None, "texts": ["rte"]} if is_general else {}
     phase = PHASE | sized | ({"logit_weight": 0} if is_general else {})
     path = lay_out(tmp_path, phases=[phase], **alone)
+    lay_apart(tmp_path / "glue", ["rte"])
     small_bert(vocabulary=len(WORDS), max_position_embeddings=10).save_pretrained(tmp_path / "backbone")
     with pytest.raises(InputError, match=rf"max_length: a row of \d+ tokens, where at most {most} can be read"):
         train(load_recipe(path), tmp_path / "run", tmp_path / "glue")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from safetensors.torch import load_file
 from matterhorn.distill.course import check_course
 from matterhorn.distill.encoder import write_encoder
 from matterhorn.distill.provenance import about_run
-from matterhorn.distill.recipe import Distilling, Recipe, load_recipe
+from matterhorn.distill.recipe import Distilling, Recipe, load_recipe, shipped_recipes
 from matterhorn.distill.run import train
 from matterhorn.distill.start import (
     begun_phases,
@@ -22,6 +24,7 @@ from matterhorn.distill.start import (
 )
 from matterhorn.distill.teacher import backbone_tokenizer
 from matterhorn.distill.texts import (
+    LEFT_OUT,
     distillation_rows,
     evaluation_sentences,
     general_rows,
@@ -37,7 +40,7 @@ from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
 from matterhorn.tasks.tokens import Tokens
 
-from ..tiny import DENSITIES, GOOD, lay_backbone, lay_out, lay_pairs, recipe
+from ..tiny import DENSITIES, GOOD, lay_apart, lay_backbone, lay_out, lay_pairs, recipe
 
 PHASE = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 10}
 ROWS = Tokens([[2, 5 + i, 9, 3] for i in range(32)], [[0] * 4] * 32, [0.0] * 32)
@@ -57,7 +60,7 @@ def of_task(folder, **changes) -> Recipe:
 def laid(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("general")
     lay_backbone(folder / "backbone")
-    lay_pairs(folder / "glue")
+    lay_apart(folder / "glue")
     return folder
 
 
@@ -102,8 +105,8 @@ def test_pairs_are_read_one_by_one_for_a_task_with_single_sentences(laid):
     (pairs,), (alone,) = (load_texts(own, tokenizer, laid / "glue", alone=alone) for alone in (False, True))
     assert all(row.count(end) == 2 for row in pairs.ids)
     assert all(row.count(end) == 1 and not any(kinds) for row, kinds in zip(alone.ids, alone.types, strict=True))
-    given = load_examples(get_task("wnli"), "train", laid / "glue").texts
-    assert len(alone) == len({sentence for pair in given for sentence in pair})
+    given = load_examples(get_task("wnli"), "train", laid / "glue")
+    assert len(alone) == 2 * len(pairs) == 2 * (len(given) - len(given) // 5)
     for task, parts in (("sst2", 1), ("wnli", 2)):  # a run reads them as its task has them
         run = of_task(laid, task=task, texts=["rte"])
         learned = distillation_rows(run, Tokens([], [], []), tokenizer, laid / "glue")
@@ -170,14 +173,71 @@ def test_no_sentence_that_a_student_is_judged_by_is_learned_from(laid):
     """Not through the texts of another task either, which has some of the same."""
     tokenizer, own = tokenizer_in(laid), of_task(laid, texts=["rte"])
     task = get_task("wnli")
-    examples = load_examples(task, "train", laid / "glue")
-    _, chosen = hold_out(examples, own.selection_rows, own.seed)
+    _, chosen = hold_out(load_examples(task, "train", laid / "glue"), own.selection_rows, own.seed)
     kept = evaluation_sentences(task, chosen, laid / "glue")
     assert {sentence for row in chosen.texts for sentence in row} < kept  # dev rows are among them
-    held = {sentence for row in chosen.texts for sentence in row[1:]}
-    (all_of,), (left,) = (load_texts(own, tokenizer, laid / "glue", excluded=some) for some in (frozenset(), held))
-    assert len(all_of) - len(left) == len(held) == own.selection_rows
-    assert len(distillation_rows(own, Tokens([], [], []), tokenizer, laid / "glue", excluded=kept)) == 0
+    given = load_examples(get_task("rte"), "train", laid / "glue")
+    rows, _ = hold_out(given, LEFT_OUT, own.seed)
+    (all_of,) = load_texts(own, tokenizer, laid / "glue")
+    (left,) = load_texts(own, tokenizer, laid / "glue", excluded={row[1] for row in rows.texts[:40]})
+    assert len(all_of) == len(rows) and len(all_of) - len(left) == 40
+    every = {sentence for row in given.texts for sentence in row}
+    assert len(distillation_rows(own, Tokens([], [], []), tokenizer, laid / "glue", excluded=every)) == 0
+
+
+def test_no_run_learns_what_a_later_one_of_another_task_is_judged_by(laid, tmp_path):
+    """Its dev rows, and those that its recipe holds out with the same seed: neither as they are, nor a sentence of them
+    in another task's rows. SST-2's pieces of sentences go with them.
+    """
+    tokenizer = tokenizer_in(laid)
+    glue = lay_apart(tmp_path)
+    rte = get_task("rte")
+    _, held = hold_out(load_examples(rte, "train", glue), 30, seed=1)
+    judged = evaluation_sentences(rte, held, glue)
+    with (glue / "WNLI" / "train.tsv").open("a") as file:
+        file.writelines(f"\na film\t{sentence}\t0" for sentence in sorted(judged))
+    own = general(laid, texts=["wnli", "rte"], seed=1)
+    rows = join(list(general_rows(own, tokenizer, glue)))
+    code = {tuple(tokenizer.encode(sentence).ids[1:-1]) for sentence in judged}
+    end = tokenizer.token_to_id("[SEP]")
+    seams = [ids.index(end) for ids in rows.ids]
+    learned = {
+        tuple(part) for ids, seam in zip(rows.ids, seams, strict=True) for part in (ids[1:seam], ids[seam + 1 : -1])
+    }
+    assert len(rows) == 2 * (300 - 60) and code.isdisjoint(learned)
+    before = about_run(own, None, glue)
+    (glue / "RTE" / "dev.tsv").write_text((glue / "RTE" / "dev.tsv").read_text().replace("a film", "the film"))
+    after = about_run(own, None, glue)
+    assert before["dev"].keys() == {"wnli", "rte"} and before["dev"] != after["dev"]  # so a run does not go on
+    assert before | {"dev": None} == after | {"dev": None}
+
+
+def test_recipes_hold_out_no_more_than_others_leave_out():
+    """Where a recipe starts from others, which may have learned texts of its task."""
+    chained = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.start is not None]
+    assert len(chained) > 20 and max(recipe.selection_rows for recipe in chained) <= LEFT_OUT
+    assert {recipe.seed for recipe in map(load_recipe, shipped_recipes())} == {1}
+
+
+def test_hardware_is_part_of_a_run_by_its_numbers(laid, tmp_path):
+    """A chip's file may have changed under its name."""
+    shipped = Path(str(resources.files("matterhorn.energy").joinpath("chips", "rram-22nm.yaml")))
+    chip, told = tmp_path / "chip.yaml", shipped.read_text(encoding="utf-8")
+    chip.write_text(told)
+    priced = PHASE | {"dead_zone": 2, "quiet_share": 0.8, "price": str(chip), "device_deviation": 0.1}
+    own = of_task(laid, phases=[PHASE, priced])
+    before = about_run(own, None, laid / "glue")
+    assert before["hardware"].keys() == {str(chip), "ideal"}
+    chip.write_text(re.sub(r"value: ([1-9])", r"value: 1\1", told, count=1))
+    after = about_run(own, None, laid / "glue")
+    assert {name for name in before if before[name] != after[name]} == {"hardware"}
+    assert about_run(of_task(laid), None, laid / "glue")["hardware"] == {}
+
+
+def test_dev_rows_are_part_of_a_run_that_leaves_rows_out_by_them(laid):
+    asked = [{}, {"reworded": 5}, {"texts": ["rte"]}]
+    found = [about_run(of_task(laid, **changes), None, laid / "glue")["dev"].keys() for changes in asked]
+    assert found == [set(), {"wnli"}, {"wnli", "rte"}]
 
 
 def test_a_row_that_is_there_twice_is_not_learned_and_held_out():
@@ -222,7 +282,10 @@ def test_too_few_rows_are_said_before_any_step(laid, tmp_path):
         train(general(laid), tmp_path / "general", glue)
     (tmp_path / "glue" / "CoLA").mkdir()
     lines = [f"x\t1\t\t{words}" for words in ["a film and a film", *(f"a {w} film" for w in GOOD)]]
-    (tmp_path / "glue" / "CoLA" / "train.tsv").write_text("\n".join(lines))
+    for split in ("train", "dev"):
+        (tmp_path / "glue" / "CoLA" / f"{split}.tsv").write_text(
+            "\n".join(lines if split == "train" else ["x\t1\t\tfilm"])
+        )
     alone = general(laid, texts=["cola"], teacher=PHASE, phases=[PHASE | {"dead_zone": 1}])
     with pytest.raises(InputError, match="texts: 0 pairs; add pairs: a teacher that compares needs two"):
         train(alone, tmp_path / "alone", tmp_path / "glue")

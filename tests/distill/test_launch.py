@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from safetensors.torch import load_file
 
-from matterhorn.distill.loop import check_tracker
+from matterhorn.distill.loop import _tracking, check_tracker
 from matterhorn.distill.recipe import load_recipe
 from matterhorn.distill.run import train as train_here
 from matterhorn.errors import InputError
@@ -87,6 +89,24 @@ def test_a_tracker_gets_every_evaluation(tmp_path):
         data = b"".join(file.read_bytes() for file in (output / "logs" / place).glob("events.*"))
         history = json.loads((output / place / "last" / "state.json").read_text())["history"]
         assert history and all(data.count(name.encode()) == len(history) for name in ("accuracy", "loss"))
+
+
+def test_a_tracker_is_finished_even_if_a_phase_fails(tmp_path):
+    """Or what it still holds in memory would be lost."""
+
+    class Noted(GeneralTracker):
+        name, requires_logging_directory, main_process_only, tracker, finished = "noted", False, False, None, 0
+
+        def store_init_configuration(self, values): ...
+
+        def finish(self):
+            self.finished += 1
+
+    noted = Noted()
+    accelerator = Accelerator(cpu=True, log_with=noted)
+    with pytest.raises(KeyboardInterrupt), _tracking(accelerator, tmp_path, load_recipe("sst2").phases[0]):
+        raise KeyboardInterrupt
+    assert noted.finished == 1
 
 
 def test_a_tracker_that_is_missing_or_unknown_is_refused(monkeypatch):

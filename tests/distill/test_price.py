@@ -58,6 +58,20 @@ def test_events_that_cost_more_are_fewer_and_those_that_are_worth_more_are_more(
     assert dear["hidden"] > 1.5 * spent["hidden"] and dear["context"] < spent["context"]
 
 
+def test_a_measurement_that_is_interrupted_leaves_the_network_as_it_was(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    network = small_network(k=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    monkeypatch.setattr("matterhorn.distill.price.scale_for_density", stop)
+    with pytest.raises(KeyboardInterrupt):
+        worths(network, small_batch())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert {population.dead_zone for population in network.populations().values()} == {2}
+    assert network.config.dead_zone == 2
+
+
 def test_worth_is_measured_and_leaves_the_network_as_it_was():
     network, batch = small_network(k=2), small_batch()
     before = {name: value.clone() for name, value in network.state_dict().items()}

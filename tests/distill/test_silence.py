@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from matterhorn.distill.silence import Silence, load, shares
+from matterhorn.distill.silence import Fixed, Silence, load, shares
 from matterhorn.errors import InputError
 from matterhorn.models import convert
 from matterhorn.runtime import Engine
@@ -22,7 +22,7 @@ def follow(network, silence, passes=1, batch=None):
             events = network.train()(**batch, output_hidden_states=True).events
         if silence is not None:
             silence.follow(events)
-    return shares(SHAPE, events, batch["input_ids"].shape[1]).tolist()
+    return shares(SHAPE, events, batch["input_ids"].shape[1], Fixed()).tolist()
 
 
 def held(network, **asked) -> Silence:
@@ -46,7 +46,7 @@ def test_shares_in_training_are_those_of_the_program():
     arrays = {name: values[:1].repeat(4, 0) for name, values in small_arrays().items()}
     trace = Engine(convert(network.eval()), "exact")(**arrays, trace=True).trace
     wanted = trace.silent_share, trace.quiet_share
-    found = shares(SHAPE, events, 11).tolist()
+    found = shares(SHAPE, events, 11, Fixed()).tolist()
     assert found == pytest.approx(wanted, abs=0.03)  # all tokens stand for the first, last block
 
 

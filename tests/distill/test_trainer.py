@@ -52,6 +52,13 @@ def test_evaluation_is_by_labels(tmp_path):
     assert trainer.evaluate(labelled)["eval_loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_a_share_of_nothing_is_refused_not_ignored(tmp_path):
+    with pytest.raises(InputError, match=r"silent_share: 0\.0; give a share between 0 and 1"):
+        mh.DistillationTrainer(
+            small_network(k=2), arguments(tmp_path), teacher=small_bert(), silent_share=0.0, train_dataset=rows(8)
+        )
+
+
 def test_a_student_that_is_not_calibrated_is_refused(tmp_path):
     with pytest.raises(InputError, match="calibrate"):
         mh.DistillationTrainer(quantize(small_bert()), arguments(tmp_path), teacher=small_bert())

@@ -119,32 +119,36 @@ def test_a_program_without_figures_has_a_card(program):
     card = model_card(program, name="mine")
     data = ModelCard(card).data
     assert data.eval_results is None and data.base_model is None and "|" not in card.split("---\n", 2)[2]
-    assert "1-bit weights and 4-bit levels" in card and "It says: LABEL_0, LABEL_1." in card
+    assert "1-bit weights and 4-bit levels" in card and "Labels: LABEL_0, LABEL_1." in card
     assert not [line for line in card.splitlines() if "None" in line or "{" in line]
 
 
 def test_a_network_trained_for_the_count_alone_says_so(program):
-    assert "for the number of its events alone" in model_card(program, result(), recipe(), name="mine")
+    assert "Training held the silent share only." in model_card(program, result(), recipe(), name="mine")
     priced = model_card(program, result(), load_recipe("sst2").priced("rram-22nm"), name="mine")
-    assert "by what they cost on rram-22nm" in priced and "events alone" not in priced
+    assert "according to what they cost on rram-22nm" in priced and "silent share only" not in priced
 
 
 def test_phases_are_told_with_what_they_reached(program):
     phases = recipe().phases
     card = model_card(program, result(), recipe(), [history(2400, 0.138) for _ in phases], name="mine")
-    assert f"Phase 0 (k = {phases[0].dead_zone}): best of 2 evaluations at step 2400, divergence 0.138 from the" in card
+    assert f"Phase 0 (k = {phases[0].dead_zone}): the best of 2 evaluations on the held-out rows was at" in card
+    assert "at step 2400, with a divergence of 0.138 from the teacher." in card
     plain = SimpleNamespace(best_step=5, history=[{"step": 5, "accuracy": 0.5}])
-    assert "at step 5 on the rows held out." in model_card(program, result(), recipe(), [plain], name="mine")
+    assert "was at step 5." in model_card(program, result(), recipe(), [plain], name="mine")
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"texts": ["mnli", "qqp"], "texts_each": 9000}, "up to 9,000 training rows each of mnli, qqp: no labels."),
-        ({"recombined": 1500}, "1,500 more rows are training rows with a piece exchanged"),
-        ({"edited": 1500}, "1,500 more rows are training rows with one token too many, too few or out of place."),
+        (
+            {"texts": ["mnli", "qqp"], "texts_each": 9000},
+            "Up to 9,000 training rows each of mnli, qqp were added, without labels.",
+        ),
+        ({"recombined": 1500}, "1,500 more rows are training rows in which a piece was replaced"),
+        ({"edited": 1500}, "1,500 more rows are training rows with one token added, dropped or moved."),
         ({"rematched": 90000}, "Up to 90,000 more rows are pairs of sentences from different training rows."),
-        ({"reworded": 700}, "700 more rows are training rows in other words, without labels too."),
+        ({"reworded": 700}, "700 more rows are training rows in which words were replaced by similar ones."),
         ({"start": "mrpc"}, "It starts from mrpc."),
         ({"network": {"blocks": [0, 3]}}, "| Blocks | 2 of the teacher's: 0, 3 |"),
     ],

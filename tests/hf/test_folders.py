@@ -109,15 +109,15 @@ def test_edited_names_are_saved(program, model, tmp_path):
 
 def test_a_renamed_program_has_a_card_of_its_own(program, model, tmp_path):
     """Names may have been swapped: neither words nor figures of the card it came with hold."""
-    save(program, tmp_path / "old", beside={"README.md": "It says: down, up.", "results.json": "{}", "recipe.yaml": ""})
+    save(program, tmp_path / "old", beside={"README.md": "Labels: down, up.", "results.json": "{}", "recipe.yaml": ""})
     model = ProgramForSequenceClassification.from_pretrained(tmp_path / "old")
     model.save_pretrained(tmp_path / "same")
-    assert (tmp_path / "same" / "README.md").read_text() == "It says: down, up."
+    assert (tmp_path / "same" / "README.md").read_text() == "Labels: down, up."
     model.config.id2label = {0: "dull", 1: "fine"}
     for name in ("new", "same", "old"):
         model.save_pretrained(tmp_path / name)
         card = (tmp_path / name / "README.md").read_text()
-        assert f"# {name}: " in card and "It says: dull, fine." in card and "down" not in card
+        assert f"# {name}: " in card and "Labels: dull, fine." in card and "down" not in card
         assert not (tmp_path / name / "results.json").exists() and (tmp_path / name / "recipe.yaml").exists()
 
 

@@ -119,6 +119,23 @@ def test_a_falling_threshold_rounds_to_the_next_level(silent):
     assert (IDEAL.program(weights).fire(drawn, Ramp.linear(scale, shift, code)) == encode(levels, code)).all()
 
 
+@pytest.mark.parametrize("device", ["ideal", "rram-ye-28nm", "rram-wan"])
+def test_a_connection_of_zeros_gives_its_bias_and_the_noise_of_its_cells(device):
+    """Ternary weights may all be 0. Its pairs are (off, off), as those of any other 0 are."""
+    zeros, drawn = np.zeros((3, 200), np.int8), integers(5, 200, top=15)
+    one, shift = np.ones(3, np.float32), np.array([-2, 0, 7], np.float32)
+    ideal = ArrayBank(only(load_device(device)), IDEAL.circuit).program(zeros).sized_for(drawn)
+    assert not ideal.integrate(drawn).any() and not by_definition(ideal, drawn).any()
+    assert (ideal.in_steps(drawn, one / ideal.column_gains, shift) == shift).all()
+    real = ArrayBank(load_device(device), load_circuit("array-128").model_copy(update={"wires": None})).program(zeros)
+    beside = zeros.copy()
+    beside[0, 0] = 1
+    pairs = ArrayBank(load_device(device), real.circuit).program(beside).cells.target
+    assert (real.column_gains == 1).all() and np.isfinite(real.integrate(drawn)).all()
+    assert np.count_nonzero(real.cells.target != pairs) == 1  # the same zeros as beside a 1
+    assert np.isfinite(weight_deviation(zeros, load_device(device), np.random.default_rng(0))).all()
+
+
 def test_what_does_not_fit_is_refused():
     ones = np.ones((3, 200), np.int8)
     wide, ramp = IDEAL.program(ones), Ramp.linear(0.1, 7.0, Code.ttfs(4))
@@ -132,8 +149,6 @@ def test_what_does_not_fit_is_refused():
         wide.integrate(np.ones((1, 200)))
     with pytest.raises(InputError, match="integer matrix"):
         IDEAL.program(np.ones((3, 4)))
-    with pytest.raises(InputError, match="all weights are 0"):
-        IDEAL.program(np.zeros((3, 4), np.int8))
     for seconds in (-1, float("inf"), float("nan")):
         with pytest.raises(InputError, match="seconds"):
             wide.at(seconds)

@@ -107,6 +107,21 @@ def test_read_noise_is_new_in_every_read_and_seeded(program):
     assert not np.array_equal(on_chip(program, reading(0.3), read_seed=6), first)
 
 
+def test_a_trace_changes_no_noise_and_takes_no_more_memory(program, monkeypatch):
+    """A batch is read in tiles with a trace as without one, in the same order."""
+    monkeypatch.setattr("matterhorn.runtime.engine.LONG_TILE", 16)
+    bank, seen = ArrayBank(reading(0.3), PLAIN), []
+    backends = [AnalogBackend(program, bank, read_seed=5) for _ in range(2)]
+    own = AnalogBackend.integrate
+    monkeypatch.setattr(AnalogBackend, "integrate", lambda *given: seen.append(len(given[1])) or own(*given))
+    plain, traced = (
+        Engine(program, one)(**small_arrays(rows=20), trace=trace)
+        for one, trace in zip(backends, (False, True), strict=True)
+    )
+    assert np.array_equal(plain.logits, traced.logits) and max(seen) < 16 + 11
+    assert sum(traced.trace.lengths.values()) == 20
+
+
 def test_drift_that_hits_all_cells_alike_is_scaled_away(program):
     bank, expected = ArrayBank(only(load_device("rram-wan"), "drift"), PLAIN), exact(program)
     year = AnalogBackend(program, bank, seconds=3e7)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 from typer.testing import CliRunner
 
@@ -41,6 +42,25 @@ def test_rows_longer_than_the_classifier_reads_are_refused(folder: Path) -> None
     plan = make_plan(folder / "model", None, None, task=folder / "same.yaml")
     with pytest.raises(InputError, match="max_length: a row of 92 tokens, where at most 64 can be read"):
         plan.tokens(plan.eval)
+
+
+def test_a_run_is_of_its_tokenizer_and_of_all_that_its_classifier_computes(folder: Path) -> None:
+    """Not only of weights and rows. How a tokenizer pads and truncates plays no part, as the settings cut rows."""
+    model = BertForSequenceClassification.from_pretrained(folder / "model")
+    words = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+
+    def identity() -> dict[str, object]:
+        rows = {"train": None, "eval": folder / "dev.csv", "text": "review", "label": "verdict"}
+        return make_plan(model, tokenizer=words, minutes=0, **rows).identity
+
+    first = identity()
+    words.enable_padding(length=64)
+    words.enable_truncation(32)
+    assert identity() == first and json.dumps(first)
+    words.add_tokens(["warm film"])
+    assert {name for name, value in identity().items() if value != first[name]} == {"tokenizer"}
+    model.config.hidden_act = "relu"
+    assert {name for name, value in identity().items() if value != first[name]} == {"tokenizer", "encoder"}
 
 
 @pytest.mark.parametrize("name", ["same", "other", "none"])

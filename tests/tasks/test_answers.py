@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from matterhorn import Predictor
 from matterhorn.cli import app
 from matterhorn.errors import InputError
-from matterhorn.tasks import answer_files, answers
+from matterhorn.program.text import encodings
+from matterhorn.tasks import answer_files, answers, predictor
 from matterhorn.tasks.answers import write_answers
 
 from ..networks import small_program
@@ -119,11 +120,20 @@ def test_a_stopped_run_goes_on_where_it_was(folder, rows, tmp_path, monkeypatch)
         write_answers(Predictor(folder, "first"), rows, tmp_path / "a.csv", progress=stopping(3))
     assert not (tmp_path / "a.csv").exists()
     again, answered = Predictor(folder, "first", batch_size=3), []
-    right = again.answers
-    monkeypatch.setattr(again, "answers", lambda texts: answered.extend(texts) or right(texts))
+    right = again.answers_to
+    monkeypatch.setattr(again, "answers_to", lambda coded: answered.extend(one.ids for one in coded) or right(coded))
     assert write_answers(again, rows, tmp_path / "a.csv") == (30, 0)
-    assert answered == [(text,) for text in TEXTS[12:]]
+    assert answered == [one.ids for one in again.tokenized([(text,) for text in TEXTS[12:]])]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_each_text_is_tokenized_once(folder, rows, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        predictor, "encodings", lambda tokenizer, texts: seen.extend(texts) or encodings(tokenizer, texts)
+    )
+    write_answers(Predictor(folder, "first"), rows, tmp_path / "a.csv")
+    assert seen == TEXTS[:30]
 
 
 def test_parts_of_something_else_and_files_of_others_are_left_alone(folder, rows, tmp_path):
