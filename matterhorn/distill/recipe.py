@@ -88,6 +88,10 @@ class Distilling(Phase):
     (:mod:`~.price`), and are held from the start, whatever the network was trained with."""
     joules: float | None = Field(None, gt=0)
     """Target energy per sentence on the chip ``price``, in J, instead of shares."""
+    weight_rate: float | None = Field(None, ge=0, le=100)
+    """Learning rate of the few-bit weights, instead of ``learning_rate``, which remains that of everything else. 0: no
+    weight changes, only biases, gains, norms and the head do. A trained network can gain from this what a rate at which
+    weights flip back and forth would lose (docs/trials.md)."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     embedding_weight: float = Field(0.0, ge=0)

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from ..errors import InputError
+from ..nn import QuantizedLinear
 from ..nn.fusion import compiles
-from .recipe import Phase
+from .recipe import Distilling, Phase
 from .silence import Silence
 
 Batch = dict[str, Tensor]
@@ -81,7 +82,7 @@ class Steps:
         if descent.average:
             descent.average.module.to(self.device)
         for group in descent.optimizer.param_groups:
-            group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
+            group["lr"] = torch.tensor(float(group["lr"]), device=self.device)  # each its own, filled in each step
         if silence := getattr(loss, "silence", None):
             silence.to(self.device)
         self.names: list[str] = []
@@ -98,9 +99,9 @@ class Steps:
             InputError: loss or gradient is NaN or infinite, or the GPU has too little memory.
         """
         descent = self.descent
-        rate = self.phase.learning_rate * schedule(descent.step, descent.total, self.phase.warmup)
+        share = schedule(descent.step, descent.total, self.phase.warmup)
         for group in descent.optimizer.param_groups:
-            group["lr"].fill_(rate)
+            group["lr"].fill_(group["highest"] * share)
         try:
             self._take(batch)
         except torch.OutOfMemoryError as error:
@@ -250,14 +251,25 @@ class Graphs:
 
 
 def adam(model: nn.Module, phase: Phase) -> torch.optim.AdamW:
-    """Make a fused AdamW. Vectors and scalars (biases, norms, scales) have no weight decay."""
+    """Make a fused AdamW. Vectors and scalars (biases, norms, scales) have no weight decay.
+
+    ``highest`` in each of its groups is the learning rate that :func:`schedule` scales.
+    """
+    own = phase.weight_rate if isinstance(phase, Distilling) else None
+    few_bit = {id(m.weight) for m in model.modules() if isinstance(m, QuantizedLinear)} if own is not None else set()
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": phase.weight_decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in trainable if p.dim() > 1 and id(p) not in few_bit],
+            "weight_decay": phase.weight_decay,
+            "highest": phase.learning_rate,
+        },
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0, "highest": phase.learning_rate},
+        {"params": [p for p in trainable if id(p) in few_bit], "weight_decay": phase.weight_decay, "highest": own},
     ]
     rate = torch.tensor(phase.learning_rate)
-    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=torch.cuda.is_available())
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(filled, lr=rate, fused=True, capturable=torch.cuda.is_available())
 
 
 def multiplies_bf16() -> bool:

@@ -48,6 +48,22 @@ def test_figures_are_means_since_they_were_read():
     assert made.count == 1 and set(made.means()) == {"loss", "hidden", "learned", "silent", "quiet"}
 
 
+def test_few_bit_weights_have_a_rate_of_their_own():
+    """AdamW's first step has the size of the rate, whatever the gradient."""
+    for rate, moved in ((None, 1e-3), (1e-4, 1e-4), (0.0, 0.0)):
+        made = steps(way="plain", weight_rate=rate, warmup=0, weight_decay=0)
+        before = weights(made)
+        made(small_batch())
+        after = weights(made)
+        changed = {name: float((after[name] - before[name]).abs().max()) for name in before}
+        few_bit = {name for name, value in before.items() if name.endswith("ffn1.weight") or "query.weight" in name}
+        assert few_bit and all(changed[name] == pytest.approx(moved, rel=1e-2) for name in few_bit)
+        assert changed["classifier.weight"] == pytest.approx(1e-3, rel=1e-2)
+        assert max(value for name, value in changed.items() if name.endswith("ffn1.bias")) == pytest.approx(
+            1e-3, rel=1e-2
+        )
+
+
 @pytest.mark.parametrize("way", ["compiled", "graphs"])
 def test_a_way_that_fails_gives_way_and_says_so(monkeypatch, capsys, way):
     plain, other = steps(way="plain"), steps(way=way)
