@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +40,10 @@ _LARGE = re.compile(rf"\d{{{len(str(MOST_TOKENS))}}}")
 
 MOST_LETTERS = 2**20
 """Maximum number of characters of a text. Tokenizing so many takes about two seconds."""
+
+MOST_GROWTH = 64
+"""Maximum factor by which a tokenizer's replacement rules may lengthen a text. Common tokenizers replace one character
+by one."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """A lone UTF-16 surrogate, which results from decoding with a wrong encoding and is not valid text."""
@@ -164,13 +170,29 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """Read a tokenizer file.
 
     Raises:
-        InputError: it is not valid, or has a token number so large that its library would allocate a huge table.
+        InputError: it is not valid, has a token number so large that its library would allocate a huge table, or
+            rules that lengthen texts beyond :data:`MOST_GROWTH`.
     """
     text = read_text(path)
     tokenizer = _guarded(lambda: Tokenizer.from_str(text), file=path)
     if _LARGE.search(text) and (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
         raise InputError(f"a token with number {highest}", file=path, field="model.vocab", cure="restore the file")
+    if tokenizer.normalizer is not None:
+        rules = json.loads(tokenizer.normalizer.__getstate__())
+        if (growth := _growth(rules)) > MOST_GROWTH:
+            problem = f"rules that make a text up to {growth:.3g} times as long"
+            raise InputError(problem, file=path, field="normalizer", cure=f"at most {MOST_GROWTH} are possible")
     return tokenizer
+
+
+def _growth(rules: Mapping[str, Any]) -> float:
+    """Return an upper bound of the factor by which a normalizer's replacement rules lengthen a text."""
+    if rules["type"] == "Sequence":
+        return math.prod(map(_growth, rules["normalizers"]))
+    if rules["type"] != "Replace":
+        return 1.0
+    replaced = len(rules["pattern"].get("String", ""))  # a regular expression may match nothing, between all letters
+    return max(1.0, len(rules["content"]) / replaced) if replaced else 1.0 + len(rules["content"])
 
 
 def _guarded(call: Callable[[], Answer], **place: Any) -> Answer:

