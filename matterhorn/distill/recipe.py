@@ -81,17 +81,14 @@ class Distilling(Phase):
     """
     matched: bool = False
     """Whether weights and levels are first fitted to the teacher, part by part, with the dead zone in place
-    (:func:`~matterhorn.models.matching.match`), for weights of more than one bit. Prices are computed without it.
-    """
+    (:func:`~matterhorn.models.matching.match`), for weights of more than one bit. Prices are computed without it."""
     price: str | None = None
     """Name or file of a chip. Densities follow from the energy of an event of each population on it and from its value
     (:mod:`~.price`), and are held from the start, whatever the network was trained with."""
     joules: float | None = Field(None, gt=0)
     """Target energy per sentence on the chip ``price``, in J, instead of shares."""
     weight_rate: float | None = Field(None, ge=0, le=100)
-    """Learning rate of the few-bit weights, instead of ``learning_rate``, which remains that of everything else. 0: no
-    weight changes, only biases, gains, norms and the head do. A trained network can gain from this what a rate at which
-    weights flip back and forth would lose (docs/trials.md)."""
+    """Learning rate of few-bit weights, if not that of everything else (docs/training.md). 0: none of them changes."""
     hidden_weight: float = Field(1.0, ge=0)
     logit_weight: float = Field(1.0, ge=0)
     embedding_weight: float = Field(0.0, ge=0)

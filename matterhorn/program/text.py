@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError
-from ..reading import read_text
+from ..reading import parse_mapping, read_text
 from .config import Config
 
 
@@ -177,11 +176,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
     tokenizer = _guarded(lambda: Tokenizer.from_str(text), file=path)
     if _LARGE.search(text) and (highest := max(tokenizer.get_vocab().values(), default=0)) >= MOST_TOKENS:
         raise InputError(f"a token with number {highest}", file=path, field="model.vocab", cure="restore the file")
-    if tokenizer.normalizer is not None:
-        rules = json.loads(tokenizer.normalizer.__getstate__())
-        if (growth := _growth(rules)) > MOST_GROWTH:
-            problem = f"rules that make a text up to {growth:.3g} times as long"
-            raise InputError(problem, file=path, field="normalizer", cure=f"at most {MOST_GROWTH} are possible")
+    rules = tokenizer.normalizer
+    if rules is not None and (growth := _growth(parse_mapping(rules.__getstate__(), path))) > MOST_GROWTH:
+        problem = f"rules that make a text up to {growth:.3g} times as long"
+        raise InputError(problem, file=path, field="normalizer", cure=f"at most {MOST_GROWTH} are possible")
     return tokenizer
 
 

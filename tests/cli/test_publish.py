@@ -52,7 +52,8 @@ def test_a_run_becomes_a_folder_to_share(tmp_path):
     card = (output / "README.md").read_text()
     assert f"{spiking.metrics['accuracy']:.4f}" in card and f"{result.teacher.metrics['accuracy']:.4f}" in card
     assert "license" not in card  # of a backbone that is not known here
-    assert "70 more rows" in card and "Phase 2 (k = 2): best of 2 evaluations at step 40" in card
+    assert "70 more rows" in card
+    assert "Phase 2 (k = 2): the best of 2 evaluations on the held-out rows was at step 40" in card
     assert load_recipe(output / "recipe.yaml").phases[2].dead_zone == 2
     assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.tmp"))
 

@@ -35,6 +35,7 @@ from matterhorn.distill.texts import (
 )
 from matterhorn.errors import InputError
 from matterhorn.models import QuantizedForSequenceClassification
+from matterhorn.models.restore import lift
 from matterhorn.tasks.rows import Examples, hold_out, load_examples
 from matterhorn.tasks.sources import FOLDER, Source, prepare
 from matterhorn.tasks.task import get_task
@@ -84,7 +85,7 @@ def test_an_encoder_is_distilled_and_a_task_starts_from_it(laid):
     )
     for site, population in network.populations().items():
         assert torch.equal(population.silent, source.populations()[site].silent)
-    weights = [one.layers()[0].connection("query").weight for one in (network, source)]
+    weights = [one.layers()[0].connection("query").weight for one in (network, lift(source))]
     head = load_file(laid / "runs" / "task" / "teacher" / "best" / "model.safetensors")["classifier.weight"]
     assert torch.allclose(*weights, atol=1e-4)
     assert torch.allclose(network.classifier.weight, head, atol=1e-4)  # of another task: the own teacher's
